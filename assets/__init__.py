@@ -1,0 +1,1 @@
+"""Data the application carries: tokens, icons, the model catalogue, the demo."""

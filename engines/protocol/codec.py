@@ -1,0 +1,76 @@
+"""JSON lines to and from protocol types. Pure functions; any thread, any process."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engines.protocol.messages import Answer, Call
+from engines.protocol.orders import TrialOrder
+from engines.protocol.records import KnownRecord, Record, UnknownRecord
+
+_KINDS = frozenset(str(kind.__struct_config__.tag) for kind in KnownRecord.__args__)
+_record_decoder = msgspec.json.Decoder(KnownRecord)
+_call_decoder = msgspec.json.Decoder(Call)
+_answer_decoder = msgspec.json.Decoder(Answer)
+_order_decoder = msgspec.json.Decoder(TrialOrder)
+_encoder = msgspec.json.Encoder()
+
+
+class BadLine(ValueError):
+    """A line that is not a record: cut short, not JSON, or with fields of the wrong type."""
+
+
+class _Head(msgspec.Struct):
+    kind: str
+    seq: int = 0
+    t_ns: int = 0
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+
+
+def encode_record(record: Record) -> bytes:
+    """One line of JSON without its newline. An `UnknownRecord` goes out exactly as it came in."""
+    return record.raw if isinstance(record, UnknownRecord) else _encoder.encode(record)
+
+
+def decode_record(line: bytes | str) -> Record:
+    """The record of one JSON line. Raises `BadLine`; an unknown kind is an `UnknownRecord`, not an error."""
+    raw = line.encode() if isinstance(line, str) else line
+    try:
+        return _record_decoder.decode(raw)
+    except msgspec.MsgspecError as error:
+        try:
+            head = _head_decoder.decode(raw)
+        except msgspec.MsgspecError:
+            raise BadLine(f"not a record: {error}") from error
+        if head.kind in _KINDS:
+            raise BadLine(f"broken {head.kind} record: {error}") from error
+        return UnknownRecord(kind=head.kind, seq=head.seq, t_ns=head.t_ns, raw=raw.strip())
+
+
+def encode_call(call: Call) -> bytes:
+    return _encoder.encode(call)
+
+
+def decode_call(line: bytes) -> Call:
+    """Raises `msgspec.MsgspecError`."""
+    return _call_decoder.decode(line)
+
+
+def encode_answer(answer: Answer) -> bytes:
+    return _encoder.encode(answer)
+
+
+def decode_answer(line: bytes) -> Answer:
+    """Raises `msgspec.MsgspecError`."""
+    return _answer_decoder.decode(line)
+
+
+def encode_order(order: TrialOrder) -> bytes:
+    return _encoder.encode(order)
+
+
+def decode_order(line: bytes) -> TrialOrder:
+    """Raises `msgspec.MsgspecError`."""
+    return _order_decoder.decode(line)

@@ -1,0 +1,253 @@
+"""Requests and replies between a client and a runner, one JSON line each.
+
+A connection opens with the runner's line `MAGIC version` (see `engines.protocol`), then carries `Call` lines
+from the client and `Answer` lines from the runner, matched by `id`. `Attach` and `Watch` are streams: answers
+with the same id keep coming until `StreamEnded` (or the client's `Cancel`). Calls of one connection run
+side by side.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from engines.protocol.orders import TrialOrder
+from engines.protocol.records import Sensor
+
+
+class _Tagged(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
+    pass
+
+
+# --- what a client asks ---------------------------------------------------------------------------
+
+
+class Hello(_Tagged, frozen=True, kw_only=True, tag="hello"):
+    """First call of a connection."""
+
+    version: int
+    client: str
+
+
+class Submit(_Tagged, frozen=True, kw_only=True, tag="submit"):
+    """Append trials to the queue. A trial already known is not queued twice."""
+
+    orders: tuple[TrialOrder, ...]
+
+
+class Attach(_Tagged, frozen=True, kw_only=True, tag="attach"):
+    """Stream a trial's records with seq > `after`, then follow it to its end."""
+
+    trial: str
+    after: int = 0
+
+
+class Watch(_Tagged, frozen=True, kw_only=True, tag="watch"):
+    """Stream `QueueState` now and at every change."""
+
+
+class Stop(_Tagged, frozen=True, kw_only=True, tag="stop"):
+    """End a running trial (`keep`: politely, data kept and outcome "stopped"; `kill`: SIGKILL), or remove a
+    waiting one from the queue (outcome "stopped", no data)."""
+
+    trial: str
+    how: Literal["keep", "kill"] = "keep"
+
+
+class GetQueue(_Tagged, frozen=True, kw_only=True, tag="queue"):
+    pass
+
+
+class SetPaused(_Tagged, frozen=True, kw_only=True, tag="set_paused"):
+    """A paused queue finishes what runs and starts nothing."""
+
+    paused: bool
+
+
+class Reorder(_Tagged, frozen=True, kw_only=True, tag="reorder"):
+    """Waiting trials in the wanted order; those not named keep their order behind."""
+
+    trials: tuple[str, ...]
+
+
+class ListSpools(_Tagged, frozen=True, kw_only=True, tag="list"):
+    """Spools on this machine, of one store or of all ("")."""
+
+    store: str = ""
+
+
+class Acknowledge(_Tagged, frozen=True, kw_only=True, tag="acknowledge"):
+    """The store has everything up to `seq`; a complete, acknowledged spool may be deleted after its time."""
+
+    trial: str
+    seq: int
+
+
+class Bury(_Tagged, frozen=True, kw_only=True, tag="bury"):
+    """The store deleted these trials: drop their spools, keep a tombstone, never offer them again."""
+
+    trials: tuple[str, ...]
+
+
+class Probe(_Tagged, frozen=True, kw_only=True, tag="probe"):
+    """What this machine has: devices, sensors, engines."""
+
+
+class Cancel(_Tagged, frozen=True, kw_only=True, tag="cancel"):
+    """End the stream that call `call` opened."""
+
+    call: int
+
+
+class Shutdown(_Tagged, frozen=True, kw_only=True, tag="shutdown"):
+    """End the runner: running trials are stopped keeping their data, the queue stays on disk."""
+
+
+Request = (
+    Hello
+    | Submit
+    | Attach
+    | Watch
+    | Stop
+    | GetQueue
+    | SetPaused
+    | Reorder
+    | ListSpools
+    | Acknowledge
+    | Bury
+    | Probe
+    | Cancel
+    | Shutdown
+)
+
+
+# --- what the runner answers ----------------------------------------------------------------------
+
+
+class Done(_Tagged, frozen=True, kw_only=True, tag="done"):
+    text: str = ""
+
+
+class Failure(_Tagged, frozen=True, kw_only=True, tag="failure"):
+    """`code`: "unknown_trial", "bad_request", "version", "disk_full", "internal"."""
+
+    code: str
+    message: str
+    advice: str = ""
+
+
+class Welcome(_Tagged, frozen=True, kw_only=True, tag="welcome"):
+    version: int
+    pid: int
+    boot: str
+    machine: str
+    """Host name, for people."""
+    clock_wall_ns: int
+    clock_mono_ns: int
+
+
+class RecordLine(_Tagged, frozen=True, kw_only=True, tag="record"):
+    """One record of an attached trial, as JSON text exactly as it stands in the spool."""
+
+    trial: str
+    seq: int
+    line: str
+
+
+class StreamEnded(_Tagged, frozen=True, kw_only=True, tag="stream_ended"):
+    reason: str = ""
+
+
+class QueueEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial the runner knows: what a queue row and the queue strip show."""
+
+    trial: str
+    experiment: str
+    store: str
+    title: str
+    experiment_title: str
+    configuration: str
+    color: int
+    block: int
+    position: int
+    total: int
+    device: str
+    state: Literal["waiting", "running", "ended"]
+    outcome: str = ""
+    failure: str = ""
+    message: str = ""
+    phase: str = ""
+    text: str = ""
+    fraction: float | None = None
+    submitted_wall_ns: int = 0
+    started_wall_ns: int = 0
+    ended_wall_ns: int = 0
+    expected_s: float = 0.0
+
+
+class QueueState(_Tagged, frozen=True, kw_only=True, tag="queue_state"):
+    """Running first, then waiting in order, then the trials that ended lately, newest first."""
+
+    entries: tuple[QueueEntry, ...]
+    paused: bool
+    pause_reason: str = ""
+    """Empty when the user paused; otherwise why the runner did ("disk full: ...")."""
+
+    def in_state(self, state: str) -> tuple[QueueEntry, ...]:
+        return tuple(e for e in self.entries if e.state == state)
+
+
+class Spool(msgspec.Struct, frozen=True, kw_only=True):
+    trial: str
+    store: str
+    experiment: str
+    last_seq: int
+    complete: bool
+    acknowledged: int
+    size_bytes: int
+
+
+class SpoolList(_Tagged, frozen=True, kw_only=True, tag="spools"):
+    spools: tuple[Spool, ...]
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A device a trial can lease. `id` is "cpu" or "cuda:" and a UUID."""
+
+    id: str
+    title: str
+    memory_total_bytes: int
+    memory_free_bytes: int
+    details: dict[str, str] = {}
+    """"driver", "governor", "power_limit_watts", "clock_max_hertz", "cores", "threads_default", ..."""
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A library an engine uses. `version` is "" where missing; then `install` is the command that installs it."""
+
+    name: str
+    version: str = ""
+    gives: str = ""
+    install: str = ""
+
+
+class ProbeResult(_Tagged, frozen=True, kw_only=True, tag="probe_result"):
+    machine: str
+    devices: tuple[Device, ...]
+    sensors: tuple[Sensor, ...]
+    packages: tuple[Package, ...]
+    facts: dict[str, str]
+
+
+Reply = Done | Failure | Welcome | RecordLine | StreamEnded | QueueState | SpoolList | ProbeResult
+
+
+class Call(msgspec.Struct, frozen=True):
+    id: int
+    body: Request
+
+
+class Answer(msgspec.Struct, frozen=True):
+    id: int
+    body: Reply

@@ -1,0 +1,126 @@
+"""What a client asks a machine to run: one `TrialOrder` per trial, fully resolved.
+
+Values only. Written by `workbench.plan`, read by the runner and the worker, stored in the spool's header.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Scalar = bool | int | float | str | None
+"""A technique's parameter value."""
+
+ModelKind = Literal["folder", "gguf", "hub", "random"]
+
+
+class ModelOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the weights come from.
+
+    `folder` and `gguf` carry an absolute `path` on the machine under test; `hub` carries a repository id in
+    `path` and a `revision`; `random` carries the architecture's `config` (Hugging Face keys) and no path.
+    """
+
+    ref: str
+    """What the user wrote: catalogue id, path or hub id."""
+    title: str
+    kind: ModelKind
+    path: str = ""
+    revision: str = ""
+    config: dict[str, object] = {}
+    origin: str = ""
+    """A caution that travels with every quality figure, e.g. "dequantised from Q4_1"."""
+    fingerprint: str = ""
+    """Hash over the model's files (or its config where weights are random)."""
+
+
+class TechniqueOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One chosen technique (`precision.int8`) with every parameter resolved."""
+
+    id: str
+    parameters: dict[str, Scalar] = {}
+
+
+class WorkloadOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done with the model. Lengths are tokens per sequence."""
+
+    task: Literal["generate"] = "generate"
+    prompt_tokens: int = 128
+    new_tokens: int = 64
+    batch_size: int = 1
+    requests: int = 3
+    """Measured requests at the least."""
+    window_s: float = 5.0
+    """Requests are repeated until the measured window is at least this long (seconds)."""
+    warmup_requests: int = 10
+    """Warm-up ends when steady, and after this many requests at the latest."""
+    perplexity_tokens: int = 0
+    """Held-out tokens for perplexity; 0 leaves the evaluate phase out."""
+
+
+class EngineOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Which engine runs the trial and how; every default is resolved before it is hashed."""
+
+    id: str = "transformers"
+    threads: int = 0
+    """Processor threads of the worker; 0 lets the runner choose: one fewer than there are, at least one."""
+    attention: str = "sdpa"
+    """Attention backend of transformers: "sdpa" or "eager"."""
+    start_method: Literal["plain"] = "plain"
+    """How the worker process is made; recorded because it changes cold-start figures."""
+
+
+class TelemetryOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """How the trial is watched from outside."""
+
+    enabled: bool = True
+    rate_hz: float = 10.0
+    """Readings per second, 20 at the most."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Bounds the runner puts on a worker."""
+
+    address_space_bytes: int | None = None
+    """RLIMIT_AS of the worker (bytes); None sets no limit."""
+    time_s: float | None = None
+    """The trial is stopped, keeping its data, after this many seconds; None sets no limit."""
+
+
+class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One trial of one configuration, ready to run. `trial` is unique for ever (see `workbench.plan.new_id`)."""
+
+    trial: str
+    experiment: str
+    store: str
+    """Identity of the database the trial belongs to (a file's stored id, not its path)."""
+    configuration: str
+    """Hash of what is run."""
+    title: str
+    """For people: "SmolLM2-135M-Instruct · int8"."""
+    block: int
+    position: int
+    """Place in the experiment's order, from 0."""
+    total: int
+    """Trials in the experiment."""
+    seed: int
+    experiment_title: str
+    color: int = 0
+    """Index into the run palette; a configuration keeps it in every chart."""
+    model: ModelOrder
+    techniques: tuple[TechniqueOrder, ...] = ()
+    workload: WorkloadOrder = WorkloadOrder()
+    engine: EngineOrder = EngineOrder()
+    device: str = "cpu"
+    """"cpu", or "cuda:" and the GPU's UUID."""
+    telemetry: TelemetryOrder = TelemetryOrder()
+    limits: Limits = Limits()
+    expected_s: float = 0.0
+    """Estimate for progress bars; 0 where there is none."""
+    allow_network: bool = False
+    """Only when the user asked for a hub model."""
+
+    def technique(self, axis: str) -> TechniqueOrder | None:
+        """The technique chosen on an axis ("precision"), or None."""
+        return next((t for t in self.techniques if t.id.partition(".")[0] == axis), None)

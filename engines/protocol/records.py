@@ -1,0 +1,231 @@
+"""What a trial says while it runs.
+
+Every record is one frozen struct with a rising `seq` (given by the runner when it appends to the spool; 0
+before that) and `t_ns`, monotonic nanoseconds of the machine under test. Units stand in every name:
+`_ns` nanoseconds, `_s` seconds, `_bytes`, `_ratio`. Extend by adding a struct to `Record`; a reader that does
+not know a kind gets an `UnknownRecord` and keeps it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+PhaseName = Literal["start", "load", "warmup", "measure", "prefill", "decode", "step", "evaluate", "idle", "unload"]
+"""Spans of a trial. `measure` encloses the `prefill` and `decode` of every measured request."""
+
+OutcomeName = Literal["completed", "stopped", "failed", "lost"]
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class _Base(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    seq: int = 0
+    t_ns: int = 0
+
+
+class ClockPair(msgspec.Struct, frozen=True):
+    """Wall clock and monotonic clock read together: a suspend or a stepped clock shows as their difference."""
+
+    wall_ns: int
+    mono_ns: int
+
+
+class TrialStarted(_Base, frozen=True, kw_only=True, tag="trial_started"):
+    """The runner has started a worker."""
+
+    clock: ClockPair
+    worker_pid: int
+    start_method: str = "plain"
+    threads: int = 0
+    processors: tuple[int, ...] = ()
+    """Processor numbers the worker may use."""
+
+
+class PhaseStarted(_Base, frozen=True, kw_only=True, tag="phase_started"):
+    name: PhaseName
+    index: int = 0
+    """Request or iteration number within the name; warm-up and measured requests count apart."""
+
+
+class PhaseEnded(_Base, frozen=True, kw_only=True, tag="phase_ended"):
+    """`t_ns` is the end; `start_ns` repeats the start so that one record describes the span."""
+
+    name: PhaseName
+    index: int = 0
+    start_ns: int
+
+
+class Progress(_Base, frozen=True, kw_only=True, tag="progress"):
+    """How far the trial is, for people. `fraction` 0..1 over the whole trial, None when unknown."""
+
+    text: str
+    fraction: float | None = None
+
+
+class ModelLoaded(_Base, frozen=True, kw_only=True, tag="model_loaded"):
+    """Counted from the tensors, quantised sub-tensors included."""
+
+    parameters: int
+    tensor_bytes: int
+    bytes_by_dtype: dict[str, int]
+    original_bytes: int
+    """Bytes of the same tensors in the model's own stored precision, for compression ratios."""
+    nominal_bits: float
+    """Bits per weight the technique promises (32, 16, 8, 4)."""
+    stored_bits: float = 0.0
+    """Bits per quantised or cast weight really stored (8 when a 4-bit format keeps one value per byte)."""
+    attention: str = ""
+    device: str = "cpu"
+    load_s: float = 0.0
+    details: dict[str, str] = {}
+
+
+class Request(_Base, frozen=True, kw_only=True, tag="request"):
+    """One finished request. `start_ns`..`end_ns` are read around the call, independent of the token stamps."""
+
+    index: int
+    warmup: bool
+    start_ns: int
+    end_ns: int
+    first_stamp: int
+    stamps: int
+    """Its tokens are ring stamps `first_stamp` .. `first_stamp + stamps - 1`."""
+    prompt_tokens: int
+    generated_tokens: int
+    """Over the whole batch: batch_size x tokens per sequence."""
+    batch_size: int
+    synchronised: bool = True
+    """Whether the loop waited for each token (a host stamp is then the token's true time)."""
+
+
+class Stamps(_Base, frozen=True, kw_only=True, tag="stamps"):
+    """Token stamps the runner has read from the worker's ring: times of stamps `first`, `first + 1`, ..."""
+
+    first: int
+    times_ns: list[int]
+
+
+class Evaluation(_Base, frozen=True, kw_only=True, tag="evaluation"):
+    """Quality on held-out text. Perplexity = exp(nll_sum / tokens); bits per byte = nll_sum / ln 2 / bytes."""
+
+    name: str = "perplexity"
+    nll_sum: float
+    tokens: int
+    text_bytes: int
+    data_name: str
+    data_hash: str
+    context_tokens: int = 0
+
+
+class MemoryPeak(_Base, frozen=True, kw_only=True, tag="memory_peak"):
+    """Peak of one phase as the worker knows it: `source` is "allocator" (torch CUDA) or "rusage" (whole life)."""
+
+    phase: PhaseName
+    source: Literal["allocator", "rusage"]
+    peak_bytes: int
+
+
+class Telemetry(_Base, frozen=True, kw_only=True, tag="telemetry"):
+    """A batch of readings of one source: `columns[q][i]` was read at `times_ns[i]`; None = that reading failed."""
+
+    source: str
+    times_ns: list[int]
+    columns: dict[str, list[float | None]]
+
+
+class Sensor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One quantity of one source: what it is, how often it can be read, and whether it can be read here."""
+
+    source: str
+    """"proc.tree", "proc.host", "nvml.GPU-…"."""
+    quantity: str
+    """Column name in `Telemetry`; ends in its unit (`_bytes`, `_watts`, `_ratio`, `_celsius`, `_hertz`, `_joules`)."""
+    title: str
+    method: str
+    rate_hz: float = 0.0
+    available: bool = True
+    reason: str = ""
+    """Why it is not available, in a sentence."""
+    hint: str = ""
+    """What the user can do about it."""
+
+
+class Sensors(_Base, frozen=True, kw_only=True, tag="sensors"):
+    """What this trial's telemetry reads, and what it cannot read and why."""
+
+    sensors: tuple[Sensor, ...]
+
+
+class SensorLost(_Base, frozen=True, kw_only=True, tag="sensor_lost"):
+    """A source stopped answering in the middle of a trial; its earlier readings stay."""
+
+    source: str
+    reason: str
+
+
+class Environment(_Base, frozen=True, kw_only=True, tag="environment"):
+    """Everything about where the trial runs, flat: "gpu.0.driver" -> "580.82". Said by runner and worker, merged."""
+
+    facts: dict[str, str]
+
+
+class Log(_Base, frozen=True, kw_only=True, tag="log"):
+    """A line for people. Libraries' prints arrive with source "stdout" or "stderr"."""
+
+    level: LogLevel
+    source: str
+    text: str
+
+
+class Cue(_Base, frozen=True, kw_only=True, tag="warning"):
+    """Something that bears on the trial's validity, by code (see `workbench.metrics.verdict`)."""
+
+    code: str
+    text: str
+
+
+class TrialEnded(_Base, frozen=True, kw_only=True, tag="trial_ended"):
+    """The last record of every trial."""
+
+    outcome: OutcomeName
+    failure: str = ""
+    """Kind where failed or lost: "out_of_memory", "killed", "model", "technique", "engine", "runner_died", ..."""
+    message: str = ""
+    """What happened, in a sentence."""
+    advice: str = ""
+    """What is safe and what to do."""
+    clock: ClockPair
+    exit_code: int | None = None
+
+
+class UnknownRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of a kind this version does not know: kept whole, skipped by readers."""
+
+    kind: str
+    seq: int
+    t_ns: int
+    raw: bytes
+
+
+KnownRecord = (
+    TrialStarted
+    | PhaseStarted
+    | PhaseEnded
+    | Progress
+    | ModelLoaded
+    | Request
+    | Stamps
+    | Evaluation
+    | MemoryPeak
+    | Telemetry
+    | Sensors
+    | SensorLost
+    | Environment
+    | Log
+    | Cue
+    | TrialEnded
+)
+
+Record = KnownRecord | UnknownRecord

@@ -1,0 +1,11 @@
+"""The techniques of every axis, as data. No torch here, no Qt: forms, reasons and plans are made from this alone.
+
+To add a technique: one entry (a `Technique` in a module of this package, listed in `registry._BUILT_IN`, or a third
+party's entry point of group `llm_workbench.techniques`) and one implementing module. Nothing else changes.
+"""
+
+from engines.techniques.facts import MachineFacts, ModelFacts
+from engines.techniques.model import Axis, Parameter, Technique
+from engines.techniques.registry import BrokenTechnique, axes, find, techniques
+
+__all__ = ["Axis", "BrokenTechnique", "MachineFacts", "ModelFacts", "Parameter", "Technique", "axes", "find", "techniques"]

@@ -1,0 +1,42 @@
+"""What is known about a model and a machine before anything is loaded: enough to say whether a technique applies."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Read from config.json and safetensors or GGUF headers; zero or "" where unknown."""
+
+    kind: str
+    """As `ModelOrder.kind`."""
+    architecture: str
+    """Hugging Face `model_type` or GGUF `general.architecture`: "llama", "qwen2", ..."""
+    parameters: int
+    stored_bytes: int
+    stored_dtype: str
+    layers: int = 0
+    hidden: int = 0
+    heads: int = 0
+    kv_heads: int = 0
+    head_dim: int = 0
+    vocabulary: int = 0
+    context_tokens: int = 0
+    linear_parameters: int = 0
+    """Parameters in linear layers except the output head: what weight quantisation changes."""
+    has_tokenizer: bool = True
+
+
+class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One device of one machine, and the packages its engines can use."""
+
+    device_kind: str
+    """"cpu" or "cuda"."""
+    memory_total_bytes: int = 0
+    memory_free_bytes: int = 0
+    cores: int = 0
+    threads_default: int = 1
+    compute_capability: tuple[int, int] = (0, 0)
+    packages: dict[str, str] = {}
+    """Installed name -> version."""
+    processor_flags: frozenset[str] = frozenset()

@@ -1,0 +1,116 @@
+"""The types a technique is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from engines.protocol.orders import Scalar
+from engines.techniques.facts import MachineFacts, ModelFacts
+
+ParameterType = Literal["int", "float", "bool", "choice"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One typed parameter; forms, TOML checking and hashes are made from it."""
+
+    name: str
+    title: str
+    type: ParameterType
+    default: Scalar
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    unit: str = ""
+    hint: str = ""
+    """One sentence under the field."""
+
+    def problem(self, value: object) -> str | None:
+        """Why `value` cannot be used, in a sentence, or None."""
+        if self.type == "bool":
+            return None if isinstance(value, bool) else f"{self.name} is true or false, not {value!r}."
+        if self.type == "choice":
+            allowed = ", ".join(self.choices)
+            return None if value in self.choices else f"{self.name} is one of {allowed}, not {value!r}."
+        if isinstance(value, bool) or not isinstance(value, int if self.type == "int" else (int, float)):
+            kind = "a whole number" if self.type == "int" else "a number"
+            return f"{self.name} is {kind}, not {value!r}."
+        if (self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum):
+            return f"{self.name} is {self.range_text()}, not {value!r}."
+        return None
+
+    def range_text(self) -> str:
+        """ "1 to 512", "at least 1", or "" without bounds."""
+        if self.minimum is not None and self.maximum is not None:
+            return f"{self.minimum:g} to {self.maximum:g}"
+        if self.minimum is not None:
+            return f"at least {self.minimum:g}"
+        return f"at most {self.maximum:g}" if self.maximum is not None else ""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A dimension of an experiment: a configuration takes exactly one technique of each axis it uses."""
+
+    id: str
+    title: str
+    sentence: str
+    default: str
+    """Technique id used when an experiment names none."""
+
+
+def _always(_model: ModelFacts, _machine: MachineFacts) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Technique:
+    """One entry of an axis."""
+
+    id: str
+    """ "precision.int8"."""
+    title: str
+    sentence: str
+    source: str
+    """Paper, library or standard it comes from, with a link where there is one."""
+    implementation: str
+    """"module:function", imported in the worker only."""
+    parameters: tuple[Parameter, ...] = ()
+    packages: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    engines: tuple[str, ...] = ("transformers",)
+    obstacle: Callable[[ModelFacts, MachineFacts], str | None] = _always
+    """Says in a sentence why it cannot apply to this model on this machine, or None. Called after the checks
+    on packages and devices that `cannot_apply` makes itself."""
+    note: Callable[[ModelFacts, MachineFacts], str | None] = _always
+    """A caution that does not stop it: "No bfloat16 instructions on this processor: slower than float32."."""
+    bits: float = 0.0
+    """Nominal bits per weight of what it stores; 0 where it does not change storage."""
+    stored_bits: Callable[[dict[str, Scalar]], float] | None = None
+    """Bits per changed weight really stored, scales included; None: as `bits`."""
+    changes: Literal["all", "linear", "none"] = "none"
+    """Which weights it stores differently."""
+    details: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def axis(self) -> str:
+        return self.id.partition(".")[0]
+
+    @property
+    def short(self) -> str:
+        """ "int8" of "precision.int8"."""
+        return self.id.partition(".")[2]
+
+    def defaults(self) -> dict[str, Scalar]:
+        return {p.name: p.default for p in self.parameters}
+
+    def cannot_apply(self, model: ModelFacts, machine: MachineFacts) -> str | None:
+        """The reason it is grey for this model and machine, in a sentence, or None."""
+        if machine.device_kind not in self.devices:
+            return f"Needs a {' or '.join(d.replace('cuda', 'GPU') for d in self.devices)}."
+        missing = [name for name in self.packages if name not in machine.packages]
+        if missing:
+            return f"Needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+        return self.obstacle(model, machine)

@@ -1,0 +1,65 @@
+"""Finds techniques: the built-in modules and third parties' entry points. One that fails to load is kept as a card."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+
+from engines.techniques.model import Axis, Technique
+
+_BUILT_IN = ("engines.techniques.precision",)
+"""Modules with `AXIS: Axis` and `TECHNIQUES: tuple[Technique, ...]`."""
+
+ENTRY_POINTS = "llm_workbench.techniques"
+
+
+@dataclass(frozen=True)
+class BrokenTechnique:
+    """A third party's entry that could not be loaded: shown with its error, never fatal."""
+
+    name: str
+    error: str
+
+
+@cache
+def _load() -> tuple[tuple[Axis, ...], tuple[Technique, ...], tuple[BrokenTechnique, ...]]:
+    found_axes: dict[str, Axis] = {}
+    found: dict[str, Technique] = {}
+    broken: list[BrokenTechnique] = []
+
+    def take(module: object) -> None:
+        axis = getattr(module, "AXIS", None)
+        if isinstance(axis, Axis):
+            found_axes.setdefault(axis.id, axis)
+        for technique in getattr(module, "TECHNIQUES", ()):
+            if technique.id in found:
+                raise ValueError(f"the id {technique.id} is taken")
+            found[technique.id] = technique
+
+    for name in _BUILT_IN:
+        take(importlib.import_module(name))
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            take(point.load())
+        except Exception as error:  # noqa: BLE001  a third party's code may raise anything
+            broken.append(BrokenTechnique(point.name, f"{type(error).__name__}: {error}"))
+    return tuple(found_axes.values()), tuple(found.values()), tuple(broken)
+
+
+def axes() -> tuple[Axis, ...]:
+    return _load()[0]
+
+
+def techniques(axis: str | None = None) -> tuple[Technique, ...]:
+    """All techniques, or those of one axis, in the order they are shown."""
+    return tuple(t for t in _load()[1] if axis is None or t.axis == axis)
+
+
+def broken() -> tuple[BrokenTechnique, ...]:
+    return _load()[2]
+
+
+def find(id: str) -> Technique | None:
+    return next((t for t in _load()[1] if t.id == id), None)

@@ -1,0 +1,1 @@
+"""The whole application without Qt: experiments, plans, the store, metrics, comparison, charts, exports, commands."""

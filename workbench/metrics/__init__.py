@@ -1,0 +1,1 @@
+"""Figures computed from records: the registry of metrics and the verdict on a trial's validity."""

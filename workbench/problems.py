@@ -1,0 +1,41 @@
+"""A thing that is wrong with what the user asked for: where, what, and what to do."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["error", "warning", "note"]
+
+
+class Fix(msgspec.Struct, frozen=True):
+    """A change that would solve a problem, offered as a button: `set path to value` in the experiment."""
+
+    label: str
+    """"Batch 2", "Use int8", "Leave out"."""
+    path: str
+    """Dotted place in the experiment file ("workload.batch_size"); "skip" leaves the configuration out."""
+    value: object = None
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """`place` is "line 12, workload.batch_size" in a file, a configuration's title in a plan."""
+
+    severity: Severity
+    place: str
+    message: str
+    hint: str = ""
+    fixes: tuple[Fix, ...] = ()
+
+    def __str__(self) -> str:
+        hint = f" {self.hint}" if self.hint else ""
+        return f"{self.place}: {self.message}{hint}"
+
+
+class ProblemsFound(Exception):
+    """Raised where work cannot go on; carries every problem found, not only the first."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(str(p) for p in problems))
+        self.problems = problems

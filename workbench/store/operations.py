@@ -1,0 +1,262 @@
+"""Every operation on the store, as values. The same value runs against the open file (`store.local.LocalStore`) or
+goes over the owner's socket (`store.remote.RemoteStore`); `Store.execute` is all a caller sees.
+
+Each operation names its result type, so both ends agree. Times are ISO 8601 UTC strings in results.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from engines.protocol.orders import TrialOrder
+
+R = TypeVar("R", covariant=True)
+
+
+class Operation(msgspec.Struct, Generic[R], frozen=True, kw_only=True, tag_field="operation", tag=True):
+    """Base of all operations; `R` is what `Store.execute` returns for it."""
+
+
+class Store(Protocol):
+    """Where operations run. Blocking; call from a thread that may wait, never the window's main thread."""
+
+    def execute(self, operation: Operation[R]) -> R:
+        """Raises `StoreError` with a message for people."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class StoreError(Exception):
+    """What happened to the store, what is safe and what to do, in `str(error)` and `advice`."""
+
+    def __init__(self, message: str, advice: str = "", *, code: str = "store") -> None:
+        super().__init__(message)
+        self.advice = advice
+        self.code = code
+        """"newer_schema", "damaged", "locked", "disk_full", "not_found", "store"."""
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+class ExperimentRow(msgspec.Struct, frozen=True, kw_only=True):
+    experiment: str
+    number: int
+    name: str
+    created_at: str
+    baseline: str | None
+    trials: int
+    waiting: int
+    completed: int
+    failed: int
+    definition: str = ""
+
+
+class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
+    trial: str
+    number: int
+    experiment: str
+    experiment_name: str
+    configuration: str
+    title: str
+    color: int
+    block: int
+    position: int
+    machine: str
+    device: str
+    state: str
+    outcome: str | None
+    failure: str | None
+    message: str | None
+    advice: str | None
+    verdict: str | None
+    last_seq: int
+    submitted_at: str
+    started_at: str | None
+    ended_at: str | None
+    duration_s: float | None
+
+
+class MetricRow(msgspec.Struct, frozen=True, kw_only=True):
+    trial: str
+    metric: str
+    version: int
+    value: float | None
+    unit: str
+    method: str
+    scope: str
+    n: int | None
+    reason: str
+
+
+class ReasonRow(msgspec.Struct, frozen=True, kw_only=True):
+    trial: str
+    code: str
+    severity: str
+    message: str
+
+
+class ConfigurationRow(msgspec.Struct, frozen=True, kw_only=True):
+    configuration: str
+    experiment: str
+    title: str
+    color: int
+    position: int
+    model: str
+    resolved: str
+    """JSON: the order without trial, block and seed."""
+
+
+class ExperimentDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the comparison of one experiment needs, in one round trip."""
+
+    experiment: ExperimentRow
+    configurations: tuple[ConfigurationRow, ...]
+    trials: tuple[TrialRow, ...]
+    metrics: tuple[MetricRow, ...]
+    reasons: tuple[ReasonRow, ...]
+    environments: dict[str, dict[str, str]]
+    """Facts by trial."""
+
+
+class Ingested(msgspec.Struct, frozen=True, kw_only=True):
+    """`last_seq` is what the store now has without a gap; `buried` means the trial was deleted."""
+
+    last_seq: int
+    new_records: int
+    buried: bool = False
+    ended: bool = False
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    experiments: int
+    trials: int
+    samples: int
+    size_bytes: int
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """A query's answer: column names and rows of JSON values."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+
+# --- operations -----------------------------------------------------------------------------------
+
+
+class GetStoreId(Operation[str], frozen=True, kw_only=True):
+    pass
+
+
+class GetCounts(Operation[Counts], frozen=True, kw_only=True):
+    pass
+
+
+class ListExperiments(Operation[tuple[ExperimentRow, ...]], frozen=True, kw_only=True):
+    """Newest first."""
+
+    limit: int = 1000
+
+
+class ListTrials(Operation[tuple[TrialRow, ...]], frozen=True, kw_only=True):
+    """Newest first; `experiment` and `state` narrow it where not empty."""
+
+    experiment: str = ""
+    state: str = ""
+    limit: int = 1000
+    offset: int = 0
+
+
+class GetTrial(Operation[TrialRow], frozen=True, kw_only=True):
+    """By id, or by its number as text ("118"). StoreError code "not_found"."""
+
+    trial: str
+
+
+class GetExperiment(Operation[ExperimentDetail], frozen=True, kw_only=True):
+    """By id, number as text, unique name, or "" for the newest. StoreError code "not_found"."""
+
+    experiment: str = ""
+
+
+class ReadRecords(Operation[tuple[str, ...]], frozen=True, kw_only=True):
+    """A trial's records as JSON lines in order of seq, telemetry and stamps put together again. For `replay`."""
+
+    trial: str
+    after: int = 0
+    limit: int = 100_000
+
+
+class AddExperiment(Operation[str], frozen=True, kw_only=True):
+    """Write the experiment, its configurations and its trials (state waiting) before anything is submitted. -> id"""
+
+    experiment: str
+    name: str
+    definition: str
+    seed: int
+    machine: str
+    orders: tuple[TrialOrder, ...]
+    baseline: str | None = None
+
+
+class Ingest(Operation[Ingested], frozen=True, kw_only=True):
+    """Take in spool lines. Twice is the same as once; lines not following `last_seq` are dropped. A trial the
+    store does not know (its experiment row was lost) is created from `order`. One that is buried is refused."""
+
+    trial: str
+    lines: tuple[str, ...]
+    order: TrialOrder | None = None
+
+
+class SetMetrics(Operation[None], frozen=True, kw_only=True):
+    """Replace a trial's metrics of the same versions, its reasons and its verdict."""
+
+    trial: str
+    metrics: tuple[MetricRow, ...]
+    reasons: tuple[ReasonRow, ...]
+    verdict: str
+
+
+class SetBaseline(Operation[None], frozen=True, kw_only=True):
+    experiment: str
+    configuration: str | None
+
+
+class Rename(Operation[None], frozen=True, kw_only=True):
+    experiment: str
+    name: str
+
+
+class DeleteTrials(Operation[tuple[str, ...]], frozen=True, kw_only=True):
+    """Delete trials (or a whole experiment's) with all their rows and leave tombstones. -> ids deleted."""
+
+    trials: tuple[str, ...] = ()
+    experiment: str = ""
+
+
+class ListUnfinished(Operation[tuple[TrialRow, ...]], frozen=True, kw_only=True):
+    """Trials not ended: what to ask the runner for at start."""
+
+
+class MarkLost(Operation[None], frozen=True, kw_only=True):
+    """The runner knows nothing of this trial: end it as lost, keeping what is stored."""
+
+    trial: str
+    message: str
+
+
+class MeanDurations(Operation[dict[str, float]], frozen=True, kw_only=True):
+    """Mean duration (s) of completed trials by configuration hash."""
+
+    configurations: tuple[str, ...]
+
+
+class Query(Operation[Table], frozen=True, kw_only=True):
+    """Read-only SQL for the command line and exports. Anything but one SELECT is refused."""
+
+    sql: str
+    limit: int = 10_000
