@@ -78,6 +78,7 @@ class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None
     ended_at: str | None
     duration_s: float | None
+    seed: int = 0
 
 
 class MetricRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,6 +202,13 @@ class AddExperiment(Operation[str], frozen=True, kw_only=True):
     machine: str
     orders: tuple[TrialOrder, ...]
     baseline: str | None = None
+
+
+class AddTrials(Operation[None], frozen=True, kw_only=True):
+    """Further trials (state waiting) of configurations the experiment already has: retries."""
+
+    machine: str
+    orders: tuple[TrialOrder, ...]
 
 
 class Ingest(Operation[Ingested], frozen=True, kw_only=True):
