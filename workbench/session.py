@@ -2,86 +2,270 @@
 
 Owns its threads (a follower that attaches to the runner and ingests; one executor for the store). All methods may be
 called from any thread and block for as long as a store operation or a runner call takes, unless said otherwise.
-Listeners are called on the follower's thread, in order; they must return at once.
+Listeners are called on the follower's threads, in order; they must return at once.
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from engines.protocol.messages import ProbeResult, QueueState
-from engines.protocol.places import Places
-from workbench.events import Event
-from workbench.experiment import Experiment
-from workbench.plan import Plan
-from workbench.store.operations import Operation, Store
+import msgspec
+
+from engines.protocol.client import RunnerClient, RunnerError, connect_local
+from engines.protocol.messages import (
+    Bury,
+    GetQueue,
+    Probe,
+    ProbeResult,
+    QueueState,
+    Reorder,
+    SetPaused,
+    Stop,
+    Submit,
+)
+from engines.protocol.orders import TrialOrder
+from engines.protocol.places import Places, places
+from workbench.events import Event, ProbeFinished, StoreChanged
+from workbench.experiment import Experiment, dump
+from workbench.follow import Follower
+from workbench.models import resolve
+from workbench.plan import Plan, make_plan, new_id, orders
+from workbench.problems import Problem, ProblemsFound
+from workbench.store.open import ReopeningStore
+from workbench.store.operations import (
+    AddExperiment,
+    AddTrials,
+    DeleteTrials,
+    GetExperiment,
+    GetStoreId,
+    GetTrial,
+    MeanDurations,
+    Operation,
+    Store,
+)
 
 R = TypeVar("R")
 Listener = Callable[[Event], None]
+
+_PROBE_FOR_S = 60.0
 
 
 class Workbench:
     """One database and one runner.
 
     Opening: becomes the store's owner if nobody is (opens the file, migrates, opens the socket beside it), or a guest
-    of the owner that answers. Only the owner ingests. Raises `StoreError` with a message for people.
+    of the owner that answers. Only the owner ingests; a guest becomes the owner when the owner goes away.
+    Raises `StoreError` with a message for people.
     """
 
-    def __init__(self, database: Path | None = None, *, places: Places | None = None) -> None:
-        raise NotImplementedError
+    def __init__(self, database: Path | None = None, *, places_: Places | None = None, client: str = "workbench") -> None:
+        self.places = places_ or places()
+        self.database = (database or self.places.database).expanduser().absolute()
+        self._client_name = client
+        self._store = ReopeningStore(self.database, on_owner_change=self._owner_changed)
+        self.store: Store = self._store
+        self.store_id: str = self._store.execute(GetStoreId())
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._listeners: list[Listener] = []
+        self._lock = threading.RLock()
+        self._follower: Follower | None = None
+        self._client: RunnerClient | None = None
+        self._probed: tuple[float, ProbeResult] | None = None
+        self._closed = False
 
-    store: Store
-    database: Path
-    is_owner: bool
+    @property
+    def is_owner(self) -> bool:
+        return self._store.is_owner
 
     def close(self) -> None:
         """Stop following, close the store. Trials and queue go on in the runner."""
-        raise NotImplementedError
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.stop()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+        self._store.close()
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- events -------------------------------------------------------------------------------------
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every event from now on. Returns the function that ends it."""
-        raise NotImplementedError
+        with self._lock:
+            self._listeners.append(listener)
+
+        def end() -> None:
+            with self._lock, contextlib.suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return end
+
+    def _tell(self, event: Event) -> None:
+        with self._lock:
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            listener(event)
 
     def follow(self) -> None:
         """Start the runner if needed, catch up with every spool of this store, then follow it live, for ever
         reconnecting. Returns at once; what happens comes as events."""
-        raise NotImplementedError
+        with self._lock:
+            if self._follower is not None or self._closed:
+                return
+            self._follower = Follower(
+                self._store,
+                self.store_id,
+                lambda: connect_local(self.places, client=self._client_name),
+                self._tell,
+                ingest=self.is_owner,
+            )
+            self._follower.start()
+
+    def _owner_changed(self) -> None:
+        """The store's owner went away and this process became it: take over the ingesting."""
+        threading.Thread(target=self._restart_follower, name="take-over", daemon=True).start()
+
+    def _restart_follower(self) -> None:
+        with self._lock:
+            if self._closed or self._follower is None:
+                return
+            follower, self._follower = self._follower, None
+        follower.stop()
+        self.follow()
+        self._tell(StoreChanged())
+
+    # --- store ----------------------------------------------------------------------------------------
 
     def submit_operation(self, operation: Operation[R]) -> Future[R]:
         """`store.execute` on the store's own thread."""
-        raise NotImplementedError
+        return self._executor.submit(self._store.execute, operation)
+
+    def submit_call(self, work: Callable[[], R]) -> Future[R]:
+        """Any blocking work on the same thread, so that it keeps its order with the operations."""
+        return self._executor.submit(work)
+
+    # --- runner ---------------------------------------------------------------------------------------
+
+    def _runner(self) -> RunnerClient:
+        with self._lock:
+            if self._client is None:
+                self._client = connect_local(self.places, client=self._client_name)
+            return self._client
+
+    def _call(self, request: Submit | Stop | GetQueue | SetPaused | Reorder | Bury | Probe, timeout: float = 30.0) -> object:
+        """One call; a broken connection is made anew once, because every request here may be repeated safely."""
+        try:
+            return self._runner().call(request, timeout=timeout)
+        except RunnerError as error:
+            if error.code != "link":
+                raise
+            with self._lock:
+                broken, self._client = self._client, None
+            if broken is not None:
+                broken.close()
+            return self._runner().call(request, timeout=timeout)
 
     def probe(self, *, refresh: bool = False) -> ProbeResult:
         """This computer: devices, sensors, packages. Cached for a minute unless `refresh`."""
-        raise NotImplementedError
-
-    def plan(self, experiment: Experiment) -> Plan:
-        """Look the models up, probe the machine, resolve. Never raises for what the user typed: problems are in it."""
-        raise NotImplementedError
-
-    def run(self, plan: Plan) -> str:
-        """Store the experiment, submit its trials. -> experiment id. Raises `ProblemsFound` or `StoreError`."""
-        raise NotImplementedError
+        now = time.monotonic()
+        if not refresh and self._probed is not None and now - self._probed[0] < _PROBE_FOR_S:
+            return self._probed[1]
+        reply = self._call(Probe(), timeout=60.0)
+        if not isinstance(reply, ProbeResult):
+            raise RunnerError(f"The runner answered a probe with {type(reply).__name__}.", code="version")
+        self._probed = (now, reply)
+        self._tell(ProbeFinished(reply))
+        return reply
 
     def queue(self) -> QueueState:
-        raise NotImplementedError
+        reply = self._call(GetQueue())
+        if not isinstance(reply, QueueState):
+            raise RunnerError(f"The runner answered a queue request with {type(reply).__name__}.", code="version")
+        return reply
 
     def stop(self, trial: str, *, kill: bool = False) -> None:
-        raise NotImplementedError
+        self._call(Stop(trial=trial, how="kill" if kill else "keep"))
 
     def pause(self, paused: bool) -> None:
-        raise NotImplementedError
+        self._call(SetPaused(paused=paused))
 
     def reorder(self, trials: tuple[str, ...]) -> None:
-        raise NotImplementedError
+        self._call(Reorder(trials=trials))
+
+    # --- experiments ----------------------------------------------------------------------------------
+
+    def plan(self, experiment: Experiment, base: Path | None = None) -> Plan:
+        """Look the models up, probe the machine, resolve. Relative model paths start at `base`.
+
+        Never raises for what the user typed: problems are in the plan. Raises `RunnerError` without a runner."""
+        machine = self.probe()
+        models = {ref: resolve(ref, self.places, base or Path.cwd()) for ref in experiment.models}
+        plan = make_plan(experiment, models, machine)
+        known = self._store.execute(MeanDurations(configurations=tuple(c.hash for c in plan.configurations)))
+        return make_plan(experiment, models, machine, known) if known else plan
+
+    def run(self, plan: Plan) -> str:
+        """Store the experiment, submit its trials. -> experiment id. Raises `ProblemsFound`, `StoreError`, `RunnerError`."""
+        if not plan.order:
+            problems = plan.problems + tuple(p for c in plan.configurations for p in c.problems)
+            nothing = Problem(severity="error", place=plan.experiment.name, message="There is no trial to run.")
+            raise ProblemsFound(problems or (nothing,))
+        experiment = new_id("e")
+        batch = orders(plan, store=self.store_id, experiment=experiment)
+        self._store.execute(
+            AddExperiment(
+                experiment=experiment,
+                name=plan.experiment.name,
+                definition=dump(plan.experiment),
+                seed=plan.experiment.seed,
+                machine="this",
+                orders=batch,
+            )
+        )
+        self._call(Submit(orders=batch))
+        self._tell(StoreChanged(experiments=(experiment,)))
+        return experiment
 
     def delete(self, trials: tuple[str, ...] = (), experiment: str = "") -> tuple[str, ...]:
-        """Delete from the store and bury the spools."""
-        raise NotImplementedError
+        """Delete from the store and bury the spools; waiting and running trials among them are stopped."""
+        deleted = self._store.execute(DeleteTrials(trials=trials, experiment=experiment))
+        if deleted:
+            # the tombstones stand: a runner that is down buries when an ingest is refused
+            with contextlib.suppress(RunnerError):
+                self._call(Bury(trials=deleted))
+            self._tell(StoreChanged(experiments=(experiment,) if experiment else (), trials=deleted))
+        return deleted
 
     def retry(self, trials: tuple[str, ...]) -> tuple[str, ...]:
         """Submit failed, stopped or lost trials again as new trials of the same configuration and block. -> new ids"""
-        raise NotImplementedError
+        batch: list[TrialOrder] = []
+        for trial in trials:
+            row = self._store.execute(GetTrial(trial=trial))
+            detail = self._store.execute(GetExperiment(experiment=row.experiment))
+            resolved = next(c.resolved for c in detail.configurations if c.configuration == row.configuration)
+            fields = msgspec.json.decode(resolved, type=dict[str, object])
+            fields |= {"trial": new_id("t"), "block": row.block, "position": row.position, "seed": row.seed}
+            batch.append(msgspec.convert(fields, TrialOrder))
+        if batch:
+            self._store.execute(AddTrials(machine="this", orders=tuple(batch)))
+            self._call(Submit(orders=tuple(batch)))
+            self._tell(StoreChanged(experiments=tuple({order.experiment for order in batch})))
+        return tuple(order.trial for order in batch)

@@ -1,0 +1,1 @@
+"""Speed and memory goals: programs that print a figure beside its reference, never timed tests."""

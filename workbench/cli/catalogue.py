@@ -1,0 +1,114 @@
+"""`llm-workbench models`, `techniques` and `metrics`: what there is to choose from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from engines.protocol.places import places
+from engines.techniques import MachineFacts, ModelFacts, Technique, axes, techniques
+from engines.techniques.registry import broken
+from workbench.cli import DOWNLOAD, OK, WRONG
+from workbench.cli.progress import Bar
+from workbench.cli.tables import print_table
+from workbench.metrics.registry import METRICS
+from workbench.models import catalogue, local_models, resolve
+from workbench.problems import Problem
+from workbench.starter import StarterError, ensure_starter
+from workbench.units import format_bytes, format_count
+
+
+def models(options: argparse.Namespace) -> int:
+    """Models on this computer first, then the catalogue."""
+    here = places()
+    if options.fetch_starter:
+        bar = Bar()
+        try:
+            ensure_starter(here, bar.show)
+        except StarterError as error:
+            bar.clear()
+            print(f"llm-workbench: {error}\n  {error.advice}", file=sys.stderr)
+            return DOWNLOAD
+        bar.clear()
+    local = local_models(here, ())
+    entries = catalogue()
+    if options.json:
+        whole = {
+            "local": [{"ref": m.ref, "title": m.title, "bytes": m.size_bytes, "source": m.source} for m in local],
+            "catalogue": [
+                {"ref": e.id, "title": e.title, "parameters": e.parameters, "architecture": e.architecture} for e in entries
+            ],
+        }
+        print(json.dumps(whole, indent=2))
+        return OK
+    print("On this computer")
+    print_table(("ref", "model", "size", "found in"), [(m.ref, m.title, format_bytes(m.size_bytes), m.source) for m in local])
+    print("\nCatalogue (\"random:REF\" runs the architecture with random weights: speed and memory are true, quality is not)")
+    rows = [(e.id, e.title, format_count(e.parameters), e.architecture, e.licence) for e in entries]
+    print_table(("ref", "model", "parameters", "architecture", "licence"), rows, right=frozenset({2}))
+    return OK
+
+
+def techniques_(options: argparse.Namespace) -> int:
+    """Techniques by axis; with --model, what stands against each on this computer."""
+    facts: tuple[ModelFacts, MachineFacts] | None = None
+    if options.model:
+        from workbench.plan import machine_facts
+        from workbench.session import Workbench
+
+        found = resolve(options.model, places(), Path.cwd())
+        if isinstance(found, Problem):
+            print(f"llm-workbench: {found}", file=sys.stderr)
+            return WRONG
+        with Workbench(client="techniques") as workbench:
+            facts = (found.facts, machine_facts(workbench.probe()))
+    if options.json:
+        print(json.dumps([_as_json(t, facts) for t in techniques()], indent=2))
+        return OK
+    for axis in axes():
+        print(f"{axis.title}: {axis.sentence}")
+        rows = [(t.id, t.title, (t.cannot_apply(*facts) if facts else None) or t.sentence) for t in techniques(axis.id)]
+        print_table(("id", "technique", ""), rows)
+    for card in broken():
+        print(f"{card.name} could not be loaded: {card.error}")
+    return OK
+
+
+def _as_json(technique: Technique, facts: tuple[ModelFacts, MachineFacts] | None) -> dict[str, object]:
+    return {
+        "id": technique.id,
+        "axis": technique.axis,
+        "title": technique.title,
+        "sentence": technique.sentence,
+        "source": technique.source,
+        "parameters": [asdict(p) for p in technique.parameters],
+        "cannot_apply": technique.cannot_apply(*facts) if facts else None,
+        "note": technique.note(*facts) if facts else None,
+    }
+
+
+def metrics(options: argparse.Namespace) -> int:
+    """Every metric with its definition."""
+    if options.json:
+        rows = [
+            {
+                "id": m.id,
+                "title": m.title,
+                "definition": m.definition,
+                "unit": m.unit,
+                "better": m.better,
+                "window": m.window,
+                "version": m.version,
+                "group": m.group,
+            }
+            for m in METRICS
+        ]
+        print(json.dumps(rows, indent=2))
+    else:
+        print_table(
+            ("id", "unit", "better", "definition"), [(m.id, m.unit, m.better, m.definition) for m in METRICS]
+        )
+    return OK

@@ -1,0 +1,67 @@
+"""`llm-workbench compare` and `export`: what was learned."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from workbench.cli import NOT_FOUND, OK, WRONG
+from workbench.cli.tables import print_comparison
+from workbench.comparison import compare
+from workbench.metrics.registry import METRICS, find
+from workbench.session import Workbench
+from workbench.store.operations import ExperimentDetail, GetExperiment
+
+
+def _detail(options: argparse.Namespace) -> ExperimentDetail:
+    with Workbench(options.database, client="compare") as workbench:
+        return workbench.store.execute(GetExperiment(experiment=options.experiment))
+
+
+def _metrics(text: str | None) -> tuple[str, ...]:
+    wanted = tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
+    unknown = [m for m in wanted if find(m) is None]
+    if unknown:
+        known = ", ".join(m.id for m in METRICS)
+        raise SystemExit(f"llm-workbench: No metric is called {', '.join(unknown)}. There are: {known}")
+    return wanted
+
+
+def compare_(options: argparse.Namespace) -> int:
+    """Configurations against a baseline, as a table with intervals and verdicts."""
+    metrics = _metrics(options.metrics)
+    detail = _detail(options)
+    baseline = None
+    if options.baseline:
+        wanted = options.baseline.lower()
+        matches = [
+            c.configuration
+            for c in detail.configurations
+            if c.configuration.startswith(wanted) or wanted in c.title.lower()
+        ]
+        if len(matches) != 1:
+            titles = "; ".join(c.title for c in detail.configurations)
+            print(f"llm-workbench: {options.baseline!r} names {len(matches)} configurations of: {titles}", file=sys.stderr)
+            return NOT_FOUND
+        baseline = matches[0]
+    result = compare(detail, baseline=baseline, include_invalid=options.include_invalid, margin=options.margin)
+    print_comparison(result, as_json=options.json, metrics=metrics)
+    return OK
+
+
+def export(options: argparse.Namespace) -> int:
+    """Table and charts of an experiment as files, each with its provenance."""
+    from workbench.export.bundle import FORMATS, export_comparison
+
+    formats = tuple(part.strip() for part in options.format.split(",") if part.strip())
+    unknown = [f for f in formats if f not in FORMATS]
+    if unknown:
+        print(f"llm-workbench: No format {', '.join(unknown)}. There are: {', '.join(FORMATS)}", file=sys.stderr)
+        return WRONG
+    metrics = _metrics(options.metrics)
+    paths = export_comparison(
+        compare(_detail(options)), options.to, formats=formats, metrics=metrics, theme=options.theme
+    )
+    print(json.dumps([str(p) for p in paths]) if options.json else "\n".join(str(p) for p in paths))
+    return OK

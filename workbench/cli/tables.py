@@ -1,0 +1,38 @@
+"""Tables in a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from workbench.comparison import Comparison
+from workbench.export.tables import comparison_json, comparison_table
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: frozenset[int] = frozenset()) -> None:
+    """Columns as wide as their widest cell; `right` names the columns of numbers. Lines of a cell stand under each other."""
+    cells = [[str(cell).splitlines() or [""] for cell in row] for row in (header, *rows)]
+    widths = [max(len(line) for row in cells for line in row[column]) for column in range(len(header))]
+    for number, row in enumerate(cells):
+        for line in range(max(len(cell) for cell in row)):
+            parts = [cell[line] if line < len(cell) else "" for cell in row]
+            aligned = [p.rjust(w) if i in right else p.ljust(w) for i, (p, w) in enumerate(zip(parts, widths, strict=True))]
+            print("  ".join(aligned).rstrip())
+        if number == 0:
+            print("  ".join("-" * width for width in widths))
+
+
+def print_comparison(comparison: Comparison, *, as_json: bool = False, metrics: Sequence[str] = ()) -> None:
+    """A comparison with intervals and verdicts, or its JSON."""
+    if as_json:
+        print(json.dumps(comparison_json(comparison), indent=2))
+        return
+    header, rows = comparison_table(comparison, metrics)
+    print_table(header, rows)
+    for label, value in comparison.constant.items():
+        print(f"The same for all: {label} {value}")
+    for reason in sorted(set(comparison.unavailable.values())):
+        names = ", ".join(sorted(m for m, r in comparison.unavailable.items() if r == reason))
+        print(f"Not available: {names}. {reason}")
+    for note in comparison.footnotes:
+        print(note)
