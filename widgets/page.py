@@ -1,0 +1,172 @@
+"""The base of the four pages, and what one page can ask another to show. Main thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, QSettings, Qt
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
+
+from widgets.components import label, line
+from widgets.services import Services
+from workbench.events import StoreChanged
+
+
+@dataclass(frozen=True)
+class OpenExperimentFile:
+    """Target of Setup: an experiment file to load."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class AddModel:
+    """Target of Setup: a model folder or GGUF file to choose."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class NewExperiment:
+    """Target of Setup: start over."""
+
+
+@dataclass(frozen=True)
+class EditAsNew:
+    """Target of Setup: an experiment like the one of this trial."""
+
+    trial: str
+
+
+@dataclass(frozen=True)
+class ShowTrial:
+    """Target of Monitor."""
+
+    trial: str
+
+
+@dataclass(frozen=True)
+class ShowExperiment:
+    """Target of Compare."""
+
+    experiment: str
+
+
+class Page(QWidget):
+    """A page: a toolbar of 40 px with the title, and `body` under it.
+
+    Subclasses set `name`, `title`, `icon`, fill `body` and the toolbar, and override the hooks they need. A page with a
+    header of its own hides `toolbar`. QSplitters that have an object name are saved and restored by the window.
+    """
+
+    name = ""
+    title = ""
+    icon = ""
+
+    def __init__(self, services: Services, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.services = services
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setProperty("ground", "panel")
+        self.setAccessibleName(self.title)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        self.toolbar = PageToolbar(services, self.title, self)
+        self.body = QVBoxLayout()
+        self.body.setContentsMargins(0, 0, 0, 0)
+        self.body.setSpacing(0)
+        outer.addWidget(self.toolbar)
+        outer.addLayout(self.body, 1)
+        self._initial_splits: dict[str, QByteArray] = {}
+
+    # --- hooks ------------------------------------------------------------------------------------
+
+    def activated(self) -> None:
+        """The page became the one that is shown. Start timers, fetch what changed while hidden."""
+
+    def deactivated(self) -> None:
+        """Another page is shown: stop drawing and polling."""
+
+    def refresh(self, change: StoreChanged) -> None:
+        """Rows of the store changed; also called with an empty change when the workbench was opened."""
+
+    def show_target(self, target: object) -> None:
+        """Another page or a dropped file asks to show something (dataclasses of this module)."""
+
+    def undo(self) -> bool:
+        """Take back the last edit of this page. -> whether there was one"""
+        return False
+
+    def undo_text(self) -> str:
+        """What `undo` would take back ("deleting 3 trials"), "" for nothing."""
+        return ""
+
+    def zoom(self, step: int) -> None:
+        """View > Zoom in (+1), out (-1), reset (0), for pages with charts."""
+
+    def shutdown(self) -> None:
+        """The window closes: end what the page started."""
+
+    # --- layout memory ----------------------------------------------------------------------------
+
+    def save_layout(self, settings: QSettings) -> None:
+        """Keep what the user arranged. Subclasses extend it under their own group."""
+        for splitter in self._splitters():
+            settings.setValue(f"{self.name}/splitter/{splitter.objectName()}", splitter.saveState())
+
+    def restore_layout(self, settings: QSettings) -> None:
+        for splitter in self._splitters():
+            self._initial_splits.setdefault(splitter.objectName(), splitter.saveState())
+            state = settings.value(f"{self.name}/splitter/{splitter.objectName()}")
+            if isinstance(state, QByteArray):
+                splitter.restoreState(state)
+
+    def reset_layout(self) -> None:
+        """View > Reset layout."""
+        for splitter in self._splitters():
+            state = self._initial_splits.get(splitter.objectName())
+            if state is not None:
+                splitter.restoreState(state)
+
+    def _splitters(self) -> list[QSplitter]:
+        return [s for s in self.findChildren(QSplitter) if s.objectName()]
+
+
+class PageToolbar(QFrame):
+    """Title, then the page's own widgets from the left, then those at the right end."""
+
+    def __init__(self, services: Services, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = services.theme
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setProperty("ground", "panel")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        self._row = QHBoxLayout()
+        self.title: QLabel = label(title, role="page_title")
+        self._row.addWidget(self.title)
+        self._row.addStretch(1)
+        column.addLayout(self._row, 1)
+        column.addWidget(line(self))
+        self._left = 1
+        self._theme.follow(self._restyle)
+
+    def add(self, widget: QWidget) -> None:
+        """Append after the title."""
+        self._row.insertWidget(self._left, widget)
+        self._left += 1
+
+    def add_separator(self) -> None:
+        self.add(line(self, vertical=True))
+
+    def add_right(self, widget: QWidget) -> None:
+        """Append at the right end."""
+        self._row.addWidget(widget)
+
+    def _restyle(self) -> None:
+        self.setFixedHeight(self._theme.height("page_toolbar"))
+        self._row.setContentsMargins(self._theme.spacing("m"), 0, self._theme.spacing("m"), 0)
+        self._row.setSpacing(self._theme.spacing("s"))
