@@ -1,0 +1,141 @@
+"""Ticks, gutters and the ground of a plot: what all charts of the window share. Main thread.
+
+pyqtgraph's own axes are not used: they rebuild text in Python at every range change, which costs more than the curves
+of a live chart. Here ticks are computed once per range and painted by two plain items.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyqtgraph as pg
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPen
+from PySide6.QtWidgets import QGraphicsItem, QGraphicsWidget
+
+from widgets.theme import Theme
+
+_ALIGN = Qt.AlignmentFlag
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """Positions in axis units and their texts."""
+
+    values: tuple[float, ...]
+    texts: tuple[str, ...]
+    step: float
+
+
+def nice_step(span: float, count: int) -> float:
+    """The smallest of 1, 2, 5 x 10**k that gives at most `count` steps over `span`."""
+    if span <= 0 or not math.isfinite(span):
+        return 1.0
+    raw = span / max(count, 1)
+    power = 10.0 ** math.floor(math.log10(raw))
+    return float(next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9)))
+
+
+def ticks(low: float, high: float, count: int) -> Ticks:
+    """Round positions within [low, high], about `count` of them at the most, and their texts."""
+    step = nice_step(high - low, count)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    values = tuple(i * step for i in range(first, last + 1))
+    return Ticks(values, tuple(tick_text(v, step) for v in values), step)
+
+
+def tick_text(value: float, step: float) -> str:
+    """A tick's text with just the digits its step needs: "2,000", "0.25"; powers of ten where long."""
+    if abs(value) < step / 2:
+        value = 0.0
+    if step >= 1e7 or step < 1e-5:
+        return f"{value:.4g}"
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def nice_range(low: float, high: float, count: int) -> tuple[float, float]:
+    """[low, high] widened to whole steps, so that a live chart's range seldom moves. Zero span is given one."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return 0.0, 1.0
+    if high - low < 1e-12 * max(1.0, abs(high)):
+        low, high = (0.0, 2 * high) if high > 0 else (2 * low, 0.0) if low < 0 else (0.0, 1.0)
+    step = nice_step(high - low, count)
+    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+
+
+class Gutter(QGraphicsWidget):
+    """Tick texts beside a plot: right-aligned left of it, left-aligned right of it. Width as given, never squeezed."""
+
+    def __init__(self, theme: Theme, width: int, *, right: bool = False) -> None:
+        super().__init__()
+        self._theme = theme
+        self._right = right
+        self._ticks: Ticks = Ticks((), (), 1.0)
+        self._range = (0.0, 1.0)
+        self.set_width(width)
+
+    def set_width(self, width: int) -> None:
+        self.setMinimumWidth(width)
+        self.setMaximumWidth(width)
+
+    def show_ticks(self, shown: Ticks, low: float, high: float) -> None:
+        if (shown, (low, high)) != (self._ticks, self._range):
+            self._ticks, self._range = shown, (low, high)
+            self.update()
+
+    def paint(self, painter: QPainter, option: object, widget: object = None) -> None:
+        box = self.boundingRect()
+        low, high = self._range
+        if high <= low:
+            return
+        painter.setFont(self._theme.font("caption"))
+        painter.setPen(self._theme.color("chart.tick_text"))
+        half = painter.fontMetrics().height() / 2
+        align = _ALIGN.AlignVCenter | (_ALIGN.AlignLeft if self._right else _ALIGN.AlignRight)
+        for value, text in zip(self._ticks.values, self._ticks.texts, strict=True):
+            y = box.bottom() - (value - low) / (high - low) * box.height()
+            # a text at the very edge is moved in, never cut
+            y = min(max(y, box.top() + half), box.bottom() - half)
+            painter.drawText(QRectF(box.left() + 6, y - half, box.width() - 12, 2 * half), align, text)
+
+
+class Ground(QGraphicsItem):
+    """What lies behind the curves of one plot, in pixels of its view box: bands, then grid lines. One cached list."""
+
+    def __init__(self, box: pg.ViewBox, theme: Theme) -> None:
+        super().__init__(box)
+        self.setZValue(-50)
+        self._box = box
+        self._theme = theme
+        self._bands: Sequence[tuple[float, float, QColor]] = ()
+        self._x: Sequence[float] = ()
+        self._y: Sequence[float] = ()
+
+    def boundingRect(self) -> QRectF:
+        return self._box.rect()
+
+    def show_lines(self, x: Sequence[float], y: Sequence[float]) -> None:
+        """Grid lines at these pixels."""
+        if (x, y) != (self._x, self._y):
+            self._x, self._y = x, y
+            self.update()
+
+    def show_bands(self, bands: Sequence[tuple[float, float, QColor]]) -> None:
+        """Bands from pixel to pixel in their colours; the same sequence object for every plot of a stack."""
+        if bands is not self._bands:
+            self._bands = bands
+            self.update()
+
+    def paint(self, painter: QPainter, option: object, widget: object = None) -> None:
+        rect = self._box.rect()
+        for left, right, color in self._bands:
+            painter.fillRect(QRectF(left, rect.top(), right - left, rect.height()), color)
+        painter.setPen(QPen(self._theme.color("chart.grid"), 1))
+        for x in self._x:
+            painter.drawLine(QPointF(round(x) + 0.5, rect.top()), QPointF(round(x) + 0.5, rect.bottom()))
+        for y in self._y:
+            painter.drawLine(QPointF(rect.left(), round(y) + 0.5), QPointF(rect.right(), round(y) + 0.5))

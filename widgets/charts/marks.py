@@ -1,0 +1,311 @@
+"""Bars, points, intervals, lines and direct labels of a stored chart, painted in pixels of its view box.
+
+`layout` turns a `Chart` into positioned marks for the size at hand; `paint` only draws them. Main thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyqtgraph as pg
+from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
+from PySide6.QtCore import QLineF, QPointF, QRectF, QSizeF, Qt
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPainterPath, QPen, QPolygonF
+from PySide6.QtWidgets import QGraphicsItem
+
+from widgets.charts.decimation import Pyramid
+from widgets.charts.labels import place_labels, spread
+from widgets.theme import Theme
+from workbench.charts import Chart, Series
+
+_CAP = 4.0
+_MARKER = 11.0
+
+
+@dataclass
+class _Text:
+    rect: QRectF
+    text: str
+    color: QColor
+    leader: QLineF | None = None
+    ground: bool = False
+    """Painted on a piece of the plot's ground, because it stands on curves."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the pointer or the keyboard can rest on: a place in pixels and what the readout says."""
+
+    point: QPointF
+    area: QRectF
+    text: str
+
+
+@dataclass
+class _Laid:
+    """Everything positioned for one size of one chart."""
+
+    bars: list[tuple[QRectF, QColor]] = field(default_factory=list)
+    intervals: list[tuple[QLineF, QColor]] = field(default_factory=list)
+    points: list[tuple[QPointF, str, QColor]] = field(default_factory=list)
+    lines: list[tuple[QPolygonF, QColor, float]] = field(default_factory=list)
+    references: list[QLineF] = field(default_factory=list)
+    texts: list[_Text] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+
+
+class Marks(QGraphicsItem):
+    """All marks of one chart; `per_point` says how many samples a drawn point stands for at the most."""
+
+    def __init__(self, box: pg.ViewBox, theme: Theme, chart: Chart) -> None:
+        super().__init__(box)
+        self.setZValue(10)
+        # curves that run out of the visible range end at the plot's edge
+        self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemClipsToShape)
+        self._box = box
+        self._theme = theme
+        self._chart = chart
+        self._laid = _Laid()
+        self.per_point = 1
+        self._pyramids: dict[int, Pyramid] = {}
+
+    @property
+    def targets(self) -> list[Target]:
+        return self._laid.targets
+
+    @property
+    def label_rects(self) -> list[QRectF]:
+        """Where the direct labels stand (px)."""
+        return [t.rect for t in self._laid.texts]
+
+    def boundingRect(self) -> QRectF:
+        return self._box.rect()
+
+    def shape(self) -> QPainterPath:
+        path = QPainterPath()
+        path.addRect(self._box.rect())
+        return path
+
+    # --- layout -----------------------------------------------------------------------------------
+
+    def layout(self) -> None:
+        """Position everything for the view box's present size and range."""
+        self.prepareGeometryChange()
+        self._laid = _Laid()
+        self.per_point = 1
+        metrics = QFontMetricsF(self._theme.font("dense"))
+        self._lay_references()
+        lines: list[tuple[Series, float]] = []
+        loose: list[tuple[QPointF, str, QColor]] = []
+        for index, series in enumerate(self._chart.series):
+            color = self.color(series.color)
+            if series.style == "bars":
+                self._lay_bars(series, color, metrics)
+            elif series.style == "markers":
+                loose += self._lay_points(series, color)
+            else:
+                end = self._lay_line(index, series, color)
+                if end is not None:
+                    lines.append((series, end))
+        self._lay_loose_labels(loose, metrics)
+        self._lay_line_labels(lines, metrics)
+        self.update()
+
+    def color(self, index: int) -> QColor:
+        """A run's colour, or the neutral second and third series at -1 and -2."""
+        if index >= 0:
+            return self._theme.run_color(index)
+        return self._theme.color("chart.series2" if index == -1 else "chart.series3")
+
+    def _map(self, x: float, y: float) -> QPointF:
+        return QPointF(self._box.mapFromView(QPointF(x, y)))
+
+    def _lay_references(self) -> None:
+        rect = self._box.rect()
+        metrics = QFontMetricsF(self._theme.font("caption"))
+        for reference in self._chart.references:
+            at = self._map(reference.value, reference.value)
+            size = QSizeF(metrics.horizontalAdvance(reference.title), metrics.height())
+            if reference.orientation == "vertical":
+                self._laid.references.append(QLineF(at.x(), rect.top(), at.x(), rect.bottom()))
+                left = at.x() + 4 if at.x() + 4 + size.width() < rect.right() else at.x() - 4 - size.width()
+                place = QRectF(QPointF(max(left, 2.0), rect.top() + 1), size)
+            else:
+                self._laid.references.append(QLineF(rect.left(), at.y(), rect.right(), at.y()))
+                place = QRectF(QPointF(rect.right() - size.width() - 4, at.y() - size.height() - 1), size)
+            if reference.title:
+                self._laid.texts.append(_Text(place, reference.title, self._theme.color("text.muted")))
+
+    def _lay_bars(self, series: Series, color: QColor, metrics: QFontMetricsF) -> None:
+        row = abs(self._map(0, 1).y() - self._map(0, 0).y())
+        half = min(self._theme.px(10), row * 0.3)
+        dark = self._theme.color("text.primary")
+        for i, (value, position) in enumerate(zip(series.x, series.y, strict=True)):
+            if not np.isfinite(value):
+                continue
+            zero, tip = self._map(0, position), self._map(value, position)
+            left, right = min(zero.x(), tip.x()), max(zero.x(), tip.x())
+            self._laid.bars.append((QRectF(left, tip.y() - half, max(right - left, 1.0), 2 * half), color))
+            low, high = _interval(series.x_low, series.x_high, i)
+            if low is not None and high is not None:
+                a, b = self._map(low, position).x(), self._map(high, position).x()
+                self._laid.intervals += [(line, dark) for line in _whiskers(a, b, tip.y(), half * 0.6)]
+                right = max(right, b)
+            text = series.labels[i] if i < len(series.labels) else ""
+            size = QSizeF(metrics.horizontalAdvance(text), metrics.height())
+            place = QRectF(QPointF(right + 8, tip.y() - size.height() / 2), size)
+            if text:
+                self._laid.texts.append(_Text(place, text, dark))
+            names = self._chart.y.categories
+            name = names[round(position)] if 0 <= round(position) < len(names) else series.title
+            area = QRectF(0, tip.y() - row / 2, self._box.rect().width(), row)
+            said = _spoken(name, text or _number(value), self._chart.x.unit, low, high)
+            self._laid.targets.append(Target(tip, area, said))
+
+    def _lay_points(self, series: Series, color: QColor) -> list[tuple[QPointF, str, QColor]]:
+        marker = self._theme.run_marker(series.color) if series.color >= 0 else "o"
+        loose = []
+        for i, (x, y) in enumerate(zip(series.x, series.y, strict=True)):
+            if not (np.isfinite(x) and np.isfinite(y)):
+                continue
+            at = self._map(x, y)
+            x_low, x_high = _interval(series.x_low, series.x_high, i)
+            y_low, y_high = _interval(series.y_low, series.y_high, i)
+            if x_low is not None and x_high is not None:
+                a, b = self._map(x_low, y).x(), self._map(x_high, y).x()
+                self._laid.intervals += [(line, color) for line in _whiskers(a, b, at.y(), _CAP)]
+            if y_low is not None and y_high is not None:
+                a, b = self._map(x, y_low).y(), self._map(x, y_high).y()
+                upright = [QLineF(w.y1(), w.x1(), w.y2(), w.x2()) for w in _whiskers(a, b, at.x(), _CAP)]
+                self._laid.intervals += [(line, color) for line in upright]
+            self._laid.points.append((at, marker, color))
+            name = series.labels[i] if i < len(series.labels) else series.title
+            loose.append((at, name, self._theme.color("text.primary")))
+            said = "\n".join(
+                (
+                    series.title,
+                    _spoken(self._chart.x.title, _number(x), self._chart.x.unit, x_low, x_high),
+                    _spoken(self._chart.y.title, _number(y), self._chart.y.unit, y_low, y_high),
+                )
+            )
+            self._laid.targets.append(Target(at, QRectF(at.x() - 12, at.y() - 12, 24, 24), said))
+        return loose
+
+    def _lay_line(self, index: int, series: Series, color: QColor) -> float | None:
+        """Position one curve, decimated to the width at hand. -> height of its visible end (px)."""
+        pyramid = self._pyramids.setdefault(index, Pyramid())
+        if not len(pyramid) and np.all(np.diff(series.x) >= 0):
+            pyramid.sync(series.x, series.y)
+        (start, end), _ = self._box.viewRange()
+        if len(pyramid):
+            reduced = pyramid.reduce(start, end, int(self._box.width()))
+            xs, ys = reduced.x, reduced.y
+            self.per_point = max(self.per_point, reduced.per_point)
+        else:
+            xs, ys = series.x, series.y
+        polygon = QPolygonF()
+        last: float | None = None
+        wide = 1.5 if series.style == "line" and series.color < 0 else 1.0
+        for x, y in zip(xs, ys, strict=True):
+            if not (np.isfinite(x) and np.isfinite(y)):
+                self._laid.lines.append((polygon, color, wide))
+                polygon = QPolygonF()
+                continue
+            at = self._map(x, y)
+            if series.style == "steps" and not polygon.isEmpty():
+                polygon.append(QPointF(at.x(), polygon.last().y()))
+            polygon.append(at)
+            if x <= end:
+                last = at.y()
+        self._laid.lines.append((polygon, color, wide))
+        return last
+
+    def _lay_loose_labels(self, loose: list[tuple[QPointF, str, QColor]], metrics: QFontMetricsF) -> None:
+        obstacles = [QRectF(at.x() - 7, at.y() - 7, 14, 14) for at, _, _ in loose]
+        obstacles += [
+            QRectF(line.p1(), line.p2()).normalized().adjusted(-1, -1, 1, 1) for line, _ in self._laid.intervals
+        ]
+        obstacles += [text.rect for text in self._laid.texts]
+        sizes = [QSizeF(metrics.horizontalAdvance(text) + 2, metrics.height()) for _, text, _ in loose]
+        bounds = self._box.rect().adjusted(2, 2, -2, -2)
+        placed = place_labels([at for at, _, _ in loose], sizes, obstacles, bounds)
+        for (at, text, color), place in zip(loose, placed, strict=True):
+            if place is not None:
+                leader = QLineF(at, _nearest(place.rect, at)) if place.leader else None
+                self._laid.texts.append(_Text(place.rect, text, color, leader))
+
+    def _lay_line_labels(self, lines: list[tuple[Series, float]], metrics: QFontMetricsF) -> None:
+        named = [(series, end) for series, end in lines if series.title]
+        rect = self._box.rect()
+        heights = spread(
+            [end - metrics.height() * 0.6 for _, end in named], metrics.height(), rect.top(), rect.bottom()
+        )
+        for (series, _), center in zip(named, heights, strict=True):
+            width = metrics.horizontalAdvance(series.title) + 8
+            place = QRectF(rect.right() - width - 8, center - metrics.height() / 2, width, metrics.height())
+            self._laid.texts.append(_Text(place, series.title, self.color(series.color), ground=True))
+
+    # --- painting ---------------------------------------------------------------------------------
+
+    def paint(self, painter: QPainter, option: object, widget: object = None) -> None:
+        laid, theme = self._laid, self._theme
+        for rect, color in laid.bars:
+            painter.fillRect(rect, color)
+        painter.setPen(QPen(theme.color("chart.reference"), 1, Qt.PenStyle.DashLine))
+        painter.drawLines(laid.references)
+        for polygon, color, width in laid.lines:
+            painter.setPen(QPen(color, width))
+            painter.drawPolyline(polygon)
+        for line, color in laid.intervals:
+            painter.setPen(QPen(color, 1))
+            painter.drawLine(line)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for at, marker, color in laid.points:
+            painter.save()
+            painter.translate(at)
+            painter.scale(_MARKER, _MARKER)
+            pen = QPen(theme.color("chart.background"), 1)
+            pen.setCosmetic(True)
+            painter.setPen(pen)
+            painter.setBrush(color)
+            painter.drawPath(Symbols[marker])
+            painter.restore()
+        painter.setFont(theme.font("dense"))
+        for text in laid.texts:
+            if text.leader is not None:
+                painter.setPen(QPen(theme.color("chart.axis"), 1))
+                painter.drawLine(text.leader)
+            if text.ground:
+                painter.fillRect(text.rect, theme.color("chart.background"))
+            painter.setPen(text.color)
+            painter.drawText(text.rect, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextDontClip, text.text)
+
+
+def _interval(low: np.ndarray | None, high: np.ndarray | None, i: int) -> tuple[float | None, float | None]:
+    if low is None or high is None or not (np.isfinite(low[i]) and np.isfinite(high[i])):
+        return None, None
+    return float(low[i]), float(high[i])
+
+
+def _whiskers(a: float, b: float, across: float, cap: float) -> list[QLineF]:
+    """A line from a to b and its two ends, along the horizontal."""
+    a, b, across = round(a) + 0.5, round(b) + 0.5, round(across) + 0.5
+    return [
+        QLineF(a, across, b, across),
+        QLineF(a, across - cap, a, across + cap),
+        QLineF(b, across - cap, b, across + cap),
+    ]
+
+
+def _nearest(rect: QRectF, point: QPointF) -> QPointF:
+    return QPointF(min(max(point.x(), rect.left()), rect.right()), min(max(point.y(), rect.top()), rect.bottom()))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _spoken(name: str, text: str, unit: str, low: float | None, high: float | None) -> str:
+    said = f"{name}: {text} {unit}".rstrip()
+    return said if low is None or high is None else f"{said} [{_number(low)}, {_number(high)}]"
