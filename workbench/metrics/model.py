@@ -18,6 +18,9 @@ class Value:
     value: float
     method: str
     n: int | None = None
+    scope: str = ""
+    """What exactly it was taken over, where the metric's window is not enough to tell whether two values compare
+    ("512 tokens, 2210 bytes of TEXT (hash)"); "" is the metric's window."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +51,22 @@ class Metric:
     """"speed", "latency", "memory", "energy", "quality", "cost"."""
     primary: bool = False
     """Shown in the comparison table before the user chooses columns."""
+    exact: bool = False
+    """Counted, not measured: the same in every trial of a configuration, so one trial tells all."""
+    same_scope: bool = False
+    """Ratios only between values of the same scope (perplexity over the same tokens)."""
+    nouns: tuple[str, str] = ("", "")
+    """Words for a higher and a lower value against the baseline ("more", "less"); "" picks them from the group."""
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """Words for higher and lower: ("faster", "slower")."""
+        if self.nouns != ("", ""):
+            return self.nouns
+        if self.group == "speed":
+            return ("faster", "slower") if self.better == "higher" else ("slower", "faster")
+        if self.group == "latency":
+            return ("slower", "faster")
+        if self.group == "quality":
+            return ("better", "worse") if self.better == "higher" else ("worse", "better")
+        return ("more", "less")

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from engines.protocol.records import Cue, Evaluation, ModelLoaded, Record, Request, SensorLost, TrialEnded, TrialStarted
+from engines.protocol.records import (
+    Cue,
+    Environment,
+    Evaluation,
+    MemoryPeak,
+    ModelLoaded,
+    PhaseEnded,
+    Record,
+    Request,
+    Sensor,
+    SensorLost,
+    Sensors,
+    Stamps,
+    Telemetry,
+    TrialEnded,
+    TrialStarted,
+)
 
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+
+MISSING = -1
+"""Stands in `stamps_ns` where a stamp number was never read from the ring."""
+
+MAX_STAMPS = 1 << 24
+"""Stamp numbers from here on are dropped: a broken record must not make us reserve gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +62,7 @@ class TrialRecords:
     requests: tuple[Request, ...]
     """All, warm-up included, in order."""
     stamps_ns: Longs
-    """(n,) token times by stamp number."""
+    """(n,) token times by stamp number; `MISSING` where one was not read."""
     spans: tuple[Span, ...]
     samples: dict[tuple[str, str], SampleSeries]
     evaluations: tuple[Evaluation, ...]
@@ -50,7 +72,9 @@ class TrialRecords:
     """Bytes by (phase, source)."""
     environment: dict[str, str]
     sensors_missing: dict[str, str]
-    """Reason by quantity."""
+    """Reason by quantity, for quantities that no source of this trial can read."""
+    sensors: tuple[Sensor, ...] = ()
+    """Everything the telemetry said about its sources, available or not."""
 
     @property
     def measured(self) -> tuple[Request, ...]:
@@ -67,5 +91,114 @@ class TrialRecords:
 
 
 def arrange(records: Iterable[Record]) -> TrialRecords:
-    """Arrange records in any order of arrival. Missing parts are None or empty, never an exception."""
-    raise NotImplementedError
+    """Arrange records in any order of arrival. Missing parts are None or empty, never an exception.
+
+    A record that arrives twice (same seq) counts once; records without a seq (0) are taken as they come.
+    """
+    started: TrialStarted | None = None
+    ended: TrialEnded | None = None
+    model: ModelLoaded | None = None
+    requests: list[Request] = []
+    spans: list[Span] = []
+    evaluations: list[Evaluation] = []
+    cues: list[Cue] = []
+    lost: list[SensorLost] = []
+    stamps: list[Stamps] = []
+    telemetry: list[Telemetry] = []
+    peaks: dict[tuple[str, str], int] = {}
+    environment: dict[str, str] = {}
+    sensors: dict[tuple[str, str], Sensor] = {}
+    for record in _in_order(records):
+        if isinstance(record, TrialStarted):
+            started = record
+        elif isinstance(record, TrialEnded):
+            ended = record
+        elif isinstance(record, ModelLoaded):
+            model = record
+        elif isinstance(record, Request):
+            requests.append(record)
+        elif isinstance(record, PhaseEnded):
+            spans.append(Span(record.name, record.index, record.start_ns, record.t_ns))
+        elif isinstance(record, Evaluation):
+            evaluations.append(record)
+        elif isinstance(record, Cue):
+            cues.append(record)
+        elif isinstance(record, SensorLost):
+            lost.append(record)
+        elif isinstance(record, Stamps):
+            stamps.append(record)
+        elif isinstance(record, Telemetry):
+            telemetry.append(record)
+        elif isinstance(record, MemoryPeak):
+            key = (record.phase, record.source)
+            peaks[key] = max(peaks.get(key, 0), record.peak_bytes)
+        elif isinstance(record, Environment):
+            environment.update(record.facts)
+        elif isinstance(record, Sensors):
+            sensors.update({(s.source, s.quantity): s for s in record.sensors})
+    return TrialRecords(
+        started=started,
+        ended=ended,
+        model=model,
+        requests=tuple(sorted(requests, key=lambda r: (r.start_ns, r.first_stamp))),
+        stamps_ns=_lay_out(stamps),
+        spans=tuple(sorted(spans, key=lambda s: (s.start_ns, -s.end_ns))),
+        samples=_collect(telemetry),
+        evaluations=tuple(evaluations),
+        cues=tuple(cues),
+        lost_sensors=tuple(lost),
+        peaks=peaks,
+        environment=environment,
+        sensors_missing=_missing(tuple(sensors.values())),
+        sensors=tuple(sensors.values()),
+    )
+
+
+def _in_order(records: Iterable[Record]) -> list[Record]:
+    unnumbered: list[Record] = []
+    numbered: dict[int, Record] = {}
+    for record in records:
+        if record.seq > 0:
+            numbered.setdefault(record.seq, record)
+        else:
+            unnumbered.append(record)
+    return unnumbered + [numbered[seq] for seq in sorted(numbered)]
+
+
+def _lay_out(batches: Sequence[Stamps]) -> Longs:
+    usable = [b for b in batches if b.first >= 0 and b.first + len(b.times_ns) <= MAX_STAMPS]
+    times = np.full(max((b.first + len(b.times_ns) for b in usable), default=0), MISSING, dtype=np.int64)
+    for batch in usable:
+        times[batch.first : batch.first + len(batch.times_ns)] = batch.times_ns
+    return times
+
+
+def _collect(batches: Sequence[Telemetry]) -> dict[tuple[str, str], SampleSeries]:
+    parts: dict[tuple[str, str], list[tuple[Longs, Floats]]] = {}
+    for batch in batches:
+        times = np.asarray(batch.times_ns, dtype=np.int64)
+        for quantity, column in batch.columns.items():
+            values = np.array([np.nan if v is None else v for v in column], dtype=np.float64)
+            length = min(len(times), len(values))
+            parts.setdefault((batch.source, quantity), []).append((times[:length], values[:length]))
+    return {key: _series(key, found) for key, found in parts.items()}
+
+
+def _series(key: tuple[str, str], parts: list[tuple[Longs, Floats]]) -> SampleSeries:
+    times, first = np.unique(np.concatenate([t for t, _ in parts]), return_index=True)
+    return SampleSeries(*key, times, np.concatenate([v for _, v in parts])[first])
+
+
+def _missing(sensors: tuple[Sensor, ...]) -> dict[str, str]:
+    readable = {s.quantity for s in sensors if s.available}
+    reasons: dict[str, str] = {}
+    for sensor in sensors:
+        if sensor.available or sensor.quantity in readable:
+            continue
+        reason = sensor.reason or f"{sensor.source} does not give it on this machine."
+        known = reasons.get(sensor.quantity)
+        if known is None:
+            reasons[sensor.quantity] = reason
+        elif reason not in known:
+            reasons[sensor.quantity] = f"{known} {reason}"
+    return reasons

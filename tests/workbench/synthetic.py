@@ -1,0 +1,522 @@
+"""A fake trial and a fake experiment by a stated generator, for tests and for looking at the window while it is built.
+
+Not part of the product. `records(FakeTrial(...))` is a plausible stream of one trial as the runner would number it;
+`experiment_detail()` is what the store would give for a whole experiment, its figures computed by
+`workbench.metrics` from such streams.
+
+The generator: every trial has a speed factor, log-normal with standard deviation `between_sd` (2 %); token gaps are
+log-normal around 1/tokens_per_second with an AR(1) of 0.5 and standard deviation 3 %; telemetry is read at `rate_hz`
+with small gaussian noise. The same seed gives the same stream.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from engines.protocol.orders import ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
+from engines.protocol.records import (
+    ClockPair,
+    Cue,
+    Environment,
+    Evaluation,
+    Log,
+    MemoryPeak,
+    ModelLoaded,
+    PhaseEnded,
+    PhaseName,
+    PhaseStarted,
+    Progress,
+    Record,
+    Request,
+    Sensor,
+    Sensors,
+    Stamps,
+    Telemetry,
+    TrialEnded,
+    TrialStarted,
+)
+from workbench.metrics.evaluate import evaluate_trial
+from workbench.store.operations import (
+    ConfigurationRow,
+    ExperimentDetail,
+    ExperimentRow,
+    MetricRow,
+    ReasonRow,
+    TrialRow,
+)
+
+MIB = 1024.0**2
+SECOND = 1_000_000_000
+START_NS = 7_200 * SECOND
+"""Monotonic time at which every fake trial starts."""
+WALL_NS = 1_790_000_000 * SECOND
+GPU = "nvml.GPU-6f1d2c3b-0000-4000-8000-123456789abc"
+NO_POWER = "No power sensor: no NVIDIA driver was found, and energy_uj is readable by root only."
+
+
+@dataclass(frozen=True)
+class FakeTrial:
+    """What the generator is told. Sizes in bytes, times in seconds."""
+
+    trial: str = "t-fake-1"
+    seed: int = 1
+    device: Literal["cpu", "gpu"] = "cpu"
+    precision: str = "float32"
+    tokens_per_second: float = 24.0
+    prefill_s: float = 0.16
+    prompt_tokens: int = 128
+    new_tokens: int = 64
+    batch_size: int = 1
+    warmups: int = 2
+    requests: int = 3
+    load_s: float = 0.9
+    resident_bytes: float = 900 * MIB
+    tensor_bytes: int = 538_000_000
+    perplexity: float = 21.4
+    power_watts: float = 310.0
+    power_sensor: bool = True
+    """Only for a GPU: without it power and energy are reported as not available."""
+    threads: int = 1
+    rate_hz: float = 10.0
+    between_sd: float = 0.02
+    outcome: Literal["completed", "stopped", "failed"] = "completed"
+    failure: str = "out_of_memory"
+    block_drift: float = 0.0
+    """Added to the log of the speed: what a block has in common."""
+
+
+class _Tape:
+    """The stream under construction: numbers records and keeps the clock (ns)."""
+
+    def __init__(self) -> None:
+        self.now = START_NS
+        self.records: list[Record] = []
+
+    def wait(self, seconds: float) -> None:
+        self.now += round(seconds * SECOND)
+
+    def say(self, record: Record, at: int | None = None) -> None:
+        self.records.append(msgspec.structs.replace(record, t_ns=self.now if at is None else at))
+
+    def open(self, name: PhaseName, index: int = 0) -> int:
+        self.say(PhaseStarted(name=name, index=index))
+        return self.now
+
+    def close(self, name: PhaseName, start_ns: int, index: int = 0) -> None:
+        self.say(PhaseEnded(name=name, index=index, start_ns=start_ns))
+
+
+def records(fake: FakeTrial = FakeTrial()) -> tuple[Record, ...]:
+    """The records of one trial in order, seq 1, 2, 3, ..., as the runner would have them in its spool."""
+    rng = np.random.default_rng(fake.seed)
+    tape = _Tape()
+    _begin(tape, fake)
+    if fake.outcome == "failed":
+        tape.say(Log(level="error", source="worker", text="RuntimeError: not enough memory: tried to allocate 2.1 GB"))
+        tape.say(
+            TrialEnded(
+                outcome="failed",
+                failure=fake.failure,
+                message="The worker ran out of memory while loading the model.",
+                advice="What was measured is kept. Choose int8, a smaller batch or a smaller model.",
+                clock=_clock(tape.now),
+                exit_code=3,
+            )
+        )
+    else:
+        speed = math.exp(rng.normal(0.0, fake.between_sd) + fake.block_drift)
+        _generate(tape, fake, rng, speed)
+        if fake.outcome == "completed":
+            _evaluate(tape, fake)
+        unload = tape.open("unload")
+        tape.wait(0.1)
+        tape.close("unload", unload)
+        tape.say(TrialEnded(outcome=fake.outcome, clock=_clock(tape.now), exit_code=0))
+    tape.records += _telemetry(tape, fake, rng)
+    ordered = sorted(tape.records, key=lambda r: (isinstance(r, TrialEnded), r.t_ns))
+    return tuple(msgspec.structs.replace(r, seq=i) for i, r in enumerate(ordered, start=1))
+
+
+def _clock(mono_ns: int) -> ClockPair:
+    return ClockPair(wall_ns=WALL_NS + mono_ns - START_NS, mono_ns=mono_ns)
+
+
+def _begin(tape: _Tape, fake: FakeTrial) -> None:
+    tape.say(TrialStarted(clock=_clock(tape.now), worker_pid=4711, threads=fake.threads, processors=(0,)))
+    tape.say(Sensors(sensors=_sensors(fake)))
+    facts = {"cpu.model": "Example CPU at 2.4 GHz", "cpu.cores": "2", "python": "3.11.2", "torch": "2.13.0"}
+    tape.say(Environment(facts=facts))
+    tape.say(Log(level="info", source="runner", text="Worker 4711 started with 1 thread."))
+    start = tape.open("start")
+    tape.wait(0.4)
+    tape.close("start", start)
+    load = tape.open("load")
+    tape.say(Progress(text="Loading the model", fraction=0.05))
+    tape.wait(fake.load_s)
+    if fake.outcome == "failed":
+        return
+    tape.say(
+        ModelLoaded(
+            parameters=134_515_008,
+            tensor_bytes=fake.tensor_bytes,
+            bytes_by_dtype={fake.precision: fake.tensor_bytes},
+            original_bytes=269_000_000,
+            nominal_bits={"float32": 32.0, "int8": 8.0}.get(fake.precision, 16.0),
+            attention="sdpa",
+            device="cpu" if fake.device == "cpu" else f"cuda:{GPU.removeprefix('nvml.')}",
+            load_s=fake.load_s,
+        )
+    )
+    tape.close("load", load)
+
+
+def _generate(tape: _Tape, fake: FakeTrial, rng: np.random.Generator, speed: float) -> None:
+    stamp = 0
+    deviation = 0.0
+
+    def request(index: int, warmup: bool) -> None:
+        nonlocal stamp, deviation
+        start = tape.now
+        prefill = tape.open("prefill", index)
+        tape.wait(fake.prefill_s / speed * math.exp(rng.normal(0.0, 0.02)))
+        times = [tape.now]
+        tape.close("prefill", prefill, index)
+        decode = tape.open("decode", index)
+        for _ in range(fake.new_tokens - 1):
+            deviation = 0.5 * deviation + rng.normal(0.0, 0.03 * math.sqrt(0.75))
+            tape.wait(math.exp(deviation) / (fake.tokens_per_second / fake.batch_size * speed))
+            times.append(tape.now)
+        tape.close("decode", decode, index)
+        tape.wait(0.0002)
+        tape.say(
+            Request(
+                index=index,
+                warmup=warmup,
+                start_ns=start,
+                end_ns=tape.now,
+                first_stamp=stamp,
+                stamps=fake.new_tokens,
+                prompt_tokens=fake.prompt_tokens,
+                generated_tokens=fake.new_tokens * fake.batch_size,
+                batch_size=fake.batch_size,
+            )
+        )
+        for first in range(0, fake.new_tokens, 20):
+            part = times[first : first + 20]
+            tape.say(Stamps(first=stamp + first, times_ns=part), at=part[-1] + 1_000_000)
+        stamp += fake.new_tokens
+        tape.wait(0.001)
+
+    warmup = tape.open("warmup")
+    for index in range(fake.warmups):
+        tape.say(Progress(text=f"Warm-up {index + 1}", fraction=0.1 + 0.2 * index / fake.warmups))
+        request(index, warmup=True)
+    tape.close("warmup", warmup)
+    measure = tape.open("measure")
+    count = fake.requests if fake.outcome == "completed" else max(1, fake.requests // 2)
+    for index in range(count):
+        tape.say(Progress(text=f"Request {index + 1} of {fake.requests}", fraction=0.3 + 0.6 * index / fake.requests))
+        request(index, warmup=False)
+    tape.close("measure", measure)
+    if fake.device == "gpu":
+        tape.say(MemoryPeak(phase="measure", source="allocator", peak_bytes=round(fake.tensor_bytes * 1.2)))
+    tape.say(MemoryPeak(phase="measure", source="rusage", peak_bytes=round(fake.resident_bytes * 1.15)))
+
+
+def _evaluate(tape: _Tape, fake: FakeTrial) -> None:
+    start = tape.open("evaluate")
+    tape.say(Progress(text="Perplexity on held-out text", fraction=0.92))
+    tape.wait(1.2)
+    tape.say(
+        Evaluation(
+            nll_sum=512 * math.log(fake.perplexity),
+            tokens=512,
+            text_bytes=2_210,
+            data_name="Python documentation topics 3.11",
+            data_hash="5d41402abc4b2a76b9719d911017c592",
+            context_tokens=512,
+        )
+    )
+    tape.close("evaluate", start)
+
+
+def _sensors(fake: FakeTrial) -> tuple[Sensor, ...]:
+    def made(source: str, quantity: str, title: str, rate: float, reason: str = "") -> Sensor:
+        method = "/proc" if source.startswith("proc") else "NVML"
+        return Sensor(
+            source=source, quantity=quantity, title=title, method=method, rate_hz=rate, available=not reason, reason=reason
+        )
+
+    hz = fake.rate_hz
+    found = [
+        made("proc.tree", "rss_bytes", "Resident memory", hz),
+        made("proc.tree", "pss_bytes", "Proportional memory", 1.0),
+        made("proc.tree", "cpu_utilisation_ratio", "Processor use", hz),
+        made("proc.tree", "cpu_seconds", "Processor time", hz),
+        made("proc.tree", "swap_bytes", "Swapped", 1.0),
+        made("proc.host", "cpu_utilisation_ratio", "Processor use of the machine", hz),
+        made("proc.host", "steal_ratio", "Stolen time", hz),
+        made("proc.host", "foreign_cpu_ratio", "Cores used by others", hz),
+        made("proc.host", "pressure_cpu_ratio", "Processor pressure", hz),
+    ]
+    if fake.device == "gpu":
+        missing = "" if fake.power_sensor else "The driver gives no power reading on this device."
+        found += [
+            made(GPU, "memory_used_bytes", "Device memory in use", hz),
+            made(GPU, "utilisation_ratio", "Device utilisation", hz),
+            made(GPU, "temperature_celsius", "Temperature", hz),
+            made(GPU, "throttle_reasons_bits", "Throttle reasons", hz),
+            made(GPU, "power_watts", "Power", hz, missing),
+            made(GPU, "energy_joules", "Energy counter", hz, missing),
+        ]
+    else:
+        found += [made("rapl", q, t, hz, NO_POWER) for q, t in (("power_watts", "Power"), ("energy_joules", "Energy"))]
+    return tuple(found)
+
+
+def _telemetry(tape: _Tape, fake: FakeTrial, rng: np.random.Generator) -> list[Record]:
+    end = tape.now
+    load = next(r for r in tape.records if isinstance(r, PhaseStarted) and r.name == "load")
+    busy_from = load.t_ns
+    period = round(SECOND / fake.rate_hz)
+    times = np.arange(START_NS + period, end, period, dtype=np.int64)
+    since_load = np.clip((times - busy_from) / SECOND / fake.load_s, 0.0, 1.0)
+    resident = 120 * MIB + (fake.resident_bytes - 120 * MIB) * since_load + rng.normal(0, 0.4 * MIB, len(times))
+    use = np.where(times < busy_from, 0.3, fake.threads * 0.985) + rng.normal(0, 0.01, len(times))
+    tree = {
+        "rss_bytes": resident * 1.06,
+        "cpu_utilisation_ratio": use,
+        "cpu_seconds": np.cumsum(use) / fake.rate_hz,
+        "threads_count": np.full(len(times), 7.0),
+    }
+    host = {
+        "cpu_utilisation_ratio": np.clip(use / 2 + 0.02, 0, 1),
+        "steal_ratio": np.full(len(times), 0.001),
+        "memory_available_bytes": np.full(len(times), 6.1e9),
+        "pressure_cpu_ratio": np.full(len(times), 0.01),
+        "foreign_cpu_ratio": np.clip(0.03 + rng.normal(0, 0.01, len(times)), 0, None),
+    }
+    slow = times[:: max(1, round(fake.rate_hz))]
+    made: list[Record] = [
+        *_batches("proc.tree", times, tree),
+        *_batches("proc.host", times, host),
+        *_batches(
+            "proc.tree",
+            slow,
+            {"pss_bytes": resident[:: max(1, round(fake.rate_hz))], "swap_bytes": np.zeros(len(slow))},
+        ),
+    ]
+    if fake.device == "gpu":
+        busy = times >= busy_from
+        power = np.where(busy, fake.power_watts, 75.0) + rng.normal(0, 2.0, len(times))
+        gpu = {
+            "memory_used_bytes": 600 * MIB + np.where(busy, fake.tensor_bytes * 1.3, 0.0),
+            "utilisation_ratio": np.where(busy, 0.93, 0.0) + rng.normal(0, 0.01, len(times)) * busy,
+            "temperature_celsius": 41 + 4 * since_load,
+            "throttle_reasons_bits": np.zeros(len(times)),
+        }
+        if fake.power_sensor:
+            gpu |= {"power_watts": power, "energy_joules": 1e6 + np.cumsum(power) / fake.rate_hz}
+        made += _batches(GPU, times, gpu)
+    return made
+
+
+def _batches(source: str, times: np.ndarray, columns: dict[str, np.ndarray], size: int = 10) -> list[Record]:
+    return [
+        Telemetry(
+            source=source,
+            t_ns=int(times[i : i + size][-1]),
+            times_ns=[int(t) for t in times[i : i + size]],
+            columns={name: [float(v) for v in values[i : i + size]] for name, values in columns.items()},
+        )
+        for i in range(0, len(times), size)
+    ]
+
+
+def order(fake: FakeTrial, *, block: int = 0, position: int = 0, total: int = 1, color: int = 0) -> TrialOrder:
+    """The order that the fake trial would have come from."""
+    model = ModelOrder(
+        ref="smollm2-135m-instruct",
+        title="SmolLM2-135M-Instruct",
+        kind="folder",
+        path="models/smollm2",
+        origin="dequantised from Q4_1",
+        fingerprint="f" * 16,
+    )
+    return TrialOrder(
+        trial=fake.trial,
+        experiment="e-fake",
+        store="s-fake",
+        configuration=f"c-{fake.precision}",
+        title=f"{model.title} · {fake.precision}",
+        block=block,
+        position=position,
+        total=total,
+        seed=7,
+        experiment_title="precision of SmolLM2",
+        color=color,
+        model=model,
+        techniques=(TechniqueOrder(id=f"precision.{fake.precision}"),),
+        workload=WorkloadOrder(
+            prompt_tokens=fake.prompt_tokens,
+            new_tokens=fake.new_tokens,
+            batch_size=fake.batch_size,
+            requests=fake.requests,
+            perplexity_tokens=512,
+        ),
+        device="cpu" if fake.device == "cpu" else f"cuda:{GPU.removeprefix('nvml.')}",
+    )
+
+
+CONFIGURATIONS: dict[str, FakeTrial] = {
+    "float32": FakeTrial(precision="float32", tokens_per_second=20.0, prefill_s=0.21, tensor_bytes=538_060_032),
+    "bfloat16": FakeTrial(
+        precision="bfloat16",
+        tokens_per_second=27.0,
+        prefill_s=0.33,
+        tensor_bytes=269_030_016,
+        resident_bytes=640 * MIB,
+        perplexity=21.44,
+    ),
+    "int8": FakeTrial(
+        precision="int8",
+        tokens_per_second=20.1,
+        prefill_s=0.24,
+        tensor_bytes=163_000_000,
+        resident_bytes=520 * MIB,
+        perplexity=22.9,
+    ),
+    "float16": FakeTrial(
+        precision="float16",
+        tokens_per_second=9.0,
+        prefill_s=1.1,
+        tensor_bytes=269_030_016,
+        resident_bytes=650 * MIB,
+        perplexity=21.41,
+    ),
+}
+"""Four precisions of one small model on a processor without power sensor; float16 is the slow one."""
+
+
+def experiment_detail(
+    blocks: int = 5, *, gpu: bool = False, fail: bool = True, disturb: bool = True, seed: int = 3, between_sd: float = 0.02
+) -> ExperimentDetail:
+    """A finished experiment of four configurations x `blocks`.
+
+    With `fail`, the float16 trial of block 1 ran out of memory; with `disturb`, the int8 trial of the last block ran on
+    a clock that jumped, so that it is invalid. With `gpu` there are power readings, except in one bfloat16 trial.
+    """
+    rng = np.random.default_rng(seed)
+    trials: list[TrialRow] = []
+    metrics: list[MetricRow] = []
+    reasons: list[ReasonRow] = []
+    environments: dict[str, dict[str, str]] = {}
+    configurations: list[ConfigurationRow] = []
+    total = blocks * len(CONFIGURATIONS)
+    for color, (name, base) in enumerate(CONFIGURATIONS.items()):
+        resolved = json.loads(msgspec.json.encode(order(base, color=color)))
+        for key in ("trial", "block", "position", "seed"):
+            resolved.pop(key, None)
+        configurations.append(
+            ConfigurationRow(
+                configuration=f"c-{name}",
+                experiment="e-fake",
+                title=f"SmolLM2-135M-Instruct · {name}",
+                color=color,
+                position=color,
+                model="SmolLM2-135M-Instruct",
+                resolved=json.dumps(resolved),
+            )
+        )
+    for block in range(blocks):
+        drift = float(rng.normal(0.0, between_sd))
+        for place, color in enumerate(rng.permutation(len(CONFIGURATIONS))):
+            name, base = list(CONFIGURATIONS.items())[color]
+            number = len(trials) + 1
+            fake = replace(
+                base,
+                trial=f"t-{number:03d}",
+                seed=seed * 1000 + number,
+                device="gpu" if gpu else "cpu",
+                power_sensor=not (name == "bfloat16" and block == 0),
+                between_sd=between_sd,
+                block_drift=drift,
+                outcome="failed" if fail and name == "float16" and block == min(1, blocks - 1) else "completed",
+            )
+            stream = records(fake)
+            if disturb and name == "int8" and block == blocks - 1 and blocks > 1:
+                stream = clock_jump(stream)
+            rows, why, verdict = evaluate_trial(fake.trial, stream)
+            ended = next(r for r in stream if isinstance(r, TrialEnded))
+            trials.append(
+                TrialRow(
+                    trial=fake.trial,
+                    number=number,
+                    experiment="e-fake",
+                    experiment_name="precision of SmolLM2",
+                    configuration=f"c-{name}",
+                    title=f"SmolLM2-135M-Instruct · {name}",
+                    color=int(color),
+                    block=block,
+                    position=block * len(CONFIGURATIONS) + place,
+                    machine="this",
+                    device="cpu" if not gpu else f"cuda:{GPU.removeprefix('nvml.')}",
+                    state="ended",
+                    outcome=ended.outcome,
+                    failure=ended.failure or None,
+                    message=ended.message or None,
+                    advice=ended.advice or None,
+                    verdict=verdict,
+                    last_seq=len(stream),
+                    submitted_at="2026-10-01T12:00:00Z",
+                    started_at=f"2026-10-01T12:{number // 2:02d}:00Z",
+                    ended_at=f"2026-10-01T12:{number // 2:02d}:20Z",
+                    duration_s=(stream[-1].t_ns - START_NS) / SECOND,
+                )
+            )
+            metrics += rows
+            reasons += why
+            environments[fake.trial] = {"cpu.model": "Example CPU at 2.4 GHz", "python": "3.11.2", "torch": "2.13.0"}
+    failed = sum(t.outcome == "failed" for t in trials)
+    return ExperimentDetail(
+        experiment=ExperimentRow(
+            experiment="e-fake",
+            number=12,
+            name="precision of SmolLM2",
+            created_at="2026-10-01T12:00:00Z",
+            baseline=None,
+            trials=total,
+            waiting=0,
+            completed=total - failed,
+            failed=failed,
+        ),
+        configurations=tuple(configurations),
+        trials=tuple(trials),
+        metrics=tuple(metrics),
+        reasons=tuple(reasons),
+        environments=environments,
+    )
+
+
+def clock_jump(stream: tuple[Record, ...], seconds: float = 30.0) -> tuple[Record, ...]:
+    """The same stream with the wall clock stepped by `seconds` before its end."""
+    return tuple(
+        msgspec.structs.replace(
+            r, clock=ClockPair(wall_ns=r.clock.wall_ns + round(seconds * SECOND), mono_ns=r.clock.mono_ns)
+        )
+        if isinstance(r, TrialEnded)
+        else r
+        for r in stream
+    )
+
+
+def with_cue(stream: tuple[Record, ...], code: str, text: str) -> tuple[Record, ...]:
+    """The same stream with a cue of the worker just before its end, numbered again."""
+    put_in = (*stream[:-1], Cue(code=code, text=text, t_ns=stream[-1].t_ns), stream[-1])
+    return tuple(msgspec.structs.replace(r, seq=i) for i, r in enumerate(put_in, start=1))

@@ -1,0 +1,173 @@
+"""Checks of the machine around a trial: busy, hot, throttled, swapping, sensors that failed. Pure.
+
+All look at the measured window only, and all are warnings: the figures stand, with a caution.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from workbench.metrics.energy import COUNTER_TOLERANCE, MIN_ENERGY_WINDOW_S, counter_energy, curve_energy
+from workbench.metrics.reason import Reason
+from workbench.metrics.trial import Floats, Longs, TrialRecords
+from workbench.metrics.window import NS, counter_change, device_source, inside, mean_over, on_gpu, power_source, series
+
+STEAL_LIMIT = 0.02
+FOREIGN_CORES_LIMIT = 0.25
+PRESSURE_CPU_LIMIT = 0.10
+PRESSURE_MEMORY_LIMIT = 0.05
+SWITCHES_PER_SECOND_LIMIT = 100.0
+"""Involuntary switches a second and thread."""
+SWAP_LIMIT_BYTES = 1 << 20
+TEMPERATURE_DRIFT_LIMIT = 10.0
+"""Kelvin between the first and the last fifth of the window."""
+GAP_PERIODS = 5.0
+"""A hole in the readings longer than this many of their periods."""
+
+THROTTLE_REASONS = {
+    0x04: "power cap",
+    0x08: "hardware slowdown",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "power brake",
+}
+"""NVML clocks event reasons that slow the device down; idle, application clocks and sync boost do not count
+(https://docs.nvidia.com/deploy/nvml-api/group__nvmlClocksEventReasons.html)."""
+
+
+def _warn(code: str, text: str) -> Reason:
+    return Reason(code, "warning", text)
+
+
+def busy_machine(records: TrialRecords) -> tuple[Reason, ...]:
+    """Someone else had the processor: stolen time, foreign cores, pressure, involuntary switches."""
+    window = records.window()
+    if window is None:
+        return ()
+    threads = max(1, records.started.threads if records.started is not None else 1)
+    limits = (
+        ("steal_ratio", STEAL_LIMIT, "{:.1%} of the processor time was stolen by the host"),
+        ("foreign_cpu_ratio", FOREIGN_CORES_LIMIT, "other processes used {:.2f} cores"),
+        ("pressure_cpu_ratio", PRESSURE_CPU_LIMIT, "something waited for a processor {:.0%} of the time"),
+        ("pressure_memory_ratio", PRESSURE_MEMORY_LIMIT, "something waited for memory {:.0%} of the time"),
+    )
+    found = []
+    for quantity, limit, text in limits:
+        mean = mean_over(*series(records, "proc.host", quantity), *window)
+        if mean is not None and mean > limit:
+            found.append(text.format(mean))
+    switches = counter_change(*series(records, "proc.tree", "involuntary_switches_count"), *window)
+    if switches is not None and window[1] > window[0]:
+        rate = switches / ((window[1] - window[0]) / NS) / threads
+        if rate > SWITCHES_PER_SECOND_LIMIT:
+            found.append(f"each worker thread was interrupted {rate:.0f} times a second")
+    if not found:
+        return ()
+    return (_warn("busy_machine", f"The machine was busy: {'; '.join(found)}."),)
+
+
+def swapping(records: TrialRecords) -> tuple[Reason, ...]:
+    window = records.window()
+    if window is None:
+        return ()
+    _, values = inside(*series(records, "proc.tree", "swap_bytes"), *window)
+    if len(values) and float(np.max(values)) > SWAP_LIMIT_BYTES:
+        text = f"{float(np.max(values)) / 2**20:.0f} MiB of the worker were swapped out during the measurement."
+        return (_warn("swapping", text),)
+    return ()
+
+
+def throttled(records: TrialRecords) -> tuple[Reason, ...]:
+    window = records.window()
+    if window is None or not on_gpu(records):
+        return ()
+    _, values = inside(*series(records, device_source(records), "throttle_reasons_bits"), *window)
+    bits = values.astype(np.int64)
+    names = [f"{name} {np.mean((bits & bit) != 0):.0%}" for bit, name in THROTTLE_REASONS.items() if (bits & bit).any()]
+    if not names:
+        return ()
+    return (_warn("throttled", f"The device slowed itself down, share of the window: {', '.join(names)}."),)
+
+
+def temperature_drift(records: TrialRecords) -> tuple[Reason, ...]:
+    window = records.window()
+    if window is None:
+        return ()
+    reasons = []
+    for (source, quantity), _ in records.samples.items():
+        if quantity != "temperature_celsius":
+            continue
+        _, values = inside(*series(records, source, quantity), *window)
+        fifth = max(1, len(values) // 5)
+        if len(values) < 4:
+            continue
+        drift = float(np.mean(values[-fifth:]) - np.mean(values[:fifth]))
+        if abs(drift) > TEMPERATURE_DRIFT_LIMIT:
+            text = f"{source} went from {np.mean(values[:fifth]):.0f} to {np.mean(values[-fifth:]):.0f} °C in the window."
+            reasons.append(_warn("temperature_drift", text))
+    return tuple(reasons)
+
+
+def sampling_gap(records: TrialRecords) -> tuple[Reason, ...]:
+    """Holes in the readings, judged by each source's own rhythm: the median of its periods in this trial."""
+    window = records.window()
+    if window is None or window[1] <= window[0]:
+        return ()
+    lost = {s.source for s in records.lost_sensors}
+    reasons = []
+    for source, times in _reading_times(records).items():
+        if source in lost or len(times) < 3:
+            continue
+        period = float(np.median(np.diff(times)))
+        hole = _longest_hole(times, *window)
+        if hole > GAP_PERIODS * period:
+            text = f"{source} was not read for {hole / NS:.1f} s of the measured window (period {period / NS:.2g} s)."
+            reasons.append(_warn("sampling_gap", text))
+    silent = {s.source for s in records.sensors if s.available} - {s for s, _ in records.samples} - lost
+    reasons += [_warn("sampling_gap", f"{s} was announced but never read.") for s in sorted(silent)]
+    return tuple(reasons)
+
+
+def _reading_times(records: TrialRecords) -> dict[str, Longs]:
+    """Times of the densest quantity of each source: what is read once a second beside it makes no holes."""
+    densest: dict[str, Longs] = {}
+    for (source, _), found in records.samples.items():
+        if len(found.times_ns) > len(densest.get(source, ())):
+            densest[source] = found.times_ns
+    return densest
+
+
+def _longest_hole(times: Longs, start: int, end: int) -> float:
+    edges: Floats = np.concatenate(([start], times[(times > start) & (times < end)], [end])) - np.float64(start)
+    return float(np.max(np.diff(edges)))
+
+
+def sensor_lost(records: TrialRecords) -> tuple[Reason, ...]:
+    return tuple(_warn("sensor_lost", f"{s.source} was lost during the trial: {s.reason}") for s in records.lost_sensors)
+
+
+def counter_against_curve(records: TrialRecords) -> tuple[Reason, ...]:
+    window = records.window()
+    if window is None or (window[1] - window[0]) / NS < MIN_ENERGY_WINDOW_S:
+        return ()
+    counter, curve = counter_energy(records), curve_energy(records)
+    if counter is None:
+        return ()
+    source = power_source(records)
+    if counter <= 0:
+        return (_warn("counter_still", f"The energy counter of {source} stood still through the window."),)
+    if curve is not None and abs(curve / counter - 1) > COUNTER_TOLERANCE:
+        text = f"The power curve of {source} gives {curve:.0f} J, its energy counter {counter:.0f} J: "
+        return (_warn("counter_against_integral", text + f"{curve / counter - 1:+.0%}."),)
+    return ()
+
+
+MACHINE_CHECKS = (
+    busy_machine,
+    swapping,
+    throttled,
+    temperature_drift,
+    sampling_gap,
+    sensor_lost,
+    counter_against_curve,
+)

@@ -1,0 +1,42 @@
+"""From a trial's records to the rows the store keeps: every metric, the reasons, the verdict. Pure; any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from engines.protocol.records import Record
+from workbench.metrics.model import Metric, NotAvailable
+from workbench.metrics.registry import METRICS
+from workbench.metrics.trial import TrialRecords, arrange
+from workbench.metrics.verdict import judge
+from workbench.store.operations import MetricRow, ReasonRow
+
+
+def evaluate_trial(
+    trial: str, records: Iterable[Record]
+) -> tuple[tuple[MetricRow, ...], tuple[ReasonRow, ...], str]:
+    """Every metric of the registry (available or not), why the figures hold or do not, and the verdict
+    ("valid", "warning", "invalid"). `trial` is written into the rows. The session calls it after `TrialEnded` and
+    stores the result with `SetMetrics`; from the same records it gives the same rows at any time."""
+    arranged = arrange(records)
+    verdict = judge(arranged)
+    rows = tuple(_row(metric, arranged, trial) for metric in METRICS)
+    reasons = tuple(
+        ReasonRow(trial=trial, code=r.code, severity=r.severity, message=r.message) for r in verdict.reasons
+    )
+    return rows, reasons, verdict.verdict
+
+
+def _row(metric: Metric, records: TrialRecords, trial: str) -> MetricRow:
+    found = metric.compute(records)
+    return MetricRow(
+        trial=trial,
+        metric=metric.id,
+        version=metric.version,
+        value=None if isinstance(found, NotAvailable) else found.value,
+        unit=metric.unit,
+        method="" if isinstance(found, NotAvailable) else found.method,
+        scope=metric.window if isinstance(found, NotAvailable) else found.scope or metric.window,
+        n=None if isinstance(found, NotAvailable) else found.n,
+        reason=found.reason if isinstance(found, NotAvailable) else "",
+    )

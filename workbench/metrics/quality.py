@@ -1,0 +1,76 @@
+"""Quality on held-out text. Pure functions over one trial's records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from engines.protocol.records import Evaluation
+from workbench.metrics.model import Metric, NotAvailable, Value
+from workbench.metrics.trial import TrialRecords
+
+
+def _evaluation(records: TrialRecords) -> Evaluation | NotAvailable:
+    found = next((e for e in reversed(records.evaluations) if e.name == "perplexity"), None)
+    if found is not None:
+        if found.tokens < 1 or not math.isfinite(found.nll_sum):
+            return NotAvailable("The evaluation gave no finite loss.")
+        return found
+    if any(s.name == "evaluate" for s in records.spans):
+        return NotAvailable("The evaluation ended without a result.")
+    return NotAvailable("The trial had no evaluation on held-out text.")
+
+
+def _quality(
+    figure: Callable[[Evaluation], float | None], method: str, why_not: str
+) -> Callable[[TrialRecords], Value | NotAvailable]:
+    def compute(records: TrialRecords) -> Value | NotAvailable:
+        found = _evaluation(records)
+        if isinstance(found, NotAvailable):
+            return found
+        value = figure(found)
+        if value is None or not math.isfinite(value):
+            return NotAvailable(why_not)
+        where = f"{found.data_name} ({found.data_hash[:8]})"
+        scope = f"{found.tokens:,} tokens, {found.text_bytes:,} bytes of {where}"
+        return Value(value, f"{method}, context {found.context_tokens} tokens", found.tokens, scope)
+
+    return compute
+
+
+def _perplexity(found: Evaluation) -> float | None:
+    loss = found.nll_sum / found.tokens
+    return math.exp(loss) if loss < 700 else None
+
+
+def _bits_per_byte(found: Evaluation) -> float | None:
+    return found.nll_sum / math.log(2) / found.text_bytes if found.text_bytes > 0 else None
+
+
+METRICS = (
+    Metric(
+        id="perplexity",
+        title="Perplexity",
+        definition="exp(mean token loss) on held-out text. Compared only over the same tokens: perplexities of "
+        "different tokenizers say nothing about each other.",
+        unit="ratio",
+        better="lower",
+        window="evaluate",
+        version=1,
+        compute=_quality(_perplexity, "exp(mean token loss)", "The loss is too large for a perplexity."),
+        group="quality",
+        primary=True,
+        same_scope=True,
+    ),
+    Metric(
+        id="bits_per_byte",
+        title="Bits per byte",
+        definition="Σ token loss / ln 2 / bytes of the text: comparable where tokenizers differ.",
+        unit="bit/B",
+        better="lower",
+        window="evaluate",
+        version=1,
+        compute=_quality(_bits_per_byte, "Σ token loss / ln 2 / bytes", "The evaluated text has no bytes."),
+        group="quality",
+    ),
+)

@@ -1,0 +1,114 @@
+"""Readings over a window: time-weighted means, counter changes, and which source speaks for the trial's device. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from workbench.metrics.model import NotAvailable
+from workbench.metrics.trial import Floats, Longs, SampleSeries, TrialRecords
+
+NS = 1e9
+MAX_EDGE_PERIODS = 5.0
+"""A window is covered only if readings stand within this many periods of both of its ends, or outside it."""
+
+
+def on_gpu(records: TrialRecords) -> bool:
+    """Whether the trial's model ran on a GPU."""
+    return records.model is not None and records.model.device.startswith("cuda")
+
+
+def device_source(records: TrialRecords) -> str | None:
+    """The NVML source of the trial's own GPU: matched by UUID, or the only one there is."""
+    sources = sorted(
+        {s for s, _ in records.samples if s.startswith("nvml")}
+        | {s.source for s in records.sensors if s.source.startswith("nvml.")}
+    )
+    if records.model is not None:
+        wanted = records.model.device.removeprefix("cuda:")
+        for source in sources:
+            if source.removeprefix("nvml.") == wanted:
+                return source
+    return sources[0] if len(sources) == 1 else None
+
+
+def power_source(records: TrialRecords) -> str:
+    """What measures the trial's device: its NVML source on a GPU, "rapl" on a CPU. A GPU that merely stands in the
+    machine says nothing about a trial on the CPU."""
+    return (device_source(records) or "nvml") if on_gpu(records) else "rapl"
+
+
+def series(records: TrialRecords, source: str | None, quantity: str) -> tuple[Longs, Floats]:
+    """Times (ns) and values of the readings that succeeded; empty arrays where there are none."""
+    found = records.samples.get((source or "", quantity))
+    if found is None:
+        return np.empty(0, dtype=np.int64), np.empty(0)
+    good = np.isfinite(found.values)
+    return found.times_ns[good], found.values[good]
+
+
+def why_missing(records: TrialRecords, source: str, quantity: str, what: str) -> NotAvailable:
+    """The reason a quantity was not read, in a sentence: the sensor's own where it gave one."""
+    for sensor in records.sensors:
+        if sensor.source.startswith(source) and sensor.quantity == quantity and not sensor.available and sensor.reason:
+            return NotAvailable(sensor.reason)
+    reason = records.sensors_missing.get(quantity)
+    if reason:
+        return NotAvailable(reason)
+    lost = next((s for s in records.lost_sensors if s.source.startswith(source)), None)
+    if lost is not None:
+        return NotAvailable(f"{what} was lost during the trial: {lost.reason}")
+    return NotAvailable(f"{what} was not read in this trial.")
+
+
+def no_window(records: TrialRecords) -> NotAvailable:
+    """Why there is no measured window."""
+    if records.ended is not None and records.ended.outcome == "failed":
+        return NotAvailable("The trial failed before a measured request was finished.")
+    return NotAvailable("No measured request was finished.")
+
+
+def inside(times: Longs, values: Floats, start: int, end: int) -> tuple[Longs, Floats]:
+    """The readings with start <= time <= end."""
+    among = (times >= start) & (times <= end)
+    return times[among], values[among]
+
+
+def integral(times: Longs, values: Floats, start: int, end: int) -> float:
+    """∫ value dt (value's unit x s) from `start` to `end` (ns): trapezoids between readings, interpolated at the
+    window's ends, the nearest reading held where the window reaches beyond them. Needs at least one reading."""
+    own = (times > start) & (times < end)
+    grid = np.concatenate(([start], times[own], [end])).astype(np.int64)
+    # relative to the start: float64 does not hold 64-bit nanoseconds exactly
+    at = (grid - start) / NS
+    return float(np.trapezoid(np.interp(at, (times - start) / NS, values), at))
+
+
+def mean_over(times: Longs, values: Floats, start: int, end: int) -> float | None:
+    """(1/T) ∫ value dt over the window, or None where no reading is near enough to speak for it."""
+    if end <= start or not covers(times, start, end):
+        return None
+    return integral(times, values, start, end) / ((end - start) / NS)
+
+
+def covers(times: Longs, start: int, end: int) -> bool:
+    """Whether readings reach both ends of the window, give or take `MAX_EDGE_PERIODS` of their own period."""
+    if len(times) == 0:
+        return False
+    period = float(np.median(np.diff(times))) if len(times) > 1 else float(NS)
+    slack = MAX_EDGE_PERIODS * period
+    return bool(times[0] <= start + slack and times[-1] >= end - slack and times[0] < end and times[-1] > start)
+
+
+def counter_change(times: Longs, values: Floats, start: int, end: int) -> float | None:
+    """What a rising counter gained between the window's ends, interpolated between readings. None where the readings
+    do not reach both ends. Wrap-around is the source's affair."""
+    if len(times) < 2 or not (times[0] <= start and times[-1] >= end):
+        return None
+    at = (times - start) / NS
+    low, high = np.interp([0.0, (end - start) / NS], at, values)
+    return float(high - low)
+
+
+def share_of_time(values: Floats) -> float:
+    """Share of true readings, 0..1."""
+    return float(np.mean(values != 0)) if len(values) else 0.0
