@@ -183,7 +183,7 @@ def _correlation(table: Floats) -> tuple[tuple[float, ...], ...]:
 def smallest_p(
     correlation: tuple[tuple[float, ...], ...], freedom: tuple[int, ...], confidence: float = 0.95
 ) -> float:
-    """The two-sided p value that the smallest of k correlated t tests stays above with `confidence` under no difference.
+    """The two-sided p value above which the smallest of k correlated t tests stays with `confidence`, all ratios 1.
 
     Simulated over `DRAWS` experiments of normal log ratios with this correlation (k x k); with equal degrees of
     freedom it is the critical value of max |t|, and it also serves where configurations lost different blocks.

@@ -133,15 +133,19 @@ def format_duration(seconds: float) -> str:
     """ "1 h 36 min", "36 s", "4 min 5 s", "3 days 2 h", "0.4 s". Whole seconds from ten on, minutes from an hour on."""
     if not math.isfinite(seconds) or seconds < 0:
         return "unknown"
+    if 0 < seconds < 0.05:
+        return "under 0.1 s"
     if seconds < 9.95:
-        return "0 s" if seconds == 0 else ("under 0.1 s" if seconds < 0.05 else f"{seconds:.1f}".removesuffix(".0") + " s")
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    if whole < 3600:
+    if whole < 600:
         minutes, rest = divmod(whole, 60)
-        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{round(whole / 60)} min" if whole < 3570 else "1 h"
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     minutes = round(whole / 60)
+    if minutes < 60:
+        return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     if hours < 48:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"

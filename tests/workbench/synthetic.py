@@ -250,7 +250,13 @@ def _sensors(fake: FakeTrial) -> tuple[Sensor, ...]:
     def made(source: str, quantity: str, title: str, rate: float, reason: str = "") -> Sensor:
         method = "/proc" if source.startswith("proc") else "NVML"
         return Sensor(
-            source=source, quantity=quantity, title=title, method=method, rate_hz=rate, available=not reason, reason=reason
+            source=source,
+            quantity=quantity,
+            title=title,
+            method=method,
+            rate_hz=rate,
+            available=not reason,
+            reason=reason,
         )
 
     hz = fake.rate_hz
@@ -405,7 +411,13 @@ CONFIGURATIONS: dict[str, FakeTrial] = {
 
 
 def experiment_detail(
-    blocks: int = 5, *, gpu: bool = False, fail: bool = True, disturb: bool = True, seed: int = 3, between_sd: float = 0.02
+    blocks: int = 5,
+    *,
+    gpu: bool = False,
+    fail: bool = True,
+    disturb: bool = True,
+    seed: int = 3,
+    between_sd: float = 0.02,
 ) -> ExperimentDetail:
     """A finished experiment of four configurations x `blocks`.
 

@@ -103,7 +103,8 @@ def temperature_drift(records: TrialRecords) -> tuple[Reason, ...]:
             continue
         drift = float(np.mean(values[-fifth:]) - np.mean(values[:fifth]))
         if abs(drift) > TEMPERATURE_DRIFT_LIMIT:
-            text = f"{source} went from {np.mean(values[:fifth]):.0f} to {np.mean(values[-fifth:]):.0f} °C in the window."
+            begin, end = np.mean(values[:fifth]), np.mean(values[-fifth:])
+            text = f"{source} went from {begin:.0f} to {end:.0f} °C in the measured window."
             reasons.append(_warn("temperature_drift", text))
     return tuple(reasons)
 
@@ -143,7 +144,8 @@ def _longest_hole(times: Longs, start: int, end: int) -> float:
 
 
 def sensor_lost(records: TrialRecords) -> tuple[Reason, ...]:
-    return tuple(_warn("sensor_lost", f"{s.source} was lost during the trial: {s.reason}") for s in records.lost_sensors)
+    text = "{} was lost during the trial: {}"
+    return tuple(_warn("sensor_lost", text.format(s.source, s.reason)) for s in records.lost_sensors)
 
 
 def counter_against_curve(records: TrialRecords) -> tuple[Reason, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Literal
+
 import numpy as np
 
 from engines.protocol.records import Request
@@ -30,10 +33,10 @@ def timing_identity(records: TrialRecords) -> tuple[Reason, ...]:
             problem = "claims token stamps of another request"
         taken = max(taken, request.first_stamp + max(request.stamps, 0))
         if problem is not None:
-            severity = "warning" if request.warmup else "invalid"
+            severity: Literal["warning", "invalid"] = "warning" if request.warmup else "invalid"
             reasons.append(Reason("timing_identity", severity, f"{name}: {problem}."))
     starts = sorted(records.measured, key=lambda r: r.start_ns)
-    for before, after in zip(starts, starts[1:], strict=False):
+    for before, after in pairwise(starts):
         if after.start_ns < before.end_ns:
             text = f"Requests {before.index} and {after.index} overlap in time."
             reasons.append(Reason("timing_identity", "invalid", text))

@@ -1,11 +1,11 @@
-"""Readings over a window: time-weighted means, counter changes, and which source speaks for the trial's device. Pure."""
+"""Readings over a window: time-weighted means, counter changes, and whose they are. Pure."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from workbench.metrics.model import NotAvailable
-from workbench.metrics.trial import Floats, Longs, SampleSeries, TrialRecords
+from workbench.metrics.trial import Floats, Longs, TrialRecords
 
 NS = 1e9
 MAX_EDGE_PERIODS = 5.0
