@@ -1,13 +1,13 @@
 """The memory-mapped ring of token stamps: what the worker's timed loop writes and the runner reads from outside.
 
-A file of a 64-byte header (eight int64: magic, version, capacity, stamps written, four spare) and `capacity` int64 stamps
-(monotonic nanoseconds). The runner creates it, the worker maps and writes it, the runner maps and reads it; the pages belong to
-the file, so the stamps survive a killed worker and a killed runner. The space is reserved when the file is made: on a full disk
-`create_ring` fails, instead of the worker dying of SIGBUS in the timed loop.
+A file of a 64-byte header (eight int64: magic, version, capacity, stamps written, four spare) and `capacity` int64
+stamps (monotonic nanoseconds). The runner creates it, the worker maps and writes it, the runner maps and reads it; the
+pages belong to the file, so the stamps survive a killed worker and a killed runner. The space is reserved when the file
+is made: on a full disk `create_ring` fails, instead of the worker dying of SIGBUS in the timed loop.
 
-A full ring is counted, not fatal: stamps beyond the capacity are not kept, `written` still rises, and `lost` says how many.
-One writer, any number of readers. The stamp is stored before the count; a reader also stops at a stamp that is still zero, so
-that a processor which reorders stores cannot hand out a time that was never taken.
+A full ring is counted, not fatal: stamps beyond the capacity are not kept, `written` still rises, and `lost` says how
+many. One writer, any number of readers. The stamp is stored before the count; a reader also stops at a stamp that is
+still zero, so that a processor which reorders stores cannot hand out a time that was never taken.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from engines.protocol.orders import TrialOrder
 from engines.protocol.records import KnownRecord, Record, UnknownRecord
 
 _KINDS = frozenset(str(kind.__struct_config__.tag) for kind in KnownRecord.__args__)
-_record_decoder = msgspec.json.Decoder(KnownRecord)
+_record_decoder: msgspec.json.Decoder[KnownRecord] = msgspec.json.Decoder(KnownRecord)
 _call_decoder = msgspec.json.Decoder(Call)
 _answer_decoder = msgspec.json.Decoder(Answer)
 _order_decoder = msgspec.json.Decoder(TrialOrder)
@@ -39,10 +39,10 @@ def decode_record(line: bytes | str) -> Record:
     raw = line.encode() if isinstance(line, str) else line
     try:
         return _record_decoder.decode(raw)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         try:
             head = _head_decoder.decode(raw)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             raise BadLine(f"not a record: {error}") from error
         if head.kind in _KINDS:
             raise BadLine(f"broken {head.kind} record: {error}") from error
@@ -54,7 +54,7 @@ def encode_call(call: Call) -> bytes:
 
 
 def decode_call(line: bytes) -> Call:
-    """Raises `msgspec.MsgspecError`."""
+    """Raises `msgspec.MsgspecError`, `UnicodeDecodeError`."""
     return _call_decoder.decode(line)
 
 
@@ -63,7 +63,7 @@ def encode_answer(answer: Answer) -> bytes:
 
 
 def decode_answer(line: bytes) -> Answer:
-    """Raises `msgspec.MsgspecError`."""
+    """Raises `msgspec.MsgspecError`, `UnicodeDecodeError`."""
     return _answer_decoder.decode(line)
 
 
@@ -72,5 +72,5 @@ def encode_order(order: TrialOrder) -> bytes:
 
 
 def decode_order(line: bytes) -> TrialOrder:
-    """Raises `msgspec.MsgspecError`."""
+    """Raises `msgspec.MsgspecError`, `UnicodeDecodeError`."""
     return _order_decoder.decode(line)

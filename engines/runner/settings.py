@@ -1,0 +1,44 @@
+"""What can be set about a runner. Values only."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+WORKER_VARIABLE = "LLM_WORKBENCH_WORKER"
+"""Command line of the worker in place of `python -m engines.worker` (tests, another interpreter)."""
+IDLE_VARIABLE = "LLM_WORKBENCH_IDLE_SECONDS"
+"""Seconds without clients, trials and queue after which a runner ends, where `serve --idle-seconds` says nothing."""
+IDLE_S = 600.0
+KEEP_S = 7 * 86_400.0
+
+
+@dataclass(frozen=True)
+class RunnerSettings:
+    worker_command: tuple[str, ...]
+    idle_s: float = IDLE_S
+    grace_s: float = 20.0
+    """Seconds a worker has to end by itself after SIGTERM."""
+    keep_s: float = KEEP_S
+    """Seconds an ended and acknowledged spool is kept."""
+
+
+def default_settings(**changes: float) -> RunnerSettings:
+    """From the environment, then `changes`. Raises ValueError for an idle time that is no number."""
+    command = shlex.split(os.environ.get(WORKER_VARIABLE, "")) or [sys.executable, "-m", "engines.worker"]
+    given = {"idle_s": float(os.environ.get(IDLE_VARIABLE) or IDLE_S), **changes}
+    return RunnerSettings(worker_command=tuple(command), **given)
+
+
+def import_path() -> str:
+    """PYTHONPATH for a child that must import this same `engines`, whatever its current folder. An installed package is
+    found anyway, and its folder must not come before the standard library."""
+    root = str(Path(__file__).resolve().parents[2])
+    inherited = os.environ.get("PYTHONPATH", "")
+    if root in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")) or root in inherited.split(os.pathsep):
+        return inherited
+    return os.pathsep.join(part for part in (root, inherited) if part)
