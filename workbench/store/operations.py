@@ -1,7 +1,8 @@
 """Every operation on the store, as values. The same value runs against the open file (`store.local.LocalStore`) or
 goes over the owner's socket (`store.remote.RemoteStore`); `Store.execute` is all a caller sees.
 
-Each operation names its result type, so both ends agree. Times are ISO 8601 UTC strings in results.
+Each operation names its result type, so both ends agree. Times are ISO 8601 UTC strings in results. Every operation
+may be executed twice with the effect of once, so a caller who lost the answer (the owner went away) may ask again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class StoreError(Exception):
         super().__init__(message)
         self.advice = advice
         self.code = code
-        """"newer_schema", "damaged", "locked", "disk_full", "not_found", "store"."""
+        """"newer_schema", "damaged", "locked", "disk_full", "not_found", "store"; also "owner_gone" (the process that
+        owned the file went away: open it again), "foreign", "closed", "migration", "query", "version", "timeout",
+        "memory"."""
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -50,9 +53,13 @@ class ExperimentRow(msgspec.Struct, frozen=True, kw_only=True):
     baseline: str | None
     trials: int
     waiting: int
+    """In state waiting."""
     completed: int
     failed: int
+    """Outcome failed or lost."""
     definition: str = ""
+    running: int = 0
+    stopped: int = 0
 
 
 class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +115,7 @@ class ConfigurationRow(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     model: str
     resolved: str
-    """JSON: the order without trial, block and seed."""
+    """JSON: the order without trial, block, position and seed."""
 
 
 class ExperimentDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +137,9 @@ class Ingested(msgspec.Struct, frozen=True, kw_only=True):
     new_records: int
     buried: bool = False
     ended: bool = False
+    """The store has the trial's last record."""
+    refused: str = ""
+    """Why the rest of the lines was not taken in, in a sentence; "" where all were."""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +154,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
+    truncated: bool = False
+    """There were more rows than the limit."""
 
 
 # --- operations -----------------------------------------------------------------------------------
@@ -193,7 +205,9 @@ class ReadRecords(Operation[tuple[str, ...]], frozen=True, kw_only=True):
 
 
 class AddExperiment(Operation[str], frozen=True, kw_only=True):
-    """Write the experiment, its configurations and its trials (state waiting) before anything is submitted. -> id"""
+    """Write the experiment, its configurations and its trials (state waiting) before anything is submitted. -> id
+
+    An experiment that is stored already is left as it is."""
 
     experiment: str
     name: str
@@ -205,10 +219,17 @@ class AddExperiment(Operation[str], frozen=True, kw_only=True):
 
 
 class AddTrials(Operation[None], frozen=True, kw_only=True):
-    """Further trials (state waiting) of configurations the experiment already has: retries."""
+    """Further trials (state waiting) of experiments that are stored, before they are submitted: retries. Trials already
+    stored are left alone. StoreError code "not_found"."""
 
     machine: str
     orders: tuple[TrialOrder, ...]
+
+
+class GetOrder(Operation[TrialOrder], frozen=True, kw_only=True):
+    """What a stored trial was asked to do, to run it again. By id or number. StoreError code "not_found"."""
+
+    trial: str
 
 
 class Ingest(Operation[Ingested], frozen=True, kw_only=True):

@@ -9,6 +9,11 @@ CREATE TABLE store (
     written_by VARCHAR NOT NULL       -- application version that created or last migrated it
 );
 
+CREATE TABLE counters (               -- numbers given out so far: a deleted trial's number is never used again
+    name VARCHAR PRIMARY KEY,         -- experiments, trials
+    last INTEGER NOT NULL
+);
+
 CREATE TABLE experiments (
     experiment VARCHAR PRIMARY KEY,
     number INTEGER NOT NULL,          -- 1, 2, 3, ...: what people say
@@ -28,7 +33,7 @@ CREATE TABLE configurations (
     position INTEGER NOT NULL,
     model VARCHAR NOT NULL,
     techniques VARCHAR NOT NULL,      -- JSON: [{"id": ..., "parameters": {...}}]
-    resolved VARCHAR NOT NULL,        -- JSON of the whole order without trial, block and seed
+    resolved VARCHAR NOT NULL,        -- JSON of the whole order without trial, block, position and seed
     PRIMARY KEY (experiment, configuration)
 );
 
@@ -45,7 +50,7 @@ CREATE TABLE trials (
     device VARCHAR NOT NULL,
     state VARCHAR NOT NULL,           -- waiting, running, ended
     outcome VARCHAR,                  -- completed, stopped, failed, lost
-    failure VARCHAR,
+    failure VARCHAR,                  -- kind, where failed or lost; '' otherwise
     message VARCHAR,
     advice VARCHAR,
     verdict VARCHAR,                  -- valid, warning, invalid; NULL until computed
@@ -62,7 +67,7 @@ CREATE TABLE records (                -- every record as it was said: the ground
     seq INTEGER NOT NULL,
     kind VARCHAR NOT NULL,
     t_ns BIGINT NOT NULL,
-    record VARCHAR NOT NULL           -- '' for kinds unpacked whole into samples and tokens (telemetry, stamps)
+    record VARCHAR NOT NULL           -- '' where unpacked whole into samples or tokens (telemetry, stamps)
 );
 
 CREATE TABLE phases (
@@ -89,6 +94,7 @@ CREATE TABLE requests (
 
 CREATE TABLE tokens (                 -- one row a stamp of the worker's ring
     trial VARCHAR NOT NULL,
+    seq INTEGER NOT NULL,             -- the record it came in
     stamp BIGINT NOT NULL,
     t_ns BIGINT NOT NULL
 );

@@ -1,0 +1,134 @@
+"""The store over an open file: the one process that owns it runs every operation here.
+
+Safe from any thread. Writing operations run one at a time, each in a transaction; reading ones run beside them on
+cursors of their own, each on one snapshot.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import duckdb
+
+from workbench.store import faults, ingest, operations, query, reading, recording, writing
+from workbench.store.migrate import Scheme, current_scheme, roll_back
+from workbench.store.opening import open_database
+from workbench.store.operations import Operation
+from workbench.store.rows import Desk
+
+R = TypeVar("R")
+Handler = Callable[[Desk, Any], object]
+
+READERS: dict[type[Operation[Any]], Handler] = {
+    operations.GetStoreId: reading.store_id,
+    operations.GetCounts: reading.counts,
+    operations.ListExperiments: reading.experiments,
+    operations.ListTrials: reading.trials,
+    operations.ListUnfinished: reading.unfinished,
+    operations.GetTrial: reading.trial,
+    operations.GetExperiment: reading.experiment,
+    operations.GetOrder: reading.order,
+    operations.MeanDurations: reading.mean_durations,
+    operations.ReadRecords: recording.read_records,
+    operations.Query: query.query,
+}
+WRITERS: dict[type[Operation[Any]], Handler] = {
+    operations.AddExperiment: writing.add_experiment,
+    operations.AddTrials: writing.add_trials,
+    operations.Ingest: ingest.ingest,
+    operations.SetMetrics: writing.set_metrics,
+    operations.SetBaseline: writing.set_baseline,
+    operations.Rename: writing.rename,
+    operations.DeleteTrials: writing.delete_trials,
+    operations.MarkLost: writing.mark_lost,
+}
+
+_CLOSING_PATIENCE_S = 5.0
+
+
+class LocalStore:
+    """One open database file. Close it before the process exits: that folds the write-ahead log into the file."""
+
+    def __init__(self, path: Path, *, scheme: Scheme | None = None) -> None:
+        """Open, make or migrate `path`. Raises `StoreError`: "newer_schema", "damaged", "locked", "disk_full", ..."""
+        self.path = path
+        self._scheme = scheme or current_scheme()
+        self._writing = threading.Lock()
+        self._readers = threading.Condition()
+        self._cursors: set[duckdb.DuckDBPyConnection] = set()
+        self._connection: duckdb.DuckDBPyConnection | None = open_database(path, self._scheme)
+        self._closed = False
+
+    def execute(self, operation: Operation[R]) -> R:
+        """Run one operation. Raises `StoreError`; whatever failed has changed nothing."""
+        kind = type(operation)
+        try:
+            if kind in WRITERS:
+                return cast("R", self._write(WRITERS[kind], operation))
+            return cast("R", self._read(READERS[kind], operation))
+        except duckdb.Error as error:
+            if faults.is_fatal(error):
+                self._forget_connection()
+            raise faults.from_duckdb(error, self.path) from error
+        except OSError as error:
+            raise faults.from_system(error, self.path) from error
+
+    def close(self) -> None:
+        """Interrupt queries that still run, wait for writing to end, and close the file. Twice is once."""
+        with self._readers:
+            self._closed = True
+            for cursor in self._cursors:
+                cursor.interrupt()
+            self._readers.wait_for(lambda: not self._cursors, _CLOSING_PATIENCE_S)
+        with self._writing:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def _write(self, handler: Handler, operation: Operation[R]) -> object:
+        with self._writing:
+            connection = self._open_connection()
+            connection.execute("BEGIN TRANSACTION")
+            try:
+                result = handler(Desk(connection, self.path), operation)
+                connection.execute("COMMIT")
+            except BaseException:
+                roll_back(connection)
+                raise
+            return result
+
+    def _read(self, handler: Handler, operation: Operation[R]) -> object:
+        with self._cursor() as cursor:
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
+            return handler(Desk(cursor, self.path), operation)
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._readers:
+            cursor = self._open_connection().cursor()
+            self._cursors.add(cursor)
+        try:
+            yield cursor
+        finally:
+            cursor.close()  # ends its transaction
+            with self._readers:
+                self._cursors.discard(cursor)
+                self._readers.notify_all()
+
+    def _open_connection(self) -> duckdb.DuckDBPyConnection:
+        if self._closed:
+            raise faults.closed(self.path)
+        if self._connection is None:  # given up after a fatal error
+            self._connection = open_database(self.path, self._scheme)
+        return self._connection
+
+    def _forget_connection(self) -> None:
+        """DuckDB refuses to go on after a fatal error: the next operation opens the file again."""
+        with self._writing, self._readers:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()

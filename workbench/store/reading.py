@@ -1,0 +1,184 @@
+"""Operations that list and look up: experiments, trials, metrics, counts. Read-only handlers of the local store."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+from engines.protocol.orders import TrialOrder
+from workbench.store import faults
+from workbench.store.operations import (
+    ConfigurationRow,
+    Counts,
+    ExperimentDetail,
+    ExperimentRow,
+    GetCounts,
+    GetExperiment,
+    GetOrder,
+    GetStoreId,
+    GetTrial,
+    ListExperiments,
+    ListTrials,
+    ListUnfinished,
+    MeanDurations,
+    MetricRow,
+    ReasonRow,
+    StoreError,
+    TrialRow,
+)
+from workbench.store.rows import Desk, iso
+
+_TRIALS = f"""
+    SELECT t.trial, t.number, t.experiment, coalesce(e.name, '') AS experiment_name, t.configuration, t.title,
+           coalesce(c.color, 0) AS color, t.block, t.position, t.machine, t.device, t.state, t.outcome, t.failure,
+           t.message, t.advice, t.verdict, t.last_seq, {iso("t.submitted_at")} AS submitted_at,
+           {iso("t.started_at")} AS started_at, {iso("t.ended_at")} AS ended_at, t.duration_s
+    FROM trials t
+    LEFT JOIN experiments e ON e.experiment = t.experiment
+    LEFT JOIN configurations c ON c.experiment = t.experiment AND c.configuration = t.configuration
+"""
+
+_EXPERIMENTS = f"""
+    SELECT e.experiment, e.number, e.name, {iso("e.created_at")} AS created_at, e.baseline, e.definition,
+           count(t.trial) AS trials,
+           count(t.trial) FILTER (t.state = 'waiting') AS waiting,
+           count(t.trial) FILTER (t.state = 'running') AS running,
+           count(t.trial) FILTER (t.outcome = 'completed') AS completed,
+           count(t.trial) FILTER (t.outcome = 'stopped') AS stopped,
+           count(t.trial) FILTER (t.outcome IN ('failed', 'lost')) AS failed
+    FROM experiments e LEFT JOIN trials t ON t.experiment = e.experiment
+    {{where}}
+    GROUP BY ALL ORDER BY e.number DESC
+"""
+
+
+def store_id(desk: Desk, operation: GetStoreId) -> str:
+    return _text(desk.one("SELECT id FROM store"))
+
+
+def counts(desk: Desk, operation: GetCounts) -> Counts:
+    row = desk.one(
+        "SELECT (SELECT count(*) FROM experiments), (SELECT count(*) FROM trials), (SELECT count(*) FROM samples)"
+    )
+    experiments, trials, samples = (int(str(n)) for n in row or (0, 0, 0))
+    log = desk.path.with_name(f"{desk.path.name}.wal")
+    size = sum(file.stat().st_size for file in (desk.path, log) if file.exists())
+    return Counts(experiments=experiments, trials=trials, samples=samples, size_bytes=size)
+
+
+def experiments(desk: Desk, operation: ListExperiments) -> tuple[ExperimentRow, ...]:
+    return desk.structs(ExperimentRow, _EXPERIMENTS.format(where="") + " LIMIT ?", operation.limit)
+
+
+def trials(desk: Desk, operation: ListTrials) -> tuple[TrialRow, ...]:
+    return desk.structs(
+        TrialRow,
+        f"{_TRIALS} WHERE (? = '' OR t.experiment = ?) AND (? = '' OR t.state = ?) "
+        "ORDER BY t.number DESC LIMIT ? OFFSET ?",
+        operation.experiment,
+        operation.experiment,
+        operation.state,
+        operation.state,
+        operation.limit,
+        operation.offset,
+    )
+
+
+def unfinished(desk: Desk, operation: ListUnfinished) -> tuple[TrialRow, ...]:
+    return desk.structs(TrialRow, f"{_TRIALS} WHERE t.state <> 'ended' ORDER BY t.number")
+
+
+def trial(desk: Desk, operation: GetTrial) -> TrialRow:
+    found = desk.structs(TrialRow, f"{_TRIALS} WHERE t.trial = ?", operation.trial)
+    if not found and operation.trial.isdecimal():
+        found = desk.structs(TrialRow, f"{_TRIALS} WHERE t.number = TRY_CAST(? AS INTEGER)", operation.trial)
+    if not found:
+        raise faults.not_found("trial", operation.trial)
+    return found[0]
+
+
+def experiment(desk: Desk, operation: GetExperiment) -> ExperimentDetail:
+    row = _find_experiment(desk, operation.experiment)
+    id = row.experiment
+    of_trials = "WHERE {0}.trial IN (SELECT trial FROM trials WHERE experiment = ?)"
+    facts = desk.all(
+        "SELECT t.trial, n.facts FROM trials t JOIN environments n USING (environment) WHERE t.experiment = ?", id
+    )
+    return ExperimentDetail(
+        experiment=row,
+        configurations=desk.structs(
+            ConfigurationRow,
+            "SELECT configuration, experiment, title, color, position, model, resolved FROM configurations "
+            "WHERE experiment = ? ORDER BY position",
+            id,
+        ),
+        trials=desk.structs(TrialRow, f"{_TRIALS} WHERE t.experiment = ? ORDER BY t.number", id),
+        metrics=desk.structs(
+            MetricRow,
+            "SELECT m.trial, metric, version, value, unit, method, scope, n, reason FROM metrics m "
+            f"{of_trials.format('m')} ORDER BY m.trial, metric, version",
+            id,
+        ),
+        reasons=desk.structs(
+            ReasonRow,
+            "SELECT v.trial, code, severity, v.message FROM verdicts v "
+            f"{of_trials.format('v')} ORDER BY v.trial, v.rowid",
+            id,
+        ),
+        environments={str(name): msgspec.json.decode(str(text), type=dict[str, str]) for name, text in facts},
+    )
+
+
+def _find_experiment(desk: Desk, name: str) -> ExperimentRow:
+    if not name:
+        found = desk.structs(ExperimentRow, _EXPERIMENTS.format(where="") + " LIMIT 1")
+        if not found:
+            raise StoreError(
+                "There is no experiment in this database yet.",
+                "`llm-workbench demo` makes a first one.",
+                code="not_found",
+            )
+        return found[0]
+    for where, usable in (
+        ("WHERE e.experiment = ?", True),
+        ("WHERE e.number = TRY_CAST(? AS INTEGER)", name.isdecimal()),
+        ("WHERE e.name = ?", True),
+    ):
+        found = desk.structs(ExperimentRow, _EXPERIMENTS.format(where=where), name) if usable else ()
+        if len(found) == 1:
+            return found[0]
+        if found:
+            numbers = ", ".join(str(row.number) for row in found)
+            raise StoreError(
+                f"{len(found)} experiments are named {name!r}.", f"Say which by number: {numbers}.", code="not_found"
+            )
+    raise faults.not_found("experiment", name)
+
+
+def order(desk: Desk, operation: GetOrder) -> TrialOrder:
+    row = trial(desk, GetTrial(trial=operation.trial))
+    found = desk.one(
+        "SELECT c.resolved, t.seed FROM trials t JOIN configurations c USING (experiment, configuration) "
+        "WHERE t.trial = ?",
+        row.trial,
+    )
+    if found is None:
+        raise faults.not_found("configuration of trial", operation.trial)
+    resolved = json.loads(str(found[0]))
+    resolved |= {"trial": row.trial, "block": row.block, "position": row.position, "seed": found[1]}
+    return msgspec.convert(resolved, TrialOrder)
+
+
+def mean_durations(desk: Desk, operation: MeanDurations) -> dict[str, float]:
+    rows = desk.all(
+        "SELECT configuration, avg(duration_s) FROM trials "
+        "WHERE outcome = 'completed' AND duration_s IS NOT NULL "
+        "AND configuration IN (SELECT unnest(?::VARCHAR[])) GROUP BY 1",
+        list(operation.configurations),
+    )
+    return {str(name): float(str(mean)) for name, mean in rows}
+
+
+def _text(row: tuple[object, ...] | None) -> str:
+    return "" if row is None else str(row[0])

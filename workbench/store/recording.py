@@ -1,0 +1,65 @@
+"""Reading a trial's records back as the lines they came in. Runs in the owner, read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from engines.protocol.codec import encode_record
+from engines.protocol.records import Stamps, Telemetry
+from workbench.store import faults
+from workbench.store.operations import ReadRecords
+from workbench.store.rows import Desk
+
+_PACKED = "trial = ? AND seq BETWEEN ? AND ?"
+
+
+def read_records(desk: Desk, operation: ReadRecords) -> tuple[str, ...]:
+    if desk.one("SELECT 1 FROM trials WHERE trial = ?", operation.trial) is None:
+        raise faults.not_found("trial", operation.trial)
+    rows = desk.all(
+        "SELECT seq, kind, t_ns, record FROM records WHERE trial = ? AND seq > ? ORDER BY seq LIMIT ?",
+        operation.trial,
+        operation.after,
+        operation.limit,
+    )
+    packed = {int(str(seq)): int(str(t_ns)) for seq, _, t_ns, text in rows if text == ""}
+    together = dict(_telemetry(desk, operation.trial, packed)) | dict(_stamps(desk, operation.trial, packed))
+    return tuple(str(text) or together[int(str(seq))] for seq, _, _, text in rows)
+
+
+def _telemetry(desk: Desk, trial: str, packed: dict[int, int]) -> Iterator[tuple[int, str]]:
+    """Lines of the packed telemetry records by number. Rows keep the order in which they were written."""
+    if not packed:
+        return
+    rows = desk.all(
+        "SELECT seq, source, quantity, list(t_ns ORDER BY rowid), list(value ORDER BY rowid) FROM samples "
+        f"WHERE {_PACKED} GROUP BY seq, source, quantity ORDER BY seq, min(rowid)",
+        trial,
+        min(packed),
+        max(packed),
+    )
+    records: dict[int, Telemetry] = {}
+    for row in rows:
+        seq, source, quantity, times, values = msgspec.convert(row, tuple[int, str, str, list[int], list[float | None]])
+        if seq in packed:
+            empty = Telemetry(seq=seq, t_ns=packed[seq], source=source, times_ns=times, columns={})
+            records.setdefault(seq, empty).columns[quantity] = values
+    for seq, record in records.items():
+        yield seq, encode_record(record).decode()
+
+
+def _stamps(desk: Desk, trial: str, packed: dict[int, int]) -> Iterator[tuple[int, str]]:
+    if not packed:
+        return
+    rows = desk.all(
+        f"SELECT seq, min(stamp), list(t_ns ORDER BY stamp) FROM tokens WHERE {_PACKED} GROUP BY seq",
+        trial,
+        min(packed),
+        max(packed),
+    )
+    for row in rows:
+        seq, first, times = msgspec.convert(row, tuple[int, int, list[int]])
+        if seq in packed:
+            yield seq, encode_record(Stamps(seq=seq, t_ns=packed[seq], first=first, times_ns=times)).decode()
