@@ -37,6 +37,11 @@ class Places:
         return self.cache / "models"
 
     @property
+    def starter_model(self) -> Path:
+        """The starter model's folder once it has been fetched and converted (`engines.starter`)."""
+        return self.models / "smollm2-135m-instruct"
+
+    @property
     def spools(self) -> Path:
         return self.state / "spools"
 
