@@ -5,15 +5,18 @@ Pure: from an `ExperimentDetail` to values that a table, a chart, a command and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from workbench.store.operations import ExperimentDetail
-
-
-@dataclass(frozen=True)
-class Interval:
-    low: float
-    high: float
+from workbench import labels as naming
+from workbench import statistics
+from workbench.comparison_trials import ConfigurationTrials, metric_ids, words
+from workbench.metrics.model import Metric
+from workbench.metrics.registry import find
+from workbench.statistics import Interval as Interval
+from workbench.statistics import RatioEstimate
+from workbench.store.operations import ConfigurationRow, ExperimentDetail, ReasonRow, TrialRow
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,13 @@ class Cell:
     """Blocks the ratio rests on."""
     word: str = ""
     """"baseline", "faster", "slower", "less", "more", "better", "worse", "no difference shown",
-    "equivalent within 3 %", or "" where nothing can be said."""
+    "equivalent within 3 %", "the same" (deterministic figures only), or "" where nothing can be said."""
     good: bool | None = None
     """Whether the difference is to the user's advantage; None: neither."""
     method: str = ""
     unit: str = ""
+    scope: str = ""
+    """What the values were taken over; "" where trials differ."""
 
 
 @dataclass(frozen=True)
@@ -94,4 +99,186 @@ def compare(
 ) -> Comparison:
     """`baseline` overrides the stored one; without either, the first configuration with results is it.
     `margin` is what "equivalent" allows, as a ratio."""
-    raise NotImplementedError
+    kept = {c.configuration: ConfigurationTrials(c, detail, include_invalid) for c in detail.configurations}
+    configurations = sorted(detail.configurations, key=lambda c: c.position)
+    pinned = _baseline(configurations, kept, baseline, detail.experiment.baseline)
+    table = {m: _cells(m, kept, pinned, margin) for m in metric_ids(detail.metrics)}
+    with_value = tuple(m for m, cells in table.items() if any(c.value is not None for c in cells.values()))
+    labelled = [naming.labels_of(c, kept[c.configuration].machine) for c in configurations]
+    naming.fill_axes(labelled)
+    varying, constant = naming.split(labelled)
+    rows = tuple(
+        Row(
+            configuration=c.configuration,
+            title=c.title,
+            color=c.color,
+            model=c.model,
+            labels=labels,
+            trials=len(kept[c.configuration].all),
+            counted=len(kept[c.configuration].counted),
+            failed=kept[c.configuration].troubles(),
+            cells={m: table[m][c.configuration] for m in with_value},
+            is_baseline=c.configuration == pinned,
+        )
+        for c, labels in zip(configurations, labelled, strict=True)
+    )
+    return Comparison(
+        experiment=detail.experiment.experiment,
+        name=detail.experiment.name,
+        rows=rows,
+        metrics=with_value,
+        unavailable={m: _common_reason(table[m].values()) for m in table if m not in with_value},
+        varying=varying,
+        constant=constant,
+        baseline=pinned,
+        footnotes=_footnotes(detail, rows, kept_invalid=include_invalid),
+    )
+
+
+def _baseline(
+    configurations: Sequence[ConfigurationRow], kept: Mapping[str, ConfigurationTrials], asked: str | None, stored: str | None
+) -> str | None:
+    known = [c.configuration for c in configurations]
+    for wanted in (asked, stored):
+        if wanted in known:
+            return wanted
+    return next((c for c in known if kept[c].counted), None)
+
+
+def _common_reason(cells: Iterable[Cell]) -> str:
+    """The reason that most configurations give; one that failed altogether knows nothing about a sensor."""
+    reasons = [c.reason for c in cells]
+    told = [r for r in reasons if not r.startswith(("No trial", "Not run"))] or reasons
+    return Counter(told).most_common(1)[0][0]
+
+
+# --- one metric over all configurations ------------------------------------------------------------
+
+
+def _cells(metric: str, kept: Mapping[str, ConfigurationTrials], baseline: str | None, margin: float) -> dict[str, Cell]:
+    known = find(metric)
+    cells = {c: _cell(metric, trials) for c, trials in kept.items()}
+    if baseline is None or cells[baseline].value is None:
+        return cells
+    pinned = cells[baseline]
+    others = {c: cell for c, cell in cells.items() if c != baseline and _comparable(cell, pinned, known)}
+    exact = {c: r for c, cell in others.items() if (r := _exact_ratio(cell, pinned, known)) is not None}
+    noisy = {c: _by_block(kept[c], metric) for c in others if c not in exact}
+    ratios = exact | statistics.ratios_to_baseline(_by_block(kept[baseline], metric), noisy)
+    judged = {c: _judged(cells[c], r, known, margin) for c, r in ratios.items()}
+    return cells | judged | {baseline: replace(pinned, ratio=1.0, word="baseline", blocks=pinned.n)}
+
+
+def _cell(metric: str, trials: ConfigurationTrials) -> Cell:
+    known = find(metric)
+    found = trials.values(metric, trials.counted)
+    unit = next((r.unit for (_, m), r in trials.rows.items() if m == metric), known.unit if known is not None else "")
+    excluded = tuple(t.trial for t, _, _ in trials.values(metric, trials.excluded()))
+    summary = statistics.summarise([value for _, _, value in found])
+    if summary is None:
+        return Cell(metric, None, reason=trials.reason(metric), excluded=excluded, unit=unit)
+    scopes = {row.scope for _, row, _ in found}
+    made = Counter(row.method for _, row, _ in found).most_common(1)[0][0]
+    return Cell(
+        metric,
+        summary.value,
+        n=summary.n,
+        interval=summary.interval,
+        trial_values=tuple((t.trial, value) for t, _, value in found),
+        excluded=excluded,
+        method=f"{made}; {summary.method}" if not (known and known.exact) else made,
+        unit=unit,
+        scope=scopes.pop() if len(scopes) == 1 else "",
+    )
+
+
+def _by_block(trials: ConfigurationTrials, metric: str) -> dict[int, float]:
+    """One value a block: where a trial was repeated, the geometric mean. Values that are not positive are left out."""
+    blocks: dict[int, list[float]] = {}
+    for trial, _, value in trials.values(metric, trials.counted):
+        if value > 0:
+            blocks.setdefault(trial.block, []).append(value)
+    found = {block: statistics.summarise(values) for block, values in blocks.items()}
+    return {block: summary.value for block, summary in found.items() if summary is not None}
+
+
+def _comparable(cell: Cell, baseline: Cell, metric: Metric | None) -> bool:
+    if metric is None or cell.value is None:
+        return False
+    if metric.same_scope and (not cell.scope or cell.scope != baseline.scope):
+        return False
+    return all(v > 0 for _, v in (*cell.trial_values, *baseline.trial_values))
+
+
+def _is_exact(cell: Cell, metric: Metric | None) -> bool:
+    """Whether the value is known without error: counted, or the same in every one of two or more trials."""
+    values = [v for _, v in cell.trial_values]
+    return statistics.same(values) and (len(values) > 1 or (metric is not None and metric.exact))
+
+
+def _exact_ratio(cell: Cell, baseline: Cell, metric: Metric | None) -> RatioEstimate | None:
+    if not (_is_exact(cell, metric) and _is_exact(baseline, metric)):
+        return None
+    ratio = (cell.value or 0.0) / (baseline.value or 1.0)
+    how = "counted exactly" if metric is not None and metric.exact else "deterministic: the same value in every trial"
+    return RatioEstimate(ratio, None, min(cell.n, baseline.n), True, how)
+
+
+def _judged(cell: Cell, ratio: RatioEstimate, metric: Metric | None, margin: float) -> Cell:
+    word, good = _word(ratio, metric, margin)
+    return replace(
+        cell,
+        ratio=ratio.ratio,
+        ratio_interval=ratio.interval,
+        blocks=ratio.blocks,
+        word=word,
+        good=good,
+        method=cell.method if ratio.deterministic else f"{cell.method}; ratio from {ratio.method}",
+    )
+
+
+def _word(ratio: RatioEstimate, metric: Metric | None, margin: float) -> tuple[str, bool | None]:
+    if metric is None or (ratio.interval is None and not ratio.deterministic):
+        return "", None
+    if ratio.deterministic and abs(ratio.ratio - 1) <= statistics.SAME:
+        return "the same", None
+    interval = ratio.interval or Interval(ratio.ratio, ratio.ratio)
+    decision = statistics.decide(interval, margin)
+    if decision == "equivalent":
+        return f"equivalent within {margin * 100:.3g} %", None
+    if decision == "inconclusive":
+        return "no difference shown", None
+    higher, lower = metric.words
+    good = None if metric.better == "neither" else (decision == metric.better)
+    return (higher if decision == "higher" else lower), good
+
+
+def _footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: bool) -> tuple[str, ...]:
+    """Cautions for the whole table."""
+    notes: list[str] = []
+    blocks = max((cell.blocks for row in rows for cell in row.cells.values()), default=0)
+    if len(rows) > 1 and rows and blocks == 1:
+        notes.append("One block: no intervals and no verdicts. Three blocks are the least that carry them.")
+    elif len(rows) > 1 and blocks > 1:
+        notes.append(
+            "Intervals are 95 %. Ratios compare trials of the same block; their intervals hold for all configurations "
+            "of a column together."
+        )
+    notes += naming.origins(detail.configurations)
+    invalid = [t for t in detail.trials if t.verdict == "invalid" and t.outcome == "completed"]
+    if invalid:
+        which = ", ".join(f"{t.number} ({_why(t, detail.reasons)})" for t in invalid)
+        what = "counted because you asked for it" if kept_invalid else "left out of the summaries"
+        notes.append(f"Invalid, {what}: trial {which}.")
+    perplexities = [row.cells["perplexity"] for row in rows if "perplexity" in row.cells]
+    if len({cell.scope for cell in perplexities if cell.value is not None}) > 1:
+        notes.append("Perplexities over different tokens are shown without a ratio; compare bits per byte.")
+    unfinished = sum(t.state != "ended" for t in detail.trials)
+    if unfinished:
+        notes.append(f"{unfinished} of {len(detail.trials)} trials have not ended: the figures will move.")
+    return tuple(notes)
+
+
+def _why(trial: TrialRow, reasons: Iterable[ReasonRow]) -> str:
+    codes = sorted({words(r.code) for r in reasons if r.trial == trial.trial and r.severity == "invalid"})
+    return ", ".join(codes) or "no reason stored"

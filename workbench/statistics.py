@@ -96,9 +96,9 @@ def summarise(values: Sequence[float] | Floats, confidence: float = 0.95) -> Sum
         logs = np.log(array)
         inner = t_interval(logs, confidence)
         interval = Interval(math.exp(inner.low), math.exp(inner.high)) if inner is not None else None
-        method = f"geometric mean of {n} trials, {confidence:.0%} t interval on logarithms"
+        method = f"geometric mean of {n} trials, {100 * confidence:g} % t interval on logarithms"
         return Summary(math.exp(float(np.mean(logs))), interval, n, False, method)
-    method = f"mean of {n} trials, {confidence:.0%} t interval (not all values are positive)"
+    method = f"mean of {n} trials, {100 * confidence:g} % t interval (not all values are positive)"
     return Summary(float(np.mean(array)), t_interval(array, confidence), n, False, method)
 
 
@@ -124,7 +124,7 @@ def ratios_to_baseline(
         if name in noisy:
             half = critical[name] * float(np.std(array, ddof=1)) / math.sqrt(n)
             interval = Interval(math.exp(mean - half), math.exp(mean + half))
-            method = f"log ratios within {n} blocks, {confidence:.0%} {how}"
+            method = f"log ratios within {n} blocks, {100 * confidence:g} % {how}"
             found[name] = RatioEstimate(math.exp(mean), interval, n, False, method)
         elif n > 1:
             method = f"deterministic: the same ratio in all {n} blocks"

@@ -64,11 +64,21 @@ def energy(records: TrialRecords) -> Value | NotAvailable:
     if counter is not None:
         if counter <= 0:
             return NotAvailable("Not measurable: the energy counter stood still through the window.")
-        beside = "" if curve is None else f"; the power curve gives {curve / counter - 1:+.1%} against it"
-        return Value(counter, f"energy counter of {source} at both ends of the window, idle level included{beside}")
+        beside = "" if curve is None else f"; the power curve {_agreement(curve, counter)}"
+        return Value(counter, f"{_meter(source)} energy counter at both ends of the window, idle level included{beside}")
     if curve is None or curve <= 0:
         return NotAvailable("Not measurable: the power reading stood at zero through the window.")
-    return Value(curve, f"integral of the power readings of {source}, idle level included; no counter here")
+    return Value(curve, f"integral of the {_meter(source)} power readings, idle level included; no counter here")
+
+
+def _meter(source: str) -> str:
+    return source.partition(".")[0].upper()
+
+
+def _agreement(curve: float, counter: float) -> str:
+    if abs(curve / counter - 1) <= COUNTER_TOLERANCE:
+        return f"agrees within {COUNTER_TOLERANCE * 100:g} %"
+    return f"gives {curve / counter - 1:+.0%} against it"
 
 
 def _per(records: TrialRecords, amount: float, method: str, n: int | None = None) -> Value | NotAvailable:
@@ -189,7 +199,7 @@ METRICS = (
         title="Stolen time",
         definition="Share of processor time that the machine's host took away in the window.",
         unit="ratio",
-        better="lower",
+        better="neither",
         window=MEASURED,
         version=1,
         compute=steal,

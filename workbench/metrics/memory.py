@@ -26,11 +26,15 @@ def _polled_peak(quantity: str, what: str) -> Callable[[TrialRecords], Value | N
         _, among = inside(times, values, *window)
         if not len(among):
             length = (window[1] - window[0]) / NS
-            return NotAvailable(f"No reading of {what.lower()} fell into the measured window of {length:.2g} s.")
-        method = f"largest of {len(among)} readings of {what.lower()}: a lower bound of the true peak"
+            return NotAvailable(f"No reading of {_in_sentence(what)} fell into the measured window of {length:.2g} s.")
+        method = f"largest reading of {_in_sentence(what)}, polled: a lower bound of the true peak"
         return Value(float(np.max(among)), method, len(among))
 
     return compute
+
+
+def _in_sentence(what: str) -> str:
+    return what[0].lower() + what[1:]
 
 
 def mean_memory(records: TrialRecords) -> Value | NotAvailable:
@@ -48,7 +52,7 @@ def mean_memory(records: TrialRecords) -> Value | NotAvailable:
     mean = mean_over(times, values, *window)
     if mean is None:
         return NotAvailable(f"{what} was not read through the measured window.")
-    return Value(mean, f"{what.lower()}, time-weighted mean of {len(times)} readings", len(times))
+    return Value(mean, f"{_in_sentence(what)}, time-weighted mean of the readings", len(times))
 
 
 def lifetime_peak(records: TrialRecords) -> Value | NotAvailable:
@@ -58,7 +62,7 @@ def lifetime_peak(records: TrialRecords) -> Value | NotAvailable:
     _, values = series(records, TREE, "rss_bytes")
     if not len(values):
         return why_missing(records, TREE, "rss_bytes", "Resident memory of the process tree")
-    method = f"largest of {len(values)} readings of resident memory: a lower bound of the true peak"
+    method = "largest reading of resident memory, polled: a lower bound of the true peak"
     return Value(float(np.max(values)), method, len(values))
 
 

@@ -1,0 +1,89 @@
+"""The stored trials of one configuration, sorted for a comparison: what counts, what does not, and why. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from workbench.metrics.registry import METRICS, find
+from workbench.store.operations import ConfigurationRow, ExperimentDetail, MetricRow, TrialRow
+
+_COUNTING = frozenset({"valid", "warning"})
+_ANY = _COUNTING | {"invalid"}
+
+
+class ConfigurationTrials:
+    """The trials of one configuration and which of them count."""
+
+    def __init__(self, configuration: ConfigurationRow, detail: ExperimentDetail, include_invalid: bool) -> None:
+        self.all = [t for t in detail.trials if t.configuration == configuration.configuration]
+        counting = _ANY if include_invalid else _COUNTING
+        self.counted = [t for t in self.all if t.state == "ended" and t.verdict in counting]
+        self.machine = self.all[0].machine if self.all else ""
+        mine = {t.trial for t in self.all}
+        self._reasons = [r for r in detail.reasons if r.trial in mine and r.severity == "invalid"]
+        self.rows = _newest([m for m in detail.metrics if m.trial in mine])
+
+    def values(self, metric: str, trials: Iterable[TrialRow]) -> list[tuple[TrialRow, MetricRow, float]]:
+        found = []
+        for trial in trials:
+            row = self.rows.get((trial.trial, metric))
+            if row is not None and row.value is not None:
+                found.append((trial, row, row.value))
+        return found
+
+    def excluded(self) -> list[TrialRow]:
+        counted = {t.trial for t in self.counted}
+        return [t for t in self.all if t.state == "ended" and t.trial not in counted]
+
+    def reason(self, metric: str) -> str:
+        """Why no counted trial has this metric."""
+        ended = [t for t in self.all if t.state == "ended"]
+        if not ended:
+            return "Not run yet."
+        left_out = self.values(metric, self.excluded())
+        if left_out and not self.values(metric, self.counted):
+            why = "; ".join(sorted({words(r.code) for r in self._reasons})) or "see the trials"
+            return f"No valid trial: {why}."
+        stated = [self.rows[t.trial, metric].reason for t in self.counted if (t.trial, metric) in self.rows]
+        if any(stated):
+            return Counter(s for s in stated if s).most_common(1)[0][0]
+        if not self.counted:
+            return "No trial of this configuration completed."
+        return "Not computed by the version that stored these trials."
+
+    def troubles(self) -> tuple[str, ...]:
+        """ "2 failed: out of memory", "1 stopped", "1 invalid: clock jump"."""
+        parts: Counter[str] = Counter()
+        for trial in self.all:
+            if trial.state != "ended":
+                continue
+            if trial.outcome in ("failed", "lost", "stopped"):
+                parts[f"{trial.outcome}: {words(trial.failure)}" if trial.failure else str(trial.outcome)] += 1
+            elif trial.verdict == "invalid":
+                codes = [r.code for r in self._reasons if r.trial == trial.trial]
+                parts[f"invalid: {words(codes[0])}" if codes else "invalid"] += 1
+        return tuple(f"{count} {what}" for what, count in parts.items())
+
+
+def words(code: str) -> str:
+    return code.replace("_", " ")
+
+
+def _newest(rows: Iterable[MetricRow]) -> dict[tuple[str, str], MetricRow]:
+    """One row per trial and metric: of this registry's version where stored, otherwise of the newest."""
+    best: dict[tuple[str, str], MetricRow] = {}
+    for row in rows:
+        key, known = (row.trial, row.metric), find(row.metric)
+        wanted = known.version if known is not None else -1
+        current = best.get(key)
+        if current is None or (row.version == wanted, row.version) > (current.version == wanted, current.version):
+            best[key] = row
+    return best
+
+
+def metric_ids(rows: Iterable[MetricRow]) -> tuple[str, ...]:
+    """Ids that the store has, primary ones first, then as the registry orders them, unknown ones last."""
+    stored = {r.metric for r in rows}
+    known = [m.id for m in sorted(METRICS, key=lambda m: not m.primary) if m.id in stored]
+    return (*known, *sorted(stored.difference(known)))

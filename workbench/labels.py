@@ -1,0 +1,97 @@
+"""What distinguishes configurations, in words: {"model": ..., "precision": "int8", "prompt tokens": "128"}. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from engines.techniques import axes, find
+from workbench.store.operations import ConfigurationRow
+
+
+def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, str]:
+    """Labels of one configuration from its resolved order; unknown or missing parts are left out."""
+    try:
+        resolved = json.loads(configuration.resolved)
+    except ValueError:
+        resolved = {}
+    if not isinstance(resolved, dict):
+        resolved = {}
+    labels = {"model": configuration.model}
+    techniques = resolved.get("techniques")
+    for choice in techniques if isinstance(techniques, list) else []:
+        if isinstance(choice, dict) and isinstance(choice.get("id"), str):
+            parameters = choice.get("parameters")
+            axis = choice["id"].partition(".")[0]
+            labels[axis] = technique_title(choice["id"], parameters if isinstance(parameters, dict) else {})
+    workload, engine = _part(resolved, "workload"), _part(resolved, "engine")
+    for key, title in (("prompt_tokens", "prompt tokens"), ("new_tokens", "new tokens"), ("batch_size", "batch")):
+        if key in workload:
+            labels[title] = f"{workload[key]:,}" if isinstance(workload[key], int) else str(workload[key])
+    if "id" in engine:
+        labels["engine"] = str(engine["id"])
+    if engine.get("attention"):
+        labels["attention"] = str(engine["attention"])
+    if "threads" in engine:
+        labels["threads"] = str(engine["threads"]) if engine["threads"] else "chosen on the machine"
+    if resolved.get("device"):
+        labels["device"] = "CPU" if resolved["device"] == "cpu" else str(resolved["device"])
+    if machine:
+        labels["machine"] = "this computer" if machine == "this" else machine
+    return labels
+
+
+def technique_title(id: str, parameters: Mapping[str, object]) -> str:
+    """Short name with the parameters that differ from their defaults: "int8", "lora (rank 8)"."""
+    known = find(id)
+    defaults = known.defaults() if known is not None else {}
+    different = [f"{k} {v}" for k, v in sorted(parameters.items()) if k not in defaults or defaults[k] != v]
+    short = id.partition(".")[2] or id
+    return f"{short} ({', '.join(different)})" if different else short
+
+
+def fill_axes(rows: Sequence[dict[str, str]]) -> None:
+    """Where some rows name a technique of an axis and others do not, the others get the axis's default."""
+    defaults = {axis.id: axis.default.partition(".")[2] for axis in axes()}
+    for axis, short in defaults.items():
+        if any(axis in labels for labels in rows):
+            for labels in rows:
+                labels.setdefault(axis, short)
+
+
+def split(rows: Sequence[Mapping[str, str]]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Which labels differ between rows, and the value of those that do not."""
+    names: list[str] = []
+    for labels in rows:
+        names += [n for n in labels if n not in names]
+    varying = tuple(n for n in names if len({labels.get(n, "") for labels in rows}) > 1)
+    constant = {n: rows[0].get(n, "") for n in names if n not in varying}
+    return varying, constant
+
+
+def short_title(labels: Mapping[str, str], varying: Sequence[str], fallback: str) -> str:
+    """What tells a row from its neighbours: "int8", "bfloat16 · 512 prompt tokens"."""
+    named = [(name, labels[name]) for name in varying if labels.get(name)]
+    parts = [f"{value} {name}" if value.replace(",", "").isdigit() else value for name, value in named]
+    return " · ".join(parts) or fallback
+
+
+def origins(configurations: Sequence[ConfigurationRow]) -> list[str]:
+    """A caution for every model whose weights are not the original ones: quality is that of what was loaded."""
+    notes: list[str] = []
+    for configuration in configurations:
+        try:
+            resolved = json.loads(configuration.resolved)
+        except ValueError:
+            continue
+        model = _part(resolved, "model") if isinstance(resolved, dict) else {}
+        origin = model.get("origin")
+        note = f"{configuration.model}: {origin}; quality is that of these weights, not of the original model."
+        if origin and note not in notes:
+            notes.append(note)
+    return notes
+
+
+def _part(resolved: Mapping[str, object], key: str) -> dict[str, object]:
+    found = resolved.get(key)
+    return found if isinstance(found, dict) else {}
