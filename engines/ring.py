@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic_ns
 
@@ -112,6 +113,14 @@ class RingWriter(_Mapped):
             self._stamps[written] = now
         self.written = written = written + 1
         self._words[_WRITTEN] = written
+
+    def correct(self, first: int, times_ns: Sequence[int]) -> None:
+        """Replace the stamps from `first` on with truer times (device events, resolved after the timed loop).
+        Raises `ValueError` for stamps that were never written."""
+        if first < 0 or first + len(times_ns) > min(self.written, self.capacity):
+            raise ValueError(f"stamps {first} to {first + len(times_ns) - 1} were never written")
+        for index, time_ns in enumerate(times_ns, first):
+            self._stamps[index] = time_ns
 
     def touch(self) -> None:
         """Bring the unwritten part into memory before the timed loop, so that no stamp takes a page fault."""
