@@ -1,0 +1,206 @@
+"""The Machines page: a list of machines at the left, everything about the chosen one at the right. Main thread.
+
+There is one machine for now, this computer; others join the same list when they can be reached over SSH.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
+
+from engines.protocol.messages import ProbeResult
+from widgets.actions import Action
+from widgets.components import Chip, EmptyState, IconLabel, Panel, PanelHeader, label, line, tool_button
+from widgets.machines.facts import MachineFacts, machine_facts, report
+from widgets.machines.tables import device_table, engine_table, sensor_table
+from widgets.page import Page
+from widgets.services import Services
+
+
+class MachinesPage(Page):
+    name = "machines"
+    title = "Machines"
+    icon = "server"
+
+    def __init__(self, services: Services, parent: QWidget | None = None) -> None:
+        super().__init__(services, parent)
+        self._facts: MachineFacts | None = None
+        theme = services.theme
+        self.test_button = tool_button(theme, "refresh", "Look again", "Read devices, sensors and packages again", self.look)
+        self.copy_button = tool_button(theme, "copy", "Copy report", "Copy this page as text", self.copy_report)
+        self.toolbar.add_right(self.test_button)
+        self.toolbar.add_right(self.copy_button)
+        services.actions.add(
+            Action(
+                id="machines.look",
+                text="Look again at this computer",
+                handler=self.look,
+                shortcut="F5",
+                icon="refresh",
+                menu="Machines",
+                page="machines",
+            ),
+            Action(id="machines.copy-report", text="Copy machine report", handler=self.copy_report, icon="copy", menu="Machines"),
+        )
+        splitter = QSplitter(Qt.Orientation.Horizontal)
+        splitter.setObjectName("list")
+        splitter.setHandleWidth(1)
+        self._list = self._make_list()
+        self._right = QScrollArea()
+        self._right.setWidgetResizable(True)
+        self._right.setFrameShape(QFrame.Shape.NoFrame)
+        splitter.addWidget(self._list)
+        splitter.addWidget(self._right)
+        splitter.setStretchFactor(1, 1)
+        splitter.setSizes([theme.width("machines_list"), 1000])
+        self.body.addWidget(splitter, 1)
+        self._show_waiting()
+        services.bridge.probe_finished.connect(self.show_probe)
+        services.bridge.opened.connect(self.look)
+        if services.bridge.probe is not None:
+            self.show_probe(services.bridge.probe)
+        elif services.workbench is not None:
+            self.look()
+
+    # --- what a person does -----------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Probe again; the answer comes through the bridge like every probe."""
+        workbench = self.services.workbench
+        if workbench is None:
+            return
+        self.test_button.setEnabled(False)
+        self.test_button.setToolTip("Looking at this computer")
+        self.services.bridge.run(lambda: workbench.probe(refresh=True), self.show_probe, self._probe_failed, receiver=self)
+
+    def copy_report(self) -> None:
+        if self._facts is not None:
+            QGuiApplication.clipboard().setText(report(self._facts))
+            self.services.toasts.show("info", "The report of this computer is on the clipboard.")
+
+    # --- what is shown ----------------------------------------------------------------------------
+
+    def show_probe(self, result: ProbeResult) -> None:
+        """Build the right side anew; the old one goes away with everything in it."""
+        self.test_button.setEnabled(True)
+        self.test_button.setToolTip("Read devices, sensors and packages again")
+        self._facts = machine_facts(result)
+        self._summary.setText(self._facts.summary)
+        self._right.setWidget(self._make_detail(self._facts))
+
+    def _probe_failed(self, error: BaseException) -> None:
+        self.test_button.setEnabled(True)
+        if self._facts is None:
+            advice = str(getattr(error, "advice", ""))
+            self._right.setWidget(
+                EmptyState(
+                    self.services.theme,
+                    "This computer could not be looked at",
+                    f"{error} {advice}".strip(),
+                    icon_name="error",
+                    action="Try again",
+                    clicked=self.look,
+                )
+            )
+        else:
+            self.services.toasts.show("error", str(error), str(getattr(error, "advice", "")))
+
+    def _show_waiting(self) -> None:
+        self._right.setWidget(
+            EmptyState(
+                self.services.theme,
+                "Looking at this computer",
+                "Devices, sensors and engines appear here when the runner has answered.",
+                icon_name="server",
+            )
+        )
+
+    def _make_list(self) -> QWidget:
+        theme = self.services.theme
+        panel = Panel(theme, "Machines", "1")
+        row = QFrame()
+        row.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        row.setProperty("ground", "base")
+        row.setMinimumHeight(theme.height("machine_row"))
+        inner = QHBoxLayout(row)
+        inner.setContentsMargins(theme.spacing("m"), 0, theme.spacing("m"), 0)
+        inner.setSpacing(theme.spacing("m"))
+        inner.addWidget(IconLabel(theme, "chip", "text.secondary", 20))
+        names = QVBoxLayout()
+        names.setSpacing(0)
+        names.addStretch(1)
+        title = label("this computer")
+        title.setProperty("strong", 500)
+        self._summary = label("", role="dense", tone="muted", wrap=True)
+        names.addWidget(title)
+        names.addWidget(self._summary)
+        names.addStretch(1)
+        inner.addLayout(names, 1)
+        inner.addWidget(label("ready", role="dense", tone="good"))
+        panel.body.addWidget(row)
+        panel.body.addWidget(line())
+        hint = label(
+            "Trials run in a runner of their own on this computer. They go on when the window closes; it catches up "
+            "when it opens again.",
+            role="dense",
+            tone="muted",
+            wrap=True,
+        )
+        hint.setContentsMargins(theme.spacing("m"), theme.spacing("m"), theme.spacing("m"), 0)
+        panel.body.addWidget(hint)
+        panel.body.addStretch(1)
+        panel.setMinimumWidth(theme.px(220))
+        return panel
+
+    def _make_detail(self, facts: MachineFacts) -> QWidget:
+        theme = self.services.theme
+        detail = QWidget()
+        detail.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        detail.setProperty("ground", "panel")
+        column = QVBoxLayout(detail)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self._make_title(facts))
+        column.addWidget(line())
+        column.addWidget(PanelHeader(theme, "Devices", str(len(facts.devices))))
+        column.addWidget(device_table(theme, facts.devices))
+        column.addWidget(line())
+        halves = QHBoxLayout()
+        halves.setContentsMargins(0, 0, 0, 0)
+        halves.setSpacing(0)
+        sensors = Panel(theme, "What can be measured", f"{facts.measured} of {len(facts.sensors)}")
+        sensors.body.addWidget(sensor_table(theme, facts.sensors))
+        note = label("Readings come from outside the worker: they cost the trial nothing in its own process.", tone="muted", wrap=True)
+        note.setContentsMargins(theme.spacing("m"), theme.spacing("m"), theme.spacing("m"), theme.spacing("m"))
+        sensors.body.addWidget(note)
+        sensors.body.addStretch(1)
+        installed = len(facts.engines) - facts.missing_engines
+        missing = f", {facts.missing_engines} missing" if facts.missing_engines else ""
+        engines = Panel(theme, "Engines", f"{installed} installed{missing}")
+        engines.body.addWidget(engine_table(theme, facts.engines, self._copy_command))
+        engines.body.addStretch(1)
+        halves.addWidget(sensors, 1)
+        halves.addWidget(line(vertical=True))
+        halves.addWidget(engines, 1)
+        column.addLayout(halves, 1)
+        return detail
+
+    def _make_title(self, facts: MachineFacts) -> QWidget:
+        theme = self.services.theme
+        head = QWidget()
+        row = QVBoxLayout(head)
+        row.setContentsMargins(theme.spacing("m"), theme.spacing("m"), theme.spacing("m"), theme.spacing("m"))
+        row.setSpacing(theme.spacing("xs"))
+        first = QHBoxLayout()
+        first.setSpacing(theme.spacing("s"))
+        first.addWidget(label("this computer", role="trial_title"))
+        first.addWidget(Chip(theme, "Ready", "good"))
+        first.addStretch(1)
+        row.addLayout(first)
+        row.addWidget(label(f"{facts.name} · {facts.summary}", role="dense", tone="muted"))
+        return head
+
+    def _copy_command(self, command: str) -> None:
+        QGuiApplication.clipboard().setText(command)
+        self.services.toasts.show("info", f"Copied: {command}")
