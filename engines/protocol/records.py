@@ -163,6 +163,8 @@ class SensorLost(_Base, frozen=True, kw_only=True, tag="sensor_lost"):
 
     source: str
     reason: str
+    quantity: str = ""
+    """The one quantity that is lost while the source goes on; "" when the whole source is."""
 
 
 class Environment(_Base, frozen=True, kw_only=True, tag="environment"):

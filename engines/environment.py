@@ -1,0 +1,198 @@
+"""Facts about where a trial runs, stored with it. Runs in the runner, blocking: call it off the event loop.
+
+Flat text by dotted name ("cpu.model", "gpu.0.driver"). A fact that the machine does not tell is left out, unless
+its absence means something to a reader; then the value is a sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+from engines import machine
+from engines.neighbours import busy_neighbours
+from engines.protocol.orders import TrialOrder
+from engines.telemetry import hwmon, nvml, proc_host, proc_tree, rapl
+from engines.telemetry.nvml_devices import describe
+from engines.telemetry.nvml_library import Handle, NvmlLibrary, NvmlUnavailable, load_nvml, opened
+from engines.telemetry.sources import CUDA, period_of
+
+PROC = Path("/proc")
+SYS = Path("/sys")
+_FLAGS = frozenset(
+    "avx avx2 fma f16c avx512f avx512bw avx512vl avx512_vnni avx512_bf16 avx512_fp16 avx_vnni "
+    "amx_tile amx_bf16 amx_int8 amx_fp16 asimd asimddp bf16 i8mm sve sve2 fphp".split()
+)
+"""Instruction sets that decide how fast a model runs; the probe lists all flags."""
+
+
+def runner_facts(order: TrialOrder, *, nvml_loader: Callable[[], NvmlLibrary] = load_nvml) -> dict[str, str]:
+    """Facts at the start of a trial: the machine's, its load, its GPU, how it is watched. Takes a quarter of a second,
+    in which other processes' use of the processors is measured."""
+    facts = machine_facts()
+    facts |= load_facts()
+    facts |= telemetry_facts(order)
+    if order.device.startswith(CUDA):
+        facts |= gpu_facts(order.device.removeprefix(CUDA), nvml_loader)
+    return facts
+
+
+def machine_facts(*, proc: Path = PROC, sys: Path = SYS) -> dict[str, str]:
+    """What changes only with the machine, its system or its settings."""
+    cpu = machine.processor(proc=proc, sys=sys)
+    size = machine.memory(proc=proc, sys=sys)
+    facts = {
+        "host.name": platform.node(),
+        "host.boot": machine.read_line(proc / "sys/kernel/random/boot_id"),
+        "host.container": container(proc),
+        "host.virtual": "yes" if "hypervisor" in cpu.flags else "no sign of it",
+        "host.product": machine.read_line(sys / "class/dmi/id/product_name"),
+        "os.name": _os_name(),
+        "os.kernel": platform.release(),
+        "cpu.model": cpu.model,
+        "cpu.architecture": platform.machine(),
+        "cpu.cores": str(cpu.cores),
+        "cpu.cores_machine": str(cpu.cores_machine),
+        "cpu.flags": " ".join(flag for flag in cpu.flags if flag in _FLAGS),
+        "cpu.governor": cpu.governor or "not told by this machine",
+        "cpu.clock_max_hertz": str(cpu.clock_max_hertz or ""),
+        "cpu.boost": machine.read_word(sys / "devices/system/cpu/cpufreq/boost"),
+        "memory.total_bytes": str(size.total),
+        "memory.limited_by": "control group" if size.limited else "",
+        "swap.total_bytes": str(size.swap_total),
+        "power.source": power_source(sys),
+        "power.profile": machine.read_word(sys / "firmware/acpi/platform_profile"),
+        "python.version": platform.python_version(),
+        "python.implementation": platform.python_implementation(),
+        "project.version": _project_version(),
+        "project.commit": project_commit(Path(__file__).parent.parent),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def load_facts() -> dict[str, str]:
+    """How busy the machine was just before the trial."""
+    size = machine.memory()
+    neighbours = busy_neighbours()
+    named = ", ".join(f"{n.name} ({n.pid}) {n.cores:.0%}" for n in neighbours[:10])
+    return {
+        "load.average_1m": f"{os.getloadavg()[0]:.2f}",
+        "memory.free_bytes": str(size.free),
+        "swap.used_bytes": str(size.swap_total - size.swap_free),
+        "processes.foreign": named or "none over 5 % of a core",
+        "processes.foreign_cores": f"{sum(n.cores for n in neighbours):.2f}",
+    }
+
+
+def telemetry_facts(order: TrialOrder) -> dict[str, str]:
+    """Which sources watch the trial and how often (Hz)."""
+    if not order.telemetry.enabled:
+        return {"telemetry.sources": "none: switched off in the order", "telemetry.rate_hz": "0"}
+    sources = [proc_tree.NAME, proc_host.NAME]
+    if order.device.startswith(CUDA):
+        sources.append(nvml.source_name(order.device.removeprefix(CUDA)))
+    rate_hz = 1 / period_of(order)
+    sources += [s[0].source for s in (rapl.sensors_of_rapl(rate_hz), hwmon.sensors_of_hwmon()) if s[0].available]
+    return {"telemetry.sources": " ".join(sources), "telemetry.rate_hz": f"{rate_hz:g}"}
+
+
+def gpu_facts(uuid: str, nvml_loader: Callable[[], NvmlLibrary] = load_nvml) -> dict[str, str]:
+    """Facts of the GPU under test, as "gpu.0."; "gpu.0.problem" where it does not answer."""
+    facts = {"gpu.0.uuid": uuid}
+    library = nvml_loader()
+    try:
+        with opened(library):
+            handle = library.nvmlDeviceGetHandleByUUID(uuid)
+            gpu = describe(library, handle, nvml.mig_parent(library, handle))
+            facts |= {
+                "gpu.0.name": gpu.title,
+                "gpu.0.driver": gpu.driver,
+                "gpu.0.cuda": gpu.cuda,
+                "gpu.0.compute_capability": gpu.compute_capability,
+                "gpu.0.memory_total_bytes": str(gpu.memory_total_bytes or "shared with the processor"),
+                "gpu.0.power_limit_watts": gpu.power_limit_watts,
+                "gpu.0.clock_max_hertz": gpu.clock_max_hertz,
+                "gpu.0.memory_clock_max_hertz": gpu.memory_clock_max_hertz,
+                "gpu.0.slice": "MIG" if gpu.is_slice else "",
+                "gpu.0.processes_foreign": _gpu_processes(library, handle),
+            }
+    except (NvmlUnavailable, library.NVMLError) as error:
+        facts["gpu.0.problem"] = str(error)
+    return {name: value for name, value in facts.items() if value}
+
+
+def _gpu_processes(library: NvmlLibrary, handle: Handle) -> str:
+    """Processes on the device before the trial's worker is: all of them foreign."""
+    try:
+        pids = [process.pid for process in library.nvmlDeviceGetComputeRunningProcesses_v3(handle)]
+    except library.NVMLError as error:
+        return f"not told by the driver (NVML: {error})"
+    return " ".join(str(pid) for pid in pids) or "none"
+
+
+def container(proc: Path = PROC, root: Path = Path("/")) -> str:
+    """The kind of container this runs in, by the marks each leaves."""
+    if (root / ".dockerenv").exists():
+        return "docker"
+    if (root / "run/.containerenv").exists():
+        return "podman"
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return "kubernetes"
+    try:
+        groups = (proc / "1/cgroup").read_text(errors="replace")
+    except OSError:
+        groups = ""
+    return next((kind for kind in ("docker", "kubepods", "lxc", "podman") if kind in groups), "none found")
+
+
+def power_source(sys: Path = SYS) -> str:
+    """Whether the machine draws on a battery: a laptop slows down on one."""
+    supplies = sys / "class/power_supply"
+    batteries = []
+    for supply in sorted(supplies.iterdir()) if supplies.is_dir() else ():
+        kind = machine.read_word(supply / "type")
+        if kind in ("Mains", "USB") and machine.read_word(supply / "online") == "1":
+            return "mains"
+        if kind == "Battery" and machine.read_word(supply / "scope") != "Device":
+            batteries.append(machine.read_word(supply / "status"))
+    if not batteries:
+        return "mains (no battery)"
+    return "battery" if "Discharging" in batteries else "mains"
+
+
+def project_commit(checkout: Path) -> str:
+    """Commit this code was taken from, "" outside a git checkout. Read from its files: the runner waits for every
+    child of its own, so a short-lived git process would have its end reported to the wrong place."""
+    git = checkout / ".git"
+    if git.is_file():  # a worktree names its folder in a file
+        git = (checkout / machine.read_line(git).removeprefix("gitdir: ")).resolve()
+    head = machine.read_line(git / "HEAD")
+    if not head.startswith("ref: "):
+        return head
+    name = head.removeprefix("ref: ")
+    shared = (git / (machine.read_line(git / "commondir") or ".")).resolve()
+    for folder in (git, shared):
+        if commit := machine.read_word(folder / name):
+            return commit
+    try:
+        packed = (shared / "packed-refs").read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.split()[0] for line in packed if line.endswith(f" {name}")), "")
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    except OSError:
+        return platform.system()
+
+
+def _project_version() -> str:
+    try:
+        return metadata.version("llm-workbench")
+    except metadata.PackageNotFoundError:
+        return ""
