@@ -114,6 +114,10 @@ class RingWriter(_Mapped):
         self.written = written = written + 1
         self._words[_WRITTEN] = written
 
+    def times(self, first: int, count: int) -> list[int]:
+        """Stamps `first` .. `first + count - 1`, as far as they were written and kept."""
+        return self._stamps[first : min(first + count, self.written, self.capacity)].tolist()
+
     def correct(self, first: int, times_ns: Sequence[int]) -> None:
         """Replace the stamps from `first` on with truer times (device events, resolved after the timed loop).
         Raises `ValueError` for stamps that were never written."""
