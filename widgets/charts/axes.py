@@ -70,10 +70,12 @@ def nice_range(low: float, high: float, count: int) -> tuple[float, float]:
 class Gutter(QGraphicsWidget):
     """Tick texts beside a plot: right-aligned left of it, left-aligned right of it. Width as given, never squeezed."""
 
-    def __init__(self, theme: Theme, width: int, *, right: bool = False) -> None:
+    def __init__(self, theme: Theme, width: int, *, right: bool = False, ground: str = "") -> None:
+        """`ground` is the token of a colour to fill with, "" for none."""
         super().__init__()
         self._theme = theme
         self._right = right
+        self._fill = ground
         self._ticks: Ticks = Ticks((), (), 1.0)
         self._range = (0.0, 1.0)
         self.set_width(width)
@@ -90,6 +92,8 @@ class Gutter(QGraphicsWidget):
     def paint(self, painter: QPainter, option: object, widget: object = None) -> None:
         box = self.boundingRect()
         low, high = self._range
+        if self._fill:
+            painter.fillRect(box, self._theme.color(self._fill))
         if high <= low:
             return
         painter.setFont(self._theme.font("caption"))

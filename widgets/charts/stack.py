@@ -1,0 +1,570 @@
+"""The linked live charts of one trial: lane, plots, readout, time axis, cursors, zoom, follow, freeze. Main thread.
+
+Repaints when the trial's revision changed, at most `rate_hz` times a second and never while hidden; between two
+repaints nothing runs, no timer ticks while nothing arrives.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pyqtgraph as pg
+from PySide6.QtCore import QElapsedTimer, QEvent, QPointF, Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QKeyEvent, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from widgets.charts.axes import nice_step, ticks
+from widgets.charts.history import History
+from widgets.charts.live import charts_of, figure, latest_time
+from widgets.charts.live_plot import LivePlot
+from widgets.charts.phases import spans, visible
+from widgets.charts.readout import Readout, Row
+from widgets.charts.time_axis import PhaseLane, TimeAxis
+from widgets.theme import Theme
+from workbench.series import TrialData
+
+FRAME_MS = 16
+_SHORTEST_S = 0.05
+_FIRST_WINDOW_S = 10.0
+
+
+class ChartStack(QWidget):
+    """Give it a trial with `set_trial` and call `notify` when the trial has taken records."""
+
+    view_changed = Signal()
+    """Range, following, freezing or the zoom history changed: the toolbar looks again."""
+    cursors_changed = Signal()
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._data: TrialData | None = None
+        self._threads = 0
+        self._plots: list[LivePlot] = []
+        self._range = (0.0, _FIRST_WINDOW_S)
+        self._history = History()
+        self._drawn: tuple[int, int] | None = None
+        self._rate_hz = 10.0
+        self._window_s: float | None = 60.0
+        self._follow, self._frozen = True, False
+        self._show_phases, self._show_cursors = True, False
+        self._cursors: list[float] = [0.0, 0.0]
+        self._active = 0
+        self._lines: list[tuple[pg.InfiniteLine, pg.InfiniteLine]] = []
+        self._selection: list[pg.LinearRegionItem] = []
+        self._hover: float | None = None
+        self.redraws = 0
+        """How often the plots were drawn, for benchmarks and tests."""
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName("Live charts")
+        self._build()
+        self._since = QElapsedTimer()
+        self._due = QTimer(self)
+        self._due.setSingleShot(True)
+        self._due.timeout.connect(self.redraw)
+        self._frame = QTimer(self)
+        self._frame.setSingleShot(True)
+        self._frame.setInterval(FRAME_MS)
+        self._frame.timeout.connect(self._move_crosshair)
+        theme.follow(self._restyle)
+
+    def _build(self) -> None:
+        theme = self._theme
+        self.lane = PhaseLane(theme)
+        self.axis = TimeAxis(theme)
+        self.readout = Readout(theme)
+        self._view = pg.GraphicsLayoutWidget()
+        self._view.setFrameStyle(0)
+        self._view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._view.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
+        self._view.ci.layout.setContentsMargins(0, 0, 0, 0)
+        self._view.ci.layout.setSpacing(1)
+        self._view.scene().sigMouseMoved.connect(self._pointer_moved)
+        self._view.viewport().installEventFilter(self)
+        inner = QWidget()
+        across = QHBoxLayout(inner)
+        across.setContentsMargins(0, 0, 0, 0)
+        across.setSpacing(0)
+        across.addWidget(self._view, 1)
+        across.addWidget(self.readout)
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._scroll.setWidget(inner)
+        self._missing = QLabel()
+        self._missing.setTextFormat(Qt.TextFormat.PlainText)
+        self._missing.setWordWrap(True)
+        self._missing.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        for widget in (self.lane, self._scroll, self.axis, self._missing):
+            column.addWidget(widget, 1 if widget is self._scroll else 0)
+
+    # --- what is shown ----------------------------------------------------------------------------
+
+    @property
+    def data(self) -> TrialData | None:
+        return self._data
+
+    @property
+    def plots(self) -> list[LivePlot]:
+        return self._plots
+
+    @property
+    def missing_text(self) -> str:
+        """Which charts are not drawn and why; "" where all are."""
+        return self._missing.text()
+
+    def set_trial(self, data: TrialData | None, threads: int = 0) -> None:
+        """Show another trial (a live one is followed, a finished one is shown whole), or nothing."""
+        self._data, self._threads = data, threads
+        self._frozen, self._drawn, self._hover = False, None, None
+        self._history.clear()
+        self._make_plots()
+        now = 0.0 if data is None else latest_time(data)
+        self._follow = data is not None and data.ended is None
+        self._range = self._following_range(now) if self._follow else (0.0, _whole(now))
+        self._history.visit(self._range)
+        self._cursors = [self._range[0] + share * (self._range[1] - self._range[0]) for share in (0.3, 0.7)]
+        self._place_cursors()
+        self.redraw()
+        self.view_changed.emit()
+
+    def notify(self) -> None:
+        """The trial has taken records: draw them as soon as the rate allows."""
+        if self._frozen or self._data is None or not self.isVisible() or self._due.isActive():
+            return
+        if self._drawn is not None and self._drawn[1] == self._data.revision:
+            return
+        period = 1000.0 / self._rate_hz
+        past = self._since.elapsed() if self._since.isValid() else period
+        self._due.start(max(0, math.ceil(period - past)))
+
+    def set_rate(self, hertz: float) -> None:
+        """Repaints a second at the most: 2 where drawing would disturb what is measured."""
+        self._rate_hz = hertz
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.redraw()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._due.stop()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._drawn = None
+        self._due.start(0)
+
+    def _restyle(self) -> None:
+        theme = self._theme
+        self._view.setBackground(theme.color("border.default"))
+        self._missing.setFont(theme.font("dense"))
+        self._missing.setContentsMargins(theme.px(12), theme.px(6), theme.px(12), theme.px(6))
+        self._missing.setStyleSheet(
+            f"color: {theme.hex('text.muted')}; background: {theme.hex('bg.panel')};"
+            f" border-top: 1px solid {theme.hex('border.default')};"
+        )
+        self._make_plots()
+        self._drawn = None
+        if self._data is not None:
+            self.redraw()
+
+    # --- plots ------------------------------------------------------------------------------------
+
+    def _make_plots(self) -> None:
+        self._view.ci.clear()
+        self._plots, self._lines, self._selection = [], [], []
+        charts = () if self._data is None else charts_of(self._data, self._threads)
+        shown = [c for c in charts if not c.missing]
+        color = self._theme.run_color(0 if self._data is None else self._data.color)
+        for row, chart in enumerate(shown):
+            plot = LivePlot(self._theme, chart, color)
+            for place, item in enumerate((plot.left, plot.box, plot.right)):
+                self._view.ci.addItem(item, row=row, col=place)
+            self._view.ci.layout.setRowStretchFactor(row, 1)
+            plot.box.wheel_turned.connect(self._zoom_at)
+            plot.box.range_dragged.connect(self._select)
+            plot.box.panned.connect(self._pan)
+            plot.box.sigResized.connect(self._resized)
+            self._plots.append(plot)
+            self._add_cursors(plot)
+        height = self._theme.height("chart_min")
+        self._view.setMinimumHeight((height + 1) * len(self._plots))
+        self._missing.setText(
+            "\n".join(f"{c.kind.title}: not available on this machine: {c.missing}" for c in charts if c.missing)
+        )
+        self._missing.setVisible(bool(self._missing.text()))
+
+    def _resized(self, *_: object) -> None:
+        self._drawn = None
+        self._due.start(0)
+
+    def _take_new_series(self) -> None:
+        """Plots for what began to speak since: a row more or less makes all anew, a curve more does not."""
+        if self._data is None:
+            return
+        shown = [c for c in charts_of(self._data, self._threads) if not c.missing]
+        if [c.kind.title for c in shown] != [p.chart.kind.title for p in self._plots]:
+            self._make_plots()
+            self._place_cursors()
+            return
+        for plot, chart in zip(self._plots, shown, strict=True):
+            plot.take_series(chart)
+
+    def redraw(self) -> None:
+        """Draw now, unless hidden or nothing changed."""
+        if self._data is None or not self.isVisible():
+            return
+        state = (id(self._data), self._data.revision)
+        if self._drawn == state:
+            return
+        self._take_new_series()
+        now = latest_time(self._data)
+        if self._follow and not self._frozen:
+            self._range = self._following_range(now)
+        self._drawn = state
+        self._since.restart()
+        self._draw(now)
+
+    def _draw(self, now: float) -> None:
+        if self._data is None or not self._plots:
+            return
+        self.redraws += 1
+        start, end = self._range
+        box = self._plots[0].box
+        left, width = self._left(), box.width()
+        if width < 2:
+            return
+        shown = ticks(start, end, max(2, int(width / self._theme.px(90))))
+        places = [(v - start) / (end - start) * width for v in shown.values]
+        self.axis.show_ticks(shown, places, left, width)
+        placed = visible(spans(self._data.phases, now), start, end, width)
+        self.lane.show_spans(placed, left, width)
+        names = {s.title: s.color for a, b, s in placed if b - a < self._theme.px(40) and s.color != "idle"}
+        self.axis.show_legend(tuple(names.items())[:3])
+        bands = tuple((a, b, self._theme.phase_color(s.color)) for a, b, s in placed) if self._show_phases else ()
+        for plot in self._plots:
+            plot.draw(start, end, places)
+            plot.ground.show_bands(bands)
+        self._show_flags()
+        self._update_readout()
+
+    def _left(self) -> float:
+        """Where the plots begin, in pixels of this widget."""
+        return float(self._plots[0].box.pos().x()) if self._plots else 0.0
+
+    # --- the range --------------------------------------------------------------------------------
+
+    @property
+    def visible_range(self) -> tuple[float, float]:
+        """Start and end (s) of what is shown."""
+        return self._range
+
+    @property
+    def following(self) -> bool:
+        return self._follow
+
+    @property
+    def frozen(self) -> bool:
+        return self._frozen
+
+    @property
+    def can_back(self) -> bool:
+        return self._history.can_back
+
+    @property
+    def can_forward(self) -> bool:
+        return self._history.can_forward
+
+    def _following_range(self, now: float) -> tuple[float, float]:
+        """The window's end moves by whole steps, so that most repaints move no axis and no band."""
+        if self._window_s is None:
+            return 0.0, _whole(now)
+        if now <= self._window_s:
+            return 0.0, self._window_s
+        step = self._window_s / 60.0
+        end = math.ceil(now / step) * step
+        return end - self._window_s, end
+
+    def set_range(self, start: float, end: float, *, remember: bool = True) -> None:
+        """Show [start, end] (s) and stop following."""
+        if end - start < _SHORTEST_S:
+            middle = (start + end) / 2
+            start, end = middle - _SHORTEST_S / 2, middle + _SHORTEST_S / 2
+        self._follow = False
+        self._range = (start, end)
+        if remember:
+            self._history.visit(self._range)
+        self._again()
+
+    def _again(self) -> None:
+        """Draw what is known once more, also while frozen: only new samples wait."""
+        if self._data is not None and self.isVisible():
+            self._draw(latest_time(self._data))
+        self.view_changed.emit()
+
+    def fit(self) -> None:
+        """The whole trial."""
+        if self._data is not None:
+            self.set_range(0.0, _whole(latest_time(self._data)))
+
+    def back(self) -> None:
+        """The range before the last zoom."""
+        earlier = self._history.back()
+        if earlier is not None:
+            self.set_range(*earlier, remember=False)
+
+    def forward(self) -> None:
+        later = self._history.forward()
+        if later is not None:
+            self.set_range(*later, remember=False)
+
+    def zoom(self, step: int) -> None:
+        """In (+1), out (-1) around the middle, or the whole trial (0)."""
+        if step == 0:
+            self.fit()
+        else:
+            self._zoom_at(sum(self._range) / 2, float(step))
+
+    def set_follow(self, follow: bool) -> None:
+        """Keep the newest samples in view."""
+        self._follow = follow
+        if follow:
+            self._frozen = False
+            if self._data is not None:
+                self._range = self._following_range(latest_time(self._data))
+        self._again()
+
+    def set_window(self, seconds: float | None) -> None:
+        """Length of what is followed; None for the whole trial."""
+        self._window_s = seconds
+        self.set_follow(True)
+
+    def set_frozen(self, frozen: bool) -> None:
+        """Stop drawing what arrives; nothing is lost, it is drawn when the charts go on."""
+        self._frozen = frozen
+        self._due.stop()
+        if not frozen:
+            self._drawn = None
+            self.redraw()
+        self.view_changed.emit()
+
+    def _zoom_at(self, time: float, steps: float) -> None:
+        start, end = self._range
+        factor = 0.8**steps
+        self.set_range(max(time - (time - start) * factor, 0.0), time + (end - time) * factor)
+
+    def _pan(self, seconds: float) -> None:
+        seconds = max(seconds, -self._range[0])
+        self.set_range(self._range[0] + seconds, self._range[1] + seconds, remember=False)
+
+    def _select(self, start: float, end: float, finished: bool) -> None:
+        """A drag over the plots: the chosen span is marked, and shown alone when the button is let go."""
+        low, high = sorted((start, end))
+        if finished:
+            for plot, region in zip(self._plots, self._selection, strict=False):
+                plot.box.removeItem(region)
+            self._selection = []
+            if (high - low) / (self._range[1] - self._range[0]) > 0.005:
+                self.set_range(max(low, 0.0), high)
+            return
+        if not self._selection:
+            brush = pg.mkBrush(self._theme.color("chart.selection"))
+            pen = pg.mkPen(self._theme.color("border.focus"))
+            for plot in self._plots:
+                region = pg.LinearRegionItem((low, high), movable=False, brush=brush, pen=pen)
+                region.setZValue(-20)
+                plot.box.addItem(region, ignoreBounds=True)
+                self._selection.append(region)
+        for region in self._selection:
+            region.setRegion((low, high))
+
+    # --- cursors ----------------------------------------------------------------------------------
+
+    @property
+    def cursors(self) -> tuple[float, float]:
+        """A and B (s)."""
+        return self._cursors[0], self._cursors[1]
+
+    @property
+    def cursors_shown(self) -> bool:
+        return self._show_cursors
+
+    def set_cursors_shown(self, shown: bool) -> None:
+        """Show A and B, brought into view where they are outside."""
+        self._show_cursors = shown
+        start, end = self._range
+        if shown and not any(start <= c <= end for c in self._cursors):
+            self._cursors = [start + (end - start) * share for share in (0.3, 0.7)]
+        self._place_cursors()
+        self._again()
+
+    def set_cursor(self, which: int, time: float) -> None:
+        """Move A (0) or B (1) to a time (s)."""
+        self._active = which
+        self._cursors[which] = max(time, 0.0)
+        self._place_cursors()
+        self._show_flags()
+        self._update_readout()
+        self.cursors_changed.emit()
+
+    def set_phases_shown(self, shown: bool) -> None:
+        self._show_phases = shown
+        self._again()
+
+    def _add_cursors(self, plot: LivePlot) -> None:
+        pair = []
+        for which, token in enumerate(("chart.cursor_a", "chart.cursor_b")):
+            color = self._theme.color(token)
+            line = pg.InfiniteLine(0.0, 90, movable=True, pen=pg.mkPen(color), hoverPen=pg.mkPen(color, width=2))
+            line.setZValue(25)
+            line.setCursor(Qt.CursorShape.SplitHCursor)
+            line.setVisible(self._show_cursors)
+            line.sigDragged.connect(self._a_dragged if which == 0 else self._b_dragged)
+            plot.box.addItem(line, ignoreBounds=True)
+            pair.append(line)
+        self._lines.append((pair[0], pair[1]))
+
+    def _a_dragged(self, line: pg.InfiniteLine) -> None:
+        self.set_cursor(0, float(line.value()))
+
+    def _b_dragged(self, line: pg.InfiniteLine) -> None:
+        self.set_cursor(1, float(line.value()))
+
+    def _place_cursors(self) -> None:
+        for pair in self._lines:
+            for which, line in enumerate(pair):
+                line.setVisible(self._show_cursors)
+                if line.value() != self._cursors[which]:
+                    line.setValue(self._cursors[which])
+
+    def _show_flags(self) -> None:
+        start, end = self._range
+        width = self._plots[0].box.width() if self._plots else 0.0
+        self.lane.show_flags(
+            tuple(
+                (letter, (time - start) / (end - start) * width, color)
+                for letter, time, color in zip("AB", self._cursors, ("chart.cursor_a", "chart.cursor_b"), strict=True)
+                if self._show_cursors and start <= time <= end
+            )
+        )
+
+    # --- crosshair and readout --------------------------------------------------------------------
+
+    def _pointer_moved(self, at: QPointF) -> None:
+        """Only remembered here: the line moves at the next frame."""
+        self._hover = None
+        for plot in self._plots:
+            if plot.box.sceneBoundingRect().contains(at):
+                self._hover = float(plot.box.mapSceneToView(at).x())
+        if not self._frame.isActive():
+            self._frame.start()
+
+    def eventFilter(self, watched: object, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Leave:
+            self._hover = None
+            self._frame.start()
+        elif event.type() == QEvent.Type.MouseButtonPress:
+            self.setFocus(Qt.FocusReason.MouseFocusReason)
+        elif event.type() == QEvent.Type.MouseButtonDblClick:
+            self.fit()
+        return False
+
+    def show_crosshair(self, time: float | None) -> None:
+        """Put the crosshair at a time (s), or take it away."""
+        self._hover = time
+        self._move_crosshair()
+
+    def _move_crosshair(self) -> None:
+        start, end = self._range
+        time = self._hover if self._hover is not None and start <= self._hover <= end else None
+        for plot in self._plots:
+            plot.show_crosshair(time, start, end)
+        width = self._plots[0].box.width() if self._plots else 0.0
+        tag = None if time is None else ((time - start) / (end - start) * width, _seconds(time, end - start))
+        self.axis.show_tag(tag)
+        self._update_readout()
+
+    def _update_readout(self) -> None:
+        if self._data is None:
+            return
+        start, end = self._range
+        if self._hover is None:
+            at, title, when = latest_time(self._data), "Latest", ""
+        else:
+            at, title, when = self._hover, "At cursor", _seconds(self._hover, end - start)
+        low, high = sorted(self._cursors)
+        two = self._show_cursors
+        self.lane.show_header(f"{title} / A–B" if two else title, when, "mean" if two else "")
+        groups = []
+        for plot in self._plots:
+            rows = tuple(
+                Row(s.title, figure(s.value_at(at)), figure(s.mean(low, high)) if two else "", plot.color_of(i))
+                for i, s in enumerate(plot.series)
+            )
+            box = plot.box.sceneBoundingRect()
+            groups.append((box.top(), box.height(), rows))
+        self.readout.show_groups(tuple(groups), two)
+        if self._hover is not None:
+            for plot in self._plots:
+                plot.show_crosshair(self._hover if start <= self._hover <= end else None, start, end)
+
+    def summary(self) -> str:
+        """What a screen reader says of the charts: time, phase, and every series' latest value."""
+        if self._data is None:
+            return "No trial is shown."
+        now = latest_time(self._data)
+        parts = [f"{self._data.title}, {now:.0f} s since its start."]
+        for plot in self._plots:
+            values = ", ".join(f"{s.title} {figure(s.value_at(now))}" for s in plot.series) or "no reading yet"
+            parts.append(f"{plot.chart.kind.title} ({plot.chart.kind.unit}): {values}.")
+        if self.missing_text:
+            parts.append(self.missing_text)
+        return " ".join(parts)
+
+    def focusInEvent(self, event: object) -> None:
+        self.setAccessibleDescription(self.summary())
+
+    # --- keyboard ---------------------------------------------------------------------------------
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """A and B choose a cursor, arrows move it (Shift: ten times as far); + and - zoom; Home shows the whole
+        trial; Alt+arrows walk the zoom history; Space freezes."""
+        key, modifiers = Qt.Key(event.key()), event.modifiers()
+        sideways = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(key)
+        if sideways is not None and modifiers & Qt.KeyboardModifier.AltModifier:
+            (self.back if sideways < 0 else self.forward)()
+        elif sideways is not None:
+            width = self._plots[0].box.width() if self._plots else 1.0
+            far = 10 if modifiers & Qt.KeyboardModifier.ShiftModifier else 1
+            pixel = (self._range[1] - self._range[0]) / max(width, 1.0)
+            if not self._show_cursors:
+                self.set_cursors_shown(True)
+            self.set_cursor(self._active, self._cursors[self._active] + sideways * far * pixel)
+        elif key in (Qt.Key.Key_A, Qt.Key.Key_B):
+            self._active = 0 if key == Qt.Key.Key_A else 1
+            self.set_cursors_shown(True)
+        elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus):
+            self.zoom(-1 if key == Qt.Key.Key_Minus else 1)
+        elif key == Qt.Key.Key_Home:
+            self.fit()
+        elif key == Qt.Key.Key_Space:
+            self.set_frozen(not self._frozen)
+        else:
+            super().keyPressEvent(event)
+
+
+def _whole(now: float) -> float:
+    """An end of the time axis a little after `now` that seldom changes."""
+    step = nice_step(max(now, _FIRST_WINDOW_S), 20)
+    return max(math.ceil(now / step) * step, _FIRST_WINDOW_S if now < 1.0 else step)
+
+
+def _seconds(time: float, span: float) -> str:
+    digits = 1 if span > 2 else 3
+    return f"{time:.{digits}f} s"

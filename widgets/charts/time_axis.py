@@ -1,0 +1,178 @@
+"""The phase lane above the live charts and the time axis below them: two painted widgets. Main thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
+from PySide6.QtGui import QFontMetricsF, QHelpEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QToolTip, QWidget
+
+from widgets.charts.axes import Ticks
+from widgets.charts.phases import Span
+from widgets.theme import Theme
+
+_CENTER = Qt.AlignmentFlag.AlignCenter
+Placed = Sequence[tuple[float, float, Span]]
+
+
+class PhaseLane(QWidget):
+    """Named blocks of the phases, 24 px high; names only where they fit, else in the tooltip. Flags of A and B."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._spans: Placed = ()
+        self._flags: tuple[tuple[str, float, str], ...] = ()
+        self._left, self._width = 0.0, 0.0
+        self.header = ("", "", "")
+        """Over the readout: title, and what stands over its two columns of figures."""
+        theme.follow(self._restyle)
+
+    def _restyle(self) -> None:
+        self.setFixedHeight(self._theme.height("phase_lane"))
+        self.update()
+
+    def show_spans(self, spans: Placed, left: float, width: float) -> None:
+        """Blocks in pixels of the plot that begins at `left` and is `width` wide."""
+        self._spans, self._left, self._width = spans, left, width
+        names = dict.fromkeys(span.title for _, _, span in spans)
+        self.setAccessibleName("Phases: " + ", ".join(names) if names else "Phases")
+        self.update()
+
+    def show_flags(self, flags: tuple[tuple[str, float, str], ...]) -> None:
+        """(letter, pixel, colour token) of the cursors in view."""
+        if flags != self._flags:
+            self._flags = flags
+            self.update()
+
+    def show_header(self, title: str, first: str, second: str) -> None:
+        if (title, first, second) != self.header:
+            self.header = (title, first, second)
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        theme, painter = self._theme, QPainter(self)
+        height = self.height()
+        painter.fillRect(self.rect(), theme.color("bg.header"))
+        painter.setFont(theme.font("caption"))
+        painter.setPen(theme.color("text.muted"))
+        painter.drawText(
+            QRectF(0, 0, self._left - 6, height),
+            Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
+            "Phase",
+        )
+        painter.fillRect(QRectF(self._left, 0, self._width, height), theme.color("chart.background"))
+        metrics = QFontMetricsF(painter.font())
+        for left, right, span in self._spans:
+            block = QRectF(self._left + left, 2, max(right - left - 1, 1), height - 5)
+            painter.fillRect(block, theme.phase_color(span.color, "lane"))
+            if metrics.horizontalAdvance(span.title) + 10 <= block.width():
+                painter.setPen(theme.color("text.primary"))
+                inner = block.adjusted(6, 0, 0, 0)
+                painter.drawText(inner, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, span.title)
+        painter.setFont(theme.font("caption", 600))
+        for letter, x, color in self._flags:
+            flag = QRectF(self._left + x - 7, 2, 14, height - 5)
+            painter.fillRect(flag, theme.color(color))
+            painter.setPen(theme.color("chart.background"))
+            painter.drawText(flag, _CENTER, letter)
+        self._paint_header(painter)
+        painter.fillRect(QRectF(0, height - 1, self.width(), 1), theme.color("border.default"))
+        painter.end()
+
+    def _paint_header(self, painter: QPainter) -> None:
+        theme = self._theme
+        box = QRectF(self.width() - theme.width("readout_column"), 0, theme.width("readout_column"), self.height())
+        box.adjust(theme.px(8), 0, -theme.px(12), 0)
+        column = theme.px(64)
+        painter.setFont(theme.font("caption"))
+        painter.setPen(theme.color("text.muted"))
+        middle = Qt.AlignmentFlag.AlignVCenter
+        title, first, second = self.header
+        painter.drawText(box, middle, title)
+        painter.drawText(box, middle | Qt.AlignmentFlag.AlignRight, second)
+        painter.setFont(theme.font("caption", 600))
+        painter.setPen(theme.color("text.primary"))
+        at = box.adjusted(0, 0, -column if second else 0, 0)
+        painter.drawText(at, middle | Qt.AlignmentFlag.AlignRight, first)
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            x = event.pos().x() - self._left
+            at = next((s for left, right, s in reversed(self._spans) if left <= x <= right), None)
+            QToolTip.showText(event.globalPos(), "" if at is None else described(at), self)
+            return True
+        return super().event(event)
+
+
+def described(span: Span) -> str:
+    """ "decode 3: 12.1 s to 18.0 s, 5.9 s"."""
+    number = f" {span.index + 1}" if span.phase in ("prefill", "decode", "step") else ""
+    return f"{span.title}{number}: {span.start:.1f} s to {span.end:.1f} s, {span.end - span.start:.3g} s"
+
+
+class TimeAxis(QWidget):
+    """Seconds since the trial's start under the plots; the crosshair's time as a tag; which phase has which colour."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._ticks = Ticks((), (), 1.0)
+        self._places: Sequence[float] = ()
+        self._left, self._width = 0.0, 0.0
+        self._tag: tuple[float, str] | None = None
+        self._legend: tuple[tuple[str, str], ...] = ()
+        theme.follow(self._restyle)
+
+    def _restyle(self) -> None:
+        self.setFixedHeight(self._theme.height("phase_lane"))
+        self.update()
+
+    def show_ticks(self, shown: Ticks, places: Sequence[float], left: float, width: float) -> None:
+        now = (shown, places, left, width)
+        if now != (self._ticks, self._places, self._left, self._width):
+            self._ticks, self._places, self._left, self._width = now
+            self.update()
+
+    def show_tag(self, tag: tuple[float, str] | None) -> None:
+        """(pixel, text) of the crosshair."""
+        if tag != self._tag:
+            self._tag = tag
+            self.update()
+
+    def show_legend(self, phases: tuple[tuple[str, str], ...]) -> None:
+        """(title, colour name) of the phases whose names do not fit their blocks."""
+        if phases != self._legend:
+            self._legend = phases
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        theme, painter = self._theme, QPainter(self)
+        height = self.height()
+        painter.fillRect(self.rect(), theme.color("bg.panel"))
+        painter.fillRect(QRectF(0, 0, self.width(), 1), theme.color("border.default"))
+        painter.setFont(theme.font("caption"))
+        painter.setPen(theme.color("chart.tick_text"))
+        metrics = QFontMetricsF(painter.font())
+        for i, (text, x) in enumerate(zip(self._ticks.texts, self._places, strict=True)):
+            # the unit stands once, at the last tick
+            said = f"{text} s" if i == len(self._places) - 1 else text
+            width = metrics.horizontalAdvance(text)
+            painter.drawText(QPointF(self._left + x - width / 2, height / 2 + metrics.ascent() / 2), said)
+        right = float(self.width() - theme.width("readout_column") + theme.px(8))
+        for title, color in self._legend:
+            painter.fillRect(QRectF(right, height / 2 - 5, 11, 11), theme.phase_color(color, "lane"))
+            painter.setPen(theme.color("text.secondary"))
+            painter.drawText(QPointF(right + 16, height / 2 + metrics.ascent() / 2), title)
+            right += 28 + metrics.horizontalAdvance(title)
+        if self._tag is not None:
+            x, text = self._tag
+            painter.setFont(theme.font("caption", 600))
+            wide = QFontMetricsF(painter.font()).horizontalAdvance(text) + 12
+            left = min(max(self._left + x - wide / 2, 0.0), self._left + self._width + 20 - wide)
+            place = QRectF(left, 3, wide, height - 6)
+            painter.fillRect(place, theme.color("chart.crosshair"))
+            painter.setPen(QPen(theme.color("chart.background")))
+            painter.drawText(place, _CENTER, text)
+        painter.end()
