@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engines.techniques.facts import MachineFacts, ModelFacts
-from engines.techniques.model import Axis, Technique
+from engines.techniques.model import Axis, Parameter, Technique
 
 AXIS = Axis(
     id="precision",
@@ -22,6 +22,12 @@ def _not_gguf(model: ModelFacts, _machine: MachineFacts) -> str | None:
 def _bfloat16_note(_model: ModelFacts, machine: MachineFacts) -> str | None:
     if machine.device_kind == "cpu" and not machine.processor_flags & {"avx512_bf16", "amx_bf16", "bf16"}:
         return "No bfloat16 instructions on this processor: expect it to be slower than float32."
+    return None
+
+
+def _int8_note(_model: ModelFacts, machine: MachineFacts) -> str | None:
+    if machine.device_kind == "cpu":
+        return "On a processor torchao widens the weights at every use: smaller than float32, but usually slower."
     return None
 
 
@@ -73,8 +79,19 @@ TECHNIQUES = (
         sentence="8-bit integer weights in the linear layers.",
         source="torchao Int8WeightOnlyConfig, https://github.com/pytorch/ao",
         implementation="engines.hf.precision:load_int8",
+        parameters=(
+            Parameter(
+                name="compute",
+                title="Compute precision",
+                type="choice",
+                default="auto",
+                choices=("auto", "float32", "bfloat16", "float16"),
+                hint="auto: bfloat16 where the device has instructions for it, float32 on other processors.",
+            ),
+        ),
         packages=("torch", "transformers", "torchao"),
         obstacle=_not_gguf,
+        note=_int8_note,
         bits=8,
         changes="linear",
     ),

@@ -1,0 +1,241 @@
+"""The transformers engine: one model in one trial. Main thread of the worker process; imports torch."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import time
+
+from engines.hf import quiet
+
+quiet.before_import()
+
+import torch  # noqa: E402
+from transformers import PreTrainedModel, PreTrainedTokenizerBase  # noqa: E402
+
+from engines.hf import count, facts, files, text  # noqa: E402
+from engines.hf.generate import Generator, Lengths  # noqa: E402
+from engines.hf.load import LoadRequest, load_tokenizer, local_files  # noqa: E402
+from engines.hf.perplexity import (  # noqa: E402
+    negative_log_likelihood,
+    tokens_needed,
+    window_size,
+)
+from engines.protocol.orders import TechniqueOrder, TrialOrder  # noqa: E402
+from engines.protocol.records import Evaluation, ModelLoaded  # noqa: E402
+from engines.ring import RingWriter  # noqa: E402
+from engines.techniques import Technique, axes, find  # noqa: E402
+from engines.worker.engine import Finished  # noqa: E402
+from engines.worker.failures import WorkerFailure  # noqa: E402
+from engines.worker.phases import AllocatorPeaks  # noqa: E402
+from engines.worker.stop import Stop  # noqa: E402
+
+quiet.after_import()
+
+
+class CudaPeaks(AllocatorPeaks):
+    """Peak of torch's CUDA allocator."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def reset(self) -> None:
+        torch.cuda.reset_peak_memory_stats(self._device)
+
+    def peak_bytes(self) -> int | None:
+        return int(torch.cuda.max_memory_allocated(self._device))
+
+
+class HfEngine:
+    """`engines.worker.engine.Engine` over transformers."""
+
+    def __init__(self, order: TrialOrder, ring: RingWriter, stop: Stop) -> None:
+        self._order = order
+        self._ring = ring
+        self._stop = stop
+        self._device = torch.device("cpu")
+        self._model: PreTrainedModel | None = None
+        self._tokenizer: PreTrainedTokenizerBase | None = None
+        self._prompts: text.Prompts | None = None
+        self._generator: Generator | None = None
+
+    def start(self) -> dict[str, str]:
+        threads = self._order.engine.threads
+        if threads > 0:
+            torch.set_num_threads(threads)
+            torch.set_num_interop_threads(1)
+        if self._order.device != "cpu":
+            if not torch.cuda.is_available():
+                raise WorkerFailure(
+                    "package",
+                    f"torch {torch.__version__} cannot use the GPU {self._order.device.partition(':')[2]}.",
+                    "Install a CUDA build of torch that fits the driver (see the README), or run on the processor.",
+                )
+            self._device = torch.device("cuda", 0)  # CUDA_VISIBLE_DEVICES holds the one under test
+            torch.cuda.set_device(self._device)
+        torch.manual_seed(self._order.seed)
+        return facts.process_facts(self._order, self._device)
+
+    def allocator(self) -> AllocatorPeaks:
+        return CudaPeaks(self._device) if self._device.type == "cuda" else AllocatorPeaks()
+
+    def load(self) -> ModelLoaded:
+        order = self._order
+        start = time.monotonic()
+        technique, chosen = _precision(order)
+        module, _, name = technique.implementation.partition(":")
+        implementation = getattr(importlib.import_module(module), name)
+        model: PreTrainedModel = implementation(
+            LoadRequest(
+                model=order.model,
+                technique=technique.id,
+                device=self._device,
+                attention=order.engine.attention,
+                parameters={**technique.defaults(), **chosen.parameters},
+                allow_network=order.allow_network,
+            )
+        )
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        load_s = time.monotonic() - start
+        self._model = model
+        _check_context(model, order)
+        counted = count.count(model)
+        return ModelLoaded(
+            parameters=counted.parameters,
+            tensor_bytes=counted.tensor_bytes,
+            bytes_by_dtype=counted.bytes_by_dtype,
+            original_bytes=_original_bytes(order, counted.parameters),
+            nominal_bits=technique.bits,
+            stored_bits=counted.stored_bits,
+            attention=str(model.config._attn_implementation),
+            device=str(self._device),
+            load_s=load_s,
+            details=_details(model, counted),
+        )
+
+    def prepare(self) -> dict[str, str]:
+        order, workload, model = self._order, self._order.workload, self._loaded()
+        self._tokenizer = load_tokenizer(order.model, allow_network=order.allow_network)
+        if self._tokenizer is None:
+            vocabulary = int(model.config.get_text_config().vocab_size)
+            tokens = text.random_tokens(vocabulary, max(4096, 4 * workload.prompt_tokens), order.block)
+            source = "random token ids"
+        else:
+            tokens = self._encode()
+            source = f"{text.text_name()} {text.text_hash()}"
+        # by block, not by the trial's seed: every configuration of a block gets the same prompts
+        self._prompts = text.Prompts(tokens, workload.prompt_tokens, order.block)
+        self._generator = Generator(
+            model, self._ring, self._stop, Lengths(workload.prompt_tokens, workload.new_tokens, workload.batch_size)
+        )
+        return {
+            "workload.window_s": f"{workload.window_s:g}",
+            "prompts.source": source,
+            "prompts.seed": str(order.block),
+            "generate.settings": "greedy, end of sequence ignored, dynamic cache, not compiled",
+        }
+
+    def request(self, number: int) -> Finished | None:
+        assert self._generator is not None
+        assert self._prompts is not None
+        return self._generator.run(self._prompts.next_batch(self._order.workload.batch_size))
+
+    def evaluate(self) -> Evaluation | None:
+        """None also for random weights and without a tokenizer: there is no quality to measure."""
+        if self._order.model.kind == "random" or self._tokenizer is None:
+            return None
+        model, tokens = self._loaded(), self._order.workload.perplexity_tokens
+        size = window_size(model)
+        ids = self._encode()
+        needed = tokens_needed(tokens, size)
+        if len(ids) < needed:
+            raise WorkerFailure(
+                "order",
+                f"The held-out text has {len(ids):,} tokens; {tokens:,} to score need {needed:,}.",
+                f"Ask for at most {len(ids) - needed + tokens:,} perplexity tokens.",
+            )
+        nll = negative_log_likelihood(model, ids, tokens, self._stop)
+        if nll is None:
+            return None
+        scored = self._tokenizer.decode(ids[needed - tokens : needed], clean_up_tokenization_spaces=False)
+        return Evaluation(
+            nll_sum=nll,
+            tokens=tokens,
+            text_bytes=len(str(scored).encode()),
+            data_name=text.text_name(),
+            data_hash=text.text_hash(),
+            context_tokens=size,
+        )
+
+    def unload(self) -> dict[str, str]:
+        self._model = self._generator = self._prompts = None
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        source = local_files(self._order.model)
+        return {f"model.file.{name}": digest for name, digest in files.hashes(source)} if source else {}
+
+    def _loaded(self) -> PreTrainedModel:
+        assert self._model is not None, "load() comes first"
+        return self._model
+
+    def _encode(self) -> list[int]:
+        tokenizer = self._tokenizer
+        assert tokenizer is not None
+        return text.text_tokens(lambda words: tokenizer(words, add_special_tokens=False)["input_ids"])
+
+
+def _precision(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
+    """The precision an order names, or the axis' default. Raises `WorkerFailure` for techniques not known here."""
+    for other in order.techniques:
+        if find(other.id) is None:
+            raise WorkerFailure(
+                "technique",
+                f"This worker does not know the technique {other.id}.",
+                "Install the package it comes from where the runner runs, or leave it out.",
+            )
+        if other.id.partition(".")[0] != "precision":
+            raise WorkerFailure(
+                "technique", f"The transformers engine cannot apply {other.id} yet.", "Leave it out of the experiment."
+            )
+    default = next(axis.default for axis in axes() if axis.id == "precision")
+    chosen = order.technique("precision") or TechniqueOrder(id=default)
+    technique = find(chosen.id)
+    assert technique is not None
+    return technique, chosen
+
+
+def _check_context(model: PreTrainedModel, order: TrialOrder) -> None:
+    wanted = order.workload.prompt_tokens + order.workload.new_tokens
+    own = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if isinstance(own, int) and wanted > own:
+        raise WorkerFailure(
+            "model",
+            f"{order.model.title} has a context of {own:,} tokens; {wanted:,} are asked for.",
+            "Shorten the prompt or the output.",
+        )
+
+
+def _original_bytes(order: TrialOrder, parameters: int) -> int:
+    """Bytes of the model's tensors as its files store them; for random weights, in the precision its config names, and
+    in float32 where it names none."""
+    source = local_files(order.model)
+    stored = files.stored_bytes(source) if source else None
+    if stored:
+        return stored
+    named = order.model.config.get("dtype") or order.model.config.get("torch_dtype")
+    dtype = getattr(torch, str(named), torch.float32)
+    return parameters * int(dtype.itemsize)
+
+
+def _details(model: PreTrainedModel, counted: count.Counted) -> dict[str, str]:
+    details = {
+        "architecture": type(model).__name__,
+        "compute": str(model.dtype).removeprefix("torch."),
+        "quantised_parameters": str(counted.quantised_parameters),
+    }
+    experts = getattr(model.config, "_experts_implementation", None)
+    if experts:
+        details["experts"] = str(experts)
+    return details

@@ -1,0 +1,213 @@
+"""Weights and tokenizer of a `ModelOrder`, in one floating-point precision. Worker process; imports torch.
+
+The techniques of `engines.hf.precision` call `load_weights`; nothing else decides how a model is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import cached_file
+
+from engines.hf import files
+from engines.protocol.orders import ModelOrder, Scalar
+from engines.worker.failures import WorkerFailure, first_line, is_out_of_memory
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+_LIBRARY_ERRORS = (ValueError, KeyError, OSError, RuntimeError, AttributeError, TypeError, ImportError, SafetensorError)
+"""What transformers, torch and safetensors raise for a model they cannot read."""
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """What a technique's implementation is given."""
+
+    model: ModelOrder
+    technique: str
+    """Id of the technique being applied: "precision.int8"."""
+    device: torch.device
+    attention: str
+    parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    allow_network: bool = False
+
+
+def load_weights(request: LoadRequest, dtype: torch.dtype, quantization: object | None = None) -> PreTrainedModel:
+    """The model on its device, every floating weight in `dtype`, in evaluation mode.
+
+    `quantization` is a transformers quantisation config, applied while reading where the kind allows it; whoever gives
+    one checks what came of it. Raises `WorkerFailure` of kind "model" or "technique", and whatever says that memory
+    ran out.
+    """
+    model = request.model
+    with _explained(model):
+        if model.kind == "random":
+            loaded = _random(request, dtype)
+        elif model.kind == "folder":
+            files.check_folder(Path(model.path))
+            loaded = _pretrained(request, dtype, model.path, quantization_config=quantization, local_files_only=True)
+        elif model.kind == "gguf":
+            files.check_gguf(Path(model.path))
+            loaded = _pretrained(request, dtype, str(Path(model.path).parent), **_gguf_arguments(model.path))
+        else:
+            _check_network(request)
+            loaded = _pretrained(
+                request, dtype, model.path, quantization_config=quantization, revision=model.revision or None
+            )
+    loaded.eval()
+    loaded.requires_grad_(False)
+    return loaded
+
+
+def load_tokenizer(model: ModelOrder, *, allow_network: bool = False) -> PreTrainedTokenizerBase | None:
+    """The model's tokenizer, or None where it has none."""
+    if model.kind == "random":
+        return None
+    if model.kind == "folder":
+        if not any((Path(model.path) / name).is_file() for name in _TOKENIZER_FILES):
+            return None
+        source = model.path
+        arguments: dict[str, object] = {"local_files_only": True}
+    elif model.kind == "gguf":
+        path = Path(model.path)
+        source, arguments = str(path.parent), {"gguf_file": path.name, "local_files_only": True}
+    else:
+        source, arguments = model.path, {"revision": model.revision or None, "local_files_only": not allow_network}
+    with _explained(model):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, **arguments)
+    return tokenizer
+
+
+def local_files(model: ModelOrder) -> Path | None:
+    """The folder or file on this machine that the model was read from; None for random weights."""
+    if model.kind == "random":
+        return None
+    if model.kind != "hub":
+        return Path(model.path)
+    config = cached_file(
+        model.path,
+        "config.json",
+        revision=model.revision or None,
+        local_files_only=True,
+        _raise_exceptions_for_missing_entries=False,
+    )
+    return Path(config).parent if config else None
+
+
+def random_seed(config: Mapping[str, object]) -> int:
+    """Seed of random weights: from the config alone, so that every trial of a model has the same weights."""
+    text = json.dumps(config, sort_keys=True, default=str)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
+
+
+def _random(request: LoadRequest, dtype: torch.dtype) -> PreTrainedModel:
+    """Seeded random weights made where they will be used, in `dtype`: nothing passes through float32 or the host."""
+    settings = dict(request.model.config)
+    kind = settings.pop("model_type", None)
+    if not isinstance(kind, str):
+        raise WorkerFailure(
+            "model", f"{request.model.title} has no model_type.", "Name the architecture, for example llama."
+        )
+    config = AutoConfig.for_model(kind, **settings)
+    before = torch.get_default_dtype()
+    torch.manual_seed(random_seed(request.model.config))
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(request.device):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(
+                config, dtype=dtype, attn_implementation=request.attention
+            )
+    finally:
+        torch.set_default_dtype(before)
+    return model.to(request.device)
+
+
+def _pretrained(request: LoadRequest, dtype: torch.dtype, source: str, **arguments: Any) -> PreTrainedModel:
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    if request.device.type != "cpu":
+        arguments["device_map"] = {"": request.device}
+    model: PreTrainedModel
+    model, info = AutoModelForCausalLM.from_pretrained(
+        source,
+        dtype=dtype,
+        attn_implementation=request.attention,
+        output_loading_info=True,
+        trust_remote_code=False,
+        **arguments,
+    )
+    missing = sorted(info.get("missing_keys", ())) + sorted(str(k) for k in info.get("mismatched_keys", ()))
+    if missing:  # transformers fills them with random numbers and goes on
+        raise WorkerFailure(
+            "model",
+            f"The files of {request.model.title} lack {len(missing)} of the model's tensors ({missing[0]}, ...).",
+            "They belong to another model or are not complete. Fetch the model again.",
+        )
+    return model
+
+
+def _gguf_arguments(path: str) -> dict[str, object]:
+    arguments: dict[str, object] = {"gguf_file": Path(path).name, "local_files_only": True}
+    try:
+        from transformers import GgufConfig
+    except ImportError:  # before 5.23 every GGUF file was dequantised
+        return arguments
+    return {**arguments, "quantization_config": GgufConfig(dequantize=True)}
+
+
+def _check_network(request: LoadRequest) -> None:
+    if not request.allow_network:
+        raise WorkerFailure(
+            "model",
+            f"{request.model.title} is on the hub, and this trial may not use the network.",
+            "Allow the network for this experiment, or download the model and choose its folder.",
+        )
+
+
+@contextmanager
+def _explained(model: ModelOrder) -> Iterator[None]:
+    """Turns what libraries raise for an unreadable model into a failure with words for people."""
+    try:
+        yield
+    except WorkerFailure:
+        raise
+    except ModuleNotFoundError:
+        raise
+    except _LIBRARY_ERRORS as error:
+        if is_out_of_memory(error):
+            raise
+        raise _explanation(model, error) from error
+
+
+def _explanation(model: ModelOrder, error: Exception) -> WorkerFailure:
+    text = str(error)
+    if "attn_implementation" in text or "scaled_dot_product_attention" in text:
+        return WorkerFailure(
+            "technique",
+            f"{model.title} does not offer this attention backend: {first_line(error)}",
+            "Choose the attention backend eager for this model.",
+        )
+    if any(words in text for words in ("does not recognize this architecture", "Unrecognized", "trust_remote_code")):
+        return WorkerFailure(
+            "model",
+            f"The architecture of {model.title} is not one that transformers can run as a causal language model.",
+            f"Update transformers, or choose another model. ({first_line(error)})",
+        )
+    if model.kind == "hub" and isinstance(error, OSError):
+        return WorkerFailure(
+            "model",
+            f"{model.title} could not be fetched: {first_line(error)}",
+            "Check the name, the revision and the network; nothing else is affected.",
+        )
+    return WorkerFailure(
+        "model",
+        f"{model.title} could not be loaded: {first_line(error)}",
+        "The files may be damaged or of a newer format. Fetch the model again, or update transformers.",
+    )

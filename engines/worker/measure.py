@@ -1,0 +1,120 @@
+"""The warm-up and the measured requests. Torch-free: an `Engine` does the work, this decides how often.
+
+Nothing is sent or logged while a request runs; all records of a request are written after it.
+Main thread of the worker process.
+"""
+
+from __future__ import annotations
+
+from engines.protocol.orders import WorkloadOrder
+from engines.protocol.records import Request, Stamps
+from engines.ring import RingWriter
+from engines.worker.channel import Channel
+from engines.worker.engine import Engine, Finished
+from engines.worker.phases import Phases, collect_between
+from engines.worker.steady import LAST, Steadiness, steadiness
+from engines.worker.stop import Stop
+
+
+class Requests:
+    """Runs requests one after another and tells what came of each."""
+
+    def __init__(
+        self, engine: Engine, workload: WorkloadOrder, channel: Channel, phases: Phases, ring: RingWriter, stop: Stop
+    ) -> None:
+        self._engine = engine
+        self._workload = workload
+        self._channel = channel
+        self._phases = phases
+        self._ring = ring
+        self._stop = stop
+        self._number = 0
+        self._wrong_length = False
+
+    def warm_up(self) -> None:
+        """Run requests of the measured shape until they are steady, or to the cap. Sends the cue "not_steady"."""
+        cap = max(LAST, self._workload.warmup_requests)
+        durations: list[float] = []
+        state: Steadiness | None = None
+        while len(durations) < cap:
+            done = self._run(len(durations), warmup=True)
+            if done is None:
+                return
+            durations.append(done.duration_s)
+            self._channel.progress(f"Warm-up {len(durations)} of at most {cap}", 0.25 + 0.2 * len(durations) / cap)
+            state = steadiness(durations)
+            if state is not None and state.steady:
+                return
+        if state is not None:
+            self._channel.cue(
+                "not_steady",
+                f"Not steady after {cap} warm-up requests: the last {LAST} {state.text()} (3 % is steady).",
+            )
+
+    def measure(self) -> None:
+        """Run at least `requests` requests and until the window is `window_s` long. Sends the cue "short_window"."""
+        wanted, window_s = self._workload.requests, self._workload.window_s
+        count, first_ns, last_ns = 0, 0, 0
+        reason = "the trial was stopped"
+        while count < wanted or (last_ns - first_ns) / 1e9 < window_s:
+            if self._ring.capacity - self._ring.written < self._workload.new_tokens:
+                reason = "the ring of token stamps is full"
+                break
+            done = self._run(count, warmup=False)
+            if done is None:
+                break
+            first_ns = first_ns or done.start_ns
+            last_ns = done.end_ns
+            count += 1
+            share = min(count / wanted, (last_ns - first_ns) / 1e9 / window_s if window_s > 0 else 1.0)
+            self._channel.progress(f"Request {count}", 0.45 + 0.4 * share)
+        measured_s = (last_ns - first_ns) / 1e9
+        if count < wanted or measured_s < window_s:
+            self._channel.cue(
+                "short_window",
+                f"Measured {count} of {wanted} requests in {measured_s:.2f} s of {window_s:g} s: {reason}.",
+            )
+
+    def _run(self, index: int, *, warmup: bool) -> Finished | None:
+        """One request and its records; None when stopped."""
+        if self._stop.requested:
+            return None
+        done = self._engine.request(self._number)
+        self._number += 1
+        if done is None:
+            return None
+        self._tell(done, index, warmup=warmup)
+        collect_between()
+        return done
+
+    def _tell(self, done: Finished, index: int, *, warmup: bool) -> None:
+        workload = self._workload
+        if done.corrected_ns:
+            # the ring first: what the runner reads from it after this record must already be the corrected times
+            self._ring.correct(done.first_stamp, done.corrected_ns)
+            self._channel.send(Stamps(first=done.first_stamp, times_ns=list(done.corrected_ns)))
+        if not warmup:
+            self._phases.span("prefill", index, done.start_ns, done.first_token_ns)
+            if done.stamps > 1:
+                self._phases.span("decode", index, done.first_token_ns, done.last_token_ns)
+        if done.tokens_per_sequence != workload.new_tokens and not self._wrong_length:
+            self._wrong_length = True
+            self._channel.cue(
+                "output_length",
+                f"Asked for {workload.new_tokens} new tokens, got {done.tokens_per_sequence}.",
+            )
+        self._channel.send(
+            Request(
+                t_ns=done.end_ns,
+                index=index,
+                warmup=warmup,
+                start_ns=done.start_ns,
+                end_ns=done.end_ns,
+                first_stamp=done.first_stamp,
+                stamps=done.stamps,
+                prompt_tokens=workload.prompt_tokens,
+                generated_tokens=done.tokens_per_sequence * done.batch_size,
+                batch_size=done.batch_size,
+                synchronised=done.synchronised,
+            )
+        )

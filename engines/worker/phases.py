@@ -1,0 +1,92 @@
+"""Named spans of a trial, with the memory peak of each. Main thread of the worker process."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engines.protocol.records import MemoryPeak, PhaseEnded, PhaseName, PhaseStarted
+from engines.worker.channel import Channel
+
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"
+"""Written to clear_refs: resets the high-water mark of the resident set (proc(5)) without touching any page."""
+
+
+def reset_resident_peak() -> bool:
+    """Start a new high-water mark of this process's resident set; False where the kernel does not let us, and the
+    mark is then one of the whole life."""
+    try:
+        _CLEAR_REFS.write_text(_RESET_PEAK)
+    except OSError:
+        return False
+    return True
+
+
+def resident_peak_bytes() -> int:
+    """High-water mark of this process's resident set (bytes)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class AllocatorPeaks:
+    """A device allocator's peak; this one has none. An engine on a GPU gives its own."""
+
+    def reset(self) -> None:
+        """Start a new peak."""
+
+    def peak_bytes(self) -> int | None:
+        """Peak since `reset` (bytes), or None without such an allocator."""
+        return None
+
+
+class Phases:
+    """Opens and closes spans. `allocator` may be replaced once an engine with a device allocator is there."""
+
+    def __init__(self, channel: Channel, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._channel = channel
+        self._now_ns = now_ns
+        self.allocator = AllocatorPeaks()
+
+    @contextmanager
+    def phase(self, name: PhaseName, start_ns: int | None = None) -> Iterator[None]:
+        """A span around the body, closed also when the body raises. `start_ns` dates it back."""
+        start = self._now_ns() if start_ns is None else start_ns
+        self._channel.send(PhaseStarted(t_ns=start, name=name))
+        reset_resident_peak()
+        self.allocator.reset()
+        try:
+            yield
+        finally:
+            end = self._now_ns()
+            self._channel.send(MemoryPeak(t_ns=end, phase=name, source="rusage", peak_bytes=resident_peak_bytes()))
+            allocated = self.allocator.peak_bytes()
+            if allocated is not None:
+                self._channel.send(MemoryPeak(t_ns=end, phase=name, source="allocator", peak_bytes=allocated))
+            self._channel.send(PhaseEnded(t_ns=end, name=name, start_ns=start))
+
+    def span(self, name: PhaseName, index: int, start_ns: int, end_ns: int) -> None:
+        """A span that is already over: told after a timed loop, never within it."""
+        self._channel.send(PhaseStarted(t_ns=start_ns, name=name, index=index))
+        self._channel.send(PhaseEnded(t_ns=end_ns, name=name, index=index, start_ns=start_ns))
+
+
+@contextmanager
+def quiet_collector() -> Iterator[None]:
+    """No garbage collection but the calls to `collect_between`: what exists is set aside, so that those are short."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def collect_between() -> None:
+    """Free the cycles of the last request (a cache may hang in one), between requests and never within one."""
+    gc.collect()
