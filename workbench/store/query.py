@@ -54,7 +54,7 @@ def _refused(what: str) -> StoreError:
 
 
 def _plain(value: object) -> object:
-    """A value of DuckDB as one of JSON: times as ISO 8601 (UTC), bytes as hexadecimal, integers over 64 bits as text."""
+    """A value of DuckDB as JSON: times as ISO 8601 (UTC), bytes in hexadecimal, integers over 64 bits as text."""
     match value:
         case None | bool() | float() | str():
             return value

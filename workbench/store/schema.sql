@@ -92,12 +92,15 @@ CREATE TABLE requests (
     synchronised BOOLEAN NOT NULL
 );
 
-CREATE TABLE tokens (                 -- one row a stamp of the worker's ring
+CREATE TABLE tokens (                 -- one row a stamp of the worker's ring, as told; see token_times
     trial VARCHAR NOT NULL,
     seq INTEGER NOT NULL,             -- the record it came in
     stamp BIGINT NOT NULL,
     t_ns BIGINT NOT NULL
 );
+
+CREATE VIEW token_times AS            -- one row a token: a time told again later is a corrected one
+SELECT trial, stamp, arg_max(t_ns, seq) AS t_ns FROM tokens GROUP BY trial, stamp;
 
 CREATE TABLE samples (                -- one row a telemetry reading; value NULL: that reading failed
     trial VARCHAR NOT NULL,

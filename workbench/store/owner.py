@@ -1,0 +1,170 @@
+"""The socket beside a database: its owner runs the operations of other processes of the same user.
+
+One thread accepts, one more per guest; operations run in the guest's thread, so a long query keeps nobody else waiting.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engines.protocol.places import places, short_socket
+from workbench.store import wire
+from workbench.store.operations import Operation, Store, StoreError
+
+Listener = Callable[[Operation[Any]], None]
+"""Called after an operation of a guest, on the guest's thread."""
+
+_HELLO_PATIENCE_S = 5.0
+_CLOSING_PATIENCE_S = 5.0
+
+
+class OwnerServer:
+    """Serves `store` to guests until closed. `path` is where it listens."""
+
+    def __init__(self, store: Store, database: Path, *, listener: Listener | None = None) -> None:
+        """Start listening. Raises OSError where no socket can be made."""
+        self._store = store
+        self._listener = listener
+        self._guests: dict[threading.Thread, socket.socket] = {}
+        self._lock = threading.Lock()
+        self._closing = False
+        self._socket, self.path = _listen(database)
+        self._accepting = threading.Thread(target=self._accept, name="store-owner", daemon=True)
+        self._accepting.start()
+
+    def close(self) -> None:
+        """Refuse new guests, let answers being made go out, end every link, remove the socket. Twice is once."""
+        with self._lock:
+            if self._closing:
+                return
+            self._closing = True
+            guests = dict(self._guests)
+        _shut(self._socket, socket.SHUT_RDWR)
+        self._accepting.join()
+        self._socket.close()
+        for link in guests.values():
+            _shut(link, socket.SHUT_RD)
+        for thread in guests:
+            thread.join(_CLOSING_PATIENCE_S)
+        for link in guests.values():
+            _shut(link, socket.SHUT_RDWR)
+        self.path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                link, _ = self._socket.accept()
+            except OSError:
+                return  # closed
+            thread = threading.Thread(target=self._serve, args=(link,), name="store-guest", daemon=True)
+            with self._lock:
+                if self._closing:
+                    link.close()
+                    return
+                self._guests[thread] = link
+            thread.start()
+
+    def _serve(self, link: socket.socket) -> None:
+        try:
+            with link:
+                if wire.same_user(link) and _greet(link):
+                    while (frame := wire.receive_frame(link)) is not None:
+                        _answer(link, self._run(frame))
+        except OSError:
+            return  # the guest went away
+        finally:
+            with self._lock:
+                self._guests.pop(threading.current_thread(), None)
+
+    def _run(self, frame: bytes) -> wire.Result | wire.Refusal:
+        try:
+            operation = wire.operation_decoder.decode(frame)
+        except msgspec.MsgspecError as error:
+            return wire.Refusal(
+                "version",
+                f"The process that has this database open does not know this operation ({error}).",
+                "It runs another version of LLM Workbench: close it, or use the same version.",
+            )
+        try:
+            value = self._store.execute(operation)
+        except StoreError as error:
+            return wire.Refusal.of(error)
+        if self._listener is not None:
+            self._listener(operation)
+        return wire.Result(msgspec.Raw(wire.encode(value)))
+
+
+def _greet(link: socket.socket) -> bool:
+    """Exchange versions. False ends the link."""
+    link.settimeout(_HELLO_PATIENCE_S)
+    frame = wire.receive_frame(link)
+    link.settimeout(None)
+    if frame is None:
+        return False
+    try:
+        version = wire.hello_decoder.decode(frame).version
+    except msgspec.MsgspecError:
+        version = 0
+    if version != wire.WIRE_VERSION:
+        refusal = wire.Refusal(
+            "version",
+            f"This database is open in process {os.getpid()}, which runs another version of LLM Workbench.",
+            "Close the older one of the two programs, then try again. The database is safe.",
+        )
+        wire.send_frame(link, wire.encode(refusal))
+        return False
+    wire.send_frame(link, wire.encode(wire.Welcome(wire.WIRE_VERSION, os.getpid())))
+    return True
+
+
+def _answer(link: socket.socket, answer: wire.Result | wire.Refusal) -> None:
+    try:
+        wire.send_frame(link, wire.encode(answer))
+    except StoreError as error:
+        wire.send_frame(link, wire.encode(wire.Refusal.of(error)))
+
+
+def _listen(database: Path) -> tuple[socket.socket, Path]:
+    """A listening socket only its user can open: beside the database, or in the runtime folder where that cannot be.
+
+    Only the holder of the owner's lock comes here, so a socket that is already there belongs to nobody.
+    """
+    runtime = places().runtime
+    wanted = short_socket(database.with_name(f"{database.name}.sock"), runtime)
+    try:
+        return _bind(wanted), wanted
+    except OSError:  # no sockets on this file system, or no space
+        elsewhere = short_socket(runtime / f"{database.name}.{os.getpid()}.sock", runtime)
+        return _bind(elsewhere), elsewhere
+
+
+def _bind(path: Path) -> socket.socket:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = path.parent.stat()
+    if found.st_uid not in (os.getuid(), 0) or (found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX):
+        raise PermissionError(f"{path.parent} can be changed by other users")
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(str(path))
+        path.chmod(0o600)  # before listening: nobody can have connected
+        listening.listen(16)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _shut(link: socket.socket, how: int) -> None:
+    try:
+        link.shutdown(how)
+    except OSError:
+        return  # closed already
