@@ -5,13 +5,18 @@ Values are in shown units already; arrays are float64 of shape (n,). Colours are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from workbench.comparison import Comparison
+from workbench.version import version
+from workbench.comparison import Cell, Comparison, Interval, Row
+from workbench.labels import short_title
+from workbench.metrics.registry import find
+from workbench.units import format_ratio, format_value, practical_unit, scale, show
 
 Floats = npt.NDArray[np.float64]
 
@@ -82,11 +87,233 @@ class Chart:
     """What to say instead of drawing when there is nothing to draw."""
 
 
+@dataclass(frozen=True)
+class _Measure:
+    """A metric of one comparison in the unit it is drawn in."""
+
+    id: str
+    title: str
+    definition: str
+    unit: str
+    factor: float
+    better: str
+
+    def shown(self, value: float) -> float:
+        return value / self.factor
+
+    def ends(self, interval: Interval | None) -> tuple[float, float]:
+        """Ends of an interval, NaN where there is none."""
+        if interval is None:
+            return np.nan, np.nan
+        return interval.low / self.factor, interval.high / self.factor
+
+    @property
+    def direction(self) -> str:
+        return "" if self.better == "neither" else f"{self.better} is better"
+
+
 def bar_chart(comparison: Comparison, metric: str, hidden: frozenset[str] = frozenset()) -> Chart:
-    """Horizontal bars of one metric with intervals; the baseline as a dashed reference."""
-    raise NotImplementedError
+    """Horizontal bars of one metric with intervals; the baseline as a dashed reference.
+
+    One series per configuration: x is the value (NaN where there is none), y its place in `y.categories`, 0 on top.
+    """
+    rows = [r for r in comparison.rows if r.configuration not in hidden]
+    measure = _measure(comparison, metric)
+    cells = [r.cells.get(metric) for r in rows]
+    series = []
+    for place, (row, cell) in enumerate(zip(rows, cells, strict=True)):
+        value = cell.value if cell is not None else None
+        low, high = measure.ends(cell.interval if cell is not None else None)
+        series.append(
+            Series(
+                key=row.configuration,
+                title=row.title,
+                x=np.array([np.nan if value is None else measure.shown(value)]),
+                y=np.array([float(place)]),
+                color=row.color,
+                style="bars",
+                x_low=np.array([low]),
+                x_high=np.array([high]),
+                labels=("" if value is None else show(value, _unit(cell), measure.unit).text,),
+            )
+        )
+    pinned = next((c for r, c in zip(rows, cells, strict=True) if r.is_baseline and c and c.value is not None), None)
+    references: tuple[Reference, ...] = ()
+    if pinned is not None and pinned.value is not None and len(rows) > 1:
+        references = (Reference(measure.shown(pinned.value), "baseline", "vertical"),)
+    axis_title = f"{measure.title} ({measure.direction})" if measure.direction else measure.title
+    return Chart(
+        id=f"bars:{metric}",
+        title=measure.title,
+        subtitle=_counts(rows, cells, hidden, comparison),
+        x=ChartAxis(axis_title, measure.unit, minimum=0.0),
+        y=ChartAxis("", categories=tuple(_category(r, comparison) for r in rows)),
+        series=tuple(series),
+        references=references,
+        notes=_notes(comparison, rows, cells),
+        provenance=provenance_line(comparison, rows),
+        summary=_bar_summary(measure, rows, cells, comparison),
+        empty=_empty(comparison, metric, cells),
+    )
 
 
 def scatter_chart(comparison: Comparison, x_metric: str, y_metric: str, hidden: frozenset[str] = frozenset()) -> Chart:
-    """Trade-off of two metrics, a point per configuration with both intervals."""
-    raise NotImplementedError
+    """Trade-off of two metrics, a point per configuration with both intervals. Configurations that lack one of them
+    are named in the notes."""
+    rows = [r for r in comparison.rows if r.configuration not in hidden]
+    across, up = _measure(comparison, x_metric), _measure(comparison, y_metric)
+    series, missing = [], []
+    for row in rows:
+        x, y = row.cells.get(x_metric), row.cells.get(y_metric)
+        name = short_title(row.labels, comparison.varying, row.title)
+        if x is None or y is None or x.value is None or y.value is None:
+            missing.append(name)
+            continue
+        (x_low, x_high), (y_low, y_high) = across.ends(x.interval), up.ends(y.interval)
+        series.append(
+            Series(
+                key=row.configuration,
+                title=row.title,
+                x=np.array([across.shown(x.value)]),
+                y=np.array([up.shown(y.value)]),
+                color=row.color,
+                style="markers",
+                x_low=np.array([x_low]),
+                x_high=np.array([x_high]),
+                y_low=np.array([y_low]),
+                y_high=np.array([y_high]),
+                labels=(name,),
+            )
+        )
+    notes = _notes(comparison, rows, [r.cells.get(x_metric) for r in rows] + [r.cells.get(y_metric) for r in rows])
+    if missing and series:
+        notes = (*notes, f"Not drawn, without both figures: {', '.join(missing)}.")
+    drawn = f"{len(series)} of {len(rows)} configurations" if missing else f"{len(rows)} configurations"
+    return Chart(
+        id=f"scatter:{x_metric}:{y_metric}",
+        title="Trade-off",
+        subtitle=f"{up.title} against {across.title[:1].lower()}{across.title[1:]}",
+        x=_directed(across),
+        y=_directed(up),
+        series=tuple(series),
+        notes=notes,
+        provenance=provenance_line(comparison, rows),
+        summary=f"{up.title} against {across.title} for {drawn}. "
+        + " ".join(f"{s.labels[0]}: {_said(s.x[0], across)}, {_said(s.y[0], up)}." for s in series),
+        empty="" if series else _no_pair(comparison, across, up),
+    )
+
+
+def provenance_line(comparison: Comparison, rows: Sequence[Row]) -> str:
+    """Where the figures come from, in one line: goes into every export."""
+    hashes = ", ".join(r.configuration[:12] for r in rows)
+    trials = sum(r.counted for r in rows)
+    return (
+        f"{comparison.name} ({comparison.experiment}) · {trials} trials of configurations {hashes} · "
+        f"llm-workbench {version()}"
+    )
+
+
+def _measure(comparison: Comparison, metric: str) -> _Measure:
+    known = find(metric)
+    cells = [r.cells[metric] for r in comparison.rows if metric in r.cells]
+    unit = next((c.unit for c in cells if c.unit), known.unit if known is not None else "")
+    largest = max((abs(c.value) for c in cells if c.value is not None), default=0.0)
+    shown = known.shown_unit if known is not None and known.unit == unit else ""
+    shown = shown or practical_unit(largest, unit)
+    title = known.title if known is not None else metric.replace("_", " ")
+    return _Measure(
+        metric,
+        title,
+        known.definition if known is not None else "",
+        "" if shown == "ratio" else shown,
+        scale(unit, shown),
+        known.better if known is not None else "neither",
+    )
+
+
+def _unit(cell: Cell | None) -> str:
+    return cell.unit if cell is not None else ""
+
+
+def _directed(measure: _Measure) -> ChartAxis:
+    return ChartAxis(f"{measure.title} ({measure.direction})" if measure.direction else measure.title, measure.unit)
+
+
+def _category(row: Row, comparison: Comparison) -> str:
+    """What tells the row from the others; "model · rest" where models differ too, drawn in two lines."""
+    others = [n for n in comparison.varying if n != "model"]
+    if "model" not in comparison.varying or not others:
+        return short_title(row.labels, comparison.varying, row.title)
+    return f"{row.model} · {short_title(row.labels, others, row.title)}"
+
+
+def _counts(rows: Sequence[Row], cells: Sequence[Cell | None], hidden: frozenset[str], comparison: Comparison) -> str:
+    counts = sorted({c.n for c in cells if c is not None and c.value is not None})
+    parts = [f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"] if counts else []
+    gone = sum(r.configuration in hidden for r in comparison.rows)
+    if gone:
+        parts.append(f"{gone} hidden")
+    return "; ".join(parts)
+
+
+def _notes(comparison: Comparison, rows: Sequence[Row], cells: Sequence[Cell | None]) -> tuple[str, ...]:
+    valued = [c for c in cells if c is not None and c.value is not None]
+    notes = []
+    if any(c.interval is not None for c in valued):
+        notes.append(f"Whiskers: {100 * comparison.confidence:g} % t interval over trials.")
+    elif valued and all(c.n > 1 for c in valued):
+        notes.append("The same value in every trial: no interval.")
+    elif valued:
+        notes.append("One trial each: no interval.")
+    excluded = {trial for c in valued for trial in c.excluded}
+    if excluded:
+        notes.append(f"{len(excluded)} invalid {'trial' if len(excluded) == 1 else 'trials'} left out.")
+    origins = [n for n in comparison.footnotes if "quality is that of" in n]
+    if origins and any(c.metric in ("perplexity", "bits_per_byte") for c in valued):
+        notes += origins
+    return tuple(notes)
+
+
+def _said(value: float, measure: _Measure) -> str:
+    return format_value(value, measure.unit or "ratio", measure.unit or "ratio")
+
+
+def _bar_summary(
+    measure: _Measure, rows: Sequence[Row], cells: Sequence[Cell | None], comparison: Comparison
+) -> str:
+    """Two sentences: the figures, and what differs from the baseline."""
+    told = [
+        f"{short_title(r.labels, comparison.varying, r.title)} {_said(measure.shown(c.value), measure)}"
+        for r, c in zip(rows, cells, strict=True)
+        if c is not None and c.value is not None
+    ]
+    judged = [
+        f"{short_title(r.labels, comparison.varying, r.title)} {c.word}, "
+        + format_ratio(c.ratio, *((c.ratio_interval.low, c.ratio_interval.high) if c.ratio_interval else ()))
+        for r, c in zip(rows, cells, strict=True)
+        if c is not None and c.word and c.ratio is not None and not r.is_baseline
+    ]
+    first = f"{measure.title}: {', '.join(told)}." if told else f"{measure.title}: no values."
+    return f"{first} Against the baseline: {'; '.join(judged)}." if judged else first
+
+
+def _empty(comparison: Comparison, metric: str, cells: Sequence[Cell | None]) -> str:
+    if any(c is not None and c.value is not None for c in cells):
+        return ""
+    if not cells:
+        return "Every configuration is hidden."
+    reason = comparison.unavailable.get(metric)
+    if reason:
+        return f"Not available: {reason}"
+    if not comparison.metrics:
+        return "No trial has results yet."
+    return "None of the configurations shown has this figure."
+
+
+def _no_pair(comparison: Comparison, across: _Measure, up: _Measure) -> str:
+    for measure in (across, up):
+        reason = comparison.unavailable.get(measure.id)
+        if reason:
+            return f"{measure.title} is not available: {reason}"
+    return "No configuration shown has both figures yet." if comparison.metrics else "No trial has results yet."

@@ -136,7 +136,10 @@ def compare(
 
 
 def _baseline(
-    configurations: Sequence[ConfigurationRow], kept: Mapping[str, ConfigurationTrials], asked: str | None, stored: str | None
+    configurations: Sequence[ConfigurationRow],
+    kept: Mapping[str, ConfigurationTrials],
+    asked: str | None,
+    stored: str | None,
 ) -> str | None:
     known = [c.configuration for c in configurations]
     for wanted in (asked, stored):
@@ -155,7 +158,9 @@ def _common_reason(cells: Iterable[Cell]) -> str:
 # --- one metric over all configurations ------------------------------------------------------------
 
 
-def _cells(metric: str, kept: Mapping[str, ConfigurationTrials], baseline: str | None, margin: float) -> dict[str, Cell]:
+def _cells(
+    metric: str, kept: Mapping[str, ConfigurationTrials], baseline: str | None, margin: float
+) -> dict[str, Cell]:
     known = find(metric)
     cells = {c: _cell(metric, trials) for c, trials in kept.items()}
     if baseline is None or cells[baseline].value is None:

@@ -16,11 +16,30 @@ from datetime import UTC, datetime
 
 from engines.protocol.client import RunnerClient, RunnerError
 from engines.protocol.codec import BadLine, decode_record
-from engines.protocol.messages import Acknowledge, Attach, Bury, GetQueue, ListSpools, QueueState, RecordLine, SpoolList, Watch
+from engines.protocol.messages import (
+    Acknowledge,
+    Attach,
+    Bury,
+    GetQueue,
+    ListSpools,
+    QueueState,
+    RecordLine,
+    SpoolList,
+    Watch,
+)
 from engines.protocol.records import Record, TrialEnded
 from workbench.events import Event, Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
 from workbench.metrics.evaluate import evaluate_trial
-from workbench.store.operations import GetTrial, Ingest, ListUnfinished, MarkLost, ReadRecords, SetMetrics, Store, StoreError
+from workbench.store.operations import (
+    GetTrial,
+    Ingest,
+    ListUnfinished,
+    MarkLost,
+    ReadRecords,
+    SetMetrics,
+    Store,
+    StoreError,
+)
 
 _TELL_EVERY_S = 0.2
 _STORE_EVERY_S = 1.0

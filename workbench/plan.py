@@ -1,96 +1,46 @@
 """From an experiment to configurations, and from configurations to blocks of trials.
 
 Pure but for the facts it is given: models are inspected by `workbench.models`, machines by the runner's probe.
+Any thread. The cells of the cross product come from `workbench.plan_cells`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+import secrets
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
 
 import msgspec
 
-from engines.protocol.messages import ProbeResult
-from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
-from engines.techniques import ModelFacts
+from engines.protocol.messages import Device, ProbeResult
+from engines.protocol.orders import Limits, TelemetryOrder, TrialOrder
 from workbench.experiment import Experiment
-from workbench.problems import Problem
+from workbench.experiment_keys import MAX_TRIALS
+from workbench.hashes import matches
+from workbench.machine import best_device, find_device, machine_facts
+from workbench.plan_cells import count_cells, make_cells
+from workbench.plan_types import Configuration, MemoryEstimate, Plan, ResolvedModel, technique_title
+from workbench.problems import Fix, Problem
 
+__all__ = [
+    "Configuration",
+    "MemoryEstimate",
+    "Plan",
+    "ResolvedModel",
+    "command_line",
+    "machine_facts",
+    "make_plan",
+    "new_id",
+    "orders",
+    "technique_title",
+]
 
-class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a configuration will need on its device, in bytes, by the formulas of `workbench.fit`."""
-
-    weights: int
-    cache_or_activations: int
-    optimiser: int
-    overhead: int
-    device_total: int
-    device_free: int
-
-    @property
-    def needed(self) -> int:
-        return self.weights + self.cache_or_activations + self.optimiser + self.overhead
-
-    @property
-    def fits(self) -> bool:
-        return self.needed <= self.device_free
-
-
-class ResolvedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model of the experiment after looking it up: its order, its facts, or what is wrong with it."""
-
-    order: ModelOrder
-    facts: ModelFacts
-    quality_available: bool = True
-    """False for random weights."""
-
-
-class Configuration(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell of the experiment, fully resolved."""
-
-    hash: str
-    """Over model, techniques, workload, engine settings and schema; not seed, repetition or machine."""
-    title: str
-    model: ModelOrder
-    techniques: tuple[TechniqueOrder, ...]
-    workload: WorkloadOrder
-    engine: EngineOrder
-    machine: str
-    device: str
-    color: int
-    memory: MemoryEstimate
-    expected_s: float
-    """Estimated seconds of one trial; 0 where unknown."""
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def runnable(self) -> bool:
-        return not any(p.severity == "error" for p in self.problems)
-
-    def technique_title(self, axis: str) -> str:
-        """Short name of the technique on an axis with its non-default parameters: "int8", "" where none."""
-        raise NotImplementedError
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that would run, in order, and everything that is wrong."""
-
-    experiment: Experiment
-    configurations: tuple[Configuration, ...]
-    """All cells, in the experiment's order, also those that cannot run or were skipped."""
-    skipped: tuple[str, ...]
-    """Hashes the user left out."""
-    order: tuple[tuple[int, str], ...]
-    """(block, configuration hash) in running order: every block is a seeded permutation."""
-    problems: tuple[Problem, ...]
-    """Problems of the experiment as a whole (no model chosen, unknown model, ...)."""
-    expected_s: float
-
-    @property
-    def trials(self) -> int:
-        return len(self.order)
-
-    def by_hash(self, hash: str) -> Configuration:
-        return next(c for c in self.configurations if c.hash == hash)
+MAX_CONFIGURATIONS = 1000
+MAX_EXPERIMENT_TRIALS = 20_000
 
 
 def make_plan(
@@ -101,14 +51,177 @@ def make_plan(
 ) -> Plan:
     """The plan of an experiment. `models` maps every ref of the experiment; `timings` are known mean trial
     durations (seconds) by configuration hash, preferred over the estimate."""
-    raise NotImplementedError
+    problems: list[Problem] = []
+    resolved = _models(experiment, models, problems)
+    devices = _devices(experiment, machine, problems)
+    cells = count_cells(experiment, len(resolved), len(devices))
+    if cells > MAX_CONFIGURATIONS:
+        problems.append(
+            _wrong(
+                experiment,
+                f"The sweeps multiply to {cells:,} configurations; {MAX_CONFIGURATIONS:,} is the most.",
+                "Sweep fewer values at a time.",
+            )
+        )
+        devices = []
+    configurations = _unique(make_cells(experiment, resolved, devices, machine), experiment, problems)
+    configurations = _calibrated(configurations, timings or {})
+    skipped = _skipped(experiment, configurations, problems)
+    runnable = [c for c in configurations if c.runnable and c.hash not in skipped]
+    blocks = _blocks(experiment, len(runnable), problems)
+    order = _order(experiment.seed, blocks, [c.hash for c in runnable])
+    if configurations and not runnable:
+        problems.append(_wrong(experiment, "No configuration can run: each has a problem or was left out."))
+    return Plan(
+        experiment=experiment,
+        configurations=configurations,
+        skipped=skipped,
+        order=order,
+        problems=tuple(problems),
+        expected_s=sum(c.expected_s for c in runnable) * blocks,
+    )
 
 
 def orders(plan: Plan, *, store: str, experiment: str) -> tuple[TrialOrder, ...]:
-    """One order per trial of the plan, with fresh trial ids, in running order."""
-    raise NotImplementedError
+    """One order per trial of the plan, with fresh trial ids, in running order (the ids sort in that order too)."""
+    run, engine = plan.experiment.run, plan.experiment.engine
+    now_ms = time.time_ns() // 1_000_000
+    by_hash = {c.hash: c for c in plan.configurations}
+    return tuple(
+        TrialOrder(
+            trial=_id("t", now_ms + position),
+            experiment=experiment,
+            store=store,
+            configuration=cell.hash,
+            title=cell.title,
+            block=block,
+            position=position,
+            total=plan.trials,
+            seed=plan.experiment.seed,
+            experiment_title=plan.experiment.name,
+            color=cell.color,
+            model=cell.model,
+            techniques=cell.techniques,
+            workload=cell.workload,
+            engine=cell.engine,
+            device=cell.device,
+            telemetry=TelemetryOrder(enabled=run.telemetry_hz > 0, rate_hz=run.telemetry_hz or 10.0),
+            limits=Limits(address_space_bytes=engine.memory_limit_bytes, time_s=engine.time_limit_s),
+            expected_s=cell.expected_s,
+            allow_network=cell.model.kind == "hub",
+        )
+        for position, (block, cell) in enumerate((block, by_hash[hash]) for block, hash in plan.order)
+    )
 
 
 def new_id(prefix: str) -> str:
     """A new identifier that sorts by time: "t-019a2b3c4d5e-7f3a9c01"."""
-    raise NotImplementedError
+    return _id(prefix, time.time_ns() // 1_000_000)
+
+
+def command_line(experiment: Experiment, path: Path | None) -> str:
+    """The command that does the same as the window's Run; an unsaved experiment gets the name it would be saved by."""
+    if path is not None:
+        return f"llm-workbench run {shlex.quote(str(path))}"
+    stem = "-".join("".join(c if c.isalnum() else " " for c in experiment.name).split()).lower() or "untitled"
+    return f"llm-workbench run {shlex.quote(f'{stem}.toml')}"
+
+
+def _id(prefix: str, milliseconds: int) -> str:
+    return f"{prefix}-{milliseconds:012x}-{secrets.token_hex(4)}"
+
+
+def _wrong(experiment: Experiment, message: str, hint: str = "", fixes: tuple[Fix, ...] = ()) -> Problem:
+    return Problem(severity="error", place=experiment.name, message=message, hint=hint, fixes=fixes)
+
+
+def _models(
+    experiment: Experiment, models: Mapping[str, ResolvedModel | Problem], problems: list[Problem]
+) -> list[ResolvedModel]:
+    if not experiment.models:
+        hint = 'Choose one in Setup, or write models = ["smollm2-135m-instruct"].'
+        problems.append(_wrong(experiment, "No model is chosen.", hint))
+    found: list[ResolvedModel] = []
+    for ref in experiment.models:
+        model = models.get(ref)
+        if isinstance(model, ResolvedModel):
+            problems.extend(model.problems)
+            found.append(model)
+        else:
+            problems.append(model or Problem(severity="error", place=ref, message="The model was not looked up."))
+    return found
+
+
+def _devices(experiment: Experiment, machine: ProbeResult, problems: list[Problem]) -> list[Device]:
+    """The devices the experiment names, each once."""
+    listed = ", ".join(f"this/{d.id}" for d in machine.devices)
+    if not experiment.run.machines:
+        problems.append(_wrong(experiment, "No machine is chosen.", 'Write machines = ["this"].'))
+    found: dict[str, Device] = {}
+    for name in experiment.run.machines:
+        host, _, device_name = name.partition("/")
+        device = find_device(machine, device_name) if device_name else best_device(machine)
+        if host != "this" or device is None:
+            hint = f"There is: {listed}." if listed else "The machine reported no device at all."
+            fix = (Fix('Use "this"', "run.machines", ("this",)),) if name != "this" else ()
+            problems.append(_wrong(experiment, f"There is no device {name!r} on this computer.", hint, fix))
+        else:
+            found.setdefault(device.id, device)
+    return list(found.values())
+
+
+def _unique(
+    cells: Sequence[Configuration], experiment: Experiment, problems: list[Problem]
+) -> tuple[Configuration, ...]:
+    """Each hash once (two names of the same model make the same cells), colours by place."""
+    found: dict[str, Configuration] = {}
+    for cell in cells:
+        first = found.get(cell.hash)
+        if first is None:
+            found[cell.hash] = msgspec.structs.replace(cell, color=len(found))
+        elif first.model.ref != cell.model.ref:
+            message = f"{cell.model.ref} is the same model as {first.model.ref}: {cell.title} runs once."
+            problems.append(Problem(severity="warning", place=experiment.name, message=message))
+    return tuple(found.values())
+
+
+def _calibrated(cells: tuple[Configuration, ...], timings: Mapping[str, float]) -> tuple[Configuration, ...]:
+    """Known times in place of estimates; the other estimates scaled by how wrong those were on this machine."""
+    ratios = [timings[c.hash] / c.expected_s for c in cells if c.hash in timings and c.expected_s > 0]
+    factor = median(ratios) if ratios else 1.0
+    return tuple(msgspec.structs.replace(c, expected_s=timings.get(c.hash, c.expected_s * factor)) for c in cells)
+
+
+def _skipped(experiment: Experiment, cells: Sequence[Configuration], problems: list[Problem]) -> tuple[str, ...]:
+    written = experiment.run.skip
+    for hash in written:
+        if not any(matches(c.hash, hash) for c in cells):
+            message = f"run.skip names {hash}, which is no configuration of this experiment."
+            problems.append(Problem(severity="note", place=experiment.name, message=message))
+    return tuple(c.hash for c in cells if any(matches(c.hash, hash) for hash in written))
+
+
+def _blocks(experiment: Experiment, configurations: int, problems: list[Problem]) -> int:
+    trials = min(experiment.run.trials, MAX_TRIALS)
+    if trials * configurations <= MAX_EXPERIMENT_TRIALS:
+        return trials
+    problems.append(
+        _wrong(
+            experiment,
+            f"{configurations:,} configurations in {trials:,} blocks are {trials * configurations:,} trials; "
+            f"{MAX_EXPERIMENT_TRIALS:,} is the most.",
+            "Fewer repetitions or fewer configurations.",
+            (Fix("5 trials each", "run.trials", 5),) if 5 * configurations <= MAX_EXPERIMENT_TRIALS else (),
+        )
+    )
+    return 0
+
+
+def _order(seed: int, blocks: int, hashes: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    """Randomised complete blocks: every block runs each configuration once, in an order of its own."""
+    order: list[tuple[int, str]] = []
+    for block in range(blocks):
+        shuffled = list(hashes)
+        random.Random(f"{seed}/{block}").shuffle(shuffled)
+        order.extend((block, hash) for hash in shuffled)
+    return tuple(order)

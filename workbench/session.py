@@ -47,6 +47,8 @@ from workbench.store.operations import (
     GetTrial,
     MeanDurations,
     Operation,
+    Rename,
+    SetBaseline,
     Store,
 )
 
@@ -64,16 +66,18 @@ class Workbench:
     Raises `StoreError` with a message for people.
     """
 
-    def __init__(self, database: Path | None = None, *, places_: Places | None = None, client: str = "workbench") -> None:
+    def __init__(
+        self, database: Path | None = None, *, places_: Places | None = None, client: str = "workbench"
+    ) -> None:
         self.places = places_ or places()
         self.database = (database or self.places.database).expanduser().absolute()
         self._client_name = client
-        self._store = ReopeningStore(self.database, on_owner_change=self._owner_changed)
+        self._listeners: list[Listener] = []
+        self._lock = threading.RLock()
+        self._store = ReopeningStore(self.database, on_owner_change=self._owner_changed, listener=self._guest_did)
         self.store: Store = self._store
         self.store_id: str = self._store.execute(GetStoreId())
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._listeners: list[Listener] = []
-        self._lock = threading.RLock()
         self._follower: Follower | None = None
         self._client: RunnerClient | None = None
         self._probed: tuple[float, ProbeResult] | None = None
@@ -143,6 +147,15 @@ class Workbench:
         """The store's owner went away and this process became it: take over the ingesting."""
         threading.Thread(target=self._restart_follower, name="take-over", daemon=True).start()
 
+    def _guest_did(self, operation: Operation[object]) -> None:
+        """Another process changed something through this owner: views refresh as if this one had."""
+        if isinstance(operation, AddExperiment):
+            self._tell(StoreChanged(experiments=(operation.experiment,)))
+        elif isinstance(operation, DeleteTrials):
+            self._tell(StoreChanged(experiments=(operation.experiment,), trials=operation.trials))
+        elif isinstance(operation, (AddTrials, Rename, SetBaseline)):
+            self._tell(StoreChanged())
+
     def _restart_follower(self) -> None:
         with self._lock:
             if self._closed or self._follower is None:
@@ -170,7 +183,9 @@ class Workbench:
                 self._client = connect_local(self.places, client=self._client_name)
             return self._client
 
-    def _call(self, request: Submit | Stop | GetQueue | SetPaused | Reorder | Bury | Probe, timeout: float = 30.0) -> object:
+    def _call(
+        self, request: Submit | Stop | GetQueue | SetPaused | Reorder | Bury | Probe, timeout: float = 30.0
+    ) -> object:
         """One call; a broken connection is made anew once, because every request here may be repeated safely."""
         try:
             return self._runner().call(request, timeout=timeout)

@@ -38,7 +38,7 @@ def ensure_starter(places: Places, report: Report) -> Path:
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
-        env=engine_environment(),
+        env=engine_environment(places),
     ) as process:
         try:
             assert process.stdout is not None

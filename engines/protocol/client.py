@@ -1,22 +1,43 @@
 """A connection to a runner: local (starting one if none runs) or through any pair of byte streams.
 
-Blocking calls and blocking streams over one socket; a reader thread sorts answers by call id. Safe from any thread.
+Blocking calls and blocking streams over one connection; a reader thread sorts answers by call id. Safe from any thread.
+A stream holds what has come and was not yet taken: take it soon, or attach again later from the last seq.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import itertools
+import os
+import queue
+import socket
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import IO, TypeVar
 
-from engines.protocol.messages import Reply, Request
-from engines.protocol.places import Places
+import msgspec
+
+from engines.protocol import MAGIC, PROTOCOL_VERSION
+from engines.protocol.codec import decode_answer, encode_call
+from engines.protocol.messages import Call, Cancel, Failure, Hello, Reply, Request, StreamEnded, Welcome
+from engines.protocol.places import HOME_VARIABLE, Places
 
 T = TypeVar("T")
 
+_BANNER_LINES = 200
+_LOG_TAIL_LINES = 12
+_LOG_LARGEST_BYTES = 4 << 20
+
 
 class RunnerError(Exception):
-    """The runner refused a call, or cannot be reached. `code` as `Failure.code`, or "link", "start", "version"."""
+    """The runner refused a call, or cannot be reached. `code` as `Failure.code`, or "link", "start", "version",
+    "not_running"."""
 
     def __init__(self, message: str, advice: str = "", *, code: str = "link") -> None:
         super().__init__(message)
@@ -25,28 +46,292 @@ class RunnerError(Exception):
 
 
 class RunnerClient:
-    """One connection. Use as a context manager, or `close()` it; closing ends its streams."""
+    """One connection. Use as a context manager, or `close()` it; closing ends its streams.
+
+    `reader` and `writer` are the byte streams (unbuffered writes, buffered reads); `hang_up` makes a blocked read on
+    `reader` return, and is called once. Waits up to `timeout` seconds for the runner's greeting. Raises `RunnerError`.
+    """
+
+    welcome: Welcome
+    """What the runner said of itself."""
+
+    def __init__(
+        self,
+        reader: IO[bytes],
+        writer: IO[bytes],
+        *,
+        hang_up: Callable[[], None],
+        client: str = "client",
+        timeout: float = 10.0,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._hang_up = hang_up
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, queue.SimpleQueue[Reply | RunnerError]] = {}
+        self._lost: RunnerError | None = None
+        self._greeted = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._read, name="runner-client", daemon=True)
+        self._thread.start()
+        try:
+            self.welcome = self._greet(client, timeout)
+        except RunnerError:
+            self.close()
+            raise
 
     def call(self, request: Request, *, timeout: float = 30.0) -> Reply:
         """Send one request and wait for its answer. A `Failure` answer raises `RunnerError`."""
-        raise NotImplementedError
+        number, answers = self._send(request)
+        try:
+            reply = _next(answers, timeout)
+        finally:
+            self._forget(number)
+        return reply
 
     def stream(self, request: Request) -> Iterator[Reply]:
         """Send `Attach` or `Watch` and yield answers until the stream or the link ends (`RunnerError` code "link").
         Closing the iterator cancels the stream at the runner."""
-        raise NotImplementedError
+        number, answers = self._send(request)
+        ended = False
+        try:
+            while True:
+                try:
+                    reply = _next(answers, None)
+                except RunnerError:
+                    ended = True
+                    raise
+                if isinstance(reply, StreamEnded):
+                    ended = True
+                    return
+                yield reply
+        finally:
+            self._forget(number)
+            if not ended:
+                with contextlib.suppress(RunnerError):
+                    self._post(Call(next(self._numbers), Cancel(call=number)))
 
     def close(self) -> None:
-        raise NotImplementedError
+        """End the connection and its streams; from any thread, more than once too."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._hang_up()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=5.0)
+        for end in (self._writer, self._reader):
+            with contextlib.suppress(OSError, ValueError):
+                end.close()
 
     def __enter__(self) -> RunnerClient:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
+
+    # --- inside -------------------------------------------------------------------------------------
+
+    def _greet(self, client: str, timeout: float) -> Welcome:
+        if not self._greeted.wait(timeout):
+            raise RunnerError(f"No greeting came from the runner within {timeout:g} s.", "Try again; it may be busy.")
+        reply = self.call(Hello(version=PROTOCOL_VERSION, client=client), timeout=timeout)
+        if not isinstance(reply, Welcome):
+            raise RunnerError("The runner did not answer as one.", code="version")
+        return reply
+
+    def _send(self, request: Request) -> tuple[int, queue.SimpleQueue[Reply | RunnerError]]:
+        answers: queue.SimpleQueue[Reply | RunnerError] = queue.SimpleQueue()
+        number = next(self._numbers)
+        with self._lock:
+            if self._lost is not None:
+                raise self._lost
+            self._waiting[number] = answers
+        self._post(Call(number, request))
+        return number, answers
+
+    def _post(self, call: Call) -> None:
+        data = encode_call(call) + b"\n"
+        try:
+            with self._lock:
+                self._writer.write(data)
+                self._writer.flush()
+        except (OSError, ValueError) as error:
+            self._forget(call.id)
+            raise _link_lost() from error
+
+    def _forget(self, number: int) -> None:
+        with self._lock:
+            self._waiting.pop(number, None)
+
+    def _read(self) -> None:
+        lost = _link_lost()
+        try:
+            self._read_greeting()
+            self._greeted.set()
+            while line := self._reader.readline():
+                self._sort(line)
+        except RunnerError as error:
+            lost = error
+        except (OSError, ValueError):
+            pass  # the connection broke or was closed: told below as a lost link
+        with self._lock:
+            self._lost = lost
+            waiting = list(self._waiting.values())
+        for answers in waiting:
+            answers.put(lost)
+        self._greeted.set()
+
+    def _read_greeting(self) -> None:
+        """Pass over a login banner. Raises `RunnerError`."""
+        for _ in range(_BANNER_LINES):
+            line = self._reader.readline(4096)
+            if not line:
+                raise _link_lost()
+            word, _, version = line.decode("utf-8", "replace").strip().partition(" ")
+            if word == MAGIC:
+                if version != str(PROTOCOL_VERSION):
+                    raise RunnerError(
+                        f"The runner speaks protocol version {version}, this program version {PROTOCOL_VERSION}.",
+                        "Update the older of the two.",
+                        code="version",
+                    )
+                return
+        raise RunnerError("What answers there is not a runner.")
+
+    def _sort(self, line: bytes) -> None:
+        try:
+            answer = decode_answer(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise RunnerError(f"The runner's answer could not be read: {error}") from error
+        if answer.id == 0 and isinstance(answer.body, Failure):
+            raise _error_of(answer.body)
+        with self._lock:
+            answers = self._waiting.get(answer.id)
+        if answers is not None:
+            answers.put(answer.body)
 
 
 def connect_local(places: Places, *, start: bool = True, timeout: float = 10.0, client: str = "client") -> RunnerClient:
     """Connect to this user's runner. With `start`, one is started detached where none answers (its output goes to
     `places.runner_log`); two clients starting one at the same time end up with one. Raises `RunnerError`."""
-    raise NotImplementedError
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return _connect(places.runner_socket, client, max(1.0, deadline - time.monotonic()))
+        except OSError as error:
+            if not start:
+                raise RunnerError(
+                    "No runner is running here.", "It starts by itself with the first trial.", code="not_running"
+                ) from error
+        except RunnerError as error:
+            # one that was just ending answered and went: start another
+            if not start or error.code != "link" or time.monotonic() > deadline:
+                raise
+        if time.monotonic() > deadline:
+            raise _not_started(places, f"No runner answered within {timeout:g} s.")
+        _start_detached(places, max(1.0, deadline - time.monotonic()))
+
+
+def _connect(path: Path, client: str, timeout: float) -> RunnerClient:
+    """Raises OSError where nobody listens, `RunnerError`."""
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        link.settimeout(timeout)
+        link.connect(os.fspath(path))
+        link.settimeout(None)
+        reader, writer = link.makefile("rb"), link.makefile("wb")
+    except OSError:
+        link.close()
+        raise
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):
+            link.shutdown(socket.SHUT_RDWR)
+        link.close()
+
+    return RunnerClient(reader, writer, hang_up=hang_up, client=client, timeout=timeout)
+
+
+def _start_detached(places: Places, timeout: float) -> None:
+    """Start a runner that outlives this process and return when it listens (or another one does).
+
+    The command detaches itself and ends when the runner is ready: nothing of it stays a child of this process, and none
+    of this process's files stay open in it. Raises `RunnerError` with the end of the runner's log.
+    """
+    try:
+        places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _rotate(places.runner_log)
+        with places.runner_log.open("ab") as log:
+            ended = subprocess.run(
+                [sys.executable, "-m", "engines", "serve", "--detach"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=engine_environment(places),
+                start_new_session=True,
+                timeout=timeout,
+                check=False,
+            )
+    except subprocess.TimeoutExpired as error:
+        raise _not_started(places, f"The runner was not ready within {timeout:.0f} s.") from error
+    except OSError as error:
+        raise RunnerError(f"The runner could not be started: {error}", code="start") from error
+    if ended.returncode != 0:
+        raise _not_started(places, "The runner could not be started.")
+
+
+def engine_environment(places: Places) -> dict[str, str]:
+    """The environment of a child process of the house: it finds these packages and these places from any folder."""
+    environment = dict(os.environ)
+    root = places.data.parent
+    if places == Places(root / "data", root / "state", root / "cache", root / "config", root / "run"):
+        environment[HOME_VARIABLE] = str(root)
+    source = str(Path(__file__).resolve().parents[2])
+    if source not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        inherited = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = source if not inherited else os.pathsep.join((source, inherited))
+    return environment
+
+
+def _rotate(log: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > _LOG_LARGEST_BYTES:
+            log.replace(log.with_name(log.name + ".1"))
+
+
+def _not_started(places: Places, what: str) -> RunnerError:
+    try:
+        tail = places.runner_log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+    except OSError:
+        tail = []
+    said = "\n".join(tail)
+    return RunnerError(
+        f"{what} Its last words:\n{said}" if said else what,
+        f"Nothing is lost. The whole log is {places.runner_log}.",
+        code="start",
+    )
+
+
+def _next(answers: queue.SimpleQueue[Reply | RunnerError], timeout: float | None) -> Reply:
+    try:
+        reply = answers.get(timeout=timeout)
+    except queue.Empty:
+        raise RunnerError(f"The runner did not answer within {timeout:g} s.", "It may be busy; try again.") from None
+    if isinstance(reply, RunnerError):
+        raise reply
+    if isinstance(reply, Failure):
+        raise _error_of(reply)
+    return reply
+
+
+def _error_of(failure: Failure) -> RunnerError:
+    return RunnerError(failure.message, failure.advice, code=failure.code)
+
+
+def _link_lost() -> RunnerError:
+    return RunnerError("The link to the runner is lost.", "Trials go on there; connect again to follow them.")

@@ -20,7 +20,7 @@ _SOCKET_PATH_MAX = 100
 
 @dataclass(frozen=True)
 class Places:
-    """Where things are kept: `data` (databases), `state` (queue, spools, logs), `cache` (models), `runtime` (sockets)."""
+    """Where things are: `data` (databases), `state` (queue, spools, logs), `cache` (models), `runtime` (sockets)."""
 
     data: Path
     state: Path

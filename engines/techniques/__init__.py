@@ -8,4 +8,14 @@ from engines.techniques.facts import MachineFacts, ModelFacts
 from engines.techniques.model import Axis, Parameter, Technique
 from engines.techniques.registry import BrokenTechnique, axes, find, techniques
 
-__all__ = ["Axis", "BrokenTechnique", "MachineFacts", "ModelFacts", "Parameter", "Technique", "axes", "find", "techniques"]
+__all__ = [
+    "Axis",
+    "BrokenTechnique",
+    "MachineFacts",
+    "ModelFacts",
+    "Parameter",
+    "Technique",
+    "axes",
+    "find",
+    "techniques",
+]

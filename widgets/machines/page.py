@@ -27,7 +27,9 @@ class MachinesPage(Page):
         super().__init__(services, parent)
         self._facts: MachineFacts | None = None
         theme = services.theme
-        self.test_button = tool_button(theme, "refresh", "Look again", "Read devices, sensors and packages again", self.look)
+        self.test_button = tool_button(
+            theme, "refresh", "Look again", "Read devices, sensors and packages again", self.look
+        )
         self.copy_button = tool_button(theme, "copy", "Copy report", "Copy this page as text", self.copy_report)
         self.toolbar.add_right(self.test_button)
         self.toolbar.add_right(self.copy_button)
@@ -41,7 +43,13 @@ class MachinesPage(Page):
                 menu="Machines",
                 page="machines",
             ),
-            Action(id="machines.copy-report", text="Copy machine report", handler=self.copy_report, icon="copy", menu="Machines"),
+            Action(
+                id="machines.copy-report",
+                text="Copy machine report",
+                handler=self.copy_report,
+                icon="copy",
+                menu="Machines",
+            ),
         )
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setObjectName("list")
@@ -72,7 +80,9 @@ class MachinesPage(Page):
             return
         self.test_button.setEnabled(False)
         self.test_button.setToolTip("Looking at this computer")
-        self.services.bridge.run(lambda: workbench.probe(refresh=True), self.show_probe, self._probe_failed, receiver=self)
+        self.services.bridge.run(
+            lambda: workbench.probe(refresh=True), self.show_probe, self._probe_failed, receiver=self
+        )
 
     def copy_report(self) -> None:
         if self._facts is not None:
@@ -171,7 +181,11 @@ class MachinesPage(Page):
         halves.setSpacing(0)
         sensors = Panel(theme, "What can be measured", f"{facts.measured} of {len(facts.sensors)}")
         sensors.body.addWidget(sensor_table(theme, facts.sensors))
-        note = label("Readings come from outside the worker: they cost the trial nothing in its own process.", tone="muted", wrap=True)
+        note = label(
+            "Readings come from outside the worker: they cost the trial nothing in its own process.",
+            tone="muted",
+            wrap=True,
+        )
         note.setContentsMargins(theme.spacing("m"), theme.spacing("m"), theme.spacing("m"), theme.spacing("m"))
         sensors.body.addWidget(note)
         sensors.body.addStretch(1)

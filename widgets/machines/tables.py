@@ -80,7 +80,9 @@ class MemoryBar(QWidget):
         height = self._theme.height("memory_bar")
         bar = QRect(0, (self.height() - height) // 2, self.width(), height)
         painter.fillRect(bar, self._theme.color("memory.free"))
-        painter.fillRect(QRect(bar.topLeft(), QSize(round(bar.width() * self._used), height)), self._theme.color("memory.overhead"))
+        painter.fillRect(
+            QRect(bar.topLeft(), QSize(round(bar.width() * self._used), height)), self._theme.color("memory.overhead")
+        )
         painter.end()
 
 
@@ -127,13 +129,13 @@ def engine_table(theme: Theme, rows: tuple[EngineRow, ...], copy: Callable[[str]
         if row.install:
             version = label("missing", tone="warn")
             command = label(row.install, role="mono", selectable=True)
-            button = tool_button(
-                theme, "copy", "", f"Copy: {row.install}", partial(copy, row.install), compact=True
-            )
+            button = tool_button(theme, "copy", "", f"Copy: {row.install}", partial(copy, row.install), compact=True)
             grid.add((_strong(row.package), version, _beside(theme, command, button)))
         else:
             check = IconLabel(theme, "check", "status.good", 14, "installed")
-            grid.add((_strong(row.package), label(row.version), _beside(theme, check, label(row.gives, tone="secondary"))))
+            grid.add(
+                (_strong(row.package), label(row.version), _beside(theme, check, label(row.gives, tone="secondary")))
+            )
     return grid
 
 

@@ -14,7 +14,15 @@ from workbench.cli import OK, WRONG
 from workbench.cli.tables import print_table
 from workbench.metrics.registry import find
 from workbench.session import Workbench
-from workbench.store.operations import GetExperiment, GetTrial, ListExperiments, ListTrials, Query, ReadRecords, TrialRow
+from workbench.store.operations import (
+    GetExperiment,
+    GetTrial,
+    ListExperiments,
+    ListTrials,
+    Query,
+    ReadRecords,
+    TrialRow,
+)
 from workbench.units import format_duration, format_value
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from engines.protocol.places import places
 from engines.techniques import MachineFacts, ModelFacts, Technique, axes, techniques
 from engines.techniques.registry import broken
+from workbench.catalogue import catalogue
 from workbench.cli import DOWNLOAD, OK, WRONG
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
 from workbench.metrics.registry import METRICS
-from workbench.models import catalogue, local_models, resolve
+from workbench.model_places import local_models
+from workbench.models import resolve
 from workbench.problems import Problem
 from workbench.starter import StarterError, ensure_starter
 from workbench.units import format_bytes, format_count
@@ -39,14 +41,19 @@ def models(options: argparse.Namespace) -> int:
         whole = {
             "local": [{"ref": m.ref, "title": m.title, "bytes": m.size_bytes, "source": m.source} for m in local],
             "catalogue": [
-                {"ref": e.id, "title": e.title, "parameters": e.parameters, "architecture": e.architecture} for e in entries
+                {"ref": e.id, "title": e.title, "parameters": e.parameters, "architecture": e.architecture}
+                for e in entries
             ],
         }
         print(json.dumps(whole, indent=2))
         return OK
     print("On this computer")
-    print_table(("ref", "model", "size", "found in"), [(m.ref, m.title, format_bytes(m.size_bytes), m.source) for m in local])
-    print("\nCatalogue (\"random:REF\" runs the architecture with random weights: speed and memory are true, quality is not)")
+    print_table(
+        ("ref", "model", "size", "found in"), [(m.ref, m.title, format_bytes(m.size_bytes), m.source) for m in local]
+    )
+    print(
+        '\nCatalogue ("random:REF" runs one with random weights: speed and memory are true, quality is not)'
+    )
     rows = [(e.id, e.title, format_count(e.parameters), e.architecture, e.licence) for e in entries]
     print_table(("ref", "model", "parameters", "architecture", "licence"), rows, right=frozenset({2}))
     return OK
@@ -56,7 +63,7 @@ def techniques_(options: argparse.Namespace) -> int:
     """Techniques by axis; with --model, what stands against each on this computer."""
     facts: tuple[ModelFacts, MachineFacts] | None = None
     if options.model:
-        from workbench.plan import machine_facts
+        from workbench.machine import machine_facts
         from workbench.session import Workbench
 
         found = resolve(options.model, places(), Path.cwd())
@@ -108,7 +115,5 @@ def metrics(options: argparse.Namespace) -> int:
         ]
         print(json.dumps(rows, indent=2))
     else:
-        print_table(
-            ("id", "unit", "better", "definition"), [(m.id, m.unit, m.better, m.definition) for m in METRICS]
-        )
+        print_table(("id", "unit", "better", "definition"), [(m.id, m.unit, m.better, m.definition) for m in METRICS])
     return OK

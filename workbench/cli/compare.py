@@ -10,6 +10,7 @@ from workbench.cli import NOT_FOUND, OK, WRONG
 from workbench.cli.tables import print_comparison
 from workbench.comparison import compare
 from workbench.metrics.registry import METRICS, find
+from workbench.problems import Problem, ProblemsFound
 from workbench.session import Workbench
 from workbench.store.operations import ExperimentDetail, GetExperiment
 
@@ -24,7 +25,14 @@ def _metrics(text: str | None) -> tuple[str, ...]:
     unknown = [m for m in wanted if find(m) is None]
     if unknown:
         known = ", ".join(m.id for m in METRICS)
-        raise SystemExit(f"llm-workbench: No metric is called {', '.join(unknown)}. There are: {known}")
+        raise ProblemsFound(
+            tuple(
+                Problem(
+                    severity="error", place="--metrics", message=f"No metric is called {m}.", hint=f"There are: {known}"
+                )
+                for m in unknown
+            )
+        )
     return wanted
 
 
@@ -42,7 +50,9 @@ def compare_(options: argparse.Namespace) -> int:
         ]
         if len(matches) != 1:
             titles = "; ".join(c.title for c in detail.configurations)
-            print(f"llm-workbench: {options.baseline!r} names {len(matches)} configurations of: {titles}", file=sys.stderr)
+            print(
+                f"llm-workbench: {options.baseline!r} names {len(matches)} configurations of: {titles}", file=sys.stderr
+            )
             return NOT_FOUND
         baseline = matches[0]
     result = compare(detail, baseline=baseline, include_invalid=options.include_invalid, margin=options.margin)

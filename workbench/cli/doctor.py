@@ -33,7 +33,10 @@ def doctor(options: argparse.Namespace) -> int:
 
 def _print(result: ProbeResult) -> None:
     print(f"{result.machine}\n")
-    rows = [(d.id, d.title, f"{format_bytes(d.memory_free_bytes)} free of {format_bytes(d.memory_total_bytes)}") for d in result.devices]
+    rows = [
+        (d.id, d.title, f"{format_bytes(d.memory_free_bytes)} free of {format_bytes(d.memory_total_bytes)}")
+        for d in result.devices
+    ]
     print_table(("device", "name", "memory"), rows)
     print("\nWhat can be measured")
     for sensor in result.sensors:
@@ -42,4 +45,6 @@ def _print(result: ProbeResult) -> None:
         print(f"  {state}  {sensor.title} ({sensor.method or sensor.source}){why}")
     print("\nEngines")
     for package in result.packages:
-        print(f"  {package.name:20} {package.version or 'missing':14} {package.gives if package.version else package.install}")
+        print(
+            f"  {package.name:20} {package.version or 'missing':14} {package.gives if package.version else package.install}"
+        )

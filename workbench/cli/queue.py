@@ -36,12 +36,20 @@ def queue(options: argparse.Namespace) -> int:
         print("Nothing is running, nothing waits.")
     else:
         rows = [
-            (e.trial, e.state if e.state != "ended" else e.outcome, f"block {e.block + 1}", e.title, e.text or e.message)
+            (
+                e.trial,
+                e.state if e.state != "ended" else e.outcome,
+                f"block {e.block + 1}",
+                e.title,
+                e.text or e.message,
+            )
             for e in state.entries
         ]
         print_table(("trial", "state", "", "configuration", ""), rows)
     if state.paused:
-        print(f"The queue is paused{': ' + state.pause_reason if state.pause_reason else ''}. `queue --resume` goes on.")
+        print(
+            f"The queue is paused{': ' + state.pause_reason if state.pause_reason else ''}. `queue --resume` goes on."
+        )
     return OK
 
 

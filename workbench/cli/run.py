@@ -30,7 +30,9 @@ def run(options: argparse.Namespace) -> int:
     if experiment is None:
         raise ProblemsFound(tuple(p for p in problems if p.severity == "error"))
     if options.trials is not None:
-        experiment = msgspec.structs.replace(experiment, run=msgspec.structs.replace(experiment.run, trials=options.trials))
+        experiment = msgspec.structs.replace(
+            experiment, run=msgspec.structs.replace(experiment.run, trials=options.trials)
+        )
     with Workbench(options.database, client="run") as workbench:
         plan = workbench.plan(experiment, options.file.absolute().parent)
         if options.plan:
@@ -94,4 +96,3 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
         print(f"{problem.severity}: {problem}")
     print(f"{plan.trials} trials in {plan.experiment.run.trials} blocks, about {format_duration(plan.expected_s)}")
     return WRONG if errors else OK
-

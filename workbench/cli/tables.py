@@ -9,14 +9,18 @@ from workbench.comparison import Comparison
 from workbench.export.tables import comparison_json, comparison_table
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], *, right: frozenset[int] = frozenset()) -> None:
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[object]], *, right: frozenset[int] = frozenset()
+) -> None:
     """Columns as wide as their widest cell; `right` names the columns of numbers. Lines of a cell stand under each other."""
     cells = [[str(cell).splitlines() or [""] for cell in row] for row in (header, *rows)]
     widths = [max(len(line) for row in cells for line in row[column]) for column in range(len(header))]
     for number, row in enumerate(cells):
         for line in range(max(len(cell) for cell in row)):
             parts = [cell[line] if line < len(cell) else "" for cell in row]
-            aligned = [p.rjust(w) if i in right else p.ljust(w) for i, (p, w) in enumerate(zip(parts, widths, strict=True))]
+            aligned = [
+                p.rjust(w) if i in right else p.ljust(w) for i, (p, w) in enumerate(zip(parts, widths, strict=True))
+            ]
             print("  ".join(aligned).rstrip())
         if number == 0:
             print("  ".join("-" * width for width in widths))

@@ -65,7 +65,8 @@ def energy(records: TrialRecords) -> Value | NotAvailable:
         if counter <= 0:
             return NotAvailable("Not measurable: the energy counter stood still through the window.")
         beside = "" if curve is None else f"; the power curve {_agreement(curve, counter)}"
-        return Value(counter, f"{_meter(source)} energy counter at both ends of the window, idle level included{beside}")
+        method = f"{_meter(source)} energy counter at both ends of the window, idle level included"
+        return Value(counter, method + beside)
     if curve is None or curve <= 0:
         return NotAvailable("Not measurable: the power reading stood at zero through the window.")
     return Value(curve, f"integral of the {_meter(source)} power readings, idle level included; no counter here")

@@ -1,0 +1,221 @@
+"""A chart as PNG, SVG or PDF, drawn by matplotlib from the same description as the window's.
+
+Uses `Figure` objects only, never pyplot's global state, so it runs without a display and in any thread (one figure at a
+time per call). SVG and PDF hold real text. matplotlib is imported here: import this module late.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.figure import Figure
+
+from workbench.charts import Chart, ChartAxis
+from workbench.export import marks
+from workbench.export.look import Look, ThemeName, look
+from workbench.export.provenance import SOFTWARE, Provenance, of_chart
+from workbench.version import version
+
+Format = Literal["png", "svg", "pdf"]
+Size = Literal["column", "wide"]
+
+WIDTHS: dict[str, float] = {"column": 3.5, "wide": 7.0}
+"""Inches: one column of a journal, and both."""
+DPI = 300
+_ROW = 0.34
+"""Inches a category needs, two lines of names included."""
+_FOOT = 5.0
+"""Points of the notes and the provenance under a chart."""
+
+
+def render(
+    chart: Chart,
+    format: Format,
+    *,
+    size: Size = "wide",
+    theme: ThemeName = "light",
+    footer: bool = True,
+    made: datetime | None = None,
+) -> bytes:
+    """The file's content. `footer` prints notes and provenance under the plot; both are in the metadata in any case."""
+    style = look(theme)
+    origin = of_chart(chart, made)
+    with mpl.rc_context(_settings(style)):
+        figure = draw(chart, style, WIDTHS[size], origin if footer else None)
+        out = io.BytesIO()
+        figure.savefig(out, format=format, dpi=DPI, facecolor=style.background, metadata=_metadata(chart, origin, format))
+    return out.getvalue()
+
+
+def save(
+    chart: Chart, path: Path, *, size: Size = "wide", theme: ThemeName = "light", made: datetime | None = None
+) -> Path:
+    """Write the chart; the format is the path's suffix. Raises `ValueError` for another suffix, `OSError`."""
+    suffix = path.suffix.removeprefix(".").lower()
+    if suffix not in ("png", "svg", "pdf"):
+        raise ValueError(f"{path.name}: a chart is exported as .png, .svg or .pdf")
+    path.write_bytes(render(chart, suffix, size=size, theme=theme, made=made))  # type: ignore[arg-type]
+    return path
+
+
+def draw(chart: Chart, style: Look, width: float, origin: Provenance | None) -> Figure:
+    """The figure, laid out in inches so that nothing depends on what matplotlib guesses."""
+    under = _under(chart, origin, width)
+    top, foot = 0.42, 0.46 + 0.085 * len(under) + (0.06 if under else 0.0)
+    height = _plot_height(chart, width) + top + foot
+    figure = Figure(figsize=(width, height))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    axes = figure.add_axes((0.15, foot / height, 0.8, 1 - (top + foot) / height))
+    axes.set_facecolor(style.background)
+    _head(figure, chart, style, width, height)
+    for index, line in enumerate(under):
+        y = (0.06 + 0.085 * (len(under) - 1 - index)) / height
+        figure.text(0.08 / width, y, line, fontsize=_FOOT, color=style.muted, va="bottom", ha="left")
+    if chart.empty or not chart.series:
+        _say_empty(axes, chart, style, width)
+        return figure
+    _frame(axes, style)
+    marks.draw_bands(axes, chart, style)
+    marks.draw_series(axes, chart, style)
+    _axis(axes, "x", chart.x, style)
+    _axis(axes, "y", chart.y, style)
+    if chart.y.categories:
+        marks.name_categories(axes, chart, style)
+    _fit_sides(figure, axes, chart, width, renderer)
+    marks.draw_references(axes, chart, style)
+    marks.draw_labels(figure, axes, chart, style, renderer)
+    return figure
+
+
+def _plot_height(chart: Chart, width: float) -> float:
+    if chart.empty or not chart.series:
+        return 1.2
+    if chart.y.categories:
+        return max(0.9, _ROW * len(chart.y.categories) + 0.14)
+    return 2.4 if width < 5 else 3.1
+
+
+def _settings(style: Look) -> dict[str, object]:
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    families = [name for name in (*style.families, "DejaVu Sans") if name in installed]
+    return {
+        "font.family": "sans-serif",
+        "font.sans-serif": families,
+        "svg.fonttype": "none",
+        "svg.hashsalt": SOFTWARE,
+        "pdf.fonttype": 42,
+        "axes.unicode_minus": True,
+        "font.size": 7.5,
+        "path.simplify": True,
+    }
+
+
+def _head(figure: Figure, chart: Chart, style: Look, width: float, height: float) -> None:
+    x, y = 0.08 / width, 1 - 0.1 / height
+    title = figure.text(x, y, chart.title, fontsize=9, fontweight="semibold", color=style.text, va="top", ha="left")
+    if chart.subtitle:
+        end = title.get_window_extent().x1 / figure.dpi
+        wrapped = _cut(chart.subtitle, int((width - end - 0.2) / 0.055))
+        figure.text((end + 0.1) / width, y - 0.022 / height, wrapped, fontsize=7.5, color=style.muted, va="top", ha="left")
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else textwrap.shorten(text, max(characters, 8), placeholder="…")
+
+
+def _under(chart: Chart, origin: Provenance | None, width: float) -> list[str]:
+    """Notes and provenance as lines that fit the width."""
+    if origin is None:
+        return []
+    characters = max(30, int((width - 0.16) / 0.0365))
+    parts = [" ".join(chart.notes), origin.footer]
+    return [line for part in parts if part for line in textwrap.wrap(part, characters, break_on_hyphens=False)]
+
+
+def _say_empty(axes: Axes, chart: Chart, style: Look, width: float) -> None:
+    axes.set_axis_off()
+    said = textwrap.fill(chart.empty or "Nothing to draw yet.", int(width * 12))
+    axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center", va="center", fontsize=7.5, color=style.label)
+
+
+def _frame(axes: Axes, style: Look) -> None:
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(style.axis)
+        spine.set_linewidth(0.7)
+    axes.tick_params(colors=style.tick, labelsize=7, width=0.7, length=2.5, color=style.axis)
+    axes.set_axisbelow(True)
+
+
+def _axis(axes: Axes, which: Literal["x", "y"], axis: ChartAxis, style: Look) -> None:
+    if axis.categories:
+        return
+    text = f"{axis.title}, {axis.unit}" if axis.title and axis.unit else axis.title or axis.unit
+    if "(" in axis.title and axis.unit:
+        name, _, rest = axis.title.partition(" (")
+        text = f"{name}, {axis.unit} ({rest}"
+    set_label = axes.set_xlabel if which == "x" else axes.set_ylabel
+    set_label(text, fontsize=7.5, color=style.label, labelpad=3)
+    axes.grid(True, axis=which, color=style.grid, linewidth=0.6)
+    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+    if axis.minimum is not None and low <= high:
+        low = min(axis.minimum, *_smallest(axes, which, axis.minimum))
+        (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
+
+
+def _smallest(axes: Axes, which: str, default: float) -> Iterable[float]:
+    """The lowest data, so that an axis from zero still shows a negative value."""
+    box = axes.dataLim
+    value = box.x0 if which == "x" else box.y0
+    return (value,) if np.isfinite(value) else (default,)
+
+
+def _fit_sides(figure: Figure, axes: Axes, chart: Chart, width: float, renderer: RendererAgg) -> None:
+    """Move the left edge so that the widest tick label or category name just fits, and leave air on the right."""
+    box = axes.get_position()
+    widest = max(
+        (label.get_window_extent(renderer).width for label in axes.get_yticklabels() if label.get_text()), default=0.0
+    )
+    widest = max(widest, marks.widest_category(axes, renderer))
+    left = 0.08 + widest / figure.dpi + 0.08 + (0.0 if chart.y.categories else 0.2)
+    axes.set_position((left / width, box.y0, 1 - (left + 0.16) / width, box.height))
+
+
+def _metadata(chart: Chart, origin: Provenance, format: Format) -> dict[str, object]:
+    """PNG text chunks, SVG's Dublin Core, PDF's info dictionary."""
+    software = f"{SOFTWARE} {version()}"
+    description = " ".join(part for part in (chart.summary, *chart.notes, origin.text) if part)
+    if format == "png":
+        return {
+            "Title": chart.title,
+            "Description": description,
+            "Source": origin.text,
+            "Software": software,
+            "Creation Time": origin.made,
+        }
+    if format == "svg":
+        return {
+            "Title": chart.title,
+            "Description": description,
+            "Source": origin.text,
+            "Creator": software,
+            "Date": origin.made,
+        }
+    made = datetime.strptime(origin.made, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return {
+        "Title": chart.title,
+        "Subject": description,
+        "Keywords": origin.text,
+        "Creator": software,
+        "CreationDate": made,
+    }

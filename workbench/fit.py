@@ -1,0 +1,156 @@
+"""What a configuration will need: bytes on its device, seconds for one trial. Estimates by formula, before anything
+is loaded; a plan says so wherever it shows them. Pure; any thread.
+
+Memory counts what is alive while the trial measures. docs/experiment-file.md states every formula for users.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
+from engines.techniques import MachineFacts, ModelFacts, Technique, find
+from workbench.plan_types import MemoryEstimate
+
+PROCESS_BYTES = 430 * 2**20
+"""What a worker takes before it holds a model: 397 MiB of proportional set size with torch 2.13 (CPU), transformers 5.23
+and torchao 0.18 imported and one forward pass done (Linux x86-64, measured), and a tenth for tokenizer and buffers."""
+
+CUDA_CONTEXT_BYTES = 600 * 2**20
+"""A CUDA context with cuBLAS workspaces on the device. Not measured by us: an allowance."""
+
+EVALUATION_TOKENS = 1024
+"""Longest window of tokens that perplexity is computed over at once."""
+
+_STORED_BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
+_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+# Throughputs behind the time estimate: round figures of ordinary hardware, good to a factor of three.
+_CPU_FLOPS_A_THREAD = 4.0e10
+_CPU_BYTES_A_THREAD = 8.0e9
+_CPU_BYTES = 6.0e10
+_GPU_FLOPS = 5.0e13
+_GPU_BYTES = 1.0e12
+_LAYER_CALL_S = 2.0e-4
+"""Python and kernel calls of one layer for one token."""
+_START_S = 7.0
+"""Process, imports and end of a trial."""
+_LOAD_BYTES = 5.0e8
+_WARMUP_REQUESTS = 4
+"""Warm-up is usually steady after as many; the cap of the workload holds."""
+_SLOW = 4.0
+"""A format without instructions on a processor is emulated: about so much slower."""
+
+
+def weight_bytes(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> int:
+    """Bytes of the weights as they are held: changed weights by their technique's bits, the rest in the compute type."""
+    technique, order = _storing(techniques)
+    if technique is None or order is None or facts.kind == "gguf":
+        return facts.stored_bytes
+    bits = technique.stored_bits(order.parameters) if technique.stored_bits else technique.bits
+    changed = facts.parameters if technique.changes == "all" else facts.linear_parameters
+    rest = facts.parameters - changed
+    return math.ceil((changed * bits + rest * compute_bits(facts, techniques, machine)) / 8)
+
+
+def compute_bits(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> int:
+    """Bits of the type that activations and the KV cache are held in."""
+    technique, order = _storing(techniques)
+    if technique is None or order is None:
+        return _STORED_BITS.get(facts.stored_dtype, 16)
+    if technique.changes == "all":
+        return max(16, round(technique.bits))
+    chosen = order.parameters.get("compute", "auto")
+    if isinstance(chosen, str) and chosen in _STORED_BITS:
+        return _STORED_BITS[chosen]
+    return 16 if machine.device_kind == "cuda" or machine.processor_flags & _BFLOAT16_FLAGS else 32
+
+
+def cache_bytes(facts: ModelFacts, workload: WorkloadOrder, bits: int) -> int:
+    """KV cache at the last token: batch x (prompt + new) x 2 x layers x KV heads x head size x bytes.
+
+    Sliding windows and latent caches need less; for them this is an upper bound.
+    """
+    tokens = workload.batch_size * (workload.prompt_tokens + workload.new_tokens)
+    return tokens * 2 * facts.layers * facts.kv_heads * facts.head_dim * bits // 8
+
+
+def activation_bytes(facts: ModelFacts, workload: WorkloadOrder, engine: EngineOrder, bits: int) -> int:
+    """The larger of prefill and evaluation: a dozen hidden states a token (residual, attention, feed-forward), eager
+    attention's score matrix in float32, logits of the last token of each sequence or of the whole evaluation window."""
+    prefill_tokens = workload.batch_size * workload.prompt_tokens
+    prefill = prefill_tokens * facts.hidden * 12 * bits // 8 + workload.batch_size * facts.vocabulary * 4
+    window = min(workload.perplexity_tokens, EVALUATION_TOKENS, facts.context_tokens or EVALUATION_TOKENS)
+    evaluation = window * (facts.hidden * 12 * bits // 8 + 2 * facts.vocabulary * 4)
+    if engine.attention == "eager":
+        prefill += workload.batch_size * facts.heads * workload.prompt_tokens**2 * 4 * 2
+        evaluation += facts.heads * window**2 * 4 * 2
+    return max(prefill, evaluation)
+
+
+def estimate_memory(
+    facts: ModelFacts,
+    techniques: Sequence[TechniqueOrder],
+    workload: WorkloadOrder,
+    engine: EngineOrder,
+    machine: MachineFacts,
+) -> MemoryEstimate:
+    """Bytes on the device. All parts are 0 but the overhead where nothing is known of the model (a hub id)."""
+    bits = compute_bits(facts, techniques, machine)
+    weights = weight_bytes(facts, techniques, machine)
+    return MemoryEstimate(
+        weights=weights,
+        cache_or_activations=cache_bytes(facts, workload, bits) + activation_bytes(facts, workload, engine, bits),
+        optimiser=0,
+        overhead=CUDA_CONTEXT_BYTES if machine.device_kind == "cuda" else PROCESS_BYTES,
+        device_total=machine.memory_total_bytes,
+        device_free=machine.memory_free_bytes,
+    )
+
+
+def estimate_seconds(
+    facts: ModelFacts,
+    techniques: Sequence[TechniqueOrder],
+    workload: WorkloadOrder,
+    engine: EngineOrder,
+    machine: MachineFacts,
+) -> float:
+    """Seconds of one trial by a roofline: a token costs its weights' bytes or its arithmetic, whichever is longer.
+
+    0 where the model's size is unknown. Good to a factor of three; known times of earlier trials replace it.
+    """
+    if facts.parameters <= 0:
+        return 0.0
+    if machine.device_kind == "cuda":
+        flops, speed = _GPU_FLOPS, _GPU_BYTES
+    else:
+        threads = engine.threads or machine.threads_default
+        flops, speed = threads * _CPU_FLOPS_A_THREAD, min(_CPU_BYTES, threads * _CPU_BYTES_A_THREAD)
+        if _is_emulated(facts, techniques, machine):
+            flops, speed = flops / _SLOW, speed / _SLOW
+    weights = weight_bytes(facts, techniques, machine)
+    work = 2.0 * facts.parameters / flops
+    calls = facts.layers * _LAYER_CALL_S
+    prefill = calls + max(weights / speed, work * workload.batch_size * workload.prompt_tokens)
+    token = calls + max(weights / speed, work * workload.batch_size)
+    request = prefill + token * (workload.new_tokens - 1)
+    requests = max(workload.requests, math.ceil(workload.window_s / request))
+    warmup = min(workload.warmup_requests, _WARMUP_REQUESTS)
+    evaluate = work * workload.perplexity_tokens
+    return _START_S + weights / _LOAD_BYTES + (requests + warmup) * request + evaluate
+
+
+def _is_emulated(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> bool:
+    """Whether a 16-bit technique carries a caution on this processor: no instructions for it."""
+    technique, _ = _storing(techniques)
+    return technique is not None and technique.changes == "all" and technique.note(facts, machine) is not None
+
+
+def _storing(techniques: Sequence[TechniqueOrder]) -> tuple[Technique | None, TechniqueOrder | None]:
+    """The chosen technique that decides how weights are stored."""
+    for order in techniques:
+        technique = find(order.id)
+        if technique is not None and technique.changes != "none":
+            return technique, order
+    return None, None

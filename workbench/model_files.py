@@ -1,0 +1,233 @@
+"""A model on disk: its facts, whether it is whole, and its fingerprint. Reads config.json and headers, never weights.
+
+No heavy import; any thread. Raises `BrokenModel` with a sentence for people.
+
+The fingerprint names a model by its content without reading gigabytes: SHA-256 over config.json and, for every tensor
+file in order of name, its name, its size, its header, and the first and last 64 KiB of the file. Two files that differ
+only deep inside one tensor have the same fingerprint; a re-trained or re-quantised model does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+
+from engines.protocol.orders import ModelKind
+from engines.techniques import ModelFacts
+from workbench.model_headers import BrokenModel, Header, Tensor, read_gguf, read_safetensors
+
+EDGE_BYTES = 64 * 1024
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+_NOT_CHANGED = ("embed", "wte", "wpe", "lm_head", "router", ".experts.", ".gate.weight")
+"""Parts of the names of matrices that weight quantisation leaves alone: embeddings, the output head, routers, and the
+experts that transformers stacks in one tensor a layer."""
+_NO_LINEAR_LAYERS = frozenset({"gpt2", "openai-gpt", "imagegpt"})
+"""Architectures whose layers are Conv1D in transformers: weight quantisers pass them over."""
+
+
+def inspect_folder(folder: Path) -> tuple[ModelFacts, str]:
+    """Facts and fingerprint of a folder in Hugging Face format with safetensors weights."""
+    config = read_config(folder)
+    files = _weight_files(folder)
+    headers = {file: _cached_header(str(file), *_stamp(file)) for file in files}
+    tensors = [t for header in headers.values() for t in header.tensors]
+    if not tensors:
+        raise BrokenModel(f"The weight files of {folder.name} hold no tensors.", "Download the model again.")
+    architecture = str(config["model_type"])
+    facts = facts_of_config(
+        config,
+        kind="folder",
+        parameters=sum(t.weights for t in tensors),
+        linear_parameters=_linear(architecture, tensors),
+        stored_bytes=sum(t.size_bytes for t in tensors),
+        stored_dtype=_common_dtype(tensors),
+        has_tokenizer=any((folder / name).is_file() for name in _TOKENIZER_FILES),
+    )
+    return facts, _fingerprint(files, (folder / "config.json").read_bytes())
+
+
+def inspect_gguf(file: Path) -> tuple[ModelFacts, str, str]:
+    """Facts, fingerprint and the file's own name ("" where it has none) of a GGUF file."""
+    header = _cached_header(str(file), *_stamp(file))
+    meta = header.metadata
+    architecture = meta.get("general.architecture")
+    if not isinstance(architecture, str):
+        raise BrokenModel(f"{file.name} does not say what architecture it is.", "Convert it again.")
+
+    def number(name: str) -> int:
+        value = meta.get(f"{architecture}.{name}", 0)
+        return value if isinstance(value, int) else 0
+
+    hidden, heads = number("embedding_length"), number("attention.head_count")
+    words = meta.get("tokenizer.ggml.tokens", 0)
+    facts = ModelFacts(
+        kind="gguf",
+        architecture=architecture,
+        parameters=sum(t.weights for t in header.tensors),
+        stored_bytes=sum(t.size_bytes for t in header.tensors),
+        stored_dtype=_common_dtype(header.tensors),
+        layers=number("block_count"),
+        hidden=hidden,
+        heads=heads,
+        kv_heads=number("attention.head_count_kv") or heads,
+        head_dim=number("attention.key_length") or (hidden // heads if heads else 0),
+        vocabulary=number("vocab_size") or (words if isinstance(words, int) else 0),
+        context_tokens=number("context_length"),
+        linear_parameters=sum(
+            t.weights
+            for t in header.tensors
+            if t.name.startswith("blk.") and len(t.shape) == 2 and "gate_inp" not in t.name
+        ),
+        has_tokenizer="tokenizer.ggml.model" in meta,
+    )
+    name = meta.get("general.name", "")
+    return facts, _cached_digest(str(file), *_stamp(file)), name if isinstance(name, str) else ""
+
+
+def read_config(folder: Path) -> dict[str, object]:
+    """config.json of a model folder, with its `model_type`."""
+    advice = "A model folder holds config.json and *.safetensors, as on the Hugging Face hub."
+    file = folder / "config.json"
+    if not file.is_file():
+        raise BrokenModel(f"{folder} is not a model folder: it has no config.json.", advice)
+    try:
+        config = msgspec.json.decode(file.read_bytes(), type=dict[str, object])
+    except msgspec.MsgspecError as error:
+        raise BrokenModel(f"config.json in {folder} cannot be read: {error}.", "Download the model again.") from error
+    if not isinstance(config.get("model_type"), str):
+        raise BrokenModel(f"config.json in {folder} does not say what architecture it is (model_type).", advice)
+    return config
+
+
+def facts_of_config(
+    config: Mapping[str, object],
+    *,
+    kind: ModelKind,
+    parameters: int,
+    linear_parameters: int,
+    stored_bytes: int,
+    stored_dtype: str,
+    has_tokenizer: bool = True,
+) -> ModelFacts:
+    """Facts from a Hugging Face config, whatever its architecture calls them; counts come from the caller."""
+    nested = config.get("text_config")
+    text = nested if isinstance(nested, dict) else config
+
+    def number(*names: str) -> int:
+        for name in names:
+            value = text.get(name)
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+        return 0
+
+    heads = number("num_attention_heads", "n_head", "n_heads")
+    hidden = number("hidden_size", "n_embd", "d_model")
+    kv_heads = number("num_key_value_heads", "num_kv_heads") or heads
+    if text.get("multi_query") and not text.get("new_decoder_architecture"):
+        kv_heads = 1
+    return ModelFacts(
+        kind=kind,
+        architecture=str(config.get("model_type", "")),
+        parameters=parameters,
+        stored_bytes=stored_bytes,
+        stored_dtype=stored_dtype,
+        layers=number("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+        hidden=hidden,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=number("head_dim") or (hidden // heads if heads else 0),
+        vocabulary=number("vocab_size"),
+        context_tokens=number("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"),
+        linear_parameters=linear_parameters,
+        has_tokenizer=has_tokenizer,
+    )
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder, in order of name; a shard its index names but the folder lacks is an error."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            names = sorted(set(msgspec.json.decode(index.read_bytes(), type=_Index).weight_map.values()))
+        except msgspec.MsgspecError as error:
+            raise BrokenModel(f"{index.name} in {folder} cannot be read: {error}.", "Download it again.") from error
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise BrokenModel(
+                f"{len(missing)} of {len(names)} weight files are missing in {folder}: {missing[0]}"
+                f"{', ...' if len(missing) > 1 else ''}.",
+                "The download may not have finished: start it again.",
+            )
+        return [folder / name for name in names]
+    single = folder / "model.safetensors"
+    files = [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
+    if not files:
+        others = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
+        advice = "Weights in pickle files (.bin, .pt) are not loaded: convert them to safetensors." if others else ""
+        raise BrokenModel(
+            f"{folder} holds no *.safetensors weights.", advice or "The download may not have finished: start it again."
+        )
+    return files
+
+
+class _Index(msgspec.Struct, frozen=True):
+    weight_map: dict[str, str]
+
+
+def _linear(architecture: str, tensors: Sequence[Tensor]) -> int:
+    if architecture in _NO_LINEAR_LAYERS:
+        return 0
+    return sum(
+        t.weights
+        for t in tensors
+        if len(t.shape) == 2 and t.name.endswith(".weight") and not any(part in t.name for part in _NOT_CHANGED)
+    )
+
+
+def _common_dtype(tensors: Sequence[Tensor]) -> str:
+    """The type that holds most weights: "bfloat16", "Q4_K"."""
+    weights: dict[str, int] = {}
+    for tensor in tensors:
+        weights[tensor.dtype] = weights.get(tensor.dtype, 0) + tensor.weights
+    most = max(weights, key=lambda name: weights[name], default="")
+    return {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64", "I8": "int8"}.get(most, most)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    stat = file.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+@lru_cache(maxsize=256)
+def _cached_header(path: str, _size: int, _mtime_ns: int) -> Header:
+    file = Path(path)
+    return read_gguf(file) if file.suffix == ".gguf" or _begins(file, b"GGUF") else read_safetensors(file)
+
+
+def _begins(file: Path, magic: bytes) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(magic)) == magic
+
+
+def _fingerprint(files: Sequence[Path], config: bytes) -> str:
+    total = hashlib.sha256(config)
+    for file in files:
+        total.update(f"\n{file.name}\n".encode())
+        total.update(bytes.fromhex(_cached_digest(str(file), *_stamp(file))))
+    return total.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _cached_digest(path: str, size: int, mtime_ns: int) -> str:
+    """SHA-256 of a file's size, header, and first and last 64 KiB."""
+    header_bytes = _cached_header(path, size, mtime_ns).header_bytes
+    found = hashlib.sha256(str(size).encode())
+    with Path(path).open("rb") as stream:
+        found.update(stream.read(max(header_bytes, EDGE_BYTES)))
+        stream.seek(max(0, size - EDGE_BYTES))
+        found.update(stream.read(EDGE_BYTES))
+    return found.hexdigest()

@@ -1,0 +1,231 @@
+"""The headers of weight files: what tensors a safetensors or GGUF file holds, and whether the file is whole.
+
+Only headers are read, never weights; no heavy import. Any thread. Raises `BrokenModel` with a sentence for people.
+Formats: https://github.com/huggingface/safetensors#format, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+MAX_HEADER_BYTES = 100_000_000
+"""The safetensors library's own limit; a larger number means that the file is something else."""
+
+DTYPE_BITS = {
+    **dict.fromkeys(("F64", "I64", "U64"), 64),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
+    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0", "I8", "U8", "BOOL"), 8),
+}
+
+# GGUF tensor type -> (name, weights in a block, bytes of a block)
+GGUF_TYPES = {
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
+    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
+    12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292),
+    16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
+    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136),
+    24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8),
+    29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
+    40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
+}  # fmt: skip
+
+_GGUF_VERSIONS = (2, 3)
+_GGUF_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_GGUF_STRING, _GGUF_ARRAY = 8, 9
+_MAX_DIMENSIONS = 8
+
+
+class BrokenModel(Exception):
+    """A file that is not a whole model file. `advice` says what to do."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor by its header: its type's name, its shape, and the bytes it takes in the file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    size_bytes: int
+
+    @property
+    def weights(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Header:
+    """`metadata` holds a GGUF file's scalar facts ("llama.block_count") or safetensors' `__metadata__`."""
+
+    tensors: tuple[Tensor, ...]
+    metadata: dict[str, object]
+    header_bytes: int
+    """From the start of the file to the first tensor's data."""
+
+
+_AGAIN = "Download or copy the file again; nothing has been changed."
+
+
+def read_safetensors(path: Path) -> Header:
+    """The header of a safetensors file, checked against the file's size."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(8)
+        length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+        if size < 8 or not 2 <= length <= MAX_HEADER_BYTES:
+            raise BrokenModel(f"{path.name} is not a safetensors file ({size:,} bytes).", _AGAIN)
+        if size < 8 + length:
+            raise BrokenModel(f"{path.name} ends inside its header: {size:,} bytes of {8 + length:,}.", _AGAIN)
+        raw = file.read(length)
+    try:
+        document = msgspec.json.decode(raw, type=dict[str, dict[str, object]])
+    except msgspec.MsgspecError as error:
+        raise BrokenModel(f"The header of {path.name} cannot be read: {error}.", _AGAIN) from error
+    metadata = document.pop("__metadata__", {})
+    end = 0
+    tensors: list[Tensor] = []
+    for name, entry in document.items():
+        tensor, last = _safetensors_entry(path, name, entry)
+        tensors.append(tensor)
+        end = max(end, last)
+    expected = 8 + length + end
+    if size < expected:
+        raise BrokenModel(f"{path.name} is cut short: {size:,} bytes of {expected:,}.", _AGAIN)
+    if size > expected:
+        raise BrokenModel(f"{path.name} is longer than its header says: {size:,} bytes, not {expected:,}.", _AGAIN)
+    return Header(tuple(tensors), metadata, 8 + length)
+
+
+def _safetensors_entry(path: Path, name: str, entry: dict[str, object]) -> tuple[Tensor, int]:
+    try:
+        known = msgspec.convert(entry, _Entry)
+    except msgspec.ValidationError as error:
+        raise BrokenModel(f"The header of {path.name} describes {name!r} wrongly: {error}.", _AGAIN) from error
+    first, last = known.data_offsets
+    bits = DTYPE_BITS.get(known.dtype)
+    weights = math.prod(known.shape)
+    if min(known.shape, default=0) < 0 or not 0 <= first <= last or (bits and weights * bits // 8 != last - first):
+        raise BrokenModel(f"The header of {path.name} contradicts itself about {name!r}.", _AGAIN)
+    return Tensor(name, known.dtype, known.shape, last - first), last
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+def read_gguf(path: Path) -> Header:
+    """The header of a GGUF file (versions 2 and 3, little-endian), checked against the file's size."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise BrokenModel(f"{path.name} is not a GGUF file.", "A GGUF file begins with the letters GGUF.")
+        if size < 24:
+            raise BrokenModel(f"{path.name} is cut short: {size} bytes.", _AGAIN)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _Gguf(path, data).header()
+
+
+class _Gguf:
+    """A cursor over a mapped GGUF file."""
+
+    def __init__(self, path: Path, data: mmap.mmap) -> None:
+        self.path = path
+        self.data = data
+        self.at = 4
+
+    def header(self) -> Header:
+        try:
+            return self._header()
+        except (struct.error, UnicodeDecodeError, IndexError) as error:
+            raise BrokenModel(f"{self.path.name} ends inside its header, or the header is damaged.", _AGAIN) from error
+
+    def _header(self) -> Header:
+        (version,) = self._read("I")
+        if version not in _GGUF_VERSIONS:
+            swapped = struct.unpack(">I", struct.pack("<I", version))[0]
+            what = "big-endian" if swapped in _GGUF_VERSIONS else f"version {version}"
+            raise BrokenModel(
+                f"{self.path.name} is a {what} GGUF file; versions 2 and 3, little-endian, can be read.",
+                "Convert it again with a current converter.",
+            )
+        tensor_count, pair_count = self._read("QQ")
+        if tensor_count > len(self.data) or pair_count > len(self.data):
+            raise BrokenModel(f"The header of {self.path.name} is damaged.", _AGAIN)
+        metadata: dict[str, object] = {}
+        for _ in range(pair_count):
+            key = self._text()
+            (kind,) = self._read("I")
+            value = self._value(kind)
+            if value is not None:
+                metadata[key] = value
+        entries = [self._tensor() for _ in range(tensor_count)]
+        alignment = metadata.get("general.alignment", 32)
+        step = alignment if isinstance(alignment, int) and alignment > 0 else 32
+        start = -(-self.at // step) * step
+        end = max((start + offset + tensor.size_bytes for tensor, offset in entries), default=self.at)
+        if len(self.data) < end:
+            raise BrokenModel(f"{self.path.name} is cut short: {len(self.data):,} bytes of {end:,}.", _AGAIN)
+        return Header(tuple(t for t, _ in entries), metadata, min(start, len(self.data)))
+
+    def _tensor(self) -> tuple[Tensor, int]:
+        name = self._text()
+        (dimensions,) = self._read("I")
+        if dimensions > _MAX_DIMENSIONS:
+            raise BrokenModel(f"The header of {self.path.name} is damaged at {name!r}.", _AGAIN)
+        shape = self._read("Q" * dimensions)
+        kind, offset = self._read("IQ")
+        if kind not in GGUF_TYPES:
+            raise BrokenModel(
+                f"{self.path.name} stores {name!r} in a type this version does not know (number {kind}).",
+                "A newer version of the workbench may read it.",
+            )
+        type_name, block, block_bytes = GGUF_TYPES[kind]
+        return Tensor(name, type_name, tuple(reversed(shape)), math.prod(shape) // block * block_bytes), offset
+
+    def _value(self, kind: int) -> object:
+        """A scalar or a text; of an array its length (the words of a tokenizer are passed over)."""
+        if kind in _GGUF_SCALARS:
+            return self._read(_GGUF_SCALARS[kind])[0]
+        if kind == _GGUF_STRING:
+            return self._text()
+        if kind != _GGUF_ARRAY:
+            raise BrokenModel(f"The header of {self.path.name} is damaged.", _AGAIN)
+        inner, count = self._read("IQ")
+        if inner in _GGUF_SCALARS:
+            self._pass(count * struct.calcsize(_GGUF_SCALARS[inner]))
+        elif inner == _GGUF_STRING:
+            for _ in range(count):
+                (length,) = self._read("Q")
+                self._pass(length)
+        else:
+            raise BrokenModel(f"The header of {self.path.name} holds lists of lists.", "Convert it again.")
+        return count
+
+    def _read(self, form: str) -> tuple[int, ...]:
+        values = struct.unpack_from("<" + form, self.data, self.at)
+        self.at += struct.calcsize("<" + form)
+        return values
+
+    def _text(self) -> str:
+        (length,) = self._read("Q")
+        start = self.at
+        self._pass(length)
+        return self.data[start : self.at].decode()
+
+    def _pass(self, count: int) -> None:
+        self.at += count
+        if self.at > len(self.data):
+            raise IndexError(self.at)

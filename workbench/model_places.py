@@ -1,0 +1,215 @@
+"""Where models lie on this computer: the Hugging Face cache, the converted starter, LM Studio's and Ollama's stores,
+folders the user adds.
+
+Looks at names, sizes and the first bytes of configs; hashes nothing and opens no weights. Broken entries are listed
+with what is wrong, or passed over where nothing can be said. Takes milliseconds to a second; call off the main thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from engines.protocol.places import Places
+from workbench.catalogue import catalogue, find_entry
+from workbench.model_files import read_config
+from workbench.model_headers import BrokenModel
+
+_MAX_DEPTH = 4
+"""How deep a user's folder is searched: store/publisher/model/file."""
+_MAX_FOLDERS = 5000
+_MAX_MANIFEST_BYTES = 1_000_000
+
+
+class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model found on this computer. `ref` goes into an experiment as it is."""
+
+    ref: str
+    title: str
+    source: str
+    """"starter", "Hugging Face cache", "LM Studio", "Ollama", or the folder the user added."""
+    kind: Literal["folder", "gguf"]
+    path: str
+    size_bytes: int
+    architecture: str = ""
+    """From config.json; "" for GGUF files, whose header is read when the model is chosen."""
+    problem: str = ""
+    """Why it cannot be used, where that shows without opening the weights."""
+
+
+def local_models(places: Places, extra_folders: Sequence[Path] = ()) -> tuple[LocalModel, ...]:
+    """Everything found, the starter first, each path once."""
+    found: dict[str, LocalModel] = {}
+    for model in _all(places, extra_folders):
+        found.setdefault(os.path.realpath(model.path), model)
+    return tuple(found.values())
+
+
+def starter_folder(places: Places) -> Path:
+    """Where the starter model lies once it has been fetched and converted."""
+    return places.starter_model
+
+
+def hub_caches() -> tuple[Path, ...]:
+    """Folders of the Hugging Face cache by the hub's own environment variables, the first one leading."""
+    named = [os.environ.get(name, "") for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")]
+    home = os.environ.get("HF_HOME", "")
+    cache_home = os.environ.get("XDG_CACHE_HOME", "") or "~/.cache"
+    wanted = [*named, f"{home}/hub" if home else f"{cache_home}/huggingface/hub"]
+    folders = dict.fromkeys(Path(name).expanduser() for name in wanted if name)
+    return tuple(folders)
+
+
+def hub_snapshot(repository: str) -> Path | None:
+    """The newest complete-looking snapshot of a hub repository in the cache, `main` before others; None without one."""
+    for cache in hub_caches():
+        folder = cache / f"models--{repository.replace('/', '--')}"
+        snapshot = _snapshot(folder)
+        if snapshot is not None:
+            return snapshot
+    return None
+
+
+def _snapshot(folder: Path) -> Path | None:
+    try:
+        main = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        main = ""
+    candidates = _folders(folder / "snapshots")
+    candidates.sort(key=lambda path: (path.name != main, -_changed(path)))
+    return next((path for path in candidates if (path / "config.json").is_file()), None)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _all(places: Places, extra_folders: Sequence[Path]) -> Iterator[LocalModel]:
+    starter = next(e for e in catalogue() if e.starter)
+    folder = starter_folder(places)
+    if (folder / "config.json").is_file():
+        yield _folder_model(folder, starter.id, f"{starter.title} (from Q4_1)", "starter")
+    for cache in hub_caches():
+        yield from _hub(cache)
+    for store in ("~/.lmstudio/models", "~/.cache/lm-studio/models"):
+        yield from _search(Path(store).expanduser(), "LM Studio")
+    yield from _ollama(Path(os.environ.get("OLLAMA_MODELS", "") or "~/.ollama/models").expanduser())
+    for extra in extra_folders:
+        yield from _search(extra.expanduser(), str(extra))
+
+
+def _hub(cache: Path) -> Iterator[LocalModel]:
+    for folder in _folders(cache):
+        if not folder.name.startswith("models--"):
+            continue
+        repository = folder.name.removeprefix("models--").replace("--", "/", 1)
+        snapshot = _snapshot(folder)
+        if snapshot is not None:
+            entry = find_entry(repository)
+            title = entry.title if entry else repository.rpartition("/")[2]
+            yield _folder_model(snapshot, repository, title, "Hugging Face cache")
+
+
+def _search(root: Path, source: str) -> Iterator[LocalModel]:
+    """Model folders and GGUF files below a folder; a link that leads back is not followed twice."""
+    waiting = [(root, 0)]
+    seen: set[str] = set()
+    while waiting and len(seen) < _MAX_FOLDERS:
+        folder, depth = waiting.pop()
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+            yield _folder_model(folder, str(folder), folder.name, source)
+        for file in _files(folder, ".gguf"):
+            yield LocalModel(
+                ref=str(file), title=file.stem, source=source, kind="gguf", path=str(file), size_bytes=_size(file)
+            )
+        if depth < _MAX_DEPTH:
+            waiting.extend((inner, depth + 1) for inner in reversed(_folders(folder)))
+
+
+class _Layer(msgspec.Struct, frozen=True):
+    mediaType: str = ""
+    digest: str = ""
+    size: int = 0
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    layers: tuple[_Layer, ...] = ()
+
+
+def _ollama(store: Path) -> Iterator[LocalModel]:
+    """Ollama keeps manifests/REGISTRY/NAMESPACE/MODEL/TAG, JSON that names the blob with the weights."""
+    for registry in _folders(store / "manifests"):
+        for file in sorted(path for path in registry.glob("*/*/*") if path.is_file()):
+            try:
+                if file.stat().st_size > _MAX_MANIFEST_BYTES:
+                    continue
+                manifest = msgspec.json.decode(file.read_bytes(), type=_Manifest)
+            except (OSError, msgspec.MsgspecError):
+                continue
+            layer = next((x for x in manifest.layers if x.mediaType.endswith("image.model")), None)
+            if layer is None or "/" in layer.digest:
+                continue
+            blob = store / "blobs" / layer.digest.replace(":", "-")
+            there = blob.is_file()
+            yield LocalModel(
+                ref=str(blob),
+                title=f"{file.parent.name}:{file.name}",
+                source="Ollama",
+                kind="gguf",
+                path=str(blob),
+                size_bytes=_size(blob) if there else layer.size,
+                problem="" if there else "The weights are missing in Ollama's store: pull the model again.",
+            )
+
+
+def _folder_model(folder: Path, ref: str, title: str, source: str) -> LocalModel:
+    architecture = problem = ""
+    try:
+        architecture = str(read_config(folder)["model_type"])
+    except (BrokenModel, OSError) as error:
+        problem = str(error)
+    weights = _files(folder, ".safetensors")
+    if not weights and not problem:
+        problem = "The folder holds no *.safetensors weights."
+    return LocalModel(
+        ref=ref,
+        title=title,
+        source=source,
+        kind="folder",
+        path=str(folder),
+        size_bytes=sum(_size(file) for file in weights),
+        architecture=architecture,
+        problem=problem,
+    )
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:
+        return []
+
+
+def _files(folder: Path, suffix: str) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == suffix and path.is_file())
+    except OSError:
+        return []
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0

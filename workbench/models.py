@@ -1,0 +1,156 @@
+"""From what a user wrote to a model: catalogue id, "random:ID", folder, GGUF file or hub id.
+
+Reads configs and headers, downloads nothing, loads nothing heavy. Any thread; takes milliseconds, up to a second for a
+GGUF file with a large vocabulary that has not been read before.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from engines.protocol.orders import ModelOrder
+from engines.protocol.places import Places
+from engines.techniques import ModelFacts
+from workbench.catalogue import CatalogueEntry, catalogue, find_entry
+from workbench.experiment_keys import did_you_mean
+from workbench.model_files import inspect_folder, inspect_gguf
+from workbench.model_headers import BrokenModel
+from workbench.model_places import LocalModel, hub_snapshot, local_models, starter_folder
+from workbench.plan_types import ResolvedModel
+from workbench.problems import Fix, Problem
+
+__all__ = ["CatalogueEntry", "LocalModel", "catalogue", "local_models", "resolve"]
+
+RANDOM = "random:"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_STARTER_ORIGIN = "dequantised from Q4_1"
+
+
+def resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
+    """The model that `ref` names, or what is wrong and what to do. Relative paths start at `base`.
+
+    In this order: "random:ID"; an id of the catalogue; a path that exists; a hub id. Never raises for what is written.
+    """
+    ref = ref.strip()
+    try:
+        return _resolve(ref, places, base)
+    except BrokenModel as error:
+        return _problem(ref, str(error), error.advice)
+    except (OSError, ValueError, RuntimeError) as error:
+        # ValueError: a null character in a path; RuntimeError: "~name" of nobody
+        return _problem(ref, f"The model cannot be read: {getattr(error, 'strerror', None) or error}.")
+
+
+def _resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
+    if ref.startswith(RANDOM):
+        return _random(ref)
+    entry = next((e for e in catalogue() if e.id == ref), None)
+    if entry is not None:
+        return _of_catalogue(entry, places)
+    path = base / Path(ref).expanduser()
+    if ref and path.exists():
+        return _of_path(ref, path.absolute())
+    if ref.startswith(("/", "~", ".")) or ref.endswith((".gguf", ".safetensors")) or not ref:
+        return _problem(ref, "There is no such file or folder.", f"Looked at {path.absolute()}." if ref else "")
+    if _HUB_ID.fullmatch(ref):
+        return _of_hub(ref, places)
+    hint = did_you_mean(ref, [e.id for e in catalogue()], show=0)
+    return _problem(
+        ref,
+        "Unknown model.",
+        hint or "Give a catalogue id (llm-workbench models), a folder, a GGUF file or a hub id like org/name.",
+    )
+
+
+def _random(ref: str) -> ResolvedModel | Problem:
+    entry = find_entry(ref.removeprefix(RANDOM))
+    if entry is None:
+        known = [e.id for e in catalogue()]
+        hint = did_you_mean(ref.removeprefix(RANDOM), known)
+        return _problem(ref, "Random weights need an architecture of the catalogue.", hint)
+    return ResolvedModel(order=entry.random_order(), facts=entry.facts("random"), quality_available=False)
+
+
+def _of_catalogue(entry: CatalogueEntry, places: Places) -> ResolvedModel | Problem:
+    folder = starter_folder(places)
+    if entry.starter and (folder / "config.json").is_file():
+        return _folder(entry.id, folder, f"{entry.title} (from Q4_1)", origin=_STARTER_ORIGIN)
+    snapshot = hub_snapshot(entry.hub)
+    if snapshot is not None:
+        return _folder(entry.id, snapshot, entry.title, revision=snapshot.name)
+    if entry.starter:
+        hint = "Fetch it with: llm-workbench models --fetch-starter (93 MB); llm-workbench demo does it too."
+    else:
+        hint = "Run it with random weights (speed and memory are true), or let it be downloaded when it runs."
+    return _problem(
+        entry.id,
+        f"{entry.title} is not on this computer.",
+        hint,
+        (
+            Fix("Random weights", f"models.{entry.id}", f"{RANDOM}{entry.id}"),
+            Fix("Download when it runs", f"models.{entry.id}", entry.hub),
+        ),
+    )
+
+
+def _of_path(ref: str, path: Path) -> ResolvedModel | Problem:
+    if path.is_dir():
+        return _folder(ref, path, path.name)
+    if path.suffix == ".safetensors":
+        return _problem(ref, "One weight file alone is not a model.", f"Give its folder: {path.parent}")
+    facts, fingerprint, name = inspect_gguf(path)
+    title = path.stem if path.suffix == ".gguf" else name or path.name
+    order = ModelOrder(
+        ref=ref,
+        title=title,
+        kind="gguf",
+        path=str(path),
+        origin=f"stored as {facts.stored_dtype}",
+        fingerprint=fingerprint,
+    )
+    return ResolvedModel(order=order, facts=facts)
+
+
+def _of_hub(ref: str, places: Places) -> ResolvedModel | Problem:
+    snapshot = hub_snapshot(ref)
+    if snapshot is not None:
+        return _folder(ref, snapshot, ref.rpartition("/")[2], revision=snapshot.name)
+    entry = find_entry(ref)
+    facts = entry.facts("hub") if entry else _unknown_facts()
+    note = Problem(
+        severity="note",
+        place=ref,
+        message=f"{ref} will be downloaded from the Hugging Face hub when it runs.",
+        hint="" if entry else "Its size, and so what it needs, is not known before.",
+    )
+    order = ModelOrder(ref=ref, title=entry.title if entry else ref.rpartition("/")[2], kind="hub", path=ref)
+    return ResolvedModel(order=order, facts=facts, problems=(note,))
+
+
+def _folder(ref: str, folder: Path, title: str, *, revision: str = "", origin: str = "") -> ResolvedModel:
+    facts, fingerprint = inspect_folder(folder)
+    order = ModelOrder(
+        ref=ref,
+        title=title,
+        kind="folder",
+        path=str(folder.absolute()),
+        revision=revision,
+        origin=origin,
+        fingerprint=fingerprint,
+    )
+    return ResolvedModel(order=order, facts=facts)
+
+
+def _unknown_facts() -> ModelFacts:
+    return ModelFacts(kind="hub", architecture="", parameters=0, stored_bytes=0, stored_dtype="")
+
+
+def _problem(ref: str, message: str, hint: str = "", fixes: tuple[Fix, ...] = ()) -> Problem:
+    return Problem(
+        severity="error",
+        place=ref or "models",
+        message=message,
+        hint=hint,
+        fixes=(*fixes, Fix("Leave out", f"models.{ref}", None)),
+    )

@@ -1,0 +1,272 @@
+"""The cells of an experiment: every combination resolved, with what stands against it and what it needs.
+
+Pure; any thread. Called by `workbench.plan.make_plan`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from engines.protocol.messages import Device, ProbeResult
+from engines.protocol.orders import EngineOrder, Scalar, TechniqueOrder, WorkloadOrder
+from engines.techniques import MachineFacts, Technique, axes, find, techniques
+from workbench.experiment import Experiment, TechniqueChoice
+from workbench.fit import estimate_memory, estimate_seconds
+from workbench.hashes import configuration_hash
+from workbench.machine import machine_facts
+from workbench.plan_types import Configuration, ResolvedModel, technique_title
+from workbench.problems import Fix, Problem
+from workbench.units import format_bytes
+
+TIGHT = 0.10
+"""Less than this share of the free memory left over is worth a warning."""
+_OTHER_TECHNIQUES = 2
+"""How many other techniques a problem offers at most."""
+
+Chosen = tuple[TechniqueOrder, ...]
+
+
+def count_cells(experiment: Experiment, models: int, devices: int) -> int:
+    """How many cells the cross product has, without making them."""
+    load = experiment.workload
+    combinations = math.prod(
+        sum(math.prod(len(values) for values in c.parameters.values()) for c in choices)
+        for choices in _by_axis(experiment).values()
+    )
+    sweeps = len(load.prompt_tokens) * len(load.new_tokens) * len(load.batch_size)
+    return models * devices * combinations * sweeps
+
+
+def make_cells(
+    experiment: Experiment, models: Sequence[ResolvedModel], devices: Sequence[Device], machine: ProbeResult
+) -> Iterator[Configuration]:
+    """Models x techniques x workloads x devices, in the order they are written in the experiment."""
+    settings = experiment.engine
+    engine = EngineOrder(id=settings.id, threads=settings.threads, attention=settings.attention)
+    chosen = list(_combinations(experiment))
+    loads = list(_workloads(experiment))
+    facts = {device.id: machine_facts(machine, device) for device in devices}
+    for model, techniques_, load, device in itertools.product(models, chosen, loads, devices):
+        yield _cell(experiment, model, techniques_, load, engine, device, facts[device.id], len(devices) > 1)
+
+
+def _by_axis(experiment: Experiment) -> dict[str, list[TechniqueChoice]]:
+    """Choices of every axis: those the experiment names, in its order, and the default of the others."""
+    found: dict[str, list[TechniqueChoice]] = {}
+    for choice in experiment.techniques:
+        found.setdefault(choice.id.partition(".")[0], []).append(choice)
+    for axis in axes():
+        if axis.id not in found and find(axis.default) is not None:
+            found[axis.id] = [TechniqueChoice(axis.default)]
+    return found
+
+
+def _combinations(experiment: Experiment) -> Iterator[Chosen]:
+    per_axis = [
+        [order for choice in choices for order in _resolved(choice)] for choices in _by_axis(experiment).values()
+    ]
+    return itertools.product(*per_axis)
+
+
+def _resolved(choice: TechniqueChoice) -> Iterator[TechniqueOrder]:
+    """One order for every combination of the swept parameters, defaults filled in."""
+    technique = find(choice.id)
+    defaults: dict[str, Scalar] = technique.defaults() if technique else {}
+    names = tuple(choice.parameters)
+    for values in itertools.product(*choice.parameters.values()):
+        yield TechniqueOrder(id=choice.id, parameters=defaults | dict(zip(names, values, strict=True)))
+
+
+def _workloads(experiment: Experiment) -> Iterator[WorkloadOrder]:
+    load = experiment.workload
+    for prompt, new, batch in itertools.product(load.prompt_tokens, load.new_tokens, load.batch_size):
+        yield WorkloadOrder(
+            task="generate",
+            prompt_tokens=prompt,
+            new_tokens=new,
+            batch_size=batch,
+            requests=load.requests,
+            window_s=load.window_s,
+            warmup_requests=load.warmup_requests,
+            perplexity_tokens=load.perplexity_tokens,
+        )
+
+
+def _cell(
+    experiment: Experiment,
+    model: ResolvedModel,
+    chosen: Chosen,
+    load: WorkloadOrder,
+    engine: EngineOrder,
+    device: Device,
+    machine: MachineFacts,
+    many_devices: bool,
+) -> Configuration:
+    if not model.quality_available:
+        load = msgspec.structs.replace(load, perplexity_tokens=0)
+    what = configuration_hash(model.order, chosen, load, engine)
+    cell = Configuration(
+        hash=f"{what}@{device.id}" if many_devices else what,
+        title=_title(experiment, model, chosen, load, device if many_devices else None),
+        model=model.order,
+        techniques=chosen,
+        workload=load,
+        engine=engine,
+        machine="this",
+        device=device.id,
+        color=0,
+        memory=estimate_memory(model.facts, chosen, load, engine, machine),
+        expected_s=estimate_seconds(model.facts, chosen, load, engine, machine),
+    )
+    problems = (
+        *_obstacles(cell, model, machine, experiment),
+        *_context(cell, model),
+        *_memory(cell, model, machine, experiment),
+        *_quality(cell, model, experiment),
+    )
+    return msgspec.structs.replace(cell, problems=problems)
+
+
+def _title(
+    experiment: Experiment, model: ResolvedModel, chosen: Chosen, load: WorkloadOrder, device: Device | None
+) -> str:
+    """ "SmolLM2-135M-Instruct · int8 · 512 in": the axes the experiment names and what varies in the workload."""
+    named = {choice.id.partition(".")[0] for choice in experiment.techniques}
+    parts = [model.order.title, *(technique_title(t) for t in chosen if t.id.partition(".")[0] in named)]
+    swept = experiment.workload
+    if len(swept.prompt_tokens) > 1:
+        parts.append(f"{load.prompt_tokens} in")
+    if len(swept.new_tokens) > 1:
+        parts.append(f"{load.new_tokens} out")
+    if len(swept.batch_size) > 1:
+        parts.append(f"batch {load.batch_size}")
+    if device is not None:
+        parts.append(device.title)
+    return " · ".join(parts)
+
+
+def _obstacles(
+    cell: Configuration, model: ResolvedModel, machine: MachineFacts, experiment: Experiment
+) -> Iterator[Problem]:
+    for order in cell.techniques:
+        technique = find(order.id)
+        if technique is None:
+            yield _error(cell, f"The technique {order.id} is not installed.", fixes=_leave_out())
+            continue
+        if cell.engine.id not in technique.engines:
+            reason: str | None = f"The engine {cell.engine.id} cannot do {technique.title}."
+        else:
+            reason = technique.cannot_apply(model.facts, machine)
+        if reason:
+            fixes = (*_other_techniques(cell, technique, model, machine, experiment), *_leave_out())
+            yield _error(cell, reason, fixes=fixes)
+            continue
+        note = technique.note(model.facts, machine)
+        if note:
+            yield Problem(severity="note", place=cell.title, message=note)
+
+
+def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
+    """More tokens than the model was made for."""
+    limit, load = model.facts.context_tokens, cell.workload
+    if not limit or load.prompt_tokens + load.new_tokens <= limit:
+        return
+    fixes: list[Fix] = []
+    if limit > load.new_tokens:
+        shorter = limit - load.new_tokens
+        fixes.append(Fix(f"Prompt {shorter}", f"workload.prompt_tokens.{load.prompt_tokens}", shorter))
+    elif limit > load.prompt_tokens:
+        shorter = limit - load.prompt_tokens
+        fixes.append(Fix(f"{shorter} new tokens", f"workload.new_tokens.{load.new_tokens}", shorter))
+    message = (
+        f"{load.prompt_tokens:,} prompt and {load.new_tokens:,} new tokens are more than the {limit:,} "
+        f"that {model.order.title} can hold."
+    )
+    yield _error(cell, message, fixes=(*fixes, *_leave_out()))
+
+
+def _memory(
+    cell: Configuration, model: ResolvedModel, machine: MachineFacts, experiment: Experiment
+) -> Iterator[Problem]:
+    needed, free = cell.memory.needed, cell.memory.device_free
+    if model.facts.parameters <= 0 or free <= 0:
+        return  # nothing is known of the model, or of the device
+    if needed > free:
+        batch = cell.workload.batch_size // 2
+        while batch and not _fits(cell, model, machine, batch=batch):
+            batch //= 2
+        fixes: list[Fix] = []
+        if batch:
+            fixes.append(Fix(f"Batch {batch}", f"workload.batch_size.{cell.workload.batch_size}", batch))
+        storing = (find(order.id) for order in cell.techniques)
+        for technique in [t for t in storing if t is not None and t.changes != "none"]:
+            fixes.extend(_other_techniques(cell, technique, model, machine, experiment, must_fit=True))
+        hint = f"Estimated: it needs {format_bytes(needed)}, free are {format_bytes(free)}."
+        yield _error(cell, f"{format_bytes(needed - free)} too large.", hint, (*fixes, *_leave_out()))
+    elif needed > free * (1 - TIGHT):
+        yield Problem(
+            severity="warning",
+            place=cell.title,
+            message=f"Only {format_bytes(free - needed)} of memory would be left.",
+            hint="This is an estimate: it may not fit.",
+        )
+
+
+def _quality(cell: Configuration, model: ResolvedModel, experiment: Experiment) -> Iterator[Problem]:
+    if not model.quality_available and experiment.workload.perplexity_tokens:
+        yield Problem(
+            severity="note",
+            place=cell.title,
+            message="Quality is not measured: the weights are random. Speed and memory are true.",
+        )
+
+
+def _other_techniques(
+    cell: Configuration,
+    blocked: Technique,
+    model: ResolvedModel,
+    machine: MachineFacts,
+    experiment: Experiment,
+    *,
+    must_fit: bool = False,
+) -> tuple[Fix, ...]:
+    """Techniques of the same axis that would work and are not in the experiment already."""
+    taken = {choice.id for choice in experiment.techniques} | {blocked.id}
+    fixes: list[Fix] = []
+    for other in techniques(blocked.axis):
+        if other.id in taken or cell.engine.id not in other.engines or other.cannot_apply(model.facts, machine):
+            continue
+        if must_fit and not _fits(cell, model, machine, technique=other):
+            continue
+        fixes.append(Fix(f"Use {other.short}", f"techniques.{blocked.axis}.{blocked.short}", other.id))
+    return tuple(fixes[:_OTHER_TECHNIQUES])
+
+
+def _fits(
+    cell: Configuration,
+    model: ResolvedModel,
+    machine: MachineFacts,
+    *,
+    batch: int | None = None,
+    technique: Technique | None = None,
+) -> bool:
+    """Whether the cell would fit with another batch size or another technique on that technique's axis."""
+    load, chosen = cell.workload, cell.techniques
+    if batch is not None:
+        load = msgspec.structs.replace(load, batch_size=batch)
+    if technique is not None:
+        other = TechniqueOrder(id=technique.id, parameters=technique.defaults())
+        chosen = tuple(other if t.id.partition(".")[0] == technique.axis else t for t in chosen)
+    return estimate_memory(model.facts, chosen, load, cell.engine, machine).fits
+
+
+def _leave_out() -> tuple[Fix, ...]:
+    return (Fix("Leave out", "skip"),)
+
+
+def _error(cell: Configuration, message: str, hint: str = "", fixes: tuple[Fix, ...] = ()) -> Problem:
+    return Problem(severity="error", place=cell.title, message=message, hint=hint, fixes=fixes)

@@ -1,0 +1,103 @@
+"""The values a plan is made of. Import them from `workbench.plan`; they stand here so that `fit` and `models`, which
+the plan is made with, can name them too. Pure; any thread.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, WorkloadOrder
+from engines.techniques import ModelFacts, find
+from workbench.experiment import Experiment
+from workbench.problems import Problem
+
+
+class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a configuration will need on its device, in bytes, by the formulas of `workbench.fit`."""
+
+    weights: int
+    cache_or_activations: int
+    optimiser: int
+    overhead: int
+    device_total: int
+    device_free: int
+
+    @property
+    def needed(self) -> int:
+        return self.weights + self.cache_or_activations + self.optimiser + self.overhead
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= self.device_free
+
+
+class ResolvedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model of the experiment after looking it up: its order, its facts, and cautions (it will be downloaded)."""
+
+    order: ModelOrder
+    facts: ModelFacts
+    quality_available: bool = True
+    """False for random weights."""
+    problems: tuple[Problem, ...] = ()
+    """Notes and warnings; an error comes in place of a `ResolvedModel`."""
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell of the experiment, fully resolved."""
+
+    hash: str
+    """Over model, techniques, workload, engine settings and schema; not seed, repetition or machine. Unique in a plan:
+    where an experiment names several devices, "@" and the device follow ("0a1b...@cpu")."""
+    title: str
+    model: ModelOrder
+    techniques: tuple[TechniqueOrder, ...]
+    workload: WorkloadOrder
+    engine: EngineOrder
+    machine: str
+    device: str
+    color: int
+    """Place of the configuration in the experiment; palettes are indexed by it modulo their length."""
+    memory: MemoryEstimate
+    expected_s: float
+    """Estimated seconds of one trial; 0 where unknown."""
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def runnable(self) -> bool:
+        return not any(p.severity == "error" for p in self.problems)
+
+    def technique_title(self, axis: str) -> str:
+        """Short name of the technique on an axis with its non-default parameters: "int8", "" where none."""
+        order = next((t for t in self.techniques if t.id.partition(".")[0] == axis), None)
+        return technique_title(order) if order else ""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that would run, in order, and everything that is wrong."""
+
+    experiment: Experiment
+    configurations: tuple[Configuration, ...]
+    """All cells, in the experiment's order, also those that cannot run or were skipped."""
+    skipped: tuple[str, ...]
+    """Hashes the user left out."""
+    order: tuple[tuple[int, str], ...]
+    """(block, configuration hash) in running order: every block is a seeded permutation."""
+    problems: tuple[Problem, ...]
+    """Problems of the experiment as a whole (no model chosen, unknown model, ...)."""
+    expected_s: float
+
+    @property
+    def trials(self) -> int:
+        return len(self.order)
+
+    def by_hash(self, hash: str) -> Configuration:
+        return next(c for c in self.configurations if c.hash == hash)
+
+
+def technique_title(order: TechniqueOrder) -> str:
+    """ "int8", or "int8 (group_size 64)" where parameters differ from their defaults."""
+    technique = find(order.id)
+    defaults = technique.defaults() if technique else {}
+    changed = [f"{name} {value}" for name, value in order.parameters.items() if defaults.get(name) != value]
+    short = order.id.partition(".")[2]
+    return f"{short} ({', '.join(changed)})" if changed else short
