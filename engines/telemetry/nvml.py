@@ -44,6 +44,8 @@ def source_name(uuid: str) -> str:
 def mig_parent(library: NvmlLibrary, handle: Handle) -> Handle | None:
     """The whole GPU behind a MIG slice, None when the handle is a whole GPU."""
     try:
+        if not library.nvmlDeviceGetUUID(handle).startswith("MIG-"):
+            return None
         return library.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
     except library.NVMLError:
         return None

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from engines.protocol.records import Sensor
@@ -38,13 +39,18 @@ _TWO_TICKS_S = 2 / TICKS_PER_SECOND
 Clock = Callable[[], float]
 
 
+@cache
+def _c_library() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
 def processor_clock(pid: int) -> Clock | None:
     """A process's own processor time in seconds, to the nanosecond (clock_getcpuclockid(3)); None without one.
 
     /proc/PID/stat counts in ticks of 10 ms, a tenth of a reading at 10 Hz; this clock is exact and cheaper.
     """
     clock_id = ctypes.c_int()
-    if ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock_id)) != 0:
+    if _c_library().clock_getcpuclockid(pid, ctypes.byref(clock_id)) != 0:
         return None
     number = clock_id.value
     return lambda: time.clock_gettime(number)

@@ -87,7 +87,7 @@ def _obstacle(sys: Path) -> tuple[str, str]:
     if not (sys / "class" / "powercap").is_dir():
         return (
             "This machine has no /sys/class/powercap.",
-            "Virtual machines have no energy counters of the processor; a wall meter is the only way there.",
+            "On a physical machine load its driver (modprobe intel_rapl_msr). A virtual machine has no such counter.",
         )
     zones = _packages(sys)
     if not zones:
@@ -109,7 +109,8 @@ def _obstacle(sys: Path) -> tuple[str, str]:
 def sensors_of_rapl(rate_hz: float, sys: Path = SYS) -> tuple[Sensor, ...]:
     reason, hint = _obstacle(sys)
     count = len(_packages(sys))
-    whole = f"{count} processor package{'s' if count != 1 else ''}, memory modules and devices not included"
+    which = f"{count} processor packages" if count > 1 else "the processor package"
+    whole = f"{which}, without memory modules and devices"
 
     def sensor(quantity: str, title: str, method: str) -> Sensor:
         return Sensor(
