@@ -58,6 +58,7 @@ class HfEngine:
         self._tokenizer: PreTrainedTokenizerBase | None = None
         self._prompts: text.Prompts | None = None
         self._generator: Generator | None = None
+        self._text_ids: list[int] = []
 
     def start(self) -> dict[str, str]:
         threads = self._order.engine.threads
@@ -122,7 +123,7 @@ class HfEngine:
             tokens = text.random_tokens(vocabulary, max(4096, 4 * workload.prompt_tokens), order.block)
             source = "random token ids"
         else:
-            tokens = self._encode()
+            tokens = self._text_ids = self._encode()
             source = f"{text.text_name()} {text.text_hash()}"
         # by block, not by the trial's seed: every configuration of a block gets the same prompts
         self._prompts = text.Prompts(tokens, workload.prompt_tokens, order.block)
@@ -147,7 +148,7 @@ class HfEngine:
             return None
         model, tokens = self._loaded(), self._order.workload.perplexity_tokens
         size = window_size(model)
-        ids = self._encode()
+        ids = self._text_ids
         needed = tokens_needed(tokens, size)
         if len(ids) < needed:
             raise WorkerFailure(

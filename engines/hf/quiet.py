@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 
 _CHATTY = (
@@ -15,6 +16,7 @@ _CHATTY = (
 
 def before_import() -> None:
     """Call before transformers or torchao are imported."""
+    os.environ["TQDM_DISABLE"] = "1"
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -13,6 +13,8 @@ from pathlib import Path
 import platformdirs
 
 APP = "llm-workbench"
+STARTER_ID = "smollm2-135m-instruct"
+"""Catalogue id of the starter model, and the name of its folder."""
 HOME_VARIABLE = "LLM_WORKBENCH_HOME"
 _SOCKET_PATH_MAX = 100
 """sockaddr_un holds 108 bytes; a margin for suffixes."""
@@ -39,7 +41,7 @@ class Places:
     @property
     def starter_model(self) -> Path:
         """The starter model's folder once it has been fetched and converted (`engines.starter`)."""
-        return self.models / "smollm2-135m-instruct"
+        return self.models / STARTER_ID
 
     @property
     def spools(self) -> Path:
@@ -64,6 +66,12 @@ class Places:
     @property
     def runner_socket(self) -> Path:
         return short_socket(self.runtime / "runner.sock", self.runtime)
+
+
+def starter_folder(here: Places) -> Path | None:
+    """The starter model's folder once it is complete (it appears in one rename), else None."""
+    folder = here.starter_model
+    return folder if (folder / "config.json").is_file() else None
 
 
 def short_socket(wanted: Path, runtime: Path) -> Path:
