@@ -58,13 +58,13 @@ def kill_leftovers(mark: str, session: int, *, spare: Collection[int], take_stra
     that carry neither mark nor session; only true when nobody else in this process has started any. Blocks until they
     are gone, two seconds at most.
     """
-    killed: list[int] = []
+    killed: list[int] = []  # what is dead shows its mark no more, and still is to be reaped
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         roots = [
             child
             for child in children_of(os.getpid())
-            if child not in spare and (take_strangers or _belongs(child, mark, session))
+            if child not in spare and (child in killed or take_strangers or _belongs(child, mark, session))
         ]
         if not roots:
             break

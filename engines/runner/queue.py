@@ -25,6 +25,7 @@ _REMEMBERED = 100
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     order: TrialOrder
     submitted_wall_ns: int
+    started_wall_ns: int = 0
 
 
 class _Disk(msgspec.Struct, kw_only=True):
@@ -143,6 +144,4 @@ class Queue:
 
     def state(self, running: Sequence[QueueEntry]) -> QueueState:
         waiting = [entry_of(w.order, "waiting", submitted_wall_ns=w.submitted_wall_ns) for w in self.waiting]
-        return QueueState(
-            entries=(*running, *waiting, *self.ended), paused=self.paused, pause_reason=self.pause_reason
-        )
+        return QueueState(entries=(*running, *waiting, *self.ended), paused=self.paused, pause_reason=self.pause_reason)

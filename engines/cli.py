@@ -1,0 +1,283 @@
+"""`python -m engines`: the runner and its clients on the command line.
+
+Exit codes: 0 done; 1 refused or failed; 2 wrong use; 3 no such trial; 4 no runner, none could be started, or the link
+was lost; 5 (`serve`) another runner is running; 6 (`attach`) the trial did not complete. Answers go to standard output,
+what is for people only to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from engines.protocol import messages
+from engines.protocol.client import RunnerClient, RunnerError, connect_local
+from engines.protocol.codec import BadLine, decode_record
+from engines.protocol.orders import TrialOrder
+from engines.protocol.places import places
+from engines.protocol.records import TrialEnded
+
+DONE, FAILED, USAGE, UNKNOWN_TRIAL, NO_RUNNER, ALREADY_RUNNING, NOT_COMPLETED = range(7)
+
+_CODES = {"unknown_trial": UNKNOWN_TRIAL, "link": NO_RUNNER, "start": NO_RUNNER, "version": NO_RUNNER}
+_EXIT_CODES = (
+    "Exit codes: 0 done, 1 refused or failed, 2 wrong use, 3 no such trial, 4 no runner or link lost, "
+    "5 another runner is running (serve), 6 the trial did not complete (attach)."
+)
+_CHUNK = 1 << 16
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. -> exit code"""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except RunnerError as error:
+        _tell(str(error), error.advice)
+        return _CODES.get(error.code, FAILED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains while it ends
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m engines", description="The runner of this machine's trials.", epilog=_EXIT_CODES
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="be the runner (clients start one by themselves)")
+    serve.add_argument("--detach", action="store_true", help="go to the background; return when clients can connect")
+    serve.add_argument("--idle-seconds", type=float, help="end after this time without clients, trials and queue (600)")
+    serve.add_argument("--grace-seconds", type=float, help="how long a worker may take to stop by itself (20)")
+    serve.add_argument("--keep-days", type=float, help="how long a finished trial's acknowledged spool is kept (7)")
+    serve.set_defaults(run=_serve)
+
+    submit = commands.add_parser("submit", help="queue trials")
+    submit.add_argument("file", metavar="FILE", help="orders as JSON lines or one JSON list; - for standard input")
+    submit.set_defaults(run=_submit)
+
+    attach = commands.add_parser("attach", help="print a trial's records as JSON lines, up to its end")
+    attach.add_argument("trial", metavar="TRIAL")
+    attach.add_argument("--after", type=int, default=0, metavar="N", help="only records with a number above N")
+    attach.set_defaults(run=_attach)
+
+    stop = commands.add_parser("stop", help="stop a running trial, keeping its data, or take it out of the queue")
+    stop.add_argument("trial", metavar="TRIAL")
+    stop.add_argument("--kill", action="store_true", help="at once")
+    stop.set_defaults(run=_stop)
+
+    queue = commands.add_parser("queue", help="what runs and waits")
+    queue.add_argument("--json", action="store_true")
+    pausing = queue.add_mutually_exclusive_group()
+    pausing.add_argument("--pause", dest="paused", action="store_const", const=True, help="start nothing more")
+    pausing.add_argument("--resume", dest="paused", action="store_const", const=False, help="go on")
+    queue.set_defaults(run=_queue)
+
+    spools = commands.add_parser("list", help="spools on this machine")
+    spools.add_argument("--json", action="store_true")
+    spools.set_defaults(run=_list)
+
+    probe = commands.add_parser("probe", help="devices, sensors and packages of this machine")
+    probe.add_argument("--json", action="store_true")
+    probe.set_defaults(run=_probe)
+
+    connect = commands.add_parser("connect", help="join standard input and output to the runner (for SSH)")
+    connect.set_defaults(run=_connect)
+    return parser
+
+
+# --- being the runner -----------------------------------------------------------------------------
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from engines.runner.detach import detached
+    from engines.runner.serve import AlreadyRunning, CannotServe, serve
+    from engines.runner.settings import default_settings
+
+    changes: dict[str, float] = {}
+    if options.idle_seconds is not None:
+        changes["idle_s"] = options.idle_seconds
+    if options.grace_seconds is not None:
+        changes["grace_s"] = options.grace_seconds
+    if options.keep_days is not None:
+        changes["keep_s"] = options.keep_days * 86_400
+    try:
+        settings = default_settings(**changes)
+    except ValueError as error:
+        _tell(f"The settings of the runner cannot be used: {error}")
+        return USAGE
+    here = places()
+    logging.raiseExceptions = False  # a full disk must not turn every log line into a traceback
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        if options.detach:
+            detached(lambda ready: serve(here, settings, ready=ready), here.runner_log)
+        else:
+            serve(here, settings, ready=lambda: None)
+    except AlreadyRunning as error:
+        _tell(str(error))
+        return DONE if options.detach else ALREADY_RUNNING
+    except CannotServe as error:
+        _tell(str(error))
+        return FAILED
+    return DONE
+
+
+# --- being a client -------------------------------------------------------------------------------
+
+
+def _client(*, start: bool = True) -> RunnerClient:
+    return connect_local(places(), start=start, client="python -m engines")
+
+
+def _submit(options: argparse.Namespace) -> int:
+    try:
+        data = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
+    except OSError as error:
+        _tell(f"{options.file}: {error.strerror}")
+        return USAGE
+    try:
+        orders = _orders_of(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        _tell(f"{options.file}: not an order: {error}", "Orders are JSON, one a line or in one list.")
+        return USAGE
+    with _client() as client:
+        reply = client.call(messages.Submit(orders=orders))
+    if isinstance(reply, messages.Done):
+        _say(reply.text)
+    return DONE
+
+
+def _orders_of(data: bytes) -> tuple[TrialOrder, ...]:
+    if data.lstrip().startswith(b"["):
+        return msgspec.json.decode(data, type=tuple[TrialOrder, ...])
+    return tuple(msgspec.json.decode(line, type=TrialOrder) for line in data.splitlines() if line.strip())
+
+
+def _attach(options: argparse.Namespace) -> int:
+    ended: TrialEnded | None = None
+    with _client() as client:
+        for reply in client.stream(messages.Attach(trial=options.trial, after=options.after)):
+            if not isinstance(reply, messages.RecordLine):
+                continue
+            _say(reply.line)
+            sys.stdout.flush()
+            try:
+                record = decode_record(reply.line)
+            except BadLine:
+                continue
+            if isinstance(record, TrialEnded):
+                ended = record
+    if ended is not None and ended.outcome != "completed":
+        _tell(f"The trial {ended.outcome}. {ended.message}", ended.advice)
+        return NOT_COMPLETED
+    return DONE
+
+
+def _stop(options: argparse.Namespace) -> int:
+    with _client() as client:
+        reply = client.call(messages.Stop(trial=options.trial, how="kill" if options.kill else "keep"))
+    if isinstance(reply, messages.Done):
+        _say(reply.text)
+    return DONE
+
+
+def _queue(options: argparse.Namespace) -> int:
+    with _client() as client:
+        if options.paused is not None:
+            client.call(messages.SetPaused(paused=options.paused))
+        state = client.call(messages.GetQueue())
+    assert isinstance(state, messages.QueueState)
+    if options.json:
+        _say(msgspec.json.encode(state).decode())
+        return DONE
+    if state.paused:
+        _say(f"paused{': ' + state.pause_reason if state.pause_reason else ''}")
+    for entry in state.entries:
+        done = "" if entry.fraction is None else f" {entry.fraction:.0%}"
+        state_text = entry.outcome if entry.state == "ended" else entry.state + done
+        _say(f"{entry.trial}  {state_text:<14}  {entry.title}  {entry.message}".rstrip())
+    return DONE
+
+
+def _list(options: argparse.Namespace) -> int:
+    with _client() as client:
+        spools = client.call(messages.ListSpools())
+    assert isinstance(spools, messages.SpoolList)
+    if options.json:
+        _say(msgspec.json.encode(spools).decode())
+        return DONE
+    for spool in spools.spools:
+        state = "complete" if spool.complete else "running"
+        kept = f"{spool.acknowledged} of {spool.last_seq} acknowledged"
+        _say(f"{spool.trial}  {state:<8}  {kept}  {spool.size_bytes / 1024:.0f} KiB  store {spool.store}")
+    return DONE
+
+
+def _probe(options: argparse.Namespace) -> int:
+    with _client() as client:
+        found = client.call(messages.Probe(), timeout=120.0)
+    assert isinstance(found, messages.ProbeResult)
+    if options.json:
+        _say(msgspec.json.encode(found).decode())
+        return DONE
+    _say(found.machine)
+    for device in found.devices:
+        _say(f"device   {device.id}  {device.title}  {device.memory_total_bytes / (1 << 30):.1f} GiB")
+    for sensor in found.sensors:
+        _say(f"sensor   {sensor.source}/{sensor.quantity}  " + ("ok" if sensor.available else sensor.reason))
+    for package in found.packages:
+        _say(f"package  {package.name}  " + (package.version or f"missing: {package.install}"))
+    return DONE
+
+
+def _connect(options: argparse.Namespace) -> int:
+    """The runner's own greeting is the first line: this adds and changes nothing."""
+    here = places()
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    deadline = time.monotonic() + 10.0
+    while True:
+        _client().close()  # starts one if needed, and says why if that fails
+        try:
+            link.connect(os.fspath(here.runner_socket))
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise RunnerError(f"The runner is gone again: {error.strerror}") from error
+            continue
+        break
+    threading.Thread(target=_copy_input, args=(link,), name="connect-input", daemon=True).start()
+    while data := link.recv(_CHUNK):
+        view = memoryview(data)
+        while view:
+            view = view[os.write(sys.stdout.fileno(), view) :]
+    return DONE
+
+
+def _copy_input(link: socket.socket) -> None:
+    try:
+        while data := os.read(sys.stdin.fileno(), _CHUNK):
+            link.sendall(data)
+        link.shutdown(socket.SHUT_WR)
+    except OSError:
+        link.close()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _tell(text: str, advice: str = "") -> None:
+    sys.stderr.write("\n".join(part for part in (text, advice) if part) + "\n")

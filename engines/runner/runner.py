@@ -1,0 +1,372 @@
+"""The runner without its socket: queue, leases, running trials and spools as one object. On the runner's loop.
+
+Every method returns at once unless it is a coroutine. `changed` wakes those who show the queue, `grown(trial)` those
+who follow a trial.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Collection, Sequence
+from functools import partial
+
+import msgspec
+
+from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
+from engines.protocol.orders import TrialOrder
+from engines.protocol.places import Places
+from engines.protocol.records import TrialEnded
+from engines.runner.archive import Archive, is_safe_name
+from engines.runner.change import Change
+from engines.runner.ends import DIED, NEVER_RAN, Ends, ended_record, read_end, rest_of_ring
+from engines.runner.leases import startable
+from engines.runner.outcome import Ending, Judgement
+from engines.runner.queue import Queue, Waiting, entry_of
+from engines.runner.settings import RunnerSettings
+from engines.runner.trial import FULL, Surroundings, TrialRun
+from engines.spool import SpoolReader
+
+_log = logging.getLogger(__name__)
+_EXPIRY_S = 3600.0
+
+
+class Refused(Exception):
+    """A request that cannot be fulfilled; `code` as in `messages.Failure`."""
+
+    def __init__(self, code: str, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.advice = advice
+
+
+class Runner:
+    """Made before the loop runs; `start` recovers and begins, `shut_down` ends."""
+
+    def __init__(self, places: Places, settings: RunnerSettings) -> None:
+        self.changed = Change()
+        self.archive = Archive(places.spools)
+        self._state_folder = places.state
+        self._settings = settings
+        self._queue = Queue(places.queue_file)
+        self._runs: dict[str, TrialRun] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._grown: dict[str, Change] = {}
+        self._ends = Ends(written=self._notify, failed=self._pause_for)
+        self._probing: asyncio.Task[ProbeResult] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._closing = False
+
+    # --- life ---------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Mark what a dead runner left as lost, delete old spools, begin with the queue."""
+        died = {waiting.order.trial: waiting for waiting in self._queue.load()}
+        for entry in self.archive.recover():
+            waiting = died.get(entry.trial)
+            if waiting is not None and entry.writer.last_seq == 0:
+                self.archive.discard(entry.trial)  # its worker had not begun
+                continue
+            died.pop(entry.trial, None)
+            self._ends.write(entry, DIED, rest_of_ring(entry))
+            self._remember(waiting, DIED)
+        for trial, waiting in died.items():
+            self._settle_after_death(trial, waiting)
+        self._save()
+        self._expire()
+        self._start_next()
+
+    async def shut_down(self) -> None:
+        """Stop what runs, keeping its data; the queue stays on disk."""
+        self._closing = True
+        for run in self._runs.values():
+            run.stop(Ending.SHUTDOWN)
+        await asyncio.gather(*self._tasks.values())
+        self._ends.pay()
+        self._save()
+        if self._expiry is not None:
+            self._expiry.cancel()
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs and nothing waits."""
+        return not self._runs and not self._queue.waiting
+
+    @property
+    def is_probing(self) -> bool:
+        return self._probing is not None and not self._probing.done()
+
+    # --- what clients ask -----------------------------------------------------------------------------
+
+    def submit(self, orders: Sequence[TrialOrder]) -> str:
+        """Queue the trials that are new. -> what was done, in a sentence. Raises `Refused`."""
+        bad = next((order.trial for order in orders if not is_safe_name(order.trial)), None)
+        if bad is not None:
+            raise Refused("bad_request", f"{bad!r} cannot be a trial's id.", "Letters, digits, '.', '_' and '-'.")
+        if self._closing:
+            raise Refused("internal", "The runner is shutting down.", "Submit again in a moment.")
+        new: dict[str, TrialOrder] = {}
+        for order in orders:
+            if not (self.knows(order.trial) or self.archive.is_buried(order.trial)):
+                new.setdefault(order.trial, order)
+        if not new:
+            return "All of these trials are known already; nothing was queued."
+        self._queue.add(list(new.values()))
+        error = self._queue.save()
+        if error is not None:
+            for trial in new:
+                self._queue.take(trial)
+            raise _refused_for_disk(error, "The trials were not queued.")
+        self.changed.notify()
+        self._start_next()
+        known = len(orders) - len(new)
+        return f"{len(new)} trials queued." + (f" {known} were known already." if known else "")
+
+    def stop(self, trial: str, *, kill: bool) -> str:
+        """End a running trial or remove a waiting one. Raises `Refused` for an unknown one."""
+        run = self._runs.get(trial)
+        if run is not None:
+            run.stop(Ending.KILLED if kill else Ending.STOPPED)
+            return "The worker was killed." if kill else "The worker was asked to stop."
+        waiting = self._queue.take(trial)
+        if waiting is None:
+            if self.knows(trial):
+                return "The trial has ended already."
+            raise self.unknown(trial)
+        try:
+            self._ends.write(self.archive.create(waiting.order), NEVER_RAN)
+        except OSError as error:
+            _log.error("no spool for a trial that was removed from the queue: %s", error)
+        self._remember(waiting, NEVER_RAN)
+        self._save()
+        self._notify(trial)
+        self._start_next()
+        return "The trial was removed from the queue."
+
+    def set_paused(self, paused: bool) -> None:
+        """Pause, or resume: then also write what a full disk did not take."""
+        self._queue.paused = paused
+        self._queue.pause_reason = ""
+        if not paused:
+            self._ends.pay()
+        self._save()
+        self.changed.notify()
+        self._start_next()
+
+    def reorder(self, trials: Sequence[str]) -> None:
+        self._queue.reorder(trials)
+        self._save()
+        self.changed.notify()
+        self._start_next()
+
+    def acknowledge(self, trial: str, seq: int) -> None:
+        if not self.archive.acknowledge(trial, seq):
+            raise self.unknown(trial)
+
+    async def bury(self, trials: Sequence[str]) -> None:
+        """Delete trials for ever, ending those that run. Raises `Refused` when no tombstone can be left."""
+        bad = next((trial for trial in trials if not is_safe_name(trial)), None)
+        if bad is not None:
+            raise Refused("bad_request", f"{bad!r} cannot be a trial's id.")
+        for trial in trials:
+            self._queue.take(trial)
+        running = [self._tasks[trial] for trial in trials if trial in self._tasks]
+        for trial in trials:
+            if trial in self._runs:
+                self._runs[trial].stop(Ending.KILLED)
+        await asyncio.gather(*running)
+        for trial in trials:
+            try:
+                self.archive.bury(trial)
+            except OSError as error:
+                raise _refused_for_disk(error, "The trials were not deleted here.") from error
+            self._ends.forget(trial)
+            self._queue.forget(trial)
+            self._notify(trial)
+        self._save()
+        self.changed.notify()
+        self._start_next()
+
+    def queue_state(self) -> QueueState:
+        return self._queue.state([self._entry_of_run(run) for run in self._runs.values()])
+
+    async def probe(self) -> ProbeResult:
+        """What this machine has. Slow, so on a thread; callers at the same time share one. Raises what it raises."""
+        if self._probing is None or not self.is_probing:
+            self._probing = asyncio.create_task(asyncio.to_thread(_probe))
+        return await asyncio.shield(self._probing)
+
+    def knows(self, trial: str) -> bool:
+        return self._queue.knows(trial) or self.archive.get(trial) is not None
+
+    def unknown(self, trial: str) -> Refused:
+        return Refused(
+            "unknown_trial",
+            f"This machine's runner knows no trial {trial!r}.",
+            "It was deleted, or its spool was deleted after the store had it.",
+        )
+
+    def may_come(self, trial: str) -> bool:
+        """Whether records of the trial may still be written."""
+        return trial in self._runs or any(waiting.order.trial == trial for waiting in self._queue.waiting)
+
+    def grown(self, trial: str) -> Change:
+        """Wakes when a trial's spool has grown, ended or gone."""
+        return self._grown.setdefault(trial, Change())
+
+    def read_spool(self, trial: str, after: int) -> SpoolReader | None:
+        """A reader, None while (or because) there is no spool."""
+        entry = self.archive.get(trial)
+        if entry is None:
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            return SpoolReader(entry.folder, after)
+        return None
+
+    # --- starting and ending trials -------------------------------------------------------------------
+
+    def _start_next(self) -> None:
+        """Start every waiting trial that has its device."""
+        if self._queue.paused or self._closing:
+            return
+        waiting = list(self._queue.waiting)
+        devices = [run.order.device for run in self._runs.values()]
+        for index in startable([w.order.device for w in waiting], devices):
+            if not self._start(waiting[index]):
+                break
+
+    def _start(self, waiting: Waiting) -> bool:
+        order = waiting.order
+        try:
+            entry = self.archive.create(order)
+        except OSError as error:
+            self._pause_for(error)
+            return False
+        before = list(self._queue.waiting)
+        self._queue.take(order.trial)
+        self._queue.running[order.trial] = msgspec.structs.replace(waiting, started_wall_ns=time.time_ns())
+        failed = self._queue.save()
+        if failed is not None:
+            self.archive.discard(order.trial)
+            del self._queue.running[order.trial]
+            self._queue.waiting = before
+            self._pause_for(failed)
+            return False
+        run = TrialRun(order, entry, self._surroundings(order.trial))
+        self._runs[order.trial] = run
+        self._tasks[order.trial] = asyncio.create_task(self._carry_out(run))
+        self.changed.notify()
+        return True
+
+    async def _carry_out(self, run: TrialRun) -> None:
+        trial = run.order.trial
+        try:
+            ended = await run.run()
+        except Exception as error:  # noqa: BLE001
+            # a mistake of ours must neither stop the queue nor leave a worker: the trial fails, and says so
+            _log.exception("the runner failed in a trial")
+            ended = ended_record(
+                Judgement("failed", "runner", f"The runner made a mistake: {error!r}", "Please report it.")
+            )
+            await run.abandon()
+        del self._runs[trial], self._tasks[trial]
+        self._remember(self._queue.running.pop(trial), _judgement_of(ended))
+        self._save()
+        if run.end_is_written:
+            self._ends.close(run.entry)
+        else:
+            self._ends.owe(run.entry, ended)
+            self._ends.pay()
+        self._start_next()
+
+    def _surroundings(self, trial: str) -> Surroundings:
+        return Surroundings(
+            settings=self._settings,
+            state=self._state_folder,
+            grew=self.grown(trial).notify,
+            status_changed=self.changed.notify,
+            disk_failed=self._pause_for,
+            other_workers=partial(self._workers_but, trial),
+            may_take_strangers=lambda: len(self._runs) == 1 and not self.is_probing,
+        )
+
+    def _workers_but(self, trial: str) -> Collection[int]:
+        return [run.worker.pid for name, run in self._runs.items() if name != trial and run.worker is not None]
+
+    def _pause_for(self, error: OSError) -> None:
+        """Nothing more is started until the user has made space and resumes."""
+        what = "disk full" if error.errno in FULL else "disk error"
+        self._queue.paused = True
+        self._queue.pause_reason = f"{what}: {error.strerror} ({self._state_folder})"
+        _log.error("the queue is paused, %s", self._queue.pause_reason)
+        self._save()
+        self.changed.notify()
+
+    def _settle_after_death(self, trial: str, waiting: Waiting) -> None:
+        """A trial that the queue says ran: its spool has an end (the queue was not written after it), or there is none
+        (its start did not come that far) and it waits again."""
+        entry = self.archive.get(trial)
+        if entry is None and not self.archive.is_buried(trial):
+            self._queue.waiting.insert(0, waiting)
+        elif entry is not None:
+            ended = read_end(entry)
+            if ended is not None:
+                self._remember(waiting, _judgement_of(ended))
+
+    def _remember(self, waiting: Waiting | None, judgement: Judgement) -> None:
+        if waiting is None:
+            return
+        row = entry_of(waiting.order, "ended", submitted_wall_ns=waiting.submitted_wall_ns)
+        self._queue.remember(
+            msgspec.structs.replace(
+                row,
+                outcome=judgement.outcome,
+                failure=judgement.failure,
+                message=judgement.message,
+                started_wall_ns=waiting.started_wall_ns,
+                ended_wall_ns=time.time_ns(),
+            )
+        )
+
+    def _entry_of_run(self, run: TrialRun) -> QueueEntry:
+        waiting = self._queue.running[run.order.trial]
+        row = entry_of(run.order, "running", submitted_wall_ns=waiting.submitted_wall_ns)
+        return msgspec.structs.replace(
+            row,
+            phase=run.phase,
+            text=run.text,
+            fraction=run.fraction,
+            started_wall_ns=waiting.started_wall_ns,
+        )
+
+    def _save(self) -> None:
+        self._queue.save()
+
+    def _notify(self, trial: str) -> None:
+        change = self._grown.pop(trial, None)
+        if change is not None:
+            change.notify()
+        self.changed.notify()
+
+    def _expire(self) -> None:
+        gone = self.archive.expire(self._settings.keep_s)
+        if gone:
+            _log.info("deleted %d spools that their stores have", len(gone))
+        loop = asyncio.get_running_loop()
+        self._expiry = loop.call_later(_EXPIRY_S, self._expire)
+
+
+def _judgement_of(ended: TrialEnded) -> Judgement:
+    return Judgement(ended.outcome, ended.failure, ended.message, ended.advice)
+
+
+def _refused_for_disk(error: OSError, what: str) -> Refused:
+    return Refused("disk_full", f"{what} {error.strerror}.", "Free some space and do it again; nothing was lost.")
+
+
+def _probe() -> ProbeResult:
+    from engines.probe import probe
+
+    return probe()

@@ -1,0 +1,145 @@
+"""A runner's life: one per user, started by hand or detached, ended when idle, told, or signalled.
+
+`serve` is the whole process. It must be called on the main thread before any other thread exists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engines.protocol.places import Places
+from engines.runner.leftovers import become_subreaper, kill_marked, mark_of
+from engines.runner.runner import Runner
+from engines.runner.server import Server
+from engines.runner.settings import RunnerSettings
+
+_log = logging.getLogger(__name__)
+_LOCK_PATIENCE_S = 30.0
+_RETRY_S = 0.05
+
+
+class AlreadyRunning(Exception):
+    """Another runner of this user answers on the socket."""
+
+
+class CannotServe(Exception):
+    """The runner cannot start; the text says why and what to do."""
+
+
+def serve(places: Places, settings: RunnerSettings, *, ready: Callable[[], None]) -> None:
+    """Be the runner until the end; `ready` is called when clients can connect.
+
+    Raises `AlreadyRunning`, `CannotServe`.
+    """
+    try:
+        places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(places.runner_socket.parent)
+        lock = _take_lock(places)
+    except OSError as error:
+        raise CannotServe(f"{error.filename or places.state}: {error.strerror}") from error
+    try:
+        become_subreaper()
+        kill_marked(mark_of(places.state))
+        asyncio.run(_Life(places, settings).live(ready))
+    except OSError as error:
+        raise CannotServe(f"{error.filename or places.runner_socket}: {error.strerror}") from error
+    finally:
+        os.close(lock)
+
+
+def make_private(folder: Path) -> None:
+    """A folder only this user can look into. Raises OSError; `CannotServe` where it belongs to somebody else."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise CannotServe(f"{folder} is not a folder of this user's own. Remove it, or set XDG_RUNTIME_DIR.")
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        folder.chmod(0o700)
+
+
+def answers(path: Path) -> bool:
+    """Whether somebody listens on a socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            return False
+        return True
+
+
+def _take_lock(places: Places) -> int:
+    """The lock of the one runner, held as long as the descriptor is open; the system frees it however we end. While a
+    runner that ends still holds it, wait."""
+    fd = os.open(places.runner_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if answers(places.runner_socket):
+                os.close(fd)
+                raise AlreadyRunning("A runner is already running.") from None
+            if time.monotonic() > deadline:
+                os.close(fd)
+                raise CannotServe(
+                    f"Another runner holds {places.runner_lock} and does not answer. End it (its process id is in that "
+                    "file), then try again; trials that it runs will be marked as lost."
+                ) from None
+            time.sleep(_RETRY_S)
+            continue
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        return fd
+
+
+class _Life:
+    def __init__(self, places: Places, settings: RunnerSettings) -> None:
+        self._places = places
+        self._settings = settings
+        self._over = asyncio.Event()
+        self._idle: asyncio.TimerHandle | None = None
+
+    async def live(self, ready: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._over.set)
+        runner = Runner(self._places, self._settings)
+        server = Server(runner, client_count_changed=lambda: self._look(runner, server), shutdown=self._over.set)
+        runner.start()
+        await server.listen(self._places.runner_socket)
+        _log.info("runner %d listens on %s", os.getpid(), self._places.runner_socket)
+        ready()
+        watching = asyncio.create_task(self._watch(runner, server))
+        await self._over.wait()
+        watching.cancel()
+        self._places.runner_socket.unlink(missing_ok=True)
+        await runner.shut_down()
+        await server.close()
+        _log.info("runner %d ends", os.getpid())
+        if runner.is_probing:  # a driver that hangs: the interpreter would wait for its thread for ever
+            os._exit(0)
+
+    async def _watch(self, runner: Runner, server: Server) -> None:
+        while True:
+            change = runner.changed.next_change()
+            self._look(runner, server)
+            await change.wait()
+
+    def _look(self, runner: Runner, server: Server) -> None:
+        """Begin to count when the runner has become idle, stop counting when it is not."""
+        idle = runner.is_idle and server.clients == 0
+        if idle and self._idle is None:
+            self._idle = asyncio.get_running_loop().call_later(self._settings.idle_s, self._over.set)
+        elif not idle and self._idle is not None:
+            self._idle.cancel()
+            self._idle = None

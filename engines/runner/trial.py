@@ -1,0 +1,324 @@
+"""One running trial: its worker started, watched and recorded, up to its end record. On the runner's loop.
+
+A tick at the telemetry rate reads the ring and writes what has come since the last; between ticks the process sleeps
+unless a pipe has something. When the worker is gone, what it left behind is killed, the pipes are read out, and the
+one outcome is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engines.protocol.codec import encode_order
+from engines.protocol.orders import TrialOrder
+from engines.protocol.records import (
+    Cue,
+    Environment,
+    Log,
+    LogLevel,
+    PhaseEnded,
+    PhaseStarted,
+    Progress,
+    Record,
+    Stamps,
+    TrialEnded,
+    TrialStarted,
+)
+from engines.ring import RingReader, capacity_for, create_ring
+from engines.runner.archive import Entry
+from engines.runner.journal import Journal
+from engines.runner.leftovers import MARK_VARIABLE, kill_leftovers, mark_of
+from engines.runner.lines import RecordPipe, TextPipe
+from engines.runner.outcome import Ending, Evidence, failure_kind, judge, memory_kills
+from engines.runner.processors import share_here
+from engines.runner.settings import RunnerSettings, import_path
+from engines.runner.worker import WorkerProcess
+from engines.spool import ORDER, RING, clock_pair
+
+if TYPE_CHECKING:
+    from engines.telemetry.sampler import Sampler
+
+_log = logging.getLogger(__name__)
+_SLOWEST_TICK_S = 0.5
+_FASTEST_RATE_HZ = 20.0
+_FACTS_PATIENCE_S = 5.0
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a trial needs of the runner. All called on the loop."""
+
+    settings: RunnerSettings
+    state: Path
+    grew: Callable[[], None]
+    """The spool has new records."""
+    status_changed: Callable[[], None]
+    disk_failed: Callable[[OSError], None]
+    other_workers: Callable[[], Collection[int]]
+    """Process ids of the workers of other trials."""
+    may_take_strangers: Callable[[], bool]
+    """Whether every unmarked child of this process must be this trial's."""
+
+
+class TrialRun:
+    """Made for a spool that exists; `run` does the rest and never raises for what a worker does."""
+
+    def __init__(self, order: TrialOrder, entry: Entry, around: Surroundings) -> None:
+        self.order = order
+        self.entry = entry
+        self.phase = ""
+        self.text = ""
+        self.fraction: float | None = None
+        self.worker: WorkerProcess | None = None
+        self.ended: TrialEnded | None = None
+        self.end_is_written = False
+        self._around = around
+        self._journal = Journal(entry.writer, grew=around.grew, failed=self._disk_failed)
+        self._records = RecordPipe()
+        self._texts = {"stdout": TextPipe("stdout"), "stderr": TextPipe("stderr")}
+        self._ring: RingReader | None = None
+        self._stamps = 0
+        self._ending: Ending | None = None
+        self._failure: Cue | None = None
+        self._sampler: Sampler | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._kills_before = memory_kills()
+        self._tick_s = min(_SLOWEST_TICK_S, 1 / min(_FASTEST_RATE_HZ, max(order.telemetry.rate_hz, 0.1)))
+        if not order.telemetry.enabled:
+            self._tick_s = _SLOWEST_TICK_S
+
+    # --- the main path ------------------------------------------------------------------------------
+
+    async def run(self) -> TrialEnded:
+        """Run the trial to its end. -> its end record, which `end_is_written` says to be in the spool or not."""
+        try:
+            worker = self._start_worker()
+        except OSError as error:
+            return self._finish(Evidence(exit_code=1, stderr_tail=f"The worker could not be started: {error}"))
+        watching = asyncio.create_task(self._start_sampler(worker.pid))
+        facts = asyncio.create_task(self._tell_facts())
+        self._tick()
+        code = await worker.exit_code()
+        await self._clean_up(worker, own_children=not facts.done())
+        await asyncio.wait((watching, facts), timeout=_FACTS_PATIENCE_S)
+        facts.cancel()
+        if self._sampler is not None:
+            await asyncio.to_thread(self._sampler.stop)
+        return self._finish(
+            Evidence(
+                exit_code=code,
+                ending=self._ending,
+                failure=self._failure,
+                memory_kills=memory_kills() - self._kills_before,
+                address_space_bytes=self.order.limits.address_space_bytes,
+                stderr_tail=self._texts["stderr"].tail,
+                detail=f"({self._journal.error.strerror})" if self._journal.error else "",
+            )
+        )
+
+    def stop(self, ending: Ending) -> None:
+        """End the worker: politely with a time of grace, or at once for `KILLED` and a failed disk. A second call may
+        only be harder than the first."""
+        at_once = ending not in (Ending.STOPPED, Ending.TIME_LIMIT, Ending.SHUTDOWN)
+        if self._ending is None or (at_once and self._ending not in (Ending.DISK_FULL, Ending.DISK_ERROR)):
+            self._ending = ending
+        if self.worker is None:
+            return
+        if at_once:
+            self.worker.send(signal.SIGKILL)
+        elif "grace" not in self._timers:
+            self.worker.send(signal.SIGTERM)
+            self._after("grace", self._around.settings.grace_s, self._lose_patience)
+
+    # --- starting -----------------------------------------------------------------------------------
+
+    def _start_worker(self) -> WorkerProcess:
+        folder = self.entry.folder
+        share = share_here(self.order.engine.threads)
+        engine = msgspec.structs.replace(self.order.engine, threads=share.threads)
+        self.order = msgspec.structs.replace(self.order, engine=engine)
+        (folder / ORDER).write_bytes(encode_order(self.order))
+        create_ring(folder / RING, capacity_for(self.order))
+        self._ring = RingReader(folder / RING)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": import_path(),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",
+            MARK_VARIABLE: mark_of(self._around.state, self.order.trial),
+        }
+        self.worker = WorkerProcess(
+            self._around.settings.worker_command,
+            folder=folder,
+            order=folder / ORDER,
+            ring=folder / RING,
+            share=share,
+            address_space_bytes=self.order.limits.address_space_bytes,
+            environment=environment,
+            on_data=self._take,
+        )
+        started = TrialStarted(
+            t_ns=monotonic_ns(),
+            clock=clock_pair(),
+            worker_pid=self.worker.pid,
+            start_method=self.order.engine.start_method,
+            threads=share.threads,
+            processors=share.processors,
+        )
+        self._journal.add([started])
+        if self.order.limits.time_s is not None:
+            self._after("limit", self.order.limits.time_s, self._reach_time_limit)
+        return self.worker
+
+    async def _start_sampler(self, pid: int) -> None:
+        if not self.order.telemetry.enabled:
+            return
+
+        def start() -> Sampler:
+            from engines.telemetry.sampler import Sampler
+
+            sampler = Sampler(self.order, pid, self._journal.emit)
+            sampler.start()
+            return sampler
+
+        try:
+            self._sampler = await asyncio.to_thread(start)
+        except Exception as error:  # noqa: BLE001
+            # sensors and drivers are other people's: whatever they raise, the trial runs without telemetry and says so
+            _log.exception("telemetry did not start")
+            self._say("warning", f"Telemetry could not be started: {error}")
+
+    async def _tell_facts(self) -> None:
+        def facts() -> dict[str, str]:
+            from engines.environment import runner_facts
+
+            return runner_facts(self.order)
+
+        try:
+            told = await asyncio.to_thread(facts)
+        except Exception as error:  # noqa: BLE001
+            # as above: a fact that cannot be found out is no reason to fail a trial
+            _log.exception("facts about this machine could not be found out")
+            self._say("warning", f"Facts about this machine could not be found out: {error}")
+            return
+        clean = {key: value.encode("utf-8", "replace").decode() for key, value in told.items()}
+        self._journal.add([Environment(t_ns=monotonic_ns(), facts=clean)])
+
+    # --- while it runs ------------------------------------------------------------------------------
+
+    def _take(self, pipe: str, data: bytes) -> None:
+        if pipe == "records":
+            self._take_records(self._records.feed(data))
+        else:
+            self._journal.add(self._texts[pipe].feed(data))
+
+    def _take_records(self, records: list[Record]) -> None:
+        self._journal.add(records)
+        changed = False
+        for record in records:
+            if isinstance(record, PhaseStarted):
+                self.phase, changed = record.name, True
+            elif isinstance(record, PhaseEnded):
+                if self.phase == record.name:
+                    self.phase, changed = "", True
+            elif isinstance(record, Progress):
+                self.text, self.fraction, changed = record.text, record.fraction, True
+            elif isinstance(record, Cue) and failure_kind(record):
+                self._failure = record
+        if changed:
+            self._around.status_changed()
+
+    def _tick(self) -> None:
+        self._read_ring()
+        self._journal.flush()
+        self._after("tick", self._tick_s, self._tick)
+
+    def _read_ring(self) -> None:
+        if self._ring is None:
+            return
+        times = self._ring.read(self._stamps)
+        if times:
+            self._journal.add([Stamps(t_ns=monotonic_ns(), first=self._stamps, times_ns=times)])
+            self._stamps += len(times)
+
+    def _say(self, level: LogLevel, text: str) -> None:
+        self._journal.add([Log(t_ns=monotonic_ns(), level=level, source="runner", text=text)])
+
+    def _after(self, name: str, seconds: float, then: Callable[[], None]) -> None:
+        self._timers[name] = asyncio.get_running_loop().call_later(seconds, then)
+
+    def _reach_time_limit(self) -> None:
+        self._say("warning", f"The time limit of {self.order.limits.time_s:g} s is reached; the trial is stopped.")
+        self.stop(Ending.TIME_LIMIT)
+
+    def _lose_patience(self) -> None:
+        if self.worker is not None:
+            self._say("warning", f"The worker did not end within {self._around.settings.grace_s:g} s and was killed.")
+            self.worker.send(signal.SIGKILL)
+
+    def _disk_failed(self, error: OSError) -> None:
+        self.stop(Ending.DISK_FULL if error.errno in FULL else Ending.DISK_ERROR)
+        self._around.disk_failed(error)
+
+    # --- the end ------------------------------------------------------------------------------------
+
+    async def _clean_up(self, worker: WorkerProcess, *, own_children: bool) -> None:
+        """`own_children`: whether this process may have started some itself just now."""
+        killed = await asyncio.to_thread(
+            kill_leftovers,
+            mark_of(self._around.state, self.order.trial),
+            worker.pid,
+            spare=frozenset(self._around.other_workers()),
+            take_strangers=not own_children and self._around.may_take_strangers(),
+        )
+        worker.drain()
+        self._take_records(self._records.finish())
+        for text in self._texts.values():
+            self._journal.add(text.finish())
+        if killed:
+            self._say("warning", f"The worker left {len(killed)} processes behind; they were killed.")
+
+    async def abandon(self) -> None:
+        """After a mistake of ours in `run`: no worker and no timer stays."""
+        self._cancel_timers()
+        if self.worker is not None:
+            self.worker.send(signal.SIGKILL)
+            await self.worker.exit_code()
+            self._cancel_timers()
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def _finish(self, evidence: Evidence) -> TrialEnded:
+        self._cancel_timers()
+        self._read_ring()
+        if self._ring is not None:
+            if self._ring.lost:
+                text = f"{self._ring.lost} token stamps did not fit into the ring of {self._ring.capacity}."
+                self._journal.add([Cue(t_ns=monotonic_ns(), code="ring_full", text=text)])
+            self._ring.close()
+        judgement = judge(evidence)
+        self.ended = TrialEnded(
+            t_ns=monotonic_ns(),
+            outcome=judgement.outcome,
+            failure=judgement.failure,
+            message=judgement.message,
+            advice=judgement.advice,
+            clock=clock_pair(),
+            exit_code=evidence.exit_code,
+        )
+        self.end_is_written = self._journal.end(self.ended)
+        return self.ended

@@ -1,0 +1,71 @@
+"""Fixtures of the engine tests: a real runner with fake workers, and the watch over what a test leaves behind."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engines.protocol.places import HOME_VARIABLE, Places, places
+from engines.runner.settings import WORKER_VARIABLE
+from tests.engines.runner_harness import FAKE_WORKER, ROOT, RunnerProcess
+
+
+@pytest.fixture(autouse=True)
+def no_orphans() -> Iterator[list[str]]:
+    """Fails a test that leaves a child of its own, or any process that runs in one of the homes it yields a list for."""
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    homes: list[str] = []
+    yield homes
+    deadline = time.monotonic() + 5.0
+    while (left := _left(before, homes)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for process in left.values():
+        process.kill()
+    assert not left, f"left behind: {left}"
+
+
+def _left(before: set[int], homes: list[str]) -> dict[int, psutil.Process]:
+    found = {process.pid: process for process in psutil.Process().children(recursive=True)}
+    for process in psutil.process_iter() if homes else ():
+        try:
+            if process.environ().get(HOME_VARIABLE) in homes:
+                found[process.pid] = process
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    own = psutil.Process().pid
+    return {pid: process for pid, process in found.items() if pid not in before and pid != own and _is_alive(process)}
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture
+def short_home(monkeypatch: pytest.MonkeyPatch, no_orphans: list[str]) -> Iterator[Places]:
+    """A home whose socket has a short path; gone after the test. Runners started in it use the fake worker."""
+    folder = Path(tempfile.mkdtemp(prefix="lw-", dir="/tmp"))
+    no_orphans.append(str(folder))
+    monkeypatch.setenv(HOME_VARIABLE, str(folder))
+    monkeypatch.setenv(WORKER_VARIABLE, f"{sys.executable} {FAKE_WORKER}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    yield places()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def runner(short_home: Places) -> Iterator[RunnerProcess]:
+    """A runner that listens; ended after the test."""
+    running = RunnerProcess(short_home)
+    running.start("--grace-seconds", "0.5")
+    yield running
+    running.end()

@@ -1,0 +1,134 @@
+"""A worker that does what its order's `model.config` says. Started by the real runner in place of `engines.worker`.
+
+`config["steps"]` is a list of [name, argument...]; unknown names end it with exit code 9.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from engines.ring import RingWriter
+
+
+class Worker:
+    def __init__(self) -> None:
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--order", type=Path)
+        parser.add_argument("--records", type=int)
+        parser.add_argument("--ring", type=Path)
+        options = parser.parse_args()
+        self.order = json.loads(options.order.read_bytes())
+        self.records = options.records
+        self.ring = RingWriter(options.ring)
+        self.stopped = False
+        self.held = bytearray()
+        signal.signal(signal.SIGTERM, self._stop)
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        self.stopped = True
+
+    def run(self) -> int:
+        for name, *arguments in self.order["model"]["config"].get("steps", []):
+            if self.stopped:
+                return 0
+            code = getattr(self, f"do_{name}")(*arguments)
+            if code is not None:
+                return int(code)
+        return 0
+
+    def say(self, kind: str, **fields: object) -> None:
+        os.write(self.records, json.dumps({"kind": kind, "t_ns": time.monotonic_ns(), **fields}).encode() + b"\n")
+
+    def do_phase(self, name: str) -> None:
+        self.say("phase_started", name=name)
+
+    def do_progress(self, text: str, fraction: float) -> None:
+        self.say("progress", text=text, fraction=fraction)
+
+    def do_raw(self, text: str) -> None:
+        os.write(self.records, text.encode("latin-1"))
+
+    def do_print(self, text: str, times: int = 1) -> None:
+        os.write(1, text.encode("latin-1") * times)
+
+    def do_complain(self, text: str) -> None:
+        os.write(2, text.encode())
+
+    def do_stamps(self, count: int, gap_s: float = 0.0) -> None:
+        for _ in range(count):
+            if self.stopped:
+                return
+            self.ring.stamp()
+            if gap_s:
+                time.sleep(gap_s)
+
+    def do_logs(self, count: int, size: int, gap_s: float = 0.0) -> None:
+        for number in range(count):
+            self.say("log", level="info", source="fake", text=f"{number} " + "x" * size)
+            if gap_s:
+                time.sleep(gap_s)
+
+    def do_sleep(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.stopped and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, 0.02))
+
+    def do_ignore_sigterm(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def do_allocate(self, size_bytes: int) -> None:
+        self.held = bytearray(size_bytes)
+
+    def do_fail(self, kind: str, text: str) -> int:
+        self.say("warning", code=f"failure:{kind}", text=text)
+        return 3
+
+    def do_exit(self, code: int) -> int:
+        return code
+
+    def do_signal(self, number: int) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    def do_touch(self, path: str) -> None:
+        Path(path).touch()
+
+    def do_wait_for(self, path: str) -> None:
+        while not Path(path).exists() and not self.stopped:
+            time.sleep(0.01)
+
+    def do_tell_self(self, path: str) -> None:
+        facts = {
+            "pid": os.getpid(),
+            "affinity": sorted(os.sched_getaffinity(0)),
+            "oom_score_adj": int(Path("/proc/self/oom_score_adj").read_text()),
+            "threads": self.order["engine"]["threads"],
+            "stdin": os.readlink("/proc/self/fd/0"),
+        }
+        Path(path).with_suffix(".new").write_text(json.dumps(facts))
+        Path(path).with_suffix(".new").rename(path)
+
+    def do_daemon(self, path: str) -> None:
+        """A grandchild in a session of its own, its parent gone: what must not be left behind."""
+        code = (
+            "import os, sys, time\n"
+            "if os.fork(): os._exit(0)\n"
+            "os.setsid()\n"
+            "if os.fork(): os._exit(0)\n"
+            "open(sys.argv[1], 'w').write(str(os.getpid()))\n"
+            "time.sleep(60)\n"
+        )
+        subprocess.run([sys.executable, "-c", code, path], check=True)
+        while not Path(path).exists() or not Path(path).read_text():
+            time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    sys.exit(Worker().run())
