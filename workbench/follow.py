@@ -1,8 +1,8 @@
 """Follows a runner for one store: catches up with its spools, then takes every record in as it is said.
 
-Owned by `workbench.session.Workbench`. Threads: "follow" watches the queue and reconnects for ever; one "attach-…" thread
-a trial reads its stream; "ingest" alone decodes, tells the listeners and writes to the store, a few times a second for
-the listeners and once a second for the store, because every write costs the machine under test.
+Owned by `workbench.session.Workbench`. Threads: "follow" watches the queue and reconnects for ever; one
+"attach-…" thread a trial reads its stream; "ingest" alone decodes, tells the listeners and writes to the store, a few
+times a second for the listeners and once a second for the store, because every write costs the machine under test.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class Follower:
             submitted = datetime.fromisoformat(row.submitted_at).replace(tzinfo=UTC)
             age = (datetime.now(UTC) - submitted).total_seconds()
             if row.trial not in known and age >= older_than_s:
-                message = "The runner on this machine does not know this trial: it was never handed over, or its spool is gone."
+                message = "The runner here does not know this trial: it was never handed over, or its spool is gone."
                 self._store.execute(MarkLost(trial=row.trial, message=message))
                 lost.append(row.trial)
         if lost:

@@ -238,7 +238,9 @@ class Workbench:
         return make_plan(experiment, models, machine, known) if known else plan
 
     def run(self, plan: Plan) -> str:
-        """Store the experiment, submit its trials. -> experiment id. Raises `ProblemsFound`, `StoreError`, `RunnerError`."""
+        """Store the experiment, submit its trials. -> experiment id.
+
+        Raises `ProblemsFound`, `StoreError`, `RunnerError`."""
         if not plan.order:
             problems = plan.problems + tuple(p for c in plan.configurations for p in c.problems)
             nothing = Problem(severity="error", place=plan.experiment.name, message="There is no trial to run.")

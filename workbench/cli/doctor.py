@@ -45,6 +45,5 @@ def _print(result: ProbeResult) -> None:
         print(f"  {state}  {sensor.title} ({sensor.method or sensor.source}){why}")
     print("\nEngines")
     for package in result.packages:
-        print(
-            f"  {package.name:20} {package.version or 'missing':14} {package.gives if package.version else package.install}"
-        )
+        last = package.gives if package.version else package.install
+        print(f"  {package.name:20} {package.version or 'missing':14} {last}")

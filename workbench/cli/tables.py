@@ -12,7 +12,7 @@ from workbench.export.tables import comparison_json, comparison_table
 def print_table(
     header: Sequence[str], rows: Sequence[Sequence[object]], *, right: frozenset[int] = frozenset()
 ) -> None:
-    """Columns as wide as their widest cell; `right` names the columns of numbers. Lines of a cell stand under each other."""
+    """Columns as wide as their widest cell; `right` names the columns of numbers. A cell may have several lines."""
     cells = [[str(cell).splitlines() or [""] for cell in row] for row in (header, *rows)]
     widths = [max(len(line) for row in cells for line in row[column]) for column in range(len(header))]
     for number, row in enumerate(cells):
