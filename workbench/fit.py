@@ -14,8 +14,8 @@ from engines.techniques import MachineFacts, ModelFacts, Technique, find
 from workbench.plan_types import MemoryEstimate
 
 PROCESS_BYTES = 430 * 2**20
-"""What a worker takes before it holds a model: 397 MiB of proportional set size with torch 2.13 (CPU), transformers 5.23
-and torchao 0.18 imported and one forward pass done (Linux x86-64, measured), and a tenth for tokenizer and buffers."""
+"""What a worker takes before it holds a model: measured 397 MiB of proportional set size with torch 2.13 (CPU),
+transformers 5.23 and torchao 0.18 imported and one forward pass done (Linux x86-64); a tenth more for the rest."""
 
 CUDA_CONTEXT_BYTES = 600 * 2**20
 """A CUDA context with cuBLAS workspaces on the device. Not measured by us: an allowance."""
@@ -44,7 +44,7 @@ _SLOW = 4.0
 
 
 def weight_bytes(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> int:
-    """Bytes of the weights as they are held: changed weights by their technique's bits, the rest in the compute type."""
+    """Bytes of the weights as held: changed weights by their technique's bits, the rest in the compute type."""
     technique, order = _storing(techniques)
     if technique is None or order is None or facts.kind == "gguf":
         return facts.stored_bytes

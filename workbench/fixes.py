@@ -33,10 +33,11 @@ def apply_fix(experiment: Experiment, configuration_hash: str, fix: Fix) -> Expe
     if table == "techniques" and rest.count(".") == 1:
         old = [c for c in experiment.techniques if c.id == rest]
         new = TechniqueChoice(str(fix.value))
-        techniques: Iterable[TechniqueChoice] = (new if c in old else c for c in experiment.techniques)
-        if not old:  # it was the axis's default
-            techniques = (*experiment.techniques, new)
-        return msgspec.structs.replace(experiment, techniques=tuple(dict.fromkeys(techniques)))
+        if not old:  # it was the axis's default, which an experiment need not name
+            return msgspec.structs.replace(experiment, techniques=(*experiment.techniques, new))
+        kept = [c for c in experiment.techniques if c not in old and c != new]
+        kept.insert(experiment.techniques.index(old[0]), new)
+        return msgspec.structs.replace(experiment, techniques=tuple(kept))
     if table == "workload" and rest.count(".") == 1:
         return msgspec.structs.replace(experiment, workload=_in_sweep(experiment.workload, rest, fix.value))
     if table in ("workload", "run", "engine") and rest in getattr(experiment, table).__struct_fields__:

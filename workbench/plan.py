@@ -10,7 +10,7 @@ import random
 import secrets
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -63,8 +63,10 @@ def make_plan(
                 "Sweep fewer values at a time.",
             )
         )
-        devices = []
-    configurations = _unique(make_cells(experiment, resolved, devices, machine), experiment, problems)
+        made: Iterable[Configuration] = ()
+    else:
+        made = make_cells(experiment, resolved, devices, machine)
+    configurations = _unique(made, experiment, problems)
     configurations = _calibrated(configurations, timings or {})
     skipped = _skipped(experiment, configurations, problems)
     runnable = [c for c in configurations if c.runnable and c.hash not in skipped]
@@ -171,7 +173,7 @@ def _devices(experiment: Experiment, machine: ProbeResult, problems: list[Proble
 
 
 def _unique(
-    cells: Sequence[Configuration], experiment: Experiment, problems: list[Problem]
+    cells: Iterable[Configuration], experiment: Experiment, problems: list[Problem]
 ) -> tuple[Configuration, ...]:
     """Each hash once (two names of the same model make the same cells), colours by place."""
     found: dict[str, Configuration] = {}

@@ -205,7 +205,7 @@ def _memory(
         storing = (find(order.id) for order in cell.techniques)
         for technique in [t for t in storing if t is not None and t.changes != "none"]:
             fixes.extend(_other_techniques(cell, technique, model, machine, experiment, must_fit=True))
-        hint = f"Estimated: it needs {format_bytes(needed)}, free are {format_bytes(free)}."
+        hint = f"Estimated: it needs {format_bytes(needed)}; {format_bytes(free)} are free."
         yield _error(cell, f"{format_bytes(needed - free)} too large.", hint, (*fixes, *_leave_out()))
     elif needed > free * (1 - TIGHT):
         yield Problem(

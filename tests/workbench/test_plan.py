@@ -1,0 +1,350 @@
+"""From an experiment to configurations, blocks and orders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, WorkloadOrder
+from engines.techniques import ModelFacts
+from workbench import hashes
+from workbench.catalogue import find_entry
+from workbench.experiment import Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.fixes import apply_fix, leave_out, take_in
+from workbench.plan import ResolvedModel, _order, command_line, make_plan, new_id, orders
+from workbench.presets import presets
+from workbench.problems import Fix, Problem
+
+GIB = 2**30
+PACKAGES = tuple(Package(name=name, version="1") for name in ("torch", "transformers", "torchao"))
+CPU = Device(
+    id="cpu",
+    title="EPYC",
+    memory_total_bytes=32 * GIB,
+    memory_free_bytes=24 * GIB,
+    details={"cores": "4", "threads_default": "3"},
+)
+GPU = Device(id="cuda:GPU-1", title="H200", memory_total_bytes=139 * GIB, memory_free_bytes=138 * GIB)
+
+
+def probe(*devices: Device) -> ProbeResult:
+    return ProbeResult(machine="here", devices=devices or (CPU,), sensors=(), packages=PACKAGES, facts={})
+
+
+def random_model(id: str = "smollm2-135m-instruct") -> ResolvedModel:
+    entry = find_entry(id)
+    assert entry is not None
+    return ResolvedModel(order=entry.random_order(), facts=entry.facts("random"), quality_available=False)
+
+
+def experiment(*models: str, precisions: tuple[str, ...] = ("float32", "int8"), **more: object) -> Experiment:
+    return Experiment(
+        name="test",
+        models=models or ("a",),
+        techniques=tuple(TechniqueChoice(f"precision.{p}") for p in precisions),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+ONE = {"a": random_model()}
+
+
+def messages(plan_problems: tuple[Problem, ...]) -> str:
+    return " ".join(str(p) for p in plan_problems)
+
+
+# --- configurations --------------------------------------------------------------------------------
+
+
+def test_that_a_plan_is_the_product_of_models_techniques_and_sweeps() -> None:
+    plan = make_plan(
+        experiment("a", "b", workload=Workload(prompt_tokens=(128, 512)), run=RunSettings(trials=3)),
+        {"a": random_model(), "b": random_model("gpt2")},
+        probe(),
+    )
+    assert len(plan.configurations) == 8
+    assert plan.trials == 24
+    assert [c.color for c in plan.configurations] == list(range(8))
+    first = plan.configurations[0]
+    assert first.title == "SmolLM2-135M-Instruct (random weights) · float32 · 128 in"
+    assert first.technique_title("precision") == "float32"
+    assert first.technique_title("attention") == ""
+    assert len({c.hash for c in plan.configurations}) == 8
+    assert plan.by_hash(first.hash) is first
+    assert plan.expected_s == pytest.approx(3 * sum(c.expected_s for c in plan.configurations))
+
+
+def test_that_an_axis_nobody_named_gets_its_default() -> None:
+    plan = make_plan(experiment(precisions=()), ONE, probe())
+    (cell,) = plan.configurations
+    assert [t.id for t in cell.techniques] == ["precision.float32"]
+    assert cell.title == "SmolLM2-135M-Instruct (random weights)"
+
+
+def test_that_random_weights_leave_perplexity_out_and_say_so() -> None:
+    (cell, _) = make_plan(experiment(), ONE, probe()).configurations
+    assert cell.workload.perplexity_tokens == 0
+    assert cell.runnable
+    assert "Quality is not measured" in messages(cell.problems)
+
+
+def test_that_a_technique_without_its_package_is_an_error_with_fixes() -> None:
+    bare = msgspec.structs.replace(probe(), packages=PACKAGES[:2])
+    plan = make_plan(experiment(), ONE, bare)
+    cell = plan.configurations[1]
+    assert not cell.runnable
+    (problem,) = [p for p in cell.problems if p.severity == "error"]
+    assert "pip install torchao" in problem.message
+    assert [f.label for f in problem.fixes] == ["Use bfloat16", "Use float16", "Leave out"]
+    assert plan.trials == 5
+
+
+def test_that_a_prompt_longer_than_the_context_offers_one_that_fits() -> None:
+    longer = experiment(precisions=("float32",), workload=Workload(prompt_tokens=(128, 8190)))
+    plan = make_plan(longer, ONE, probe())
+    (problem,) = [p for p in plan.configurations[1].problems if p.severity == "error"]
+    assert "more than the 8,192" in problem.message
+    fixed = apply_fix(longer, plan.configurations[1].hash, problem.fixes[0])
+    assert fixed.workload.prompt_tokens == (128, 8128)
+    assert all(c.runnable for c in make_plan(fixed, ONE, probe()).configurations)
+
+
+def test_that_what_does_not_fit_offers_a_batch_and_a_precision_that_do() -> None:
+    small = msgspec.structs.replace(CPU, memory_free_bytes=2 * GIB)
+    big = experiment(precisions=("float32",), workload=Workload(batch_size=(1, 256), prompt_tokens=(512,)))
+    plan = make_plan(big, ONE, probe(small))
+    assert plan.configurations[0].runnable
+    (problem,) = [p for p in plan.configurations[1].problems if p.severity == "error"]
+    assert "too large" in problem.message
+    assert "2.00 GiB are free" in problem.hint
+    labels = [f.label for f in problem.fixes]
+    assert labels[0].startswith("Batch ")
+    assert labels[-1] == "Leave out"
+    fixed = apply_fix(big, plan.configurations[1].hash, problem.fixes[0])
+    assert all(c.runnable for c in make_plan(fixed, ONE, probe(small)).configurations)
+
+
+def test_that_a_precision_is_offered_only_where_it_fits() -> None:
+    one = {"a": random_model("llama-3.2-1b-instruct")}
+    wide = experiment(precisions=("float32",))
+    for free, offered in ((4 * GIB, ["Use bfloat16", "Use float16"]), (GIB, [])):
+        plan = make_plan(wide, one, probe(msgspec.structs.replace(CPU, memory_free_bytes=free)))
+        (problem,) = [p for p in plan.configurations[0].problems if p.severity == "error"]
+        assert [f.label for f in problem.fixes if f.label.startswith("Use")] == offered
+
+
+def test_that_little_memory_left_is_a_warning() -> None:
+    (cell,) = make_plan(experiment(precisions=("float32",)), ONE, probe()).configurations
+    tight = msgspec.structs.replace(CPU, memory_free_bytes=int(cell.memory.needed * 1.05))
+    (cell,) = make_plan(experiment(precisions=("float32",)), ONE, probe(tight)).configurations
+    assert cell.runnable
+    assert "would be left" in messages(tuple(p for p in cell.problems if p.severity == "warning"))
+
+
+def test_that_unknown_models_and_devices_are_problems_of_the_whole_plan() -> None:
+    wrong = Problem(severity="error", place="b", message="Unknown model.")
+    asked = experiment("a", "b", run=RunSettings(machines=("this/cuda:0",)))
+    plan = make_plan(asked, {**ONE, "b": wrong}, probe())
+    assert wrong in plan.problems
+    assert "this/cpu" in messages(plan.problems)
+    assert plan.order == ()
+    assert "No model is chosen" in messages(make_plan(Experiment(), {}, probe()).problems)
+
+
+def test_that_this_means_the_gpu_where_there_is_one() -> None:
+    assert {c.device for c in make_plan(experiment(), ONE, probe(CPU, GPU)).configurations} == {"cuda:GPU-1"}
+
+
+def test_that_two_devices_make_configurations_of_their_own_with_the_same_beginning() -> None:
+    both = experiment(precisions=("float32",), run=RunSettings(machines=("this/cpu", "this/cuda:0")))
+    on_cpu, on_gpu = make_plan(both, ONE, probe(CPU, GPU)).configurations
+    assert on_cpu.hash.partition("@")[0] == on_gpu.hash.partition("@")[0]
+    assert (on_cpu.device, on_gpu.device) == ("cpu", "cuda:GPU-1")
+    assert hashes.short(on_cpu.hash).endswith("@cpu")
+    assert on_gpu.title.endswith("H200")
+
+
+def test_that_two_names_of_one_model_run_once_with_a_warning() -> None:
+    plan = make_plan(experiment("a", "b", precisions=("float32",)), {"a": random_model(), "b": renamed("b")}, probe())
+    assert len(plan.configurations) == 1
+    assert "runs once" in messages(plan.problems)
+
+
+def renamed(ref: str) -> ResolvedModel:
+    model = random_model()
+    return msgspec.structs.replace(model, order=msgspec.structs.replace(model.order, ref=ref))
+
+
+def test_that_a_sweep_too_large_is_refused_before_it_is_made() -> None:
+    sweep = tuple(range(1, 1001))
+    huge = experiment(workload=Workload(prompt_tokens=sweep, new_tokens=sweep, batch_size=sweep))
+    plan = make_plan(huge, ONE, probe())
+    assert plan.configurations == ()
+    assert "2,000,000,000 configurations" in messages(plan.problems)
+
+
+def test_that_known_times_replace_the_estimate_and_scale_the_others() -> None:
+    plan = make_plan(experiment(), ONE, probe())
+    first, second = plan.configurations
+    better = make_plan(experiment(), ONE, probe(), {first.hash: first.expected_s * 3})
+    assert better.configurations[0].expected_s == pytest.approx(first.expected_s * 3)
+    assert better.configurations[1].expected_s == pytest.approx(second.expected_s * 3)
+
+
+def test_that_parameter_sweeps_multiply_and_show_in_titles(monkeypatch: pytest.MonkeyPatch) -> None:
+    from engines.techniques import Parameter, Technique
+    from workbench import plan_cells, plan_types
+
+    fake = Technique(
+        id="precision.fake",
+        title="fake",
+        sentence="",
+        source="",
+        implementation="",
+        parameters=(Parameter("group", "Group", "int", 64, 1, 512), Parameter("fast", "Fast", "bool", True)),
+        bits=4,
+        changes="linear",
+    )
+    monkeypatch.setattr(plan_cells, "find", lambda _id: fake)
+    monkeypatch.setattr(plan_types, "find", lambda _id: fake)
+    swept = Experiment(models=("a",), techniques=(TechniqueChoice("precision.fake", {"group": (32, 64)}),))
+    cells = make_plan(swept, ONE, probe()).configurations
+    assert [c.technique_title("precision") for c in cells] == ["fake (group 32)", "fake"]
+    assert cells[0].techniques[0].parameters == {"group": 32, "fast": True}
+    assert cells[0].hash != cells[1].hash
+
+
+# --- leaving out, order, orders --------------------------------------------------------------------
+
+
+def test_that_a_configuration_left_out_stays_in_the_plan_and_out_of_the_order() -> None:
+    plan = make_plan(experiment(), ONE, probe())
+    gone = plan.configurations[0].hash
+    for written in (gone, hashes.short(gone)):
+        less = msgspec.structs.replace(experiment(), run=RunSettings(skip=(written,)))
+        smaller = make_plan(less, ONE, probe())
+        assert smaller.skipped == (gone,)
+        assert len(smaller.configurations) == 2
+        assert gone not in {hash for _, hash in smaller.order}
+        assert take_in(less, gone).run.skip == ()
+    assert leave_out(leave_out(experiment(), gone), gone).run.skip == (gone,)
+    stale = make_plan(msgspec.structs.replace(experiment(), run=RunSettings(skip=("0" * 12,))), ONE, probe())
+    assert "no configuration of this experiment" in messages(stale.problems)
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.integers(0, 12), st.lists(st.text("0123456789abcdef", min_size=8), unique=True)
+)
+def test_that_every_block_is_a_permutation_and_the_seed_decides_it(seed: int, blocks: int, names: list[str]) -> None:
+    order = _order(seed, blocks, names)
+    for block in range(blocks):
+        assert sorted(name for b, name in order if b == block) == sorted(names)
+    assert [b for b, _ in order] == sorted(b for b, _ in order)
+    assert order == _order(seed, blocks, names)
+
+
+def test_that_blocks_and_seeds_differ_in_their_order() -> None:
+    names = [str(i) for i in range(20)]
+    first, second = [[n for b, n in _order(7, 2, names) if b == block] for block in (0, 1)]
+    assert first != second
+    assert first != [n for _, n in _order(8, 1, names)]
+
+
+def test_that_orders_carry_everything_and_their_ids_sort_as_they_run() -> None:
+    swept = experiment(run=RunSettings(trials=20, telemetry_hz=0))
+    plan = make_plan(swept, ONE, probe())
+    batch = orders(plan, store="s", experiment="e-1")
+    assert len(batch) == 40
+    ids = [order.trial for order in batch]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 40
+    assert [(o.block, o.configuration) for o in batch] == list(plan.order)
+    assert [o.position for o in batch] == list(range(40))
+    assert {o.total for o in batch} == {40}
+    assert not batch[0].telemetry.enabled
+    assert not batch[0].allow_network
+    assert new_id("e").startswith("e-")
+    assert len(new_id("t")) == 23
+
+
+def test_that_only_a_hub_model_may_use_the_network() -> None:
+    facts = ModelFacts(kind="hub", architecture="", parameters=0, stored_bytes=0, stored_dtype="")
+    hub = ResolvedModel(order=ModelOrder(ref="o/n", title="n", kind="hub", path="o/n"), facts=facts)
+    plan = make_plan(experiment("o/n"), {"o/n": hub}, probe())
+    assert all(o.allow_network for o in orders(plan, store="s", experiment="e"))
+    assert {c.expected_s for c in plan.configurations} == {0.0}
+
+
+# --- hashes ----------------------------------------------------------------------------------------
+
+MODEL = ModelOrder(ref="m", title="M", kind="folder", path="/m", fingerprint="f" * 64)
+INT8 = (TechniqueOrder(id="precision.int8", parameters={"group": 64}),)
+GOLDEN = "94823674d0ba72b8b8eccf7c6685e6d7d0260c070e1e78257d602c6c0ec6a1a9"
+
+
+def test_that_the_hash_of_a_configuration_never_changes() -> None:
+    assert hashes.configuration_hash(MODEL, INT8, WorkloadOrder(), EngineOrder()) == GOLDEN
+
+
+def test_that_names_and_places_do_not_change_the_hash_but_the_files_do() -> None:
+    moved = msgspec.structs.replace(MODEL, ref="x", title="X", path="/elsewhere", origin="o")
+    assert hashes.configuration_hash(moved, INT8, WorkloadOrder(), EngineOrder()) == GOLDEN
+    other = msgspec.structs.replace(MODEL, fingerprint="e" * 64)
+    assert hashes.configuration_hash(other, INT8, WorkloadOrder(), EngineOrder()) != GOLDEN
+
+
+def test_that_every_default_of_engine_and_workload_is_in_the_hash() -> None:
+    for order in (EngineOrder(), WorkloadOrder()):
+        for name in order.__struct_fields__:
+            value = getattr(order, name)
+            changed = msgspec.structs.replace(order, **{name: f"{value}x" if isinstance(value, str) else value + 1})
+            workload = changed if isinstance(changed, WorkloadOrder) else WorkloadOrder()
+            engine = changed if isinstance(changed, EngineOrder) else EngineOrder()
+            assert hashes.configuration_hash(MODEL, INT8, workload, engine) != GOLDEN, name
+    for parameters in ({"group": 32}, {"group": 64, "more": True}, {}):
+        other = (TechniqueOrder(id="precision.int8", parameters=parameters),)
+        assert hashes.configuration_hash(MODEL, other, WorkloadOrder(), EngineOrder()) != GOLDEN
+
+
+def test_that_seed_trials_machine_and_limits_do_not_change_the_hash() -> None:
+    base = make_plan(experiment(precisions=("float32",)), ONE, probe()).configurations[0].hash
+    other = experiment(
+        precisions=("float32",), seed=8, run=RunSettings(trials=1, telemetry_hz=1.0, machines=("this/cuda:GPU-1",))
+    )
+    assert make_plan(other, ONE, probe(CPU, GPU)).configurations[0].hash == base
+
+
+# --- fixes, presets, command line ------------------------------------------------------------------
+
+
+def test_that_fixes_change_models_techniques_and_plain_keys() -> None:
+    start = experiment("a.b", "c", precisions=("float32", "int8"))
+    assert apply_fix(start, "", Fix("", "models.a.b", "random:gpt2")).models == ("random:gpt2", "c")
+    assert apply_fix(start, "", Fix("", "models.a.b", None)).models == ("c",)
+    assert apply_fix(start, "", Fix("", "run.trials", 5)).run.trials == 5
+    changed = apply_fix(start, "", Fix("", "techniques.precision.float32", "precision.bfloat16"))
+    assert [c.id for c in changed.techniques] == ["precision.bfloat16", "precision.int8"]
+    merged = apply_fix(start, "", Fix("", "techniques.precision.float32", "precision.int8"))
+    assert [c.id for c in merged.techniques] == ["precision.int8"]
+    added = apply_fix(experiment(precisions=()), "", Fix("", "techniques.precision.float32", "precision.int8"))
+    assert [c.id for c in added.techniques] == ["precision.int8"]
+    with pytest.raises(ValueError, match="no way"):
+        apply_fix(start, "", Fix("", "nothing.at.all", 1))
+
+
+def test_that_presets_are_whole_and_the_demo_is_first() -> None:
+    found = presets()
+    assert found[0].id == "demo"
+    assert found[0].experiment.run.trials == 3
+    assert found[0].experiment.workload.perplexity_tokens == 512
+    assert all(p.sentence and p.experiment.models for p in found)
+
+
+def test_that_the_command_line_quotes_its_file() -> None:
+    assert command_line(Experiment(), Path("my file.toml")) == "llm-workbench run 'my file.toml'"
+    assert command_line(Experiment(name="Precision of X!"), None) == "llm-workbench run precision-of-x.toml"
