@@ -1,56 +1,25 @@
-"""The base of the four pages, and what one page can ask another to show. Main thread."""
+"""The base of the four pages. What they can ask each other to show stands in `widgets.targets`. Main thread."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSettings, Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
 
 from widgets.components import label, line
 from widgets.services import Services
+from widgets.targets import AddModel, EditAsNew, NewExperiment, OpenExperimentFile, ShowExperiment, ShowTrial
 from workbench.events import StoreChanged
 
-
-@dataclass(frozen=True)
-class OpenExperimentFile:
-    """Target of Setup: an experiment file to load."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class AddModel:
-    """Target of Setup: a model folder or GGUF file to choose."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class NewExperiment:
-    """Target of Setup: start over."""
-
-
-@dataclass(frozen=True)
-class EditAsNew:
-    """Target of Setup: an experiment like the one of this trial."""
-
-    trial: str
-
-
-@dataclass(frozen=True)
-class ShowTrial:
-    """Target of Monitor."""
-
-    trial: str
-
-
-@dataclass(frozen=True)
-class ShowExperiment:
-    """Target of Compare."""
-
-    experiment: str
+__all__ = [
+    "AddModel",
+    "EditAsNew",
+    "NewExperiment",
+    "OpenExperimentFile",
+    "Page",
+    "PageToolbar",
+    "ShowExperiment",
+    "ShowTrial",
+]
 
 
 class Page(QWidget):
@@ -93,7 +62,7 @@ class Page(QWidget):
         """Rows of the store changed; also called with an empty change when the workbench was opened."""
 
     def show_target(self, target: object) -> None:
-        """Another page or a dropped file asks to show something (dataclasses of this module)."""
+        """Another page or a dropped file asks to show something (dataclasses of `widgets.targets`)."""
 
     def undo(self) -> bool:
         """Take back the last edit of this page. -> whether there was one"""

@@ -78,6 +78,9 @@ QPushButton[kind="danger"]:disabled { color: $text_disabled; border-color: $bord
 QPushButton[kind="inline"], QToolButton[kind="inline"] { min-height: ${inline_in}px; max-height: ${inline_in}px;
   padding: 0 ${p8}px; font-size: ${s12}px; font-weight: 400; border: 1px solid $border_control; background: $bg_base;
   border-radius: ${r}px; }
+QPushButton[kind="row"] { border: none; background: transparent; border-radius: 0; padding: 0; }
+QPushButton[kind="row"]:hover { background: $bg_hover; }
+QPushButton[kind="row"]:pressed { background: $bg_pressed; }
 QPushButton[kind="link"] { border: none; background: transparent; color: $text_link; padding: 0; font-weight: 400;
   text-align: left; }
 QPushButton[kind="link"]:hover { text-decoration: underline; }
@@ -148,6 +151,9 @@ QTabBar::tab:hover { background: $bg_hover; }
 QTabWidget::pane { border: none; }
 QDockWidget { titlebar-close-icon: none; titlebar-normal-icon: none; }
 QMainWindow::separator { background: $border_default; width: 1px; height: 1px; }
+
+QStatusBar { background: $bg_window; border-top: 1px solid $border_default; color: $text_muted; font-size: ${s11}px; }
+QStatusBar::item { border: none; }
 
 QLabel { background: transparent; }
 QLabel:disabled { color: $text_disabled; }

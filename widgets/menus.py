@@ -1,0 +1,116 @@
+"""The menu bar, built from the registry of actions, and what stands in its corner. Main thread."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QMenuBar, QSizePolicy, QWidget
+
+from widgets.actions import MENUS, Actions
+from widgets.components import Chip, IconLabel, ToolButton, label, tool_button
+from widgets.theme import Theme
+from widgets.toasts import Toasts
+
+
+class Menus:
+    """Fills a menu bar. A menu without actions is not shown. Built anew when actions are added or removed."""
+
+    def __init__(self, bar: QMenuBar, actions: Actions) -> None:
+        self._bar = bar
+        self._actions = actions
+        self._menus: dict[str, QMenu] = {}
+        self._late = QTimer(bar)
+        self._late.setSingleShot(True)
+        self._late.setInterval(0)
+        self._late.timeout.connect(self.build)
+        actions.changed.connect(self._late.start)
+        for name in MENUS:
+            self._menus[name] = bar.addMenu(f"&{name}")
+        self.build()
+
+    def build(self) -> None:
+        for name, menu in self._menus.items():
+            for child in menu.findChildren(QMenu):
+                child.deleteLater()
+            menu.clear()
+            self._fill(menu, name)
+            menu.menuAction().setVisible(not menu.isEmpty())
+            menu.setToolTipsVisible(True)
+
+    def _fill(self, menu: QMenu, path: str) -> None:
+        group = None
+        depth = path.count("/") + 1
+        subs: dict[str, QMenu] = {}
+        for action in self._actions.all():
+            below = action.menu == path or action.menu.startswith(f"{path}/")
+            if not below:
+                continue
+            if group is not None and action.group != group:
+                menu.addSeparator()
+            group = action.group
+            if action.menu == path:
+                menu.addAction(self._actions.qaction(action.id))
+            else:
+                sub = action.menu.split("/")[depth]
+                if sub not in subs:
+                    subs[sub] = menu.addMenu(sub)
+                    self._fill(subs[sub], f"{path}/{sub}")
+
+
+class Corner(QWidget):
+    """Right end of the menu bar: the palette field (a button), the theme button, the bell."""
+
+    palette_asked = Signal()
+    theme_asked = Signal()
+    history_asked = Signal()
+
+    def __init__(self, theme: Theme, toasts: Toasts, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._toasts = toasts
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(0, 0, theme.px(8), 0)
+        self._row.setSpacing(theme.px(4))
+        tip = "Find an action, an experiment or a trial (Ctrl+K)"
+        self.field = ToolButton(theme, tip=tip, kind="field", parent=self)
+        self.field.setAccessibleName("Command palette")
+        self.field.clicked.connect(self.palette_asked)
+        inside = QHBoxLayout(self.field)
+        inside.setContentsMargins(theme.px(8), 0, theme.px(8), 0)
+        inside.setSpacing(theme.px(8))
+        parts: tuple[QLabel, ...] = (
+            IconLabel(theme, "search", "text.muted", 14),
+            label("Actions, experiments, trials", tone="muted"),
+        )
+        for part in parts:
+            inside.addWidget(part)
+        inside.addStretch(1)
+        inside.addWidget(label("Ctrl+K", role="dense", tone="muted"))
+        self.theme_button = tool_button(theme, "moon", clicked=self.theme_asked.emit, compact=True)
+        self.bell = tool_button(theme, "bell", clicked=self.history_asked.emit, compact=True)
+        self.unread = Chip(theme, "", "info", self)
+        self.unread.hide()
+        for widget in (self.field, self.theme_button, self.bell, self.unread):
+            self._row.addWidget(widget)
+        toasts.added.connect(self._count)
+        toasts.read.connect(self._count)
+        theme.follow(self._restyle)
+        self._count()
+
+    def _count(self) -> None:
+        unread = self._toasts.unread
+        self.unread.setVisible(unread > 0)
+        self.unread.set(str(unread), "info")
+        words = f"{unread} unread" if unread else "nothing new"
+        self.bell.set_tip(f"Messages: {words}")
+        self.unread.setToolTip(self.bell.toolTip())
+
+    def _restyle(self) -> None:
+        theme = self._theme
+        self.theme_button.set_icon("sun" if theme.is_dark else "moon")
+        self.theme_button.set_tip("Use the light theme" if theme.is_dark else "Use the dark theme")
+        self.field.setFixedSize(theme.px(320), theme.height("control_small"))
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setFixedHeight(theme.height("menu_bar") - 1)
+
+    def sizeHint(self) -> QSize:
+        return QSize(super().sizeHint().width(), self._theme.height("menu_bar") - 1)

@@ -1,0 +1,210 @@
+"""The settings: look, database, what is kept on disk. Main thread; sizes are measured on the bridge's threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+
+from widgets.components import SegmentedControl, label, line, push_button
+from widgets.disk_use import DiskUse, clear_folder, measure
+from widgets.page import Page
+from widgets.services import Services
+from widgets.theme import MODES, SCALES
+from workbench.units import format_bytes
+
+NAME_WIDTH = 160
+CONTENT = 760
+
+
+class SettingsPage(Page):
+    """Changes take effect at once; there is no OK."""
+
+    name = "settings"
+    title = "Settings"
+    icon = "gear"
+
+    database_asked = Signal()
+    """Choose another database."""
+    look_changed = Signal()
+
+    def __init__(self, services: Services, database: Path, parent: QWidget | None = None) -> None:
+        super().__init__(services, parent)
+        self._confirming = False
+        theme = services.theme
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        inner = QWidget()
+        scroll.setWidget(inner)
+        self.body.addWidget(scroll)
+        outer = QHBoxLayout(inner)
+        pad = theme.px(24)
+        outer.setContentsMargins(pad, pad, pad, pad)
+        self._content = QWidget()
+        outer.addWidget(self._content, 100)
+        outer.addStretch(1)
+        column = QVBoxLayout(self._content)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(theme.px(12))
+
+        column.addWidget(label("Look", role="panel_title"))
+        self.mode = SegmentedControl(theme, ("Light", "Dark", "As the system"), "Theme")
+        self.mode.choose(MODES.index(theme.mode))
+        self.mode.chosen.connect(self._choose_mode)
+        self.scale = SegmentedControl(theme, tuple(f"{s:.0%}" for s in SCALES), "Text size")
+        self._sync_scale()
+        self.scale.chosen.connect(self._choose_scale)
+        look = self._grid(column)
+        self._row(look, "Theme", self.mode, "")
+        self._row(look, "Text size", self.scale, "")
+        column.addWidget(line(inner))
+
+        column.addWidget(label("Database", role="panel_title"))
+        stored = self._grid(column)
+        self.database = label(str(database), role="mono", wrap=True, selectable=True)
+        choose = push_button("Choose another", self.database_asked.emit)
+        self._row(stored, "File", self.database, "", choose)
+        column.addWidget(line(inner))
+
+        column.addWidget(label("Disk", role="panel_title"))
+        disk = self._grid(column)
+        self.database_size = label("measuring", tone="secondary")
+        self.models_size = label("measuring", tone="secondary")
+        self.spools_size = label("measuring", tone="secondary")
+        self.crashes_size = label("measuring", tone="secondary")
+        self.clear_models = push_button("Delete converted models", self._ask_clear)
+        self.clear_crashes = push_button("Delete crash reports", self._clear_crashes)
+        self.show_crashes = push_button("Open folder", self._open_crashes)
+        self._row(disk, "Database", self.database_size, "All experiments, trials and samples.")
+        self._row(
+            disk,
+            "Models in the cache",
+            self.models_size,
+            "Fetched and converted by the application; they can be made again. Your own model folders are not in it.",
+            self.clear_models,
+        )
+        self._row(
+            disk,
+            "Spools",
+            self.spools_size,
+            "What trials wrote while they ran. The runner deletes a spool by itself after the database has all of it.",
+        )
+        self._row(disk, "Crash reports", self.crashes_size, "", self.show_crashes, self.clear_crashes)
+        column.addStretch(1)
+        theme.follow(self._resize)
+
+    def set_database(self, database: Path) -> None:
+        self.database.setText(str(database))
+        if self.isVisible():
+            self._measure()
+
+    def activated(self) -> None:
+        self._measure()
+
+    # --- look ---------------------------------------------------------------------------------------
+
+    def _choose_mode(self, index: int) -> None:
+        self.services.theme.choose(mode=MODES[index])
+        self.look_changed.emit()
+
+    def _choose_scale(self, index: int) -> None:
+        self.services.theme.choose(scale=SCALES[index])
+        self.look_changed.emit()
+
+    def sync(self) -> None:
+        """The look was changed elsewhere (menu, corner button)."""
+        for control, index in ((self.mode, MODES.index(self.services.theme.mode)), (self.scale, self._scale_index())):
+            control.blockSignals(True)
+            control.choose(index)
+            control.blockSignals(False)
+
+    def _sync_scale(self) -> None:
+        self.scale.choose(self._scale_index())
+
+    def _scale_index(self) -> int:
+        return min(range(len(SCALES)), key=lambda i: abs(SCALES[i] - self.services.theme.scale))
+
+    # --- disk ---------------------------------------------------------------------------------------
+
+    def _measure(self) -> None:
+        self.services.bridge.run(self._measure_now, self._measured, self.services.toasts.error, receiver=self)
+
+    def _measure_now(self) -> DiskUse:
+        workbench = self.services.workbench
+        database = workbench.database if workbench is not None else Path(self.database.text())
+        return measure(self.services.places, database)
+
+    def _measured(self, use: DiskUse) -> None:
+        self.database_size.setText(format_bytes(use.database_bytes))
+        self.models_size.setText(format_bytes(use.models_bytes))
+        self.spools_size.setText(f"{format_bytes(use.spools_bytes)} in {use.spools} files")
+        self.crashes_size.setText(f"{use.crashes} files, {format_bytes(use.crashes_bytes)}")
+        self.clear_models.setEnabled(use.models_bytes > 0)
+        self.clear_models.setToolTip("" if use.models_bytes else "There is none")
+        self.clear_crashes.setEnabled(use.crashes > 0)
+        self.clear_crashes.setToolTip("" if use.crashes else "There is none")
+
+    def _ask_clear(self) -> None:
+        """Asks once, in place: the second press deletes."""
+        if not self._confirming:
+            self._confirming = True
+            self.clear_models.setText("Really delete them?")
+            return
+        self._confirming = False
+        self.clear_models.setText("Delete converted models")
+        queue = self.services.bridge.queue
+        if queue is not None and (queue.in_state("running") or queue.in_state("waiting")):
+            self.services.toasts.show(
+                "warning",
+                "The models were not deleted: trials that run or wait may need them.",
+                "Delete them when the queue is empty.",
+            )
+            return
+        self.services.bridge.run(self._clear_models_now, self._cleared, self.services.toasts.error, receiver=self)
+
+    def _clear_models_now(self) -> int:
+        return clear_folder(self.services.places.models)
+
+    def _clear_crashes(self) -> None:
+        self.services.bridge.run(self._clear_crashes_now, self._cleared, self.services.toasts.error, receiver=self)
+
+    def _clear_crashes_now(self) -> int:
+        return clear_folder(self.services.places.crashes, only="*.txt", keep_open=True)
+
+    def _cleared(self, freed: int) -> None:
+        self.services.toasts.show("good", f"{format_bytes(freed)} freed.")
+        self._measure()
+
+    def _open_crashes(self) -> None:
+        self.services.places.crashes.mkdir(parents=True, exist_ok=True)
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.services.places.crashes)))
+
+    # --- layout -------------------------------------------------------------------------------------
+
+    def _grid(self, column: QVBoxLayout) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(self.services.theme.px(16))
+        grid.setVerticalSpacing(self.services.theme.px(12))
+        grid.setColumnMinimumWidth(0, self.services.theme.px(NAME_WIDTH))
+        grid.setColumnStretch(1, 1)
+        column.addLayout(grid)
+        return grid
+
+    def _row(self, grid: QGridLayout, name: str, field: QWidget, note: str, *buttons: QWidget) -> None:
+        row = grid.rowCount()
+        grid.addWidget(label(name, tone="secondary"), row, 0, Qt.AlignmentFlag.AlignTop)
+        middle = QVBoxLayout()
+        middle.setSpacing(2)
+        middle.addWidget(field)
+        if note:
+            middle.addWidget(label(note, role="dense", tone="muted", wrap=True))
+        grid.addLayout(middle, row, 1)
+        side = QHBoxLayout()
+        for button in buttons:
+            side.addWidget(button)
+        grid.addLayout(side, row, 2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop)
+
+    def _resize(self) -> None:
+        self._content.setMaximumWidth(self.services.theme.px(CONTENT))
