@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from workbench.version import version
 from workbench.comparison import Cell, Comparison, Interval, Row
 from workbench.labels import short_title
 from workbench.metrics.registry import find
-from workbench.units import format_ratio, format_value, practical_unit, scale, show
+from workbench.units import format_ratio, format_value, practical_unit, scale, significant
+from workbench.version import version
 
 Floats = npt.NDArray[np.float64]
 
@@ -120,6 +120,7 @@ def bar_chart(comparison: Comparison, metric: str, hidden: frozenset[str] = froz
     rows = [r for r in comparison.rows if r.configuration not in hidden]
     measure = _measure(comparison, metric)
     cells = [r.cells.get(metric) for r in rows]
+    texts = _value_texts(cells, measure)
     series = []
     for place, (row, cell) in enumerate(zip(rows, cells, strict=True)):
         value = cell.value if cell is not None else None
@@ -134,7 +135,7 @@ def bar_chart(comparison: Comparison, metric: str, hidden: frozenset[str] = froz
                 style="bars",
                 x_low=np.array([low]),
                 x_high=np.array([high]),
-                labels=("" if value is None else show(value, _unit(cell), measure.unit).text,),
+                labels=(texts[place],),
             )
         )
     pinned = next((c for r, c in zip(rows, cells, strict=True) if r.is_baseline and c and c.value is not None), None)
@@ -232,8 +233,17 @@ def _measure(comparison: Comparison, metric: str) -> _Measure:
     )
 
 
-def _unit(cell: Cell | None) -> str:
-    return cell.unit if cell is not None else ""
+def _value_texts(cells: Sequence[Cell | None], measure: _Measure) -> list[str]:
+    """Values with three digits, four where different values would otherwise read the same; "" where there is none."""
+
+    def texts(digits: int) -> list[str]:
+        return [
+            "" if c is None or c.value is None else significant(measure.shown(c.value), digits) for c in cells
+        ]
+
+    values = {c.value for c in cells if c is not None and c.value is not None}
+    three = texts(3)
+    return three if len({t for t in three if t}) == len(values) else texts(4)
 
 
 def _directed(measure: _Measure) -> ChartAxis:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.version import version
 from workbench.charts import Band, Chart, ChartAxis, Series
 from workbench.series import Channel, Phase, TrialData
 from workbench.units import format_duration, format_value, scale
+from workbench.version import version
 
 _ENCLOSING = ("measure",)
 """Phases that hold others: their parts are drawn instead."""
@@ -69,37 +69,35 @@ _PLANS = (
 
 
 def trial_charts(data: TrialData) -> tuple[Chart, ...]:
-    """Throughput, memory, power and utilisation of one trial against seconds since its start; an empty chart says why."""
+    """Throughput, memory, power and utilisation of one trial over seconds since its start; an empty one says why."""
     end = _end(data)
     bands = phase_bands(data.phases, end)
     return tuple(_chart(data, plan, bands, end) for plan in _PLANS)
 
 
 def phase_bands(phases: Sequence[Phase], end_s: float) -> tuple[Band, ...]:
-    """Bands that do not overlap: a phase gives way to the phases inside it. A phase that lasts ends at `end_s`."""
-    spans = [
-        (p.start_s, end_s if p.end_s is None else p.end_s, p.name)
-        for p in sorted(phases, key=lambda p: (p.start_s, -(end_s if p.end_s is None else p.end_s)))
-        if p.name not in _ENCLOSING
-    ]
+    """Bands that do not overlap: the outermost phases, except that the measurement is drawn as the prefill and decode
+    of its requests. A phase that lasts ends at `end_s`."""
+    spans = sorted(
+        (
+            Band(p.start_s, end_s if p.end_s is None else p.end_s, p.name)
+            for p in phases
+            if p.name not in _ENCLOSING and (p.end_s is None or p.end_s > p.start_s)
+        ),
+        key=lambda b: (b.start, -b.end),
+    )
     bands: list[Band] = []
-    for index, (start, end, name) in enumerate(spans):
-        at = start
-        for inner_start, inner_end, _ in spans[index + 1 :]:
-            if inner_start >= end:
-                break
-            if inner_start > at:
-                bands.append(Band(at, inner_start, name))
-            at = max(at, inner_end)
-        if end > at:
-            bands.append(Band(at, end, name))
-    return tuple(sorted(bands, key=lambda b: b.start))
+    for band in spans:
+        start = max(band.start, bands[-1].end if bands else band.start)
+        if band.end > start:
+            bands.append(Band(start, band.end, band.phase))
+    return tuple(bands)
 
 
 def _chart(data: TrialData, plan: _Plan, bands: tuple[Band, ...], end: float) -> Chart:
     factor = scale(plan.base, plan.unit)
     found = [(curve, channel) for curve in plan.curves if (channel := _channel(data, curve.key)) is not None]
-    series = []
+    series: list[Series] = []
     for place, (curve, channel) in enumerate(found):
         good = np.isfinite(channel.values)
         if not good.any():
@@ -142,7 +140,8 @@ def _channel(data: TrialData, key: str) -> Channel | None:
 
 def _why_empty(data: TrialData, plan: _Plan) -> str:
     if plan.sensor:
-        reason = next((s.reason for s in data.sensors if s.quantity == plan.sensor and not s.available and s.reason), "")
+        absent = (s for s in data.sensors if s.quantity == plan.sensor and not s.available)
+        reason = next((s.reason for s in absent if s.reason), "")
         return f"Not available on this machine: {reason}" if reason else f"{plan.title} was not read in this trial."
     if data.ended is not None and data.ended.outcome == "failed":
         return "The trial failed before it generated a token."

@@ -104,6 +104,20 @@ def format_range(low: float, high: float, unit: str, shown_unit: str = "", digit
     return f"[{_alike(low / factor, high / factor, digits)}]"
 
 
+def format_estimate(value: float, low: float, high: float, unit: str, shown_unit: str = "", digits: int = 3) -> str:
+    """ "20.1 [19.5, 20.8]": a value and its interval, all to the same decimals, in the shown unit, without it."""
+    chosen = shown_unit or practical_unit(max(abs(low), abs(high)), unit)
+    factor = scale(unit, chosen)
+    middle, first, last = value / factor, low / factor, high / factor
+    largest = max(abs(first), abs(last))
+    if largest == 0 or not math.isfinite(largest) or largest >= 1e9 or largest < 1e-4:
+        return f"{significant(middle, digits)} [{significant(first, digits)}, {significant(last, digits)}]"
+    decimals = max(0, digits - 1 - math.floor(math.log10(largest)))
+    if low != high and last - first < 10.0**-decimals:
+        decimals += 1
+    return f"{middle:,.{decimals}f} [{first:,.{decimals}f}, {last:,.{decimals}f}]".replace("-", "−")
+
+
 def _alike(low: float, high: float, digits: int) -> str:
     """Two numbers with the decimals that the larger needs, more where they would otherwise look the same."""
     largest = max(abs(low), abs(high))
@@ -116,9 +130,10 @@ def _alike(low: float, high: float, digits: int) -> str:
 
 
 def format_ratio(ratio: float, low: float | None = None, high: float | None = None) -> str:
-    """ "0.76× [0.74, 0.78]", or "0.76×" without an interval. Two decimals, three where the interval is that narrow."""
+    """ "0.76× [0.74, 0.78]", or "0.76×" without an interval. Two decimals, three where a difference or an
+    interval would not show otherwise."""
     if low is None or high is None:
-        return f"{_times(ratio, 2)}×"
+        return f"{_times(ratio, 3 if 0 < abs(ratio - 1) < 0.01 else 2)}×"
     decimals = 3 if high - low < 0.01 and ratio < 100 else 2
     return f"{_times(ratio, decimals)}× [{_times(low, decimals)}, {_times(high, decimals)}]"
 

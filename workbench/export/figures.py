@@ -1,16 +1,16 @@
 """A chart as PNG, SVG or PDF, drawn by matplotlib from the same description as the window's.
 
-Uses `Figure` objects only, never pyplot's global state, so it runs without a display and in any thread (one figure at a
-time per call). SVG and PDF hold real text. matplotlib is imported here: import this module late.
+Uses `Figure` objects only, never pyplot's global state, so it runs without a display and in any thread, one figure at
+a time. SVG and PDF hold real text. matplotlib is imported here: import this module late.
 """
 
 from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 import matplotlib as mpl
@@ -19,6 +19,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from workbench.charts import Chart, ChartAxis
 from workbench.export import marks
@@ -32,8 +33,11 @@ Size = Literal["column", "wide"]
 WIDTHS: dict[str, float] = {"column": 3.5, "wide": 7.0}
 """Inches: one column of a journal, and both."""
 DPI = 300
+_DRAWING = Lock()
 _ROW = 0.34
 """Inches a category needs, two lines of names included."""
+_HEADROOM = 1.12
+"""Room above curves that start at zero: the lane of phases stands there."""
 _FOOT = 5.0
 """Points of the notes and the provenance under a chart."""
 
@@ -50,10 +54,12 @@ def render(
     """The file's content. `footer` prints notes and provenance under the plot; both are in the metadata in any case."""
     style = look(theme)
     origin = of_chart(chart, made)
-    with mpl.rc_context(_settings(style)):
+    said = _metadata(chart, origin, format)
+    out = io.BytesIO()
+    # matplotlib's settings belong to the process: two threads must not draw at once
+    with _DRAWING, mpl.rc_context(_settings(style)):  # type: ignore[arg-type]
         figure = draw(chart, style, WIDTHS[size], origin if footer else None)
-        out = io.BytesIO()
-        figure.savefig(out, format=format, dpi=DPI, facecolor=style.background, metadata=_metadata(chart, origin, format))
+        figure.savefig(out, format=format, dpi=DPI, facecolor=style.background, metadata=said)
     return out.getvalue()
 
 
@@ -74,7 +80,7 @@ def draw(chart: Chart, style: Look, width: float, origin: Provenance | None) -> 
     top, foot = 0.42, 0.46 + 0.085 * len(under) + (0.06 if under else 0.0)
     height = _plot_height(chart, width) + top + foot
     figure = Figure(figsize=(width, height))
-    renderer = FigureCanvasAgg(figure).get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     axes = figure.add_axes((0.15, foot / height, 0.8, 1 - (top + foot) / height))
     axes.set_facecolor(style.background)
     _head(figure, chart, style, width, height)
@@ -97,6 +103,20 @@ def draw(chart: Chart, style: Look, width: float, origin: Provenance | None) -> 
     return figure
 
 
+class Thousands(ScalarFormatter):
+    """Plain numbers with grouped thousands, no offset."""
+
+    def __init__(self) -> None:
+        super().__init__(useOffset=False)
+        self.set_scientific(False)
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        text = str(super().__call__(x, pos))
+        sign = "−" if x < 0 else ""
+        whole, point, rest = text.lstrip("−-").partition(".")
+        return f"{sign}{int(whole):,}{point}{rest}" if whole.isdigit() else text
+
+
 def _plot_height(chart: Chart, width: float) -> float:
     if chart.empty or not chart.series:
         return 1.2
@@ -115,6 +135,7 @@ def _settings(style: Look) -> dict[str, object]:
         "svg.hashsalt": SOFTWARE,
         "pdf.fonttype": 42,
         "axes.unicode_minus": True,
+        "text.parse_math": False,
         "font.size": 7.5,
         "path.simplify": True,
     }
@@ -125,8 +146,8 @@ def _head(figure: Figure, chart: Chart, style: Look, width: float, height: float
     title = figure.text(x, y, chart.title, fontsize=9, fontweight="semibold", color=style.text, va="top", ha="left")
     if chart.subtitle:
         end = title.get_window_extent().x1 / figure.dpi
-        wrapped = _cut(chart.subtitle, int((width - end - 0.2) / 0.055))
-        figure.text((end + 0.1) / width, y - 0.022 / height, wrapped, fontsize=7.5, color=style.muted, va="top", ha="left")
+        text = _cut(chart.subtitle, int((width - end - 0.2) / 0.055))
+        figure.text((end + 0.1) / width, y - 0.022 / height, text, fontsize=7.5, color=style.muted, va="top", ha="left")
 
 
 def _cut(text: str, characters: int) -> str:
@@ -167,17 +188,17 @@ def _axis(axes: Axes, which: Literal["x", "y"], axis: ChartAxis, style: Look) ->
     set_label = axes.set_xlabel if which == "x" else axes.set_ylabel
     set_label(text, fontsize=7.5, color=style.label, labelpad=3)
     axes.grid(True, axis=which, color=style.grid, linewidth=0.6)
+    ticks = axes.xaxis if which == "x" else axes.yaxis
+    ticks.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10]))
+    ticks.set_major_formatter(Thousands())
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     if axis.minimum is not None and low <= high:
-        low = min(axis.minimum, *_smallest(axes, which, axis.minimum))
+        box = axes.dataLim
+        smallest, largest = (box.x0, box.x1) if which == "x" else (box.y0, box.y1)
+        low = min(axis.minimum, smallest) if np.isfinite(smallest) else axis.minimum
+        if which == "y" and np.isfinite(largest) and largest > low:
+            high = low + (largest - low) * _HEADROOM
         (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
-
-
-def _smallest(axes: Axes, which: str, default: float) -> Iterable[float]:
-    """The lowest data, so that an axis from zero still shows a negative value."""
-    box = axes.dataLim
-    value = box.x0 if which == "x" else box.y0
-    return (value,) if np.isfinite(value) else (default,)
 
 
 def _fit_sides(figure: Figure, axes: Axes, chart: Chart, width: float, renderer: RendererAgg) -> None:

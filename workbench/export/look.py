@@ -30,6 +30,7 @@ class Look:
     """Second and third series of one trial."""
     runs: tuple[str, ...]
     bands: dict[str, str]
+    lanes: dict[str, str]
     families: tuple[str, ...]
 
     def color(self, index: int) -> str:
@@ -59,6 +60,7 @@ def look(theme: ThemeName) -> Look:
         reference=chart["reference"],
         neutral=(chart["series2"], chart["series3"]),
         runs=tuple(run["color"] for run in colors["run"]),
+        lanes={name: phase["lane"] for name, phase in colors["phase"].items()},
         bands={name: phase["band"] for name, phase in colors["phase"].items()},
         families=(tokens["type"]["family"], *tokens["type"]["family_fallback"]),
     )

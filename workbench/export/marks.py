@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
 from workbench.charts import Chart, Series
@@ -18,15 +20,52 @@ from workbench.export.look import Look
 
 _SEPARATOR = " · "
 _CATEGORY = "category-name"
+PHASES = {"warmup": "warm-up"}
+"""Phase names for people where they differ from the protocol's."""
+_LANE = 0.955
+"""Where the lane of phases begins, as a share of the plot's height."""
 _PAD = 4.0
 """Pixels between a label and what it names."""
 
 
 def draw_bands(axes: Axes, chart: Chart, style: Look) -> None:
     for band in chart.bands:
-        axes.axvspan(
-            band.start, band.end, color=style.bands.get(band.phase, style.background), linewidth=0, zorder=0, label="_band"
+        ground = style.bands.get(band.phase)
+        if ground is not None:
+            axes.axvspan(band.start, band.end, color=ground, linewidth=0, zorder=0)
+
+
+def draw_lane(axes: Axes, chart: Chart, style: Look, renderer: RendererBase) -> list[Patch]:
+    """Phases as named blocks along the top of the plot. -> patches for a legend, of the phases too short for a name"""
+    named: set[str] = set()
+    nameless: dict[str, Patch] = {}
+    across = axes.get_xaxis_transform()
+    for band in chart.bands:
+        color = style.lanes.get(band.phase)
+        if color is None:
+            continue
+        length = band.end - band.start
+        block = Rectangle((band.start, _LANE), length, 1 - _LANE, transform=across, color=color, linewidth=0, zorder=5)
+        axes.add_patch(block)
+        name = PHASES.get(band.phase, band.phase)
+        text = axes.text(
+            band.start + length / 2,
+            (1 + _LANE) / 2 - 0.002,
+            name,
+            transform=across,
+            fontsize=5.5,
+            color=style.text,
+            ha="center",
+            va="center",
+            zorder=6,
         )
+        room = block.get_window_extent(renderer).width
+        if text.get_window_extent(renderer).width + 4 <= room:
+            named.add(band.phase)
+        else:
+            text.remove()
+            nameless[band.phase] = Patch(facecolor=color, label=name)
+    return [patch for phase, patch in nameless.items() if phase not in named]
 
 
 def draw_series(axes: Axes, chart: Chart, style: Look) -> None:
@@ -34,7 +73,8 @@ def draw_series(axes: Axes, chart: Chart, style: Look) -> None:
         color = style.color(series.color)
         if series.style == "bars":
             axes.barh(series.y, np.nan_to_num(series.x), height=0.56, color=color, zorder=2)
-            _whiskers(axes, series, style.text, 3)
+            # on dark bars an interval is read by its edge of ground
+            _whiskers(axes, series, style.text, 3, edge=style.background)
         elif series.style == "markers":
             _whiskers(axes, series, color, 2)
             axes.plot(
@@ -61,7 +101,7 @@ def draw_series(axes: Axes, chart: Chart, style: Look) -> None:
         axes.margins(x=0.01, y=0.08)
 
 
-def _whiskers(axes: Axes, series: Series, color: str, zorder: int) -> None:
+def _whiskers(axes: Axes, series: Series, color: str, zorder: int, edge: str = "") -> None:
     for low, high, name in ((series.x_low, series.x_high, "xerr"), (series.y_low, series.y_high, "yerr")):
         if low is None or high is None:
             continue
@@ -71,17 +111,21 @@ def _whiskers(axes: Axes, series: Series, color: str, zorder: int) -> None:
             continue
         # a geometric mean may stand a rounding error outside its own interval
         spread = np.clip(np.vstack([middle - low, high - middle])[:, good], 0.0, None)
-        axes.errorbar(
+        _, caps, lines = axes.errorbar(
             series.x[good],
             series.y[good],
+            xerr=spread if name == "xerr" else None,
+            yerr=spread if name == "yerr" else None,
             fmt="none",
             ecolor=color,
             elinewidth=0.9,
             capsize=2.2,
             capthick=0.9,
             zorder=zorder,
-            **{name: spread},
         )
+        if edge:
+            for artist in (*caps, *lines):
+                artist.set_path_effects([withStroke(linewidth=2.1, foreground=edge)])
 
 
 def name_categories(axes: Axes, chart: Chart, style: Look) -> None:
@@ -93,7 +137,8 @@ def name_categories(axes: Axes, chart: Chart, style: Look) -> None:
         first, second = name, ""
         if _SEPARATOR in name:
             second, _, first = name.partition(_SEPARATOR)
-        for text, offset, size, color in ((first, 0.0 if not second else 4.0, 7.5, style.text), (second, -4.5, 6.0, style.muted)):
+        upper = (first, 4.0 if second else 0.0, 7.5, style.text)
+        for text, offset, size, color in (upper, (second, -4.5, 6.0, style.muted)):
             if not text:
                 continue
             axes.annotate(
@@ -161,8 +206,8 @@ def draw_labels(figure: Figure, axes: Axes, chart: Chart, style: Look, renderer:
         _bar_labels(figure, axes, chart, style, renderer)
     elif any(s.style == "markers" for s in chart.series):
         _point_labels(axes, chart, style, renderer)
-    elif len(chart.series) > 1:
-        _legend(axes, chart, style)
+    else:
+        _legend(axes, chart, style, draw_lane(axes, chart, style, renderer))
 
 
 def _bar_labels(figure: Figure, axes: Axes, chart: Chart, style: Look, renderer: RendererBase) -> None:
@@ -230,10 +275,10 @@ def _whisker_boxes(axes: Axes, series: Series, i: int) -> list[Bbox]:
     x, y = float(series.x[i]), float(series.y[i])
     if series.x_low is not None and series.x_high is not None and np.isfinite(series.x_low[i] + series.x_high[i]):
         (left, middle), (right, _) = axes.transData.transform([(series.x_low[i], y), (series.x_high[i], y)])
-        boxes.append(Bbox.from_extents(left, middle - 3, right, middle + 3))
+        boxes.append(Bbox.from_extents(left - 4, middle - 4, right + 4, middle + 4))
     if series.y_low is not None and series.y_high is not None and np.isfinite(series.y_low[i] + series.y_high[i]):
         (middle, bottom), (_, top) = axes.transData.transform([(x, series.y_low[i]), (x, series.y_high[i])])
-        boxes.append(Bbox.from_extents(middle - 3, bottom, middle + 3, top))
+        boxes.append(Bbox.from_extents(middle - 4, bottom - 4, middle + 4, top + 4))
     return boxes
 
 
@@ -272,18 +317,20 @@ def _overlap(a: Bbox, b: Bbox) -> float:
 
 def _outside(box: Bbox, frame: Bbox) -> float:
     inside = _overlap(box, frame)
-    return 10 * (box.width * box.height - inside)
+    return float(10 * (box.width * box.height - inside))
 
 
-def _legend(axes: Axes, chart: Chart, style: Look) -> None:
+def _legend(axes: Axes, chart: Chart, style: Look, phases: list[Patch]) -> None:
     """Names of the curves in one row above the plot, where they cover nothing."""
-    curves = [line for line in axes.lines if not line.get_label().startswith("_band")]
+    lines = axes.lines[: len(chart.series)] if len(chart.series) > 1 else []
+    if not lines and not phases:
+        return
     axes.legend(
-        curves[: len(chart.series)],
-        [s.title for s in chart.series],
+        [*lines, *phases],
+        [*(s.title for s in chart.series[: len(lines)]), *(str(p.get_label()) for p in phases)],
         loc="lower right",
         bbox_to_anchor=(1.0, 1.0),
-        ncols=len(chart.series),
+        ncols=len(lines) + len(phases),
         frameon=False,
         fontsize=6.5,
         labelcolor=style.label,

@@ -1,0 +1,98 @@
+"""A folder with the table and the charts of a comparison. Loads matplotlib when it draws: call it late, off the
+window's main thread."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from workbench.charts import Chart, bar_chart, scatter_chart
+from workbench.comparison import Comparison
+from workbench.export import tables
+from workbench.export.look import ThemeName
+from workbench.metrics.registry import find
+
+CHART_FORMATS = ("png", "svg", "pdf")
+_TABLES: dict[str, Callable[[Comparison, Sequence[str]], str]] = {
+    "csv": tables.comparison_csv,
+    "md": tables.comparison_markdown,
+    "tex": tables.comparison_latex,
+    "json": lambda comparison, _metrics: json.dumps(tables.comparison_json(comparison), indent=2) + "\n",
+}
+FORMATS = (*CHART_FORMATS, *_TABLES, "parquet")
+
+
+def export_comparison(
+    comparison: Comparison,
+    folder: Path,
+    *,
+    formats: Sequence[str] = ("png", "svg", "csv"),
+    metrics: Sequence[str] = (),
+    theme: ThemeName = "light",
+) -> tuple[Path, ...]:
+    """Write a table and charts into `folder` (made where missing), replacing files of the same names.
+
+    Charts are a bar chart of every one of `metrics` (default: the primary ones with values) and, without a choice of
+    metrics, the trade-off of quality, or memory, against throughput. Nothing is drawn where there is nothing to draw.
+    -> the files written. Raises `OSError`, `ValueError` for a format that is not one of `FORMATS`.
+    """
+    unknown = [f for f in formats if f not in FORMATS]
+    if unknown:
+        raise ValueError(f"no format {', '.join(unknown)}; there are {', '.join(FORMATS)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    name = file_name(comparison.name)
+    written: list[Path] = []
+    for format in formats:
+        path = folder / f"{name}.{format}"
+        if format in _TABLES:
+            path.write_text(_TABLES[format](comparison, metrics), encoding="utf-8")
+            written.append(path)
+        elif format == "parquet":
+            written.append(tables.write_parquet(comparison, path, metrics))
+    drawn = [f for f in formats if f in CHART_FORMATS]
+    for chart in _charts(comparison, metrics) if drawn else ():
+        written += _draw(chart, folder, name, drawn, theme)
+    return tuple(written)
+
+
+def _charts(comparison: Comparison, metrics: Sequence[str]) -> Iterator[Chart]:
+    for metric in metrics or tables.default_metrics(comparison):
+        chart = bar_chart(comparison, metric)
+        if not chart.empty:
+            yield chart
+    pair = trade_off(comparison)
+    if not metrics and pair is not None:
+        chart = scatter_chart(comparison, *pair)
+        if not chart.empty:
+            yield chart
+
+
+def trade_off(comparison: Comparison) -> tuple[str, str] | None:
+    """The pair of metrics that a first scatter shows: throughput against quality, or against memory. None without."""
+
+
+    def first(*wanted: str) -> str | None:
+        return next((m for m in wanted if m in comparison.metrics), None)
+
+    speed = first("decode_tokens_per_second", "throughput_tokens_per_second")
+    other = first("perplexity", "memory_mean_bytes")
+    return (speed, other) if speed and other else None
+
+
+def _draw(chart: Chart, folder: Path, name: str, formats: Sequence[str], theme: ThemeName) -> list[Path]:
+    from workbench.export import figures
+
+    part = "trade-off" if chart.id.startswith("scatter:") else file_name(_title(chart.id.partition(":")[2]))
+    return [figures.save(chart, folder / f"{name}-{part}.{format}", theme=theme) for format in formats]
+
+
+def _title(metric: str) -> str:
+    known = find(metric)
+    return known.title if known is not None else metric
+
+
+def file_name(text: str) -> str:
+    """A name that every file system takes: "Precision of SmolLM2" -> "precision-of-smollm2"."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:80] or "comparison"
