@@ -126,9 +126,10 @@ _INVOLUNTARY = b"\nnonvoluntary_ctxt_switches:"
 def parse_involuntary_switches(text: bytes) -> int:
     """Times the scheduler took the processor away from one thread, from /proc/PID/task/TID/status."""
     start = text.find(_INVOLUNTARY)
-    if start < 0:
+    words = text[start + len(_INVOLUNTARY) :].split(None, 1)
+    if start < 0 or not words:
         raise ValueError("/proc/PID/task/TID/status has no line nonvoluntary_ctxt_switches")
-    return int(text[start + len(_INVOLUNTARY) :].split(None, 1)[0])
+    return int(words[0])
 
 
 def parse_pids(text: bytes) -> tuple[int, ...]:

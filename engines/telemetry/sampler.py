@@ -9,12 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Cue, Log, Record, Sensor, SensorLost, Sensors, Telemetry
-from engines.telemetry.base import Source, SourceEnded, SourceFailure
-from engines.telemetry.nvml_library import NvmlLibrary, load_nvml
+from engines.telemetry.base import Reading, Source, SourceEnded, SourceFailure
 from engines.telemetry.sources import open_sources
 
 FLUSH_NS = 1_000_000_000
@@ -24,6 +22,7 @@ GAP_S = 1.0
 """A hole this long (s) in what is read several times a second bears on the trial's validity."""
 
 Emit = Callable[[Record], None]
+Opener = Callable[[TrialOrder, int], tuple[list[Source], tuple[Sensor, ...]]]
 
 
 class _Channel:
@@ -38,19 +37,20 @@ class _Channel:
         self.columns: dict[str, list[float | None]] = {name: [] for name in self.names}
         self.failures = 0
         self.column_failures = dict.fromkeys(self.names, 0)
-        self.last_ns = 0
+        self.done_ns = 0
         self.missed = 0
         self.longest_gap_ns = 0
 
-    def append(self, at_ns: int, reading: dict[str, float | None]) -> None:
+    def append(self, at_ns: int, done_ns: int, reading: Reading) -> None:
+        """`at_ns`: the middle of the call; `done_ns`: its end, for a call that hung is a hole as well."""
         if not self.names or (not reading and not self.failures):
             return
         self.times.append(at_ns)
         for name in self.names:
             self.columns[name].append(reading.get(name))
-        if self.last_ns:
-            self.longest_gap_ns = max(self.longest_gap_ns, at_ns - self.last_ns)
-        self.last_ns = at_ns
+        if self.done_ns:
+            self.longest_gap_ns = max(self.longest_gap_ns, done_ns - self.done_ns)
+        self.done_ns = done_ns
 
     def take(self) -> Telemetry | None:
         """The unsent readings as one batch; a quantity without any value in it is left out."""
@@ -95,16 +95,13 @@ class Sampler:
         worker_pid: int,
         emit: Emit,
         *,
-        proc: Path = Path("/proc"),
-        sys: Path = Path("/sys"),
-        nvml_loader: Callable[[], NvmlLibrary] = load_nvml,
+        opener: Opener = open_sources,
     ) -> None:
+        """`opener` finds the sources; tests give one that scripts them."""
         self._order = order
         self._emit = emit
         self._worker_pid = worker_pid
-        self._proc = proc
-        self._sys = sys
-        self._nvml_loader = nvml_loader
+        self._opener = opener
         self._ending = threading.Event()
         self._measuring = threading.Event()
         self._thread: threading.Thread | None = None
@@ -140,9 +137,7 @@ class Sampler:
         return sum(channel.missed for channel in (*self._channels, *self._retired))
 
     def _run(self) -> None:
-        sources, missing = open_sources(
-            self._order, self._worker_pid, proc=self._proc, sys=self._sys, nvml_loader=self._nvml_loader
-        )
+        sources, missing = self._opener(self._order, self._worker_pid)
         try:
             said = tuple(sensor for source in sources for sensor in source.sensors()) + missing
             self._emit(Sensors(t_ns=time.monotonic_ns(), sensors=_in_order(said)))
@@ -176,7 +171,7 @@ class Sampler:
     def _read(self, channel: _Channel) -> None:
         before_ns = time.monotonic_ns()
         problem = ""
-        reading: dict[str, float | None] = {}
+        reading: Reading = {}
         try:
             reading = channel.source.read()
         except SourceEnded:
@@ -184,16 +179,17 @@ class Sampler:
             return
         except (SourceFailure, OSError, ValueError) as error:
             problem = str(error)
-        at_ns = (before_ns + time.monotonic_ns()) // 2
+        done_ns = time.monotonic_ns()
+        at_ns = (before_ns + done_ns) // 2
         channel.failures = channel.failures + 1 if problem else 0
-        channel.append(at_ns, reading)
+        channel.append(at_ns, done_ns, reading)
         if channel.failures >= FAILURES_TO_LOSS:
             self._retire(channel)
             self._emit(SensorLost(t_ns=at_ns, source=channel.source.name, reason=problem))
         elif not problem:
             self._watch_columns(channel, reading, at_ns)
 
-    def _watch_columns(self, channel: _Channel, reading: dict[str, float | None], at_ns: int) -> None:
+    def _watch_columns(self, channel: _Channel, reading: Reading, at_ns: int) -> None:
         """One quantity may vanish while its source goes on: said once, and not asked for in the batches any more."""
         for name in tuple(channel.names):
             failed = name in reading and reading[name] is None

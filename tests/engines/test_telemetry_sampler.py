@@ -1,0 +1,350 @@
+"""The sampler's thread: its grid of deadlines, batches, lost sensors, and a whole trial's telemetry."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import msgspec
+import pytest
+
+from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
+from engines.protocol.records import Cue, Log, Record, Sensor, SensorLost, Sensors, Telemetry
+from engines.telemetry.base import Reading, Source, SourceEnded, SourceFailure
+from engines.telemetry.sampler import Sampler
+from engines.telemetry.sources import available_sensors, open_sources, period_of
+from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError, NVMLError_LibraryNotFound
+
+ORDER = TrialOrder(
+    trial="t1",
+    experiment="e1",
+    store="s1",
+    configuration="c1",
+    title="model",
+    block=0,
+    position=0,
+    total=1,
+    seed=0,
+    experiment_title="experiment",
+    model=ModelOrder(ref="m", title="m", kind="random"),
+    telemetry=TelemetryOrder(rate_hz=20),
+)
+
+
+class Scripted:
+    """A source that answers from a function of how often it was asked."""
+
+    def __init__(
+        self,
+        name: str,
+        answer: Callable[[int], Reading],
+        *,
+        period_s: float = 0.02,
+        quantities: tuple[str, ...] = ("value_ratio",),
+        disturbs: bool = False,
+    ) -> None:
+        self.name = name
+        self.period_s = period_s
+        self.disturbs = disturbs
+        self.asked = 0
+        self.closed = 0
+        self._answer = answer
+        self._quantities = quantities
+
+    def sensors(self) -> tuple[Sensor, ...]:
+        return tuple(Sensor(source=self.name, quantity=q, title=q, method="scripted") for q in self._quantities)
+
+    def read(self) -> Reading:
+        self.asked += 1
+        return self._answer(self.asked)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Trial:
+    """A sampler with what it said."""
+
+    def __init__(self, *sources: Source, missing: tuple[Sensor, ...] = ()) -> None:
+        self.records: list[Record] = []
+        self.sampler = Sampler(ORDER, 1, self.records.append, opener=lambda _order, _pid: (list(sources), missing))
+
+    def run(self, seconds: float) -> list[Record]:
+        self.sampler.start()
+        time.sleep(seconds)
+        self.sampler.stop()
+        return self.records
+
+    def values(self, source: str, quantity: str = "value_ratio") -> list[float | None]:
+        return [v for b in self.batches(source) for v in b.columns.get(quantity, [None] * len(b.times_ns))]
+
+    def batches(self, source: str) -> list[Telemetry]:
+        return [r for r in self.records if isinstance(r, Telemetry) and r.source == source]
+
+    def of(self, kind: type) -> list[Record]:
+        return [r for r in self.records if isinstance(r, kind)]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_outlives_its_test() -> Iterator[None]:
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name == "telemetry"]
+
+
+def test_that_sensors_come_first_and_every_reading_follows_in_order() -> None:
+    source = Scripted("a", lambda n: {"value_ratio": float(n)})
+    missing = Sensor(source="b", quantity="x_watts", title="x", method="", available=False, reason="There is none.")
+    trial = Trial(source, missing=(missing,))
+    trial.run(0.3)
+    first = trial.records[0]
+    assert isinstance(first, Sensors)
+    assert [s.source for s in first.sensors] == ["a", "b"]
+    assert trial.values("a") == [float(n) for n in range(1, source.asked + 1)]
+    assert source.closed == 1
+
+
+def test_that_deadlines_do_not_drift() -> None:
+    trial = Trial(Scripted("a", lambda n: {"value_ratio": 1.0}, period_s=0.02))
+    trial.run(0.6)
+    times = [t for batch in trial.batches("a") for t in batch.times_ns]
+    late = [(t - times[0]) / 1e9 - 0.02 * round((t - times[0]) / 2e7) for t in times[:-1]]
+    assert len(times) >= 20
+    assert sorted(late)[len(late) // 2] == pytest.approx(0, abs=0.005), "each reading stays on the grid of the first"
+    assert times == sorted(times)
+
+
+def test_that_a_slow_source_misses_readings_keeps_the_grid_and_says_so() -> None:
+    def slow(n: int) -> Reading:
+        time.sleep(0.05)
+        return {"value_ratio": 1.0}
+
+    trial = Trial(Scripted("a", slow, period_s=0.02))
+    trial.run(0.4)
+    assert trial.sampler.missed >= 8
+    (note,) = trial.of(Log)
+    assert isinstance(note, Log)
+    assert "left out" in note.text
+
+
+def test_that_a_hole_of_over_a_second_is_a_cue() -> None:
+    def stuck(n: int) -> Reading:
+        time.sleep(1.1 if n == 2 else 0)
+        return {"value_ratio": 1.0}
+
+    trial = Trial(Scripted("a", stuck))
+    trial.run(1.3)
+    (cue,) = trial.of(Cue)
+    assert isinstance(cue, Cue)
+    assert cue.code == "sampling_gap"
+
+
+def test_that_batches_go_out_about_once_a_second() -> None:
+    trial = Trial(Scripted("a", lambda n: {"value_ratio": 1.0}))
+    trial.sampler.start()
+    time.sleep(1.25)
+    early = len(trial.batches("a"))
+    trial.sampler.stop()
+    assert early == 1
+    assert len(trial.batches("a")) == 2
+
+
+@pytest.mark.parametrize("error", [SourceFailure("gone"), OSError(5, "gone"), ValueError("gone")])
+def test_that_a_sensor_is_lost_after_three_failures_and_others_go_on(error: Exception) -> None:
+    def answer(n: int) -> Reading:
+        if n > 3:
+            raise error
+        return {"value_ratio": 1.0}
+
+    failing, healthy = Scripted("a", answer), Scripted("b", lambda n: {"value_ratio": 2.0})
+    trial = Trial(failing, healthy)
+    trial.run(0.4)
+    (lost,) = trial.of(SensorLost)
+    assert isinstance(lost, SensorLost)
+    assert (lost.source, lost.quantity) == ("a", "")
+    assert "gone" in lost.reason
+    assert failing.asked == 6
+    assert trial.values("a") == [1.0, 1.0, 1.0, None, None, None]
+    assert healthy.asked > 10
+    assert failing.closed == healthy.closed == 1
+
+
+def test_that_two_failures_in_a_row_are_forgiven() -> None:
+    def answer(n: int) -> Reading:
+        if n % 3:
+            raise SourceFailure("hiccup")
+        return {"value_ratio": 1.0}
+
+    source = Scripted("a", answer)
+    trial = Trial(source)
+    trial.run(0.3)
+    assert not trial.of(SensorLost)
+    assert trial.values("a")[:6] == [None, None, 1.0, None, None, 1.0]
+
+
+def test_that_one_vanished_quantity_is_said_while_its_source_goes_on() -> None:
+    source = Scripted(
+        "a",
+        lambda n: {"value_ratio": 1.0, "power_watts": 5.0 if n < 3 else None},
+        quantities=("value_ratio", "power_watts"),
+    )
+    trial = Trial(source)
+    trial.run(0.3)
+    (lost,) = trial.of(SensorLost)
+    assert isinstance(lost, SensorLost)
+    assert (lost.source, lost.quantity) == ("a", "power_watts")
+    assert trial.values("a").count(1.0) == source.asked
+    assert [v for v in trial.values("a", "power_watts") if v is not None] == [5.0, 5.0]
+
+
+def test_that_the_end_of_the_worker_is_not_a_lost_sensor() -> None:
+    def answer(n: int) -> Reading:
+        if n > 2:
+            raise SourceEnded
+        return {"value_ratio": 1.0}
+
+    trial = Trial(Scripted("a", answer), Scripted("b", lambda n: {"value_ratio": 2.0}))
+    trial.run(0.2)
+    assert not trial.of(SensorLost)
+    assert trial.values("a") == [1.0, 1.0]
+    assert len(trial.values("b")) > 5
+
+
+def test_that_a_quantity_without_a_value_yet_is_neither_zero_nor_lost() -> None:
+    source = Scripted("a", lambda n: {"value_ratio": 1.0} if n > 4 else {}, period_s=0.02)
+    trial = Trial(source)
+    trial.run(0.3)
+    assert set(trial.values("a")) == {1.0}
+    assert not trial.of(SensorLost)
+
+
+def test_that_disturbing_queries_wait_while_a_request_is_measured() -> None:
+    heavy = Scripted("a", lambda n: {"value_ratio": 1.0}, disturbs=True)
+    light = Scripted("b", lambda n: {"value_ratio": 1.0})
+    trial = Trial(heavy, light)
+    trial.sampler.set_measuring(True)
+    trial.sampler.start()
+    time.sleep(0.2)
+    assert heavy.asked == 0
+    assert light.asked > 5
+    trial.sampler.set_measuring(False)
+    time.sleep(0.1)
+    trial.sampler.stop()
+    assert heavy.asked >= 1
+
+
+def test_that_switched_off_telemetry_starts_nothing() -> None:
+    records: list[Record] = []
+    order = msgspec.structs.replace(ORDER, telemetry=TelemetryOrder(enabled=False))
+    sampler = Sampler(order, 1, records.append)
+    sampler.start()
+    sampler.stop()
+    sampler.stop()
+    assert [type(r) for r in records] == [Sensors]
+
+
+@pytest.mark.parametrize(("rate_hz", "period_s"), [(10, 0.1), (20, 0.05), (1000, 0.05), (0, 10.0)])
+def test_that_the_rate_stays_within_what_does_not_disturb(rate_hz: float, period_s: float) -> None:
+    order = msgspec.structs.replace(ORDER, telemetry=TelemetryOrder(rate_hz=rate_hz))
+    assert period_of(order) == pytest.approx(period_s)
+
+
+# --- with the real sources ---
+
+
+@pytest.fixture
+def worker() -> Iterator[int]:
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+def test_that_a_processor_trial_is_watched_without_touching_a_gpu(worker: int) -> None:
+    records: list[Record] = []
+
+    def forbidden() -> FakeNvml:
+        raise AssertionError("a processor trial opened NVML")
+
+    sampler = Sampler(ORDER, worker, records.append, opener=partial(open_sources, nvml_loader=forbidden))
+    sampler.start()
+    time.sleep(1.3)
+    sampler.stop()
+    columns: dict[tuple[str, str], list[float | None]] = {}
+    for record in records:
+        if isinstance(record, Telemetry):
+            assert all(len(values) == len(record.times_ns) for values in record.columns.values())
+            for quantity, values in record.columns.items():
+                columns.setdefault((record.source, quantity), []).extend(values)
+    assert len(columns["proc.tree", "rss_bytes"]) >= 20
+    assert len(columns["proc.tree", "pss_bytes"]) == 3, "at once, after a second, at the end"
+    assert max(v for v in columns["proc.tree", "cpu_utilisation_ratio"] if v is not None) > 0.2
+    sensors = records[0]
+    assert isinstance(sensors, Sensors)
+    announced = {(s.source, s.quantity) for s in sensors.sensors if s.available}
+    assert announced == set(columns)
+    assert all(s.reason for s in sensors.sensors if not s.available)
+
+
+def test_that_a_gpu_lost_midway_leaves_the_rest_of_the_trial(worker: int) -> None:
+    gpu = FakeGpu(processes=[(worker, 2 << 30)])
+    library = FakeNvml(gpu, clock=time.monotonic)
+    records: list[Record] = []
+    order = msgspec.structs.replace(ORDER, device=f"cuda:{gpu.uuid}")
+    sampler = Sampler(order, worker, records.append, opener=partial(open_sources, nvml_loader=lambda: library))
+    sampler.start()
+    time.sleep(0.3)
+    gpu.lost = True
+    time.sleep(0.5)
+    sampler.stop()
+    name = f"nvml.{gpu.uuid}"
+    lost = [r for r in records if isinstance(r, SensorLost)]
+    assert [r.source for r in lost] == [name]
+    assert "GPU is lost" in lost[0].reason
+    batches = [r for r in records if isinstance(r, Telemetry)]
+    powers = [v for b in batches if b.source == name for v in b.columns.get("power_watts", [])]
+    assert powers[:3] == [300.0] * 3
+    assert powers[-3:] == [None] * 3
+    assert [v for b in batches if b.source == name for v in b.columns.get("process_memory_bytes", [])] == [2 << 30]
+    assert len([t for b in batches if b.source == "proc.host" for t in b.times_ns]) >= 12
+    assert library.open == 0
+
+
+@pytest.mark.parametrize("uuid", ["GPU-other", "GPU-0a1b2c3d-0000-1111-2222-333344445555"])
+def test_that_a_gpu_that_cannot_be_opened_is_a_reason_not_a_crash(worker: int, uuid: str) -> None:
+    error: type[NVMLError] | None = None if uuid == "GPU-other" else NVMLError_LibraryNotFound
+    library = FakeNvml(FakeGpu(), init_error=error)
+    order = msgspec.structs.replace(ORDER, device=f"cuda:{uuid}")
+    sources, missing = open_sources(order, worker, nvml_loader=lambda: library)
+    for source in sources:
+        source.close()
+    power = next(s for s in missing if s.quantity == "power_watts")
+    assert power.source == f"nvml.{uuid}"
+    assert power.reason
+    assert power.hint
+
+
+def test_that_a_worker_gone_before_the_start_leaves_reasons() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    sources, missing = open_sources(ORDER, process.pid)
+    for source in sources:
+        source.close()
+    assert {s.quantity for s in missing} >= {"rss_bytes", "pss_bytes"}
+    assert all("ended" in s.reason for s in missing)
+
+
+def test_that_available_sensors_lists_a_gpu_or_the_reason_for_none() -> None:
+    absent = available_sensors(nvml_loader=lambda: FakeNvml(init_error=NVMLError_LibraryNotFound))
+    assert "No NVIDIA driver" in next(s for s in absent if s.source == "nvml" and s.quantity == "power_watts").reason
+    library = FakeNvml(FakeGpu())
+    present = available_sensors(nvml_loader=lambda: library)
+    power = next(s for s in present if s.source.startswith("nvml.GPU-") and s.quantity == "power_watts")
+    assert power.available
+    assert library.open == 0
+    assert all(s.available or s.reason for s in (*absent, *present))
+    empty = available_sensors(nvml_loader=lambda: FakeNvml())
+    assert "no GPU" in next(s for s in empty if s.source == "nvml").reason
