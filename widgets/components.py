@@ -56,13 +56,15 @@ def label(
     return made
 
 
-def line(parent: QWidget | None = None, *, vertical: bool = False) -> QFrame:
-    """A line of one pixel."""
+def line(parent: QWidget | None = None, *, vertical: bool = False, short: bool = False) -> QFrame:
+    """A line of one pixel; `short` ones (20 px) part the groups of a toolbar."""
     made = QFrame(parent)
     made.setProperty("line", "true")
     if vertical:
         made.setFixedWidth(1)
         made.setMinimumHeight(16)
+        if short:
+            made.setFixedHeight(20)
         made.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
     else:
         made.setFixedHeight(1)
@@ -265,17 +267,13 @@ class PanelHeader(QFrame):
         self._theme = theme
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setProperty("ground", "panel")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        self.row = QHBoxLayout()
+        self.setProperty("edge", "bottom")
+        self.row = QHBoxLayout(self)
         self.title = label(title, role="panel_title")
         self.count = label(count, tone="muted")
         self.row.addWidget(self.title)
         self.row.addWidget(self.count)
         self.row.addStretch(1)
-        column.addLayout(self.row, 1)
-        column.addWidget(line(self))
         theme.follow(self._restyle)
 
     def set_title(self, title: str) -> None:

@@ -5,9 +5,11 @@ Facts come from `widgets.first_start_facts`; the demo is run by `widgets.demo_ru
 
 from __future__ import annotations
 
+from msgspec import structs
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent, QPen, QShowEvent
+from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QFrame,
     QGridLayout,
     QHBoxLayout,
@@ -23,14 +25,13 @@ from engines.protocol.messages import ProbeResult
 from widgets.action_row import ActionRow
 from widgets.components import IconLabel, label, line, push_button
 from widgets.demo_run import DemoRun, starter_is_here
-from widgets.first_start_facts import Fact, computer_summary, demo_cost, demo_facts, measurable
+from widgets.first_start_facts import DemoOutlook, Fact, computer_summary, demo_cost, demo_facts, measurable
 from widgets.page import Page
 from widgets.services import Services
 from widgets.theme import Theme
-from workbench.experiment import Experiment
-from workbench.plan import Plan
 
 CONTENT = 960
+SIDE_BY_SIDE = 860
 DROP = "Drop a model folder, a GGUF file or an experiment file anywhere in this window"
 
 
@@ -48,11 +49,13 @@ class FirstStart(Page):
         theme = services.theme
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
+        self._scroll.setProperty("ring", False)
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         inner = QWidget()
         self._scroll.setWidget(inner)
         self.body.addWidget(self._scroll)
         centre = QHBoxLayout(inner)
+        centre.setContentsMargins(theme.px(24), 0, theme.px(24), 0)
         centre.addStretch(1)
         self._content = QWidget()
         self._content.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
@@ -64,7 +67,7 @@ class FirstStart(Page):
         column.addWidget(label("Nothing measured yet", role="hero"))
         self._lead = label(tone="secondary", wrap=True)
         column.addWidget(self._lead)
-        cards = QHBoxLayout()
+        self._cards = cards = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         cards.setSpacing(theme.px(16))
         self.demo_card = DemoCard(theme, demo)
         self.computer_card = ComputerCard(theme)
@@ -123,27 +126,43 @@ class FirstStart(Page):
         self.services.bridge.run(self._read_demo, self._show_demo, self.demo_card.set_error)
         self.services.bridge.run(workbench.probe, self.computer_card.set_probe, self.computer_card.set_error)
 
-    def _read_demo(self) -> tuple[Experiment, Plan | None, bool]:
-        """On a thread of the bridge: the demo's experiment, its plan, and whether its model is on this computer."""
+    def _read_demo(self) -> DemoOutlook:
+        """On a thread of the bridge."""
+        from workbench.catalogue import find_entry
         from workbench.demo import demo_experiment
 
         experiment = demo_experiment()
+        here = starter_is_here(self.services.places.starter_model)
         workbench = self.services.workbench
         plan = workbench.plan(experiment) if workbench is not None else None
-        return experiment, plan, starter_is_here(self.services.places.starter_model)
+        if workbench is not None and not here:
+            alike = structs.replace(experiment, models=tuple(f"random:{m}" for m in experiment.models))
+            plan = workbench.plan(alike)
+        entries = [find_entry(model) for model in experiment.models]
+        titles = [f"{e.title} (from Q4_1)" if e.starter else e.title for e in entries if e is not None]
+        model = ", ".join(titles or experiment.models)
+        return DemoOutlook(experiment, model, plan if plan is not None and plan.order else None, here)
 
-    def _show_demo(self, read: tuple[Experiment, Plan | None, bool]) -> None:
-        experiment, plan, here = read
-        usable = plan if plan is not None and plan.order else None
-        trials = usable.trials if usable is not None else len(experiment.techniques) * experiment.run.trials
+    def _show_demo(self, outlook: DemoOutlook) -> None:
         self._lead.setText(
-            f"Run the demo: {trials} short trials on this computer that fill the Monitor and Compare pages with real "
-            "measurements."
+            f"Run the demo: {outlook.trials} short trials on this computer that fill the Monitor and Compare pages "
+            "with real measurements."
         )
-        self.demo_card.set_facts(demo_facts(experiment, usable), demo_cost(usable, here))
+        self.demo_card.set_facts(demo_facts(outlook), demo_cost(outlook))
 
     def _resize(self) -> None:
         self._content.setMaximumWidth(self.services.theme.px(CONTENT))
+        self._turn_cards()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._turn_cards()
+
+    def _turn_cards(self) -> None:
+        """Side by side where both have room, one above the other otherwise (large text, small window)."""
+        direction = QBoxLayout.Direction
+        wide = self.width() >= self.services.theme.px(SIDE_BY_SIDE)
+        self._cards.setDirection(direction.LeftToRight if wide else direction.TopToBottom)
 
 
 class _Card(QFrame):
@@ -207,7 +226,7 @@ class DemoCard(_Card):
 
     def set_facts(self, facts: tuple[Fact, ...], cost: str) -> None:
         grid = self.new_grid()
-        grid.setVerticalSpacing(self.theme.px(4))
+        grid.setVerticalSpacing(self.theme.px(8))
         grid.setHorizontalSpacing(self.theme.px(12))
         grid.setColumnMinimumWidth(0, self.theme.px(84))
         grid.setColumnStretch(1, 1)
@@ -229,7 +248,8 @@ class DemoCard(_Card):
     def _offer(self) -> None:
         self.button.setEnabled(True)
         self.button.setToolTip("")
-        if self.isVisible() and self.window().focusWidget() is None:
+        focused = self.window().focusWidget()
+        if self.isVisible() and (focused is None or focused.property("ring") is False):
             self.button.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _progressed(self, fraction: float | None, text: str) -> None:
@@ -283,7 +303,9 @@ class ComputerCard(_Card):
             name = label(fact.name)
             name.setProperty("strong", "500")
             grid.addWidget(name, row, 1, top)
-            grid.addWidget(label(fact.text, tone="secondary", wrap=True), row, 2)
+            text = label(fact.text, tone="secondary", wrap=True)
+            text.setToolTip(fact.details)
+            grid.addWidget(text, row, 2)
             grid.addWidget(line(), row + 1, 0, 1, 3)
         hints = "\n".join(f"{f.name}: {f.hint}" for f in facts if f.hint)
         self._hints.setText(hints)

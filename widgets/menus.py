@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QMenuBar, QSizePolicy, QWidget
 
 from widgets.actions import MENUS, Actions
-from widgets.components import Chip, IconLabel, ToolButton, label, tool_button
+from widgets.components import IconLabel, ToolButton, label, tool_button
 from widgets.theme import Theme
 from widgets.toasts import Toasts
 
@@ -56,6 +57,28 @@ class Menus:
                     self._fill(subs[sub], f"{path}/{sub}")
 
 
+class Bell(ToolButton):
+    """Has a dot while there are messages nobody has looked at; the tooltip says how many."""
+
+    dot = False
+
+    def set_dot(self, on: bool) -> None:
+        self.dot = on
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self.dot:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._theme.color("accent.default"))
+        edge = self._theme.px(7)
+        painter.drawEllipse(self.width() // 2 + self._theme.px(2), self._theme.px(3), edge, edge)
+        painter.end()
+
+
 class Corner(QWidget):
     """Right end of the menu bar: the palette field (a button), the theme button, the bell."""
 
@@ -86,10 +109,9 @@ class Corner(QWidget):
         inside.addStretch(1)
         inside.addWidget(label("Ctrl+K", role="dense", tone="muted"))
         self.theme_button = tool_button(theme, "moon", clicked=self.theme_asked.emit, compact=True)
-        self.bell = tool_button(theme, "bell", clicked=self.history_asked.emit, compact=True)
-        self.unread = Chip(theme, "", "info", self)
-        self.unread.hide()
-        for widget in (self.field, self.theme_button, self.bell, self.unread):
+        self.bell = Bell(theme, "bell", tip="Messages", compact=True, parent=self)
+        self.bell.clicked.connect(self.history_asked)
+        for widget in (self.field, self.theme_button, self.bell):
             self._row.addWidget(widget)
         toasts.added.connect(self._count)
         toasts.read.connect(self._count)
@@ -98,11 +120,9 @@ class Corner(QWidget):
 
     def _count(self) -> None:
         unread = self._toasts.unread
-        self.unread.setVisible(unread > 0)
-        self.unread.set(str(unread), "info")
+        self.bell.set_dot(unread > 0)
         words = f"{unread} unread" if unread else "nothing new"
         self.bell.set_tip(f"Messages: {words}")
-        self.unread.setToolTip(self.bell.toolTip())
 
     def _restyle(self) -> None:
         theme = self._theme

@@ -24,6 +24,7 @@ class Overlay(QFrame):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setProperty("ring", False)
         self.hide()
 
     def appear(self, focus: QWidget | None = None) -> None:

@@ -39,6 +39,7 @@ class Page(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setProperty("ground", "panel")
         self.setAccessibleName(self.title)
+        self.setProperty("ring", False)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
@@ -111,15 +112,11 @@ class PageToolbar(QFrame):
         self._theme = services.theme
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setProperty("ground", "panel")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        self._row = QHBoxLayout()
+        self.setProperty("edge", "bottom")
+        self._row = QHBoxLayout(self)
         self.title: QLabel = label(title, role="page_title")
         self._row.addWidget(self.title)
         self._row.addStretch(1)
-        column.addLayout(self._row, 1)
-        column.addWidget(line(self))
         self._left = 1
         self._theme.follow(self._restyle)
 
@@ -129,7 +126,7 @@ class PageToolbar(QFrame):
         self._left += 1
 
     def add_separator(self) -> None:
-        self.add(line(self, vertical=True))
+        self.add(line(self, vertical=True, short=True))
 
     def add_right(self, widget: QWidget) -> None:
         """Append at the right end."""

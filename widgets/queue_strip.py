@@ -10,7 +10,7 @@ import time
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QWidget
 
 from engines.protocol.messages import QueueState
 from widgets.components import Chip, ElidedLabel, ToolButton, label, line
@@ -34,12 +34,8 @@ class QueueStrip(QFrame):
         self.view: StripView = strip_view(None, 0.0)
         self.setProperty("ground", "panel")
         self.setAccessibleName("Queue")
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
-        outer.addWidget(line(self))
-        self._row = QHBoxLayout()
-        outer.addLayout(self._row, 1)
+        self.setProperty("edge", "top")
+        self._row = QHBoxLayout(self)
 
         self.pause = ToolButton(theme, "pause", "Pause queue", parent=self)
         self.pause.clicked.connect(self._toggle_pause)
@@ -60,7 +56,7 @@ class QueueStrip(QFrame):
         self.open.clicked.connect(self.opened)
 
         self._row.addWidget(self.pause)
-        self._row.addWidget(line(self, vertical=True))
+        self._row.addWidget(line(self, vertical=True, short=True))
         left: tuple[QWidget, ...] = (self._swatch, self.title, self.detail, self.bar, self.left)
         right: tuple[QWidget, ...] = (self.next, self.waiting, self.failed, self.open)
         for widget in left:

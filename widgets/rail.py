@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QFrame, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from widgets.components import line
 from widgets.icons import icon
 from widgets.theme import Theme
 
@@ -43,7 +42,6 @@ class RailButton(QToolButton):
         color = "text.primary" if self.isChecked() else "text.secondary"
         self.setIcon(icon(theme, self._icon_name, color, theme.tokens["icon"]["rail"]))
         self.setIconSize(QSize(theme.icon_size("rail"), theme.icon_size("rail")))
-        self.setFixedSize(theme.width("rail"), theme.height("rail_item"))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
@@ -56,7 +54,7 @@ class RailButton(QToolButton):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(self._theme.color("accent.default"))
             edge = self._theme.px(8)
-            painter.drawEllipse(self.width() // 2 + self._theme.px(9), self._theme.px(6), edge, edge)
+            painter.drawEllipse(self.width() // 2 + self._theme.px(9), self._theme.px(8), edge, edge)
         painter.end()
 
 
@@ -71,14 +69,11 @@ class Rail(QFrame):
         self._theme = theme
         self.setProperty("ground", "window")
         self.setAccessibleName("Pages")
-        outer = QHBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
-        column = QVBoxLayout()
+        self.setProperty("edge", "right")
+        column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        outer.addLayout(column)
-        outer.addWidget(line(self, vertical=True))
+        theme.follow(self._restyle)
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
         self.buttons: dict[str, RailButton] = {}
@@ -90,6 +85,9 @@ class Rail(QFrame):
             if index == len(pages) - 1:
                 column.addStretch(1)
             column.addWidget(button)
+
+    def _restyle(self) -> None:
+        self.setFixedWidth(self._theme.width("rail"))
 
     def choose(self, name: str) -> None:
         """Mark the page that is shown."""

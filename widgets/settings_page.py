@@ -36,6 +36,7 @@ class SettingsPage(Page):
         theme = services.theme
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
+        scroll.setProperty("ring", False)
         inner = QWidget()
         scroll.setWidget(inner)
         self.body.addWidget(scroll)
@@ -194,7 +195,8 @@ class SettingsPage(Page):
 
     def _row(self, grid: QGridLayout, name: str, field: QWidget, note: str, *buttons: QWidget) -> None:
         row = grid.rowCount()
-        grid.addWidget(label(name, tone="secondary"), row, 0, Qt.AlignmentFlag.AlignTop)
+        beside = Qt.AlignmentFlag.AlignTop if note else Qt.AlignmentFlag.AlignVCenter
+        grid.addWidget(label(name, tone="secondary"), row, 0, beside)
         middle = QVBoxLayout()
         middle.setSpacing(2)
         middle.addWidget(field)
@@ -202,6 +204,7 @@ class SettingsPage(Page):
             middle.addWidget(label(note, role="dense", tone="muted", wrap=True))
         grid.addLayout(middle, row, 1)
         side = QHBoxLayout()
+        side.setSpacing(self.services.theme.px(8))
         for button in buttons:
             side.addWidget(button)
         grid.addLayout(side, row, 2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop)

@@ -13,7 +13,7 @@ from widgets.theme import Theme
 FIXED = (
     ("Next or previous part", "Tab, Shift+Tab"),
     ("Close a card, the palette, this sheet", "Esc"),
-    ("Open a menu", "Alt and its letter, F10"),
+    ("Open a menu", "Alt, F10"),
 )
 """Keys that Qt itself gives and no action stands for."""
 
@@ -42,11 +42,12 @@ class ShortcutsSheet(Overlay):
         column.addWidget(header)
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
+        self._scroll.setProperty("ring", False)
         column.addWidget(self._scroll)
 
     def open(self) -> None:
         self._fill()
-        width = min(self.theme.px(720), self.host.width() - 80)
+        width = min(self.theme.px(800), self.host.width() - 80)
         self.resize(width, min(self.theme.px(560), self.host.height() - 120))
         self.centre()
         self.appear()
@@ -63,7 +64,7 @@ class ShortcutsSheet(Overlay):
             (name, [(a.text, self._keys(a.id)) for a in actions])
             for name, actions in grouped(self._actions.all()).items()
         ]
-        groups.append(("Qt", list(FIXED)))
+        groups.append(("Everywhere", list(FIXED)))
         total = sum(len(rows) + 2 for _, rows in groups)
         row, side, used = 0, 0, 0
         for name, rows in groups:
@@ -82,5 +83,4 @@ class ShortcutsSheet(Overlay):
         self._scroll.setWidget(inner)
 
     def _keys(self, id: str) -> str:
-        keys = self._actions.qaction(id).shortcuts()
-        return ", ".join(k.toString(QKeySequence.SequenceFormat.NativeText) for k in keys)
+        return self._actions.qaction(id).shortcut().toString(QKeySequence.SequenceFormat.NativeText)

@@ -33,6 +33,7 @@ QLineEdit, QPlainTextEdit, QTextEdit, QAbstractSpinBox, QComboBox {
   background: $bg_base; border: 1px solid $border_control; border-radius: ${r}px;
   selection-background-color: $accent_default; selection-color: $text_on_accent;
 }
+QLineEdit { placeholder-text-color: $text_muted; }
 QLineEdit, QAbstractSpinBox { min-height: ${control_in}px; padding: 0 ${p8}px; }
 QLineEdit[compact="true"], QComboBox[compact="true"] { min-height: ${small_in}px; max-height: ${small_in}px; }
 QLineEdit:disabled, QAbstractSpinBox:disabled, QComboBox:disabled {
@@ -99,7 +100,7 @@ QToolButton::menu-indicator { image: url("$icon_down"); width: ${p12}px; height:
   subcontrol-position: right center; subcontrol-origin: padding; right: ${p4}px; }
 QToolButton[popupMode="2"] { padding-right: ${p20}px; }
 QToolButton[kind="rail"] { border: none; border-radius: 0; font-size: ${s11}px; color: $text_secondary;
-  padding: ${p4}px 0; }
+  padding: 0; min-height: ${rail_item}px; max-height: ${rail_item}px; min-width: ${rail}px; max-width: ${rail}px; }
 QToolButton[kind="rail"]:checked { background: $bg_panel; color: $text_primary; font-weight: 600; }
 QToolButton[kind="field"] { background: $bg_base; border: 1px solid $border_control; color: $text_muted;
   text-align: left; padding: 0 ${p8}px; }
@@ -130,8 +131,7 @@ QScrollArea { border: none; background: transparent; }
 QScrollBar { background: transparent; border: none; }
 QScrollBar:vertical { width: ${bar}px; }
 QScrollBar:horizontal { height: ${bar}px; }
-QScrollBar::handle { background: $border_control; border-radius: ${barr}px; border: 2px solid transparent;
-  background-clip: padding; }
+QScrollBar::handle { background: $border_control; border-radius: ${barr}px; margin: 2px; }
 QScrollBar::handle:vertical { min-height: ${p24}px; }
 QScrollBar::handle:horizontal { min-width: ${p24}px; }
 QScrollBar::handle:hover { background: $text_muted; }
@@ -157,6 +157,9 @@ QStatusBar::item { border: none; }
 
 QLabel { background: transparent; }
 QLabel:disabled { color: $text_disabled; }
+QFrame[edge="top"] { border: none; border-top: 1px solid $border_default; }
+QFrame[edge="bottom"] { border: none; border-bottom: 1px solid $border_default; }
+QFrame[edge="right"] { border: none; border-right: 1px solid $border_default; }
 QFrame[line="true"] { background: $border_default; border: none; }
 QFrame[card="true"] { background: $bg_raised; border: 1px solid $border_default; border-radius: ${rcard}px; }
 """)
@@ -198,13 +201,15 @@ def style_sheet(theme: Theme) -> str:
         "main_in": str(px(heights["button_main"]) - 2),
         "tool_in": str(px(heights["control"]) - 2 - 2 * px(2)),
         "compact_in": str(px(heights["control_small"]) - 2),
+        "rail_item": str(px(heights["rail_item"])),
+        "rail": str(theme.width("rail") - 1),
         "tree_row": str(px(heights["tree_row"])),
         "table_header": str(px(heights["table_header"]) - 1),
         "progress": str(px(heights["progress"])),
         "rbar": str(px(heights["progress"]) // 2),
         "icon": str(theme.icon_size()),
         "bar": str(theme.width("scroll_bar")),
-        "barr": str(theme.width("scroll_bar") // 2 - 1),
+        "barr": str(max(1, theme.width("scroll_bar") // 2 - 2)),
         "r": str(theme.radius("control")),
         "rcheck": str(theme.radius("checkbox")),
         "rcard": str(theme.radius("card")),

@@ -49,6 +49,7 @@ class ToastCard(QFrame):
             column.addWidget(label(toast.advice, tone="muted", wrap=True))
         if toast.action and toast.handler is not None:
             column.addWidget(push_button(toast.action, self._act, kind="inline"), alignment=Qt.AlignmentFlag.AlignLeft)
+        column.addStretch(1)
         row.addLayout(column, 1)
         self.close_button = tool_button(theme, "close", tip="Close this message", clicked=self.dismiss, compact=True)
         row.addWidget(self.close_button, alignment=top)
