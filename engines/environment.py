@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from engines import machine
-from engines.neighbours import busy_neighbours
+from engines.neighbours import busy_neighbours, own_family
 from engines.protocol.orders import TrialOrder
 from engines.telemetry import hwmon, nvml, proc_host, proc_tree, rapl
 from engines.telemetry.nvml_devices import describe
@@ -122,12 +122,13 @@ def gpu_facts(uuid: str, nvml_loader: Callable[[], NvmlLibrary] = load_nvml) -> 
 
 
 def _gpu_processes(library: NvmlLibrary, handle: Handle) -> str:
-    """Processes on the device before the trial's worker is: all of them foreign."""
+    """Processes on the device that neither are this runner's nor were started by it."""
     try:
         pids = [process.pid for process in library.nvmlDeviceGetComputeRunningProcesses_v3(handle)]
     except library.NVMLError as error:
         return f"not told by the driver (NVML: {error})"
-    return " ".join(str(pid) for pid in pids) or "none"
+    family = own_family()
+    return " ".join(str(pid) for pid in pids if pid not in family) or "none"
 
 
 def container(proc: Path = PROC, root: Path = Path("/")) -> str:

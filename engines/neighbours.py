@@ -26,7 +26,7 @@ class Neighbour:
 
 def busy_neighbours(*, interval_s: float = _INTERVAL_S, threshold_cores: float = _THRESHOLD_CORES) -> list[Neighbour]:
     """Processes using more than the threshold over the interval, busiest first; ours and our children's left out."""
-    family = _family(os.getpid())
+    family = own_family()
     before = {pid: seconds for pid in _pids() if pid not in family and (seconds := _seconds(pid)) is not None}
     started = time.monotonic()
     time.sleep(interval_s)
@@ -62,7 +62,7 @@ def _name(pid: int) -> str:
         return "ended"
 
 
-def _family(pid: int) -> set[int]:
+def own_family() -> set[int]:
     """This process and what it started, found through each process's parent: one pass over all, once a trial."""
     parents: dict[int, int] = {}
     for other in _pids():
@@ -70,7 +70,7 @@ def _family(pid: int) -> set[int]:
             parents[other] = parse_process_stat(read_once(f"{PROC}/{other}/stat", 1024)).parent
         except (OSError, ValueError):
             continue
-    family = {pid}
+    family = {os.getpid()}
     grown = True
     while grown:
         more = {child for child, parent in parents.items() if parent in family} - family

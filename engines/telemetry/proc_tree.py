@@ -31,9 +31,11 @@ NAME = "proc.tree"
 PROC = Path("/proc")
 _LOOK_UP_PERIOD_S = 1.0
 _DETAILS_PERIOD_S = 1.0
-_DETAILS_PERIOD_MAX_S = 10.0
+_DETAILS_PERIOD_MAX_S = 4.0
+"""A measured window of 5 s holds a reading even of the largest process."""
 _DETAILS_SHARE = 0.003
-"""The most of one core that the details may cost: walking the page tables of a large process takes 12 ms a GiB."""
+"""What the details may cost, of one core, before they are read less often: walking a process's page tables takes
+about 12 ms a GiB."""
 _TWO_TICKS_S = 2 / TICKS_PER_SECOND
 
 Clock = Callable[[], float]
@@ -296,7 +298,7 @@ def sensors_of_details(reason: str) -> tuple[Sensor, ...]:
             source=NAME,
             quantity=quantity,
             title=title,
-            method=f"{method}; less often where reading it would cost over {_DETAILS_SHARE:.1%} of a core",
+            method=f"{method}; for large processes less often, every {_DETAILS_PERIOD_MAX_S:g} s at the least",
             rate_hz=1 / _DETAILS_PERIOD_S,
             available=not reason,
             reason=reason,

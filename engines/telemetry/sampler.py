@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from engines.protocol.orders import TrialOrder
-from engines.protocol.records import Cue, Log, Record, Sensor, SensorLost, Sensors, Telemetry
+from engines.protocol.records import Log, LogLevel, Record, Sensor, SensorLost, Sensors, Telemetry
 from engines.telemetry.base import Reading, Source, SourceEnded, SourceFailure
 from engines.telemetry.sources import open_sources
 
@@ -19,7 +19,7 @@ FLUSH_NS = 1_000_000_000
 FAILURES_TO_LOSS = 3
 """Consecutive failures after which a sensor counts as lost."""
 GAP_S = 1.0
-"""A hole this long (s) in what is read several times a second bears on the trial's validity."""
+"""A hole this long (s) in what is read several times a second is worth a warning."""
 
 Emit = Callable[[Record], None]
 Opener = Callable[[TrialOrder, int], tuple[list[Source], tuple[Sensor, ...]]]
@@ -137,6 +137,15 @@ class Sampler:
         return sum(channel.missed for channel in (*self._channels, *self._retired))
 
     def _run(self) -> None:
+        try:
+            self._watch()
+        except Exception as error:
+            # Drivers and kernels are other people's: whatever they raise, the trial goes on, and its record says why
+            # the readings stop here.
+            self._say("error", f"Telemetry ended early: {type(error).__name__}: {error}")
+            raise
+
+    def _watch(self) -> None:
         sources, missing = self._opener(self._order, self._worker_pid)
         try:
             said = tuple(sensor for source in sources for sensor in source.sensors()) + missing
@@ -198,7 +207,7 @@ class Sampler:
                 self._send(channel)
                 channel.names.remove(name)
                 channel.columns.pop(name, None)
-                reason = "It stopped answering; the device's other sensors go on."
+                reason = f"{name} stopped answering; the other sensors of {channel.source.name} go on."
                 self._emit(SensorLost(t_ns=at_ns, source=channel.source.name, quantity=name, reason=reason))
 
     def _retire(self, channel: _Channel) -> None:
@@ -216,15 +225,16 @@ class Sampler:
             self._emit(batch)
 
     def _note_lateness(self) -> None:
-        """Say it where the rate was not kept: the figures are then made of fewer readings than ordered."""
+        """Say it where the rate was not kept. Whether it bears on a figure is judged from the readings' times."""
         fast = [c for c in (*self._channels, *self._retired) if c.source.period_s < GAP_S / 2]
         gap_s = max((c.longest_gap_ns for c in fast), default=0) / 1e9
         if gap_s > GAP_S:
-            text = f"Telemetry has a hole of {gap_s:.1f} s: the machine was too busy or stood still."
-            self._emit(Cue(t_ns=time.monotonic_ns(), code="sampling_gap", text=text))
+            self._say("warning", f"Telemetry has a hole of {gap_s:.1f} s: the machine was too busy or stood still.")
         if self.missed:
-            text = f"{self.missed} readings were left out because an earlier one took too long."
-            self._emit(Log(t_ns=time.monotonic_ns(), level="info", source="telemetry", text=text))
+            self._say("info", f"{self.missed} readings were left out because an earlier one took too long.")
+
+    def _say(self, level: LogLevel, text: str) -> None:
+        self._emit(Log(t_ns=time.monotonic_ns(), level=level, source="telemetry", text=text))
 
 
 def _in_order(sensors: tuple[Sensor, ...]) -> tuple[Sensor, ...]:

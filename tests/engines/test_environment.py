@@ -73,14 +73,14 @@ def test_that_switched_off_telemetry_is_a_fact() -> None:
 
 
 def test_that_a_gpus_facts_include_who_else_is_on_it() -> None:
-    gpu = FakeGpu(processes=[(4242, 1 << 30)])
+    gpu = FakeGpu(processes=[(4_194_305, 1 << 30), (os.getpid(), 1 << 30)])
     order = msgspec.structs.replace(ORDER, device=f"cuda:{gpu.uuid}")
     facts = runner_facts(order, nvml_loader=lambda: FakeNvml(gpu))
     assert facts["gpu.0.uuid"] == gpu.uuid
     assert facts["gpu.0.name"] == gpu.name
     assert facts["gpu.0.driver"] == "580.82.07"
     assert facts["gpu.0.power_limit_watts"] == "400"
-    assert facts["gpu.0.processes_foreign"] == "4242"
+    assert facts["gpu.0.processes_foreign"] == "4194305"
     assert f"nvml.{gpu.uuid}" in facts["telemetry.sources"]
 
 

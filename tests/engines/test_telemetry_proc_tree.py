@@ -201,10 +201,12 @@ def test_that_costly_details_are_read_less_often(fake: FakeProc, monkeypatch: py
     details = ProcTreeDetails(tree, proc=fake.root)
     details.read()
     assert details.period_s == pytest.approx(1.0)
-    ticks = iter([0.0, 0.009])
+    ticks = iter([0.0, 0.009, 1.0, 1.5])
     monkeypatch.setattr(time, "thread_time", lambda: next(ticks))
     details.read()
     assert details.period_s == pytest.approx(3.0)
+    details.read()
+    assert details.period_s == pytest.approx(4.0), "a measured window of five seconds still holds a reading"
     tree.close()
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
-from engines.protocol.records import Cue, Log, Record, Sensor, SensorLost, Sensors, Telemetry
+from engines.protocol.records import Log, Record, Sensor, SensorLost, Sensors, Telemetry
 from engines.telemetry.base import Reading, Source, SourceEnded, SourceFailure
 from engines.telemetry.sampler import Sampler
 from engines.telemetry.sources import available_sensors, open_sources, period_of
@@ -130,16 +130,16 @@ def test_that_a_slow_source_misses_readings_keeps_the_grid_and_says_so() -> None
     assert "left out" in note.text
 
 
-def test_that_a_hole_of_over_a_second_is_a_cue() -> None:
+def test_that_a_hole_of_over_a_second_is_a_warning() -> None:
     def stuck(n: int) -> Reading:
         time.sleep(1.1 if n == 2 else 0)
         return {"value_ratio": 1.0}
 
     trial = Trial(Scripted("a", stuck))
     trial.run(1.3)
-    (cue,) = trial.of(Cue)
-    assert isinstance(cue, Cue)
-    assert cue.code == "sampling_gap"
+    warnings = [r.text for r in trial.records if isinstance(r, Log) and r.level == "warning"]
+    assert len(warnings) == 1
+    assert "hole of 1.1 s" in warnings[0]
 
 
 def test_that_batches_go_out_about_once_a_second() -> None:
@@ -234,6 +234,20 @@ def test_that_disturbing_queries_wait_while_a_request_is_measured() -> None:
     time.sleep(0.1)
     trial.sampler.stop()
     assert heavy.asked >= 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_that_an_unforeseen_error_is_in_the_trials_record_and_sources_are_closed() -> None:
+    def answer(n: int) -> Reading:
+        raise RuntimeError("driver bug")
+
+    source = Scripted("a", answer)
+    trial = Trial(source)
+    trial.run(0.1)
+    (said,) = trial.of(Log)
+    assert isinstance(said, Log)
+    assert (said.level, "driver bug" in said.text) == ("error", True)
+    assert source.closed == 1
 
 
 def test_that_switched_off_telemetry_starts_nothing() -> None:
