@@ -25,6 +25,8 @@ class Kind:
     title: str
     scale: float = 1.0
     right: bool = False
+    help: str = ""
+    """What exactly it is, for the tooltip."""
     per_thread: bool = False
     """The channel counts cores; divided by the worker's threads it says how much of its share is used."""
 
@@ -40,17 +42,24 @@ class ChartKind:
     optional: bool = False
 
 
+_PSS = "Memory of the worker's processes, shared pages divided among those that share them"
+_RSS = "Resident memory of the worker's processes, shared pages counted once for each"
+_DEVICE = "Memory of the device in use, by everybody"
+_OWN = "Memory of the device in use by the worker's processes"
+_WORKER = "Processor time of the worker's processes, in % of the threads it may use"
+_HOST = "Processor time of the whole machine, in % of all its processors"
+
 CHARTS = (
     ChartKind("Throughput", "tokens/s", (Kind("throughput", "Generated"),)),
     ChartKind(
         "Memory",
         "GiB",
         (
-            Kind("nvml.*/memory_used_bytes", "Device", 1 / GIB),
-            Kind("nvml.*/process_memory_bytes", "Device, process", 1 / GIB),
+            Kind("nvml.*/memory_used_bytes", "Device", 1 / GIB, help=_DEVICE),
+            Kind("nvml.*/process_memory_bytes", "Device, own", 1 / GIB, help=_OWN),
             Kind("*/allocator_bytes", "Allocator", 1 / GIB),
-            Kind("proc.tree/pss_bytes", "Process, PSS", 1 / GIB),
-            Kind("proc.tree/rss_bytes", "Process, RSS", 1 / GIB),
+            Kind("proc.tree/pss_bytes", "Process PSS", 1 / GIB, help=_PSS),
+            Kind("proc.tree/rss_bytes", "Process RSS", 1 / GIB, help=_RSS),
         ),
     ),
     ChartKind("Power", "W", (Kind("nvml.*/power_watts", "GPU"), Kind("rapl*/power_watts", "CPU package"))),
@@ -59,8 +68,8 @@ CHARTS = (
         "%",
         (
             Kind("nvml.*/utilisation_ratio", "GPU", 100.0),
-            Kind("proc.tree/cpu_utilisation_ratio", "Worker, of its threads", 100.0, per_thread=True),
-            Kind("proc.host/cpu_utilisation_ratio", "Whole machine", 100.0),
+            Kind("proc.tree/cpu_utilisation_ratio", "Worker CPU", 100.0, per_thread=True, help=_WORKER),
+            Kind("proc.host/cpu_utilisation_ratio", "Host CPU", 100.0, help=_HOST),
         ),
     ),
     ChartKind(
@@ -84,6 +93,7 @@ class LiveSeries:
     channel: Channel
     scale: float
     right: bool = False
+    help: str = ""
 
     def value_at(self, time: float) -> float:
         """The last reading at or before `time` (s) in the chart's unit; NaN before the first."""
@@ -125,10 +135,10 @@ def charts_of(data: TrialData, threads: int = 0) -> tuple[LiveChart, ...]:
 def _series(data: TrialData, kind: Kind, threads: int) -> list[LiveSeries]:
     matches = [c for key, c in data.channels.items() if fnmatchcase(key, kind.pattern)]
     scale = kind.scale / max(threads, 1) if kind.per_thread else kind.scale
-    title = "Worker, of one core" if kind.per_thread and threads == 0 else kind.title
+    title = "Worker CPU, one core" if kind.per_thread and threads == 0 else kind.title
     if len(matches) == 1:
-        return [LiveSeries(title, matches[0], scale, kind.right)]
-    return [LiveSeries(f"{title} {i}", channel, scale, kind.right) for i, channel in enumerate(matches)]
+        return [LiveSeries(title, matches[0], scale, kind.right, kind.help)]
+    return [LiveSeries(f"{title} {i}", channel, scale, kind.right, kind.help) for i, channel in enumerate(matches)]
 
 
 def _reason(data: TrialData, kind: ChartKind) -> str:
@@ -158,6 +168,6 @@ def figure(value: float) -> str:
     """A value as people read it: four significant digits at the most, "–" for none."""
     if not np.isfinite(value):
         return "–"
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) < 10 or value != round(value) else f"{value:.0f}"
+    if value == 0:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QEvent, QRectF, Qt
+from PySide6.QtGui import QColor, QFontMetricsF, QHelpEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QToolTip, QWidget
 
 from widgets.theme import Theme
 
@@ -19,6 +19,7 @@ class Row:
     first: str
     second: str
     color: QColor
+    help: str = ""
 
 
 class Readout(QWidget):
@@ -43,6 +44,25 @@ class Readout(QWidget):
             self.setAccessibleName("Values: " + ", ".join(said))
             self.update()
 
+    def _first_line(self, top: float, height: float, rows: tuple[Row, ...]) -> float:
+        """Where a group's first row begins: level with the caption of its plot where there is room."""
+        line = self._theme.px(20)
+        return top + (self._theme.px(14) if height >= line * len(rows) + self._theme.px(18) else 4)
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            QToolTip.showText(event.globalPos(), self._help_at(event.pos().y()), self)
+            return True
+        return super().event(event)
+
+    def _help_at(self, y: float) -> str:
+        for top, height, rows in self._groups:
+            place = int((y - self._first_line(top, height, rows)) // self._theme.px(20))
+            if top <= y < top + height and 0 <= place < len(rows):
+                row = rows[place]
+                return f"{row.title}: {row.help}" if row.help else row.title
+        return ""
+
     def paintEvent(self, event: QPaintEvent) -> None:
         theme, painter = self._theme, QPainter(self)
         painter.fillRect(self.rect(), theme.color("bg.panel"))
@@ -55,7 +75,7 @@ class Readout(QWidget):
             if i:
                 painter.fillRect(QRectF(0, top - 1, self.width(), 1), theme.color("border.default"))
             fit = max(1, int((height - 4) // line))
-            y = top + (theme.px(14) if height >= line * len(rows) + theme.px(18) else 4)
+            y = self._first_line(top, height, rows)
             for row in rows[:fit]:
                 painter.fillRect(QRectF(left, y + line / 2 - 1, theme.px(14), 2), row.color)
                 painter.setFont(strong)

@@ -504,7 +504,7 @@ class ChartStack(QWidget):
         groups = []
         for plot in self._plots:
             rows = tuple(
-                Row(s.title, figure(s.value_at(at)), figure(s.mean(low, high)) if two else "", plot.color_of(i))
+                Row(s.title, figure(s.value_at(at)), figure(s.mean(low, high)) if two else "", plot.color_of(i), s.help)
                 for i, s in enumerate(plot.series)
             )
             box = plot.box.sceneBoundingRect()
@@ -513,6 +513,11 @@ class ChartStack(QWidget):
         if self._hover is not None:
             for plot in self._plots:
                 plot.show_crosshair(self._hover if start <= self._hover <= end else None, start, end)
+
+    @property
+    def columns(self) -> int:
+        """Width of the plots in pixels."""
+        return int(self._plots[0].box.width()) if self._plots else 1
 
     def summary(self) -> str:
         """What a screen reader says of the charts: time, phase, and every series' latest value."""

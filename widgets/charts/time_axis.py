@@ -147,6 +147,15 @@ class TimeAxis(QWidget):
             self._legend = phases
             self.update()
 
+    def _tag_rect(self) -> QRectF | None:
+        """Where the crosshair's time stands; ticks under it are left out."""
+        if self._tag is None:
+            return None
+        x, text = self._tag
+        wide = QFontMetricsF(self._theme.font("caption", 600)).horizontalAdvance(text) + 12
+        left = min(max(self._left + x - wide / 2, 0.0), self._left + self._width + 20 - wide)
+        return QRectF(left, 3, wide, self.height() - 6)
+
     def paintEvent(self, event: QPaintEvent) -> None:
         theme, painter = self._theme, QPainter(self)
         height = self.height()
@@ -155,10 +164,15 @@ class TimeAxis(QWidget):
         painter.setFont(theme.font("caption"))
         painter.setPen(theme.color("chart.tick_text"))
         metrics = QFontMetricsF(painter.font())
+        tag = self._tag_rect()
         for i, (text, x) in enumerate(zip(self._ticks.texts, self._places, strict=True)):
             # the unit stands once, at the last tick
             said = f"{text} s" if i == len(self._places) - 1 else text
             width = metrics.horizontalAdvance(text)
+            if tag is not None and tag.adjusted(-4, 0, 4, 0).intersects(
+                QRectF(self._left + x - width / 2, 0, width + 12, height)
+            ):
+                continue
             painter.drawText(QPointF(self._left + x - width / 2, height / 2 + metrics.ascent() / 2), said)
         right = float(self.width() - theme.width("readout_column") + theme.px(8))
         for title, color in self._legend:
@@ -166,13 +180,9 @@ class TimeAxis(QWidget):
             painter.setPen(theme.color("text.secondary"))
             painter.drawText(QPointF(right + 16, height / 2 + metrics.ascent() / 2), title)
             right += 28 + metrics.horizontalAdvance(title)
-        if self._tag is not None:
-            x, text = self._tag
+        if tag is not None and self._tag is not None:
             painter.setFont(theme.font("caption", 600))
-            wide = QFontMetricsF(painter.font()).horizontalAdvance(text) + 12
-            left = min(max(self._left + x - wide / 2, 0.0), self._left + self._width + 20 - wide)
-            place = QRectF(left, 3, wide, height - 6)
-            painter.fillRect(place, theme.color("chart.crosshair"))
+            painter.fillRect(tag, theme.color("chart.crosshair"))
             painter.setPen(QPen(theme.color("chart.background")))
-            painter.drawText(place, _CENTER, text)
+            painter.drawText(tag, _CENTER, self._tag[1])
         painter.end()

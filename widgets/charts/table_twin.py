@@ -1,0 +1,89 @@
+"""The live charts as a table: the samples that are drawn, at the time it was asked for. Main thread."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QHBoxLayout, QTableView, QVBoxLayout, QWidget
+
+from widgets.charts.live_plot import LivePlot
+from widgets.charts.table import ColumnsModel
+from widgets.components import label, line, tool_button
+from widgets.theme import Theme
+
+
+class TableTwin(QWidget):
+    """A snapshot: it does not move while one reads or copies."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self.model = ColumnsModel(self)
+        head = QFrame()
+        head.setProperty("ground", "panel")
+        head.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._head = head
+        self._said = label(role="dense", tone="muted")
+        row = QHBoxLayout(head)
+        row.setContentsMargins(12, 0, 8, 0)
+        row.addWidget(self._said, 1)
+        copy = tool_button(
+            theme, "copy", "Copy", "Copy the chosen rows, or all, as tab-separated text", self.copy, compact=True
+        )
+        row.addWidget(copy)
+        self.view = QTableView()
+        self.view.setModel(self.model)
+        self.view.setAccessibleName("Visible samples")
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.verticalHeader().hide()
+        self.view.setShowGrid(False)
+        self.view.setAlternatingRowColors(True)
+        self.view.setTabKeyNavigation(False)
+        QShortcut(QKeySequence.StandardKey.Copy, self.view, self.copy, context=Qt.ShortcutContext.WidgetShortcut)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(head)
+        column.addWidget(line(self))
+        column.addWidget(self.view, 1)
+        theme.follow(self._restyle)
+
+    def _restyle(self) -> None:
+        self._head.setFixedHeight(self._theme.height("panel_header") - 1)
+        rows = self.view.verticalHeader()
+        rows.setMinimumSectionSize(1)
+        rows.setDefaultSectionSize(self._theme.height("tree_row"))
+
+    def take(self, plots: list[LivePlot], start: float, end: float, columns: int) -> None:
+        """A snapshot of what the plots draw of [start, end] (s) on `columns` pixels."""
+        names, found = drawn_columns(plots, start, end, columns)
+        self.model.show_columns(names, found)
+        self.view.resizeColumnsToContents()
+        self._said.setText(f"{len(found[0]):,} times from {start:.1f} s to {end:.1f} s, as drawn; a dash is no reading")
+
+    def copy(self) -> None:
+        """The chosen rows, or all, to the clipboard."""
+        chosen = sorted({i.row() for i in self.view.selectionModel().selectedRows()})
+        QGuiApplication.clipboard().setText(self.model.as_tsv(chosen or None))
+
+
+def drawn_columns(
+    plots: list[LivePlot], start: float, end: float, columns: int
+) -> tuple[tuple[str, ...], tuple[np.ndarray, ...]]:
+    """Time and one column a series over the union of the drawn times; NaN where a series has no reading then."""
+    names, series = ["Time (s)"], []
+    for plot in plots:
+        unit = plot.chart.kind.unit
+        for one, reduced in zip(plot.series, plot.reduce(start, end, columns), strict=True):
+            inside = (reduced.x >= start) & (reduced.x <= end)
+            series.append((reduced.x[inside], reduced.y[inside]))
+            plain = plot.chart.kind.title == "Temperature and clock"
+            names.append(one.title if plain else f"{plot.chart.kind.title}: {one.title} ({unit})")
+    times = np.unique(np.concatenate([x for x, _ in series])) if series else np.empty(0)
+    found = [times]
+    for x, y in series:
+        column = np.full(len(times), np.nan)
+        column[np.searchsorted(times, x)] = y
+        found.append(column)
+    return tuple(names), tuple(found)

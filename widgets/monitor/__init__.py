@@ -1,0 +1,16 @@
+"""The Monitor page: what runs now, what waits, and any trial of the past in the same charts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from widgets.page import Page
+    from widgets.services import Services
+
+
+def make_page(services: Services) -> Page:
+    """The page; called by the window when it is first shown."""
+    from widgets.monitor.page import MonitorPage
+
+    return MonitorPage(services)

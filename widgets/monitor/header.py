@@ -1,0 +1,181 @@
+"""The head of the Monitor page: which trial, its phases, time left, and what can be done to it. Main thread."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QFontMetricsF, QHelpEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolTip, QVBoxLayout, QWidget
+
+from widgets.components import ElidedLabel, label, line, push_button, set_look
+from widgets.icons import icon
+from widgets.monitor.header_view import HeaderView, Segment
+from widgets.swatch import Swatch
+from widgets.theme import Theme
+
+_KILL_PATIENCE_MS = 5000
+
+
+class PhaseBar(QWidget):
+    """The phases of a trial in a row: behind it, at it, before it. One painted widget."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._segments: tuple[Segment, ...] = ()
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        theme.follow(self._restyle)
+
+    def _restyle(self) -> None:
+        self.setFixedHeight(self._theme.px(30))
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(self._theme.px(408), self._theme.px(30))
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(self._theme.px(120), self._theme.px(30))
+
+    def show_segments(self, segments: tuple[Segment, ...]) -> None:
+        if segments != self._segments:
+            self._segments = segments
+            self.setAccessibleName("Phases: " + ", ".join(f"{s.text} ({s.state})" for s in segments))
+            self.update()
+
+    def _places(self) -> list[tuple[float, float, Segment]]:
+        """Each segment at least as wide as its words, as far as the width allows."""
+        font = self._theme.font("caption", 600)
+        needs = [QFontMetricsF(font).horizontalAdvance(s.text) + 8 for s in self._segments]
+        shares = sum(s.share for s in self._segments) or 1.0
+        extra = self.width() - sum(needs)
+        x, places = 0.0, []
+        for segment, need in zip(self._segments, needs, strict=True):
+            wide = need + extra * segment.share / shares if extra >= 0 else self.width() * need / sum(needs)
+            places.append((x, wide, segment))
+            x += wide
+        return places
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        theme, painter = self._theme, QPainter(self)
+        for x, wide, segment in self._places():
+            bar = QRectF(x, theme.px(4), wide - 2, theme.px(7))
+            painter.fillRect(bar, theme.color("border.default" if segment.state == "now" else "border.subtle"))
+            if segment.fill > 0:
+                done = theme.color("accent.default")
+                painter.setOpacity(1.0 if segment.state == "now" else 0.6)
+                painter.fillRect(QRectF(x, bar.top(), bar.width() * segment.fill, bar.height()), done)
+                painter.setOpacity(1.0)
+            now = segment.state == "now"
+            painter.setFont(theme.font("caption", 600 if now else 400))
+            painter.setPen(theme.color("text.primary" if now else "text.muted"))
+            text = painter.fontMetrics().elidedText(segment.text, Qt.TextElideMode.ElideRight, int(wide - 2))
+            painter.drawText(QRectF(x, theme.px(14), wide, theme.px(16)), Qt.AlignmentFlag.AlignVCenter, text)
+        painter.end()
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            at = next((s for x, wide, s in self._places() if x <= event.pos().x() < x + wide), None)
+            QToolTip.showText(event.globalPos(), "" if at is None else f"{at.text} ({at.state})", self)
+            return True
+        return super().event(event)
+
+
+class TrialHeader(QFrame):
+    """Swatch and title, one line about it, the phase bar, time left, and three buttons. Kill asks once, in place."""
+
+    pause_requested = Signal()
+    stop_requested = Signal()
+    kill_requested = Signal()
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setProperty("ground", "panel")
+        self.setAccessibleName("Trial")
+        self._swatch = Swatch(theme)
+        self.title = ElidedLabel(role="trial_title")
+        self.line = ElidedLabel(role="dense", tone="muted")
+        self.bar = PhaseBar(theme)
+        self.left = label(role="page_title")
+        self.so_far = label(role="dense", tone="muted")
+        for text in (self.left, self.so_far):
+            text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.pause = push_button("Pause after this", self.pause_requested.emit)
+        self.stop = push_button("Stop and keep", self.stop_requested.emit)
+        self.kill = push_button("Kill", self._ask_or_kill, kind="danger")
+        self.pause.setToolTip("This trial ends as planned; no other starts until the queue goes on")
+        self.stop.setToolTip("End this trial now and keep what was measured (Ctrl+.)")
+        self.kill.setToolTip("End the process at once; what was measured so far is kept, the rest is lost")
+        self._asking = QTimer(self)
+        self._asking.setSingleShot(True)
+        self._asking.setInterval(_KILL_PATIENCE_MS)
+        self._asking.timeout.connect(self._stop_asking)
+        names = QVBoxLayout()
+        names.setSpacing(0)
+        first = QHBoxLayout()
+        first.setSpacing(8)
+        first.addWidget(self._swatch)
+        first.addWidget(self.title, 1)
+        names.addStretch(1)
+        names.addLayout(first)
+        names.addWidget(self.line)
+        names.addStretch(1)
+        times = QVBoxLayout()
+        times.setSpacing(0)
+        times.addStretch(1)
+        times.addWidget(self.left)
+        times.addWidget(self.so_far)
+        times.addStretch(1)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        self._row = QHBoxLayout()
+        self._row.addLayout(names, 4)
+        self._row.addWidget(self.bar, 4)
+        self._row.addLayout(times)
+        for button in (self.pause, self.stop, self.kill):
+            self._row.addWidget(button)
+        outer.addLayout(self._row, 1)
+        outer.addWidget(line(self))
+        theme.follow(self._restyle)
+
+    def _restyle(self) -> None:
+        theme = self._theme
+        self.setFixedHeight(theme.px(64))
+        self._row.setContentsMargins(theme.px(12), 0, theme.px(12), 0)
+        self._row.setSpacing(theme.px(8))
+        for button, name, color in (
+            (self.pause, "pause", "text.secondary"),
+            (self.stop, "stop", "text.secondary"),
+            (self.kill, "kill", "status.error"),
+        ):
+            button.setIcon(icon(theme, name, color))
+            button.setIconSize(QSize(theme.icon_size(), theme.icon_size()))
+
+    def show_view(self, view: HeaderView, paused: bool) -> None:
+        """Show a trial. Buttons that would do nothing are hidden, not grey."""
+        self._swatch.set_run(view.color)
+        self.title.setText(view.title)
+        self.line.setText(view.line)
+        set_look(self.line, tone=view.status or "muted")
+        self.bar.show_segments(view.segments)
+        self.left.setText(view.left)
+        self.left.setVisible(bool(view.left))
+        self.so_far.setText(view.so_far)
+        self.pause.setText("Go on after this" if paused else "Pause after this")
+        for button in (self.pause, self.stop, self.kill):
+            button.setVisible(view.running)
+        if not view.running:
+            self._stop_asking()
+
+    def _ask_or_kill(self) -> None:
+        if self._asking.isActive():
+            self._stop_asking()
+            self.kill_requested.emit()
+            return
+        self.kill.setText("Kill now? Click again")
+        self._asking.start()
+
+    def _stop_asking(self) -> None:
+        self._asking.stop()
+        self.kill.setText("Kill")

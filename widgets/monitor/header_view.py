@@ -1,0 +1,125 @@
+"""What the trial header says, as plain values from a trial's records and its queue entry. No Qt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from engines.protocol.messages import QueueEntry
+from workbench.series import Phase, TrialData
+
+_ORDER = ("load", "warmup", "measure", "evaluate", "unload")
+_NAMES = {"load": "load", "warmup": "warm-up", "measure": "measure", "evaluate": "evaluate", "unload": "unload"}
+_SHARES = {"load": 1.0, "warmup": 1.2, "measure": 2.0, "evaluate": 1.0, "unload": 0.6}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of the phase bar. `share` is its part of the width, `fill` how much of it is done (0..1)."""
+
+    name: str
+    text: str
+    state: Literal["done", "now", "to come"]
+    share: float
+    fill: float
+
+
+@dataclass(frozen=True)
+class HeaderView:
+    title: str
+    color: int
+    line: str
+    """Machine, place in the experiment and what is done, or how the trial ended."""
+    status: str
+    """"", or the tone of the line where a trial ended badly: "error", "warn"."""
+    segments: tuple[Segment, ...]
+    left: str
+    so_far: str
+    running: bool
+
+
+def header_view(
+    data: TrialData | None, entry: QueueEntry | None, left_s: float | None, now_s: float, device: str = ""
+) -> HeaderView:
+    """The header of a trial that is in the queue, in the store, or both. `left_s` until its end, None where not known;
+    `now_s` seconds since its start."""
+    title = entry.title if entry is not None else data.title if data is not None else ""
+    color = entry.color if entry is not None else data.color if data is not None else 0
+    running = entry is not None and entry.state == "running" and (data is None or data.ended is None)
+    ended = None if data is None else data.ended
+    parts = [device or (entry.device if entry is not None else "")]
+    if entry is not None:
+        parts.append(f"trial {entry.position + 1} of {entry.total}")
+        if running:
+            parts.append(entry.text or entry.phase)
+    status = ""
+    if ended is not None:
+        parts.append(
+            ended.outcome if not ended.message else f"{ended.outcome}: {ended.message} {ended.advice}".rstrip()
+        )
+        status = "error" if ended.outcome in ("failed", "lost") else ""
+    phases = [] if data is None else data.phases
+    return HeaderView(
+        title=title,
+        color=color,
+        line=" · ".join(p for p in parts if p),
+        status=status,
+        segments=segments(phases, now_s, entry.fraction if entry is not None and running else None, running),
+        left=f"{span(left_s)} left" if running and left_s is not None else "",
+        so_far=f"{span(now_s)} so far" if running else f"took {span(now_s)}" if now_s > 0 else "",
+        running=running,
+    )
+
+
+def segments(
+    phases: Sequence[Phase], now_s: float, fraction: float | None = None, running: bool = True
+) -> tuple[Segment, ...]:
+    """The phases a trial goes through, those behind it with how long they took, the one it is in with how far."""
+    by_name = {p.name: p for p in phases if p.name in _ORDER}
+    requests = sum(1 for p in phases if p.name == "decode" and _within(p, by_name.get("measure")))
+    reached = max((i for i, name in enumerate(_ORDER) if name in by_name), default=-1)
+    made = []
+    for i, name in enumerate(_ORDER):
+        phase = by_name.get(name)
+        if phase is None:
+            if running or i < reached:
+                made.append(Segment(name, _NAMES[name], "to come", _SHARES[name], 0.0))
+            continue
+        if phase.end_s is None and running:
+            text = f"{_NAMES[name]} {span(now_s - phase.start_s)}"
+            if name == "measure" and requests:
+                text = f"{_NAMES[name]}, request {requests}"
+            made.append(Segment(name, text, "now", _SHARES[name], _part_of(name, fraction)))
+        else:
+            end = now_s if phase.end_s is None else phase.end_s
+            made.append(Segment(name, f"{_NAMES[name]} {span(end - phase.start_s)}", "done", _SHARES[name], 1.0))
+    return tuple(made)
+
+
+def _within(phase: Phase, outer: Phase | None) -> bool:
+    return outer is not None and phase.start_s >= outer.start_s
+
+
+def _part_of(name: str, fraction: float | None) -> float:
+    """How far a phase is, from how far the trial is; half where that is not known."""
+    if fraction is None:
+        return 0.5
+    total = sum(_SHARES.values())
+    before = sum(_SHARES[n] for n in _ORDER[: _ORDER.index(name)]) / total
+    return min(1.0, max(0.1, (fraction - before) / (_SHARES[name] / total)))
+
+
+def span(seconds: float) -> str:
+    """A time as people say it: "0.9 s", "36 s", "1 min 05 s", "1 h 36 min"."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return "0 s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

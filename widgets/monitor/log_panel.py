@@ -1,0 +1,175 @@
+"""The log of the trial that is shown: level, text or regular expression, follow, copy, open as a file. Main thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QSize, Qt, QTimer, QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeySequence, QShortcut
+from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLineEdit, QStackedWidget, QTableView, QWidget
+
+from widgets.components import EmptyState, Panel, set_look, tool_button
+from widgets.icons import icon
+from widgets.monitor.log_model import LogModel, since_start, wall_clock
+from widgets.theme import Theme
+from widgets.toasts import Toasts
+from workbench.series import TrialData
+
+_LEVELS = (("Debug and up", "debug"), ("Info and up", "info"), ("Warnings and up", "warning"), ("Errors", "error"))
+_TYPING_MS = 150
+
+
+class LogPanel(Panel):
+    """Grows with the trial; follows the end until the user scrolls away."""
+
+    def __init__(self, theme: Theme, toasts: Toasts, folder: Path, parent: QWidget | None = None) -> None:
+        """`folder` is where a log is written when it is opened as a file."""
+        super().__init__(theme, "Log", ground="base", parent=parent)
+        self._theme, self._toasts, self._folder = theme, toasts, folder
+        self._data: TrialData | None = None
+        self.model = LogModel(theme, self)
+        self.level = QComboBox()
+        self.level.setProperty("compact", "true")
+        self.level.setAccessibleName("Lowest level shown")
+        for text, _ in _LEVELS:
+            self.level.addItem(text)
+        self.level.setCurrentIndex(1)
+        self.level.currentIndexChanged.connect(self._level_chosen)
+        self.filter = QLineEdit()
+        self.filter.setProperty("compact", "true")
+        self.filter.setPlaceholderText("Text or regular expression")
+        self.filter.setAccessibleName("Filter of the log")
+        self.filter.setClearButtonEnabled(True)
+        self._leading = self.filter.addAction(icon(theme, "filter"), QLineEdit.ActionPosition.LeadingPosition)
+        self._typed = QTimer(self)
+        self._typed.setSingleShot(True)
+        self._typed.setInterval(_TYPING_MS)
+        self._typed.timeout.connect(self._filter_now)
+        self.filter.textChanged.connect(self._typing)
+        self.follow = tool_button(
+            theme, "arrow-down", "Follow", "Keep the newest line in view", compact=True, checkable=True
+        )
+        self.follow.setChecked(True)
+        self.follow.clicked.connect(self._follow_toggled)
+        copy = tool_button(
+            theme, "copy", "Copy", "Copy the chosen lines, or all that are shown", self.copy, compact=True
+        )
+        opened = tool_button(
+            theme, "folder", "Open file", "Write the log to a file and open it", self.open_file, compact=True
+        )
+        row = self.header.row
+        row.insertWidget(1, self.level)
+        row.insertWidget(2, self.filter)
+        for button in (self.follow, copy, opened):
+            self.header.add_tool(button)
+        self.view = QTableView()
+        self.view.setModel(self.model)
+        self.view.setAccessibleName("Log")
+        self.view.setShowGrid(False)
+        self.view.setWordWrap(False)
+        self.view.verticalHeader().hide()
+        self.view.horizontalHeader().hide()
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.view.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.view.setTabKeyNavigation(False)
+        self.view.verticalScrollBar().valueChanged.connect(self._scrolled)
+        QShortcut(QKeySequence.StandardKey.Copy, self.view, self.copy, context=Qt.ShortcutContext.WidgetShortcut)
+        self.empty = EmptyState(theme, "Nothing logged yet", "Lines of the engine and of its libraries stand here.")
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self.empty)
+        self._pages.addWidget(self.view)
+        self.body.addWidget(self._pages)
+        theme.follow(self._restyle)
+
+    def _restyle(self) -> None:
+        theme = self._theme
+        self._leading.setIcon(icon(theme, "filter"))
+        self.level.setFixedWidth(theme.px(136))
+        self.filter.setMaximumWidth(theme.px(260))
+        self.filter.setMinimumWidth(theme.px(140))
+        rows = self.view.verticalHeader()
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setMinimumSectionSize(1)
+        rows.setDefaultSectionSize(theme.height("log_line"))
+        self.view.setIconSize(QSize(theme.icon_size(), theme.icon_size()))
+        columns = self.view.horizontalHeader()
+        for column, width in enumerate((112, 56, 112)):
+            columns.resizeSection(column, theme.px(width))
+        columns.setStretchLastSection(True)
+
+    def set_trial(self, data: TrialData | None) -> None:
+        """Show another trial's log, or none."""
+        self._data = data
+        if data is None:
+            self.model.set_log((), (), str)
+        elif data.started is not None:
+            clock = data.started.clock
+            self.model.set_log(data.log, data.cues, wall_clock(clock.wall_ns, clock.mono_ns))
+        else:
+            self.model.set_log(data.log, data.cues, since_start(data.start_ns or 0))
+        self.follow.setChecked(True)
+        self._settle()
+
+    def update_lines(self) -> None:
+        """Take in what the trial has logged since."""
+        if self.model.update():
+            self._settle()
+
+    def _settle(self) -> None:
+        lines = self.model.rowCount()
+        hidden = self.model.hidden
+        self.header.set_count("")
+        self._pages.setCurrentIndex(1 if lines else 0)
+        if not lines and hidden:
+            self.empty.set("No line passes the filters", f"{hidden} lines are hidden by level or text.")
+        elif not lines:
+            self.empty.set("Nothing logged yet", "Lines of the engine and of its libraries stand here.")
+        if self.follow.isChecked():
+            self.view.scrollToBottom()
+
+    def _follow_toggled(self, on: bool) -> None:
+        if on:
+            self.view.scrollToBottom()
+
+    def _scrolled(self, value: int) -> None:
+        bar = self.view.verticalScrollBar()
+        if bar.isSliderDown() or self.view.hasFocus():
+            self.follow.setChecked(value >= bar.maximum())
+
+    def _level_chosen(self, index: int) -> None:
+        self.model.set_level(_LEVELS[index][1])
+        self._settle()
+
+    def _typing(self) -> None:
+        self._typed.start()
+
+    def _filter_now(self) -> None:
+        wrong = self.model.set_filter(self.filter.text())
+        set_look(self.filter, invalid="true" if wrong else "false")
+        self.filter.setToolTip(wrong)
+        self._settle()
+
+    def copy(self) -> None:
+        """The chosen lines, or all that are shown, to the clipboard."""
+        chosen = sorted({index.row() for index in self.view.selectionModel().selectedRows()})
+        QGuiApplication.clipboard().setText(self.model.text_of(chosen or range(self.model.rowCount())))
+
+    def write_file(self) -> Path | None:
+        """Write what is shown to a file. -> its path; None and a toast where the disk refuses."""
+        if self._data is None:
+            return None
+        path = self._folder / f"{self._data.trial}.log"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(self.model.text_of(range(self.model.rowCount())), encoding="utf-8")
+        except OSError as error:
+            self._toasts.show("error", f"The log could not be written: {error.strerror}.", "The stored log is safe.")
+            return None
+        return path
+
+    def open_file(self) -> None:
+        """Write the log to a file and open it with the system's program for text."""
+        path = self.write_file()
+        if path is not None and not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
+            self._toasts.show("info", f"The log was written to {path}.", "No program opened it.")

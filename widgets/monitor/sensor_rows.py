@@ -1,0 +1,92 @@
+"""What the sensor list says, as plain rows: every quantity with its source, rate and newest value, and the missing ones
+with their reason. No Qt."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from engines.protocol.records import Sensor
+from workbench.series import TrialData
+
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+@dataclass(frozen=True)
+class SensorRow:
+    title: str
+    method: str
+    rate: str
+    value: str
+    available: bool = True
+    reason: str = ""
+    """Where it is not available: why, and what can be done."""
+
+
+def sensor_rows(data: TrialData) -> tuple[SensorRow, ...]:
+    """Available quantities first, in the order their sources name them, then the missing ones."""
+    rows = [
+        SensorRow(s.title, _method(s), rate_text(s.rate_hz), latest_text(data, s)) for s in data.sensors if s.available
+    ]
+    missing: dict[tuple[str, str], list[str]] = {}
+    for sensor in data.sensors:
+        lost = data.lost_sensors.get(sensor.source)
+        if lost is not None or not sensor.available:
+            reason = f"{sensor.reason} {sensor.hint}".strip()
+            if lost is not None:
+                reason = f"It stopped answering during the trial: {lost} Earlier readings are kept."
+            missing.setdefault((_method(sensor), reason), []).append(sensor.title)
+    rows += [
+        SensorRow(", ".join(titles), method, "", "not available", False, reason)
+        for (method, reason), titles in missing.items()
+    ]
+    return tuple(rows)
+
+
+def _method(sensor: Sensor) -> str:
+    return sensor.method or sensor.source
+
+
+def rate_text(hertz: float) -> str:
+    """ "10 Hz", "at ends" for a counter that is read when a phase ends."""
+    return f"{hertz:g} Hz" if hertz > 0 else "at ends"
+
+
+def latest_text(data: TrialData, sensor: Sensor) -> str:
+    """The newest reading of a quantity with its unit; "no reading yet", "failed" for a reading that failed."""
+    channel = data.channels.get(f"{sensor.source}/{sensor.quantity}")
+    if channel is None or not len(channel):
+        return "no reading yet" if data.ended is None else "no reading"
+    value = float(channel.values[-1])
+    return quantity_text(sensor.quantity, value) if np.isfinite(value) else "reading failed"
+
+
+def quantity_text(quantity: str, value: float) -> str:
+    """A value in base units as people read it; the unit is the end of the quantity's name."""
+    unit = quantity.rpartition("_")[2]
+    if unit == "bytes":
+        place = min(int(math.log(abs(value), 1024)), len(_BINARY) - 1) if abs(value) >= 1 else 0
+        return f"{_digits(value / 1024**place)} {_BINARY[place]}"
+    if unit == "ratio":
+        return f"{_digits(value * 100)} %"
+    if unit == "watts":
+        return f"{_digits(value)} W"
+    if unit == "joules":
+        return f"{_digits(value / 1000)} kJ" if abs(value) >= 1000 else f"{_digits(value)} J"
+    if unit == "celsius":
+        return f"{value:.0f} °C"
+    if unit == "hertz":
+        return f"{value / 1e6:,.0f} MHz"
+    if unit == "seconds":
+        return f"{_digits(value)} s"
+    if unit == "bits":
+        return "none" if value == 0 else f"0x{int(value):x}"
+    return f"{value:,.0f}" if unit == "count" else _digits(value)
+
+
+def _digits(value: float) -> str:
+    if value == 0:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"

@@ -1,0 +1,125 @@
+"""The tools of the live charts: window length, follow, freeze, zoom history, fit, cursors, phases, table."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+
+from widgets.charts.stack import ChartStack
+from widgets.components import label, line, tool_button
+from widgets.theme import Theme
+
+WINDOWS: tuple[tuple[str, float | None], ...] = (("60 s", 60.0), ("5 min", 300.0), ("Whole trial", None))
+
+
+class ChartToolbar(QFrame):
+    """Acts on a `ChartStack` and shows its state; `table_toggled` asks for the table twin, `side_toggled` for the
+    right column on a narrow window."""
+
+    table_toggled = Signal(bool)
+    side_toggled = Signal(bool)
+
+    def __init__(self, theme: Theme, stack: ChartStack, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme, self._stack = theme, stack
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setProperty("ground", "panel")
+        self.window_length = QComboBox()
+        self.window_length.setProperty("compact", "true")
+        self.window_length.setAccessibleName("Length of what is followed")
+        self.window_length.setToolTip("Length of what is followed")
+        for text, _ in WINDOWS:
+            self.window_length.addItem(text)
+        self.window_length.activated.connect(self._window_chosen)
+
+        self.follow = tool_button(
+            theme, "arrow-right", "Follow", "Keep the newest samples in view", compact=True, checkable=True
+        )
+        self.follow.clicked.connect(stack.set_follow)
+        self.freeze = tool_button(
+            theme,
+            "pause",
+            "Freeze drawing",
+            "Stop drawing what arrives; nothing is lost (Space)",
+            compact=True,
+            checkable=True,
+        )
+        self.freeze.clicked.connect(stack.set_frozen)
+        self.back = tool_button(theme, "arrow-left", "", "The range before (Alt+Left)", stack.back, compact=True)
+        self.forward = tool_button(theme, "arrow-right", "", "The range after (Alt+Right)", stack.forward, compact=True)
+        self.fit = tool_button(theme, "expand", "Fit", "Show the whole trial (Home)", stack.fit, compact=True)
+        self.cursors = tool_button(
+            theme,
+            "",
+            "A/B cursors",
+            "Two cursors and the mean between them; arrow keys move them",
+            compact=True,
+            checkable=True,
+        )
+        self.cursors.clicked.connect(stack.set_cursors_shown)
+        self.phases = tool_button(theme, "", "Phases", "Colour the plots by phase", compact=True, checkable=True)
+        self.phases.setChecked(True)
+        self.phases.clicked.connect(stack.set_phases_shown)
+        self.table = tool_button(
+            theme,
+            "table",
+            "As table",
+            "The visible samples as a table, to read or to copy",
+            compact=True,
+            checkable=True,
+        )
+        self.table.clicked.connect(self.table_toggled)
+        self.between = label(tone="muted", role="dense")
+        self.side = tool_button(theme, "panel-right", "", "Show sensors and queue", compact=True, checkable=True)
+        self.side.clicked.connect(self.side_toggled)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        self._row = QHBoxLayout()
+        for widget in (
+            self.window_length,
+            self.follow,
+            self.freeze,
+            self.back,
+            self.forward,
+            self.fit,
+            self.cursors,
+            self.phases,
+            self.table,
+        ):
+            self._row.addWidget(widget)
+        self._row.addStretch(1)
+        self._row.addWidget(self.between)
+        self._row.addWidget(self.side)
+        outer.addLayout(self._row, 1)
+        outer.addWidget(line(self))
+        stack.view_changed.connect(self.refresh)
+        stack.cursors_changed.connect(self.refresh)
+        theme.follow(self._restyle)
+        self.refresh()
+
+    def _restyle(self) -> None:
+        self.setFixedHeight(self._theme.height("chart_toolbar"))
+        self._row.setContentsMargins(self._theme.px(12), 0, self._theme.px(12), 0)
+        self._row.setSpacing(self._theme.px(4))
+        self.window_length.setFixedWidth(self._theme.px(108))
+
+    def _window_chosen(self, index: int) -> None:
+        self._stack.set_window(WINDOWS[index][1])
+
+    def refresh(self) -> None:
+        """Take the stack's state."""
+        stack = self._stack
+        self.follow.setChecked(stack.following)
+        self.freeze.setChecked(stack.frozen)
+        self.back.setEnabled(stack.can_back)
+        self.forward.setEnabled(stack.can_forward)
+        self.cursors.setChecked(stack.cursors_shown)
+        a, b = stack.cursors
+        self.between.setText(f"A {a:.1f} s · B {b:.1f} s · {abs(b - a):.1f} s apart" if stack.cursors_shown else "")
+        live = stack.data is not None and stack.data.ended is None
+        self.follow.setEnabled(live)
+        self.freeze.setEnabled(live)
+        self.window_length.setEnabled(live)
+        for tool in (self.fit, self.cursors, self.phases, self.table):
+            tool.setEnabled(stack.data is not None)
