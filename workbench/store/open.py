@@ -129,10 +129,11 @@ class OwnedStore:
         return self._local.execute(operation)
 
     def close(self) -> None:
-        """Answer what is being asked, close the file, then let the next owner in. Twice is once."""
+        """Interrupt what is being asked, close the file, then let the next owner in. Twice is once."""
         try:
-            self._server.close()
+            self._server.stop_listening()
             self._local.close()
+            self._server.close()
         finally:
             self._lock.release()
 

@@ -40,18 +40,27 @@ class OwnerServer:
         self._accepting = threading.Thread(target=self._accept, name="store-owner", daemon=True)
         self._accepting.start()
 
-    def close(self) -> None:
-        """Refuse new guests, let answers being made go out, end every link, remove the socket. Twice is once."""
+    def stop_listening(self) -> None:
+        """Refuse new guests and further operations; answers that are being made still go out. Twice is once."""
         with self._lock:
             if self._closing:
                 return
             self._closing = True
-            guests = dict(self._guests)
+            guests = list(self._guests.values())
         _shut(self._socket, socket.SHUT_RDWR)
         self._accepting.join()
         self._socket.close()
-        for link in guests.values():
+        for link in guests:
             _shut(link, socket.SHUT_RD)
+
+    def close(self) -> None:
+        """Stop listening, wait for the answers that are being made, end every link, remove the socket. Twice is once.
+
+        Close the store in between where a query may run long: that interrupts it.
+        """
+        self.stop_listening()
+        with self._lock:
+            guests = dict(self._guests)
         for thread in guests:
             thread.join(_CLOSING_PATIENCE_S)
         for link in guests.values():

@@ -26,18 +26,18 @@ def query(desk: Desk, operation: Query) -> Table:
         cursor = desk.connection.execute(statements[0])
         columns = tuple(str(column[0]) for column in cursor.description or ())
         rows = cursor.fetchmany(operation.limit + 1)
-    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.DataError) as error:
-        raise StoreError(str(error).strip(), "docs/store.md lists every table and column.", code="query") from error
-    except duckdb.InvalidInputException as error:
-        raise StoreError(
-            str(error).strip(),
-            "Write values into the query itself, and cast times with a zone: now()::TIMESTAMP.",
-            code="query",
-        ) from error
     except duckdb.PermissionException as error:
         raise StoreError(
             "A query reads this database and no other file.", "`llm-workbench export` writes files.", code="query"
         ) from error
+    except (duckdb.IOException, duckdb.InterruptException, duckdb.OutOfMemoryException, duckdb.FatalException):
+        raise  # about the file or the store, not about the query
+    except duckdb.Error as error:
+        if "pytz" in str(error):  # what DuckDB's Python package would need to make them
+            raise StoreError(
+                "Times with a time zone cannot be answered.", "Cast them: now()::TIMESTAMP.", code="query"
+            ) from error
+        raise StoreError(str(error).strip(), "docs/store.md lists every table and column.", code="query") from error
     return Table(
         columns=columns,
         rows=tuple(tuple(_plain(value) for value in row) for row in rows[: operation.limit]),
