@@ -14,6 +14,7 @@ import pytest
 
 from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
 from engines.protocol.records import Log, Record, Sensor, SensorLost, Sensors, Telemetry
+from engines.telemetry import sampler as sampler_module
 from engines.telemetry.base import Reading, Source, SourceEnded, SourceFailure
 from engines.telemetry.sampler import Sampler
 from engines.telemetry.sources import available_sensors, open_sources, period_of
@@ -109,7 +110,7 @@ def test_that_sensors_come_first_and_every_reading_follows_in_order() -> None:
 
 def test_that_deadlines_do_not_drift() -> None:
     trial = Trial(Scripted("a", lambda n: {"value_ratio": 1.0}, period_s=0.02))
-    trial.run(0.6)
+    trial.run(0.5)
     times = [t for batch in trial.batches("a") for t in batch.times_ns]
     late = [(t - times[0]) / 1e9 - 0.02 * round((t - times[0]) / 2e7) for t in times[:-1]]
     assert len(times) >= 20
@@ -130,22 +131,26 @@ def test_that_a_slow_source_misses_readings_keeps_the_grid_and_says_so() -> None
     assert "left out" in note.text
 
 
-def test_that_a_hole_of_over_a_second_is_a_warning() -> None:
+def test_that_a_hole_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler_module, "GAP_S", 0.25)
+
     def stuck(n: int) -> Reading:
-        time.sleep(1.1 if n == 2 else 0)
+        time.sleep(0.3 if n == 2 else 0)
         return {"value_ratio": 1.0}
 
     trial = Trial(Scripted("a", stuck))
-    trial.run(1.3)
+    trial.run(0.4)
     warnings = [r.text for r in trial.records if isinstance(r, Log) and r.level == "warning"]
     assert len(warnings) == 1
-    assert "hole of 1.1 s" in warnings[0]
+    assert "hole of 0.3 s" in warnings[0]
 
 
-def test_that_batches_go_out_about_once_a_second() -> None:
+def test_that_batches_go_out_at_every_flush_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sampler_module.FLUSH_NS == 1e9, "about once a second"
+    monkeypatch.setattr(sampler_module, "FLUSH_NS", 200_000_000)
     trial = Trial(Scripted("a", lambda n: {"value_ratio": 1.0}))
     trial.sampler.start()
-    time.sleep(1.25)
+    time.sleep(0.3)
     early = len(trial.batches("a"))
     trial.sampler.stop()
     assert early == 1
@@ -310,9 +315,9 @@ def test_that_a_gpu_lost_midway_leaves_the_rest_of_the_trial(worker: int) -> Non
     order = msgspec.structs.replace(ORDER, device=f"cuda:{gpu.uuid}")
     sampler = Sampler(order, worker, records.append, opener=partial(open_sources, nvml_loader=lambda: library))
     sampler.start()
-    time.sleep(0.3)
+    time.sleep(0.25)
     gpu.lost = True
-    time.sleep(0.5)
+    time.sleep(0.35)
     sampler.stop()
     name = f"nvml.{gpu.uuid}"
     lost = [r for r in records if isinstance(r, SensorLost)]
@@ -323,7 +328,7 @@ def test_that_a_gpu_lost_midway_leaves_the_rest_of_the_trial(worker: int) -> Non
     assert powers[:3] == [300.0] * 3
     assert powers[-3:] == [None] * 3
     assert [v for b in batches if b.source == name for v in b.columns.get("process_memory_bytes", [])] == [2 << 30]
-    assert len([t for b in batches if b.source == "proc.host" for t in b.times_ns]) >= 12
+    assert len([t for b in batches if b.source == "proc.host" for t in b.times_ns]) >= 8
     assert library.open == 0
 
 
