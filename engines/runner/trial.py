@@ -1,8 +1,8 @@
 """One running trial: its worker started, watched and recorded, up to its end record. On the runner's loop.
 
-A tick at the telemetry rate reads the ring and writes what has come since the last; between ticks the process sleeps
-unless a pipe has something. When the worker is gone, what it left behind is killed, the pipes are read out, and the
-one outcome is written.
+A tick at the telemetry rate reads the ring and writes what has come since the last; the worker's own records are
+written as they come. Between ticks the process sleeps unless a pipe has something. When the worker is gone, what it
+left behind is killed, the pipes are read out, and the one outcome is written.
 """
 
 from __future__ import annotations
@@ -221,6 +221,7 @@ class TrialRun:
     def _take(self, pipe: str, data: bytes) -> None:
         if pipe == "records":
             self._take_records(self._records.feed(data))
+            self._journal.flush()  # at once: what a worker says is few and dear
         else:
             self._journal.add(self._texts[pipe].feed(data))
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -19,7 +20,7 @@ from tests.engines.runner_harness import FAKE_WORKER, ROOT, RunnerProcess
 
 @pytest.fixture(autouse=True)
 def no_orphans() -> Iterator[list[str]]:
-    """Fails a test that leaves a child of its own, or any process that runs in one of the homes it yields a list for."""
+    """Fails a test that leaves a child, or any process that runs in one of the homes in the list it yields."""
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     homes: list[str] = []
     yield homes
@@ -53,13 +54,9 @@ def _is_alive(process: psutil.Process) -> bool:
 @pytest.fixture
 def short_home(monkeypatch: pytest.MonkeyPatch, no_orphans: list[str]) -> Iterator[Places]:
     """A home whose socket has a short path; gone after the test. Runners started in it use the fake worker."""
-    folder = Path(tempfile.mkdtemp(prefix="lw-", dir="/tmp"))
-    no_orphans.append(str(folder))
-    monkeypatch.setenv(HOME_VARIABLE, str(folder))
-    monkeypatch.setenv(WORKER_VARIABLE, f"{sys.executable} {FAKE_WORKER}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    yield places()
-    shutil.rmtree(folder)
+    with _home(monkeypatch) as folder:
+        no_orphans.append(str(folder))
+        yield places()
 
 
 @pytest.fixture
@@ -69,3 +66,23 @@ def runner(short_home: Places) -> Iterator[RunnerProcess]:
     running.start("--grace-seconds", "0.5")
     yield running
     running.end()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[RunnerProcess]:
+    """One runner for the tests of a module that only submit trials, each under names of its own."""
+    with pytest.MonkeyPatch.context() as monkeypatch, _home(monkeypatch):
+        running = RunnerProcess(places())
+        running.start("--grace-seconds", "0.5")
+        yield running
+        running.end()
+
+
+@contextmanager
+def _home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="lw-", dir="/tmp"))
+    monkeypatch.setenv(HOME_VARIABLE, str(folder))
+    monkeypatch.setenv(WORKER_VARIABLE, f"{sys.executable} {FAKE_WORKER}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    yield folder
+    shutil.rmtree(folder)

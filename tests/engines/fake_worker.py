@@ -110,7 +110,7 @@ class Worker:
             "affinity": sorted(os.sched_getaffinity(0)),
             "oom_score_adj": int(Path("/proc/self/oom_score_adj").read_text()),
             "threads": self.order["engine"]["threads"],
-            "stdin": os.readlink("/proc/self/fd/0"),
+            "stdin": str(Path("/proc/self/fd/0").readlink()),
         }
         Path(path).with_suffix(".new").write_text(json.dumps(facts))
         Path(path).with_suffix(".new").rename(path)

@@ -37,10 +37,10 @@ def logged(records: list[Record], source: str) -> list[str]:
     return [record.text for record in records if isinstance(record, Log) and record.source == source]
 
 
-def test_that_a_trial_runs_to_its_end_with_every_record_numbered(runner: RunnerProcess) -> None:
-    order = make_order("t1", ["phase", "load"], ["progress", "half", 0.5], ["stamps", 7])
-    assert runner.submit(order) == "1 trials queued."
-    records = runner.records("t1")
+def test_that_a_trial_runs_to_its_end_with_every_record_numbered(shared: RunnerProcess) -> None:
+    order = make_order("t01a", ["phase", "load"], ["progress", "half", 0.5], ["stamps", 7])
+    assert shared.submit(order) == "1 trials queued."
+    records = shared.records("t01a")
     assert [record.seq for record in records] == list(range(1, len(records) + 1))
     started, ended = records[0], end_of(records)
     assert isinstance(started, TrialStarted)
@@ -52,15 +52,15 @@ def test_that_a_trial_runs_to_its_end_with_every_record_numbered(runner: RunnerP
     assert len(stamps) == 7
     assert stamps == sorted(stamps)
     assert any(isinstance(record, PhaseStarted) and record.name == "load" for record in records)
-    entry = runner.entry("t1")
+    entry = shared.entry("t01a")
     assert (entry.state, entry.outcome) == ("ended", "completed")
     assert entry.ended_wall_ns > entry.started_wall_ns > 0
 
 
-def test_that_a_worker_gets_its_bounds_before_it_begins(runner: RunnerProcess, tmp_path: Path) -> None:
+def test_that_a_worker_gets_its_bounds_before_it_begins(shared: RunnerProcess, tmp_path: Path) -> None:
     facts = tmp_path / "facts"
-    runner.submit(make_order("t1", ["tell_self", str(facts)]))
-    started = runner.records("t1")[0]
+    shared.submit(make_order("t02a", ["tell_self", str(facts)]))
+    started = shared.records("t02a")[0]
     assert isinstance(started, TrialStarted)
     told = json.loads(facts.read_text())
     assert told["pid"] == started.worker_pid
@@ -72,54 +72,56 @@ def test_that_a_worker_gets_its_bounds_before_it_begins(runner: RunnerProcess, t
         assert len(started.processors) < len(os.sched_getaffinity(0))
 
 
-def test_that_a_wish_for_threads_is_kept(runner: RunnerProcess) -> None:
-    runner.submit(make_order("t1", engine=EngineOrder(threads=3)))
-    started = runner.records("t1")[0]
+def test_that_a_wish_for_threads_is_kept(shared: RunnerProcess) -> None:
+    shared.submit(make_order("t03a", engine=EngineOrder(threads=3)))
+    started = shared.records("t03a")[0]
     assert isinstance(started, TrialStarted)
     assert started.threads == 3
     assert set(started.processors) == os.sched_getaffinity(0)
 
 
-def test_that_a_killed_worker_becomes_a_failed_trial(runner: RunnerProcess) -> None:
-    runner.submit(make_order("t1", ["stamps", 5], ["signal", signal.SIGKILL]), make_order("t2"))
-    records = runner.records("t1")
+def test_that_a_killed_worker_becomes_a_failed_trial(shared: RunnerProcess) -> None:
+    shared.submit(make_order("t04a", ["stamps", 5], ["signal", signal.SIGKILL]), make_order("t04b"))
+    records = shared.records("t04a")
     ended = end_of(records)
     assert (ended.outcome, ended.failure, ended.message) == ("failed", "killed", "Killed, possibly out of memory.")
     assert ended.exit_code == -signal.SIGKILL
     stamps = [t for record in records if isinstance(record, Stamps) for t in record.times_ns]
     assert len(stamps) == 5, "what was measured before survives"
-    assert end_of(runner.records("t2")).outcome == "completed", "the queue goes on"
+    assert end_of(shared.records("t04b")).outcome == "completed", "the queue goes on"
 
 
-def test_that_a_crashed_engine_is_told_from_a_killed_one(runner: RunnerProcess) -> None:
-    runner.submit(make_order("t1", ["signal", signal.SIGSEGV]), make_order("t2", ["complain", "bad\n"], ["exit", 7]))
-    first, second = end_of(runner.records("t1")), end_of(runner.records("t2"))
+def test_that_a_crashed_engine_is_told_from_a_killed_one(shared: RunnerProcess) -> None:
+    shared.submit(
+        make_order("t05a", ["signal", signal.SIGSEGV]), make_order("t05b", ["complain", "bad\n"], ["exit", 7])
+    )
+    first, second = end_of(shared.records("t05a")), end_of(shared.records("t05b"))
     assert (first.outcome, first.failure) == ("failed", "engine")
     assert "SIGSEGV" in first.message
     assert (second.outcome, second.failure) == ("failed", "engine")
     assert second.message == "The engine ended with exit code 7: bad"
 
 
-def test_that_a_worker_out_of_its_address_space_is_out_of_memory(runner: RunnerProcess) -> None:
+def test_that_a_worker_out_of_its_address_space_is_out_of_memory(shared: RunnerProcess) -> None:
     limits = Limits(address_space_bytes=400 << 20)
-    runner.submit(make_order("t1", ["allocate", 2 << 30], limits=limits), make_order("t2"))
-    ended = end_of(runner.records("t1"))
+    shared.submit(make_order("t06a", ["allocate", 2 << 30], limits=limits), make_order("t06b"))
+    ended = end_of(shared.records("t06a"))
     assert (ended.outcome, ended.failure) == ("failed", "out_of_memory")
     assert "0.39 GiB" in ended.message
-    assert end_of(runner.records("t2")).outcome == "completed"
+    assert end_of(shared.records("t06b")).outcome == "completed"
 
 
-def test_that_a_failure_the_worker_names_is_passed_on(runner: RunnerProcess) -> None:
-    runner.submit(make_order("t1", ["fail", "model", "The file is cut short.\nDownload it again."]))
-    ended = end_of(runner.records("t1"))
+def test_that_a_failure_the_worker_names_is_passed_on(shared: RunnerProcess) -> None:
+    shared.submit(make_order("t07a", ["fail", "model", "The file is cut short.\nDownload it again."]))
+    ended = end_of(shared.records("t07a"))
     assert (ended.outcome, ended.failure) == ("failed", "model")
     assert (ended.message, ended.advice) == ("The file is cut short.", "Download it again.")
 
 
-def test_that_garbage_on_the_record_pipe_is_a_warning(runner: RunnerProcess) -> None:
+def test_that_garbage_on_the_record_pipe_is_a_warning(shared: RunnerProcess) -> None:
     garbage = "no json\n\xff\xfe\x00\n[1]\n" + '{"kind": "log"}\n' + '{"kind":"trial_ended"}\n' + '{"kind": "x\n'
-    runner.submit(make_order("t1", ["raw", garbage], ["raw", "more\n" * 500], ["stamps", 2], ["raw", "half a li"]))
-    records = runner.records("t1")
+    shared.submit(make_order("t08a", ["raw", garbage], ["raw", "more\n" * 500], ["stamps", 2], ["raw", "half a li"]))
+    records = shared.records("t08a")
     assert end_of(records).outcome == "completed"
     assert sum(isinstance(record, TrialEnded) for record in records) == 1
     warnings = logged(records, "runner")
@@ -129,13 +131,16 @@ def test_that_garbage_on_the_record_pipe_is_a_warning(runner: RunnerProcess) -> 
     assert any(isinstance(record, Stamps) for record in records)
 
 
-def test_that_garbage_on_standard_output_is_in_the_log_and_capped(runner: RunnerProcess) -> None:
-    runner.submit(
+def test_that_garbage_on_standard_output_is_in_the_log_and_capped(shared: RunnerProcess) -> None:
+    shared.submit(
         make_order(
-            "t1", ["print", "\xff\x00\x1b[31mred\x1b[0m\n"], ["print", "10%\r50%\r99%\n"], ["print", "flood\n", 20_000]
+            "t09a",
+            ["print", "\xff\x00\x1b[31mred\x1b[0m\n"],
+            ["print", "10%\r50%\r99%\n"],
+            ["print", "flood\n", 20_000],
         )
     )
-    records = runner.records("t1")
+    records = shared.records("t09a")
     assert end_of(records).outcome == "completed"
     lines = logged(records, "stdout")
     assert lines[0].endswith("red")
@@ -144,64 +149,64 @@ def test_that_garbage_on_standard_output_is_in_the_log_and_capped(runner: Runner
     assert any("lines of stdout were left out" in text for text in logged(records, "runner"))
 
 
-def test_that_an_unknown_record_kind_is_kept_whole(runner: RunnerProcess) -> None:
+def test_that_an_unknown_record_kind_is_kept_whole(shared: RunnerProcess) -> None:
     line = '{"kind":"from_the_future","t_ns":5,"seq":0,"deep":{"a":[1,2.50,null],"b":"ü"},"big":123456789012345678901}'
-    runner.submit(make_order("t1", ["raw", line.encode().decode("latin-1") + "\n"]))
-    record = next(record for record in runner.records("t1") if isinstance(record, UnknownRecord))
+    shared.submit(make_order("t10a", ["raw", line.encode().decode("latin-1") + "\n"]))
+    record = next(record for record in shared.records("t10a") if isinstance(record, UnknownRecord))
     assert record.kind == "from_the_future"
     assert record.seq > 0
     assert json.loads(record.raw) == {**json.loads(line), "seq": record.seq}
     assert b"2.50" in record.raw
 
 
-def test_that_stop_keeps_what_was_measured(runner: RunnerProcess) -> None:
-    runner.submit(make_order("t1", ["stamps", 3], ["phase", "measure"], ["sleep", 60]))
-    until(lambda: runner.entry("t1").phase == "measure", what=runner.log)
-    runner.client.call(messages.Stop(trial="t1"))
-    ended = end_of(runner.records("t1"))
+def test_that_stop_keeps_what_was_measured(shared: RunnerProcess) -> None:
+    shared.submit(make_order("t11a", ["stamps", 3], ["phase", "measure"], ["sleep", 60]))
+    until(lambda: shared.entry("t11a").phase == "measure", what=shared.log)
+    shared.client.call(messages.Stop(trial="t11a"))
+    ended = end_of(shared.records("t11a"))
     assert (ended.outcome, ended.message, ended.exit_code) == ("stopped", "Stopped by the user.", 0)
 
 
-def test_that_a_worker_that_does_not_stop_is_killed_after_its_grace(runner: RunnerProcess) -> None:
-    runner.submit(make_order("t1", ["ignore_sigterm"], ["phase", "measure"], ["sleep", 60]))
-    until(lambda: runner.entry("t1").phase == "measure")
-    runner.client.call(messages.Stop(trial="t1"))
-    records = runner.records("t1")
+def test_that_a_worker_that_does_not_stop_is_killed_after_its_grace(shared: RunnerProcess) -> None:
+    shared.submit(make_order("t12a", ["ignore_sigterm"], ["phase", "measure"], ["sleep", 60]))
+    until(lambda: shared.entry("t12a").phase == "measure")
+    shared.client.call(messages.Stop(trial="t12a"))
+    records = shared.records("t12a")
     ended = end_of(records)
     assert (ended.outcome, ended.exit_code) == ("stopped", -signal.SIGKILL)
     assert any("did not end within 0.5 s" in text for text in logged(records, "runner"))
 
 
-def test_that_kill_ends_a_trial_at_once(runner: RunnerProcess) -> None:
-    runner.submit(make_order("t1", ["ignore_sigterm"], ["phase", "measure"], ["sleep", 60]))
-    until(lambda: runner.entry("t1").phase == "measure")
-    runner.client.call(messages.Stop(trial="t1", how="kill"))
-    ended = end_of(runner.records("t1"))
+def test_that_kill_ends_a_trial_at_once(shared: RunnerProcess) -> None:
+    shared.submit(make_order("t13a", ["ignore_sigterm"], ["phase", "measure"], ["sleep", 60]))
+    until(lambda: shared.entry("t13a").phase == "measure")
+    shared.client.call(messages.Stop(trial="t13a", how="kill"))
+    ended = end_of(shared.records("t13a"))
     assert (ended.outcome, ended.message, ended.exit_code) == ("stopped", "Killed by the user.", -signal.SIGKILL)
 
 
-def test_that_a_trial_is_stopped_at_its_time_limit(runner: RunnerProcess) -> None:
-    runner.submit(make_order("t1", ["sleep", 60], limits=Limits(time_s=0.4)))
-    ended = end_of(runner.records("t1"))
+def test_that_a_trial_is_stopped_at_its_time_limit(shared: RunnerProcess) -> None:
+    shared.submit(make_order("t14a", ["sleep", 60], limits=Limits(time_s=0.4)))
+    ended = end_of(shared.records("t14a"))
     assert (ended.outcome, ended.message) == ("stopped", "Stopped at its time limit.")
 
 
-def test_that_what_a_worker_leaves_behind_is_killed(runner: RunnerProcess, tmp_path: Path) -> None:
+def test_that_what_a_worker_leaves_behind_is_killed(shared: RunnerProcess, tmp_path: Path) -> None:
     path = tmp_path / "daemon"
-    runner.submit(make_order("t1", ["daemon", str(path)], ["signal", signal.SIGKILL]))
-    records = runner.records("t1")
+    shared.submit(make_order("t15a", ["daemon", str(path)], ["signal", signal.SIGKILL]))
+    records = shared.records("t15a")
     assert not psutil.pid_exists(int(path.read_text()))
     assert any("left 1 processes behind" in text for text in logged(records, "runner"))
 
 
-def test_that_missing_telemetry_does_not_fail_a_trial(runner: RunnerProcess) -> None:
-    runner.submit(make_order("t1", ["sleep", 0.3], telemetry=TelemetryOrder(enabled=True)))
-    assert end_of(runner.records("t1")).outcome == "completed"
+def test_that_missing_telemetry_does_not_fail_a_trial(shared: RunnerProcess) -> None:
+    shared.submit(make_order("t16a", ["sleep", 0.3], telemetry=TelemetryOrder(enabled=True)))
+    assert end_of(shared.records("t16a")).outcome == "completed"
 
 
-def test_that_a_full_ring_is_counted_and_not_fatal(runner: RunnerProcess) -> None:
-    runner.submit(make_order("t1", ["stamps", 70_000]))
-    records = runner.records("t1")
+def test_that_a_full_ring_is_counted_and_not_fatal(shared: RunnerProcess) -> None:
+    shared.submit(make_order("t17a", ["stamps", 70_000]))
+    records = shared.records("t17a")
     cue = next(record for record in records if isinstance(record, Cue))
     stored = sum(len(record.times_ns) for record in records if isinstance(record, Stamps))
     assert cue.code == "ring_full"
@@ -215,25 +220,25 @@ def test_that_a_worker_that_cannot_be_started_fails_its_trial(
     runner.end()
     monkeypatch.setenv("LLM_WORKBENCH_WORKER", "/nonexistent/worker")
     runner.start()
-    runner.submit(make_order("t1"))
-    ended = end_of(runner.records("t1"))
+    runner.submit(make_order("t18a"))
+    ended = end_of(runner.records("t18a"))
     assert (ended.outcome, ended.failure) == ("failed", "engine")
     assert "/nonexistent/worker" in ended.message
 
 
-def test_that_attaching_in_the_middle_and_after_the_end_gives_the_same_records(runner: RunnerProcess) -> None:
-    runner.submit(make_order("t1", ["logs", 20, 10, 0.02], ["sleep", 0.2]))
-    runner.until_state("t1", "running")
+def test_that_attaching_in_the_middle_and_after_the_end_gives_the_same_records(shared: RunnerProcess) -> None:
+    shared.submit(make_order("t19a", ["logs", 20, 10, 0.02], ["sleep", 0.2]))
+    shared.until_state("t19a", "running")
     time.sleep(0.2)
-    live = runner.lines("t1")
-    later = runner.lines("t1")
+    live = shared.lines("t19a")
+    later = shared.lines("t19a")
     assert live == later
-    assert runner.lines("t1", after=7) == live[7:]
-    assert runner.lines("t1", after=len(live)) == []
+    assert shared.lines("t19a", after=7) == live[7:]
+    assert shared.lines("t19a", after=len(live)) == []
 
 
-def test_that_attaching_to_an_unknown_trial_is_refused(runner: RunnerProcess) -> None:
+def test_that_attaching_to_an_unknown_trial_is_refused(shared: RunnerProcess) -> None:
     with pytest.raises(RunnerError, match="knows no trial 'nobody'") as caught:
-        runner.records("nobody")
+        shared.records("nobody")
     assert caught.value.code == "unknown_trial"
     assert caught.value.advice

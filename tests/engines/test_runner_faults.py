@@ -1,0 +1,180 @@
+"""A full disk, slow and broken clients: the queue goes on, nothing that was said to be written is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engines.protocol import MAGIC, messages
+from engines.protocol.client import RunnerError
+from engines.protocol.messages import RecordLine
+from engines.protocol.places import Places
+from engines.protocol.records import Log, TrialEnded
+from tests.engines.runner_harness import RunnerProcess, make_order, until
+
+
+@pytest.fixture
+def confined(short_home: Places) -> Iterator[RunnerProcess]:
+    """A runner whose state is on a disk of 4 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a small tmpfs")
+    short_home.state.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(short_home.state)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.strip()}")
+    running = RunnerProcess(short_home)
+    running.start()
+    yield running
+    running.end()
+    subprocess.run(["umount", "-l", str(short_home.state)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Take all the space that is left."""
+    path = folder / "somebody-elses-file"
+    with path.open("ab") as file:
+        file.write(b"x" * shutil.disk_usage(folder).free)
+    return path
+
+
+def test_that_a_full_disk_fails_the_trial_pauses_the_queue_and_loses_nothing_written(
+    confined: RunnerProcess, tmp_path: Path
+) -> None:
+    runner = confined
+    gate = tmp_path / "gate"
+    runner.submit(
+        make_order("t1", ["phase", "measure"], ["wait_for", str(gate)], ["logs", 300, 2000], ["sleep", 60]),
+        make_order("t2", ["stamps", 3]),
+    )
+    until(lambda: runner.entry("t1").phase == "measure", what=runner.log)
+    filler = fill(runner.places.state)
+    gate.touch()
+    entry = runner.until_state("t1", "ended")
+    assert (entry.outcome, entry.failure) == ("failed", "disk_full")
+    records = runner.records("t1")
+    assert [record.seq for record in records] == list(range(1, len(records) + 1))
+    assert isinstance(records[-1], TrialEnded)
+    assert records[-1].failure == "disk_full"
+    assert "No space left on device" in records[-1].message
+    logs = [record.text.split()[0] for record in records if isinstance(record, Log) and record.source == "fake"]
+    assert len(logs) > 20, "the ballast held what came last"
+    assert logs == [str(number) for number in range(len(logs))]
+    state = runner.queue()
+    assert state.paused
+    assert state.pause_reason.startswith("disk full: ")
+    assert [entry.trial for entry in state.in_state("waiting")] == ["t2"]
+
+    fill(runner.places.state)  # also what the ended trial gave back
+    runner.client.call(messages.SetPaused(paused=False))
+    assert runner.queue().paused, "still full: paused again, and t2 waits"
+    assert runner.queue().pause_reason.startswith("disk full: ")
+    with pytest.raises(RunnerError) as caught:
+        runner.submit(*(make_order(f"more{number}", ["print", "x" * 5000]) for number in range(100)))
+    assert caught.value.code == "disk_full"
+
+    filler.unlink()
+    runner.client.call(messages.SetPaused(paused=False))
+    runner.until_state("t2", "ended")
+    assert runner.entry("t2").outcome == "completed"
+
+
+def test_that_a_runner_killed_on_a_full_disk_ends_its_trial_when_there_is_space(confined: RunnerProcess) -> None:
+    runner = confined
+    runner.submit(make_order("t1", ["phase", "measure"], ["sleep", 60]))
+    until(lambda: runner.entry("t1").phase == "measure")
+    runner.kill()
+    fill(runner.places.state)
+    runner.start()
+    records = runner.records("t1")
+    assert isinstance(records[-1], TrialEnded)
+    assert records[-1].failure == "runner_died"
+
+
+def test_that_only_this_user_can_reach_the_socket(runner: RunnerProcess) -> None:
+    path = runner.places.runner_socket
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(runner.places.spools.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xff\xfe\x00\xff\n",
+        b'{"id": 3, "body": {"do": "unheard_of"}}\n',
+        b'{"id": 1, "body": {"do": "queue"}}\n',
+        b'{"id": 1, "body": {"do": "hello", "version": 99, "client": "x"}}\n',
+        b"no newline at all",
+    ],
+)
+def test_that_garbage_on_the_socket_ends_that_connection_only(runner: RunnerProcess, garbage: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.settimeout(10)
+        link.connect(str(runner.places.runner_socket))
+        link.sendall(garbage)
+        link.shutdown(socket.SHUT_WR)
+        answer = b""
+        while data := link.recv(4096):
+            answer += data
+    assert answer.startswith(MAGIC.encode() + b" 1\n")
+    if b"\n" in garbage:
+        assert b'"do":"failure"' in answer
+    assert runner.queue().entries == ()
+
+
+def test_that_a_slow_client_holds_up_nobody_and_gets_everything(runner: RunnerProcess) -> None:
+    count, size = 2000, 4000
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as slow:
+        slow.connect(str(runner.places.runner_socket))
+        slow.sendall(b'{"id":1,"body":{"do":"hello","version":1,"client":"slow"}}\n')
+        runner.submit(make_order("t1", ["logs", count, size]))
+        slow.sendall(b'{"id":2,"body":{"do":"attach","trial":"t1"}}\n')
+        quick = runner.lines("t1")
+        assert len(quick) >= count, "it has ended for the quick one while the slow one has read nothing"
+        time.sleep(0.2)
+        memory = psutil.Process(runner.pid).memory_info().rss
+        assert memory < 100 << 20, "what the slow one has not read waits on the disk"
+        received = b""
+        slow.settimeout(10)
+        while b'"stream_ended"' not in received[-200:]:
+            received += slow.recv(1 << 16)
+    assert received.count(b'"do":"record"') == len(quick)
+
+
+def test_that_a_client_that_goes_in_the_middle_of_a_stream_harms_nobody(runner: RunnerProcess) -> None:
+    runner.submit(make_order("t1", ["logs", 200, 4000, 0.001], ["sleep", 0.2]))
+    for _ in range(3):
+        client = runner.connect()
+        stream = client.stream(messages.Attach(trial="t1"))
+        assert isinstance(next(stream), RecordLine)
+        client.close()
+        with pytest.raises(RunnerError):
+            list(stream)
+    assert isinstance(runner.records("t1")[-1], TrialEnded)
+    assert "Traceback" not in runner.log
+
+
+def test_that_a_cancelled_stream_leaves_the_connection_usable(runner: RunnerProcess) -> None:
+    runner.submit(make_order("t1", ["sleep", 60]))
+    client = runner.connect()
+    stream = client.stream(messages.Attach(trial="t1"))
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert isinstance(client.call(messages.GetQueue()), messages.QueueState)
+    client.call(messages.Stop(trial="t1", how="kill"))
+    assert isinstance(runner.records("t1")[-1], TrialEnded)

@@ -1,0 +1,289 @@
+"""The queue of a real runner: order, pause, leases, tombstones, and what survives a killed runner."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engines.protocol import messages
+from engines.protocol.client import RunnerError
+from engines.protocol.messages import QueueState
+from engines.protocol.places import Places
+from engines.protocol.records import Log, Stamps, TrialEnded
+from engines.ring import RingWriter
+from engines.runner.leases import startable
+from engines.spool import RECORDS
+from tests.engines.runner_harness import ROOT, RunnerProcess, make_order, until
+
+
+def pause(runner: RunnerProcess, paused: bool) -> None:
+    runner.client.call(messages.SetPaused(paused=paused))
+
+
+def waiting(runner: RunnerProcess) -> list[str]:
+    return [entry.trial for entry in runner.queue().in_state("waiting")]
+
+
+# --- leases ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("waits", "runs", "start"),
+    [
+        (["cpu", "cpu"], [], [0]),
+        (["cpu"], ["cpu"], []),
+        (["cpu"], ["cuda:a"], []),
+        (["cuda:a", "cuda:b", "cuda:a"], [], [0, 1]),
+        (["cuda:a", "cpu", "cuda:b"], [], [0]),
+        (["cpu", "cuda:a"], ["cuda:b"], []),
+        (["cuda:a", "cuda:b"], ["cpu"], []),
+        (["cuda:b", "cuda:a"], ["cuda:b"], [1]),
+        ([], [], []),
+    ],
+)
+def test_that_leases_keep_the_processor_alone_and_gpus_apart(
+    waits: list[str], runs: list[str], start: list[int]
+) -> None:
+    assert startable(waits, runs) == start
+
+
+def test_that_gpu_trials_run_side_by_side_and_a_processor_trial_waits(runner: RunnerProcess) -> None:
+    runner.submit(
+        make_order("g1", ["sleep", 60], device="cuda:a"),
+        make_order("g2", ["sleep", 60], device="cuda:b"),
+        make_order("c1", device="cpu"),
+    )
+    runner.until_state("g1", "running")
+    runner.until_state("g2", "running")
+    assert waiting(runner) == ["c1"]
+    runner.client.call(messages.Stop(trial="g1"))
+    runner.until_state("g1", "ended")
+    assert waiting(runner) == ["c1"]
+    runner.client.call(messages.Stop(trial="g2"))
+    runner.until_state("c1", "ended")
+
+
+# --- order and pause ------------------------------------------------------------------------------
+
+
+def test_that_a_paused_queue_starts_nothing_and_keeps_its_new_order(runner: RunnerProcess) -> None:
+    pause(runner, True)
+    runner.submit(*(make_order(f"t{n}") for n in range(4)))
+    runner.client.call(messages.Reorder(trials=("t3", "nobody", "t1")))
+    assert waiting(runner) == ["t3", "t1", "t0", "t2"]
+    state = runner.queue()
+    assert state.paused
+    assert state.pause_reason == ""
+    pause(runner, False)
+    runner.until_state("t2", "ended")
+    assert [entry.trial for entry in runner.queue().entries] == ["t2", "t0", "t1", "t3"], "newest first"
+
+
+def test_that_a_trial_is_not_queued_twice(runner: RunnerProcess) -> None:
+    pause(runner, True)
+    runner.submit(make_order("t1"))
+    assert (
+        runner.submit(make_order("t1"), make_order("t2"), make_order("t2")) == "1 trials queued. 2 were known already."
+    )
+    pause(runner, False)
+    runner.until_state("t2", "ended")
+    assert "nothing was queued" in runner.submit(make_order("t1"))
+    assert len(runner.queue().entries) == 2
+
+
+def test_that_an_id_that_is_no_folder_name_is_refused(runner: RunnerProcess) -> None:
+    for bad in ("../t1", "", ".hidden", "a/b", "a\n"):
+        with pytest.raises(RunnerError) as caught:
+            runner.submit(make_order(bad))
+        assert caught.value.code == "bad_request"
+
+
+def test_that_a_stopped_waiting_trial_ends_without_having_run(runner: RunnerProcess) -> None:
+    pause(runner, True)
+    runner.submit(make_order("t1"))
+    runner.client.call(messages.Stop(trial="t1"))
+    entry = runner.entry("t1")
+    assert (entry.state, entry.outcome) == ("ended", "stopped")
+    (record,) = runner.records("t1")
+    assert isinstance(record, TrialEnded)
+    assert record.message == "Removed from the queue before it started."
+
+
+def test_that_a_watcher_sees_the_queue_change_at_most_four_times_a_second(runner: RunnerProcess) -> None:
+    steps = [["progress", f"step {n}", n / 100] for n in range(100)]
+    spread = [step for each in steps for step in (each, ["sleep", 0.005])]
+    states = []
+    runner.submit(make_order("t1", *spread))
+    for state in runner.connect().stream(messages.Watch()):
+        assert isinstance(state, QueueState)
+        states.append(state)
+        if state.in_state("ended"):
+            break
+    # 100 changes in half a second and more; how much more depends on the machine
+    ended = states[-1].in_state("ended")[0]
+    seconds = (ended.ended_wall_ns - ended.started_wall_ns) / 1e9
+    assert 2 <= len(states) <= 4 * seconds + 4
+
+
+# --- tombstones and acknowledgements --------------------------------------------------------------
+
+
+def test_that_a_buried_trial_does_not_come_back(runner: RunnerProcess) -> None:
+    runner.submit(make_order("t1"), make_order("t2", ["sleep", 60]), make_order("t3"))
+    runner.until_state("t2", "running")
+    runner.client.call(messages.Bury(trials=("t1", "t2", "t3", "never-seen")))
+    assert runner.queue().entries == ()
+    runner.submit(make_order("t1"), make_order("t2"), make_order("never-seen"))
+    assert runner.queue().entries == ()
+    runner.kill()
+    runner.start()
+    runner.submit(make_order("t1"))
+    assert runner.queue().entries == ()
+    spools = runner.client.call(messages.ListSpools())
+    assert isinstance(spools, messages.SpoolList)
+    assert spools.spools == ()
+    assert not (runner.places.spools / "t1").exists()
+
+
+def test_that_spools_are_listed_by_store_with_what_is_acknowledged(runner: RunnerProcess) -> None:
+    runner.submit(make_order("t1"))
+    last = runner.lines("t1")[-1].seq
+    runner.client.call(messages.Acknowledge(trial="t1", seq=1))
+    for restart in (False, True):
+        if restart:
+            runner.kill()
+            runner.start()
+        spools = runner.client.call(messages.ListSpools(store="s1"))
+        assert isinstance(spools, messages.SpoolList)
+        (spool,) = spools.spools
+        assert (spool.trial, spool.last_seq, spool.complete, spool.acknowledged) == ("t1", last, True, 1)
+        assert spool.size_bytes == (runner.places.spools / "t1" / RECORDS).stat().st_size
+    others = runner.client.call(messages.ListSpools(store="other"))
+    assert isinstance(others, messages.SpoolList)
+    assert others.spools == ()
+
+
+def test_that_a_spool_its_store_has_is_deleted_after_its_time(runner: RunnerProcess) -> None:
+    runner.submit(make_order("kept"), make_order("gone"))
+    runner.lines("kept")
+    last = runner.lines("gone")[-1].seq
+    runner.client.call(messages.Acknowledge(trial="gone", seq=last))
+    runner.end()
+    runner.start("--keep-days", "0")
+    spools = runner.client.call(messages.ListSpools())
+    assert isinstance(spools, messages.SpoolList)
+    assert [spool.trial for spool in spools.spools] == ["kept"]
+
+
+# --- the runner dies ------------------------------------------------------------------------------
+
+
+def test_that_a_killed_runner_takes_its_worker_along_and_the_next_one_goes_on(
+    runner: RunnerProcess, tmp_path: Path
+) -> None:
+    facts, daemon = tmp_path / "facts", tmp_path / "daemon"
+    running = make_order(
+        "t1", ["stamps", 5], ["tell_self", str(facts)], ["daemon", str(daemon)], ["phase", "measure"], ["sleep", 60]
+    )
+    runner.submit(running, make_order("t2"), make_order("t3"))
+    until(lambda: runner.entry("t1").phase == "measure", what=runner.log)
+    worker = json.loads(facts.read_text())["pid"]
+    left_behind = int(daemon.read_text())
+    runner.kill()
+    until(lambda: not psutil.pid_exists(worker), what="the worker dies with its runner")
+    runner.start()
+    until(lambda: not psutil.pid_exists(left_behind), what="what the worker left is killed by the next runner")
+    records = runner.records("t1")
+    ended = records[-1]
+    assert isinstance(ended, TrialEnded)
+    assert (ended.outcome, ended.failure) == ("lost", "runner_died")
+    assert sum(len(record.times_ns) for record in records if isinstance(record, Stamps)) == 5
+    assert runner.entry("t1").outcome == "lost"
+    for trial in ("t2", "t3"):
+        runner.until_state(trial, "ended")
+        assert runner.entry(trial).outcome == "completed"
+
+
+def test_that_stamps_the_killed_runner_had_not_read_are_saved(runner: RunnerProcess) -> None:
+    runner.submit(make_order("t1", ["phase", "measure"], ["sleep", 60]))
+    until(lambda: runner.entry("t1").phase == "measure")
+    psutil.Process(runner.pid).suspend()  # it reads nothing more
+    try:
+        ring = RingWriter(runner.places.spools / "t1" / "ring")
+        for _ in range(9):
+            ring.stamp()
+        ring.close()
+    finally:
+        runner.kill()
+    runner.start()
+    assert sum(len(r.times_ns) for r in runner.records("t1") if isinstance(r, Stamps)) == 9
+
+
+def test_that_a_torn_last_line_is_cut_off_and_numbers_go_on(runner: RunnerProcess) -> None:
+    runner.submit(make_order("t1", ["logs", 5, 10], ["phase", "measure"], ["sleep", 60]))
+    until(lambda: runner.entry("t1").phase == "measure")
+    runner.kill()
+    with (runner.places.spools / "t1" / RECORDS).open("ab") as file:
+        file.write(b'{"kind":"log","seq":99,"t_ns":1,"lev')
+    runner.start()
+    records = runner.records("t1")
+    assert [record.seq for record in records] == list(range(1, len(records) + 1))
+    assert isinstance(records[-1], TrialEnded)
+    assert sum(isinstance(record, Log) for record in records) >= 5
+
+
+def test_that_a_runner_that_is_told_to_end_stops_its_trial_and_keeps_the_queue(runner: RunnerProcess) -> None:
+    runner.submit(make_order("t1", ["phase", "measure"], ["sleep", 60]), make_order("t2", ["sleep", 60]))
+    until(lambda: runner.entry("t1").phase == "measure")
+    follower = runner.connect().stream(messages.Attach(trial="t1"))
+    next(follower)
+    runner.client.call(messages.Shutdown())
+    seen = list(follower)
+    assert isinstance(seen[-1], messages.RecordLine)
+    assert '"trial_ended"' in seen[-1].line, "those who follow it see its end"
+    assert runner.process is not None
+    assert runner.process.wait(timeout=20) == 0
+    runner.hang_up()
+    runner.start()
+    runner.until_state("t2", "running")
+    assert runner.entry("t1").outcome == "stopped"
+    assert runner.entry("t1").message == "Stopped because the runner was shut down."
+
+
+def test_that_an_unreadable_queue_is_put_aside(short_home: Places) -> None:
+    short_home.state.mkdir(parents=True)
+    short_home.queue_file.write_text('{"version": 1, "waiting": [')
+    runner = RunnerProcess(short_home)
+    runner.start()
+    assert runner.queue().entries == ()
+    assert [path.read_text() for path in short_home.state.glob("queue.json.broken-*")] == [
+        '{"version": 1, "waiting": ['
+    ]
+    assert runner.end() == 0
+
+
+def test_that_an_idle_runner_ends_and_a_busy_one_does_not(short_home: Places) -> None:
+    runner = RunnerProcess(short_home)
+    runner.start("--idle-seconds", "0.3")
+    runner.submit(make_order("t1", ["sleep", 1.0]))
+    runner.hang_up()
+    assert runner.process is not None
+    with pytest.raises(subprocess.TimeoutExpired):
+        runner.process.wait(timeout=0.8)
+    assert runner.process.wait(timeout=10) == 0
+    assert not short_home.runner_socket.exists()
+
+
+def test_that_a_second_runner_steps_back(runner: RunnerProcess) -> None:
+    second = subprocess.run(
+        [sys.executable, "-m", "engines", "serve"], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert second.returncode == 5
+    assert second.stderr == "A runner is already running.\n"
+    runner.submit(make_order("t1"))
+    runner.until_state("t1", "ended")
