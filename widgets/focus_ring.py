@@ -92,13 +92,27 @@ class FocusRing(QWidget):
         inside = isinstance(target, QAbstractScrollArea)
         grow = 0 if inside else width + offset
         area = QRect(target.mapTo(self._window, QPoint(0, 0)), target.size()).adjusted(-grow, -grow, grow, grow)
-        area = area.intersected(self._window.rect())
         self.setGeometry(area)
         hole = QRect(0, 0, area.width(), area.height()).adjusted(width + 1, width + 1, -width - 1, -width - 1)
-        self.setMask(QRegion(0, 0, area.width(), area.height()).subtracted(QRegion(hole)))
+        ring = QRegion(0, 0, area.width(), area.height()).subtracted(QRegion(hole))
+        seen = ring.intersected(self._clip(target).translated(-area.topLeft()))
+        if seen.isEmpty():
+            self.hide()
+            return
+        self.setMask(seen)
         self.raise_()
         self.show()
         self.update()
+
+    def _clip(self, target: QWidget) -> QRect:
+        """What of the window is not cut off by a scroll area around the target."""
+        clip = self._window.rect()
+        widget = target.parentWidget()
+        while widget is not None and widget is not self._window:
+            if isinstance(widget.parentWidget(), QAbstractScrollArea):
+                clip = clip.intersected(QRect(widget.mapTo(self._window, QPoint(0, 0)), widget.size()))
+            widget = widget.parentWidget()
+        return clip
 
     def paintEvent(self, event: QPaintEvent) -> None:
         width = float(self._theme.tokens["line"]["focus"])

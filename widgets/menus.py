@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QMenuBar, QSizePolicy, QWidget
 
@@ -12,14 +12,14 @@ from widgets.theme import Theme
 from widgets.toasts import Toasts
 
 
-class Menus:
+class Menus(QObject):
     """Fills a menu bar. A menu without actions is not shown. Built anew when actions are added or removed."""
 
     def __init__(self, bar: QMenuBar, actions: Actions) -> None:
-        self._bar = bar
+        super().__init__(bar)
         self._actions = actions
         self._menus: dict[str, QMenu] = {}
-        self._late = QTimer(bar)
+        self._late = QTimer(self)
         self._late.setSingleShot(True)
         self._late.setInterval(0)
         self._late.timeout.connect(self.build)
