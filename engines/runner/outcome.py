@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from engines.machine import own_groups
 from engines.protocol.records import Cue, OutcomeName
 
 FAILED_EXIT = 3
@@ -111,18 +112,8 @@ def _crash(evidence: Evidence) -> str:
 
 def memory_kills() -> int:
     """Out-of-memory kills in this process's control group so far (v2, then v1); 0 where the system does not count."""
-    try:
-        groups = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0
-    count = 0
-    for line in groups:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            count += _count(Path("/sys/fs/cgroup") / path.lstrip("/") / "memory.events")
-        elif "memory" in controllers.split(","):
-            count += _count(Path("/sys/fs/cgroup/memory") / path.lstrip("/") / "memory.oom_control")
-    return count
+    group = next(own_groups("memory"), None)
+    return 0 if group is None else max(_count(group / "memory.events"), _count(group / "memory.oom_control"))
 
 
 def _count(file: Path) -> int:

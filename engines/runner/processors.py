@@ -6,14 +6,14 @@ two-thread worker 7 %. A core is a physical one where the system tells: two thre
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.machine import usable_cores
+
 _CPU_FOLDER = Path("/sys/devices/system/cpu")
-_CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Share:
     processors: tuple[int, ...]
 
 
-def share_for(wanted: int, core_of: Mapping[int, str], quota: float | None = None) -> Share:
+def share_for(wanted: int, core_of: Mapping[int, str], quota: int | None = None) -> Share:
     """`wanted` threads on every processor, or, for 0, one core fewer than there are and at least one.
 
-    `core_of`: the physical core of every processor that may be used. `quota`: processors' worth of time a container
-    gives, which counts where it is less than the cores there are.
+    `core_of`: the physical core of every processor that may be used. `quota`: cores' worth of time that control
+    groups give, which counts where it is less than the cores there are.
     """
     processors = tuple(sorted(core_of))
     if wanted > 0:
@@ -41,13 +41,13 @@ def share_for(wanted: int, core_of: Mapping[int, str], quota: float | None = Non
     kept = tuple(p for p in processors if core_of[p] != first)
     threads = len(cores) - 1
     if quota is not None and quota < len(cores):
-        threads = max(1, math.floor(quota) - 1)
+        threads = max(1, quota - 1)
     return Share(threads, kept)
 
 
 def share_here(wanted: int) -> Share:
     """`share_for` on this machine."""
-    return share_for(wanted, {p: _core(p) for p in os.sched_getaffinity(0)}, _quota())
+    return share_for(wanted, {p: _core(p) for p in os.sched_getaffinity(0)}, usable_cores())
 
 
 def _core(processor: int) -> str:
@@ -55,18 +55,3 @@ def _core(processor: int) -> str:
         return (_CPU_FOLDER / f"cpu{processor}/topology/thread_siblings_list").read_text(encoding="ascii").strip()
     except OSError:
         return str(processor)
-
-
-def _quota() -> float | None:
-    """Processors' worth of time of this container (cgroup v2, then v1), or None without a limit."""
-    try:
-        limit, period = (_CGROUPS / "cpu.max").read_text(encoding="ascii").split()
-        return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError):
-        pass
-    try:
-        quota = int((_CGROUPS / "cpu/cpu.cfs_quota_us").read_text(encoding="ascii"))
-        period_us = int((_CGROUPS / "cpu/cpu.cfs_period_us").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
-    return quota / period_us if quota > 0 < period_us else None

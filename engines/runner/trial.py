@@ -231,7 +231,9 @@ class TrialRun:
         for record in records:
             if isinstance(record, PhaseStarted):
                 self.phase, changed = record.name, True
+                self._tell_sampler(record.name, begins=True)
             elif isinstance(record, PhaseEnded):
+                self._tell_sampler(record.name, begins=False)
                 if self.phase == record.name:
                     self.phase, changed = "", True
             elif isinstance(record, Progress):
@@ -240,6 +242,10 @@ class TrialRun:
                 self._failure = record
         if changed:
             self._around.status_changed()
+
+    def _tell_sampler(self, phase: str, *, begins: bool) -> None:
+        if phase == "measure" and self._sampler is not None:
+            self._sampler.set_measuring(begins)
 
     def _tick(self) -> None:
         self._read_ring()

@@ -15,7 +15,7 @@ import pytest
 
 from engines.protocol.places import HOME_VARIABLE, Places, places
 from engines.runner.settings import WORKER_VARIABLE
-from tests.engines.runner_harness import FAKE_WORKER, ROOT, RunnerProcess
+from tests.engines.runner_harness import FAKE_WORKER, ROOT, RunnerProcess, is_alive
 
 
 @pytest.fixture(autouse=True)
@@ -41,14 +41,7 @@ def _left(before: set[int], homes: list[str]) -> dict[int, psutil.Process]:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     own = psutil.Process().pid
-    return {pid: process for pid, process in found.items() if pid not in before and pid != own and _is_alive(process)}
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+    return {pid: process for pid, process in found.items() if pid not in before and pid != own and is_alive(pid)}
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.codec import decode_record
@@ -27,6 +29,14 @@ def until(true: Callable[[], object], seconds: float = 10.0, what: str = "") -> 
         if time.monotonic() > deadline:
             raise AssertionError(f"did not happen within {seconds} s: {what or true}")
         time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be reaped does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def make_order(trial: str, *steps: list[object], device: str = "cpu", **changes: object) -> TrialOrder:

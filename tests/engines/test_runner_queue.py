@@ -18,7 +18,7 @@ from engines.protocol.records import Log, Stamps, TrialEnded
 from engines.ring import RingWriter
 from engines.runner.leases import startable
 from engines.spool import RECORDS
-from tests.engines.runner_harness import ROOT, RunnerProcess, make_order, until
+from tests.engines.runner_harness import ROOT, RunnerProcess, is_alive, make_order, until
 
 
 def pause(runner: RunnerProcess, paused: bool) -> None:
@@ -195,9 +195,9 @@ def test_that_a_killed_runner_takes_its_worker_along_and_the_next_one_goes_on(
     worker = json.loads(facts.read_text())["pid"]
     left_behind = int(daemon.read_text())
     runner.kill()
-    until(lambda: not psutil.pid_exists(worker), what="the worker dies with its runner")
+    until(lambda: not is_alive(worker), what="the worker dies with its runner")
     runner.start()
-    until(lambda: not psutil.pid_exists(left_behind), what="what the worker left is killed by the next runner")
+    until(lambda: not is_alive(left_behind), what="what the worker left is killed by the next runner")
     records = runner.records("t1")
     ended = records[-1]
     assert isinstance(ended, TrialEnded)

@@ -8,7 +8,6 @@ import signal
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from engines.protocol import messages
@@ -24,7 +23,7 @@ from engines.protocol.records import (
     TrialStarted,
     UnknownRecord,
 )
-from tests.engines.runner_harness import RunnerProcess, make_order, until
+from tests.engines.runner_harness import RunnerProcess, is_alive, make_order, until
 
 
 def end_of(records: list[Record]) -> TrialEnded:
@@ -195,7 +194,7 @@ def test_that_what_a_worker_leaves_behind_is_killed(shared: RunnerProcess, tmp_p
     path = tmp_path / "daemon"
     shared.submit(make_order("t15a", ["daemon", str(path)], ["signal", signal.SIGKILL]))
     records = shared.records("t15a")
-    assert not psutil.pid_exists(int(path.read_text()))
+    assert not is_alive(int(path.read_text()))
     assert any("left 1 processes behind" in text for text in logged(records, "runner"))
 
 
