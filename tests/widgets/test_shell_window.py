@@ -1,0 +1,346 @@
+"""The window as a whole, on a workbench that answers from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
+from PySide6.QtGui import QDropEvent
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+import workbench.session
+from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
+from engines.protocol.places import Places
+from widgets.page import Page
+from widgets.theme import Theme
+from widgets.window import Window
+from widgets.window_actions import PAGES
+from workbench.events import Event, Notice, QueueChanged, RunnerLink, StoreChanged
+from workbench.store.operations import Counts, GetCounts, ListExperiments, ListTrials, Operation, StoreError
+
+
+class FakeWorkbench:
+    """A store with as many trials as the test says, and no runner."""
+
+    trials = 0
+    error: Exception | None = None
+    made: list[FakeWorkbench]
+
+    def __init__(self, database: Path, *, places_: Places, client: str) -> None:
+        if self.error is not None:
+            raise self.error
+        self.database = database
+        self.places = places_
+        self.is_owner = True
+        self.closed = False
+        self.paused: list[bool] = []
+        self.listeners: list[Callable[[Event], None]] = []
+        self.made.append(self)
+
+    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+    def follow(self) -> None:
+        self.say(RunnerLink("connected"))
+
+    def say(self, event: Event) -> None:
+        for listener in tuple(self.listeners):
+            listener(event)
+
+    def submit_operation(self, operation: Operation[object]) -> Future[object]:
+        answers: dict[type, object] = {
+            GetCounts: Counts(experiments=self.trials, trials=self.trials, samples=0, size_bytes=0),
+            ListExperiments: (),
+            ListTrials: (),
+        }
+        future: Future[object] = Future()
+        future.set_result(answers[type(operation)])
+        return future
+
+    def probe(self, *, refresh: bool = False) -> ProbeResult:
+        return ProbeResult(machine="host", devices=(), sensors=(), packages=(), facts={})
+
+    def plan(self, experiment: object) -> object:
+        raise StoreError("No plan in this test.")
+
+    def pause(self, paused: bool) -> None:
+        self.paused.append(paused)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class EmptyPage(Page):
+    title = "Page"
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorkbench]:
+    made = type("Fake", (FakeWorkbench,), {"made": []})
+    monkeypatch.setattr(workbench.session, "Workbench", made)
+    return made
+
+
+@pytest.fixture
+def make(qtbot: QtBot, theme: Theme, home: Places, fake: type[FakeWorkbench]) -> Iterator[Callable[[], Window]]:
+    """Makes windows whose four pages are empty ones: the real ones have tests of their own."""
+    windows: list[Window] = []
+
+    def one() -> Window:
+        window = Window(theme, home, QSettings(str(home.config / "window.ini"), QSettings.Format.IniFormat))
+        for name, *_ in PAGES[:4]:
+            window.stack._makers[name] = lambda window=window, name=name: _named(EmptyPage(window.services), name)
+        window.show()
+        windows.append(window)
+        return window
+
+    yield one
+    for window in windows:
+        window.close()
+        window.deleteLater()
+
+
+def _named(page: Page, name: str) -> Page:
+    page.name = name
+    return page
+
+
+def start(qtbot: QtBot, window: Window) -> None:
+    with qtbot.waitSignal(window.usable):
+        window.start()
+
+
+def test_that_an_empty_store_shows_the_first_start(qtbot: QtBot, make: Callable[[], Window]) -> None:
+    window = make()
+    start(qtbot, window)
+    assert type(window.stack.current).__name__ == "FirstStart"
+    assert window.status.store.text() == "Store: empty"
+
+
+def test_that_a_new_experiment_leaves_the_first_start(qtbot: QtBot, make: Callable[[], Window]) -> None:
+    window = make()
+    start(qtbot, window)
+    window.actions_.invoke("file.new")
+    assert window.stack.current is not None
+    assert window.stack.current.name == "setup"
+    assert isinstance(window.stack.current, EmptyPage)
+
+
+def test_that_a_store_with_trials_opens_on_the_last_page(
+    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
+) -> None:
+    fake.trials = 214
+    first = make()
+    start(qtbot, first)
+    first.resize(800, 760)  # the offscreen screen is 800 x 800
+    first.navigate("compare", None)
+    first.close()
+    second = make()
+    assert second.size().height() == 760
+    start(qtbot, second)
+    assert second.stack.current is not None
+    assert second.stack.current.name == "compare"
+    assert second.rail.buttons["compare"].isChecked()
+    assert second.status.store.text() == "Store: 214 trials"
+
+
+def test_that_closing_closes_the_workbench(qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]) -> None:
+    window = make()
+    start(qtbot, window)
+    window.close()
+    assert fake.made[0].closed
+    assert fake.made[0].listeners == []
+
+
+def test_that_closing_while_opening_closes_what_was_opened(
+    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
+) -> None:
+    window = make()
+    window.start()
+    window.close()
+    assert all(w.closed for w in fake.made)
+
+
+def test_that_a_store_error_is_shown_with_what_to_do(
+    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
+) -> None:
+    fake.error = StoreError("The database is of a newer schema (9).", "Update the application.", code="newer_schema")
+    window = make()
+    window.start()
+    qtbot.waitUntil(window.opening.again_button.isVisible)
+    assert window.opening.message.text() == "The database is of a newer schema (9)."
+    assert window.opening.advice.text() == "Update the application."
+    assert window.opening.other_button.isVisible()
+    window.navigate("settings", None)
+    assert window.stack.current is not None
+    assert window.stack.current.name == "settings"
+    fake.error = None
+    with qtbot.waitSignal(window.usable):
+        window.opening.again_button.click()
+
+
+def test_that_a_guest_says_who_owns_the_store(
+    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
+) -> None:
+    fake.trials = 3
+    window = make()
+    start(qtbot, window)
+    fake.made[0].is_owner = False
+    window._count()
+    qtbot.waitUntil(lambda: "another window" in window.status.store.text())
+
+
+def test_that_the_queue_reaches_strip_and_rail(
+    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
+) -> None:
+    window = make()
+    start(qtbot, window)
+    entry = QueueEntry(
+        trial="t",
+        experiment="e",
+        store="s",
+        title="SmolLM2 · int8",
+        experiment_title="x",
+        configuration="c",
+        color=0,
+        block=0,
+        position=0,
+        total=1,
+        device="cpu",
+        state="running",
+    )
+    fake.made[0].say(QueueChanged(QueueState(entries=(entry,), paused=False)))
+    qtbot.waitUntil(lambda: window.strip.title.text() == "SmolLM2 · int8")
+    assert window.rail.buttons["monitor"].dot
+    window.strip.pause.click()
+    qtbot.waitUntil(lambda: fake.made[0].paused == [True])
+
+
+def test_that_hidden_pages_hear_of_changes_when_they_are_shown(
+    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
+) -> None:
+    fake.trials = 1
+    window = make()
+    start(qtbot, window)
+    heard: list[StoreChanged] = []
+    page = window.stack.show_page("compare")
+    page.refresh = heard.append  # type: ignore[method-assign]
+    window.navigate("monitor", None)
+    fake.made[0].say(StoreChanged(trials=("t1",)))
+    qtbot.wait(80)
+    assert heard == []
+    window.navigate("compare", None)
+    assert heard == [StoreChanged(trials=("t1",))]
+
+
+def test_that_pages_are_reached_by_keyboard(
+    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
+) -> None:
+    fake.trials = 1
+    window = make()
+    start(qtbot, window)
+    with qtbot.waitActive(window):
+        window.activateWindow()
+    for index, (name, *_rest) in enumerate(PAGES[:4]):
+        qtbot.keyClick(window, Qt.Key(Qt.Key.Key_1 + index), Qt.KeyboardModifier.ControlModifier)
+        assert window.stack.current is not None
+        assert window.stack.current.name == name
+        assert window.rail.buttons[name].isChecked()
+
+
+def test_that_the_ring_follows_the_keyboard(qtbot: QtBot, make: Callable[[], Window]) -> None:
+    window = make()
+    start(qtbot, window)
+    with qtbot.waitActive(window):
+        window.activateWindow()
+    button = window.rail.buttons["machines"]
+    button.setFocus(Qt.FocusReason.TabFocusReason)
+    assert window.ring.isVisible()
+    assert window.ring.target is button
+    around = window.ring.geometry()
+    inside = button.rect().translated(button.mapTo(window, QPoint(0, 0)))
+    assert around.contains(inside.intersected(window.rect()))
+    window.stack.setFocus()
+    assert not window.ring.isVisible()
+
+
+def test_that_a_dropped_file_of_no_use_is_explained(qtbot: QtBot, make: Callable[[], Window], tmp_path: Path) -> None:
+    window = make()
+    start(qtbot, window)
+    picture = tmp_path / "cat.png"
+    picture.write_bytes(b"")
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(picture))])
+    event = QDropEvent(
+        QPointF(10, 10),
+        Qt.DropAction.CopyAction,
+        data,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    window.dropEvent(event)
+    assert "cat.png" in window.toasts.history[-1].message
+
+
+def test_that_errors_stay_and_old_messages_give_way(qtbot: QtBot, make: Callable[[], Window]) -> None:
+    window = make()
+    start(qtbot, window)
+    window.toasts.show("error", "The link broke.")
+    for index in range(5):
+        window.bridge.notice.emit(Notice("info", f"message {index}"))
+    assert window.layer.cards[0].toast.message == "The link broke."
+    assert len(window.layer.cards) == 4
+    window.layer.cards[0].close_button.click()
+    assert all(c.toast.severity == "info" for c in window.layer.cards)
+    assert len(window.toasts.history) == 6
+    assert window.corner_.bell.dot
+    window.actions_.invoke("view.messages")
+    assert window.history.isVisible()
+    assert not window.corner_.bell.dot
+
+
+def test_that_the_look_is_chosen_at_once_and_remembered(
+    qtbot: QtBot, make: Callable[[], Window], qapp: QApplication
+) -> None:
+    window = make()
+    window.actions_.invoke("view.theme-dark")
+    window.actions_.invoke("view.scale-130")
+    assert window.theme.is_dark
+    assert window.theme.hex("bg.base") in qapp.styleSheet()
+    assert window.settings.value("look/theme") == "dark"
+    assert window.actions_.qaction("view.theme-dark").isChecked()
+    assert not window.actions_.qaction("view.theme-light").isChecked()
+    window.choose_look(mode="light", scale=1.0)
+
+
+def test_that_every_control_of_the_frame_has_a_name(qtbot: QtBot, make: Callable[[], Window]) -> None:
+    from PySide6.QtWidgets import QAbstractButton
+
+    window = make()
+    start(qtbot, window)
+    nameless = [
+        b for b in window.findChildren(QAbstractButton) if b.isVisible() and not (b.accessibleName() or b.text())
+    ]
+    assert nameless == []
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_that_the_frame_fits_the_smallest_window(
+    qtbot: QtBot, make: Callable[[], Window], mode: str, scale: float
+) -> None:
+    window = make()
+    window.choose_look(mode=mode, scale=scale)
+    start(qtbot, window)
+    window.resize(1120, 700)
+    qtbot.wait(20)
+    assert window.width() == 1120
+    assert window.height() == 700
+    right = window.corner_.mapTo(window, window.corner_.rect().topRight()).x()
+    assert right <= window.width()
+    window.choose_look(mode="light", scale=1.0)
