@@ -81,6 +81,29 @@ def test_that_extremes_and_order_survive_and_no_pixel_gets_more_than_two_points(
         assert np.nanmax(drawn.y) == np.nanmax(values)
 
 
+@settings(max_examples=80, deadline=None)
+@given(samples, st.lists(st.integers(0, 400), min_size=2, max_size=8), st.integers(1, 20))
+def test_that_asking_the_same_range_of_a_growing_series_again_draws_what_a_fresh_pyramid_draws(
+    steps: list[tuple[float, float]], cuts: list[int], columns: int
+) -> None:
+    times, values = series(steps)
+    span = max(float(times[-1]), 1.0) if len(times) else 1.0
+    growing = Pyramid()
+    for cut in sorted(cuts):
+        growing.sync(times[:cut].copy(), values[:cut].copy())
+        again, fresh = growing.reduce(0, span, columns), built(times[:cut], values[:cut], []).reduce(0, span, columns)
+        np.testing.assert_array_equal(again.x, fresh.x)
+        np.testing.assert_array_equal(again.y, fresh.y)
+
+
+def test_that_long_columns_are_found_by_the_tree_as_by_a_loop() -> None:
+    rng = np.random.default_rng(5)
+    times, values = np.arange(200_000.0), rng.normal(size=200_000)
+    drawn = built(times, values, [70_000, 70_001, 150_003]).reduce(1_000, 180_000, 40)
+    expected = brute(times, values, 1_000, 180_000, 40)
+    np.testing.assert_array_equal(drawn.x, times[expected])
+
+
 def test_that_a_gap_wider_than_a_pixel_stays_a_gap() -> None:
     values = np.sin(np.arange(10_000) / 50)
     values[4_000:6_000] = np.nan

@@ -7,12 +7,12 @@ of a live chart. Here ticks are computed once per range and painted by two plain
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter, QPen
+from PySide6.QtCore import QLineF, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QGraphicsItem, QGraphicsWidget
 
 from widgets.theme import Theme
@@ -76,6 +76,7 @@ class Gutter(QGraphicsWidget):
         self._theme = theme
         self._right = right
         self._fill = ground
+        self._font = theme.font("caption")
         self._ticks: Ticks = Ticks((), (), 1.0)
         self._range = (0.0, 1.0)
         self.set_width(width)
@@ -96,7 +97,7 @@ class Gutter(QGraphicsWidget):
             painter.fillRect(box, self._theme.color(self._fill))
         if high <= low:
             return
-        painter.setFont(self._theme.font("caption"))
+        painter.setFont(self._font)
         painter.setPen(self._theme.color("chart.tick_text"))
         half = painter.fontMetrics().height() / 2
         align = _ALIGN.AlignVCenter | (_ALIGN.AlignLeft if self._right else _ALIGN.AlignRight)
@@ -108,38 +109,48 @@ class Gutter(QGraphicsWidget):
 
 
 class Ground(QGraphicsItem):
-    """What lies behind the curves of one plot, in pixels of its view box: bands, then grid lines. One cached list."""
+    """What lies behind the curves of one plot, in pixels of its view box: bands, then grid lines."""
 
     def __init__(self, box: pg.ViewBox, theme: Theme) -> None:
         super().__init__(box)
         self.setZValue(-50)
         self._box = box
-        self._theme = theme
-        self._bands: Sequence[tuple[float, float, QColor]] = ()
-        self._x: Sequence[float] = ()
-        self._y: Sequence[float] = ()
+        self._pen = QPen(theme.color("chart.grid"), 1)
+        self._bands: QPixmap | None = None
+        self._lines: list[QLineF] = []
 
     def boundingRect(self) -> QRectF:
         return self._box.rect()
 
     def show_lines(self, x: Sequence[float], y: Sequence[float]) -> None:
         """Grid lines at these pixels."""
-        if (x, y) != (self._x, self._y):
-            self._x, self._y = x, y
+        rect = self._box.rect()
+        lines = [QLineF(round(v) + 0.5, rect.top(), round(v) + 0.5, rect.bottom()) for v in x]
+        lines += [QLineF(rect.left(), round(v) + 0.5, rect.right(), round(v) + 0.5) for v in y]
+        if lines != self._lines:
+            self._lines = lines
             self.update()
 
-    def show_bands(self, bands: Sequence[tuple[float, float, QColor]]) -> None:
-        """Bands from pixel to pixel in their colours; the same sequence object for every plot of a stack."""
+    def show_bands(self, bands: QPixmap | None) -> None:
+        """A strip of one pixel's height as wide as the plot (see `strip`), the same object for all plots of a stack."""
         if bands is not self._bands:
             self._bands = bands
             self.update()
 
     def paint(self, painter: QPainter, option: object, widget: object = None) -> None:
-        rect = self._box.rect()
-        for left, right, color in self._bands:
-            painter.fillRect(QRectF(left, rect.top(), right - left, rect.height()), color)
-        painter.setPen(QPen(self._theme.color("chart.grid"), 1))
-        for x in self._x:
-            painter.drawLine(QPointF(round(x) + 0.5, rect.top()), QPointF(round(x) + 0.5, rect.bottom()))
-        for y in self._y:
-            painter.drawLine(QPointF(rect.left(), round(y) + 0.5), QPointF(rect.right(), round(y) + 0.5))
+        if self._bands is not None:
+            painter.drawTiledPixmap(self._box.rect(), self._bands)
+        painter.setPen(self._pen)
+        painter.drawLines(self._lines)
+
+
+def strip(width: float, bands: Iterable[tuple[float, float, QColor]], ground: QColor, ratio: float = 1.0) -> QPixmap:
+    """Bands from pixel to pixel in their colours, one pixel high: painted once, then repeated down every plot."""
+    made = QPixmap(max(1, math.ceil(width * ratio)), max(1, math.ceil(ratio)))
+    made.setDevicePixelRatio(ratio)
+    made.fill(ground)
+    painter = QPainter(made)
+    for left, right, color in bands:
+        painter.fillRect(QRectF(left, 0, right - left, 1), color)
+    painter.end()
+    return made

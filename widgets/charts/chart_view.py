@@ -14,7 +14,7 @@ from PySide6.QtGui import QContextMenuEvent, QGuiApplication, QKeyEvent, QMouseE
 from PySide6.QtWidgets import QLabel, QMenu, QVBoxLayout, QWidget
 
 from widgets import icons
-from widgets.charts.axes import Ground, Gutter, ticks
+from widgets.charts.axes import Ground, Gutter, strip, ticks
 from widgets.charts.frame import BottomAxis, CategoryGutter, TitledGutter
 from widgets.charts.marks import Marks, Target
 from widgets.charts.table import chart_as_tsv
@@ -143,6 +143,9 @@ class ChartView(QWidget):
         layout.addItem(self._left, row=0, col=0)
         layout.addItem(box, row=0, col=1)
         layout.addItem(self._bottom, row=1, col=1)
+        # an empty layout had shrunk to nothing and would stay so until the next resize
+        layout.layout.activate()
+        layout.setGeometry(self._view.range)
         self._ground = Ground(box, theme)
         self._marks = Marks(box, theme, chart)
         self._fit()
@@ -222,16 +225,13 @@ class ChartView(QWidget):
             rows = [height - (v - bottom) / (top - bottom) * height for v in upright.values]
         self._ground.show_lines(places, rows)
         if self._chart.bands:
-            self._ground.show_bands(
-                tuple(
-                    (
-                        (b.start - low) / (high - low) * width,
-                        (b.end - low) / (high - low) * width,
-                        self._theme.phase_color(b.phase),
-                    )
-                    for b in self._chart.bands
-                )
-            )
+            scale = width / (high - low)
+            bands = [
+                ((b.start - low) * scale, (b.end - low) * scale, self._theme.phase_color(b.phase))
+                for b in self._chart.bands
+            ]
+            plain = self._theme.color("chart.background")
+            self._ground.show_bands(strip(width, bands, plain, self.devicePixelRatioF()))
         self._marks.layout()
         self._say_notes(self._chart)
 

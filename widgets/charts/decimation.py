@@ -20,6 +20,7 @@ Longs = npt.NDArray[np.int64]
 Index = TypeVar("Index", Places, Longs)
 
 _SMALLEST_CAPACITY = 64
+_FEW_COLUMNS, _FEW_SAMPLES = 8, 1 << 15
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,17 @@ class _Level:
         self.count = end
 
 
+@dataclass(frozen=True)
+class _Query:
+    """The columns of the last `reduce`: its start, end, columns and first place, and what was found."""
+
+    key: tuple[float, float, int, int]
+    low: Longs
+    high: Longs
+    smallest: Longs
+    largest: Longs
+
+
 class Pyramid:
     """Extremes of one append-only series of up to 2**31 - 1 samples.
 
@@ -77,6 +89,7 @@ class Pyramid:
         self._times: Floats = np.empty(0)
         self._values: Floats = np.empty(0)
         self._levels: list[_Level] = []
+        self._last: _Query | None = None
 
     def __len__(self) -> int:
         return len(self._times)
@@ -84,7 +97,7 @@ class Pyramid:
     def sync(self, times: Floats, values: Floats) -> None:
         """Take in what was appended since the last call. `times` rise or stay equal; shapes (n,)."""
         if len(times) < len(self._times):
-            self._levels = []
+            self._levels, self._last = [], None
         self._times, self._values = times, values
         count = len(times)
         depth = 0
@@ -120,18 +133,36 @@ class Pyramid:
         columns = max(columns, 1)
         if inside <= 2 * columns or end <= start:
             return Reduced(times[before:after], values[before:after], inside, 1)
-        width = (end - start) / columns
-        edges = (np.floor(start / width) + np.arange(1, columns + 1)) * width
-        bounds = np.concatenate(([first], np.searchsorted(times[first:last], edges) + first, [last]))
-        low, high = bounds[:-1], bounds[1:]
-        filled = high > low
-        smallest, largest = self._extremes(low[filled], high[filled])
+        low, _, smallest, largest = self._columns(start, end, columns, first, last)
         places = np.stack((np.minimum(smallest, largest), np.maximum(smallest, largest)), axis=1).ravel()
         keep = np.ones(len(places), dtype=np.bool_)
         keep[1::2] = smallest != largest
         places = np.concatenate((np.arange(before, first), places[keep], np.arange(last, after)))
-        filled_count = int(np.count_nonzero(filled))
-        return Reduced(times[places], values[places], inside, -(-inside // filled_count))
+        return Reduced(times[places], values[places], inside, -(-inside // len(low)))
+
+    def _columns(
+        self, start: float, end: float, columns: int, first: int, last: int
+    ) -> tuple[Longs, Longs, Longs, Longs]:
+        """Bounds and extremes of every pixel column that holds samples. Where the range is the one of the last call,
+        only the columns from the last filled one on are looked at again: samples only ever come at the end."""
+        width = (end - start) / columns
+        edges = (np.floor(start / width) + np.arange(1, columns + 1)) * width
+        kept, known = 0, self._last
+        if known is not None and known.key == (start, end, columns, first) and len(known.low):
+            kept = len(known.low) - 1
+            first = int(known.low[-1])
+            edges = edges[np.searchsorted(edges, self._times[first], side="right") :]
+        bounds = np.concatenate(([first], np.searchsorted(self._times[first:last], edges) + first, [last]))
+        filled = bounds[1:] > bounds[:-1]
+        low, high = bounds[:-1][filled], bounds[1:][filled]
+        smallest, largest = self._extremes(low, high)
+        if kept and known is not None:
+            low, high = np.concatenate((known.low[:kept], low)), np.concatenate((known.high[:kept], high))
+            smallest = np.concatenate((known.smallest[:kept], smallest))
+            largest = np.concatenate((known.largest[:kept], largest))
+            first = int(known.key[3])
+        self._last = _Query((start, end, columns, first), low, high, smallest, largest)
+        return low, high, smallest, largest
 
     def _extremes(self, low: Longs, high: Longs) -> tuple[Longs, Longs]:
         """Places of the first smallest and first largest sample of each [low, high), none of them empty.
@@ -140,6 +171,11 @@ class Pyramid:
         it belongs to the column and is looked at; then both bounds go one level up.
         """
         values = self._values
+        if len(low) <= _FEW_COLUMNS and (not len(low) or high[-1] - low[0] <= _FEW_SAMPLES):
+            # the end of a growing series: looking at the samples is quicker than walking the tree
+            found = [_extremes_of(values, int(a), int(b)) for a, b in zip(low, high, strict=True)]
+            pairs = np.array(found, dtype=np.int64).reshape(-1, 2)
+            return pairs[:, 0], pairs[:, 1]
         smallest, largest = low.copy(), low.copy()
         low, high = low.copy(), high.copy()
         depth = 0
@@ -161,6 +197,17 @@ class Pyramid:
                 largest[columns] = _larger(values, largest[columns], highs)
             low, high = (low + 1) >> 1, high >> 1
             depth += 1
+
+
+def _extremes_of(values: Floats, low: int, high: int) -> tuple[int, int]:
+    """Places of the first smallest and first largest of values[low:high]; `low` where all are NaN."""
+    part = values[low:high]
+    smallest, largest = int(part.argmin()), int(part.argmax())
+    if np.isnan(part[smallest]):
+        if np.isnan(part).all():
+            return low, low
+        smallest, largest = int(np.nanargmin(part)), int(np.nanargmax(part))
+    return low + smallest, low + largest
 
 
 def _smaller(values: Floats, a: Index, b: Index) -> Index:

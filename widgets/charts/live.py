@@ -77,6 +77,7 @@ CHARTS = (
         "°C left, MHz right",
         (
             Kind("nvml.*/temperature_celsius", "GPU, °C"),
+            Kind("hwmon*/temperature_celsius", "Processor, °C"),
             Kind("nvml.*/sm_clock_hertz", "SM clock, MHz", 1e-6, right=True),
         ),
         from_zero=False,

@@ -55,6 +55,9 @@ class _Caption(QGraphicsItem):
         self.setZValue(20)
         self._box, self._theme = box, theme
         self._title, self._unit = title, unit
+        self._bold, self._plain = theme.font("dense", 600), theme.font("dense")
+        self._title_width = QFontMetricsF(self._bold).horizontalAdvance(title)
+        self._unit_width = QFontMetricsF(self._plain).horizontalAdvance(unit)
         self.note = ""
 
     def say(self, note: str) -> None:
@@ -68,20 +71,18 @@ class _Caption(QGraphicsItem):
     def paint(self, painter: QPainter, option: object, widget: object = None) -> None:
         theme = self._theme
         height = self.boundingRect().height()
-        bold, plain = theme.font("dense", 600), theme.font("dense")
         left = float(theme.px(8))
         middle = Qt.AlignmentFlag.AlignVCenter
-        painter.setFont(bold)
+        painter.setFont(self._bold)
         painter.setPen(theme.color("text.primary"))
-        width = QFontMetricsF(bold).horizontalAdvance(self._title)
+        width = self._title_width
         painter.drawText(QRectF(left, 0, width + 2, height), middle, self._title)
-        painter.setFont(plain)
+        painter.setFont(self._plain)
         painter.setPen(theme.color("text.muted"))
-        metrics = QFontMetricsF(plain)
         used = left + width + theme.px(6)
-        unit_width = metrics.horizontalAdvance(self._unit)
+        unit_width = self._unit_width
         painter.drawText(QRectF(used, 0, unit_width + 2, height), middle, self._unit)
-        note_width = metrics.horizontalAdvance(self.note)
+        note_width = QFontMetricsF(self._plain).horizontalAdvance(self.note) if self.note else 0.0
         right = self._box.width() - theme.px(8)
         if self.note and right - note_width > used + unit_width + theme.px(12):
             place = QRectF(right - note_width - 4, 2, note_width + 8, height - 3)

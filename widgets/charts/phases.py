@@ -1,7 +1,8 @@
-"""Phases of a trial as spans of the time axis: one list for the lane and for the bands of every plot. No Qt widgets."""
+"""Phases of a trial as spans of the time axis: one list for the lane and for the bands of every plot. No Qt."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,36 +42,78 @@ class Span:
         return COLORS.get(self.phase, self.phase)
 
 
-def spans(phases: Sequence[Phase], now: float) -> list[Span]:
-    """What the lane shows, in order of start: `measure` is drawn through its prefills and decodes, those of the
-    warm-up are drawn as the warm-up. A phase that lasts ends at `now`."""
-    warm = [(p.start_s, now if p.end_s is None else p.end_s) for p in phases if p.name == "warmup"]
-    shown = []
-    for phase in phases:
-        if phase.name == "measure":
-            continue
-        end = max(now if phase.end_s is None else phase.end_s, phase.start_s)
-        if phase.name in ("prefill", "decode") and any(a <= phase.start_s and end <= b for a, b in warm):
-            continue
-        shown.append(Span(phase.name, phase.index, phase.start_s, end))
-    return sorted(shown, key=lambda s: (s.start, -s.end))
+Placed = list[tuple[float, float, Span]]
+"""(left, right, span) in pixels of a plot."""
 
 
-def visible(shown: Sequence[Span], start: float, end: float, width: float) -> list[tuple[float, float, Span]]:
-    """Spans within [start, end] as (left, right, span) in pixels of a plot `width` wide.
+class Spans:
+    """What the lane shows of a growing list of phases, in order of their starts.
 
-    Of those narrower than a pixel only one a pixel is kept, so that thousands of requests cost no more than a few.
+    `measure` is drawn through its prefills and decodes; those of the warm-up are drawn as the warm-up. Phases that have
+    ended are looked at once: a repaint costs what is new and what is visible, not what has been.
     """
-    scale = width / (end - start) if end > start else 0.0
-    placed: list[tuple[float, float, Span]] = []
-    last = -1.0
-    for span in shown:
-        if span.end < start or span.start > end:
-            continue
-        left = max((span.start - start) * scale, 0.0)
-        right = min((span.end - start) * scale, width)
-        if right - left < 1.0 and int(right) == int(last):
-            continue
-        placed.append((left, max(right, left + 1.0), span))
-        last = right
-    return placed
+
+    def __init__(self) -> None:
+        self._spans: list[Span] = []
+        self._starts: list[float] = []
+        self._latest_ends: list[float] = []
+        self._settled = 0
+        self._settled_spans = 0
+        self._last: Phase | None = None
+        self._warm_end = float("-inf")
+
+    def update(self, phases: Sequence[Phase], now: float) -> None:
+        """Take in what began or ended since; a phase that lasts ends at `now` (s)."""
+        before = phases[self._settled - 1] if 0 < self._settled <= len(phases) else None
+        if self._settled and before != self._last:
+            # another trial, or a phase that was told late: from the beginning
+            self._settled = self._settled_spans = 0
+            self._warm_end = float("-inf")
+        for kept in (self._spans, self._starts, self._latest_ends):
+            del kept[self._settled_spans :]
+        all_ended = True
+        warm_end = self._warm_end
+        for place in range(self._settled, len(phases)):
+            phase = phases[place]
+            end = max(now if phase.end_s is None else phase.end_s, phase.start_s)
+            if phase.name == "warmup":
+                warm_end = end
+            hidden = phase.name == "measure" or (phase.name in ("prefill", "decode") and end <= warm_end)
+            if not hidden:
+                self._append(Span(phase.name, phase.index, phase.start_s, end))
+            # `measure` lasts as long as its requests and shows nothing: it holds nothing up
+            all_ended = all_ended and (phase.end_s is not None or phase.name == "measure")
+            if all_ended and phase.name != "measure":
+                self._settled, self._last = place + 1, phase
+                self._settled_spans, self._warm_end = len(self._spans), warm_end
+
+    def _append(self, span: Span) -> None:
+        self._spans.append(span)
+        self._starts.append(span.start)
+        self._latest_ends.append(max(span.end, self._latest_ends[-1] if self._latest_ends else span.end))
+
+    @property
+    def all(self) -> Sequence[Span]:
+        return self._spans
+
+    def visible(self, start: float, end: float, width: float) -> Placed:
+        """Spans within [start, end] (s) on a plot `width` pixels wide.
+
+        Of those narrower than a pixel only one a pixel is kept, so that thousands of requests cost no more than a few.
+        """
+        scale = width / (end - start) if end > start else 0.0
+        placed: Placed = []
+        last = -1
+        first, beyond = bisect_left(self._latest_ends, start), bisect_right(self._starts, end)
+        for span in self._spans[first:beyond]:
+            if span.end < start:
+                continue
+            left = max((span.start - start) * scale, 0.0)
+            right = min((span.end - start) * scale, width)
+            if right - left < 1.0:
+                if int(right) == last:
+                    continue
+                right = left + 1.0
+            placed.append((left, right, span))
+            last = int(right)
+        return placed

@@ -10,14 +10,14 @@ import math
 
 import pyqtgraph as pg
 from PySide6.QtCore import QElapsedTimer, QEvent, QPointF, Qt, QTimer, Signal
-from PySide6.QtGui import QHideEvent, QKeyEvent, QResizeEvent, QShowEvent
+from PySide6.QtGui import QHideEvent, QKeyEvent, QPixmap, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
-from widgets.charts.axes import nice_step, ticks
+from widgets.charts.axes import nice_step, strip, ticks
 from widgets.charts.history import History
 from widgets.charts.live import charts_of, figure, latest_time
 from widgets.charts.live_plot import LivePlot
-from widgets.charts.phases import spans, visible
+from widgets.charts.phases import Placed, Spans
 from widgets.charts.readout import Readout, Row
 from widgets.charts.time_axis import PhaseLane, TimeAxis
 from widgets.theme import Theme
@@ -53,6 +53,10 @@ class ChartStack(QWidget):
         self._lines: list[tuple[pg.InfiniteLine, pg.InfiniteLine]] = []
         self._selection: list[pg.LinearRegionItem] = []
         self._hover: float | None = None
+        self._spans = Spans()
+        self._placed: Placed = []
+        self._bands: QPixmap | None = None
+        self._speaking: tuple[object, ...] = ()
         self.redraws = 0
         """How often the plots were drawn, for benchmarks and tests."""
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -121,6 +125,7 @@ class ChartStack(QWidget):
     def set_trial(self, data: TrialData | None, threads: int = 0) -> None:
         """Show another trial (a live one is followed, a finished one is shown whole), or nothing."""
         self._data, self._threads = data, threads
+        self._spans = Spans()
         self._frozen, self._drawn, self._hover = False, None, None
         self._history.clear()
         self._make_plots()
@@ -178,6 +183,7 @@ class ChartStack(QWidget):
 
     def _make_plots(self) -> None:
         self._view.ci.clear()
+        self._placed, self._bands, self._speaking = [], None, ()
         self._plots, self._lines, self._selection = [], [], []
         charts = () if self._data is None else charts_of(self._data, self._threads)
         shown = [c for c in charts if not c.missing]
@@ -195,6 +201,9 @@ class ChartStack(QWidget):
             self._add_cursors(plot)
         height = self._theme.height("chart_min")
         self._view.setMinimumHeight((height + 1) * len(self._plots))
+        # an empty layout had shrunk to nothing and would stay so until the next resize
+        self._view.ci.layout.activate()
+        self._view.ci.setGeometry(self._view.range)
         self._missing.setText(
             "\n".join(f"{c.kind.title}: not available on this machine: {c.missing}" for c in charts if c.missing)
         )
@@ -208,6 +217,10 @@ class ChartStack(QWidget):
         """Plots for what began to speak since: a row more or less makes all anew, a curve more does not."""
         if self._data is None:
             return
+        speaking = (len(self._data.channels), self._data.sensors, self._data.ended is None)
+        if speaking == self._speaking:
+            return
+        self._speaking = speaking
         shown = [c for c in charts_of(self._data, self._threads) if not c.missing]
         if [c.kind.title for c in shown] != [p.chart.kind.title for p in self._plots]:
             self._make_plots()
@@ -224,6 +237,8 @@ class ChartStack(QWidget):
         if self._drawn == state:
             return
         self._take_new_series()
+        if not self._plots or self._plots[0].box.width() < 2:
+            return
         now = latest_time(self._data)
         if self._follow and not self._frozen:
             self._range = self._following_range(now)
@@ -242,17 +257,35 @@ class ChartStack(QWidget):
             return
         shown = ticks(start, end, max(2, int(width / self._theme.px(90))))
         places = [(v - start) / (end - start) * width for v in shown.values]
+        bar = self._scroll.verticalScrollBar()
+        self.lane.inset = self.axis.inset = bar.width() if bar.isVisible() else 0
         self.axis.show_ticks(shown, places, left, width)
-        placed = visible(spans(self._data.phases, now), start, end, width)
-        self.lane.show_spans(placed, left, width)
-        names = {s.title: s.color for a, b, s in placed if b - a < self._theme.px(40) and s.color != "idle"}
-        self.axis.show_legend(tuple(names.items())[:3])
-        bands = tuple((a, b, self._theme.phase_color(s.color)) for a, b, s in placed) if self._show_phases else ()
+        self._draw_phases(now, left, width)
         for plot in self._plots:
             plot.draw(start, end, places)
-            plot.ground.show_bands(bands)
+            plot.ground.show_bands(self._bands)
         self._show_flags()
         self._update_readout()
+
+    def _draw_phases(self, now: float, left: float, width: float) -> None:
+        """Lane, legend and the strip of bands, all from the same list; nothing where it is the same as before."""
+        if self._data is None:
+            return
+        self._spans.update(self._data.phases, now)
+        placed = self._spans.visible(*self._range, width)
+        same = placed == self._placed and (self._bands is not None) == self._show_phases
+        self.lane.show_spans(placed, left, width)
+        if same:
+            return
+        self._placed = placed
+        narrow = self._theme.px(40)
+        names = dict.fromkeys((s.title, s.color) for a, b, s in placed if b - a < narrow and s.color != "idle")
+        self.axis.show_legend(tuple(names)[:3])
+        self._bands = None
+        if self._show_phases:
+            colors = {color: self._theme.phase_color(color) for color in {s.color for _, _, s in placed}}
+            bands = [(a, b, colors[s.color]) for a, b, s in placed]
+            self._bands = strip(width, bands, self._theme.color("chart.background"), self.devicePixelRatioF())
 
     def _left(self) -> float:
         """Where the plots begin, in pixels of this widget."""

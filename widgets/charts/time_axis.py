@@ -9,11 +9,10 @@ from PySide6.QtGui import QFontMetricsF, QHelpEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from widgets.charts.axes import Ticks
-from widgets.charts.phases import Span
+from widgets.charts.phases import Placed, Span
 from widgets.theme import Theme
 
 _CENTER = Qt.AlignmentFlag.AlignCenter
-Placed = Sequence[tuple[float, float, Span]]
 
 
 class PhaseLane(QWidget):
@@ -22,11 +21,13 @@ class PhaseLane(QWidget):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._spans: Placed = ()
+        self._spans: Placed = []
         self._flags: tuple[tuple[str, float, str], ...] = ()
         self._left, self._width = 0.0, 0.0
         self.header = ("", "", "")
         """Over the readout: title, and what stands over its two columns of figures."""
+        self.inset = 0
+        """Pixels at the right end that belong to a scroll bar."""
         theme.follow(self._restyle)
 
     def _restyle(self) -> None:
@@ -35,6 +36,8 @@ class PhaseLane(QWidget):
 
     def show_spans(self, spans: Placed, left: float, width: float) -> None:
         """Blocks in pixels of the plot that begins at `left` and is `width` wide."""
+        if (spans, left, width) == (self._spans, self._left, self._width):
+            return
         self._spans, self._left, self._width = spans, left, width
         names = dict.fromkeys(span.title for _, _, span in spans)
         self.setAccessibleName("Phases: " + ", ".join(names) if names else "Phases")
@@ -64,12 +67,14 @@ class PhaseLane(QWidget):
         )
         painter.fillRect(QRectF(self._left, 0, self._width, height), theme.color("chart.background"))
         metrics = QFontMetricsF(painter.font())
+        colors = {c: theme.phase_color(c, "lane") for c in {s.color for _, _, s in self._spans}}
+        widths = {t: metrics.horizontalAdvance(t) + 6 for t in {s.title for _, _, s in self._spans}}
         for left, right, span in self._spans:
             block = QRectF(self._left + left, 2, max(right - left - 1, 1), height - 5)
-            painter.fillRect(block, theme.phase_color(span.color, "lane"))
-            if metrics.horizontalAdvance(span.title) + 10 <= block.width():
+            painter.fillRect(block, colors[span.color])
+            if widths[span.title] <= block.width():
                 painter.setPen(theme.color("text.primary"))
-                inner = block.adjusted(6, 0, 0, 0)
+                inner = block.adjusted(4 if block.width() < 60 else 6, 0, 0, 0)
                 painter.drawText(inner, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, span.title)
         painter.setFont(theme.font("caption", 600))
         for letter, x, color in self._flags:
@@ -83,7 +88,9 @@ class PhaseLane(QWidget):
 
     def _paint_header(self, painter: QPainter) -> None:
         theme = self._theme
-        box = QRectF(self.width() - theme.width("readout_column"), 0, theme.width("readout_column"), self.height())
+        box = QRectF(
+            self.width() - self.inset - theme.width("readout_column"), 0, theme.width("readout_column"), self.height()
+        )
         box.adjust(theme.px(8), 0, -theme.px(12), 0)
         column = theme.px(64)
         painter.setFont(theme.font("caption"))
@@ -123,6 +130,8 @@ class TimeAxis(QWidget):
         self._left, self._width = 0.0, 0.0
         self._tag: tuple[float, str] | None = None
         self._legend: tuple[tuple[str, str], ...] = ()
+        self.inset = 0
+        """Pixels at the right end that belong to a scroll bar."""
         theme.follow(self._restyle)
 
     def _restyle(self) -> None:
@@ -174,7 +183,7 @@ class TimeAxis(QWidget):
             ):
                 continue
             painter.drawText(QPointF(self._left + x - width / 2, height / 2 + metrics.ascent() / 2), said)
-        right = float(self.width() - theme.width("readout_column") + theme.px(8))
+        right = float(self.width() - self.inset - theme.width("readout_column") + theme.px(8))
         for title, color in self._legend:
             painter.fillRect(QRectF(right, height / 2 - 5, 11, 11), theme.phase_color(color, "lane"))
             painter.setPen(theme.color("text.secondary"))

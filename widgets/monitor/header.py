@@ -44,7 +44,10 @@ class PhaseBar(QWidget):
     def _places(self) -> list[tuple[float, float, Segment]]:
         """Each segment at least as wide as its words, as far as the width allows."""
         font = self._theme.font("caption", 600)
-        needs = [QFontMetricsF(font).horizontalAdvance(s.text) + 8 for s in self._segments]
+        metrics = QFontMetricsF(font)
+        needs = [metrics.horizontalAdvance(s.text) + 8 for s in self._segments]
+        if sum(needs) > self.width():
+            needs = [metrics.horizontalAdvance(s.short or s.text) + 8 for s in self._segments]
         shares = sum(s.share for s in self._segments) or 1.0
         extra = self.width() - sum(needs)
         x, places = 0.0, []
@@ -67,7 +70,9 @@ class PhaseBar(QWidget):
             now = segment.state == "now"
             painter.setFont(theme.font("caption", 600 if now else 400))
             painter.setPen(theme.color("text.primary" if now else "text.muted"))
-            text = painter.fontMetrics().elidedText(segment.text, Qt.TextElideMode.ElideRight, int(wide - 2))
+            whole = painter.fontMetrics().horizontalAdvance(segment.text) <= wide - 2
+            text = segment.text if whole else segment.short or segment.text
+            text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(wide - 2))
             painter.drawText(QRectF(x, theme.px(14), wide, theme.px(16)), Qt.AlignmentFlag.AlignVCenter, text)
         painter.end()
 
@@ -132,7 +137,9 @@ class TrialHeader(QFrame):
         self._row = QHBoxLayout()
         self._row.addLayout(names, 4)
         self._row.addWidget(self.bar, 4)
+        self._row.addSpacing(8)
         self._row.addLayout(times)
+        self._row.addSpacing(4)
         for button in (self.pause, self.stop, self.kill):
             self._row.addWidget(button)
         outer.addLayout(self._row, 1)

@@ -24,6 +24,8 @@ class Segment:
     state: Literal["done", "now", "to come"]
     share: float
     fill: float
+    short: str = ""
+    """What stands there where `text` does not fit."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +87,18 @@ def segments(
         phase = by_name.get(name)
         if phase is None:
             if running or i < reached:
-                made.append(Segment(name, _NAMES[name], "to come", _SHARES[name], 0.0))
+                made.append(Segment(name, _NAMES[name], "to come", _SHARES[name], 0.0, _NAMES[name]))
             continue
         if phase.end_s is None and running:
             text = f"{_NAMES[name]} {span(now_s - phase.start_s)}"
             if name == "measure" and requests:
                 text = f"{_NAMES[name]}, request {requests}"
-            made.append(Segment(name, text, "now", _SHARES[name], _part_of(name, fraction)))
+            made.append(Segment(name, text, "now", _SHARES[name], _part_of(name, fraction), _NAMES[name]))
         else:
             end = now_s if phase.end_s is None else phase.end_s
-            made.append(Segment(name, f"{_NAMES[name]} {span(end - phase.start_s)}", "done", _SHARES[name], 1.0))
+            made.append(
+                Segment(name, f"{_NAMES[name]} {span(end - phase.start_s)}", "done", _SHARES[name], 1.0, _NAMES[name])
+            )
     return tuple(made)
 
 

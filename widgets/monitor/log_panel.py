@@ -9,7 +9,6 @@ from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeySequence, QShor
 from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLineEdit, QStackedWidget, QTableView, QWidget
 
 from widgets.components import EmptyState, Panel, set_look, tool_button
-from widgets.icons import icon
 from widgets.monitor.log_model import LogModel, since_start, wall_clock
 from widgets.theme import Theme
 from widgets.toasts import Toasts
@@ -37,10 +36,9 @@ class LogPanel(Panel):
         self.level.currentIndexChanged.connect(self._level_chosen)
         self.filter = QLineEdit()
         self.filter.setProperty("compact", "true")
-        self.filter.setPlaceholderText("Text or regular expression")
+        self.filter.setPlaceholderText("Filter: text or regular expression")
         self.filter.setAccessibleName("Filter of the log")
         self.filter.setClearButtonEnabled(True)
-        self._leading = self.filter.addAction(icon(theme, "filter"), QLineEdit.ActionPosition.LeadingPosition)
         self._typed = QTimer(self)
         self._typed.setSingleShot(True)
         self._typed.setInterval(_TYPING_MS)
@@ -84,10 +82,9 @@ class LogPanel(Panel):
 
     def _restyle(self) -> None:
         theme = self._theme
-        self._leading.setIcon(icon(theme, "filter"))
         self.level.setFixedWidth(theme.px(136))
-        self.filter.setMaximumWidth(theme.px(260))
-        self.filter.setMinimumWidth(theme.px(140))
+        self.filter.setMaximumWidth(theme.px(280))
+        self.filter.setMinimumWidth(theme.px(232))
         rows = self.view.verticalHeader()
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         rows.setMinimumSectionSize(1)
@@ -97,6 +94,8 @@ class LogPanel(Panel):
         for column, width in enumerate((112, 56, 112)):
             columns.resizeSection(column, theme.px(width))
         columns.setStretchLastSection(True)
+        # the lines begin where the panel's title does; a cell has 3 px of its own
+        self.view.setStyleSheet(f"QTableView {{ padding-left: {theme.px(12) - 3}px; }}")
 
     def set_trial(self, data: TrialData | None) -> None:
         """Show another trial's log, or none."""

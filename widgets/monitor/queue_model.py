@@ -164,7 +164,7 @@ class QueueDelegate(QStyledItemDelegate):
         painter.setBrush(theme.run_color(row.color))
         swatch = px(12)
         painter.drawRoundedRect(QRectF(rect.left() + px(30), rect.center().y() - swatch / 2 + 1, swatch, swatch), 2, 2)
-        self._paint_texts(painter, row, QRect(rect.left() + px(50), rect.top(), rect.width() - px(62), rect.height()))
+        self._paint_texts(painter, row, QRect(rect.left() + px(48), rect.top(), rect.width() - px(60), rect.height()))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         painter.fillRect(QRect(rect.left(), rect.bottom(), rect.width(), 1), theme.color("border.subtle"))
         if option.state & QStyle.StateFlag.State_HasFocus:
@@ -181,11 +181,10 @@ class QueueDelegate(QStyledItemDelegate):
         metrics = painter.fontMetrics()
         painter.setPen(theme.color("status.error" if row.tone == "error" else f"text.{row.tone}"))
         painter.drawText(box, middle | Qt.AlignmentFlag.AlignRight, row.left)
-        last = max(metrics.horizontalAdvance(row.left) + px(8), px(84))
-        block = px(48)
+        # the same columns in every row; a longer outcome takes from the name, not from the columns' places
+        last, block = px(86), px(44)
         room = box.width() - last - block
-        technique = min(metrics.horizontalAdvance(row.technique) + px(8), int(room * 0.45)) if row.technique else 0
-        technique = max(technique, px(64)) if row.technique else 0
+        technique = px(64) if row.technique else 0
         name = room - technique
         painter.setPen(theme.color("text.primary"))
         painter.drawText(

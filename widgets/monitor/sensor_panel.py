@@ -69,9 +69,9 @@ class SensorModel(QAbstractTableModel):
             return None
         row = self._rows[index.row()]
         if role == Qt.ItemDataRole.DisplayRole:
-            return " · ".join(p for p in (row.title, row.method, row.rate, row.value, row.reason) if p)
+            return " · ".join(p for p in (row.title, row.source, row.rate, row.value, row.reason) if p)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return row.reason or f"{row.title}: {row.method}"
+            return row.reason or f"{row.title}: {row.method or row.source}"
         if role == ROW_ROLE:
             return row
         return None
@@ -115,14 +115,14 @@ class SensorDelegate(QStyledItemDelegate):
         painter.drawText(inner, right, row.value)
         painter.setFont(theme.font("dense"))
         metrics = painter.fontMetrics()
-        title_width = int(inner.width() * 0.44) if row.available else inner.width() - value_width
+        title_width = int(inner.width() * 0.5) if row.available else inner.width() - value_width
         painter.setPen(theme.color("text.primary"))
         painter.drawText(inner, middle, metrics.elidedText(row.title, _ELIDE, title_width - 4))
         painter.setPen(theme.color("text.muted"))
         if row.available:
-            rate_at = inner.left() + int(inner.width() * 0.66)
+            rate_at = inner.left() + int(inner.width() * 0.71)
             method = QRect(inner.left() + title_width, inner.top(), rate_at - inner.left() - title_width, high)
-            painter.drawText(method, middle, metrics.elidedText(row.method, _ELIDE, method.width() - 4))
+            painter.drawText(method, middle, metrics.elidedText(row.source, _ELIDE, method.width() - 4))
             painter.drawText(QRect(rate_at, inner.top(), theme.px(56), high), middle, row.rate)
         else:
             painter.setFont(theme.font("caption"))

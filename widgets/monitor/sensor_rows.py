@@ -11,24 +11,28 @@ import numpy as np
 from engines.protocol.records import Sensor
 from workbench.series import TrialData
 
+_SOURCES = {"proc.tree": "/proc, worker", "proc.host": "/proc, host", "nvml": "NVML", "rapl": "RAPL", "hwmon": "hwmon"}
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True)
 class SensorRow:
     title: str
-    method: str
+    source: str
     rate: str
     value: str
     available: bool = True
     reason: str = ""
     """Where it is not available: why, and what can be done."""
+    method: str = ""
 
 
 def sensor_rows(data: TrialData) -> tuple[SensorRow, ...]:
     """Available quantities first, in the order their sources name them, then the missing ones."""
     rows = [
-        SensorRow(s.title, _method(s), rate_text(s.rate_hz), latest_text(data, s)) for s in data.sensors if s.available
+        SensorRow(s.title, _source(s), rate_text(s.rate_hz), latest_text(data, s), method=s.method)
+        for s in data.sensors
+        if s.available
     ]
     missing: dict[tuple[str, str], list[str]] = {}
     for sensor in data.sensors:
@@ -37,16 +41,20 @@ def sensor_rows(data: TrialData) -> tuple[SensorRow, ...]:
             reason = f"{sensor.reason} {sensor.hint}".strip()
             if lost is not None:
                 reason = f"It stopped answering during the trial: {lost} Earlier readings are kept."
-            missing.setdefault((_method(sensor), reason), []).append(sensor.title)
+            missing.setdefault((_source(sensor), reason), []).append(sensor.title)
     rows += [
-        SensorRow(", ".join(titles), method, "", "not available", False, reason)
-        for (method, reason), titles in missing.items()
+        SensorRow(", ".join(titles), source, "", "not available", False, reason)
+        for (source, reason), titles in missing.items()
     ]
     return tuple(rows)
 
 
-def _method(sensor: Sensor) -> str:
-    return sensor.method or sensor.source
+def _source(sensor: Sensor) -> str:
+    """The source as people know it; how exactly it is read stands in the tooltip."""
+    for start, name in _SOURCES.items():
+        if sensor.source.startswith(start):
+            return name
+    return sensor.source
 
 
 def rate_text(hertz: float) -> str:
