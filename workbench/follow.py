@@ -29,14 +29,11 @@ from engines.protocol.messages import (
 )
 from engines.protocol.records import Record, TrialEnded
 from workbench.events import Event, Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
-from workbench.metrics.evaluate import evaluate_trial
+from workbench.intake import take_in
 from workbench.store.operations import (
     GetTrial,
-    Ingest,
     ListUnfinished,
     MarkLost,
-    ReadRecords,
-    SetMetrics,
     Store,
     StoreError,
 )
@@ -46,6 +43,7 @@ _STORE_EVERY_S = 1.0
 _STORE_AT_LINES = 2000
 _RETRY_S = (1.0, 2.0, 4.0, 8.0)
 _SAME_NOTICE_S = 60.0
+_ODD_ADVICE = "Its records are stored. Please report this with `llm-workbench show TRIAL --log`."
 _UNKNOWN_AFTER_S = 60.0
 """A trial the store has and the runner does not is lost only after this: it may be on its way."""
 
@@ -295,13 +293,11 @@ class Follower:
                 del inboxes[trial]
                 continue
             try:
-                result = self._store.execute(Ingest(trial=trial, lines=tuple(inbox.lines)))
+                result = take_in(self._store, trial, inbox.lines)
                 del inboxes[trial]
                 if result.buried:
                     self._send(Bury(trials=(trial,)))
                     continue
-                if result.ended and result.new_records:
-                    self._evaluate(trial)
                 self._send(Acknowledge(trial=trial, seq=result.last_seq))
                 self._tell(StoreChanged(trials=(trial,)))
             except StoreError as error:
@@ -309,22 +305,15 @@ class Follower:
                 self._say_store_error(error)
                 if error.code == "not_found":
                     del inboxes[trial]
+            except Exception as error:  # noqa: BLE001  this thread is the live path: one odd trial must not end it
+                inboxes.pop(trial, None)
+                self._tell(Notice("error", f"The figures of trial {trial} could not be made: {error!r}", _ODD_ADVICE))
 
     def _say_store_error(self, error: StoreError) -> None:
         now = time.monotonic()
         if now - self._noticed.get(str(error), -_SAME_NOTICE_S) >= _SAME_NOTICE_S:
             self._noticed[str(error)] = now
             self._tell(Notice("error", str(error), error.advice))
-
-    def _evaluate(self, trial: str) -> None:
-        lines: list[str] = []
-        while True:
-            part = self._store.execute(ReadRecords(trial=trial, after=_last_seq(lines), limit=100_000))
-            lines.extend(part)
-            if len(part) < 100_000:
-                break
-        metrics, reasons, verdict = evaluate_trial(trial, [decode_record(line) for line in lines])
-        self._store.execute(SetMetrics(trial=trial, metrics=metrics, reasons=reasons, verdict=verdict))
 
     def _send(self, message: Acknowledge | Bury) -> None:
         """Tell the runner; if the link is down the next catch-up does it again."""
@@ -336,7 +325,3 @@ class Follower:
             client.call(message)
         except RunnerError:
             return
-
-
-def _last_seq(lines: list[str]) -> int:
-    return decode_record(lines[-1]).seq if lines else 0

@@ -34,6 +34,7 @@ from engines.protocol.places import Places, places
 from workbench.events import Event, ProbeFinished, StoreChanged
 from workbench.experiment import Experiment, dump
 from workbench.follow import Follower
+from workbench.intake import catch_up
 from workbench.models import resolve
 from workbench.plan import Plan, make_plan, new_id, orders
 from workbench.problems import Problem, ProblemsFound
@@ -45,6 +46,7 @@ from workbench.store.operations import (
     GetExperiment,
     GetStoreId,
     GetTrial,
+    ListUnfinished,
     MeanDurations,
     Operation,
     Rename,
@@ -164,6 +166,17 @@ class Workbench:
         follower.stop()
         self.follow()
         self._tell(StoreChanged())
+
+    def catch_up(self) -> None:
+        """Take in what trials said while nobody followed, for commands that only read. Without a runner that answers
+        the store is read as it stands."""
+        if not self.is_owner or not self._store.execute(ListUnfinished()):
+            return
+        with (
+            contextlib.suppress(RunnerError),
+            connect_local(self.places, client=self._client_name) as client,
+        ):
+            catch_up(self._store, self.store_id, client)
 
     # --- store ----------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from workbench.units import format_duration, format_value
 def list_(options: argparse.Namespace) -> int:
     """Experiments, newest first; or the trials of one."""
     with Workbench(options.database, client="list") as workbench:
+        workbench.catch_up()
         if options.experiment:
             detail = workbench.store.execute(GetExperiment(experiment=options.experiment))
             trials = workbench.store.execute(ListTrials(experiment=detail.experiment.experiment, limit=options.limit))
@@ -68,6 +69,7 @@ def _print_trials(trials: tuple[TrialRow, ...]) -> None:
 def show(options: argparse.Namespace) -> int:
     """One trial with every figure, how it was obtained, and why it holds or not."""
     with Workbench(options.database, client="show") as workbench:
+        workbench.catch_up()
         trial = workbench.store.execute(GetTrial(trial=options.trial))
         detail = workbench.store.execute(GetExperiment(experiment=trial.experiment))
         lines = workbench.store.execute(ReadRecords(trial=trial.trial)) if options.log else ()
@@ -128,6 +130,7 @@ def delete(options: argparse.Namespace) -> int:
 def query(options: argparse.Namespace) -> int:
     """One SELECT over the store, whether or not a window has it open."""
     with Workbench(options.database, client="query") as workbench:
+        workbench.catch_up()
         table = workbench.store.execute(Query(sql=options.sql))
     if options.json:
         print(json.dumps([dict(zip(table.columns, row, strict=True)) for row in table.rows], indent=2))

@@ -51,9 +51,7 @@ def models(options: argparse.Namespace) -> int:
     print_table(
         ("ref", "model", "size", "found in"), [(m.ref, m.title, format_bytes(m.size_bytes), m.source) for m in local]
     )
-    print(
-        '\nCatalogue ("random:REF" runs one with random weights: speed and memory are true, quality is not)'
-    )
+    print('\nCatalogue ("random:REF" runs one with random weights: speed and memory are true, quality is not)')
     rows = [(e.id, e.title, format_count(e.parameters), e.architecture, e.licence) for e in entries]
     print_table(("ref", "model", "parameters", "architecture", "licence"), rows, right=frozenset({2}))
     return OK

@@ -17,6 +17,7 @@ from workbench.store.operations import ExperimentDetail, GetExperiment
 
 def _detail(options: argparse.Namespace) -> ExperimentDetail:
     with Workbench(options.database, client="compare") as workbench:
+        workbench.catch_up()
         return workbench.store.execute(GetExperiment(experiment=options.experiment))
 
 

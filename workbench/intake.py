@@ -1,0 +1,88 @@
+"""Takes a trial's lines into the store and makes its figures when it has ended. Any thread; no state of its own.
+
+Shared by the follower (live) and by `catch_up` (a command that only reads, and wants what was said meanwhile).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engines.protocol.client import RunnerClient
+from engines.protocol.codec import decode_record
+from engines.protocol.messages import Acknowledge, Attach, Bury, ListSpools, RecordLine, Spool, SpoolList
+from workbench.metrics.evaluate import evaluate_trial
+from workbench.store.operations import GetTrial, Ingest, Ingested, ReadRecords, SetMetrics, Store, StoreError
+
+_PAGE = 100_000
+_LINES_AT_ONCE = 5000
+
+
+def take_in(store: Store, trial: str, lines: Sequence[str]) -> Ingested:
+    """Ingest; with the trial's end its metrics and verdict are computed and stored. Raises `StoreError`."""
+    result = store.execute(Ingest(trial=trial, lines=tuple(lines)))
+    if result.ended and result.new_records:
+        evaluate(store, trial)
+    return result
+
+
+def evaluate(store: Store, trial: str) -> None:
+    """Compute a trial's metrics and verdict from its stored records and store them."""
+    lines: list[str] = []
+    while True:
+        after = decode_record(lines[-1]).seq if lines else 0
+        page = store.execute(ReadRecords(trial=trial, after=after, limit=_PAGE))
+        lines.extend(page)
+        if len(page) < _PAGE:
+            break
+    metrics, reasons, verdict = evaluate_trial(trial, [decode_record(line) for line in lines])
+    store.execute(SetMetrics(trial=trial, metrics=metrics, reasons=reasons, verdict=verdict))
+
+
+def pending(client: RunnerClient, store_id: str) -> tuple[Spool, ...]:
+    """The spools of a store that it has not acknowledged to their end. Raises `RunnerError`."""
+    reply = client.call(ListSpools(store=store_id))
+    if not isinstance(reply, SpoolList):
+        return ()
+    return tuple(s for s in reply.spools if not (s.complete and s.acknowledged >= s.last_seq))
+
+
+def catch_up(store: Store, store_id: str, client: RunnerClient) -> tuple[str, ...]:
+    """Take in what the runner has said up to now, without following on. -> trials that got new records.
+
+    Raises `RunnerError`, `StoreError`."""
+    changed = []
+    for spool in pending(client, store_id):
+        stored = _stored_seq(store, spool.trial)
+        result = None
+        lines: list[str] = []
+        if spool.last_seq > stored:
+            stream = client.stream(Attach(trial=spool.trial, after=stored))
+            for reply in stream:
+                if not isinstance(reply, RecordLine):
+                    continue
+                lines.append(reply.line)
+                if reply.seq >= spool.last_seq:
+                    break
+                if len(lines) >= _LINES_AT_ONCE:
+                    result = take_in(store, spool.trial, lines)
+                    lines = []
+            if lines:
+                result = take_in(store, spool.trial, lines)
+        if result is not None and result.buried:
+            client.call(Bury(trials=(spool.trial,)))
+        elif result is not None:
+            client.call(Acknowledge(trial=spool.trial, seq=result.last_seq))
+            changed.append(spool.trial)
+        else:
+            client.call(Acknowledge(trial=spool.trial, seq=stored))
+    return tuple(changed)
+
+
+def _stored_seq(store: Store, trial: str) -> int:
+    """0 for a trial the store does not know: the ingest decides what becomes of it."""
+    try:
+        return store.execute(GetTrial(trial=trial)).last_seq
+    except StoreError as error:
+        if error.code == "not_found":
+            return 0
+        raise
