@@ -125,11 +125,14 @@ def test_that_a_number_too_long_for_python_is_a_problem_and_not_a_crash() -> Non
 
 
 def test_that_unknown_keys_of_a_newer_schema_are_warnings_only() -> None:
-    experiment, problems = parse('schema = 99\nname = "n"\nfuture = 1\n[run]\nfleet = "x"\n[techniques]\nsorcery = "x"\n')
+    experiment, problems = parse(
+        'schema = 99\nname = "n"\nfuture = 1\n[run]\nfleet = "x"\n[techniques]\nsorcery = "x"\n'
+    )
     assert experiment is not None
     assert experiment.name == "n"
     assert {p.severity for p in problems} == {"warning"}
-    assert [p.place for p in problems] == ["line 1, schema", "line 3, future", "line 5, run.fleet", "line 7, techniques.sorcery"]  # fmt: skip
+    places = ["line 1, schema", "line 3, future", "line 5, run.fleet", "line 7, techniques.sorcery"]
+    assert [p.place for p in problems] == places
 
 
 def test_that_short_and_full_technique_ids_mean_the_same() -> None:

@@ -237,9 +237,7 @@ def test_that_a_configuration_left_out_stays_in_the_plan_and_out_of_the_order() 
     assert "no configuration of this experiment" in messages(stale.problems)
 
 
-@given(
-    st.integers(0, 2**32 - 1), st.integers(0, 12), st.lists(st.text("0123456789abcdef", min_size=8), unique=True)
-)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 12), st.lists(st.text("0123456789abcdef", min_size=8), unique=True))
 def test_that_every_block_is_a_permutation_and_the_seed_decides_it(seed: int, blocks: int, names: list[str]) -> None:
     order = _order(seed, blocks, names)
     for block in range(blocks):

@@ -1,0 +1,141 @@
+"""Estimates of memory and time, against worked examples and against real tensors."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
+from engines.techniques import MachineFacts, ModelFacts, find
+from workbench.catalogue import catalogue, find_entry
+from workbench.fit import (
+    CUDA_CONTEXT_BYTES,
+    PROCESS_BYTES,
+    activation_bytes,
+    cache_bytes,
+    compute_bits,
+    estimate_memory,
+    estimate_seconds,
+    weight_bytes,
+)
+
+PLAIN = MachineFacts(device_kind="cpu", threads_default=1, memory_total_bytes=2**34, memory_free_bytes=2**33)
+WITH_BF16 = MachineFacts(device_kind="cpu", threads_default=1, processor_flags=frozenset({"avx512_bf16"}))
+GPU = MachineFacts(device_kind="cuda", memory_total_bytes=2**36, memory_free_bytes=2**36)
+
+
+def facts(id: str = "smollm2-135m-instruct") -> ModelFacts:
+    entry = find_entry(id)
+    assert entry is not None
+    return entry.facts("random")
+
+
+def precision(name: str, **parameters: str) -> tuple[TechniqueOrder, ...]:
+    return (TechniqueOrder(id=f"precision.{name}", parameters=dict(parameters)),)
+
+
+def test_that_weights_are_counted_by_the_bits_of_their_technique() -> None:
+    smollm = facts()
+    assert weight_bytes(smollm, precision("float32"), PLAIN) == 134_515_008 * 4
+    assert weight_bytes(smollm, precision("bfloat16"), PLAIN) == 134_515_008 * 2
+    int8 = find("precision.int8")
+    assert int8 is not None
+    bits = int8.stored_bits({}) if int8.stored_bits else int8.bits
+    linear, rest = 106_168_320, 134_515_008 - 106_168_320
+    assert weight_bytes(smollm, precision("int8"), PLAIN) == math.ceil((linear * bits + rest * 32) / 8)
+    assert weight_bytes(smollm, precision("int8"), WITH_BF16) == math.ceil((linear * bits + rest * 16) / 8)
+    assert weight_bytes(smollm, (), PLAIN) == smollm.stored_bytes
+
+
+def test_that_int8_saves_nothing_where_there_are_no_linear_layers() -> None:
+    gpt2 = facts("gpt2")
+    assert weight_bytes(gpt2, precision("int8"), PLAIN) == weight_bytes(gpt2, precision("float32"), PLAIN)
+
+
+def test_that_the_compute_type_follows_the_parameter_and_the_machine() -> None:
+    assert compute_bits(facts(), precision("int8"), PLAIN) == 32
+    assert compute_bits(facts(), precision("int8"), GPU) == 16
+    assert compute_bits(facts(), precision("int8", compute="float32"), GPU) == 32
+    assert compute_bits(facts(), precision("float16"), PLAIN) == 16
+
+
+def test_that_the_cache_of_smollm2_is_the_worked_example() -> None:
+    # 192 tokens x 2 (keys and values) x 30 layers x 3 heads x 64 x 4 bytes
+    load = WorkloadOrder(prompt_tokens=128, new_tokens=64)
+    assert cache_bytes(facts(), load, 32) == 192 * 2 * 30 * 3 * 64 * 4 == 8_847_360
+
+
+def test_that_eager_attention_pays_for_its_score_matrix() -> None:
+    load = WorkloadOrder(prompt_tokens=4096)
+    sdpa = activation_bytes(facts(), load, EngineOrder(), 32)
+    eager = activation_bytes(facts(), load, EngineOrder(attention="eager"), 32)
+    assert eager - sdpa >= 9 * 4096**2 * 4
+
+
+def test_that_overhead_is_the_process_on_a_cpu_and_the_context_on_a_gpu() -> None:
+    load, engine = WorkloadOrder(), EngineOrder()
+    assert estimate_memory(facts(), precision("float32"), load, engine, PLAIN).overhead == PROCESS_BYTES
+    estimate = estimate_memory(facts(), precision("float32"), load, engine, GPU)
+    assert estimate.overhead == CUDA_CONTEXT_BYTES
+    assert (estimate.device_total, estimate.device_free) == (2**36, 2**36)
+    assert estimate.fits
+
+
+def test_that_an_unknown_model_has_no_time() -> None:
+    unknown = ModelFacts(kind="hub", architecture="", parameters=0, stored_bytes=0, stored_dtype="")
+    assert estimate_seconds(unknown, precision("float32"), WorkloadOrder(), EngineOrder(), PLAIN) == 0.0
+
+
+loads = st.builds(
+    WorkloadOrder,
+    prompt_tokens=st.integers(1, 10_000),
+    new_tokens=st.integers(1, 1000),
+    batch_size=st.integers(1, 64),
+    requests=st.integers(1, 20),
+    window_s=st.floats(0, 60),
+    perplexity_tokens=st.integers(0, 4096),
+)
+
+
+@given(loads, st.sampled_from([e.id for e in catalogue()]), st.sampled_from(["float32", "bfloat16", "int8"]))
+def test_that_more_work_never_needs_less(load: WorkloadOrder, id: str, name: str) -> None:
+    larger = msgspec.structs.replace(load, batch_size=load.batch_size + 1, prompt_tokens=load.prompt_tokens + 1)
+    for machine in (PLAIN, GPU):
+        small = estimate_memory(facts(id), precision(name), load, EngineOrder(), machine)
+        large = estimate_memory(facts(id), precision(name), larger, EngineOrder(), machine)
+        assert small.needed <= large.needed
+        assert small.needed > small.weights > 0
+        repeated = msgspec.structs.replace(load, requests=load.requests + 20)
+        first = estimate_seconds(facts(id), precision(name), load, EngineOrder(), machine)
+        again = estimate_seconds(facts(id), precision(name), repeated, EngineOrder(), machine)
+        assert 0 < first <= again
+
+
+@pytest.mark.real
+def test_that_the_cache_formula_is_what_transformers_keeps(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from workbench.model_files import inspect_folder
+
+    config = AutoConfig.for_model(
+        "llama",
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    model = AutoModelForCausalLM.from_config(config).eval()
+    model.save_pretrained(tmp_path)
+    with torch.inference_mode():
+        cache = model(torch.zeros((5, 17), dtype=torch.long), use_cache=True).past_key_values
+    kept = sum(t.numel() * t.element_size() for layer in cache.layers for t in (layer.keys, layer.values))
+    load = WorkloadOrder(prompt_tokens=10, new_tokens=7, batch_size=5)
+    assert cache_bytes(inspect_folder(tmp_path)[0], load, 32) == kept

@@ -1,0 +1,371 @@
+"""Finding models: refs, whole and broken files, stores of other programs."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from engines.protocol.places import Places
+from workbench.catalogue import catalogue
+from workbench.model_files import inspect_folder, inspect_gguf
+from workbench.model_headers import GGUF_TYPES, BrokenModel, read_gguf, read_safetensors
+from workbench.models import local_models, resolve
+from workbench.plan import ResolvedModel
+from workbench.problems import Problem
+
+CONFIG = {
+    "model_type": "llama",
+    "hidden_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "vocab_size": 10,
+    "max_position_embeddings": 32,
+}
+TENSORS = {
+    "model.embed_tokens.weight": (10, 8),
+    "model.layers.0.self_attn.q_proj.weight": (8, 8),
+    "model.layers.0.input_layernorm.weight": (8,),
+}
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No store of the person who runs the tests."""
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    for name in ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME", "OLLAMA_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def write_safetensors(file: Path, tensors: dict[str, tuple[int, ...]] = TENSORS, fill: bytes = b"\1") -> Path:
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name, shape in tensors.items():
+        size = 2
+        for dimension in shape:
+            size *= dimension
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [at, at + size]}
+        at += size
+    raw = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(raw)) + raw + fill * at)
+    return file
+
+
+def make_folder(folder: Path, config: dict[str, object] | None = None) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(CONFIG if config is None else config))
+    write_safetensors(folder / "model.safetensors")
+    return folder
+
+
+def write_gguf(file: Path) -> Path:
+    import gguf
+    import numpy as np
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_name("Small One")
+    writer.add_context_length(256)
+    writer.add_block_count(1)
+    writer.add_embedding_length(32)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(["a", "b", "c"])
+    writer.add_token_scores([0.0, 1.0, 2.0])
+    writer.add_tensor("token_embd.weight", np.zeros((3, 32), dtype=np.float32))
+    writer.add_tensor(
+        "blk.0.attn_q.weight", np.zeros((32, 34), dtype=np.uint8), raw_dtype=gguf.GGMLQuantizationType.Q8_0
+    )
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
+
+
+def problem_of(found: ResolvedModel | Problem) -> Problem:
+    assert isinstance(found, Problem)
+    assert found.severity == "error"
+    return found
+
+
+def model_of(found: ResolvedModel | Problem) -> ResolvedModel:
+    assert isinstance(found, ResolvedModel)
+    return found
+
+
+# --- refs ------------------------------------------------------------------------------------------
+
+
+def test_that_random_weights_need_nothing_on_disk(home: Places, tmp_path: Path) -> None:
+    model = model_of(resolve("random:gpt2", home, tmp_path))
+    assert model.order.kind == "random"
+    assert model.order.config["model_type"] == "gpt2"
+    assert model.order.title.endswith("(random weights)")
+    assert not model.quality_available
+    assert model.facts.parameters == 124_439_808
+    assert "gpt2" in problem_of(resolve("random:gtp2", home, tmp_path)).hint
+
+
+def test_that_the_starter_is_named_by_how_to_get_it_until_it_is_there(home: Places, tmp_path: Path) -> None:
+    missing = problem_of(resolve("smollm2-135m-instruct", home, tmp_path))
+    assert "--fetch-starter" in missing.hint
+    assert missing.fixes[0].value == "random:smollm2-135m-instruct"
+    make_folder(home.starter_model)
+    model = model_of(resolve("smollm2-135m-instruct", home, tmp_path))
+    assert model.order.title == "SmolLM2-135M-Instruct (from Q4_1)"
+    assert "Q4_1" in model.order.origin
+    assert [m.ref for m in local_models(home)] == ["smollm2-135m-instruct"]
+
+
+def test_that_a_folder_is_found_by_absolute_relative_and_home_path(home: Places, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "user" / "m")
+    for ref, base in ((str(folder), Path("/")), ("m", folder.parent), ("./m", folder.parent), ("~/m", Path("/"))):
+        model = model_of(resolve(ref, home, base))
+        assert model.order.path == str(folder) or Path(model.order.path).samefile(folder)
+        assert model.order.kind == "folder"
+        assert model.order.ref == ref
+    facts = model.facts
+    assert (facts.parameters, facts.linear_parameters, facts.stored_bytes) == (152, 64, 304)
+    assert (facts.stored_dtype, facts.kv_heads, facts.head_dim, facts.context_tokens) == ("bfloat16", 1, 4, 32)
+    assert not facts.has_tokenizer
+
+
+@pytest.mark.parametrize(
+    ("ref", "words"),
+    [
+        ("smolm2-135m-instruct", "Did you mean 'smollm2-135m-instruct'"),
+        ("nonsense", "catalogue id"),
+        ("/no/such/folder", "no such file"),
+        ("./gone", "no such file"),
+        ("gone.gguf", "no such file"),
+        ("", "no such file"),
+        ("a\0b", "Unknown model"),
+        ("~nobody-of-that-name/x", "cannot be read"),
+        ("x" * 5000, "cannot be read"),
+        ("llama-3.2-1b-instruct", "not on this computer"),
+    ],
+)
+def test_that_a_ref_that_names_nothing_says_what_to_do(ref: str, words: str, home: Places, tmp_path: Path) -> None:
+    found = problem_of(resolve(ref, home, tmp_path))
+    assert words in f"{found.message} {found.hint}"
+    assert found.fixes[-1].label == "Leave out"
+
+
+def test_that_a_hub_id_comes_from_the_cache_or_is_marked_for_download(
+    home: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = model_of(resolve("Org/Name-1", home, tmp_path))
+    assert absent.order.kind == "hub"
+    assert "will be downloaded" in absent.problems[0].message
+    known = model_of(resolve("Qwen/Qwen2.5-0.5B-Instruct", home, tmp_path))
+    assert (known.order.kind, known.facts.parameters) == ("hub", 494_032_768)
+
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    repository = tmp_path / "hf" / "hub" / "models--Org--Name-1"
+    for commit in ("aaa", "bbb"):
+        make_folder(repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("aaa")
+    there = model_of(resolve("Org/Name-1", home, tmp_path))
+    assert (there.order.kind, there.order.revision, there.order.title) == ("folder", "aaa", "Name-1")
+    assert [m.ref for m in local_models(home)] == ["Org/Name-1"]
+
+
+# --- broken files ----------------------------------------------------------------------------------
+
+
+def test_that_a_folder_that_is_not_a_model_says_so(home: Places, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "no config.json" in problem_of(resolve("./empty", home, tmp_path)).message
+    (tmp_path / "empty" / "config.json").write_text("{")
+    assert "cannot be read" in problem_of(resolve("./empty", home, tmp_path)).message
+    (tmp_path / "empty" / "config.json").write_text("{}")
+    assert "model_type" in problem_of(resolve("./empty", home, tmp_path)).message
+    (tmp_path / "empty" / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "empty" / "pytorch_model.bin").write_bytes(b"x")
+    assert "safetensors" in problem_of(resolve("./empty", home, tmp_path)).hint
+
+
+@pytest.mark.parametrize("keep", [0, 4, 8, 20, -1, -100])
+def test_that_a_truncated_safetensors_file_is_found_without_reading_it(keep: int, home: Places, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m")
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:keep])
+    found = problem_of(resolve(str(folder), home, tmp_path))
+    assert "model.safetensors" in found.message
+    assert "again" in found.hint
+
+
+def test_that_headers_that_lie_are_refused(tmp_path: Path) -> None:
+    file = write_safetensors(tmp_path / "x.safetensors")
+    file.write_bytes(file.read_bytes() + b"more")
+    with pytest.raises(BrokenModel, match="longer than its header"):
+        read_safetensors(file)
+    for entry in (
+        {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]},
+        {"dtype": "F32", "shape": "x"},
+        3,
+    ):
+        raw = json.dumps({"w": entry}).encode()
+        file.write_bytes(struct.pack("<Q", len(raw)) + raw + b"0000")
+        with pytest.raises(BrokenModel):
+            read_safetensors(file)
+
+
+def test_that_a_missing_shard_is_named(home: Places, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    names = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    found = problem_of(resolve(str(folder), home, tmp_path))
+    assert "1 of 2 weight files are missing" in found.message
+    assert "model-00002-of-00002.safetensors" in found.message
+    write_safetensors(folder / "model-00002-of-00002.safetensors")
+    assert model_of(resolve(str(folder), home, tmp_path)).facts.parameters == 304
+
+
+# --- fingerprints ----------------------------------------------------------------------------------
+
+
+def test_that_a_fingerprint_is_of_the_content_not_of_the_place(tmp_path: Path) -> None:
+    first = inspect_folder(make_folder(tmp_path / "a"))[1]
+    assert inspect_folder(make_folder(tmp_path / "b"))[1] == first
+    write_safetensors(tmp_path / "b" / "model.safetensors", fill=b"\2")
+    assert inspect_folder(tmp_path / "b")[1] != first
+    assert inspect_folder(make_folder(tmp_path / "c", {**CONFIG, "rope_theta": 5.0}))[1] != first
+
+
+# --- GGUF ------------------------------------------------------------------------------------------
+
+
+def test_that_a_gguf_header_gives_the_facts(home: Places, tmp_path: Path) -> None:
+    file = write_gguf(tmp_path / "small.gguf")
+    model = model_of(resolve("small.gguf", home, tmp_path))
+    facts = model.facts
+    assert (facts.kind, facts.architecture, facts.layers, facts.context_tokens) == ("gguf", "llama", 1, 256)
+    assert (facts.heads, facts.kv_heads, facts.head_dim, facts.vocabulary) == (4, 2, 8, 3)
+    assert facts.parameters == 3 * 32 + 32 * 32
+    assert facts.stored_bytes == 3 * 32 * 4 + 32 * 34
+    assert facts.linear_parameters == 32 * 32
+    assert facts.has_tokenizer
+    assert model.order.origin == "stored as Q8_0"
+    assert inspect_gguf(file)[2] == "Small One"
+
+
+def test_that_broken_gguf_files_are_told_apart(tmp_path: Path) -> None:
+    file = write_gguf(tmp_path / "x.gguf")
+    whole = file.read_bytes()
+    for broken, words in (
+        (b"GGUX" + whole[4:], "not a GGUF file"),
+        (whole[:10], "cut short"),
+        (whole[:100], "ends inside its header"),
+        (whole[:-600], "cut short"),
+        (whole[:4] + struct.pack("<I", 9) + whole[8:], "version 9"),
+        (whole[:4] + struct.pack(">I", 3) + whole[8:], "big-endian"),
+        (whole[:8] + b"\xff" * 16 + whole[24:], "damaged"),
+    ):
+        file.write_bytes(broken)
+        with pytest.raises(BrokenModel, match=words):
+            read_gguf(file)
+
+
+def test_that_the_table_of_gguf_types_is_the_reference_library_s() -> None:
+    from gguf.constants import GGML_QUANT_SIZES
+
+    for kind, (block, size) in GGML_QUANT_SIZES.items():
+        assert GGUF_TYPES[int(kind)] == (kind.name, block, size)
+
+
+# --- stores ----------------------------------------------------------------------------------------
+
+
+def test_that_stores_of_other_programs_are_listed_and_broken_entries_survived(home: Places, tmp_path: Path) -> None:
+    user = tmp_path / "user"
+    write_gguf(user / ".lmstudio/models/pub/model/small.gguf")
+    manifests = user / ".ollama/models/manifests/registry.ollama.ai/library"
+    blobs = user / ".ollama/models/blobs"
+    blobs.mkdir(parents=True)
+    (manifests / "tiny").mkdir(parents=True)
+    write_gguf(blobs / "sha256-abc").chmod(0o600)
+    layer = {"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:abc", "size": 5}
+    (manifests / "tiny" / "latest").write_text(json.dumps({"layers": [layer]}))
+    (manifests / "tiny" / "lost").write_text(json.dumps({"layers": [{**layer, "digest": "sha256:def"}]}))
+    (manifests / "tiny" / "broken").write_text("{")
+    (manifests / "tiny" / "evil").write_text(json.dumps({"layers": [{**layer, "digest": "../../x"}]}))
+    extra = tmp_path / "extra"
+    make_folder(extra / "deep" / "m")
+    make_folder(extra / "bad", {"no": "type"})
+    (extra / "loop").symlink_to(extra)
+    hub = user / ".cache/huggingface/hub"
+    (hub / "models--half--done" / "snapshots" / "x").mkdir(parents=True)
+    found = {m.title: m for m in local_models(home, (extra, tmp_path / "not-there"))}
+    assert set(found) == {"small", "tiny:latest", "tiny:lost", "m", "bad"}
+    assert found["tiny:latest"].source == "Ollama"
+    assert "pull the model again" in found["tiny:lost"].problem
+    assert found["small"].source == "LM Studio"
+    assert found["m"].architecture == "llama"
+    assert "model_type" in found["bad"].problem
+    assert model_of(resolve(found["tiny:latest"].ref, home, tmp_path)).order.title == "Small One"
+
+
+def test_that_the_catalogue_starts_with_the_starter_and_has_no_id_twice() -> None:
+    entries = catalogue()
+    assert entries[0].starter
+    assert sum(e.starter for e in entries) == 1
+    assert len({e.id for e in entries}) == len(entries) >= 16
+    assert all(e.facts("random").layers and e.facts("random").head_dim for e in entries)
+
+
+# --- against the real library ----------------------------------------------------------------------
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("id", [e.id for e in catalogue()])
+def test_that_a_catalogue_entry_builds_the_model_it_describes(id: str) -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    entry = next(e for e in catalogue() if e.id == id)
+    config = AutoConfig.for_model(**entry.config)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    head = model.get_output_embeddings()
+    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    assert sum(p.numel() for p in model.parameters()) == entry.parameters
+    assert sum(m.weight.numel() for m in linear) == entry.linear_parameters
+    facts = entry.facts("random")
+    assert facts.context_tokens == config.max_position_embeddings
+    assert facts.layers == config.num_hidden_layers
+    assert facts.head_dim == (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "architecture", ["llama", "qwen2", "gpt_neox", "falcon", "olmoe", "gpt2", "phi3", "gemma3_text"]
+)
+def test_that_header_facts_agree_with_the_model_transformers_saves(architecture: str, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "pad_token_id": 0}
+    if architecture == "gpt2":
+        sizes = {"vocab_size": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
+    else:
+        sizes |= {"intermediate_size": 48} if architecture != "falcon" else {}
+    if architecture == "gemma3_text":
+        sizes |= {"head_dim": 8, "num_key_value_heads": 2}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(architecture, **sizes))
+    model.save_pretrained(tmp_path / "m")
+    facts, _ = inspect_folder(tmp_path / "m")
+    head = model.get_output_embeddings()
+    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    assert facts.parameters == sum(p.numel() for p in model.parameters())
+    assert facts.linear_parameters == sum(m.weight.numel() for m in linear)
+    assert facts.layers == 2
