@@ -93,6 +93,7 @@ class Request(_Base, frozen=True, kw_only=True, tag="request"):
     stamps: int
     """Its tokens are ring stamps `first_stamp` .. `first_stamp + stamps - 1`."""
     prompt_tokens: int
+    """Of one sequence; every sequence of the batch has as many."""
     generated_tokens: int
     """Over the whole batch: batch_size x tokens per sequence."""
     batch_size: int

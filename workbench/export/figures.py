@@ -36,6 +36,8 @@ DPI = 300
 _DRAWING = Lock()
 _ROW = 0.34
 """Inches a category needs, two lines of names included."""
+_NAMES = 0.45
+"""Share of the width that names of categories may take."""
 _HEADROOM = 1.12
 """Room above curves that start at zero: the lane of phases stands there."""
 _FOOT = 5.0
@@ -96,7 +98,7 @@ def draw(chart: Chart, style: Look, width: float, origin: Provenance | None) -> 
     _axis(axes, "x", chart.x, style)
     _axis(axes, "y", chart.y, style)
     if chart.y.categories:
-        marks.name_categories(axes, chart, style)
+        marks.name_categories(axes, chart, style, renderer, _NAMES * width * figure.dpi)
     _fit_sides(figure, axes, chart, width, renderer)
     marks.draw_references(axes, chart, style)
     marks.draw_labels(figure, axes, chart, style, renderer)

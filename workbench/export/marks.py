@@ -128,8 +128,9 @@ def _whiskers(axes: Axes, series: Series, color: str, zorder: int, edge: str = "
                 artist.set_path_effects([withStroke(linewidth=2.1, foreground=edge)])
 
 
-def name_categories(axes: Axes, chart: Chart, style: Look) -> None:
-    """Names beside their bars: "model · rest" in two lines, the rest on top."""
+def name_categories(axes: Axes, chart: Chart, style: Look, renderer: RendererBase, widest: float) -> None:
+    """Names beside their bars: "model · rest" in two lines, the rest on top. One wider than `widest` pixels is
+    shortened in its middle, because names differ at their ends."""
     axes.set_yticks(range(len(chart.y.categories)), [""] * len(chart.y.categories))
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
@@ -141,7 +142,7 @@ def name_categories(axes: Axes, chart: Chart, style: Look) -> None:
         for text, offset, size, color in (upper, (second, -4.5, 6.0, style.muted)):
             if not text:
                 continue
-            axes.annotate(
+            drawn = axes.annotate(
                 text,
                 (0, place),
                 xycoords=axes.get_yaxis_transform(),
@@ -154,6 +155,10 @@ def name_categories(axes: Axes, chart: Chart, style: Look) -> None:
                 gid=_CATEGORY,
                 annotation_clip=False,
             )
+            kept = len(text)
+            while drawn.get_window_extent(renderer).width > widest and kept > 8:
+                kept -= max(1, kept // 12)
+                drawn.set_text(f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}")
 
 
 def widest_category(axes: Axes, renderer: RendererBase) -> float:
@@ -312,7 +317,7 @@ def _free_place(label: _Label, width: float, height: float, frame: Bbox, obstacl
 def _overlap(a: Bbox, b: Bbox) -> float:
     across = min(a.x1, b.x1) - max(a.x0, b.x0)
     up = min(a.y1, b.y1) - max(a.y0, b.y0)
-    return max(across, 0.0) * max(up, 0.0)
+    return float(max(across, 0.0) * max(up, 0.0))
 
 
 def _outside(box: Bbox, frame: Bbox) -> float:

@@ -51,7 +51,7 @@ def prefill_rate(records: TrialRecords) -> Value | NotAvailable:
     requests = whole(records)
     if not requests:
         return no_stamps(records)
-    tokens = sum(r.prompt_tokens for r in requests)
+    tokens = sum(r.prompt_tokens * r.batch_size for r in requests)
     spent = sum(int(records.token_times(r)[0]) - r.start_ns for r in requests)
     return _ratio(tokens, spent, "call to first token of the measured requests; includes making that token", tokens)
 

@@ -1,0 +1,198 @@
+"""Configurations against a baseline: summaries, ratios, words and cautions."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import msgspec
+import pytest
+
+from tests.workbench.synthetic import NO_POWER, experiment_detail
+from workbench.comparison import Comparison, Row, compare
+from workbench.store.operations import ExperimentDetail
+
+DECODE, PERPLEXITY, TTFT = "decode_tokens_per_second", "perplexity", "time_to_first_token_s"
+
+
+@pytest.fixture(scope="module")
+def detail() -> ExperimentDetail:
+    return experiment_detail()
+
+
+@pytest.fixture(scope="module")
+def comparison(detail: ExperimentDetail) -> Comparison:
+    return compare(detail)
+
+
+def row(comparison: Comparison, name: str) -> Row:
+    return next(r for r in comparison.rows if r.labels["precision"] == name)
+
+
+def test_that_words_say_what_differs_and_whether_it_is_good(comparison: Comparison) -> None:
+    bfloat16, int8, float16 = (row(comparison, n) for n in ("bfloat16", "int8", "float16"))
+    assert (bfloat16.cells[DECODE].word, bfloat16.cells[DECODE].good) == ("faster", True)
+    assert (float16.cells[DECODE].word, float16.cells[DECODE].good) == ("slower", False)
+    assert (float16.cells[TTFT].word, float16.cells[TTFT].good) == ("slower", False)
+    assert (int8.cells[DECODE].word, int8.cells[DECODE].good) == ("no difference shown", None)
+    assert (int8.cells["memory_mean_bytes"].word, int8.cells["memory_mean_bytes"].good) == ("less", True)
+    assert (int8.cells[PERPLEXITY].word, int8.cells[PERPLEXITY].good) == ("worse", False)
+
+
+def test_that_the_baseline_is_the_first_configuration_with_results(comparison: Comparison) -> None:
+    assert row(comparison, "float32").is_baseline
+    cell = row(comparison, "float32").cells[DECODE]
+    assert (cell.word, cell.ratio, cell.ratio_interval) == ("baseline", 1.0, None)
+
+
+def test_that_ratios_rest_on_log_ratios_within_blocks(detail: ExperimentDetail, comparison: Comparison) -> None:
+    values = {
+        (t.configuration, t.block): m.value
+        for t in detail.trials
+        for m in detail.metrics
+        if m.trial == t.trial and m.metric == DECODE and t.verdict == "valid"
+    }
+    blocks = [b for b in range(5) if ("c-int8", b) in values]
+    logs = [math.log((values["c-int8", b] or 0) / (values["c-float32", b] or 0)) for b in blocks]
+    cell = row(comparison, "int8").cells[DECODE]
+    assert cell.ratio == pytest.approx(math.exp(sum(logs) / len(logs)))
+    assert cell.blocks == len(logs) == 4
+    assert "simultaneous" in cell.method
+
+
+def test_that_an_asked_baseline_wins_over_the_stored_one(detail: ExperimentDetail) -> None:
+    stored = msgspec.structs.replace(
+        detail, experiment=msgspec.structs.replace(detail.experiment, baseline="c-int8")
+    )
+    assert compare(stored).baseline == "c-int8"
+    assert compare(stored, baseline="c-bfloat16").baseline == "c-bfloat16"
+    assert compare(stored, baseline="c-gone").baseline == "c-int8"
+
+
+def test_that_an_invalid_trial_is_shown_but_not_counted(detail: ExperimentDetail, comparison: Comparison) -> None:
+    int8 = row(comparison, "int8")
+    assert (int8.trials, int8.counted, int8.failed) == (5, 4, ("1 invalid: clock jump",))
+    assert len(int8.cells[DECODE].excluded) == 1
+    assert int8.cells[DECODE].excluded[0] not in dict(int8.cells[DECODE].trial_values)
+    assert any("left out of the summaries" in n for n in comparison.footnotes)
+    included = row(compare(detail, include_invalid=True), "int8")
+    assert included.cells[DECODE].n == 5
+    assert included.cells[DECODE].excluded == ()
+
+
+def test_that_a_failed_trial_is_told_for_people(comparison: Comparison) -> None:
+    float16 = row(comparison, "float16")
+    assert (float16.trials, float16.counted, float16.failed) == (5, 4, ("1 failed: out of memory",))
+
+
+def test_that_deterministic_figures_have_no_interval_and_an_exact_ratio(comparison: Comparison) -> None:
+    cell = row(comparison, "bfloat16").cells[PERPLEXITY]
+    assert cell.interval is None
+    assert cell.ratio_interval is None
+    assert cell.ratio == pytest.approx(21.44 / 21.4)
+    assert cell.word == "equivalent within 3 %"
+    assert "deterministic" in cell.method
+
+
+def test_that_counted_figures_compare_from_one_trial() -> None:
+    cell = row(compare(experiment_detail(1, fail=False)), "bfloat16").cells["tensor_bytes"]
+    assert (cell.ratio, cell.word) == (0.5, "less")
+    assert row(compare(experiment_detail(1, fail=False)), "bfloat16").cells[DECODE].word == ""
+
+
+def test_that_one_block_has_values_but_no_verdict() -> None:
+    found = compare(experiment_detail(1))
+    cell = row(found, "bfloat16").cells[DECODE]
+    assert cell.value is not None
+    assert (cell.interval, cell.ratio_interval, cell.word) == (None, None, "")
+    assert any("One block" in n for n in found.footnotes)
+
+
+def test_that_the_margin_decides_about_equivalence() -> None:
+    found = compare(experiment_detail(10, fail=False, disturb=False, between_sd=0.001), margin=0.1)
+    assert row(found, "int8").cells[DECODE].word == "equivalent within 10 %"
+    strict = compare(experiment_detail(10, fail=False, disturb=False, between_sd=0.001), margin=0.0001)
+    assert row(strict, "int8").cells[DECODE].word != "equivalent within 0.01 %"
+
+
+def test_that_a_missing_sensor_leaves_the_metric_out_with_its_reason(comparison: Comparison) -> None:
+    assert comparison.unavailable["energy_per_token_joules"] == NO_POWER
+    assert "energy_per_token_joules" not in comparison.metrics
+
+
+def test_that_one_trial_without_power_lowers_n_only() -> None:
+    found = compare(experiment_detail(gpu=True))
+    assert row(found, "bfloat16").cells["energy_per_token_joules"].n == 4
+    assert row(found, "float32").cells["energy_per_token_joules"].n == 5
+
+
+def test_that_primary_metrics_come_first(comparison: Comparison) -> None:
+    assert comparison.metrics[:4] == (DECODE, TTFT, "memory_mean_bytes", PERPLEXITY)
+
+
+def test_that_labels_split_into_varying_and_constant(comparison: Comparison) -> None:
+    assert comparison.varying == ("precision",)
+    assert comparison.constant["prompt tokens"] == "128"
+    assert comparison.constant["device"] == "CPU"
+
+
+def test_that_the_origin_of_the_weights_is_a_footnote(comparison: Comparison) -> None:
+    assert sum("dequantised from Q4_1" in n for n in comparison.footnotes) == 1
+
+
+def test_that_perplexities_over_different_tokens_have_no_ratio(detail: ExperimentDetail) -> None:
+    other = {t.trial for t in detail.trials if t.configuration == "c-int8"}
+    moved = msgspec.structs.replace(
+        detail,
+        metrics=tuple(
+            msgspec.structs.replace(m, scope="512 tokens, 1,900 bytes of the same text")
+            if m.metric == PERPLEXITY and m.trial in other
+            else m
+            for m in detail.metrics
+        ),
+    )
+    found = compare(moved)
+    cell = row(found, "int8").cells[PERPLEXITY]
+    assert (cell.value, cell.ratio, cell.word) == (pytest.approx(22.9), None, "")
+    assert row(found, "int8").cells["bits_per_byte"].ratio is not None
+    assert any("compare bits per byte" in n for n in found.footnotes)
+
+
+def test_that_a_repeated_trial_of_a_block_counts_with_its_block(detail: ExperimentDetail) -> None:
+    again = detail.trials[0]
+    copy = msgspec.structs.replace(again, trial="t-again", number=99)
+    rows = tuple(msgspec.structs.replace(m, trial="t-again") for m in detail.metrics if m.trial == again.trial)
+    doubled = compare(msgspec.structs.replace(detail, trials=(*detail.trials, copy), metrics=(*detail.metrics, *rows)))
+    plain = compare(detail)
+    for before, after in zip(plain.rows, doubled.rows, strict=True):
+        assert after.cells[DECODE].blocks == before.cells[DECODE].blocks or after.is_baseline
+        assert after.cells[DECODE].ratio == pytest.approx(before.cells[DECODE].ratio)
+
+
+def test_that_an_experiment_without_results_is_empty_not_broken(detail: ExperimentDetail) -> None:
+    waiting = tuple(msgspec.structs.replace(t, state="waiting", outcome=None, verdict=None) for t in detail.trials)
+    found = compare(msgspec.structs.replace(detail, trials=waiting, metrics=(), reasons=()))
+    assert (found.metrics, found.baseline, found.unavailable) == ((), None, {})
+    assert any("have not ended" in n for n in found.footnotes)
+
+
+def test_that_metrics_of_a_newer_version_are_kept_but_not_judged(detail: ExperimentDetail) -> None:
+    newer = tuple(
+        msgspec.structs.replace(m, metric="from_the_future", unit="x") for m in detail.metrics if m.metric == DECODE
+    )
+    found = compare(msgspec.structs.replace(detail, metrics=(*detail.metrics, *newer)))
+    cell = row(found, "int8").cells["from_the_future"]
+    assert found.metrics[-1] == "from_the_future"
+    assert (cell.unit, cell.word, cell.ratio) == ("x", "", None)
+
+
+def test_that_of_several_formula_versions_the_registrys_counts(detail: ExperimentDetail) -> None:
+    old = tuple(msgspec.structs.replace(m, version=0, value=1.0) for m in detail.metrics if m.metric == DECODE)
+    assert compare(msgspec.structs.replace(detail, metrics=(*old, *detail.metrics))) == compare(detail)
+
+
+def test_that_a_broken_stored_order_costs_labels_only(detail: ExperimentDetail) -> None:
+    broken = tuple(msgspec.structs.replace(c, resolved="{") for c in detail.configurations)
+    odd = (msgspec.structs.replace(broken[0], resolved=json.dumps({"techniques": [1], "workload": 3})), *broken[1:])
+    found = compare(msgspec.structs.replace(detail, configurations=odd))
+    assert [r.cells[DECODE].value for r in found.rows] == [r.cells[DECODE].value for r in compare(detail).rows]

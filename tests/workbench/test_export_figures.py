@@ -1,0 +1,241 @@
+"""Exported figures, read back: sizes, real text, metadata, and labels that do not cover each other."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tests.workbench.synthetic import FakeTrial, experiment_detail, records
+from workbench.charts import Chart, ChartAxis, Reference, Series, bar_chart, scatter_chart
+from workbench.comparison import compare
+from workbench.export import figures
+from workbench.export.look import look
+from workbench.export.provenance import of_chart
+from workbench.series import TrialData
+from workbench.trial_charts import trial_charts
+
+MADE = datetime(2026, 10, 2, 9, 30, tzinfo=UTC)
+DECODE = "decode_tokens_per_second"
+
+
+@pytest.fixture(scope="module")
+def bars() -> Chart:
+    return bar_chart(compare(experiment_detail()), DECODE)
+
+
+@pytest.fixture(scope="module")
+def curves() -> tuple[Chart, ...]:
+    data = TrialData(trial="t-1", title="SmolLM2 · float32", color=0)
+    for record in records(FakeTrial()):
+        data.take(record)
+    return trial_charts(data)
+
+
+def png_parts(content: bytes) -> tuple[int, int, dict[str, str]]:
+    """Width, height and text chunks of a PNG."""
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    at, texts = 8, {}
+    width = height = 0
+    while at < len(content):
+        length, kind = struct.unpack(">I4s", content[at : at + 8])
+        body = content[at + 8 : at + 8 + length]
+        if kind == b"IHDR":
+            width, height = struct.unpack(">II", body[:8])
+        elif kind == b"tEXt":
+            key, _, value = body.partition(b"\0")
+            texts[key.decode()] = value.decode("latin-1")
+        elif kind == b"iTXt":
+            key, _, rest = body.partition(b"\0")
+            texts[key.decode()] = rest[2:].split(b"\0", 2)[2].decode()
+        at += 12 + length
+    return width, height, texts
+
+
+def svg_texts(content: bytes) -> list[str]:
+    root = ElementTree.fromstring(content)
+    return ["".join(e.itertext()).strip() for e in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_that_a_png_has_its_size_and_its_provenance_inside(bars: Chart) -> None:
+    for size, inches in figures.WIDTHS.items():
+        width, height, texts = png_parts(figures.render(bars, "png", size=size, made=MADE))  # type: ignore[arg-type]
+        assert width == pytest.approx(inches * figures.DPI, abs=1)
+        assert height > 300
+        assert texts["Title"] == "Decode throughput"
+        assert "e-fake" in texts["Source"]
+        assert "c-bfloat16" in texts["Source"]
+        assert texts["Creation Time"] == "2026-10-02T09:30:00Z"
+        assert texts["Software"].startswith("llm-workbench")
+
+
+def test_that_an_svg_has_real_text_and_metadata(bars: Chart) -> None:
+    content = figures.render(bars, "svg", made=MADE)
+    texts = svg_texts(content)
+    for wanted in ("Decode throughput", "float32", "bfloat16", "int8", "float16", "26.6", "baseline"):
+        assert wanted in texts
+    assert any("18 trials of configurations" in t for t in texts)
+    source = content.decode()
+    assert "<dc:title>Decode throughput</dc:title>" in source
+    assert "2026-10-02T09:30:00Z" in source
+    assert "<image" not in source
+
+
+def test_that_a_pdf_has_real_text_and_an_info_dictionary(bars: Chart) -> None:
+    content = figures.render(bars, "pdf", made=MADE)
+    assert content.startswith(b"%PDF")
+    assert b"/Type0" in content
+    assert b"/Subtype /Type3" not in content
+    assert b"Decode throughput" in content
+    # a text beyond ASCII is UTF-16 in a PDF
+    assert "precision of SmolLM2".encode("utf-16-be") in content
+    assert b"/ToUnicode" in content
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL)
+    drawn = b"".join(zlib.decompress(s) for s in streams if s[:1] == b"x")
+    assert b" Tf" in drawn
+    assert b"Tj" in drawn or b"TJ" in drawn
+
+
+def test_that_the_same_chart_gives_the_same_file(bars: Chart) -> None:
+    for format in ("svg", "pdf"):
+        assert figures.render(bars, format, made=MADE) == figures.render(bars, format, made=MADE)  # type: ignore[arg-type]
+
+
+def test_that_drawing_leaves_matplotlibs_settings_alone(bars: Chart) -> None:
+    before = dict(mpl.rcParams)
+    figures.render(bars, "svg", theme="dark", made=MADE)
+    assert dict(mpl.rcParams) == before
+
+
+def test_that_intervals_are_drawn(bars: Chart) -> None:
+    without = replace(bars, series=tuple(replace(s, x_low=None, x_high=None) for s in bars.series))
+    marks = [figures.render(c, "svg", made=MADE).count(b"LineCollection") for c in (bars, without)]
+    assert marks[0] == marks[1] + 4
+
+
+def drawn(chart: Chart, width: float) -> tuple[Figure, list[tuple[str, object]]]:
+    """The figure and the pixel box of every text in it."""
+    with mpl.rc_context(figures._settings(look("light"))):  # type: ignore[arg-type]
+        figure = figures.draw(chart, look("light"), width, of_chart(chart, MADE))
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+        texts = list(figure.texts)
+        for axes in figure.axes:
+            legend = axes.get_legend()
+            texts += [*axes.texts, axes.xaxis.label, axes.yaxis.label, *(legend.get_texts() if legend else ())]
+            for axis in (axes.xaxis, axes.yaxis):
+                low, high = sorted(axis.get_view_interval())
+                # matplotlib keeps labels of ticks outside the plot and does not draw them
+                texts += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+        boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in texts if t.get_text() and t.get_visible()]
+    return figure, boxes
+
+
+def crowd(names: list[str], style: str) -> Chart:
+    """Configurations with long names, and points that lie on top of each other."""
+    places = np.arange(len(names), dtype=float)
+    return Chart(
+        id="crowd",
+        title="Decode throughput",
+        subtitle="n = 5",
+        x=ChartAxis("Memory", "GiB", minimum=0.0 if style == "bars" else None),
+        y=ChartAxis("", categories=tuple(names)) if style == "bars" else ChartAxis("Throughput", "tokens/s"),
+        series=tuple(
+            Series(
+                key=name,
+                title=name,
+                x=np.array([1.0 + 0.01 * i]),
+                y=np.array([places[i] if style == "bars" else 5.0 + 0.02 * i]),
+                color=i,
+                style=style,  # type: ignore[arg-type]
+                labels=(f"{1 + 0.01 * i:.2f}" if style == "bars" else name,),
+            )
+            for i, name in enumerate(names)
+        ),
+        references=(Reference(1.0, "baseline", "vertical"),) if style == "bars" else (),
+    )
+
+
+NAMES = [f"SmolLM2-135M-Instruct · technique number {i} with parameters" for i in range(9)]
+
+
+@pytest.mark.parametrize("width", [3.5, 7.0])
+@pytest.mark.parametrize("style", ["bars", "markers"])
+def test_that_labels_never_cover_each_other_and_stay_in_the_figure(style: str, width: float) -> None:
+    names = NAMES if style == "bars" else [f"configuration {i}" for i in range(6)]
+    figure, boxes = drawn(crowd(names, style), width)
+    for i, (text, box) in enumerate(boxes):
+        assert box.x0 >= 0, text  # type: ignore[attr-defined]
+        assert box.x1 <= figure.bbox.width + 1, text  # type: ignore[attr-defined]
+        for other, there in boxes[i + 1 :]:
+            across = min(box.x1, there.x1) - max(box.x0, there.x0)  # type: ignore[attr-defined]
+            up = min(box.y1, there.y1) - max(box.y0, there.y0)  # type: ignore[attr-defined]
+            assert across <= 1 or up <= 1, f"{text!r} covers {other!r}"
+
+
+@pytest.mark.parametrize("width", [3.5, 7.0])
+def test_that_real_charts_have_no_covered_text(bars: Chart, curves: tuple[Chart, ...], width: float) -> None:
+    pair = scatter_chart(compare(experiment_detail()), DECODE, "perplexity")
+    for chart in (bars, pair, *curves):
+        figure, boxes = drawn(chart, width)
+        for i, (text, box) in enumerate(boxes):
+            assert box.x1 <= figure.bbox.width + 1, (chart.id, text)  # type: ignore[attr-defined]
+            for other, there in boxes[i + 1 :]:
+                across = min(box.x1, there.x1) - max(box.x0, there.x0)  # type: ignore[attr-defined]
+                up = min(box.y1, there.y1) - max(box.y0, there.y0)  # type: ignore[attr-defined]
+                assert across <= 1 or up <= 1, f"{chart.id}: {text!r} covers {other!r}"
+
+
+def test_that_a_name_too_long_for_the_page_is_shortened_in_its_middle() -> None:
+    names = [f"a folder with a very long name indeed, {'x' * 90}, number {i}" for i in range(3)]
+    figure, boxes = drawn(crowd(names, "bars"), 3.5)
+    assert figure.axes[0].get_position().width > 0.4
+    shown = [text for text, _ in boxes if "…" in text]
+    assert [text[-8:] for text in shown] == ["number 0", "number 1", "number 2"]
+
+
+def test_that_a_trials_phases_are_named(curves: tuple[Chart, ...]) -> None:
+    texts = svg_texts(figures.render(curves[1], "svg", made=MADE))
+    for wanted in ("load", "warm-up", "decode", "evaluate", "prefill", "Resident (RSS)", "Proportional (PSS)"):
+        assert wanted in texts
+
+
+def test_that_an_empty_chart_says_why() -> None:
+    chart = bar_chart(compare(experiment_detail()), "energy_per_token_joules")
+    texts = " ".join(svg_texts(figures.render(chart, "svg", made=MADE)))
+    assert "no NVIDIA driver was found" in texts
+
+
+def test_that_themes_differ_in_their_ground(bars: Chart) -> None:
+    light, dark = (figures.render(bars, "svg", theme=t, made=MADE).decode() for t in ("light", "dark"))  # type: ignore[arg-type]
+    assert look("light").background.lower() in light.lower()
+    assert look("dark").background.lower() in dark.lower()
+    assert look("light").color(0) != look("dark").color(0)
+
+
+def test_that_colours_repeat_with_another_marker_after_ten() -> None:
+    style = look("light")
+    assert style.color(0) == style.color(10)
+    assert style.marker(0) != style.marker(10)
+    assert len({style.marker(i) for i in range(10)}) == 10
+
+
+def test_that_saving_goes_by_suffix(bars: Chart, tmp_path: Path) -> None:
+    assert figures.save(bars, tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(ValueError, match=r"\.png, \.svg or \.pdf"):
+        figures.save(bars, tmp_path / "a.gif")
+
+
+def test_that_a_title_with_dollars_is_no_formula(bars: Chart) -> None:
+    texts = svg_texts(figures.render(replace(bars, title="Cost in $ and $$_x"), "svg", made=MADE))
+    assert "Cost in $ and $$_x" in texts

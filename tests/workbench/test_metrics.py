@@ -1,0 +1,364 @@
+"""Metrics of one trial against worked examples and an independent recomputation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics as standard
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from engines.protocol.records import (
+    Evaluation,
+    PhaseEnded,
+    Record,
+    Request,
+    Sensor,
+    SensorLost,
+    Sensors,
+    Stamps,
+    Telemetry,
+    UnknownRecord,
+)
+from tests.workbench.synthetic import GPU, NO_POWER, SECOND, FakeTrial, records
+from workbench.metrics.evaluate import evaluate_trial
+from workbench.metrics.latency import token_gaps
+from workbench.metrics.model import NotAvailable, Value
+from workbench.metrics.registry import METRICS, find, metric
+from workbench.metrics.trial import MISSING, arrange
+from workbench.store.operations import MetricRow
+
+
+def request(index: int, start: float, first: int, stamps: int, end: float, **more: object) -> Request:
+    fields: dict[str, object] = {
+        "index": index,
+        "warmup": False,
+        "start_ns": round(start * SECOND),
+        "end_ns": round(end * SECOND),
+        "first_stamp": first,
+        "stamps": stamps,
+        "prompt_tokens": 100,
+        "generated_tokens": stamps,
+        "batch_size": 1,
+    }
+    return Request(**(fields | more))  # type: ignore[arg-type]
+
+
+def times(first: int, *seconds: float) -> Stamps:
+    return Stamps(first=first, times_ns=[round(s * SECOND) for s in seconds])
+
+
+def value(id: str, stream: list[Record]) -> float:
+    found = metric(id).compute(arrange(stream))
+    assert isinstance(found, Value), found
+    return found.value
+
+
+def reason(id: str, stream: list[Record]) -> str:
+    found = metric(id).compute(arrange(stream))
+    assert isinstance(found, NotAvailable), found
+    return found.reason
+
+
+TWO_REQUESTS: list[Record] = [
+    request(0, 10.0, 0, 5, 10.9),
+    request(1, 11.0, 5, 5, 12.0),
+    times(0, 10.5, 10.6, 10.7, 10.8, 10.9),
+    times(5, 11.2, 11.4, 11.6, 11.8, 12.0),
+]
+
+
+def test_a_worked_example_of_speed_and_latency() -> None:
+    assert value("decode_tokens_per_second", TWO_REQUESTS) == pytest.approx(8 / 1.2)
+    assert value("prefill_tokens_per_second", TWO_REQUESTS) == pytest.approx(200 / 0.7)
+    assert value("throughput_tokens_per_second", TWO_REQUESTS) == pytest.approx(10 / 1.9)
+    assert value("time_to_first_token_s", TWO_REQUESTS) == pytest.approx(0.35)
+    assert value("inter_token_latency_s", TWO_REQUESTS) == pytest.approx(0.15)
+    assert value("time_per_output_token_s", TWO_REQUESTS) == pytest.approx((0.4 / 4 + 0.8 / 4) / 2)
+    assert value("latency_s", TWO_REQUESTS) == pytest.approx(0.95)
+
+
+def test_that_a_batch_counts_the_tokens_of_all_its_sequences() -> None:
+    stream: list[Record] = [
+        request(0, 0.0, 0, 3, 1.0, generated_tokens=12, batch_size=4, prompt_tokens=100),
+        times(0, 0.5, 0.75, 1.0),
+    ]
+    assert value("decode_tokens_per_second", stream) == pytest.approx(8 / 0.5)
+    assert value("throughput_tokens_per_second", stream) == pytest.approx(12.0)
+    assert value("prefill_tokens_per_second", stream) == pytest.approx(800.0)
+
+
+def test_that_token_gaps_do_not_leak_from_one_request_to_the_next() -> None:
+    """A well-known harness keeps one list over its iterations and reports 46 gaps where 16 exist."""
+    stream: list[Record] = []
+    for index in range(3):
+        start, first = index * 10.0, index * 17
+        warmup = index < 2
+        stream.append(request(index, start, first, 17, start + 1.7, warmup=warmup))
+        stream.append(times(first, *(start + 0.1 * (i + 1) for i in range(17))))
+    gaps = token_gaps(arrange(stream))
+    assert len(gaps) == 16
+    assert max(gaps) < 0.11
+
+
+def test_that_warm_up_requests_count_in_no_figure() -> None:
+    slow_warmup: list[Record] = [request(9, 0.0, 10, 2, 9.0, warmup=True), times(10, 4.0, 9.0)]
+    for m in METRICS:
+        if m.group in ("speed", "latency") and m.id != "load_s":
+            alone, beside = m.compute(arrange(TWO_REQUESTS)), m.compute(arrange([*slow_warmup, *TWO_REQUESTS]))
+            assert alone == beside, m.id
+
+
+@pytest.mark.parametrize(("tokens", "carried"), [(20, {50}), (100, {50, 90}), (1000, {50, 90, 99}), (19, set())])
+def test_that_a_percentile_is_blank_where_the_sample_cannot_carry_it(tokens: int, carried: set[int]) -> None:
+    stream: list[Record] = [
+        request(0, 0.0, 0, tokens + 1, 0.01 * (tokens + 1)),
+        times(0, *(0.01 * (i + 1) for i in range(tokens + 1))),
+    ]
+    for q in (50, 90, 99):
+        found = metric(f"inter_token_latency_p{q}_s").compute(arrange(stream))
+        assert isinstance(found, Value) == (q in carried), q
+        if isinstance(found, NotAvailable):
+            assert "cannot carry" in found.reason
+
+
+def gpu_trial(power: list[float], energy: list[float] | None, utilisation: float = 0.5) -> list[Record]:
+    """Readings once a second from 0 s; one measured request from 1 s to 4 s."""
+    columns: dict[str, list[float | None]] = {
+        "power_watts": list(power),
+        "memory_used_bytes": [100.0, *(300.0 for _ in power[1:])],
+        "utilisation_ratio": [utilisation] * len(power),
+    }
+    if energy is not None:
+        columns["energy_joules"] = list(energy)
+    loaded = next(r for r in records(FakeTrial(device="gpu")) if r.__class__.__name__ == "ModelLoaded")
+    return [
+        loaded,
+        request(0, 1.0, 0, 3, 4.0, generated_tokens=300),
+        times(0, 2.0, 3.0, 4.0),
+        Telemetry(source=GPU, times_ns=[i * SECOND for i in range(len(power))], columns=columns),
+    ]
+
+
+def test_a_worked_example_of_energy_and_device_memory() -> None:
+    stream = gpu_trial([50, 100, 200, 300, 400, 500], [0, 70, 230, 480, 820, 1300])
+    assert value("energy_joules", stream) == pytest.approx(750.0)
+    assert value("power_mean_watts", stream) == pytest.approx(250.0)
+    assert value("energy_per_token_joules", stream) == pytest.approx(2.5)
+    assert value("memory_mean_bytes", stream) == pytest.approx(300.0)
+    assert value("device_memory_change_bytes", stream) == pytest.approx(200.0)
+    assert value("utilisation_ratio", stream) == pytest.approx(0.5)
+
+
+def test_that_without_a_counter_energy_is_the_integral_of_the_power_curve() -> None:
+    stream = gpu_trial([50, 100, 200, 300, 400, 500], None)
+    assert value("energy_joules", stream) == pytest.approx(750.0)
+    found = metric("energy_joules").compute(arrange(stream))
+    assert isinstance(found, Value)
+    assert "integral" in found.method
+
+
+def test_that_a_counter_standing_still_is_not_zero_joules() -> None:
+    assert "stood still" in reason("energy_joules", gpu_trial([100.0] * 6, [5.0] * 6))
+
+
+def test_that_energy_of_a_short_window_is_not_measurable() -> None:
+    stream = gpu_trial([100.0] * 6, [float(i) * 100 for i in range(6)])
+    short = [msgspec.structs.replace(r, end_ns=r.start_ns + SECOND) if isinstance(r, Request) else r for r in stream]
+    assert "shorter than 2 s" in reason("energy_joules", short)
+
+
+def test_that_a_missing_sensor_is_a_reason_and_never_zero() -> None:
+    stream = list(records(FakeTrial()))
+    for id in ("energy_joules", "power_mean_watts", "energy_per_token_joules"):
+        assert reason(id, stream) == NO_POWER
+
+
+def test_that_a_gpu_beside_a_trial_on_the_processor_does_not_lend_its_power() -> None:
+    stream = list(records(FakeTrial()))
+    beside = Telemetry(
+        source=GPU, times_ns=[r.t_ns for r in stream], columns={"power_watts": [300.0] * len(stream)}, seq=100_000
+    )
+    assert reason("power_mean_watts", [*stream, beside]) == NO_POWER
+
+
+def test_that_a_lost_sensor_is_named_as_the_reason() -> None:
+    stream = [r for r in records(FakeTrial()) if not isinstance(r, Sensors | Telemetry)]
+    lost = SensorLost(source="proc.tree", reason="The file vanished.")
+    assert reason("memory_pss_peak_bytes", [*stream, lost]) == (
+        "Proportional set size was lost during the trial: The file vanished."
+    )
+
+
+def test_that_polled_peaks_say_that_they_are_lower_bounds() -> None:
+    arranged = arrange(records(FakeTrial()))
+    for id in ("memory_pss_peak_bytes", "memory_rss_peak_bytes"):
+        found = metric(id).compute(arranged)
+        assert isinstance(found, Value)
+        assert "lower bound" in found.method
+
+
+def test_that_mean_memory_weighs_by_time() -> None:
+    """Three of four seconds at 100, one at 500, read at uneven times: 200, not the mean of the readings."""
+    stream: list[Record] = [
+        request(0, 0.0, 0, 2, 4.0),
+        times(0, 1.0, 4.0),
+        Telemetry(
+            source="proc.tree",
+            times_ns=[0, 3 * SECOND - 1, 3 * SECOND, 3 * SECOND + SECOND // 2, 4 * SECOND],
+            columns={"pss_bytes": [100.0, 100.0, 500.0, 500.0, 500.0]},
+        ),
+    ]
+    assert value("memory_mean_bytes", stream) == pytest.approx(200.0, rel=1e-6)
+
+
+def test_that_failed_readings_are_skipped_not_zero() -> None:
+    stream: list[Record] = [
+        request(0, 0.0, 0, 2, 2.0),
+        times(0, 1.0, 2.0),
+        Telemetry(
+            source="proc.tree",
+            times_ns=[0, SECOND, 2 * SECOND],
+            columns={"pss_bytes": [100.0, None, 100.0]},
+        ),
+    ]
+    assert value("memory_mean_bytes", stream) == pytest.approx(100.0)
+
+
+def test_perplexity_and_bits_per_byte_of_a_known_loss() -> None:
+    loss = Evaluation(nll_sum=100 * math.log(8), tokens=100, text_bytes=300, data_name="text", data_hash="0123456789")
+    assert value("perplexity", [loss]) == pytest.approx(8.0)
+    assert value("bits_per_byte", [loss]) == pytest.approx(1.0)
+    assert "no evaluation" in reason("perplexity", [])
+
+
+def test_every_metric_recomputed_independently_from_the_raw_records() -> None:
+    for fake in (FakeTrial(seed=4), FakeTrial(seed=5, device="gpu", batch_size=2)):
+        stream = records(fake)
+        rows = {r.metric: r for r in evaluate_trial("t", stream)[0]}
+        expected = _by_hand(stream, fake)
+        for id, number in expected.items():
+            assert rows[id].value == pytest.approx(number, rel=1e-6), id
+            assert rows[id].method
+            assert not rows[id].reason
+
+
+def _by_hand(stream: tuple[Record, ...], fake: FakeTrial) -> dict[str, float]:
+    """Loops over plain lists, nothing shared with the product."""
+    stamps: dict[int, int] = {}
+    for record in stream:
+        if isinstance(record, Stamps):
+            for i, t in enumerate(record.times_ns):
+                stamps[record.first + i] = t
+    measured = [r for r in stream if isinstance(r, Request) and not r.warmup]
+    own = [[stamps[r.first_stamp + i] / 1e9 for i in range(r.stamps)] for r in measured]
+    firsts = [t[0] - r.start_ns / 1e9 for t, r in zip(own, measured, strict=True)]
+    gaps = [b - a for t in own for a, b in itertools.pairwise(t)]
+    spent = [(r.end_ns - r.start_ns) / 1e9 for r in measured]
+    tokens = sum(r.generated_tokens for r in measured)
+    start, end = measured[0].start_ns / 1e9, measured[-1].end_ns / 1e9
+
+    def readings(source: str, quantity: str) -> list[tuple[float, float]]:
+        found = [
+            (t / 1e9, v)
+            for r in stream
+            if isinstance(r, Telemetry) and r.source == source and quantity in r.columns
+            for t, v in zip(r.times_ns, r.columns[quantity], strict=True)
+            if v is not None
+        ]
+        return sorted(found)
+
+    def at(points: list[tuple[float, float]], t: float) -> float:
+        before = [p for p in points if p[0] <= t] or [points[0]]
+        after = [p for p in points if p[0] >= t] or [points[-1]]
+        (t0, v0), (t1, v1) = before[-1], after[0]
+        return v0 if t1 == t0 else v0 + (v1 - v0) * (t - t0) / (t1 - t0)
+
+    def area(points: list[tuple[float, float]]) -> float:
+        inner = [(start, at(points, start)), *(p for p in points if start < p[0] < end), (end, at(points, end))]
+        return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(inner))
+
+    expected = {
+        "decode_tokens_per_second": fake.batch_size * len(gaps) / sum(gaps),
+        "prefill_tokens_per_second": fake.batch_size * fake.prompt_tokens * len(firsts) / sum(firsts),
+        "throughput_tokens_per_second": tokens / sum(spent),
+        "time_to_first_token_s": standard.fmean(firsts),
+        "time_to_first_token_median_s": standard.median(firsts),
+        "inter_token_latency_s": standard.fmean(gaps),
+        "inter_token_latency_p50_s": standard.median(gaps),
+        "latency_s": standard.fmean(spent),
+        "perplexity": fake.perplexity,
+        "tensor_bytes": float(fake.tensor_bytes),
+        "memory_rss_peak_bytes": max(v for t, v in readings("proc.tree", "rss_bytes") if start <= t <= end),
+    }
+    if fake.device == "cpu":
+        busy = readings("proc.tree", "cpu_seconds")
+        expected["utilisation_ratio"] = (at(busy, end) - at(busy, start)) / (end - start) / fake.threads
+        expected["memory_mean_bytes"] = area(readings("proc.tree", "pss_bytes")) / (end - start)
+    else:
+        counter = readings(GPU, "energy_joules")
+        energy = at(counter, end) - at(counter, start)
+        expected["energy_joules"] = energy
+        expected["power_mean_watts"] = energy / (end - start)
+        expected["energy_per_token_joules"] = energy / tokens
+        expected["utilisation_ratio"] = area(readings(GPU, "utilisation_ratio")) / (end - start)
+        expected["memory_mean_bytes"] = area(readings(GPU, "memory_used_bytes")) / (end - start)
+    return expected
+
+
+def test_that_order_of_arrival_and_repetition_do_not_matter() -> None:
+    stream = list(records(FakeTrial()))
+    assert evaluate_trial("t", [*reversed(stream), *stream]) == evaluate_trial("t", stream)
+
+
+def test_that_unknown_and_missing_records_are_no_exception() -> None:
+    odd = UnknownRecord(kind="later", seq=3, t_ns=1, raw=b"{}")
+    rows, _, verdict = evaluate_trial("t", [odd])
+    assert verdict == "invalid"
+    assert {r.metric for r in rows} == {m.id for m in METRICS}
+    assert all(r.value is None and r.reason.endswith(".") for r in rows)
+
+
+def test_that_stamps_never_read_are_marked_missing() -> None:
+    arranged = arrange([times(2, 1.0, 2.0)])
+    assert list(arranged.stamps_ns[:2]) == [MISSING, MISSING]
+
+
+def test_that_an_absurd_stamp_number_reserves_no_memory() -> None:
+    assert len(arrange([Stamps(first=10**15, times_ns=[1]), times(0, 1.0)]).stamps_ns) == 1
+
+
+def test_that_a_quantity_one_source_can_read_is_not_missing() -> None:
+    def sensor(source: str, available: bool) -> Sensor:
+        return Sensor(source=source, quantity="power_watts", title="", method="", available=available, reason="No.")
+
+    assert arrange([Sensors(sensors=(sensor("a", False), sensor("b", True)))]).sensors_missing == {}
+    assert arrange([Sensors(sensors=(sensor("a", False),))]).sensors_missing == {"power_watts": "No."}
+
+
+def test_that_spans_come_from_phase_ends() -> None:
+    spans = arrange([PhaseEnded(name="load", start_ns=5, t_ns=9)]).spans
+    assert [(s.name, s.start_ns, s.end_ns) for s in spans] == [("load", 5, 9)]
+
+
+def test_that_the_registry_is_complete_and_its_ids_are_unique() -> None:
+    ids = [m.id for m in METRICS]
+    assert len(set(ids)) == len(ids)
+    for m in METRICS:
+        assert m.title
+        assert m.definition.endswith(".")
+        assert m.version >= 1
+        assert metric(m.id) is find(m.id) is m
+    assert find("unheard_of") is None
+    with pytest.raises(KeyError):
+        metric("unheard_of")
+
+
+def test_that_rows_carry_unit_scope_and_version() -> None:
+    rows: tuple[MetricRow, ...] = evaluate_trial("t-1", records(replace(FakeTrial(), seed=9)))[0]
+    by_id = {r.metric: r for r in rows}
+    assert by_id["latency_s"].unit == "s/request"
+    assert "512 tokens, 2,210 bytes" in by_id["perplexity"].scope
+    assert {r.trial for r in rows} == {"t-1"}

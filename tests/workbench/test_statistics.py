@@ -1,0 +1,208 @@
+"""Intervals against worked examples, scipy, and simulated coverage."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from workbench import statistics
+from workbench.statistics import Interval, decide, percentile, ratios_to_baseline, summarise, t_interval
+
+positive = st.floats(1e-3, 1e6)
+
+
+def test_a_worked_t_interval() -> None:
+    """1, 2, 3, 4, 5: mean 3, s = 1.5811, t(0.975, 4) = 2.7764, half-width 1.9632."""
+    found = t_interval([1, 2, 3, 4, 5])
+    assert found is not None
+    assert found.low == pytest.approx(1.0368, abs=1e-4)
+    assert found.high == pytest.approx(4.9632, abs=1e-4)
+
+
+@given(st.lists(positive, min_size=2, max_size=12), st.sampled_from((0.9, 0.95, 0.99)))
+def test_that_the_summary_agrees_with_scipy(values: list[float], confidence: float) -> None:
+    found = summarise(values, confidence)
+    assert found is not None
+    logs = np.log(values)
+    assert found.value == pytest.approx(stats.gmean(values), rel=1e-6)
+    if found.deterministic:
+        assert found.interval is None
+        return
+    assert found.interval is not None
+    low, high = stats.t.interval(confidence, len(values) - 1, loc=np.mean(logs), scale=stats.sem(logs))
+    # compared on the logarithm: the ends of absurdly wide intervals differ by rounding
+    assert math.log(found.interval.low) == pytest.approx(low, rel=1e-6, abs=1e-6)
+    assert math.log(found.interval.high) == pytest.approx(high, rel=1e-6, abs=1e-6)
+
+
+def test_that_one_value_has_no_interval_and_none_no_summary() -> None:
+    one = summarise([4.0])
+    assert one is not None
+    assert (one.value, one.interval, one.n, one.deterministic) == (4.0, None, 1, False)
+    assert summarise([]) is None
+    assert t_interval([1.0]) is None
+
+
+def test_that_equal_values_are_deterministic() -> None:
+    found = summarise([21.4, 21.4 * (1 + 1e-13), 21.4])
+    assert found is not None
+    assert found.deterministic
+    assert found.interval is None
+
+
+def test_that_values_that_are_not_positive_are_treated_as_they_are() -> None:
+    found = summarise([-1.0, 0.0, 1.0])
+    assert found is not None
+    assert found.value == pytest.approx(0.0)
+    assert found.interval is not None
+    assert found.interval.low == pytest.approx(-found.interval.high)
+
+
+def test_that_one_comparison_is_the_paired_t_interval() -> None:
+    rng = np.random.default_rng(1)
+    base, other = np.exp(rng.normal(3, 0.1, 7)), np.exp(rng.normal(3.2, 0.1, 7))
+    found = ratios_to_baseline(dict(enumerate(base)), {"a": dict(enumerate(other))})["a"]
+    expected = stats.ttest_rel(np.log(other), np.log(base)).confidence_interval(0.95)
+    assert found.interval is not None
+    assert math.log(found.interval.low) == pytest.approx(expected.low)
+    assert math.log(found.interval.high) == pytest.approx(expected.high)
+    assert found.blocks == 7
+
+
+def test_that_a_ratio_and_its_inverse_agree() -> None:
+    base, other = {0: 10.0, 1: 11.0, 2: 9.0}, {0: 20.0, 1: 23.0, 2: 19.0}
+    up, down = ratios_to_baseline(base, {"a": other})["a"], ratios_to_baseline(other, {"a": base})["a"]
+    assert up.ratio == pytest.approx(1 / down.ratio)
+    assert up.interval is not None
+    assert down.interval is not None
+    assert up.interval.low == pytest.approx(1 / down.interval.high)
+
+
+def test_that_only_blocks_of_both_count() -> None:
+    found = ratios_to_baseline({0: 1.0, 1: 1.0, 2: 1.0}, {"a": {1: 2.0, 2: 2.2, 5: 9.0}, "b": {7: 1.0}})
+    assert found["a"].blocks == 2
+    assert found["a"].ratio == pytest.approx(math.sqrt(2.0 * 2.2))
+    assert "b" not in found
+
+
+def test_that_one_block_gives_a_ratio_without_interval() -> None:
+    found = ratios_to_baseline({0: 2.0}, {"a": {0: 3.0}})["a"]
+    assert (found.ratio, found.interval, found.blocks) == (pytest.approx(1.5), None, 1)
+
+
+def test_that_the_same_ratio_in_every_block_is_deterministic() -> None:
+    found = ratios_to_baseline({0: 2.0, 1: 3.0}, {"a": {0: 1.0, 1: 1.5}})["a"]
+    assert found.deterministic
+    assert found.interval is None
+
+
+def _experiment(rng: np.random.Generator, k: int, n: int) -> tuple[dict[int, float], dict[str, dict[int, float]]]:
+    """k configurations and a baseline, no difference; block sd 3 %, trial sd 2 %."""
+    block = rng.normal(0, 0.03, n)
+    values = np.exp(block[:, None] + rng.normal(0, 0.02, (n, k + 1)))
+    return dict(enumerate(values[:, 0])), {str(i): dict(enumerate(values[:, i + 1])) for i in range(k)}
+
+
+def test_that_simultaneous_intervals_lie_between_plain_and_bonferroni() -> None:
+    rng = np.random.default_rng(2)
+    for k, n in ((2, 3), (3, 5), (6, 10)):
+        base, others = _experiment(rng, k, n)
+        together = ratios_to_baseline(base, others)
+        for name, values in others.items():
+            plain = ratios_to_baseline(base, {name: values})[name].interval
+            bonferroni = ratios_to_baseline(base, {name: values}, 1 - 0.05 / k)[name].interval
+            found = together[name].interval
+            assert plain is not None
+            assert bonferroni is not None
+            assert found is not None
+            assert bonferroni.low - 1e-12 <= found.low <= plain.low + 1e-12
+            assert plain.high - 1e-12 <= found.high <= bonferroni.high + 1e-12
+            assert "max-t" in together[name].method
+
+
+def test_that_the_simulated_critical_value_is_dunnetts() -> None:
+    """Two-sided Dunnett, correlation 1/2: against scipy's own multivariate t for k = 3, many degrees of freedom."""
+    k, df = 3, 60
+    correlation = tuple(tuple(1.0 if i == j else 0.5 for j in range(k)) for i in range(k))
+    p = statistics.smallest_p(correlation, (df,) * k, 0.95)
+    critical = stats.t.isf(p / 2, df)
+    shape = np.array(correlation)
+    joint = stats.multivariate_t(np.zeros(k), shape, df, seed=1)
+    box = joint.cdf(np.full(k, critical), lower_limit=np.full(k, -critical))
+    assert box == pytest.approx(0.95, abs=0.01)
+
+
+def test_that_few_common_blocks_fall_back_to_bonferroni() -> None:
+    base = {0: 1.0, 1: 1.1, 2: 1.05, 3: 1.0}
+    others = {"a": {0: 1.0, 1: 1.2}, "b": {2: 1.0, 3: 1.2}, "c": {0: 1.0, 1: 1.3, 2: 1.1, 3: 1.2}}
+    found = ratios_to_baseline(base, others)
+    assert all("Bonferroni" in f.method for f in found.values())
+    plain = t_interval([math.log(others["a"][b] / base[b]) for b in (0, 1)], 1 - 0.05 / 3)
+    assert plain is not None
+    assert found["a"].interval is not None
+    assert math.log(found["a"].interval.high) == pytest.approx(plain.high)
+
+
+def test_that_the_same_data_give_the_same_interval() -> None:
+    base, others = _experiment(np.random.default_rng(3), 4, 5)
+    first = ratios_to_baseline(base, others)
+    statistics.smallest_p.cache_clear()
+    assert ratios_to_baseline(base, others) == first
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_simulated_coverage_of_one_ratio_under_drift(n: int) -> None:
+    """2,000 experiments, log-normal trials of sd 2 %, linear drift of 5 % over the blocks, true ratio 1.1."""
+    rng = np.random.default_rng(n)
+    hits, runs = 0, 2000
+    drift = np.linspace(0, 0.05, n)
+    for _ in range(runs):
+        base = np.exp(drift + rng.normal(0, 0.02, n))
+        other = 1.1 * np.exp(drift + rng.normal(0, 0.02, n))
+        interval = ratios_to_baseline(dict(enumerate(base)), {"a": dict(enumerate(other))})["a"].interval
+        assert interval is not None
+        hits += interval.low <= 1.1 <= interval.high
+    # the binomial standard error at 95 % of 2,000 runs is 0.5 %
+    assert 0.93 <= hits / runs <= 0.97
+
+
+@pytest.mark.parametrize(("k", "n"), [(2, 3), (5, 5)])
+def test_simulated_coverage_of_all_ratios_together(k: int, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 experiments; fewer draws for each critical value, so that the test stays short."""
+    monkeypatch.setattr(statistics, "DRAWS", 1000)
+    statistics.smallest_p.cache_clear()
+    rng = np.random.default_rng(11)
+    runs, hits = 300, 0
+    for _ in range(runs):
+        found = ratios_to_baseline(*_experiment(rng, k, n))
+        hits += all(f.interval is not None and f.interval.low <= 1 <= f.interval.high for f in found.values())
+    statistics.smallest_p.cache_clear()
+    # standard error 1.3 %
+    assert 0.91 <= hits / runs <= 0.98
+
+
+@pytest.mark.parametrize(
+    ("interval", "decision"),
+    [
+        (Interval(1.01, 1.2), "higher"),
+        (Interval(0.7, 0.99), "lower"),
+        (Interval(0.95, 1.01), "inconclusive"),
+        (Interval(0.98, 1.02), "equivalent"),
+        (Interval(1.005, 1.02), "equivalent"),
+        (Interval(1 / 1.03, 1.03), "equivalent"),
+        (None, "inconclusive"),
+    ],
+)
+def test_that_the_verdict_is_read_off_the_interval(interval: Interval | None, decision: str) -> None:
+    assert decide(interval, 0.03) == decision
+
+
+def test_that_percentiles_are_gated_by_sample_count() -> None:
+    assert [statistics.needed_for_percentile(q) for q in (50, 90, 99, 99.9)] == [20, 100, 1000, 10000]
+    assert percentile(np.arange(99.0), 90) is None
+    assert percentile(np.arange(101.0), 90) == pytest.approx(90.0)
