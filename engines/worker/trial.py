@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 from engines.protocol.orders import TrialOrder
 from engines.ring import RingWriter
@@ -16,22 +17,29 @@ from engines.worker.stop import Stop, StopTrial
 
 EngineFactory = Callable[[TrialOrder, RingWriter, Stop], Engine]
 
-_ENGINES = {"transformers": "engines.hf.engine:HfEngine"}
-"""Engine id -> "module:class", imported when the order names it."""
+_ENGINES = {"transformers": ("engines.hf.files:preflight", "engines.hf.engine:HfEngine")}
+"""Engine id -> a check of the order that is made before anything heavy is imported, and the engine's class; both as
+"module:name", imported when the order names the engine."""
 
 
 def make_engine(order: TrialOrder, ring: RingWriter, stop: Stop) -> Engine:
     """The engine an order names. Raises `WorkerFailure`."""
-    target = _ENGINES.get(order.engine.id)
-    if target is None:
+    known = _ENGINES.get(order.engine.id)
+    if known is None:
         raise WorkerFailure(
             "order",
             f"This worker has no engine called {order.engine.id}.",
             f"Engines here: {', '.join(_ENGINES)}. A newer client may be talking to an older runner.",
         )
-    module, _, name = target.partition(":")
-    factory: EngineFactory = getattr(importlib.import_module(module), name)
+    preflight: Callable[[TrialOrder], None] = _imported(known[0])
+    preflight(order)
+    factory: EngineFactory = _imported(known[1])
     return factory(order, ring, stop)
+
+
+def _imported(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def run_trial(order: TrialOrder, channel: Channel, ring: RingWriter, stop: Stop, started_ns: int) -> None:
