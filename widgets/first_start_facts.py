@@ -7,12 +7,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from engines.protocol.messages import ProbeResult
 from engines.protocol.records import Sensor
 from widgets.queue_view import about
-from workbench.experiment import Experiment
-from workbench.plan import Plan
+
+if TYPE_CHECKING:
+    from workbench.experiment import Experiment
+    from workbench.plan import Plan
 
 GIB = 1024**3
 DOWNLOAD = "before the first time it fetches the model (93 MB from the Python package index) and converts it"

@@ -100,7 +100,8 @@ QToolButton::menu-indicator { image: url("$icon_down"); width: ${p12}px; height:
   subcontrol-position: right center; subcontrol-origin: padding; right: ${p4}px; }
 QToolButton[popupMode="2"] { padding-right: ${p20}px; }
 QToolButton[kind="rail"] { border: none; border-radius: 0; font-size: ${s11}px; color: $text_secondary;
-  padding: ${p6}px 0; min-height: ${rail_item}px; max-height: ${rail_item}px; min-width: ${rail}px; max-width: ${rail}px; }
+  padding: ${p6}px 0; min-height: ${rail_item}px; max-height: ${rail_item}px;
+  min-width: ${rail}px; max-width: ${rail}px; }
 QToolButton[kind="rail"]:checked { background: $bg_panel; color: $text_primary; font-weight: 600; }
 QToolButton[kind="field"] { background: $bg_base; border: 1px solid $border_control; color: $text_muted;
   text-align: left; padding: 0 ${p8}px; }

@@ -10,31 +10,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QSettings, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QVBoxLayout, QWidget
 
 from engines.protocol.messages import QueueState
 from engines.protocol.places import Places
-from widgets.about import AboutCard
+from widgets import session_state
 from widgets.actions import Actions
 from widgets.bridge import Bridge
+from widgets.cards import Cards
 from widgets.demo_run import DemoRun
 from widgets.dropped import target_of
-from widgets.first_start import FirstStart
 from widgets.focus_ring import FocusRing
-from widgets.history_panel import HistoryPanel
 from widgets.menus import Corner, Menus
 from widgets.opening import OpeningPage
 from widgets.page import Page
 from widgets.page_stack import PageStack
-from widgets.palette import Palette
-from widgets.palette_items import PaletteItems
 from widgets.queue_strip import QueueStrip
 from widgets.rail import Rail
 from widgets.services import Services
-from widgets.settings_page import SettingsPage
-from widgets.shortcuts_sheet import ShortcutsSheet
 from widgets.status_line import StatusLine
 from widgets.store_opener import StoreOpener
 from widgets.targets import NewExperiment, ShowTrial
@@ -46,6 +41,7 @@ from workbench.events import Notice, StoreChanged
 from workbench.store.operations import Counts, GetCounts
 
 if TYPE_CHECKING:
+    from widgets.settings_page import SettingsPage
     from workbench.demo import DemoReport
 
 _COUNT_EVERY_MS = 2000
@@ -65,12 +61,13 @@ class Window(QMainWindow):
         self.theme = theme
         self.places = places
         self.settings = settings
-        self._database = database or self._remembered_database()
+        self._database = database or session_state.remembered_database(settings, places)
         self._explicit = database is not None
         self._counts: Counts | None = None
         self._set_up_anyway = False
         self._wanted_page = ""
         self._pending: list[Callable[[], None]] = []
+        self._settings_page: SettingsPage | None = None
         self.setWindowTitle("LLM Workbench")
         self.setAcceptDrops(True)
 
@@ -90,7 +87,8 @@ class Window(QMainWindow):
         self.opener = StoreOpener(self.bridge, places, self)
         self._build()
         self._connect()
-        self._restore()
+        self._wanted_page = session_state.restore(self, settings, theme)
+        self.rail.choose(self._wanted_page)
 
     # --- parts --------------------------------------------------------------------------------------
 
@@ -127,11 +125,7 @@ class Window(QMainWindow):
         self.stack.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.stack.setProperty("ring", False)
         self.stack.setFocus()
-        self.palette_ = Palette(theme, self.actions_, self)
-        self._palette_items = PaletteItems(self.services, self.palette_)
-        self.sheet = ShortcutsSheet(theme, self.actions_, self)
-        self.about = AboutCard(theme, self)
-        self.history = HistoryPanel(theme, self.toasts, self)
+        self.cards = Cards(self.services, self)
         self.layer = ToastLayer(theme, self.toasts, self, self.strip)
         self.ring = FocusRing(theme, self)
         self._count_timer = QTimer(self)
@@ -163,12 +157,17 @@ class Window(QMainWindow):
         self.theme.changed.connect(self._look_changed)
 
     def _make_first_start(self) -> Page:
+        from widgets.first_start import FirstStart
+
         return FirstStart(self.services, self.demo)
 
     def _make_settings(self) -> Page:
+        from widgets.settings_page import SettingsPage
+
         page = SettingsPage(self.services, self._database)
         page.database_asked.connect(self.choose_database)
         page.look_changed.connect(self._look_changed)
+        self._settings_page = page
         return page
 
     def _restyle(self) -> None:
@@ -235,9 +234,8 @@ class Window(QMainWindow):
         self._counts = None
         self._database = database if database.suffix else database.with_suffix(".duckdb")
         self._explicit = False
-        settings_page = self.stack.made("settings")
-        if isinstance(settings_page, SettingsPage):
-            settings_page.set_database(self._database)
+        if self._settings_page is not None:
+            self._settings_page.set_database(self._database)
         if workbench is not None:
             self.bridge.run(workbench.close, self._closed_old, self._store_failed)
             self.opening.show_waiting(self._database)
@@ -394,9 +392,8 @@ class Window(QMainWindow):
         self.settings.setValue("look/theme", self.theme.mode)
         self.settings.setValue("look/scale", self.theme.scale)
         self.actions_.update()
-        page = self.stack.made("settings")
-        if isinstance(page, SettingsPage):
-            page.sync()
+        if self._settings_page is not None:
+            self._settings_page.sync()
 
     def reset_layout(self) -> None:
         """Sizes and panels as they were delivered; nothing else is forgotten."""
@@ -408,16 +405,16 @@ class Window(QMainWindow):
     # --- cards over the window ----------------------------------------------------------------------
 
     def show_palette(self) -> None:
-        self.palette_.open()
+        self.cards.palette.open()
 
     def toggle_history(self) -> None:
-        self.history.toggle(self.corner_)
+        self.cards.history.toggle(self.corner_)
 
     def show_shortcuts(self) -> None:
-        self.sheet.open()
+        self.cards.sheet.open()
 
     def show_about(self) -> None:
-        self.about.open()
+        self.cards.about.open()
 
     def show_trial(self, trial: str) -> None:
         self.navigate("monitor", ShowTrial(trial))
@@ -427,26 +424,6 @@ class Window(QMainWindow):
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.places.crashes)))
 
     # --- session ------------------------------------------------------------------------------------
-
-    def _remembered_database(self) -> Path:
-        saved = self.settings.value("window/database")
-        return Path(saved) if isinstance(saved, str) and saved and Path(saved).exists() else self.places.database
-
-    def _restore(self) -> None:
-        self.resize(self.theme.tokens["width"]["window_design"], 900)
-        geometry = self.settings.value("window/geometry")
-        if isinstance(geometry, QByteArray):
-            self.restoreGeometry(geometry)
-        page = self.settings.value("window/page")
-        self._wanted_page = page if isinstance(page, str) and page in {name for name, *_ in PAGES} else "setup"
-        self.rail.choose(self._wanted_page)
-
-    def _save(self) -> None:
-        self.settings.setValue("window/geometry", self.saveGeometry())
-        self.settings.setValue("window/page", self._wanted_page)
-        for page in self.stack.pages:
-            page.save_layout(self.settings)
-        self.settings.sync()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(url.isLocalFile() for url in event.mimeData().urls()):
@@ -464,7 +441,7 @@ class Window(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Trials and queue go on in the runner; what has arrived is stored before the process ends."""
-        self._save()
+        session_state.save(self, self.settings, self._wanted_page, self.stack.pages)
         self.hide()
         self._count_timer.stop()
         self.stack.shutdown()

@@ -300,7 +300,7 @@ def test_that_errors_stay_and_old_messages_give_way(qtbot: QtBot, make: Callable
     assert len(window.toasts.history) == 6
     assert window.corner_.bell.dot
     window.actions_.invoke("view.messages")
-    assert window.history.isVisible()
+    assert window.cards.history.isVisible()
     assert not window.corner_.bell.dot
 
 
