@@ -31,7 +31,7 @@ class Ticks:
 
 def nice_step(span: float, count: int) -> float:
     """The smallest of 1, 2, 5 x 10**k that gives at most `count` steps over `span`."""
-    if span <= 0 or not math.isfinite(span):
+    if span < 1e-200 or not math.isfinite(span):
         return 1.0
     raw = span / max(count, 1)
     power = 10.0 ** math.floor(math.log10(raw))
@@ -62,7 +62,8 @@ def nice_range(low: float, high: float, count: int) -> tuple[float, float]:
     if not (math.isfinite(low) and math.isfinite(high)):
         return 0.0, 1.0
     if high - low < 1e-12 * max(1.0, abs(high)):
-        low, high = (0.0, 2 * high) if high > 0 else (2 * low, 0.0) if low < 0 else (0.0, 1.0)
+        flat = abs(high) < 1e-9
+        low, high = (0.0, 1.0) if flat else (0.0, 2 * high) if high > 0 else (2 * low, 0.0)
     step = nice_step(high - low, count)
     return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
 

@@ -110,10 +110,9 @@ class Spans:
                 continue
             left = max((span.start - start) * scale, 0.0)
             right = min((span.end - start) * scale, width)
-            if right - left < 1.0:
-                if int(right) == last:
-                    continue
-                right = left + 1.0
-            placed.append((left, right, span))
-            last = int(right)
+            narrow = right - left < 1.0
+            if narrow and int(left) == last:
+                continue
+            placed.append((left, max(right, left + 1.0), span))
+            last = int(left) if narrow else -1
         return placed

@@ -62,18 +62,18 @@ class QueueModel(QAbstractListModel):
             for i in changed:
                 self.dataChanged.emit(self.index(i), self.index(i))
             return
+        if len(new) != len(self._rows):
+            # another number of rows is not a new layout: the views start over
+            self.beginResetModel()
+            self._rows = new
+            self.endResetModel()
+            return
         self.layoutAboutToBeChanged.emit()
         held = self.persistentIndexList()
         trials = [self._rows[i.row()].trial for i in held]
-        old_count, self._rows = len(self._rows), new
-        if len(new) == old_count:
-            self.changePersistentIndexList(held, [self._index_of(t) for t in trials])
-            self.layoutChanged.emit()
-            return
-        # another number of rows is not a new layout: the views start over
+        self._rows = new
+        self.changePersistentIndexList(held, [self._index_of(t) for t in trials])
         self.layoutChanged.emit()
-        self.beginResetModel()
-        self.endResetModel()
 
     def _index_of(self, trial: str) -> QModelIndex:
         row = self.row_of(trial)

@@ -76,7 +76,7 @@ class QueuePanel(Panel):
     def _restyle(self) -> None:
         px = self._theme.px
         self._hint.setContentsMargins(px(12), px(6), px(12), px(8))
-        self.model.layoutChanged.emit()
+        self.view.doItemsLayout()
 
     # --- state ------------------------------------------------------------------------------------
 
