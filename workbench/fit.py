@@ -20,8 +20,10 @@ transformers 5.23 and torchao 0.18 imported and one forward pass done (Linux x86
 CUDA_CONTEXT_BYTES = 600 * 2**20
 """A CUDA context with cuBLAS workspaces on the device. Not measured by us: an allowance."""
 
-EVALUATION_TOKENS = 1024
-"""Longest window of tokens that perplexity is computed over at once."""
+EVALUATION_TOKENS = 512
+"""Longest window of tokens that perplexity is computed over at once (`engines.hf.perplexity`)."""
+_EVALUATION_CONTEXT = 4 / 3
+"""A quarter of each window is context only."""
 
 _STORED_BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
 _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
@@ -129,15 +131,17 @@ def estimate_seconds(
         flops, speed = threads * _CPU_FLOPS_A_THREAD, min(_CPU_BYTES, threads * _CPU_BYTES_A_THREAD)
         if _is_emulated(facts, techniques, machine):
             flops, speed = flops / _SLOW, speed / _SLOW
-    weights = weight_bytes(facts, techniques, machine)
+    weights = read = weight_bytes(facts, techniques, machine)
+    if _is_widened(facts, techniques, machine):
+        read = max(read, facts.parameters * compute_bits(facts, techniques, machine) // 8)
     work = 2.0 * facts.parameters / flops
     calls = facts.layers * _LAYER_CALL_S
-    prefill = calls + max(weights / speed, work * workload.batch_size * workload.prompt_tokens)
-    token = calls + max(weights / speed, work * workload.batch_size)
+    prefill = calls + max(read / speed, work * workload.batch_size * workload.prompt_tokens)
+    token = calls + max(read / speed, work * workload.batch_size)
     request = prefill + token * (workload.new_tokens - 1)
     requests = max(workload.requests, math.ceil(workload.window_s / request))
     warmup = min(workload.warmup_requests, _WARMUP_REQUESTS)
-    evaluate = work * workload.perplexity_tokens
+    evaluate = work * workload.perplexity_tokens * _EVALUATION_CONTEXT
     return _START_S + weights / _LOAD_BYTES + (requests + warmup) * request + evaluate
 
 
@@ -145,6 +149,12 @@ def _is_emulated(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machin
     """Whether a 16-bit technique carries a caution on this processor: no instructions for it."""
     technique, _ = _storing(techniques)
     return technique is not None and technique.changes == "all" and technique.note(facts, machine) is not None
+
+
+def _is_widened(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> bool:
+    """Whether smaller weights carry a caution here: unpacked at every use, they save memory and no time."""
+    technique, _ = _storing(techniques)
+    return technique is not None and technique.changes == "linear" and technique.note(facts, machine) is not None
 
 
 def _storing(techniques: Sequence[TechniqueOrder]) -> tuple[Technique | None, TechniqueOrder | None]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from engines.techniques import techniques
-from workbench import toml_places
+from engines.techniques import Parameter, Technique, techniques
+from workbench import experiment_toml, toml_places
 from workbench.experiment import (
     EngineSettings,
     Experiment,
@@ -144,6 +144,41 @@ def test_that_short_and_full_technique_ids_mean_the_same() -> None:
     assert short.techniques == (TechniqueChoice("precision.int8"),)
 
 
+def test_that_technique_parameters_are_checked_swept_and_written_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Technique(
+        id="precision.fake",
+        title="fake",
+        sentence="",
+        source="",
+        implementation="",
+        parameters=(
+            Parameter("group", "Group", "int", 64, 1, 512),
+            Parameter("scale", "Scale", "float", 1.0, 0, 2),
+            Parameter("double", "Double", "bool", False),
+        ),
+    )
+    monkeypatch.setattr(experiment_toml, "find", lambda id_: fake if id_ == fake.id else None)
+    good, problems = parse('[techniques]\nprecision = [{ id = "fake", group = [32, 64], scale = 1, double = true }]')
+    assert problems == ()
+    assert good is not None
+    assert good.techniques == (
+        TechniqueChoice("precision.fake", {"group": (32, 64), "scale": (1.0,), "double": (True,)}),
+    )
+    assert parse(dump(good)) == (good, ())
+    bad = errors_of(
+        '[techniques]\nprecision = [\n{ id = "fake", group = [0, 64, 64], scale = "x" },\n'
+        '{ id = "fake", grup = 3, double = [] }]'
+    )
+    assert [(p.place, p.message) for p in bad] == [
+        ("line 3, techniques.precision[0].group[0]", "group is 1 to 512, not 0."),
+        ("line 3, techniques.precision[0].group[2]", "64 stands in the list twice."),
+        ("line 3, techniques.precision[0].scale", "scale is a number, not 'x'."),
+        ("line 4, techniques.precision[1].grup", "precision.fake has no parameter 'grup'."),
+        ("line 4, techniques.precision[1].double", "The list of double is empty: there is nothing to run."),
+    ]
+    assert bad[3].hint == "Did you mean 'group'?"
+
+
 def test_that_an_empty_file_is_the_default_experiment() -> None:
     assert parse("") == (Experiment(), ())
 
@@ -253,6 +288,10 @@ def test_that_every_key_of_any_document_is_located_on_a_line_that_holds_it(
     document: dict[str, object], multiline: bool
 ) -> None:
     text = tomli_w.dumps(document, multiline_strings=multiline)
+    try:
+        written = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        reject()  # tomli_w writes some control characters in multi-line strings that TOML forbids
     places = toml_places.locate(text)
     lines = text.replace("\r\n", "\n").split("\n")
 
@@ -269,7 +308,7 @@ def test_that_every_key_of_any_document_is_located_on_a_line_that_holds_it(
             if isinstance(value, (int, float)) and math.isfinite(value):
                 assert str(value).lower() in lines[line - 1].lower()
 
-    check(tomllib.loads(text), ())
+    check(written, ())
 
 
 def test_that_places_survive_comments_strings_and_headers() -> None:

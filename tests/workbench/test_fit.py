@@ -139,3 +139,15 @@ def test_that_the_cache_formula_is_what_transformers_keeps(tmp_path: Path) -> No
     kept = sum(t.numel() * t.element_size() for layer in cache.layers for t in (layer.keys, layer.values))
     load = WorkloadOrder(prompt_tokens=10, new_tokens=7, batch_size=5)
     assert cache_bytes(inspect_folder(tmp_path)[0], load, 32) == kept
+
+
+def test_that_weights_widened_at_every_use_save_memory_and_no_time() -> None:
+    load, engine = WorkloadOrder(), EngineOrder()
+    int8 = find("precision.int8")
+    assert int8 is not None
+    if int8.note(facts(), PLAIN) is None:
+        pytest.skip("int8 carries no caution on this processor")
+    token_bound = msgspec.structs.replace(load, requests=1, window_s=0, warmup_requests=0, new_tokens=1000)
+    slow = estimate_seconds(facts(), precision("int8"), token_bound, engine, PLAIN)
+    plain = estimate_seconds(facts(), precision("float32"), token_bound, engine, PLAIN)
+    assert slow == pytest.approx(plain, rel=0.02)
