@@ -195,6 +195,13 @@ def test_that_real_charts_have_no_covered_text(bars: Chart, curves: tuple[Chart,
                 assert across <= 1 or up <= 1, f"{chart.id}: {text!r} covers {other!r}"
 
 
+def test_that_long_names_keep_apart_in_one_column() -> None:
+    _, boxes = drawn(crowd(NAMES, "bars"), 3.5)
+    shown = [text for text, _ in boxes if "technique" in text]
+    assert len(set(shown)) == len(NAMES)
+    assert not any("…" in text for text in shown)
+
+
 def test_that_a_name_too_long_for_the_page_is_shortened_in_its_middle() -> None:
     names = [f"a folder with a very long name indeed, {'x' * 90}, number {i}" for i in range(3)]
     figure, boxes = drawn(crowd(names, "bars"), 3.5)

@@ -13,6 +13,7 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from workbench.charts import Chart, Series
@@ -129,36 +130,62 @@ def _whiskers(axes: Axes, series: Series, color: str, zorder: int, edge: str = "
 
 
 def name_categories(axes: Axes, chart: Chart, style: Look, renderer: RendererBase, widest: float) -> None:
-    """Names beside their bars: "model · rest" in two lines, the rest on top. One wider than `widest` pixels is
-    shortened in its middle, because names differ at their ends."""
+    """Names beside their bars: "model · rest" in two lines, the rest on top.
+
+    A name wider than `widest` pixels is set in two lines; one that is still too wide is shortened in its middle,
+    because names differ at their ends.
+    """
     axes.set_yticks(range(len(chart.y.categories)), [""] * len(chart.y.categories))
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
+
+    def write(text: str, place: int, offset: float, size: float, color: str) -> Text:
+        return axes.annotate(
+            text,
+            (0, place),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(-5, offset),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=size,
+            color=color,
+            linespacing=1.0,
+            gid=_CATEGORY,
+            annotation_clip=False,
+        )
+
     for place, name in enumerate(chart.y.categories):
         first, second = name, ""
         if _SEPARATOR in name:
             second, _, first = name.partition(_SEPARATOR)
-        upper = (first, 4.0 if second else 0.0, 7.5, style.text)
-        for text, offset, size, color in (upper, (second, -4.5, 6.0, style.muted)):
-            if not text:
-                continue
-            drawn = axes.annotate(
-                text,
-                (0, place),
-                xycoords=axes.get_yaxis_transform(),
-                xytext=(-5, offset),
-                textcoords="offset points",
-                ha="right",
-                va="center",
-                fontsize=size,
-                color=color,
-                gid=_CATEGORY,
-                annotation_clip=False,
-            )
-            kept = len(text)
-            while drawn.get_window_extent(renderer).width > widest and kept > 8:
-                kept -= max(1, kept // 12)
-                drawn.set_text(f"{text[: kept // 2]}…{text[-(kept - kept // 2) :]}")
+        upper = write(first, place, 4.0 if second else 0.0, 7.5, style.text)
+        if upper.get_window_extent(renderer).width > widest:
+            upper.set_text("\n".join(_halves(first)))
+            upper.set_fontsize(6.5)
+            upper.set_position((-5, 3.4 if second else 0.0))
+        below = 8.4 if "\n" in upper.get_text() else 4.5
+        _shorten(upper, widest, renderer)
+        if second:
+            _shorten(write(second, place, -below, 6.0, style.muted), widest, renderer)
+
+
+def _halves(text: str) -> list[str]:
+    """A long name in two lines of about the same length, broken at a space where there is one."""
+    middle = len(text) // 2
+    spaces = [i for i, c in enumerate(text) if c == " "]
+    at = min(spaces, key=lambda i: abs(i - middle), default=middle)
+    if abs(at - middle) > len(text) // 4:
+        at = middle
+    return [text[:at].rstrip(), text[at:].lstrip()]
+
+
+def _shorten(text: Text, widest: float, renderer: RendererBase) -> None:
+    whole = text.get_text()
+    kept = len(whole)
+    while text.get_window_extent(renderer).width > widest and kept > 8:
+        kept -= max(1, kept // 12)
+        text.set_text(f"{whole[: kept // 2]}…{whole[-(kept - kept // 2) :]}")
 
 
 def widest_category(axes: Axes, renderer: RendererBase) -> float:

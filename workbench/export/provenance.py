@@ -23,7 +23,7 @@ class Provenance:
     @property
     def footer(self) -> str:
         """What stands under an exported chart."""
-        return f"{self.text} · {self.made[:10]}"
+        return " · ".join(part for part in (self.text, self.made[:10]) if part)
 
     def lines(self) -> tuple[str, ...]:
         """For a file's comment lines."""
