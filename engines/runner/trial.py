@@ -107,6 +107,8 @@ class TrialRun:
             worker = self._start_worker()
         except OSError as error:
             return self._finish(Evidence(exit_code=1, stderr_tail=f"The worker could not be started: {error}"))
+        if self._ending is not None:  # asked to stop before there was a worker
+            self.stop(self._ending)
         watching = asyncio.create_task(self._start_sampler(worker.pid))
         facts = asyncio.create_task(self._tell_facts())
         self._tick()

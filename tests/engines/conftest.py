@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import tempfile
@@ -75,7 +76,7 @@ def shared() -> Iterator[RunnerProcess]:
 def _home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="lw-", dir="/tmp"))
     monkeypatch.setenv(HOME_VARIABLE, str(folder))
-    monkeypatch.setenv(WORKER_VARIABLE, f"{sys.executable} {FAKE_WORKER}")
+    monkeypatch.setenv(WORKER_VARIABLE, shlex.join([sys.executable, str(FAKE_WORKER)]))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     yield folder
     shutil.rmtree(folder)

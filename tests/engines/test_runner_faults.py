@@ -16,6 +16,7 @@ import pytest
 
 from engines.protocol import MAGIC, messages
 from engines.protocol.client import RunnerError
+from engines.protocol.codec import encode_call
 from engines.protocol.messages import RecordLine
 from engines.protocol.places import Places
 from engines.protocol.records import Log, TrialEnded
@@ -178,3 +179,18 @@ def test_that_a_cancelled_stream_leaves_the_connection_usable(runner: RunnerProc
     assert isinstance(client.call(messages.GetQueue()), messages.QueueState)
     client.call(messages.Stop(trial="t1", how="kill"))
     assert isinstance(runner.records("t1")[-1], TrialEnded)
+
+
+def test_that_a_stop_that_comes_with_the_submission_is_not_lost(runner: RunnerProcess) -> None:
+    calls = (
+        messages.Hello(version=1, client="hasty"),
+        messages.Submit(orders=(make_order("t1", ["sleep", 60]),)),
+        messages.Stop(trial="t1"),
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.connect(str(runner.places.runner_socket))
+        link.sendall(b"".join(encode_call(messages.Call(n, call)) + b"\n" for n, call in enumerate(calls)))
+        link.recv(1 << 16)
+        ended = runner.records("t1")[-1]
+    assert isinstance(ended, TrialEnded)
+    assert ended.outcome == "stopped"

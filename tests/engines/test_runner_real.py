@@ -1,0 +1,83 @@
+"""The runner with the real worker, real telemetry and a tiny real model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engines.protocol import messages
+from engines.protocol.orders import Limits, ModelOrder, TechniqueOrder, TelemetryOrder, TrialOrder, WorkloadOrder
+from engines.protocol.places import Places
+from engines.protocol.records import Environment, PhaseEnded, Request, Sensors, Stamps, Telemetry, TrialEnded
+from engines.runner.settings import WORKER_VARIABLE
+from tests.engines.runner_harness import RunnerProcess
+from tests.tiny_model import make_tiny_model
+
+pytestmark = pytest.mark.real
+
+
+def real_order(trial: str, folder: Path, limits: Limits | None = None) -> TrialOrder:
+    return TrialOrder(
+        trial=trial,
+        experiment="e1",
+        store="s1",
+        configuration="c1",
+        title="tiny",
+        block=0,
+        position=0,
+        total=1,
+        seed=1,
+        experiment_title="real",
+        model=ModelOrder(ref="tiny", title="tiny", kind="folder", path=str(folder)),
+        techniques=(TechniqueOrder(id="precision.float32"),),
+        workload=WorkloadOrder(prompt_tokens=16, new_tokens=8, requests=2, window_s=2.0, warmup_requests=3),
+        telemetry=TelemetryOrder(rate_hz=10.0),
+        limits=limits or Limits(),
+    )
+
+
+@pytest.fixture
+def real_runner(short_home: Places, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunnerProcess]:
+    monkeypatch.delenv(WORKER_VARIABLE)
+    running = RunnerProcess(short_home)
+    running.start()
+    yield running
+    running.end()
+
+
+def test_that_a_real_trial_is_recorded_whole(real_runner: RunnerProcess, tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    real_runner.submit(real_order("t1", folder))
+    records = real_runner.records("t1")
+    ended = records[-1]
+    assert isinstance(ended, TrialEnded)
+    assert ended.outcome == "completed", ended
+    requests = [record for record in records if isinstance(record, Request)]
+    stamps = {
+        record.first + place: t
+        for record in records
+        if isinstance(record, Stamps)
+        for place, t in enumerate(record.times_ns)
+    }
+    for request in requests:
+        times = [stamps[request.first_stamp + n] for n in range(request.stamps)]
+        assert request.start_ns < times[0] <= times[-1] <= request.end_ns
+    assert any(isinstance(record, PhaseEnded) and record.name == "measure" for record in records)
+    assert any(isinstance(record, Sensors) for record in records)
+    read = [record for record in records if isinstance(record, Telemetry) and record.source == "proc.tree"]
+    assert sum(len(record.times_ns) for record in read) > 15
+    facts = {key: value for record in records if isinstance(record, Environment) for key, value in record.facts.items()}
+    assert facts
+    assert "Traceback" not in real_runner.log
+
+
+def test_that_a_real_worker_out_of_memory_is_told_from_a_crash(real_runner: RunnerProcess, tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    limits = Limits(address_space_bytes=700 << 20)  # enough for an interpreter, too little for torch
+    real_runner.submit(real_order("t1", folder, limits))
+    ended = real_runner.records("t1")[-1]
+    assert isinstance(ended, TrialEnded)
+    assert (ended.outcome, ended.failure) == ("failed", "out_of_memory"), ended
+    assert isinstance(real_runner.client.call(messages.Probe(), timeout=60), messages.ProbeResult)
