@@ -31,6 +31,7 @@ from PySide6.QtWidgets import (
 
 from widgets.actions import Actions
 from widgets.icons import pixmap
+from widgets.labels import label
 from widgets.matching import Candidate, rank
 from widgets.overlay import Overlay
 from widgets.theme import Theme
@@ -139,8 +140,11 @@ class Palette(Overlay):
         self.model = PaletteModel(self)
         self.list.setModel(self.model)
         self.list.setItemDelegate(PaletteDelegate(theme, self.list))
+        self.nothing = label("Nothing is called that.", tone="muted")
+        self.nothing.hide()
         column.addWidget(self.field)
         column.addWidget(self.list)
+        column.addWidget(self.nothing)
         self.field.textChanged.connect(self._search)
         self.field.installEventFilter(self)
         self.list.clicked.connect(self._run)
@@ -154,9 +158,8 @@ class Palette(Overlay):
     def open(self, text: str = "") -> None:
         px = self.theme.px
         width = min(px(WIDTH), self.host.width() - 2 * px(24))
-        height = self.theme.height("control") + ROWS * self.theme.height("row") + 3 * px(8)
-        top = self.theme.height("menu_bar") + px(8)
-        self.setGeometry((self.host.width() - width) // 2, top, width, min(height, self.host.height() - top - 40))
+        self.move((self.host.width() - width) // 2, self.theme.height("menu_bar") + px(8))
+        self.setFixedWidth(width)
         self.field.setText(text)
         self._search(text)
         self.appear(self.field)
@@ -176,8 +179,13 @@ class Palette(Overlay):
 
     def _search(self, text: str) -> None:
         self.model.set_rows(rank(text, self._candidates(), self._recent))
-        if self.model.rowCount():
+        found = self.model.rowCount()
+        if found:
             self.list.setCurrentIndex(self.model.index(0))
+        self.nothing.setVisible(not found)
+        self.list.setVisible(found > 0)
+        self.list.setFixedHeight(max(1, min(found, ROWS)) * self.theme.height("row"))
+        self.adjustSize()
 
     def _run(self, index: QModelIndex) -> None:
         candidate = index.data(Qt.ItemDataRole.UserRole)

@@ -32,7 +32,7 @@ from widgets.rail import Rail
 from widgets.services import Services
 from widgets.status_line import StatusLine
 from widgets.store_opener import StoreOpener
-from widgets.targets import NewExperiment, ShowTrial
+from widgets.targets import NewExperiment
 from widgets.theme import Theme
 from widgets.toast_layer import ToastLayer
 from widgets.toasts import Toasts
@@ -230,6 +230,9 @@ class Window(QMainWindow):
 
     def open_database(self, database: Path) -> None:
         """Close what is open and open another file. Running trials of the old one go on in the runner."""
+        if self.opener.busy:
+            self.toasts.show("info", "A database is still being opened.", "Choose again when it is open.")
+            return
         workbench = self.bridge.detach()
         self._counts = None
         self._database = database if database.suffix else database.with_suffix(".duckdb")
@@ -415,9 +418,6 @@ class Window(QMainWindow):
 
     def show_about(self) -> None:
         self.cards.about.open()
-
-    def show_trial(self, trial: str) -> None:
-        self.navigate("monitor", ShowTrial(trial))
 
     def open_crashes(self) -> None:
         self.places.crashes.mkdir(parents=True, exist_ok=True)
