@@ -1,5 +1,6 @@
 """The transformers engine. Imported in the worker process only; heavy libraries are imported by its modules.
 
+- `preflight`: what can be refused before torch is imported
 - `engine`: the parts below as one `engines.worker.engine.Engine`
 - `quiet`: libraries' logs and progress bars      - `files`: a model's files, checked without torch
 - `load`: weights and tokenizer                   - `precision`: what the precision techniques do

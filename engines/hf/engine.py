@@ -21,10 +21,10 @@ from engines.hf.perplexity import (  # noqa: E402
     tokens_needed,
     window_size,
 )
-from engines.protocol.orders import TechniqueOrder, TrialOrder  # noqa: E402
+from engines.hf.preflight import precision_of  # noqa: E402
+from engines.protocol.orders import TrialOrder  # noqa: E402
 from engines.protocol.records import Evaluation, ModelLoaded  # noqa: E402
 from engines.ring import RingWriter  # noqa: E402
-from engines.techniques import Technique, axes, find  # noqa: E402
 from engines.worker.engine import Finished  # noqa: E402
 from engines.worker.failures import WorkerFailure  # noqa: E402
 from engines.worker.phases import AllocatorPeaks  # noqa: E402
@@ -83,7 +83,7 @@ class HfEngine:
     def load(self) -> ModelLoaded:
         order = self._order
         start = time.monotonic()
-        technique, chosen = _precision(order)
+        technique, chosen = precision_of(order)
         module, _, name = technique.implementation.partition(":")
         implementation = getattr(importlib.import_module(module), name)
         model: PreTrainedModel = implementation(
@@ -185,26 +185,6 @@ class HfEngine:
         tokenizer = self._tokenizer
         assert tokenizer is not None
         return text.text_tokens(lambda words: tokenizer(words, add_special_tokens=False)["input_ids"])
-
-
-def _precision(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
-    """The precision an order names, or the axis' default. Raises `WorkerFailure` for techniques not known here."""
-    for other in order.techniques:
-        if find(other.id) is None:
-            raise WorkerFailure(
-                "technique",
-                f"This worker does not know the technique {other.id}.",
-                "Install the package it comes from where the runner runs, or leave it out.",
-            )
-        if other.id.partition(".")[0] != "precision":
-            raise WorkerFailure(
-                "technique", f"The transformers engine cannot apply {other.id} yet.", "Leave it out of the experiment."
-            )
-    default = next(axis.default for axis in axes() if axis.id == "precision")
-    chosen = order.technique("precision") or TechniqueOrder(id=default)
-    technique = find(chosen.id)
-    assert technique is not None
-    return technique, chosen
 
 
 def _check_context(model: PreTrainedModel, order: TrialOrder) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.protocol.orders import TrialOrder
 from engines.worker.failures import WorkerFailure
 
 _HEADER_MAX = 100 << 20
@@ -29,21 +28,6 @@ class TensorEntry:
     dtype: str
     shape: tuple[int, ...]
     size_bytes: int
-
-
-def preflight(order: TrialOrder) -> None:
-    """What can be known to be wrong before torch is imported. Raises `WorkerFailure`."""
-    model = order.model
-    if model.kind == "folder":
-        check_folder(Path(model.path))
-    elif model.kind == "gguf":
-        check_gguf(Path(model.path))
-    elif model.kind == "hub" and not order.allow_network:
-        raise WorkerFailure(
-            "model",
-            f"{model.title} is on the hub, and this trial may not use the network.",
-            "Allow the network for this experiment, or download the model and choose its folder.",
-        )
 
 
 def check_folder(folder: Path) -> None:

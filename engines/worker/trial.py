@@ -17,7 +17,7 @@ from engines.worker.stop import Stop, StopTrial
 
 EngineFactory = Callable[[TrialOrder, RingWriter, Stop], Engine]
 
-_ENGINES = {"transformers": ("engines.hf.files:preflight", "engines.hf.engine:HfEngine")}
+_ENGINES = {"transformers": ("engines.hf.preflight:preflight", "engines.hf.engine:HfEngine")}
 """Engine id -> a check of the order that is made before anything heavy is imported, and the engine's class; both as
 "module:name", imported when the order names the engine."""
 

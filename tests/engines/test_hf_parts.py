@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.hf import files
@@ -96,6 +96,7 @@ def test_that_the_held_out_text_is_long_and_always_the_same() -> None:
     assert text_hash() == text_hash()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 30), st.integers(0, 1000))
 def test_that_prompts_have_the_exact_length_and_are_unique(length: int, count: int, seed: int) -> None:
     made = Prompts(range(5000), length, seed).next_batch(count)

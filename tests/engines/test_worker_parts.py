@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.protocol.codec import decode_record
@@ -171,6 +171,7 @@ def test_that_a_drift_of_small_steps_is_not_steady() -> None:
     assert "drift by +3.1 %" in state.text()
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 100), min_size=3, max_size=8), st.floats(0.1, 10))
 def test_that_steadiness_does_not_depend_on_the_unit(durations: list[float], factor: float) -> None:
     one, other = steadiness(durations), steadiness([d * factor for d in durations])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import subprocess
@@ -75,7 +76,7 @@ def test_that_stamps_and_end_to_end_agree(outcomes: dict[str, Outcome], precisio
         assert len(times) == request.stamps == WORKLOAD.new_tokens
         assert request.generated_tokens == WORKLOAD.new_tokens * WORKLOAD.batch_size
         assert request.start_ns < times[0]
-        assert all(a < b for a, b in zip(times, times[1:], strict=False))
+        assert all(a < b for a, b in itertools.pairwise(times))
         # what remains of the call after its last token: generate's own way out, milliseconds on a busy machine
         assert 0 <= request.end_ns - times[-1] < 0.1e9
 
@@ -186,7 +187,6 @@ def test_that_files_that_lack_tensors_are_not_filled_with_random_numbers(tmp_pat
     assert "lack 9 of the model's tensors" in outcome.cue("failure:model").text  # type: ignore[union-attr]
 
 
-@pytest.mark.real
 def test_that_an_unknown_technique_is_a_failure_in_words(tiny: Path, tmp_path: Path) -> None:
     order = msgspec.structs.replace(trial_order(folder_model(tiny)), techniques=(TechniqueOrder(id="precision.int1"),))
     outcome = run_worker(order, tmp_path / "w")
@@ -199,10 +199,10 @@ def test_that_a_worker_out_of_address_space_says_so(limit_gib: float, tmp_path: 
     """0.7 GiB is not enough to import torch; 6 GiB is, but not for 8 GiB of weights."""
     config: dict[str, object] = {
         "model_type": "llama",
-        "vocab_size": 32000,
-        "hidden_size": 4096,
-        "intermediate_size": 11008,
-        "num_hidden_layers": 10,
+        "vocab_size": 1_000_000,
+        "hidden_size": 2048,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
         "num_attention_heads": 32,
     }
     model = ModelOrder(ref="random:big", title="big", kind="random", config=config)
@@ -233,7 +233,7 @@ def test_that_garbage_on_standard_output_is_not_in_the_records(tiny: Path, tmp_p
 
 @pytest.mark.real
 def test_that_a_polite_stop_keeps_what_was_measured(tiny: Path, tmp_path: Path) -> None:
-    workload = msgspec.structs.replace(WORKLOAD, new_tokens=400, window_s=600.0)
+    workload = msgspec.structs.replace(WORKLOAD, new_tokens=200, window_s=600.0)
     worker = start_worker(trial_order(folder_model(tiny), workload=workload), tmp_path / "w")
     worker.wait_for(lambda r: isinstance(r, Request) and not r.warmup and r.index == 1)
     asked = time.monotonic()
@@ -242,7 +242,7 @@ def test_that_a_polite_stop_keeps_what_was_measured(tiny: Path, tmp_path: Path) 
     assert time.monotonic() - asked < 5
     assert outcome.exit_code == 0
     assert len(outcome.measured) >= 2
-    assert all(r.stamps == 400 for r in outcome.measured)
+    assert all(r.stamps == 200 for r in outcome.measured)
     assert outcome.cue("short_window") is not None
     assert outcome.all(Evaluation) == []
     assert outcome.all(PhaseEnded)[-1].name == "unload"

@@ -1,0 +1,46 @@
+"""What can be known to be wrong with an order before torch is imported. Worker process; no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engines.hf import files
+from engines.protocol.orders import TechniqueOrder, TrialOrder
+from engines.techniques import Technique, axes, find
+from engines.worker.failures import WorkerFailure
+
+
+def preflight(order: TrialOrder) -> None:
+    """Check technique and files. Raises `WorkerFailure`."""
+    precision_of(order)
+    model = order.model
+    if model.kind == "folder":
+        files.check_folder(Path(model.path))
+    elif model.kind == "gguf":
+        files.check_gguf(Path(model.path))
+    elif model.kind == "hub" and not order.allow_network:
+        raise WorkerFailure(
+            "model",
+            f"{model.title} is on the hub, and this trial may not use the network.",
+            "Allow the network for this experiment, or download the model and choose its folder.",
+        )
+
+
+def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
+    """The precision an order names, or the axis' default. Raises `WorkerFailure` for techniques not known here."""
+    for other in order.techniques:
+        if find(other.id) is None:
+            raise WorkerFailure(
+                "technique",
+                f"This worker does not know the technique {other.id}.",
+                "Install the package it comes from where the runner runs, or leave it out.",
+            )
+        if other.id.partition(".")[0] != "precision":
+            raise WorkerFailure(
+                "technique", f"The transformers engine cannot apply {other.id} yet.", "Leave it out of the experiment."
+            )
+    default = next(axis.default for axis in axes() if axis.id == "precision")
+    chosen = order.technique("precision") or TechniqueOrder(id=default)
+    technique = find(chosen.id)
+    assert technique is not None
+    return technique, chosen
