@@ -29,6 +29,7 @@ READERS: dict[type[Operation[Any]], Handler] = {
     operations.ListExperiments: reading.experiments,
     operations.ListTrials: reading.trials,
     operations.ListUnfinished: reading.unfinished,
+    operations.ListUnjudged: reading.unjudged,
     operations.GetTrial: reading.trial,
     operations.GetExperiment: reading.experiment,
     operations.GetOrder: reading.order,

@@ -271,6 +271,10 @@ class ListUnfinished(Operation[tuple[TrialRow, ...]], frozen=True, kw_only=True)
     """Trials not ended: what to ask the runner for at start."""
 
 
+class ListUnjudged(Operation[tuple[str, ...]], frozen=True, kw_only=True):
+    """Ended trials without a verdict: whoever took their end in did not live to compute their figures."""
+
+
 class MarkLost(Operation[None], frozen=True, kw_only=True):
     """The runner knows nothing of this trial: end it as lost, keeping what is stored."""
 

@@ -21,6 +21,7 @@ from workbench.store.operations import (
     ListExperiments,
     ListTrials,
     ListUnfinished,
+    ListUnjudged,
     MeanDurations,
     MetricRow,
     ReasonRow,
@@ -87,6 +88,11 @@ def trials(desk: Desk, operation: ListTrials) -> tuple[TrialRow, ...]:
 
 def unfinished(desk: Desk, operation: ListUnfinished) -> tuple[TrialRow, ...]:
     return desk.structs(TrialRow, f"{_TRIALS} WHERE t.state <> 'ended' ORDER BY t.number")
+
+
+def unjudged(desk: Desk, operation: ListUnjudged) -> tuple[str, ...]:
+    rows = desk.all("SELECT trial FROM trials WHERE state = 'ended' AND verdict IS NULL ORDER BY number")
+    return tuple(str(row[0]) for row in rows)
 
 
 def trial(desk: Desk, operation: GetTrial) -> TrialRow:

@@ -166,13 +166,17 @@ class Unpacked:
         times = record.times_ns
         if not times or not record.columns or not _fits(min(times), max(times)):
             return False
+        count = len(times)
         whole = True
         for quantity, values in record.columns.items():
-            shared = min(len(times), len(values))
-            whole = whole and len(times) == len(values)
             key = self._columns.setdefault((record.source, quantity), len(self._columns))
-            self._samples.add(record.seq, key, times if len(times) == shared else times[:shared])
-            self._values += values if len(values) == shared else values[:shared]
+            if len(values) == count:
+                self._samples.add(record.seq, key, times)
+                self._values += values
+            else:  # the record is kept whole as well
+                whole = False
+                self._samples.add(record.seq, key, times[: len(values)])
+                self._values += values[:count]
         return whole and _fits(record.t_ns)
 
     def _take_stamps(self, record: Stamps) -> bool:
