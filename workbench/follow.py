@@ -29,7 +29,7 @@ from engines.protocol.messages import (
 )
 from engines.protocol.records import Record, TrialEnded
 from workbench.events import Event, Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
-from workbench.intake import take_in
+from workbench.intake import evaluate, judge_leftovers, take_in
 from workbench.store.operations import (
     GetTrial,
     ListUnfinished,
@@ -186,6 +186,7 @@ class Follower:
             if row.trial not in known and age >= older_than_s:
                 message = "The runner here does not know this trial: it was never handed over, or its spool is gone."
                 self._store.execute(MarkLost(trial=row.trial, message=message))
+                evaluate(self._store, row.trial)
                 lost.append(row.trial)
         if lost:
             self._tell(StoreChanged(trials=tuple(lost)))
@@ -240,6 +241,13 @@ class Follower:
     # --- thread "ingest" ---------------------------------------------------------------------------
 
     def _drain(self) -> None:
+        if self._ingest:
+            try:
+                judged = judge_leftovers(self._store)
+                if judged:
+                    self._tell(StoreChanged(trials=judged))
+            except StoreError as error:
+                self._say_store_error(error)
         inboxes: dict[str, _Inbox] = {}
         stored_at = time.monotonic()
         while True:

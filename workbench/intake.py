@@ -11,7 +11,16 @@ from engines.protocol.client import RunnerClient
 from engines.protocol.codec import decode_record
 from engines.protocol.messages import Acknowledge, Attach, Bury, ListSpools, RecordLine, Spool, SpoolList
 from workbench.metrics.evaluate import evaluate_trial
-from workbench.store.operations import GetTrial, Ingest, Ingested, ReadRecords, SetMetrics, Store, StoreError
+from workbench.store.operations import (
+    GetTrial,
+    Ingest,
+    Ingested,
+    ListUnjudged,
+    ReadRecords,
+    SetMetrics,
+    Store,
+    StoreError,
+)
 
 _PAGE = 100_000
 _LINES_AT_ONCE = 5000
@@ -36,6 +45,14 @@ def evaluate(store: Store, trial: str) -> None:
             break
     metrics, reasons, verdict = evaluate_trial(trial, [decode_record(line) for line in lines])
     store.execute(SetMetrics(trial=trial, metrics=metrics, reasons=reasons, verdict=verdict))
+
+
+def judge_leftovers(store: Store) -> tuple[str, ...]:
+    """Make the figures of trials that ended in the store of a process that died before it could. -> those trials"""
+    trials = store.execute(ListUnjudged())
+    for trial in trials:
+        evaluate(store, trial)
+    return trials
 
 
 def pending(client: RunnerClient, store_id: str) -> tuple[Spool, ...]:

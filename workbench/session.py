@@ -34,7 +34,7 @@ from engines.protocol.places import Places, places
 from workbench.events import Event, ProbeFinished, StoreChanged
 from workbench.experiment import Experiment, dump
 from workbench.follow import Follower
-from workbench.intake import catch_up
+from workbench.intake import catch_up, judge_leftovers
 from workbench.models import resolve
 from workbench.plan import Plan, make_plan, new_id, orders
 from workbench.problems import Problem, ProblemsFound
@@ -170,7 +170,10 @@ class Workbench:
     def catch_up(self) -> None:
         """Take in what trials said while nobody followed, for commands that only read. Without a runner that answers
         the store is read as it stands."""
-        if not self.is_owner or not self._store.execute(ListUnfinished()):
+        if not self.is_owner:
+            return
+        judge_leftovers(self._store)
+        if not self._store.execute(ListUnfinished()):
             return
         with (
             contextlib.suppress(RunnerError),

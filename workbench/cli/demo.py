@@ -7,7 +7,7 @@ import json
 import sys
 
 from workbench.cli import DOWNLOAD, OK, TRIALS_FAILED
-from workbench.cli.gui import has_display
+from workbench.cli.gui import has_display, open_window
 from workbench.cli.progress import Bar, ExperimentFollower
 from workbench.cli.run import refuse_problems
 from workbench.cli.tables import print_comparison
@@ -21,9 +21,7 @@ from workbench.units import format_duration
 def demo(options: argparse.Namespace) -> int:
     """Fetch the starter model if needed, run nine trials, print and export the comparison."""
     if not options.headless and has_display():
-        from widgets.app import main
-
-        return main(database=options.database, demo=True, on_demo_report=print_report)
+        return open_window(database=options.database, demo=True, on_demo_report=print_report)
     if not options.headless:
         print("There is no display here: the demo runs in the terminal.", file=sys.stderr)
     with Workbench(options.database, client="demo") as workbench:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workbench.cli import WRONG
+
+if TYPE_CHECKING:
+    from workbench.demo import DemoReport
 
 
 def has_display() -> bool:
@@ -23,6 +29,17 @@ def gui(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return WRONG
+    return open_window(database=options.database, files=tuple(options.files))
+
+
+def open_window(
+    *,
+    database: Path | None,
+    files: tuple[Path, ...] = (),
+    demo: bool = False,
+    on_demo_report: Callable[[DemoReport], None] | None = None,
+) -> int:
+    """Open the window; with `demo` on the Monitor page, running it. -> exit code when it is closed"""
     from widgets.app import main
 
-    return main(database=options.database, files=tuple(options.files))
+    return main(database=database, files=files, demo=demo, on_demo_report=on_demo_report)

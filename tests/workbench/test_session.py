@@ -1,0 +1,193 @@
+"""The whole application without Qt: from an experiment to figures, through a real runner and real sockets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from engines.protocol.messages import ListSpools
+from tests.workbench.house import Heard, House, until
+from workbench.events import QueueChanged, RecordsArrived, RunnerLink, StoreChanged
+from workbench.problems import ProblemsFound
+from workbench.store.operations import GetExperiment, GetTrial, ListTrials, Query, ReadRecords, StoreError
+
+
+def test_that_an_experiment_becomes_figures(house: House) -> None:
+    session = house.open()
+    heard = Heard()
+    session.listen(heard)
+    session.follow()
+    plan = session.plan(house.experiment(trials=2, precisions=("float32", "bfloat16")))
+    experiment = session.run(plan)
+    trials = house.finished(session, experiment)
+    assert [t.outcome for t in trials] == ["completed"] * 4
+    assert {t.block for t in trials} == {0, 1}
+    detail = session.store.execute(GetExperiment(experiment=experiment))
+    per_token = [m.value for m in detail.metrics if m.metric == "time_per_output_token_s"]
+    assert len(per_token) == 4
+    assert all(value is not None and 0.002 <= value < 0.1 for value in per_token), "the worker sleeps 2 ms a token"
+    assert heard.of(RunnerLink)[0].state == "connected"
+    assert heard.of(QueueChanged)
+    assert {event.trial for event in heard.of(RecordsArrived)} == {t.trial for t in trials}
+    assert heard.of(StoreChanged)
+
+
+def test_that_trials_end_while_no_client_is_there_and_the_next_start_has_every_record(house: House) -> None:
+    session = house.open()
+    session.follow()
+    experiment = session.run(session.plan(house.experiment(trials=2, new_tokens=(100,))))
+    until(lambda: session.queue().in_state("running"))
+    session.close()
+    # nobody listens while the trials run to their ends
+    time.sleep(2.5)
+    again = house.open()
+    again.follow()
+    trials = house.finished(again, experiment)
+    assert [t.outcome for t in trials] == ["completed"] * 2
+    for trial in trials:
+        lines = again.store.execute(ReadRecords(trial=trial.trial))
+        assert len(lines) == trial.last_seq, "every record from the first to the last"
+
+
+def test_that_a_killed_client_loses_nothing(house: House) -> None:
+    file = house.model.parent / "experiment.toml"
+    from workbench.experiment import dump
+
+    file.write_text(dump(house.experiment(trials=3, new_tokens=(150,))))
+    process = house.start("run", str(file))
+    until(lambda: "running" in {e["state"] for e in house.json("queue")["entries"]}, what="a trial runs")
+    process.kill()
+    process.communicate()
+    session = house.open()
+    session.follow()
+    newest = session.store.execute(GetExperiment())
+    trials = house.finished(session, newest.experiment.experiment)
+    assert [t.outcome for t in trials] == ["completed"] * 3
+    stamps = session.store.execute(Query(sql="SELECT trial, count(*) FROM tokens GROUP BY trial")).rows
+    assert len(stamps) == 3
+    assert all(isinstance(count, int) and count >= 5 * 150 for _, count in stamps)
+
+
+def test_that_a_killed_runner_ends_its_trial_and_goes_on_with_the_queue(house: House) -> None:
+    session = house.open()
+    heard = Heard()
+    session.listen(heard)
+    session.follow()
+    experiment = session.run(session.plan(house.experiment(trials=3, new_tokens=(100,))))
+    until(lambda: session.queue().in_state("running"))
+    runner = house.runner_pid()
+    workers = psutil.Process(runner).children()
+    os.kill(runner, signal.SIGKILL)
+    trials = house.finished(session, experiment)
+    outcomes = sorted(t.outcome or "" for t in trials)
+    assert outcomes == ["completed", "completed", "lost"]
+    lost = next(t for t in trials if t.outcome == "lost")
+    assert lost.message
+    assert not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers), "no orphan"
+    assert any(link.state == "lost" for link in heard.of(RunnerLink))
+
+
+def test_that_a_crashed_worker_is_a_failed_row_and_the_queue_goes_on(house: House) -> None:
+    session = house.open()
+    session.follow()
+    experiment = session.run(session.plan(house.experiment(trials=1, prompt_tokens=(666, 16))))
+    trials = house.finished(session, experiment)
+    assert sorted(t.outcome or "" for t in trials) == ["completed", "failed"]
+    failed = next(t for t in trials if t.outcome == "failed")
+    assert failed.failure == "killed"
+    assert failed.message
+    assert failed.advice
+
+
+def test_that_stopping_keeps_the_data_and_removing_from_the_queue_ends_a_waiting_trial(house: House) -> None:
+    session = house.open()
+    session.follow()
+    experiment = session.run(session.plan(house.experiment(trials=2, new_tokens=(1000,))))
+    until(lambda: session.queue().in_state("running"))
+    waiting = session.queue().in_state("waiting")[0]
+    running = session.queue().in_state("running")[0]
+    session.stop(waiting.trial)
+    until(lambda: session.store.execute(ListTrials(state="running")), what="the store knows")
+    session.stop(running.trial)
+    trials = {t.trial: t for t in house.finished(session, experiment)}
+    assert trials[waiting.trial].outcome == "stopped"
+    assert trials[running.trial].outcome == "stopped"
+    assert trials[running.trial].last_seq > 3
+
+
+def test_that_a_deleted_trial_does_not_come_back(house: House) -> None:
+    session = house.open()
+    session.follow()
+    experiment = session.run(session.plan(house.experiment(trials=2)))
+    first, second = house.finished(session, experiment)
+    assert session.delete((first.trial,)) == (first.trial,)
+    session.close()
+    again = house.open()
+    heard = Heard()
+    again.listen(heard)
+    again.follow()
+    until(lambda: heard.of(QueueChanged))
+    time.sleep(0.5)
+    assert [t.trial for t in again.store.execute(ListTrials())] == [second.trial]
+    with pytest.raises(StoreError) as caught:
+        again.store.execute(GetTrial(trial=first.trial))
+    assert caught.value.code == "not_found"
+    spools = again._runner().call(ListSpools())
+    assert first.trial not in {s.trial for s in spools.spools}  # type: ignore[union-attr]
+
+
+def test_that_deleting_a_running_trial_ends_it(house: House) -> None:
+    session = house.open()
+    session.follow()
+    session.run(session.plan(house.experiment(new_tokens=(1000,))))
+    until(lambda: session.queue().in_state("running"))
+    trial = session.queue().in_state("running")[0].trial
+    session.delete((trial,))
+    until(lambda: not session.queue().in_state("running"), what="the trial ends")
+    time.sleep(0.5)
+    assert session.store.execute(ListTrials()) == ()
+
+
+def test_that_a_retried_trial_is_a_new_one_of_the_same_configuration_and_block(house: House) -> None:
+    session = house.open()
+    session.follow()
+    experiment = session.run(session.plan(house.experiment(prompt_tokens=(666,))))
+    (failed,) = house.finished(session, experiment)
+    (fresh,) = session.retry((failed.trial,))
+    trials = {t.trial: t for t in house.finished(session, experiment)}
+    assert trials[fresh].configuration == failed.configuration
+    assert trials[fresh].block == failed.block
+    assert trials[fresh].seed == failed.seed
+
+
+def test_that_two_sessions_share_one_database_and_the_guest_takes_over(house: House) -> None:
+    owner = house.open()
+    guest = house.open()
+    assert owner.is_owner
+    assert not guest.is_owner
+    owner.follow()
+    guest.follow()
+    first = guest.run(guest.plan(house.experiment()))
+    assert [t.outcome for t in house.finished(guest, first)] == ["completed"]
+    owner.close()
+    second = guest.run(guest.plan(house.experiment(trials=2)))
+    assert [t.outcome for t in house.finished(guest, second)] == ["completed"] * 2
+    assert guest.is_owner
+
+
+def test_that_nothing_to_run_is_refused_with_every_problem(house: House) -> None:
+    session = house.open()
+    import msgspec
+
+    wrong = msgspec.structs.replace(house.experiment(), models=("no-such-model", "/no/such/folder"))
+    plan = session.plan(wrong)
+    with pytest.raises(ProblemsFound) as caught:
+        session.run(plan)
+    places = " ".join(str(p) for p in caught.value.problems)
+    assert "no-such-model" in places
+    assert "/no/such/folder" in places
+    assert session.store.execute(ListTrials()) == ()
