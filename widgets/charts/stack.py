@@ -13,19 +13,19 @@ from PySide6.QtCore import QElapsedTimer, QEvent, QPointF, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QKeyEvent, QPixmap, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
-from widgets.charts.axes import nice_step, strip, ticks
+from widgets.charts.axes import strip, ticks
+from widgets.charts.cursors import Cursors, Selection
 from widgets.charts.history import History
 from widgets.charts.live import charts_of, figure, latest_time
 from widgets.charts.live_plot import LivePlot
 from widgets.charts.phases import Placed, Spans
 from widgets.charts.readout import Readout, Row
 from widgets.charts.time_axis import PhaseLane, TimeAxis
+from widgets.charts.window import FIRST_S, at_least, following, seconds_text, whole
 from widgets.theme import Theme
 from workbench.series import TrialData
 
 FRAME_MS = 16
-_SHORTEST_S = 0.05
-_FIRST_WINDOW_S = 10.0
 
 
 class ChartStack(QWidget):
@@ -41,17 +41,16 @@ class ChartStack(QWidget):
         self._data: TrialData | None = None
         self._threads = 0
         self._plots: list[LivePlot] = []
-        self._range = (0.0, _FIRST_WINDOW_S)
+        self._range = (0.0, FIRST_S)
         self._history = History()
         self._drawn: tuple[int, int] | None = None
         self._rate_hz = 10.0
         self._window_s: float | None = 60.0
         self._follow, self._frozen = True, False
-        self._show_phases, self._show_cursors = True, False
-        self._cursors: list[float] = [0.0, 0.0]
-        self._active = 0
-        self._lines: list[tuple[pg.InfiniteLine, pg.InfiniteLine]] = []
-        self._selection: list[pg.LinearRegionItem] = []
+        self._show_phases = True
+        self._marks = Cursors(theme, self)
+        self._marks.moved.connect(self._cursor_moved)
+        self._selection = Selection(theme)
         self._hover: float | None = None
         self._spans = Spans()
         self._placed: Placed = []
@@ -131,10 +130,10 @@ class ChartStack(QWidget):
         self._make_plots()
         now = 0.0 if data is None else latest_time(data)
         self._follow = data is not None and data.ended is None
-        self._range = self._following_range(now) if self._follow else (0.0, _whole(now))
+        self._range = following(now, self._window_s) if self._follow else (0.0, whole(now))
         self._history.visit(self._range)
-        self._cursors = [self._range[0] + share * (self._range[1] - self._range[0]) for share in (0.3, 0.7)]
-        self._place_cursors()
+        self._marks.times = [-1.0, -1.0]
+        self._marks.bring_into(*self._range)
         self.redraw()
         self.view_changed.emit()
 
@@ -184,7 +183,9 @@ class ChartStack(QWidget):
     def _make_plots(self) -> None:
         self._view.ci.clear()
         self._placed, self._bands, self._speaking = [], None, ()
-        self._plots, self._lines, self._selection = [], [], []
+        self._plots = []
+        self._marks.clear()
+        self._selection.clear()
         charts = () if self._data is None else charts_of(self._data, self._threads)
         shown = [c for c in charts if not c.missing]
         color = self._theme.run_color(0 if self._data is None else self._data.color)
@@ -198,7 +199,7 @@ class ChartStack(QWidget):
             plot.box.panned.connect(self._pan)
             plot.box.sigResized.connect(self._resized)
             self._plots.append(plot)
-            self._add_cursors(plot)
+            self._marks.add_to(plot)
         height = self._theme.height("chart_min")
         self._view.setMinimumHeight((height + 1) * len(self._plots))
         # an empty layout had shrunk to nothing and would stay so until the next resize
@@ -224,7 +225,6 @@ class ChartStack(QWidget):
         shown = [c for c in charts_of(self._data, self._threads) if not c.missing]
         if [c.kind.title for c in shown] != [p.chart.kind.title for p in self._plots]:
             self._make_plots()
-            self._place_cursors()
             return
         for plot, chart in zip(self._plots, shown, strict=True):
             plot.take_series(chart)
@@ -241,7 +241,7 @@ class ChartStack(QWidget):
             return
         now = latest_time(self._data)
         if self._follow and not self._frozen:
-            self._range = self._following_range(now)
+            self._range = following(now, self._window_s)
         self._drawn = state
         self._since.restart()
         self._draw(now)
@@ -314,23 +314,10 @@ class ChartStack(QWidget):
     def can_forward(self) -> bool:
         return self._history.can_forward
 
-    def _following_range(self, now: float) -> tuple[float, float]:
-        """The window's end moves by whole steps, so that most repaints move no axis and no band."""
-        if self._window_s is None:
-            return 0.0, _whole(now)
-        if now <= self._window_s:
-            return 0.0, self._window_s
-        step = self._window_s / 60.0
-        end = math.ceil(now / step) * step
-        return end - self._window_s, end
-
     def set_range(self, start: float, end: float, *, remember: bool = True) -> None:
         """Show [start, end] (s) and stop following."""
-        if end - start < _SHORTEST_S:
-            middle = (start + end) / 2
-            start, end = middle - _SHORTEST_S / 2, middle + _SHORTEST_S / 2
         self._follow = False
-        self._range = (start, end)
+        self._range = at_least(start, end)
         if remember:
             self._history.visit(self._range)
         self._again()
@@ -344,7 +331,7 @@ class ChartStack(QWidget):
     def fit(self) -> None:
         """The whole trial."""
         if self._data is not None:
-            self.set_range(0.0, _whole(latest_time(self._data)))
+            self.set_range(0.0, whole(latest_time(self._data)))
 
     def back(self) -> None:
         """The range before the last zoom."""
@@ -370,7 +357,7 @@ class ChartStack(QWidget):
         if follow:
             self._frozen = False
             if self._data is not None:
-                self._range = self._following_range(latest_time(self._data))
+                self._range = following(latest_time(self._data), self._window_s)
         self._again()
 
     def set_window(self, seconds: float | None) -> None:
@@ -399,93 +386,48 @@ class ChartStack(QWidget):
     def _select(self, start: float, end: float, finished: bool) -> None:
         """A drag over the plots: the chosen span is marked, and shown alone when the button is let go."""
         low, high = sorted((start, end))
-        if finished:
-            for plot, region in zip(self._plots, self._selection, strict=False):
-                plot.box.removeItem(region)
-            self._selection = []
-            if (high - low) / (self._range[1] - self._range[0]) > 0.005:
-                self.set_range(max(low, 0.0), high)
+        if not finished:
+            self._selection.show(self._plots, low, high)
             return
-        if not self._selection:
-            brush = pg.mkBrush(self._theme.color("chart.selection"))
-            pen = pg.mkPen(self._theme.color("border.focus"))
-            for plot in self._plots:
-                region = pg.LinearRegionItem((low, high), movable=False, brush=brush, pen=pen)
-                region.setZValue(-20)
-                plot.box.addItem(region, ignoreBounds=True)
-                self._selection.append(region)
-        for region in self._selection:
-            region.setRegion((low, high))
+        self._selection.hide()
+        if (high - low) / (self._range[1] - self._range[0]) > 0.005:
+            self.set_range(max(low, 0.0), high)
 
     # --- cursors ----------------------------------------------------------------------------------
 
     @property
     def cursors(self) -> tuple[float, float]:
         """A and B (s)."""
-        return self._cursors[0], self._cursors[1]
+        return self._marks.times[0], self._marks.times[1]
 
     @property
     def cursors_shown(self) -> bool:
-        return self._show_cursors
+        return self._marks.shown
 
     def set_cursors_shown(self, shown: bool) -> None:
         """Show A and B, brought into view where they are outside."""
-        self._show_cursors = shown
-        start, end = self._range
-        if shown and not any(start <= c <= end for c in self._cursors):
-            self._cursors = [start + (end - start) * share for share in (0.3, 0.7)]
-        self._place_cursors()
+        self._marks.shown = shown
+        if shown:
+            self._marks.bring_into(*self._range)
+        self._marks.place()
         self._again()
 
     def set_cursor(self, which: int, time: float) -> None:
         """Move A (0) or B (1) to a time (s)."""
-        self._active = which
-        self._cursors[which] = max(time, 0.0)
-        self._place_cursors()
+        self._marks.move(which, time)
+
+    def _cursor_moved(self) -> None:
         self._show_flags()
         self._update_readout()
         self.cursors_changed.emit()
 
+    def _show_flags(self) -> None:
+        self.lane.show_flags(self._marks.flags(*self._range, float(self.columns)))
+
     def set_phases_shown(self, shown: bool) -> None:
+        """Colour the plots by phase; the lane stays."""
         self._show_phases = shown
         self._again()
-
-    def _add_cursors(self, plot: LivePlot) -> None:
-        pair = []
-        for which, token in enumerate(("chart.cursor_a", "chart.cursor_b")):
-            color = self._theme.color(token)
-            line = pg.InfiniteLine(0.0, 90, movable=True, pen=pg.mkPen(color), hoverPen=pg.mkPen(color, width=2))
-            line.setZValue(25)
-            line.setCursor(Qt.CursorShape.SplitHCursor)
-            line.setVisible(self._show_cursors)
-            line.sigDragged.connect(self._a_dragged if which == 0 else self._b_dragged)
-            plot.box.addItem(line, ignoreBounds=True)
-            pair.append(line)
-        self._lines.append((pair[0], pair[1]))
-
-    def _a_dragged(self, line: pg.InfiniteLine) -> None:
-        self.set_cursor(0, float(line.value()))
-
-    def _b_dragged(self, line: pg.InfiniteLine) -> None:
-        self.set_cursor(1, float(line.value()))
-
-    def _place_cursors(self) -> None:
-        for pair in self._lines:
-            for which, line in enumerate(pair):
-                line.setVisible(self._show_cursors)
-                if line.value() != self._cursors[which]:
-                    line.setValue(self._cursors[which])
-
-    def _show_flags(self) -> None:
-        start, end = self._range
-        width = self._plots[0].box.width() if self._plots else 0.0
-        self.lane.show_flags(
-            tuple(
-                (letter, (time - start) / (end - start) * width, color)
-                for letter, time, color in zip("AB", self._cursors, ("chart.cursor_a", "chart.cursor_b"), strict=True)
-                if self._show_cursors and start <= time <= end
-            )
-        )
 
     # --- crosshair and readout --------------------------------------------------------------------
 
@@ -519,7 +461,7 @@ class ChartStack(QWidget):
         for plot in self._plots:
             plot.show_crosshair(time, start, end)
         width = self._plots[0].box.width() if self._plots else 0.0
-        tag = None if time is None else ((time - start) / (end - start) * width, _seconds(time, end - start))
+        tag = None if time is None else ((time - start) / (end - start) * width, seconds_text(time, end - start))
         self.axis.show_tag(tag)
         self._update_readout()
 
@@ -530,9 +472,9 @@ class ChartStack(QWidget):
         if self._hover is None:
             at, title, when = latest_time(self._data), "Latest", ""
         else:
-            at, title, when = self._hover, "At cursor", _seconds(self._hover, end - start)
-        low, high = sorted(self._cursors)
-        two = self._show_cursors
+            at, title, when = self._hover, "At cursor", seconds_text(self._hover, end - start)
+        low, high = sorted(self._marks.times)
+        two = self._marks.shown
         self.lane.show_header(f"{title} / A–B" if two else title, when, "mean" if two else "")
         groups = []
         for plot in self._plots:
@@ -581,11 +523,12 @@ class ChartStack(QWidget):
             width = self._plots[0].box.width() if self._plots else 1.0
             far = 10 if modifiers & Qt.KeyboardModifier.ShiftModifier else 1
             pixel = (self._range[1] - self._range[0]) / max(width, 1.0)
-            if not self._show_cursors:
+            if not self._marks.shown:
                 self.set_cursors_shown(True)
-            self.set_cursor(self._active, self._cursors[self._active] + sideways * far * pixel)
+            active = self._marks.active
+            self.set_cursor(active, self._marks.times[active] + sideways * far * pixel)
         elif key in (Qt.Key.Key_A, Qt.Key.Key_B):
-            self._active = 0 if key == Qt.Key.Key_A else 1
+            self._marks.active = 0 if key == Qt.Key.Key_A else 1
             self.set_cursors_shown(True)
         elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus):
             self.zoom(-1 if key == Qt.Key.Key_Minus else 1)
@@ -595,14 +538,3 @@ class ChartStack(QWidget):
             self.set_frozen(not self._frozen)
         else:
             super().keyPressEvent(event)
-
-
-def _whole(now: float) -> float:
-    """An end of the time axis a little after `now` that seldom changes."""
-    step = nice_step(max(now, _FIRST_WINDOW_S), 20)
-    return max(math.ceil(now / step) * step, _FIRST_WINDOW_S if now < 1.0 else step)
-
-
-def _seconds(time: float, span: float) -> str:
-    digits = 1 if span > 2 else 3
-    return f"{time:.{digits}f} s"

@@ -98,7 +98,7 @@ class TrialHeader(QFrame):
         self.setProperty("ground", "panel")
         self.setAccessibleName("Trial")
         self._swatch = Swatch(theme)
-        self.title = ElidedLabel(role="trial_title")
+        self.title = ElidedLabel(role="trial_title", mode=Qt.TextElideMode.ElideMiddle)
         self.line = ElidedLabel(role="dense", tone="muted")
         self.bar = PhaseBar(theme)
         self.left = label(role="page_title")

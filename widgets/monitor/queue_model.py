@@ -190,7 +190,7 @@ class QueueDelegate(QStyledItemDelegate):
         painter.drawText(
             QRect(box.left(), box.top(), name, box.height()),
             middle,
-            metrics.elidedText(row.name, Qt.TextElideMode.ElideMiddle, name - px(8)),
+            metrics.elidedText(row.name, Qt.TextElideMode.ElideRight, name - px(8)),
         )
         painter.setFont(theme.font("dense"))
         painter.setPen(theme.color("text.secondary"))

@@ -235,6 +235,7 @@ class SensorPanel(QFrame):
         rows.setMinimumSectionSize(1)
         rows.setDefaultSectionSize(theme.height("sensor_row"))
         self.fact_view.setFont(theme.font("dense"))
+        self.fact_view.setStyleSheet(f"QTableView {{ padding-left: {theme.px(12) - 3}px; }}")
         columns = self.fact_view.horizontalHeader()
         columns.resizeSection(0, theme.px(168))
         columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)

@@ -11,7 +11,7 @@ import numpy as np
 from engines.protocol.records import Sensor
 from workbench.series import TrialData
 
-_SOURCES = {"proc.tree": "/proc, worker", "proc.host": "/proc, host", "nvml": "NVML", "rapl": "RAPL", "hwmon": "hwmon"}
+_SOURCES = {"proc.tree": "worker", "proc.host": "host", "nvml": "NVML", "rapl": "RAPL", "hwmon": "hwmon"}
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
