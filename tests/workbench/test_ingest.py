@@ -318,7 +318,7 @@ def _streams(draw: st.DrawFn) -> tuple[str, ...]:
     return tuple(made)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stream=_streams(), cut=st.integers(0, 8))
 def test_that_every_stream_comes_back_equal(opened: LocalStore, stream: tuple[str, ...], cut: int) -> None:
     trial = new_trial(opened)

@@ -246,7 +246,7 @@ def _runs(draw: st.DrawFn) -> tuple[list[float], list[Request], list[PhaseStarte
     return times, requests, prefills, batch
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(run=_runs(), data=st.data())
 def test_that_live_and_stored_give_the_same_channels(
     run: tuple[list[float], list[Request], list[PhaseStarted], int], data: st.DataObject

@@ -213,27 +213,27 @@ def killed_after_ingesting(path: Path, trial: str, count: int) -> None:
 
 def test_that_a_killed_owner_loses_nothing_it_had_acknowledged(tmp_path: Path) -> None:
     path = made(tmp_path / "a.duckdb")
-    killed_after_ingesting(path, "t-1", count=120)
+    killed_after_ingesting(path, "t-1", count=40)
     assert (tmp_path / "a.duckdb.wal").exists()
     store = LocalStore(path)
-    assert store.execute(GetTrial(trial="t-1")).last_seq == 120
-    assert len(store.execute(ReadRecords(trial="t-1"))) == 120
-    result = store.execute(Ingest(trial="t-1", lines=lines([log(121)])))
-    assert (result.last_seq, result.new_records) == (121, 1)
+    assert store.execute(GetTrial(trial="t-1")).last_seq == 40
+    assert len(store.execute(ReadRecords(trial="t-1"))) == 40
+    result = store.execute(Ingest(trial="t-1", lines=lines([log(41)])))
+    assert (result.last_seq, result.new_records) == (41, 1)
     store.close()
 
 
 def test_that_a_write_ahead_log_cut_short_costs_only_its_last_writes(tmp_path: Path) -> None:
     path = made(tmp_path / "a.duckdb")
-    killed_after_ingesting(path, "t-1", count=120)
+    killed_after_ingesting(path, "t-1", count=40)
     log_file = tmp_path / "a.duckdb.wal"
     os.truncate(log_file, log_file.stat().st_size * 2 // 3)
     store = LocalStore(path)
     last = store.execute(GetTrial(trial="t-1")).last_seq
-    assert 0 < last < 120
+    assert 0 < last < 40
     assert len(store.execute(ReadRecords(trial="t-1"))) == last
-    store.execute(Ingest(trial="t-1", lines=lines(log(seq) for seq in range(last + 1, 121))))
-    assert store.execute(GetTrial(trial="t-1")).last_seq == 120
+    store.execute(Ingest(trial="t-1", lines=lines(log(seq) for seq in range(last + 1, 41))))
+    assert store.execute(GetTrial(trial="t-1")).last_seq == 40
     store.close()
 
 
