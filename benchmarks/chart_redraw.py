@@ -160,9 +160,8 @@ def main() -> None:
         print(line("whole trial", whole))
         print(line("last 60 s followed", follow))
         print(line("reference: pyqtgraph alone, whole trial", reference, None))
-        print(
-            f"ratio of medians, reference to whole trial: {np.median(np.array(reference)[:, 0]) / np.median(np.array(whole)[:, 0]):.1f}"
-        )
+        ratio = np.median(np.array(reference)[:, 0]) / np.median(np.array(whole)[:, 0])
+        print(f"ratio of medians, reference to whole trial: {ratio:.1f}")
         plain.view.close()
         small = trial(600, rng)
         stack.set_trial(small, 1)

@@ -20,6 +20,7 @@ Longs = npt.NDArray[np.int64]
 Index = TypeVar("Index", Places, Longs)
 
 _SMALLEST_CAPACITY = 64
+_BLOCK = 4096
 _FEW_COLUMNS, _FEW_SAMPLES = 8, 1 << 15
 
 
@@ -90,16 +91,25 @@ class Pyramid:
         self._values: Floats = np.empty(0)
         self._levels: list[_Level] = []
         self._last: _Query | None = None
+        self._built = 0
 
     def __len__(self) -> int:
         return len(self._times)
 
     def sync(self, times: Floats, values: Floats) -> None:
-        """Take in what was appended since the last call. `times` rise or stay equal; shapes (n,)."""
+        """Take in what was appended since the last call. `times` rise or stay equal; shapes (n,).
+
+        The tree follows in blocks, or when a range is asked for that needs it: a short window never does."""
         if len(times) < len(self._times):
-            self._levels, self._last = [], None
+            self._levels, self._last, self._built = [], None, 0
         self._times, self._values = times, values
-        count = len(times)
+        if len(times) - self._built >= _BLOCK:
+            self._build()
+
+    def _build(self) -> None:
+        """Bring the tree up to the newest sample."""
+        values = self._values
+        self._built = count = len(values)
         depth = 0
         while count >= 2:
             if depth == len(self._levels):
@@ -133,6 +143,8 @@ class Pyramid:
         columns = max(columns, 1)
         if inside <= 2 * columns or end <= start:
             return Reduced(times[before:after], values[before:after], inside, 1)
+        if self._built < len(times):
+            self._build()
         low, _, smallest, largest = self._columns(start, end, columns, first, last)
         places = np.stack((np.minimum(smallest, largest), np.maximum(smallest, largest)), axis=1).ravel()
         keep = np.ones(len(places), dtype=np.bool_)
