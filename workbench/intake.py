@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engines.protocol.client import RunnerClient
-from engines.protocol.codec import decode_record
 from engines.protocol.messages import Acknowledge, Attach, Bury, ListSpools, RecordLine, Spool, SpoolList
 from workbench.metrics.evaluate import evaluate_trial
 from workbench.store.operations import (
@@ -16,13 +15,12 @@ from workbench.store.operations import (
     Ingest,
     Ingested,
     ListUnjudged,
-    ReadRecords,
     SetMetrics,
     Store,
     StoreError,
 )
+from workbench.store.records import replay
 
-_PAGE = 100_000
 _LINES_AT_ONCE = 5000
 
 
@@ -36,14 +34,7 @@ def take_in(store: Store, trial: str, lines: Sequence[str]) -> Ingested:
 
 def evaluate(store: Store, trial: str) -> None:
     """Compute a trial's metrics and verdict from its stored records and store them."""
-    lines: list[str] = []
-    while True:
-        after = decode_record(lines[-1]).seq if lines else 0
-        page = store.execute(ReadRecords(trial=trial, after=after, limit=_PAGE))
-        lines.extend(page)
-        if len(page) < _PAGE:
-            break
-    metrics, reasons, verdict = evaluate_trial(trial, [decode_record(line) for line in lines])
+    metrics, reasons, verdict = evaluate_trial(trial, replay(store, trial))
     store.execute(SetMetrics(trial=trial, metrics=metrics, reasons=reasons, verdict=verdict))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engines.protocol.client import engine_environment
-from engines.protocol.places import Places
+from engines.protocol.places import Places, starter_folder
 
 Report = Callable[[float | None, str], None]
 """Called with (fraction 0..1 or None, text) as the work goes on."""
@@ -28,8 +28,9 @@ class StarterError(Exception):
 
 def ensure_starter(places: Places, report: Report) -> Path:
     """The starter model's folder, fetched and converted if it is not there yet. Raises `StarterError`."""
-    if _ready(places.starter_model):
-        return places.starter_model
+    ready = starter_folder(places)
+    if ready is not None:
+        return ready
     command = [sys.executable, "-m", "engines.starter", "--progress-json"]
     last = {"message": "The fetch ended without saying why.", "advice": "Nothing was left half done; try again."}
     with subprocess.Popen(
@@ -53,13 +54,10 @@ def ensure_starter(places: Places, report: Report) -> Path:
         except BaseException:
             process.terminate()
             raise
-    if code != 0 or not _ready(places.starter_model):
+    made = starter_folder(places)
+    if code != 0 or made is None:
         raise StarterError(last["message"], last["advice"])
-    return places.starter_model
-
-
-def _ready(folder: Path) -> bool:
-    return (folder / "config.json").is_file()
+    return made
 
 
 def _parse(line: str) -> dict[str, object]:
