@@ -70,7 +70,7 @@ def kill_leftovers(mark: str, session: int, *, spare: Collection[int], take_stra
             break
         for root in roots:
             for pid in (root, *_descendants(root)):
-                if pid not in killed:
+                if pid not in killed and not _is_zombie(pid):
                     killed.append(pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -125,6 +125,14 @@ def _stat(pid: int) -> tuple[int, ...]:
     except OSError:
         return ()
     return int(fields[1]), int(fields[3])
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and only waits to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return True
 
 
 def _all_processes() -> list[int]:
