@@ -1,11 +1,11 @@
-"""What the worker knows of its environment: versions, build, threads, this project's commit. Worker process."""
+"""What the worker knows of its environment: versions, build, threads. Worker process.
+
+The machine and this project's commit are the runner's to say (`engines.environment`)."""
 
 from __future__ import annotations
 
 import platform
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
 
@@ -23,7 +23,6 @@ _PACKAGES = (
     "triton",
     "llm-workbench",
 )
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 def process_facts(order: TrialOrder, device: torch.device) -> dict[str, str]:
@@ -46,26 +45,7 @@ def process_facts(order: TrialOrder, device: torch.device) -> dict[str, str]:
             "torch.cuda_device": torch.cuda.get_device_name(device),
             "torch.cudnn": str(torch.backends.cudnn.version()),
         }
-    commit = project_commit()
-    if commit:
-        facts["project.commit"] = commit
     return facts
-
-
-def project_commit() -> str:
-    """Commit of this project where it runs from a checkout, with "+changes" where files differ; "" elsewhere."""
-    if not (_ROOT / ".git").exists():
-        return ""
-    try:
-        head = _git("rev-parse", "HEAD")
-        return head + "+changes" if head and _git("status", "--porcelain", "--untracked-files=no") else head
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
-def _git(*arguments: str) -> str:
-    run = subprocess.run(["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, timeout=5, check=True)
-    return run.stdout.strip()
 
 
 def _version(name: str) -> str:
