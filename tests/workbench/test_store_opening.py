@@ -15,7 +15,7 @@ import pytest
 from tests.workbench.store_kit import add_experiment, lines, log, started
 from workbench.store.local import LocalStore
 from workbench.store.migrate import SCHEMA_VERSION, Scheme, current_scheme
-from workbench.store.operations import GetTrial, Ingest, ListExperiments, ListTrials, Query, ReadRecords, StoreError
+from workbench.store.operations import DeleteTrials, GetTrial, Ingest, ListExperiments, ListTrials, Query, ReadRecords, StoreError
 
 ROOT = Path(__file__).parents[2]
 
@@ -360,3 +360,22 @@ if store.execute(Ingest(trial="t-1", lines=big_batch(2))).last_seq == 501:
     print("usable")
 store.close()
 """
+
+
+# --- the size of healthy files --------------------------------------------------------------------
+
+
+def test_that_a_healthy_file_is_opened_again_however_its_blocks_were_freed(tmp_path: Path) -> None:
+    """DuckDB cuts free blocks off the end of a file and goes on numbering them: that is no damage."""
+    path = tmp_path / "a.duckdb"
+    for turn in range(8):
+        store = LocalStore(path)  # raises where the file were taken for damaged
+        trial = f"t-{turn}"
+        add_experiment(store, trial, experiment=f"e-{turn}")
+        size = 4000 if turn % 2 else 400
+        store.execute(Ingest(trial=trial, lines=lines([started(), *(log(i, f"{i} " * 60) for i in range(2, size))])))
+        if turn % 3 == 2:
+            store.execute(DeleteTrials(trials=(f"t-{turn - 1}",)))
+        store.close()
+    with duckdb.connect(str(path), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM trials").fetchone() == (6,)

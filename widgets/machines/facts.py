@@ -23,13 +23,21 @@ class DeviceRow:
 
 @dataclass(frozen=True)
 class SensorRow:
-    """`reason` is "" where the quantity can be measured; `hint` is what the user can do."""
+    """A quantity that can be measured; `how` is the whole method, for a tooltip."""
 
     quantity: str
     source: str
     rate: str
-    reason: str = ""
-    hint: str = ""
+    how: str
+
+
+@dataclass(frozen=True)
+class MissingRow:
+    """Quantities that cannot be measured here, all for the same reason."""
+
+    quantities: tuple[str, ...]
+    reason: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,13 @@ class MachineFacts:
     summary: str
     devices: tuple[DeviceRow, ...]
     sensors: tuple[SensorRow, ...]
+    missing: tuple[MissingRow, ...]
     engines: tuple[EngineRow, ...]
 
     @property
-    def measured(self) -> int:
-        return sum(not s.reason for s in self.sensors)
+    def quantities(self) -> int:
+        """All the workbench knows, measurable here or not."""
+        return len(self.sensors) + sum(len(m.quantities) for m in self.missing)
 
     @property
     def missing_engines(self) -> int:
@@ -60,8 +70,11 @@ class MachineFacts:
 
 
 def machine_facts(result: ProbeResult) -> MachineFacts:
-    """Rows in the order they are shown: what can be measured first, then what cannot."""
-    sensors = sorted((_sensor(s) for s in result.sensors), key=lambda row: bool(row.reason))
+    """Rows in the order they are shown; what is missing for the same reason is said once."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for sensor in result.sensors:
+        if not sensor.available:
+            reasons.setdefault((sensor.reason, sensor.hint), []).append(sensor.title)
     engines = sorted(
         (EngineRow(p.name, p.version, p.gives, "" if p.version else p.install) for p in result.packages),
         key=lambda row: bool(row.install),
@@ -70,7 +83,8 @@ def machine_facts(result: ProbeResult) -> MachineFacts:
         name=result.machine,
         summary=_summary(result.devices),
         devices=tuple(_device(d) for d in result.devices),
-        sensors=tuple(sensors),
+        sensors=tuple(_sensor(s) for s in result.sensors if s.available),
+        missing=tuple(MissingRow(tuple(titles), *why) for why, titles in reasons.items()),
         engines=tuple(engines),
     )
 
@@ -80,14 +94,11 @@ def report(facts: MachineFacts) -> str:
     lines = [f"{facts.name}: {facts.summary}", "", "Devices"]
     lines += [f"  {d.device}: {d.name}, {d.memory}" for d in facts.devices]
     lines += ["", "What can be measured"]
-    lines += [f"  {s.quantity} ({s.source}): {_state(s)}" for s in facts.sensors]
+    lines += [f"  {s.quantity}: {s.how}, {s.rate}" for s in facts.sensors]
+    lines += [f"  {', '.join(m.quantities)}: not available. {m.reason}" for m in facts.missing]
     lines += ["", "Engines"]
     lines += [f"  {e.package} {e.version or 'missing: ' + e.install}" for e in facts.engines]
     return "\n".join(lines) + "\n"
-
-
-def _state(row: SensorRow) -> str:
-    return f"not available: {row.reason}" if row.reason else f"measured, {row.rate}"
 
 
 def _summary(devices: tuple[Device, ...]) -> str:
@@ -107,7 +118,7 @@ def _device(device: Device) -> DeviceRow:
     power, clock = details.get("power_limit_watts", ""), details.get("clock_max_hertz", "")
     return DeviceRow(
         device="CPU" if device.id == "cpu" else "GPU",
-        name=_device_name(device),
+        name=device.title,
         total_bytes=device.memory_total_bytes,
         free_bytes=device.memory_free_bytes,
         memory=f"{format_bytes(device.memory_free_bytes)} free of {format_bytes(device.memory_total_bytes)}",
@@ -115,11 +126,6 @@ def _device(device: Device) -> DeviceRow:
         power_limit=format_value(float(power), "W") if _number(power) else "",
         clock=format_value(float(clock), "Hz") if _number(clock) else "",
     )
-
-
-def _device_name(device: Device) -> str:
-    cores = device.details.get("cores", "")
-    return f"{device.title}, {cores} cores" if device.id == "cpu" and cores else device.title
 
 
 def _number(text: str) -> bool:
@@ -131,7 +137,6 @@ def _number(text: str) -> bool:
 
 
 def _sensor(sensor: Sensor) -> SensorRow:
-    if not sensor.available:
-        return SensorRow(sensor.title, sensor.method or sensor.source, "", sensor.reason, sensor.hint)
     rate = f"{sensor.rate_hz:g} Hz" if sensor.rate_hz else "at the ends"
-    return SensorRow(sensor.title, sensor.method or sensor.source, rate)
+    how = sensor.method or sensor.source
+    return SensorRow(sensor.title, how.partition(",")[0].partition(";")[0], rate, how)

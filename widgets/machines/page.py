@@ -58,6 +58,7 @@ class MachinesPage(Page):
         self._right = QScrollArea()
         self._right.setWidgetResizable(True)
         self._right.setFrameShape(QFrame.Shape.NoFrame)
+        self._right.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         splitter.addWidget(self._list)
         splitter.addWidget(self._right)
         splitter.setStretchFactor(1, 1)
@@ -179,8 +180,8 @@ class MachinesPage(Page):
         halves = QHBoxLayout()
         halves.setContentsMargins(0, 0, 0, 0)
         halves.setSpacing(0)
-        sensors = Panel(theme, "What can be measured", f"{facts.measured} of {len(facts.sensors)}")
-        sensors.body.addWidget(sensor_table(theme, facts.sensors))
+        sensors = Panel(theme, "What can be measured", f"{len(facts.sensors)} of {facts.quantities}")
+        sensors.body.addWidget(sensor_table(theme, facts.sensors, facts.missing))
         note = label(
             "Readings come from outside the worker: they cost the trial nothing in its own process.",
             tone="muted",

@@ -9,8 +9,8 @@ from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
-from widgets.components import IconLabel, label, line, tool_button
-from widgets.machines.facts import DeviceRow, EngineRow, SensorRow
+from widgets.components import ElidedLabel, IconLabel, label, line, tool_button
+from widgets.machines.facts import DeviceRow, EngineRow, MissingRow, SensorRow
 from widgets.theme import Theme
 
 
@@ -37,26 +37,30 @@ class Grid(QFrame):
         self._grid.addWidget(ground, 0, 0, 1, self._columns)
         self.add(tuple(label(text, role="dense", tone="secondary") for text in header), height="table_header")
 
-    def add(self, cells: tuple[QWidget | None, ...], *, height: str = "row", below: QWidget | None = None) -> None:
-        """One row; `below` is a second line that begins under the second column."""
+    def add(self, cells: tuple[QWidget, ...], *, height: str = "row") -> None:
+        """One row, a cell a column."""
         for column, cell in enumerate(cells):
-            if cell is None:
-                continue
-            if column == 0:
-                cell.setContentsMargins(self._theme.spacing("m"), 0, 0, 0)
-            if column == self._columns - 1:
-                margins = cell.contentsMargins()
-                cell.setContentsMargins(margins.left(), 0, self._theme.spacing("m"), 0)
+            left = self._theme.spacing("m") if column == 0 else 0
+            right = self._theme.spacing("m") if column == self._columns - 1 else 0
+            cell.setContentsMargins(left, 0, right, 0)
             cell.setMinimumHeight(self._theme.height(height))
             self._grid.addWidget(cell, self._row, column)
-        self._row += 1
-        if below is not None:
-            margin = self._theme.spacing("s")
-            below.setContentsMargins(0, 0, self._theme.spacing("m"), margin)
-            self._grid.addWidget(below, self._row, 1, 1, self._columns - 1)
-            self._row += 1
-        self._grid.addWidget(line(), self._row, 0, 1, self._columns)
-        self._row += 1
+        self._end_row(1)
+
+    def add_wide(self, title: QWidget, state: QWidget, text: QWidget) -> None:
+        """A title and its state over a text that takes the whole width."""
+        side, gap = self._theme.spacing("m"), self._theme.spacing("s")
+        title.setContentsMargins(side, gap, 0, 0)
+        state.setContentsMargins(0, gap, side, 0)
+        text.setContentsMargins(side, 0, side, gap)
+        self._grid.addWidget(title, self._row, 0, 1, self._columns - 1)
+        self._grid.addWidget(state, self._row, self._columns - 1, Qt.AlignmentFlag.AlignTop)
+        self._grid.addWidget(text, self._row + 1, 0, 1, self._columns)
+        self._end_row(2)
+
+    def _end_row(self, lines: int) -> None:
+        self._grid.addWidget(line(), self._row + lines, 0, 1, self._columns)
+        self._row += lines + 1
 
 
 class MemoryBar(QWidget):
@@ -91,7 +95,7 @@ def device_table(theme: Theme, rows: tuple[DeviceRow, ...]) -> QWidget:
     grid = Grid(
         theme,
         ("Device", "Name", "Memory", "", "Driver or governor", "Power limit", "Clock, max"),
-        {1: 3, 2: 1, 3: 2},
+        {1: 2, 2: 1},
         "Devices",
     )
     for row in rows:
@@ -109,16 +113,18 @@ def device_table(theme: Theme, rows: tuple[DeviceRow, ...]) -> QWidget:
     return grid
 
 
-def sensor_table(theme: Theme, rows: tuple[SensorRow, ...]) -> QWidget:
-    """What can be measured and how; what cannot, with the reason and what to do under it."""
+def sensor_table(theme: Theme, rows: tuple[SensorRow, ...], missing: tuple[MissingRow, ...]) -> QWidget:
+    """What can be measured and how; then what cannot, with the reason and what to do under it."""
     grid = Grid(theme, ("Quantity", "Source", "Rate", "State"), {1: 1}, "What can be measured")
     for row in rows:
-        source = label(row.source, tone="secondary", wrap=True)
-        if not row.reason:
-            grid.add((_strong(row.quantity), source, label(row.rate, tone="secondary"), _measured(theme)))
-            continue
-        why = label(f"{row.reason} {row.hint}".strip(), role="dense", tone="muted", wrap=True, selectable=True)
-        grid.add((_strong(row.quantity), source, None, label("not available", tone="secondary")), below=why)
+        source = ElidedLabel(row.source, tone="secondary")
+        source.setToolTip(row.how)
+        grid.add((_strong(row.quantity), source, label(row.rate, tone="secondary"), _measured(theme)))
+    for gap in missing:
+        names = label(", ".join(gap.quantities), wrap=True)
+        names.setProperty("strong", 500)
+        why = label(f"{gap.reason} {gap.hint}".strip(), role="dense", tone="muted", wrap=True, selectable=True)
+        grid.add_wide(names, label("not available", tone="secondary"), why)
     return grid
 
 
@@ -127,15 +133,15 @@ def engine_table(theme: Theme, rows: tuple[EngineRow, ...], copy: Callable[[str]
     grid = Grid(theme, ("Package", "Version", "State"), {2: 1}, "Engines")
     for row in rows:
         if row.install:
-            version = label("missing", tone="warn")
-            command = label(row.install, role="mono", selectable=True)
+            command = ElidedLabel(row.install, role="mono", mode=Qt.TextElideMode.ElideMiddle)
             button = tool_button(theme, "copy", "", f"Copy: {row.install}", partial(copy, row.install), compact=True)
-            grid.add((_strong(row.package), version, _beside(theme, command, button)))
+            grid.add(
+                (_strong(row.package), label("missing", tone="warn"), _beside(theme, command, button, wide=command))
+            )
         else:
             check = IconLabel(theme, "check", "status.good", 14, "installed")
-            grid.add(
-                (_strong(row.package), label(row.version), _beside(theme, check, label(row.gives, tone="secondary")))
-            )
+            gives = ElidedLabel(row.gives, tone="secondary")
+            grid.add((_strong(row.package), label(row.version), _beside(theme, check, gives, wide=gives)))
     return grid
 
 
@@ -149,12 +155,14 @@ def _measured(theme: Theme) -> QWidget:
     return _beside(theme, IconLabel(theme, "check", "status.good", 14), label("measured", tone="good"))
 
 
-def _beside(theme: Theme, *parts: QWidget) -> QWidget:
+def _beside(theme: Theme, *parts: QWidget, wide: QWidget | None = None) -> QWidget:
+    """Parts in a row; `wide` takes what room there is, otherwise the rest stays empty."""
     holder = QWidget()
     row = QHBoxLayout(holder)
     row.setContentsMargins(0, 0, 0, 0)
     row.setSpacing(theme.spacing("xs"))
     for part in parts:
-        row.addWidget(part)
-    row.addStretch(1)
+        row.addWidget(part, 1 if part is wide else 0)
+    if wide is None:
+        row.addStretch(1)
     return holder

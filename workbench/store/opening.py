@@ -73,8 +73,11 @@ def _look(path: Path) -> _Found:
 
 
 def _check_length(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
-    """Blocks are read late: a file cut short must be refused now, not in the middle of a comparison."""
-    row = connection.execute("SELECT block_size, total_blocks FROM pragma_database_size()").fetchone()
+    """Blocks are read late: a file cut short must be refused now, not in the middle of a comparison.
+
+    Only blocks in use count: DuckDB cuts free ones off the end of a healthy file and still numbers them.
+    """
+    row = connection.execute("SELECT block_size, used_blocks FROM pragma_database_size()").fetchone()
     if row is None:
         return
     needed = 3 * 4096 + int(row[0]) * int(row[1])
