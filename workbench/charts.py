@@ -20,12 +20,20 @@ from workbench.version import version
 
 Floats = npt.NDArray[np.float64]
 
+_FAR = 3.0
+"""An interval that ends beyond this many times the largest value would make the values unreadable: it is cut."""
+_SHOWN = 2.0
+"""How far such an axis goes, in times the largest value."""
+BEYOND = "interval goes beyond the axis"
+
 
 @dataclass(frozen=True)
 class ChartAxis:
     title: str
     unit: str = ""
     minimum: float | None = None
+    maximum: float | None = None
+    """Where intervals are cut, with an arrow, because they reach far beyond every value; None: nothing is cut."""
     categories: tuple[str, ...] = ()
     """Category axis where not empty; positions 0, 1, 2, ..."""
 
@@ -147,11 +155,11 @@ def bar_chart(comparison: Comparison, metric: str, hidden: frozenset[str] = froz
         id=f"bars:{metric}",
         title=measure.title,
         subtitle=_counts(rows, cells, hidden, comparison),
-        x=ChartAxis(axis_title, measure.unit, minimum=0.0),
+        x=ChartAxis(axis_title, measure.unit, minimum=0.0, maximum=(cut := _cut(cells, measure))),
         y=ChartAxis("", categories=tuple(_category(r, comparison) for r in rows)),
         series=tuple(series),
         references=references,
-        notes=_notes(comparison, rows, cells),
+        notes=_notes(comparison, rows, cells, (cut,)),
         provenance=provenance_line(comparison, rows),
         summary=_bar_summary(measure, rows, cells, comparison),
         empty=_empty(comparison, metric, cells),
@@ -186,7 +194,13 @@ def scatter_chart(comparison: Comparison, x_metric: str, y_metric: str, hidden: 
                 labels=(name,),
             )
         )
-    notes = _notes(comparison, rows, [r.cells.get(x_metric) for r in rows] + [r.cells.get(y_metric) for r in rows])
+    drawn_rows = [r for r in rows if r.configuration in {s.key for s in series}]
+    cuts = (
+        _cut([r.cells[x_metric] for r in drawn_rows], across),
+        _cut([r.cells[y_metric] for r in drawn_rows], up),
+    )
+    cells = [r.cells.get(x_metric) for r in rows] + [r.cells.get(y_metric) for r in rows]
+    notes = _notes(comparison, rows, cells, cuts)
     if missing and series:
         notes = (*notes, f"Not drawn, without both figures: {', '.join(missing)}.")
     drawn = f"{len(series)} of {len(rows)} configurations" if missing else f"{len(rows)} configurations"
@@ -194,8 +208,8 @@ def scatter_chart(comparison: Comparison, x_metric: str, y_metric: str, hidden: 
         id=f"scatter:{x_metric}:{y_metric}",
         title="Trade-off",
         subtitle=f"{up.title} against {across.title[:1].lower()}{across.title[1:]}",
-        x=_directed(across),
-        y=_directed(up),
+        x=_directed(across, cuts[0]),
+        y=_directed(up, cuts[1]),
         series=tuple(series),
         notes=notes,
         provenance=provenance_line(comparison, rows),
@@ -237,17 +251,24 @@ def _value_texts(cells: Sequence[Cell | None], measure: _Measure) -> list[str]:
     """Values with three digits, four where different values would otherwise read the same; "" where there is none."""
 
     def texts(digits: int) -> list[str]:
-        return [
-            "" if c is None or c.value is None else significant(measure.shown(c.value), digits) for c in cells
-        ]
+        return ["" if c is None or c.value is None else significant(measure.shown(c.value), digits) for c in cells]
 
     values = {c.value for c in cells if c is not None and c.value is not None}
     three = texts(3)
     return three if len({t for t in three if t}) == len(values) else texts(4)
 
 
-def _directed(measure: _Measure) -> ChartAxis:
-    return ChartAxis(f"{measure.title} ({measure.direction})" if measure.direction else measure.title, measure.unit)
+def _directed(measure: _Measure, cut: float | None = None) -> ChartAxis:
+    title = f"{measure.title} ({measure.direction})" if measure.direction else measure.title
+    return ChartAxis(title, measure.unit, maximum=cut)
+
+
+def _cut(cells: Sequence[Cell | None], measure: _Measure) -> float | None:
+    """Where to cut intervals (shown unit): of two trials they can reach to ten times the largest value."""
+    valued = [c for c in cells if c is not None and c.value is not None]
+    largest = max((c.value for c in valued if c.value is not None), default=0.0)
+    reach = max((c.interval.high for c in valued if c.interval is not None), default=0.0)
+    return measure.shown(_SHOWN * largest) if largest > 0 and reach > _FAR * largest else None
 
 
 def _category(row: Row, comparison: Comparison) -> str:
@@ -267,7 +288,9 @@ def _counts(rows: Sequence[Row], cells: Sequence[Cell | None], hidden: frozenset
     return "; ".join(parts)
 
 
-def _notes(comparison: Comparison, rows: Sequence[Row], cells: Sequence[Cell | None]) -> tuple[str, ...]:
+def _notes(
+    comparison: Comparison, rows: Sequence[Row], cells: Sequence[Cell | None], cuts: Sequence[float | None]
+) -> tuple[str, ...]:
     valued = [c for c in cells if c is not None and c.value is not None]
     notes = []
     if any(c.interval is not None for c in valued):
@@ -276,6 +299,8 @@ def _notes(comparison: Comparison, rows: Sequence[Row], cells: Sequence[Cell | N
         notes.append("The same value in every trial: no interval.")
     elif valued:
         notes.append("One trial each: no interval.")
+    if any(cut is not None for cut in cuts):
+        notes.append(f"Arrow: the {BEYOND}.")
     excluded = {trial for c in valued for trial in c.excluded}
     if excluded:
         notes.append(f"{len(excluded)} invalid {'trial' if len(excluded) == 1 else 'trials'} left out.")
@@ -289,9 +314,7 @@ def _said(value: float, measure: _Measure) -> str:
     return format_value(value, measure.unit or "ratio", measure.unit or "ratio")
 
 
-def _bar_summary(
-    measure: _Measure, rows: Sequence[Row], cells: Sequence[Cell | None], comparison: Comparison
-) -> str:
+def _bar_summary(measure: _Measure, rows: Sequence[Row], cells: Sequence[Cell | None], comparison: Comparison) -> str:
     """Two sentences: the figures, and what differs from the baseline."""
     told = [
         f"{short_title(r.labels, comparison.varying, r.title)} {_said(measure.shown(c.value), measure)}"

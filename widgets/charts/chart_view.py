@@ -160,8 +160,8 @@ class ChartView(QWidget):
         ys = [a for s in chart.series for a in (s.y, s.y_low, s.y_high) if a is not None]
         for reference in chart.references:
             (xs if reference.orientation == "vertical" else ys).append(np.array([reference.value]))
-        x = _extent(np.concatenate(xs) if xs else np.empty(0), chart.x)
-        y = _extent(np.concatenate(ys) if ys else np.empty(0), chart.y)
+        x = _extent(_within(xs, chart.x), chart.x)
+        y = _extent(_within(ys, chart.y), chart.y)
         if chart.y.categories:
             count = len(chart.y.categories)
             return (min(0.0, x[0]), x[1]), (-0.5, count - 0.5)
@@ -189,7 +189,7 @@ class ChartView(QWidget):
         width = max(float(self._box.width()), 60.0)
         end = high
         for series in chart.series:
-            reach = series.x if series.x_high is None else np.fmax(series.x, series.x_high)
+            reach = series.x if series.x_high is None else np.fmax(series.x, _within([series.x_high], chart.x))
             for i, tip in enumerate(reach):
                 text = series.labels[i] if i < len(series.labels) else ""
                 free = width - 14 - metrics.horizontalAdvance(text) * 1.1
@@ -325,6 +325,12 @@ def axis_title(axis: ChartAxis) -> str:
 
 def _distance(a: QPointF, b: QPointF) -> float:
     return math.hypot(a.x() - b.x(), a.y() - b.y())
+
+
+def _within(values: list[np.ndarray], axis: ChartAxis) -> np.ndarray:
+    """All of them in one array, intervals cut where the axis says."""
+    joined = np.concatenate(values) if values else np.empty(0)
+    return joined if axis.maximum is None else np.minimum(joined, axis.maximum)
 
 
 def _extent(values: np.ndarray, axis: ChartAxis) -> tuple[float, float]:

@@ -149,8 +149,9 @@ class Marks(QGraphicsItem):
             self._laid.bars.append((QRectF(left, tip.y() - half, max(right - left, 1.0), 2 * half), color))
             low, high = _interval(series.x_low, series.x_high, i)
             if low is not None and high is not None:
-                a, b = self._map(low, position).x(), self._map(high, position).x()
-                self._laid.intervals += [(line, dark) for line in _whiskers(a, b, tip.y(), half * 0.6)]
+                seen, beyond = _cut(high, self._chart.x.maximum)
+                a, b = self._map(low, position).x(), self._map(seen, position).x()
+                self._laid.intervals += [(line, dark) for line in _whiskers(a, b, tip.y(), half * 0.6, beyond)]
                 right = max(right, b)
             text = series.labels[i] if i < len(series.labels) else ""
             size = QSizeF(metrics.horizontalAdvance(text), metrics.height())
@@ -173,11 +174,13 @@ class Marks(QGraphicsItem):
             x_low, x_high = _interval(series.x_low, series.x_high, i)
             y_low, y_high = _interval(series.y_low, series.y_high, i)
             if x_low is not None and x_high is not None:
-                a, b = self._map(x_low, y).x(), self._map(x_high, y).x()
-                self._laid.intervals += [(line, color) for line in _whiskers(a, b, at.y(), _CAP)]
+                seen, beyond = _cut(x_high, self._chart.x.maximum)
+                a, b = self._map(x_low, y).x(), self._map(seen, y).x()
+                self._laid.intervals += [(line, color) for line in _whiskers(a, b, at.y(), _CAP, beyond)]
             if y_low is not None and y_high is not None:
-                a, b = self._map(x, y_low).y(), self._map(x, y_high).y()
-                upright = [QLineF(w.y1(), w.x1(), w.y2(), w.x2()) for w in _whiskers(a, b, at.x(), _CAP)]
+                seen, beyond = _cut(y_high, self._chart.y.maximum)
+                a, b = self._map(x, y_low).y(), self._map(x, seen).y()
+                upright = [QLineF(w.y1(), w.x1(), w.y2(), w.x2()) for w in _whiskers(a, b, at.x(), _CAP, beyond)]
                 self._laid.intervals += [(line, color) for line in upright]
             self._laid.points.append((at, marker, color))
             name = series.labels[i] if i < len(series.labels) else series.title
@@ -288,14 +291,20 @@ def _interval(low: np.ndarray | None, high: np.ndarray | None, i: int) -> tuple[
     return float(low[i]), float(high[i])
 
 
-def _whiskers(a: float, b: float, across: float, cap: float) -> list[QLineF]:
-    """A line from a to b and its two ends, along the horizontal."""
+def _cut(high: float, maximum: float | None) -> tuple[float, bool]:
+    """Where an interval's upper end is drawn, and whether it goes on beyond."""
+    return (high, False) if maximum is None or high <= maximum else (maximum, True)
+
+
+def _whiskers(a: float, b: float, across: float, cap: float, beyond: bool = False) -> list[QLineF]:
+    """A line from a to b and its two ends, along the horizontal; an arrow at b where it goes on `beyond`."""
     a, b, across = round(a) + 0.5, round(b) + 0.5, round(across) + 0.5
-    return [
-        QLineF(a, across, b, across),
-        QLineF(a, across - cap, a, across + cap),
-        QLineF(b, across - cap, b, across + cap),
-    ]
+    back = b - (cap if b >= a else -cap) if beyond else b
+    tip = across if beyond else across + cap
+    ends = [QLineF(back, across - cap, b, tip)]
+    if beyond:
+        ends.append(QLineF(back, across + cap, b, tip))
+    return [QLineF(a, across, b, across), QLineF(a, across - cap, a, across + cap), *ends]
 
 
 def _nearest(rect: QRectF, point: QPointF) -> QPointF:

@@ -16,7 +16,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from workbench.charts import Chart, Series
+from workbench.charts import Chart, ChartAxis, Floats, Series
 from workbench.export.look import Look
 
 _SEPARATOR = " · "
@@ -75,9 +75,9 @@ def draw_series(axes: Axes, chart: Chart, style: Look) -> None:
         if series.style == "bars":
             axes.barh(series.y, np.nan_to_num(series.x), height=0.56, color=color, zorder=2)
             # on dark bars an interval is read by its edge of ground
-            _whiskers(axes, series, style.text, 3, edge=style.background)
+            _whiskers(axes, series, chart, style.text, 3, edge=style.background)
         elif series.style == "markers":
-            _whiskers(axes, series, color, 2)
+            _whiskers(axes, series, chart, color, 2)
             axes.plot(
                 series.x,
                 series.y,
@@ -102,10 +102,19 @@ def draw_series(axes: Axes, chart: Chart, style: Look) -> None:
         axes.margins(x=0.01, y=0.08)
 
 
-def _whiskers(axes: Axes, series: Series, color: str, zorder: int, edge: str = "") -> None:
-    for low, high, name in ((series.x_low, series.x_high, "xerr"), (series.y_low, series.y_high, "yerr")):
-        if low is None or high is None:
+def _seen(high: Floats, axis: ChartAxis) -> Floats:
+    """Upper ends of intervals as far as the axis shows them."""
+    return high if axis.maximum is None else np.minimum(high, axis.maximum)
+
+
+def _whiskers(axes: Axes, series: Series, chart: Chart, color: str, zorder: int, edge: str = "") -> None:
+    for low, full, name, axis in (
+        (series.x_low, series.x_high, "xerr", chart.x),
+        (series.y_low, series.y_high, "yerr", chart.y),
+    ):
+        if low is None or full is None:
             continue
+        high = _seen(full, axis)
         middle = series.x if name == "xerr" else series.y
         good = np.isfinite(low) & np.isfinite(high) & np.isfinite(middle)
         if not good.any():
@@ -127,6 +136,18 @@ def _whiskers(axes: Axes, series: Series, color: str, zorder: int, edge: str = "
         if edge:
             for artist in (*caps, *lines):
                 artist.set_path_effects([withStroke(linewidth=2.1, foreground=edge)])
+        cut = good & (full > high)
+        if cut.any():
+            across = name == "xerr"
+            axes.plot(
+                high[cut] if across else series.x[cut],
+                series.y[cut] if across else high[cut],
+                linestyle="none",
+                marker=">" if across else "^",
+                markersize=3.6,
+                color=color,
+                zorder=zorder,
+            )
 
 
 def name_categories(axes: Axes, chart: Chart, style: Look, renderer: RendererBase, widest: float) -> None:
@@ -249,7 +270,7 @@ def _bar_labels(figure: Figure, axes: Axes, chart: Chart, style: Look, renderer:
             text = series.labels[i] if i < len(series.labels) else ""
             tip = value
             if series.x_high is not None and np.isfinite(series.x_high[i]):
-                tip = max(value, series.x_high[i])
+                tip = max(value, _seen(series.x_high, chart.x)[i])
             missing = not np.isfinite(value)
             drawn = axes.annotate(
                 "not available" if missing else text,
@@ -285,7 +306,7 @@ def _point_labels(axes: Axes, chart: Chart, style: Look, renderer: RendererBase)
                 continue
             px, py = axes.transData.transform((x, y))
             obstacles.append(Bbox.from_extents(px - 6, py - 6, px + 6, py + 6))
-            obstacles += _whisker_boxes(axes, series, i)
+            obstacles += _whisker_boxes(axes, series, chart, i)
             text = series.labels[i] if i < len(series.labels) else series.title
             labels.append(_Label(text, style.text, (px, py), (6.0, 6.0)))
     for label in labels:
@@ -302,14 +323,18 @@ def _point_labels(axes: Axes, chart: Chart, style: Look, renderer: RendererBase)
             axes.plot([x, end[0]], [y, end[1]], color=style.axis, linewidth=0.5, zorder=1)
 
 
-def _whisker_boxes(axes: Axes, series: Series, i: int) -> list[Bbox]:
+def _whisker_boxes(axes: Axes, series: Series, chart: Chart, i: int) -> list[Bbox]:
     boxes = []
     x, y = float(series.x[i]), float(series.y[i])
     if series.x_low is not None and series.x_high is not None and np.isfinite(series.x_low[i] + series.x_high[i]):
-        (left, middle), (right, _) = axes.transData.transform([(series.x_low[i], y), (series.x_high[i], y)])
+        (left, middle), (right, _) = axes.transData.transform(
+            [(series.x_low[i], y), (_seen(series.x_high, chart.x)[i], y)]
+        )
         boxes.append(Bbox.from_extents(left - 4, middle - 4, right + 4, middle + 4))
     if series.y_low is not None and series.y_high is not None and np.isfinite(series.y_low[i] + series.y_high[i]):
-        (middle, bottom), (_, top) = axes.transData.transform([(x, series.y_low[i]), (x, series.y_high[i])])
+        (middle, bottom), (_, top) = axes.transData.transform(
+            [(x, series.y_low[i]), (x, _seen(series.y_high, chart.y)[i])]
+        )
         boxes.append(Bbox.from_extents(middle - 4, bottom - 4, middle + 4, top + 4))
     return boxes
 
