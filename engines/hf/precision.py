@@ -2,7 +2,7 @@
 
 int8 is torchao's weight-only quantisation: linear layers except the output head hold 8-bit rows with one float32 scale
 each, and are multiplied in the compute precision. On a processor without bfloat16 instructions that is float32, because
-a bfloat16 product is emulated there and several times slower (docs/measuring.md has the figures).
+a bfloat16 product is emulated there and several times slower.
 """
 
 from __future__ import annotations
