@@ -128,7 +128,7 @@ def sensors_of_host(rate_hz: float, proc: Path = PROC) -> tuple[Sensor, ...]:
 
     return (
         sensor("cpu_utilisation_ratio", "Processor use of the machine", "/proc/stat, 1.0 = all cores busy"),
-        sensor("steal_ratio", "Processor time taken by other virtual machines", "/proc/stat, share of all cores' time"),
+        sensor("steal_ratio", "Stolen processor time", "/proc/stat, share of all cores' time"),
         sensor("memory_available_bytes", "Memory left", "/proc/meminfo MemAvailable, of the whole machine"),
         sensor(
             "foreign_cpu_ratio",

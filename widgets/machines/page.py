@@ -195,9 +195,9 @@ class MachinesPage(Page):
         engines = Panel(theme, "Engines", f"{installed} installed{missing}")
         engines.body.addWidget(engine_table(theme, facts.engines, self._copy_command))
         engines.body.addStretch(1)
-        halves.addWidget(sensors, 1)
+        halves.addWidget(sensors, 3)
         halves.addWidget(line(vertical=True))
-        halves.addWidget(engines, 1)
+        halves.addWidget(engines, 2)
         column.addLayout(halves, 1)
         return detail
 

@@ -272,7 +272,7 @@ class MonitorPage(Page):
 
     def _show_nothing(self) -> None:
         """The page with no trial in it: what would stand here, and the one action that fills it."""
-        if self._shown:
+        if self._shown or self._show_latest():
             return
         waiting = 0 if self._queue is None else len(self._queue.in_state("waiting"))
         if waiting and self._queue is not None and self._queue.paused:
@@ -285,6 +285,16 @@ class MonitorPage(Page):
         self.empty.button.setVisible(not waiting)
         self._live.setCurrentIndex(0)
         self.header.hide()
+
+    def _show_latest(self) -> bool:
+        """While nothing runs or waits, the trial that ended last is what one comes to see. -> whether there is one"""
+        workbench, state = self.services.workbench, self._queue
+        if workbench is None or state is None or any(e.state != "ended" for e in state.entries):
+            return False
+        own = [e for e in state.entries if e.store == workbench.store_id and e.started_wall_ns]
+        if own and self.isVisible():
+            self._put(own[0].trial)
+        return bool(own) and self.isVisible()
 
     # --- what arrives -----------------------------------------------------------------------------
 
@@ -436,6 +446,8 @@ class MonitorPage(Page):
     def activated(self) -> None:
         if self._shown:
             self._update_texts()
+        else:
+            self._show_nothing()
         self._keep_time()
 
     def deactivated(self) -> None:
