@@ -125,7 +125,8 @@ class ProcTree:
             except OSError:
                 self._remove(process)
                 continue
-            if stat.state in "ZX" and process.pid == self._worker:
+            # a worker that is being torn down has already given its memory back
+            if process.pid == self._worker and (stat.state in "ZX" or stat.rss_bytes == 0):
                 raise SourceEnded("the worker has ended")
             rss += stat.rss_bytes
             threads += stat.threads

@@ -32,7 +32,7 @@ class FakeProc:
         state: str = "S",
         own: int = 0,
         reaped: int = 0,
-        rss: int = 0,
+        rss: int = 1,
         children: tuple[int, ...] = (),
         switches: tuple[int, ...] = (0,),
         pss_kb: int | None = 0,
@@ -139,6 +139,9 @@ def test_that_an_ended_worker_ends_the_source_and_a_zombie_does_too(
     fake.write(100, state="Z")
     with pytest.raises(SourceEnded):
         tree.read()
+    fake.write(100, rss=0)  # being torn down: not yet a zombie, its memory already gone
+    with pytest.raises(SourceEnded):
+        tree.read()
     fake.write(100)
     gone(tree, 100, monkeypatch)
     with pytest.raises(SourceEnded):
@@ -164,7 +167,7 @@ def test_that_children_started_later_join_and_stay_when_their_parent_is_gone(
     fake.end(200)
     fake.write(100)
     look_again(tree)
-    assert tree.read()["rss_bytes"] == 5 * PAGE_BYTES
+    assert tree.read()["rss_bytes"] == (1 + 5) * PAGE_BYTES
     assert tree.pids == (100, 300)
     tree.close()
 

@@ -12,6 +12,8 @@ from engines.protocol.records import Sensor
 from workbench.series import TrialData
 
 _SOURCES = {"proc.tree": "worker", "proc.host": "host", "nvml": "NVML", "rapl": "RAPL", "hwmon": "hwmon"}
+_LATELY = 3
+"""A quantity has failed when this many readings running did."""
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -67,8 +69,9 @@ def latest_text(data: TrialData, sensor: Sensor) -> str:
     channel = data.channels.get(f"{sensor.source}/{sensor.quantity}")
     if channel is None or not len(channel):
         return "no reading yet" if data.ended is None else "no reading"
-    value = float(channel.values[-1])
-    return quantity_text(sensor.quantity, value) if np.isfinite(value) else "reading failed"
+    lately = channel.values[-_LATELY:]
+    good = lately[np.isfinite(lately)]
+    return quantity_text(sensor.quantity, float(good[-1])) if len(good) else "reading failed"
 
 
 def quantity_text(quantity: str, value: float) -> str:
