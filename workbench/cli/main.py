@@ -20,7 +20,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The whole command line. Each subparser's `handler` is "module:function" under `workbench.cli`."""
     parser = argparse.ArgumentParser(
         prog="llm-workbench",
-        description="Which model and which efficiency technique, on this hardware, and how do you know?",
+        description="Which model and which efficiency technique, on this hardware, and how do you know? "
+        "Without a command, the window opens.",
         epilog="Exit codes: 0 done; 1 trials failed; 2 wrong command or experiment; 3 store; 4 runner; 5 not found; "
         "6 download; 130 interrupted.",
     )
@@ -119,7 +120,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. -> exit code; every expected failure is a message on standard error, not a traceback."""
-    options = build_parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    options = build_parser().parse_args(given or ["gui"])
     module, _, function = options.handler.partition(":")
     handler = getattr(importlib.import_module(f"workbench.cli.{module}"), function)
     try:
