@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engines.protocol.places import HOME_VARIABLE, Places, places
+from tests.house import ROOT, House, sleeping_worker_variable
+from tests.tiny_model import make_tiny_model
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -18,3 +23,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """Places of a user who has never run the application, under tmp_path, also for child processes."""
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
     return places()
+
+
+@pytest.fixture
+def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """A home of its own (with a short path, because of its sockets) whose runner uses the sleeping worker."""
+    folder = Path(tempfile.mkdtemp(prefix="lw-", dir="/tmp"))
+    monkeypatch.setenv(HOME_VARIABLE, str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv(*sleeping_worker_variable())
+    made = House(places(), make_tiny_model(folder / "tiny"))
+    yield made
+    made.close()
+    shutil.rmtree(folder)

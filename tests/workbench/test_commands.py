@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.workbench.house import House, until
+from tests.house import House, until
 from workbench.cli.main import build_parser, main
 from workbench.experiment import dump
 from workbench.store.operations import ListTrials

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from engines.protocol.messages import ListSpools
-from tests.workbench.house import Heard, House, until
+from tests.house import Heard, House, until
 from workbench.events import QueueChanged, RecordsArrived, RunnerLink, StoreChanged
 from workbench.problems import ProblemsFound
 from workbench.store.operations import GetExperiment, GetTrial, ListTrials, Query, ReadRecords, StoreError

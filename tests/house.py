@@ -24,7 +24,7 @@ from workbench.experiment import Experiment, RunSettings, TechniqueChoice, Workl
 from workbench.session import Workbench
 from workbench.store.operations import GetExperiment, TrialRow
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 QUICK = Workload(new_tokens=(8,), prompt_tokens=(16,), requests=2, window_s=0.0, warmup_requests=3, perplexity_tokens=0)
 
 
