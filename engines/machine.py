@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.processors import Share, cores_here, share_for
 from engines.telemetry.procfs import parse_kilobytes
 
 PROC = Path("/proc")
@@ -31,11 +32,8 @@ class Processor:
     clock_max_hertz: int
     cores: int
     cores_machine: int
-
-    @property
-    def threads_default(self) -> int:
-        """A worker gets one core fewer than there are: a neighbour on its last core costs more than the core gives."""
-        return max(1, self.cores - 1)
+    threads_default: int
+    """Threads of a worker that asks for none: what `share_here` gives it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,13 @@ def processor(*, proc: Path = PROC, sys: Path = SYS) -> Processor:
         clock_max_hertz=int(clock_khz) * 1000 if clock_khz.isdigit() else 0,
         cores=usable_cores(proc=proc, sys=sys),
         cores_machine=os.cpu_count() or 1,
+        threads_default=share_here(0, proc=proc, sys=sys).threads,
     )
+
+
+def share_here(wanted: int, *, proc: Path = PROC, sys: Path = SYS) -> Share:
+    """What a worker that asks for `wanted` threads (0: by default) gets of this machine."""
+    return share_for(wanted, cores_here(sys), usable_cores(proc=proc, sys=sys))
 
 
 def usable_cores(*, proc: Path = PROC, sys: Path = SYS) -> int:

@@ -57,6 +57,9 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     window_s: float = 5.0
     warmup_requests: int = 10
     perplexity_tokens: int = 512
+    idle_s: float | None = None
+    """None: as long as this machine's sensors need, as in `WorkloadOrder`."""
+    prefill_energy_s: float | None = None
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +77,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     id: str = "transformers"
     threads: int = 0
     attention: str = "sdpa"
+    start_method: str = "auto"
+    """"plain", "template", or "auto": see `workbench.plan_cells.start_method`."""
     memory_limit_bytes: int | None = None
     time_limit_s: float | None = None
 

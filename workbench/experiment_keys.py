@@ -117,6 +117,8 @@ WORKLOAD = (
     Key("window_s", "float", 0, 3600, unit="seconds", example="5.0"),
     Key("warmup_requests", "int", 0, 1000, example="10"),
     Key("perplexity_tokens", "int", 0, 10_000_000, unit="tokens", example="512"),
+    Key("idle_s", "float", 0, 600, unit="seconds", example="2.0"),
+    Key("prefill_energy_s", "float", 0, 600, unit="seconds", example="5.0"),
 )
 RUN = (
     Key(
@@ -144,6 +146,7 @@ ENGINE = (
     Key("id", "text", choices=("transformers",)),
     Key("threads", "int", 0, 1024, example="0"),
     Key("attention", "text", choices=("sdpa", "eager")),
+    Key("start_method", "text", choices=("auto", "plain", "template")),
     Key("memory_limit_bytes", "int", 64 * 2**20, 2**50, unit="bytes", example="8_000_000_000"),
     Key("time_limit_s", "float", 1, 30 * 86400, unit="seconds", example="600.0"),
 )

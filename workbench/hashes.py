@@ -15,6 +15,8 @@ from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, Wor
 RESOLVED_SCHEMA = 1
 """Part of every configuration hash. Rises when the same fields would mean something else."""
 
+NOT_HASHED = ("start_method",)
+"""Settings of the engine that change its surroundings and not its work."""
 SHORT = 12
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -50,7 +52,7 @@ def configuration_hash(
 ) -> str:
     """The hash of what is run: model, techniques with all parameters, workload and engine with all defaults, schema.
 
-    Not in it: seed, repetition, machine, telemetry, limits. The order of techniques does not matter. Every field is
+    Not in it: seed, repetition, machine, telemetry, limits, and how the worker process is started. The order of techniques does not matter. Every field is
     written out, so a default that changes changes the hash.
     """
     chosen = {t.id: {name: _number(value) for name, value in t.parameters.items()} for t in techniques}
@@ -60,7 +62,7 @@ def configuration_hash(
             "model": model_identity(model),
             "techniques": chosen,
             "workload": _fields(workload),
-            "engine": _fields(engine),
+            "engine": {name: value for name, value in _fields(engine).items() if name not in NOT_HASHED},
         }
     )
 

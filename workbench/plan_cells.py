@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -24,6 +25,8 @@ from workbench.units import format_bytes
 
 TIGHT = 0.10
 """Less than this share of the free memory left over is worth a warning."""
+PRECISE_TRIALS = 10
+"""From so many trials on, an experiment is a precise one."""
 _OTHER_TECHNIQUES = 2
 """How many other techniques a problem offers at most."""
 
@@ -46,12 +49,29 @@ def make_cells(
 ) -> Iterator[Configuration]:
     """Models x techniques x workloads x devices, in the order they are written in the experiment."""
     settings = experiment.engine
-    engine = EngineOrder(id=settings.id, threads=settings.threads, attention=settings.attention)
+    engines = {
+        device.id: EngineOrder(
+            id=settings.id,
+            threads=settings.threads,
+            attention=settings.attention,
+            start_method=start_method(settings.start_method, experiment.run.trials, device.id),
+        )
+        for device in devices
+    }
     chosen = list(_combinations(experiment))
     loads = list(_workloads(experiment))
     facts = {device.id: machine_facts(machine, device) for device in devices}
     for model, techniques_, load, device in itertools.product(models, chosen, loads, devices):
-        yield _cell(experiment, model, techniques_, load, engine, device, facts[device.id], len(devices) > 1)
+        engine, machine_ = engines[device.id], facts[device.id]
+        yield _cell(experiment, model, techniques_, load, engine, device, machine_, len(devices) > 1)
+
+
+def start_method(written: str, trials: int, device: str) -> Literal["plain", "template"]:
+    """How workers are started. "auto": from a template for quick and standard runs on a processor; plainly for precise
+    ones (ten trials and more), whose cold-start figures count, and on GPUs, where nobody has tried a fork yet."""
+    if written == "plain" or written == "template":
+        return written
+    return "template" if trials < PRECISE_TRIALS and device == "cpu" else "plain"
 
 
 def _by_axis(experiment: Experiment) -> dict[str, list[TechniqueChoice]]:
@@ -93,6 +113,8 @@ def _workloads(experiment: Experiment) -> Iterator[WorkloadOrder]:
             window_s=load.window_s,
             warmup_requests=load.warmup_requests,
             perplexity_tokens=load.perplexity_tokens,
+            idle_s=load.idle_s,
+            prefill_energy_s=load.prefill_energy_s,
         )
 
 

@@ -10,7 +10,11 @@ from collections.abc import Callable, Sequence
 from time import monotonic_ns
 from typing import Any, Protocol
 
-from engines.ring import RingWriter
+
+class Stamps(Protocol):
+    """Where the host's stamps go: the ring."""
+
+    def stamp(self) -> None: ...
 
 
 class TokenClock(Protocol):
@@ -34,7 +38,7 @@ class TokenClock(Protocol):
 class HostClock:
     """For a processor."""
 
-    def __init__(self, ring: RingWriter) -> None:
+    def __init__(self, ring: Stamps) -> None:
         self.tick = ring.stamp  # the ring's own method: no call in between
 
     def begin(self) -> int:
@@ -62,7 +66,7 @@ class EventClock:
 
     def __init__(
         self,
-        ring: RingWriter,
+        ring: Stamps,
         tokens: int,
         make_event: Callable[[], Event],
         synchronise: Callable[[], None],

@@ -14,7 +14,7 @@ import torch  # noqa: E402
 from transformers import PreTrainedModel, PreTrainedTokenizerBase  # noqa: E402
 
 from engines.hf import count, facts, files, text  # noqa: E402
-from engines.hf.generate import Generator, Lengths  # noqa: E402
+from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, load_tokenizer, local_files  # noqa: E402
 from engines.hf.perplexity import (  # noqa: E402
     negative_log_likelihood,
@@ -58,6 +58,7 @@ class HfEngine:
         self._tokenizer: PreTrainedTokenizerBase | None = None
         self._prompts: text.Prompts | None = None
         self._generator: Generator | None = None
+        self._one_token: Generator | None = None
         self._text_ids: list[int] = []
 
     def start(self) -> dict[str, str]:
@@ -142,6 +143,14 @@ class HfEngine:
         assert self._prompts is not None
         return self._generator.run(self._prompts.next_batch(self._order.workload.batch_size))
 
+    def prefill(self) -> Finished | None:
+        assert self._prompts is not None
+        workload = self._order.workload
+        if self._one_token is None:
+            lengths = Lengths(workload.prompt_tokens, 1, workload.batch_size)
+            self._one_token = Generator(self._loaded(), Discarded(), self._stop, lengths)
+        return self._one_token.run(self._prompts.next_batch(workload.batch_size))
+
     def evaluate(self) -> Evaluation | None:
         """None also for random weights and without a tokenizer: there is no quality to measure."""
         if self._order.model.kind == "random" or self._tokenizer is None:
@@ -170,7 +179,7 @@ class HfEngine:
         )
 
     def unload(self) -> dict[str, str]:
-        self._model = self._generator = self._prompts = None
+        self._model = self._generator = self._one_token = self._prompts = None
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
-from engines.hf.clocks import EventClock, HostClock, TokenClock
+from engines.hf.clocks import EventClock, HostClock, Stamps, TokenClock
 from engines.hf.text import TokenIds
 from engines.ring import RingWriter
 from engines.worker.engine import Finished
@@ -41,10 +41,22 @@ class Lengths:
     batch: int
 
 
+class Discarded:
+    """Stamps that nobody reads, in place of the ring: those of requests of one token, which end with it."""
+
+    written = 0
+
+    def stamp(self) -> None:
+        self.written += 1
+
+    def times(self, first: int, count: int) -> tuple[int, ...]:
+        return ()
+
+
 class Generator:
     """Runs requests of one shape on one model. All it needs per request is made once, here."""
 
-    def __init__(self, model: PreTrainedModel, ring: RingWriter, stop: Stop, lengths: Lengths) -> None:
+    def __init__(self, model: PreTrainedModel, ring: RingWriter | Discarded, stop: Stop, lengths: Lengths) -> None:
         self._model = model
         self._ring = ring
         self._stop = stop
@@ -98,7 +110,7 @@ def fixed_length(new_tokens: int) -> GenerationConfig:
     )
 
 
-def make_clock(ring: RingWriter, new_tokens: int, device: torch.device) -> TokenClock:
+def make_clock(ring: Stamps, new_tokens: int, device: torch.device) -> TokenClock:
     """The clock that tells the truth on a device."""
     if device.type != "cuda":
         return HostClock(ring)

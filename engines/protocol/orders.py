@@ -57,6 +57,12 @@ class WorkloadOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Warm-up ends when steady, and after this many requests at the latest."""
     perplexity_tokens: int = 0
     """Held-out tokens for perplexity; 0 leaves the evaluate phase out."""
+    idle_s: float | None = None
+    """Seconds of the idle phase between loading and warm-up; None: 2 s where a sensor measures the device's power, else
+    none. The runner writes down what it chose."""
+    prefill_energy_s: float | None = None
+    """Seconds of one-token requests after the measured ones, for energy per phase; None: 5 s where a sensor measures
+    the device's power, else none. The runner writes down what it chose."""
 
 
 class EngineOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +73,10 @@ class EngineOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Processor threads of the worker; 0 lets the runner choose: one fewer than there are, at least one."""
     attention: str = "sdpa"
     """Attention backend of transformers: "sdpa" or "eager"."""
-    start_method: Literal["plain"] = "plain"
-    """How the worker process is made; recorded because it changes cold-start figures."""
+    start_method: Literal["plain", "template"] = "plain"
+    """How the worker process is made: by starting an interpreter, or forked from a template process that has imported
+    the libraries. In the order a wish; the runner writes down what it did. Not part of the configuration's hash: it
+    changes cold-start figures, which template starts do not report, and nothing that is measured later."""
 
 
 class TelemetryOrder(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,21 @@ from typing import Literal
 
 import msgspec
 
-PhaseName = Literal["start", "load", "warmup", "measure", "prefill", "decode", "step", "evaluate", "idle", "unload"]
-"""Spans of a trial. `measure` encloses the `prefill` and `decode` of every measured request."""
+PhaseName = Literal[
+    "start",
+    "load",
+    "warmup",
+    "measure",
+    "prefill",
+    "decode",
+    "step",
+    "evaluate",
+    "idle",
+    "unload",
+    "prefill_energy",
+]
+"""Spans of a trial. `measure` encloses the `prefill` and `decode` of every measured request; `prefill_energy` encloses
+the `prefill` of requests of one token, which have no `Request` record."""
 
 OutcomeName = Literal["completed", "stopped", "failed", "lost"]
 
@@ -38,6 +51,7 @@ class TrialStarted(_Base, frozen=True, kw_only=True, tag="trial_started"):
     clock: ClockPair
     worker_pid: int
     start_method: str = "plain"
+    """"plain" or "template", as it really was: cold-start figures of a template start mean nothing."""
     threads: int = 0
     processors: tuple[int, ...] = ()
     """Processor numbers the worker may use."""

@@ -21,11 +21,14 @@ from engines.protocol.places import Places
 from engines.protocol.records import TrialEnded
 from engines.runner.archive import Archive, is_safe_name
 from engines.runner.change import Change
+from engines.runner.cooldown import CoolDown
 from engines.runner.ends import DIED, NEVER_RAN, Ends, ended_record, read_end, rest_of_ring
 from engines.runner.leases import startable
 from engines.runner.outcome import Ending, Judgement
 from engines.runner.queue import Queue, Waiting, entry_of
 from engines.runner.settings import RunnerSettings
+from engines.runner.start import TEMPLATE_MARK, worker_environment
+from engines.runner.template import Templates
 from engines.runner.trial import FULL, Surroundings, TrialRun
 from engines.spool import SpoolReader
 
@@ -55,6 +58,8 @@ class Runner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._grown: dict[str, Change] = {}
         self._ends = Ends(written=self._notify, failed=self._pause_for)
+        self._templates = Templates(settings, worker_environment(places.state, TEMPLATE_MARK))
+        self._cooldown = CoolDown()
         self._probing: asyncio.Task[ProbeResult] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._closing = False
@@ -84,6 +89,7 @@ class Runner:
         for run in self._runs.values():
             run.stop(Ending.SHUTDOWN)
         await asyncio.gather(*self._tasks.values())
+        await self._templates.close()
         self._ends.pay()
         self._save()
         if self._expiry is not None:
@@ -254,6 +260,7 @@ class Runner:
             self._queue.waiting = before
             self._pause_for(failed)
             return False
+        self._templates.busy()
         run = TrialRun(order, entry, self._surroundings(order.trial))
         self._runs[order.trial] = run
         self._tasks[order.trial] = asyncio.create_task(self._carry_out(run))
@@ -280,6 +287,8 @@ class Runner:
             self._ends.owe(run.entry, ended)
             self._ends.pay()
         self._start_next()
+        if not self._runs:
+            self._templates.idle()
 
     def _surroundings(self, trial: str) -> Surroundings:
         return Surroundings(
@@ -288,12 +297,15 @@ class Runner:
             grew=self.grown(trial).notify,
             status_changed=self.changed.notify,
             disk_failed=self._pause_for,
+            templates=self._templates,
+            cooldown=self._cooldown,
             other_workers=partial(self._workers_but, trial),
             may_take_strangers=lambda: len(self._runs) == 1 and not self.is_probing,
         )
 
     def _workers_but(self, trial: str) -> Collection[int]:
-        return [run.worker.pid for name, run in self._runs.items() if name != trial and run.worker is not None]
+        workers = [run.worker.pid for name, run in self._runs.items() if name != trial and run.worker is not None]
+        return [*workers, *self._templates.pids]
 
     def _pause_for(self, error: OSError) -> None:
         """Nothing more is started until the user has made space and resumes."""

@@ -11,6 +11,10 @@ from pathlib import Path
 
 WORKER_VARIABLE = "LLM_WORKBENCH_WORKER"
 """Command line of the worker in place of `python -m engines.worker` (tests, another interpreter)."""
+TEMPLATE_VARIABLE = "LLM_WORKBENCH_TEMPLATE"
+"""Command line of the template process in place of `python -m engines.worker.template` (tests)."""
+TEMPLATE_SECONDS_VARIABLE = "LLM_WORKBENCH_TEMPLATE_SECONDS"
+"""Up to three numbers with commas in place of the times of a template below (tests)."""
 IDLE_VARIABLE = "LLM_WORKBENCH_IDLE_SECONDS"
 """Seconds without clients, trials and queue after which a runner ends, where `serve --idle-seconds` says nothing."""
 IDLE_S = 600.0
@@ -25,13 +29,27 @@ class RunnerSettings:
     """Seconds a worker has to end by itself after SIGTERM."""
     keep_s: float = KEEP_S
     """Seconds an ended and acknowledged spool is kept."""
+    template_command: tuple[str, ...] = ()
+    """Command line of the template process; () where there is none: every worker is started plainly."""
+    template_ready_s: float = 60.0
+    """Seconds a template has for its imports."""
+    first_word_s: float = 20.0
+    """Seconds a forked worker has until its first record; then it is started plainly."""
+    template_idle_s: float = 60.0
+    """Seconds without a running trial after which the template is ended."""
 
 
 def default_settings(**changes: float) -> RunnerSettings:
     """From the environment, then `changes`. Raises ValueError for an idle time that is no number."""
     command = shlex.split(os.environ.get(WORKER_VARIABLE, "")) or [sys.executable, "-m", "engines.worker"]
+    template = shlex.split(os.environ.get(TEMPLATE_VARIABLE, ""))
+    if not template and not os.environ.get(WORKER_VARIABLE):  # another worker has no template unless one is named
+        template = [sys.executable, "-m", "engines.worker.template"]
+    words = os.environ.get(TEMPLATE_SECONDS_VARIABLE, "").split(",")
+    names = ("template_ready_s", "first_word_s", "template_idle_s")
+    changes = {**{name: float(word) for name, word in zip(names, words, strict=False) if word}, **changes}
     given = {"idle_s": float(os.environ.get(IDLE_VARIABLE) or IDLE_S), **changes}
-    return RunnerSettings(worker_command=tuple(command), **given)
+    return RunnerSettings(worker_command=tuple(command), template_command=tuple(template), **given)
 
 
 def import_path() -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import signal
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -18,9 +17,6 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from engines.protocol.codec import encode_order
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import (
     Cue,
@@ -35,16 +31,18 @@ from engines.protocol.records import (
     TrialEnded,
     TrialStarted,
 )
-from engines.ring import RingReader, capacity_for, create_ring
+from engines.ring import RingReader
 from engines.runner.archive import Entry
+from engines.runner.cooldown import CoolDown
 from engines.runner.journal import Journal
-from engines.runner.leftovers import MARK_VARIABLE, kill_leftovers, mark_of
+from engines.runner.leftovers import kill_leftovers, mark_of
 from engines.runner.lines import RecordPipe, TextPipe
 from engines.runner.outcome import Ending, Evidence, failure_kind, judge, memory_kills
-from engines.runner.processors import share_here
-from engines.runner.settings import RunnerSettings, import_path
+from engines.runner.settings import RunnerSettings
+from engines.runner.start import Starter, resolved
+from engines.runner.template import Templates
 from engines.runner.worker import WorkerProcess
-from engines.spool import ORDER, RING, clock_pair
+from engines.spool import RING, clock_pair
 
 if TYPE_CHECKING:
     from engines.telemetry.sampler import Sampler
@@ -66,6 +64,8 @@ class Surroundings:
     """The spool has new records."""
     status_changed: Callable[[], None]
     disk_failed: Callable[[OSError], None]
+    templates: Templates
+    cooldown: CoolDown
     other_workers: Callable[[], Collection[int]]
     """Process ids of the workers of other trials."""
     may_take_strangers: Callable[[], bool]
@@ -91,6 +91,8 @@ class TrialRun:
         self._ring: RingReader | None = None
         self._stamps = 0
         self._ending: Ending | None = None
+        self._asked = asyncio.Event()
+        self._warmth: dict[str, str] = {}
         self._failure: Cue | None = None
         self._sampler: Sampler | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -104,9 +106,11 @@ class TrialRun:
     async def run(self) -> TrialEnded:
         """Run the trial to its end. -> its end record, which `end_is_written` says to be in the spool or not."""
         try:
-            worker = self._start_worker()
+            worker = await self._start_worker()
         except OSError as error:
             return self._finish(Evidence(exit_code=1, stderr_tail=f"The worker could not be started: {error}"))
+        if worker is None:
+            return self._finish(Evidence(exit_code=0, ending=self._ending))
         if self._ending is not None:  # asked to stop before there was a worker
             self.stop(self._ending)
         watching = asyncio.create_task(self._start_sampler(worker.pid))
@@ -118,6 +122,7 @@ class TrialRun:
         facts.cancel()
         if self._sampler is not None:
             await asyncio.to_thread(self._sampler.stop)
+        await self._tell_warmth()
         return self._finish(
             Evidence(
                 exit_code=code,
@@ -136,6 +141,7 @@ class TrialRun:
         at_once = ending not in (Ending.STOPPED, Ending.TIME_LIMIT, Ending.SHUTDOWN)
         if self._ending is None or (at_once and self._ending not in (Ending.DISK_FULL, Ending.DISK_ERROR)):
             self._ending = ending
+            self._asked.set()
         if self.worker is None:
             return
         if at_once:
@@ -146,32 +152,21 @@ class TrialRun:
 
     # --- starting -----------------------------------------------------------------------------------
 
-    def _start_worker(self) -> WorkerProcess:
-        folder = self.entry.folder
-        share = share_here(self.order.engine.threads)
-        engine = msgspec.structs.replace(self.order.engine, threads=share.threads)
-        self.order = msgspec.structs.replace(self.order, engine=engine)
-        (folder / ORDER).write_bytes(encode_order(self.order))
-        create_ring(folder / RING, capacity_for(self.order))
-        self._ring = RingReader(folder / RING)
-        environment = {
-            **os.environ,
-            "PYTHONPATH": import_path(),
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONFAULTHANDLER": "1",
-            MARK_VARIABLE: mark_of(self._around.state, self.order.trial),
-        }
-        self.worker = WorkerProcess(
-            self._around.settings.worker_command,
-            folder=folder,
-            order=folder / ORDER,
-            ring=folder / RING,
-            share=share,
-            address_space_bytes=self.order.limits.address_space_bytes,
-            environment=environment,
-            on_data=self._take,
-        )
-        started = TrialStarted(
+    async def _start_worker(self) -> WorkerProcess | None:
+        """None when the trial was stopped before there was a worker. Raises OSError."""
+        around = self._around
+        self._warmth = await around.cooldown.wait(self.order, self._asked, self._show)
+        self.order, share = await resolved(self.order)
+        if self.order.engine.start_method == "template":
+            self._show("Making the worker")
+        starter = Starter(around.state, around.settings, around.templates, self._asked)
+        started = await starter.start(self.order, share, self.entry.folder, self._take)
+        self._show("")
+        if started is None:
+            return None
+        self.worker, self.order = started.worker, started.order
+        self._ring = RingReader(self.entry.folder / RING)
+        first = TrialStarted(
             t_ns=monotonic_ns(),
             clock=clock_pair(),
             worker_pid=self.worker.pid,
@@ -179,10 +174,28 @@ class TrialRun:
             threads=share.threads,
             processors=share.processors,
         )
-        self._journal.add([started])
+        self._journal.add([first])
+        self._tell_start(started.why_plain)
+        self.worker.listen()
         if self.order.limits.time_s is not None:
             self._after("limit", self.order.limits.time_s, self._reach_time_limit)
         return self.worker
+
+    def _tell_start(self, why_plain: str) -> None:
+        facts = dict(self._warmth)
+        if why_plain:
+            facts["start.fallback"] = why_plain
+            self._say("warning", f"The worker was started plainly, not from a template: {why_plain}.")
+        if float(facts.get("cooldown.waited_s", "0")) > 0:
+            degrees = f"{facts['temperature.before_cooldown_celsius']} to {facts['temperature.start_celsius']} °C"
+            self._say("info", f"Cooled down for {facts['cooldown.waited_s']} s, from {degrees}.")
+        if facts:
+            self._journal.add([Environment(t_ns=monotonic_ns(), facts=facts)])
+
+    def _show(self, text: str) -> None:
+        """A text for the queue, before the worker has its own."""
+        self.text = text
+        self._around.status_changed()
 
     async def _start_sampler(self, pid: int) -> None:
         if not self.order.telemetry.enabled:
@@ -298,6 +311,13 @@ class TrialRun:
             self._journal.add(text.finish())
         if killed:
             self._say("warning", f"The worker left {len(killed)} processes behind; they were killed.")
+
+    async def _tell_warmth(self) -> None:
+        """How warm the device is at the end, where it was known at the start."""
+        if self._warmth:
+            celsius = await self._around.cooldown.read(self.order.device)
+            if celsius is not None:
+                self._journal.add([Environment(t_ns=monotonic_ns(), facts={"temperature.end_celsius": f"{celsius:g}"})])
 
     async def abandon(self) -> None:
         """After a mistake of ours in `run`: no worker and no timer stays."""

@@ -11,12 +11,11 @@ import time
 _STARTED_NS = time.monotonic_ns()  # before the imports, which belong to the start phase
 
 import argparse  # noqa: E402
-import ctypes  # noqa: E402
 import faulthandler  # noqa: E402
 import os  # noqa: E402
-import signal  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import msgspec  # noqa: E402
@@ -26,17 +25,22 @@ from engines.protocol.orders import TrialOrder  # noqa: E402
 from engines.ring import BadRing, RingWriter  # noqa: E402
 from engines.worker.channel import Channel, RunnerGone  # noqa: E402
 from engines.worker.failures import FailureKind, WorkerFailure, is_out_of_memory  # noqa: E402
+from engines.worker.process import die_with_parent, prepare_process  # noqa: E402
 from engines.worker.stop import Stop  # noqa: E402
 from engines.worker.trial import run_trial  # noqa: E402
 
 COMPLETED, USAGE, FAILED, RUNNER_GONE = 0, 2, 3, 4
-_PR_SET_PDEATHSIG = 1
 _RESERVE_BYTES = 4 << 20
 
 
 def main() -> int:
     die_with_parent()
-    arguments = _arguments()
+    return work(arguments_of(sys.argv[1:]), _STARTED_NS, {})
+
+
+def work(arguments: argparse.Namespace, started_ns: int, facts: dict[str, str]) -> int:
+    """One trial in this process, which dies with its parent already. -> exit code. `facts` of how the process was made
+    go into the environment. Raises `RunnerGone`."""
     channel = Channel(arguments.records)
     if channel.reader_is_gone():  # the runner ended before the death signal was set
         return RUNNER_GONE
@@ -46,9 +50,9 @@ def main() -> int:
     reserve = bytearray(_RESERVE_BYTES)
     try:
         order = _read_order(arguments.order)
-        prepare_process(order)
+        prepare_process(order.engine.threads, order.device, allow_network=order.allow_network)
         ring = _open_ring(arguments.ring)
-        run_trial(order, channel, ring, stop, _STARTED_NS)
+        run_trial(order, channel, ring, stop, started_ns, facts)
     except WorkerFailure as failure:
         del reserve  # room to say so when memory ran out
         traceback.print_exc()
@@ -57,18 +61,12 @@ def main() -> int:
     return COMPLETED
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the runner dies (Linux; elsewhere the runner's own reaping must do)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
-def _arguments() -> argparse.Namespace:
+def arguments_of(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m engines.worker")
     parser.add_argument("--order", type=Path, required=True)
     parser.add_argument("--records", type=int, required=True, help="descriptor of the record pipe")
     parser.add_argument("--ring", type=Path, required=True)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def _read_order(path: Path) -> TrialOrder:
@@ -88,28 +86,6 @@ def _open_ring(path: Path) -> RingWriter:
         raise WorkerFailure(
             kind, f"The ring of token stamps cannot be opened: {error}", "Nothing was run. Try the trial again."
         ) from error
-
-
-def prepare_process(order: TrialOrder) -> None:
-    """Set what libraries read from the environment when they are imported: threads, device, network, telemetry."""
-    environ = os.environ
-    if order.engine.threads > 0:
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
-            environ[name] = str(order.engine.threads)
-    environ["TOKENIZERS_PARALLELISM"] = "false"
-    environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    environ["DO_NOT_TRACK"] = "1"
-    if order.allow_network:
-        environ.pop("HF_HUB_OFFLINE", None)
-        environ.pop("TRANSFORMERS_OFFLINE", None)
-    else:
-        environ["HF_HUB_OFFLINE"] = "1"
-    kind, _, uuid = order.device.partition(":")
-    if kind == "cpu":
-        environ["CUDA_VISIBLE_DEVICES"] = ""  # no context on a GPU that is not under test
-    elif uuid:
-        environ["CUDA_VISIBLE_DEVICES"] = uuid
 
 
 if __name__ == "__main__":

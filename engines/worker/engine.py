@@ -54,6 +54,11 @@ class Engine(Protocol):
         None when it was stopped before its end."""
         ...
 
+    def prefill(self) -> Finished | None:
+        """Run one request of the measured shape that ends with its first token and stamps nothing into the ring; None
+        when it was stopped before its end."""
+        ...
+
     def evaluate(self) -> Evaluation | None:
         """Quality on held-out text; None when it was stopped before its end."""
         ...

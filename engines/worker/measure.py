@@ -6,6 +6,8 @@ Main thread of the worker process.
 
 from __future__ import annotations
 
+import time
+
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.records import Request, Stamps
 from engines.ring import RingWriter
@@ -30,6 +32,8 @@ class Requests:
         self._stop = stop
         self._number = 0
         self._wrong_length = False
+        self.measured = 0
+        """Measured requests so far."""
 
     def warm_up(self) -> None:
         """Run requests of the measured shape until they are steady, or to the cap. Sends the cue "not_steady"."""
@@ -66,6 +70,7 @@ class Requests:
             first_ns = first_ns or done.start_ns
             last_ns = done.end_ns
             count += 1
+            self.measured = count
             share = min(count / wanted, (last_ns - first_ns) / 1e9 / window_s if window_s > 0 else 1.0)
             self._channel.progress(f"Request {count}", 0.45 + 0.4 * share)
         measured_s = (last_ns - first_ns) / 1e9
@@ -74,6 +79,22 @@ class Requests:
                 "short_window",
                 f"Measured {count} of {wanted} requests in {measured_s:.2f} s of {window_s:g} s: {reason}.",
             )
+
+    def repeat_prefill(self, seconds: float) -> None:
+        """Run requests of one token until `seconds` are over, and tell each as a "prefill" span afterwards: a prefill
+        alone is too short for any energy counter. The spans say how many there were; they have no `Request`."""
+        spans: list[tuple[int, int]] = []
+        self._channel.progress(f"Prefills alone, {seconds:g} s", 0.86)
+        self._engine.prefill()  # its first call may prepare something
+        deadline_ns = time.monotonic_ns() + round(seconds * 1e9)
+        while not self._stop.requested and (not spans or spans[-1][1] < deadline_ns):
+            done = self._engine.prefill()
+            if done is None:
+                break
+            spans.append((done.start_ns, done.end_ns))
+            collect_between()
+        for index, (start_ns, end_ns) in enumerate(spans):
+            self._phases.span("prefill", index, start_ns, end_ns)
 
     def _run(self, index: int, *, warmup: bool) -> Finished | None:
         """One request and its records; None when stopped."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from engines.protocol.orders import TrialOrder
@@ -20,6 +22,8 @@ EngineFactory = Callable[[TrialOrder, RingWriter, Stop], Engine]
 _ENGINES = {"transformers": ("engines.hf.preflight:preflight", "engines.hf.engine:HfEngine")}
 """Engine id -> a check of the order that is made before anything heavy is imported, and the engine's class; both as
 "module:name", imported when the order names the engine."""
+BEFOREHAND = {"transformers": "engines.hf.beforehand"}
+"""Engine id -> the module whose import is all that a template process does for it."""
 
 
 def make_engine(order: TrialOrder, ring: RingWriter, stop: Stop) -> Engine:
@@ -42,8 +46,16 @@ def _imported(target: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def run_trial(order: TrialOrder, channel: Channel, ring: RingWriter, stop: Stop, started_ns: int) -> None:
-    """Run the trial's phases. Returns also when stopped; raises `WorkerFailure` where it cannot go on."""
+def run_trial(
+    order: TrialOrder,
+    channel: Channel,
+    ring: RingWriter,
+    stop: Stop,
+    started_ns: int,
+    process_facts: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Run the trial's phases. Returns also when stopped; raises `WorkerFailure` where it cannot go on. `process_facts`
+    say how this process was made."""
     phases = Phases(channel)
     doing = "starting"
     try:
@@ -53,7 +65,7 @@ def run_trial(order: TrialOrder, channel: Channel, ring: RingWriter, stop: Stop,
             with stop.interruptible():
                 engine = make_engine(order, ring, stop)
                 facts = engine.start()
-            channel.environment(facts)
+            channel.environment({**facts, **process_facts})
         phases.allocator = engine.allocator()
         with phases.phase("load"):
             doing = "loading the model"
@@ -65,6 +77,8 @@ def run_trial(order: TrialOrder, channel: Channel, ring: RingWriter, stop: Stop,
             with stop.interruptible():
                 facts = engine.prepare()
             channel.environment(facts)
+        # None where no runner has chosen: only it knows whether a sensor measures power
+        _idle(order.workload.idle_s or 0.0, channel, phases, stop)
         doing = "generating"
         _generate(engine, order, channel, phases, ring, stop)
         if order.workload.perplexity_tokens > 0 and not stop.requested:
@@ -83,6 +97,7 @@ def _generate(
     engine: Engine, order: TrialOrder, channel: Channel, phases: Phases, ring: RingWriter, stop: Stop
 ) -> None:
     requests = Requests(engine, order.workload, channel, phases, ring, stop)
+    prefill_s = order.workload.prefill_energy_s or 0.0
     ring.touch()
     with quiet_collector():
         with phases.phase("warmup"):
@@ -90,8 +105,20 @@ def _generate(
         if not stop.requested:
             with phases.phase("measure"):
                 requests.measure()
+            if prefill_s > 0 and requests.measured and not stop.requested:
+                with phases.phase("prefill_energy"):
+                    requests.repeat_prefill(prefill_s)
         else:
             channel.cue("short_window", "Stopped in the warm-up: nothing was measured.")
+
+
+def _idle(seconds: float, channel: Channel, phases: Phases, stop: Stop) -> None:
+    """Stand still with the model loaded and the device's context alive: the level that net energy is counted from."""
+    if seconds > 0:
+        with phases.phase("idle"):
+            channel.progress(f"Idle level, {seconds:g} s", 0.24)
+            with stop.interruptible():
+                time.sleep(seconds)
 
 
 def _evaluate(engine: Engine, channel: Channel, phases: Phases, stop: Stop) -> None:

@@ -12,18 +12,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from engines.ring import RingWriter
 
 
 class Worker:
-    def __init__(self) -> None:
+    def __init__(self, words: Sequence[str] | None = None) -> None:
         parser = argparse.ArgumentParser()
         parser.add_argument("--order", type=Path)
         parser.add_argument("--records", type=int)
         parser.add_argument("--ring", type=Path)
-        options = parser.parse_args()
+        options = parser.parse_args(words)
         self.order = json.loads(options.order.read_bytes())
         self.records = options.records
         self.ring = RingWriter(options.ring)
@@ -110,6 +111,13 @@ class Worker:
             "affinity": sorted(os.sched_getaffinity(0)),
             "oom_score_adj": int(Path("/proc/self/oom_score_adj").read_text()),
             "threads": self.order["engine"]["threads"],
+            "start_method": self.order["engine"].get("start_method"),
+            "parent": os.getppid(),
+            "session": os.getsid(0),
+            "folder": str(Path.cwd()),
+            "mark": os.environ.get("LLM_WORKBENCH_WORKER_OF", ""),
+            "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd"))[:-1],  # noqa: PTH208
+            "records": self.records,
             "stdin": str(Path("/proc/self/fd/0").readlink()),
         }
         Path(path).with_suffix(".new").write_text(json.dumps(facts))

@@ -114,6 +114,20 @@ def test_that_no_quota_leaves_what_affinity_allows(tmp_path: Path) -> None:
     assert machine.usable_cores(proc=proc, sys=sys_root) == len(os.sched_getaffinity(0))
 
 
+def test_that_two_threads_of_one_core_count_as_one_in_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    siblings = {0: "0,4", 1: "1,5", 4: "0,4", 5: "1,5"}
+    files = {
+        f"devices/system/cpu/cpu{p}/topology/thread_siblings_list": f"{names}\n" for p, names in siblings.items()
+    }
+    sys_root = write(tmp_path / "sys", files)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(siblings))
+    found = machine.processor(proc=tmp_path / "proc", sys=sys_root)
+    assert (found.cores, found.threads_default) == (4, 1)
+    assert machine.share_here(0, proc=tmp_path / "proc", sys=sys_root).processors == (1, 5)
+
+
 def test_that_a_memory_limit_is_the_machines_memory(tmp_path: Path) -> None:
     files = {
         "fs/cgroup/a/memory.max": f"{4000 * 1024}\n",

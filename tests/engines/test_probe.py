@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from engines import probe as module
+from engines.machine import share_here
 from engines.probe import WANTED, cpu_device, gpu_devices, packages, probe
 from engines.protocol.messages import ProbeResult
 from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError_LibraryNotFound, NVMLError_NotSupported
@@ -22,8 +23,7 @@ def test_that_the_processor_is_always_a_device() -> None:
     device = cpu_device()
     assert device.id == "cpu"
     assert 0 < device.memory_free_bytes <= device.memory_total_bytes
-    cores, threads = int(device.details["cores"]), int(device.details["threads_default"])
-    assert threads == max(1, cores - 1)
+    assert int(device.details["threads_default"]) == share_here(0).threads, "what the runner really gives"
     assert device.details["flags"].split()
 
 

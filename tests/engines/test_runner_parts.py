@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engines.machine import share_here
+from engines.processors import Share, share_for
 from engines.protocol.records import Cue, Log, Progress, Record
 from engines.runner.lines import LineSplitter, RecordPipe, TextPipe
 from engines.runner.outcome import Ending, Evidence, judge, memory_kills
-from engines.runner.processors import Share, share_for, share_here
 from engines.runner.queue import Queue
 from engines.runner.settings import default_settings
 from tests.engines.runner_harness import make_order

@@ -1,7 +1,8 @@
-"""Which processors a worker gets, and how many threads.
+"""Which processors a worker gets, and how many threads. The runner starts workers by it, the probe tells it.
 
 One core stays free for the runner and the rest of the machine: a neighbour that uses a tenth of a core costs a
 two-thread worker 7 %. A core is a physical one where the system tells: two threads of one core share its units.
+Pure reads; any thread.
 """
 
 from __future__ import annotations
@@ -11,9 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.machine import usable_cores
-
-_CPU_FOLDER = Path("/sys/devices/system/cpu")
+SYS = Path("/sys")
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,14 @@ def share_for(wanted: int, core_of: Mapping[int, str], quota: int | None = None)
     return Share(threads, kept)
 
 
-def share_here(wanted: int) -> Share:
-    """`share_for` on this machine."""
-    return share_for(wanted, {p: _core(p) for p in os.sched_getaffinity(0)}, usable_cores())
+def cores_here(sys: Path = SYS) -> dict[int, str]:
+    """The physical core of every processor that this process may use; the processor itself where it is not told."""
+    return {p: _core(p, sys) for p in os.sched_getaffinity(0)}
 
 
-def _core(processor: int) -> str:
+def _core(processor: int, sys: Path) -> str:
+    folder = sys / f"devices/system/cpu/cpu{processor}/topology"
     try:
-        return (_CPU_FOLDER / f"cpu{processor}/topology/thread_siblings_list").read_text(encoding="ascii").strip()
+        return (folder / "thread_siblings_list").read_text(encoding="ascii").strip()
     except OSError:
         return str(processor)

@@ -1,0 +1,148 @@
+"""From an order to a running worker: what the runner decides, the files it makes, template or plain. On the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from engines.machine import share_here
+from engines.processors import Share
+from engines.protocol.codec import encode_order
+from engines.protocol.orders import TrialOrder
+from engines.ring import capacity_for, create_ring
+from engines.runner.leftovers import MARK_VARIABLE, mark_of
+from engines.runner.settings import RunnerSettings, import_path
+from engines.runner.template import NoTemplate, Templates, block_of
+from engines.runner.worker import OnData, WorkerOrder, WorkerProcess, fork_from, start_plainly
+from engines.spool import ORDER, RING
+
+IDLE_S = 2.0
+PREFILL_ENERGY_S = 5.0
+TEMPLATE_MARK = ":template"
+"""Stands for a trial in the mark of a template process; no trial has such an id."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker that runs, not yet listened to."""
+
+    worker: WorkerProcess
+    order: TrialOrder
+    """With the start method that was really used."""
+    why_plain: str = ""
+    """Why the template that was asked for was not used."""
+
+
+def worker_environment(state: Path, trial: str) -> dict[str, str]:
+    """Environment of a worker, or of the template."""
+    return {
+        **os.environ,
+        "PYTHONPATH": import_path(),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",
+        MARK_VARIABLE: mark_of(state, trial),
+    }
+
+
+async def resolved(order: TrialOrder) -> tuple[TrialOrder, Share]:
+    """The order with everything decided that it leaves to the runner, and the worker's share of the machine."""
+    share = share_here(order.engine.threads)
+    engine = msgspec.structs.replace(order.engine, threads=share.threads)
+    workload = order.workload
+    if workload.idle_s is None or workload.prefill_energy_s is None:
+        measured = order.telemetry.enabled and await asyncio.to_thread(_measures_power, order.device)
+        idle_s = workload.idle_s if workload.idle_s is not None else IDLE_S * measured
+        prefill_s = workload.prefill_energy_s
+        prefill_s = prefill_s if prefill_s is not None else PREFILL_ENERGY_S * measured
+        workload = msgspec.structs.replace(workload, idle_s=idle_s, prefill_energy_s=prefill_s)
+    return msgspec.structs.replace(order, engine=engine, workload=workload), share
+
+
+def _measures_power(device: str) -> bool:
+    from engines.telemetry.device_sensors import measures_power
+
+    return measures_power(device)
+
+
+class Starter:
+    """Starts one trial's worker. `give_up` ends every waiting."""
+
+    def __init__(self, state: Path, settings: RunnerSettings, templates: Templates, give_up: asyncio.Event) -> None:
+        self._state = state
+        self._settings = settings
+        self._templates = templates
+        self._give_up = give_up
+
+    async def start(self, order: TrialOrder, share: Share, folder: Path, on_data: OnData) -> Started | None:
+        """None when it was given up before there was a worker. Raises OSError."""
+        create_ring(folder / RING, capacity_for(order))
+        wanted = self._wanted(order, share, folder)
+        why = ""
+        if order.engine.start_method == "template":
+            try:
+                worker = await self._from_template(order, wanted, on_data)
+            except NoTemplate as problem:
+                why = str(problem)
+                order = with_method(order, "plain")
+            else:
+                return Started(worker, order) if worker is not None else None
+        if self._give_up.is_set():
+            return None
+        _write_order(order, wanted)
+        return Started(start_plainly(self._settings.worker_command, wanted, on_data), order, why)
+
+    def _wanted(self, order: TrialOrder, share: Share, folder: Path) -> WorkerOrder:
+        mark = mark_of(self._state, order.trial)
+        return WorkerOrder(
+            folder=folder,
+            order=folder / ORDER,
+            ring=folder / RING,
+            share=share,
+            address_space_bytes=order.limits.address_space_bytes,
+            environment=worker_environment(self._state, order.trial),
+            changes={MARK_VARIABLE: mark},
+        )
+
+    async def _from_template(self, order: TrialOrder, wanted: WorkerOrder, on_data: OnData) -> WorkerProcess | None:
+        """A forked worker that has said its first word; None when given up. Raises `NoTemplate`, OSError."""
+        _write_order(order, wanted)
+        block = block_of(order, wanted.share)
+        making = asyncio.ensure_future(self._templates.get(block))
+        asked = asyncio.ensure_future(self._give_up.wait())
+        try:
+            await asyncio.wait((making, asked), return_when=asyncio.FIRST_COMPLETED)
+            if not making.done():
+                return None
+            template = making.result()
+        finally:
+            making.cancel()
+            asked.cancel()
+        try:
+            worker = await fork_from(template, wanted, on_data)
+        except NoTemplate:
+            self._templates.drop()  # the next trial gets a new one
+            raise
+        if await worker.speaks(self._settings.first_word_s, self._give_up) or self._give_up.is_set():
+            return worker
+        worker.send(signal.SIGKILL)
+        code = await worker.exit_code()
+        worker.discard()
+        why = f"a worker forked from it said nothing within {self._settings.first_word_s:g} s"
+        if code != -signal.SIGKILL:
+            why = f"a worker forked from it ended with exit code {code} before its first word"
+        self._templates.give_up(block.key, why)
+        raise NoTemplate(why)
+
+
+def with_method(order: TrialOrder, method: str) -> TrialOrder:
+    """The order as it was really started."""
+    return msgspec.structs.replace(order, engine=msgspec.structs.replace(order.engine, start_method=method))
+
+
+def _write_order(order: TrialOrder, wanted: WorkerOrder) -> None:
+    wanted.order.write_bytes(encode_order(order))
