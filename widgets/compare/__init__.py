@@ -1,0 +1,16 @@
+"""The Compare page: what was learned. Main thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from widgets.page import Page
+    from widgets.services import Services
+
+
+def make_page(services: Services) -> Page:
+    """The page, for `widgets.page_stack`; everything it needs is imported here, late."""
+    from widgets.compare.page import ComparePage
+
+    return ComparePage(services)

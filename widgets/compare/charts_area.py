@@ -1,0 +1,161 @@
+"""The charts under the table: trade-off and bars, side by side or, in a narrow window, behind tabs. Main thread."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QSplitter, QTabBar, QVBoxLayout, QWidget
+
+from widgets.compare.chart_panel import ChartPanel, fill_chooser
+from widgets.theme import Theme
+from workbench.charts import Chart, bar_chart, scatter_chart
+from workbench.comparison import Comparison
+from workbench.export.bundle import trade_off
+from workbench.export.tables import default_metrics
+from workbench.metrics.registry import find
+
+
+class ChartsArea(QWidget):
+    """Draws a comparison; which metrics is the user's, remembered by the page."""
+
+    chosen = Signal()
+    """Another metric is drawn."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._comparison: Comparison | None = None
+        self._hidden: frozenset[str] = frozenset()
+        self.bars_metric = ""
+        self.pair: tuple[str, str] = ("", "")
+        """Metrics across and up, as the user chose them; "" for the first ones there are."""
+        self._narrow = False
+        self.scatter = ChartPanel(theme, "Trade-off")
+        self.bars = ChartPanel(theme, "Bars")
+        self._across = self.scatter.add_chooser("Across", "Metric across")
+        self._up = self.scatter.add_chooser("Up", "Metric up")
+        self._metric = self.bars.add_chooser("Metric", "Metric of the bars; a click on a column chooses it too")
+        for button, fill in (
+            (self._across, self._fill_across),
+            (self._up, self._fill_up),
+            (self._metric, self._fill_bars),
+        ):
+            button.menu().aboutToShow.connect(fill)
+        self.tabs = QTabBar()
+        self.tabs.setExpanding(False)
+        self.tabs.setDrawBase(False)
+        self.tabs.addTab("Trade-off")
+        self.tabs.addTab("Bars")
+        self.tabs.setAccessibleName("Charts")
+        self.tabs.currentChanged.connect(self._arrange)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter.setObjectName("charts")
+        self.splitter.setHandleWidth(1)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(self.scatter)
+        self.splitter.addWidget(self.bars)
+        self.splitter.setSizes([660, 660])
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.tabs)
+        column.addWidget(self.splitter, 1)
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setProperty("ground", "panel")
+        self._arrange()
+
+    # --- content ----------------------------------------------------------------------------------
+
+    def show_comparison(self, comparison: Comparison, hidden: frozenset[str]) -> None:
+        self._comparison, self._hidden = comparison, hidden
+        self._draw()
+
+    @property
+    def charts(self) -> tuple[Chart, ...]:
+        """What is drawn."""
+        drawn = (self.scatter.view.chart, self.bars.view.chart)
+        return tuple(c for c in drawn if c is not None)
+
+    def shown_bars(self) -> str:
+        """The metric of the bars; "" where there is none."""
+        if self._comparison is None:
+            return ""
+        known = {*self._comparison.metrics, *self._comparison.unavailable}
+        wanted = (self.bars_metric, *default_metrics(self._comparison))
+        return next((m for m in wanted if m in known), "")
+
+    def shown_pair(self) -> tuple[str, str] | None:
+        """The metrics of the trade-off; None where there are not two."""
+        if self._comparison is None:
+            return None
+        metrics = self._comparison.metrics
+        proposed = trade_off(self._comparison) or (metrics[0], metrics[1]) if len(metrics) > 1 else None
+        if proposed is None:
+            return None
+        across, up = (w if w in metrics else p for w, p in zip(self.pair, proposed, strict=True))
+        return across, up
+
+    def choose_bars(self, metric: str) -> None:
+        if metric and metric != self.shown_bars():
+            self.bars_metric = metric
+            self._draw()
+            self.chosen.emit()
+        else:
+            self.bars_metric = metric or self.bars_metric
+
+    def _choose_across(self, metric: str) -> None:
+        self.pair = (metric, (self.shown_pair() or ("", ""))[1])
+        self._draw()
+        self.chosen.emit()
+
+    def _choose_up(self, metric: str) -> None:
+        self.pair = ((self.shown_pair() or ("", ""))[0], metric)
+        self._draw()
+        self.chosen.emit()
+
+    def _draw(self) -> None:
+        comparison = self._comparison
+        if comparison is None:
+            return
+        pair, metric = self.shown_pair(), self.shown_bars()
+        self.scatter.set_chart(_scatter(comparison, pair, self._hidden))
+        self.bars.set_chart(bar_chart(comparison, metric, self._hidden))
+        known = find(metric)
+        self.tabs.setTabText(1, known.title if known is not None else "Bars")
+
+    # --- choosers ---------------------------------------------------------------------------------
+
+    def _fill_across(self) -> None:
+        if self._comparison is not None:
+            fill_chooser(self._across.menu(), self._comparison, (self.shown_pair() or ("", ""))[0], self._choose_across)
+
+    def _fill_up(self) -> None:
+        if self._comparison is not None:
+            fill_chooser(self._up.menu(), self._comparison, (self.shown_pair() or ("", ""))[1], self._choose_up)
+
+    def _fill_bars(self) -> None:
+        if self._comparison is not None:
+            fill_chooser(self._metric.menu(), self._comparison, self.shown_bars(), self.choose_bars)
+
+    # --- layout -----------------------------------------------------------------------------------
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Tabs instead of two charts side by side."""
+        if narrow != self._narrow:
+            self._narrow = narrow
+            self._arrange()
+
+    @property
+    def narrow(self) -> bool:
+        return self._narrow
+
+    def _arrange(self, _tab: int = 0) -> None:
+        self.tabs.setVisible(self._narrow)
+        first = self.tabs.currentIndex() == 0
+        self.scatter.setVisible(not self._narrow or first)
+        self.bars.setVisible(not self._narrow or not first)
+
+
+def _scatter(comparison: Comparison, pair: tuple[str, str] | None, hidden: frozenset[str]) -> Chart:
+    if pair is None:
+        # said by the chart itself: there is no value of any metric yet
+        pair = (comparison.metrics[0],) * 2 if comparison.metrics else ("decode_tokens_per_second", "perplexity")
+    return scatter_chart(comparison, *pair, hidden)

@@ -1,0 +1,127 @@
+"""Charts and tables of the comparison into files, off the main thread. Main thread but for `write_*`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QFileDialog, QWidget
+
+from widgets.services import Services
+from workbench.charts import Chart
+from workbench.comparison import Comparison
+from workbench.export.bundle import export_comparison, file_name
+from workbench.export.tables import comparison_table
+
+CHART_FORMATS = ("png", "svg", "pdf")
+TABLE_FORMATS = ("csv", "md", "tex", "parquet", "json")
+_FOLDER = "compare/export-folder"
+
+
+class Exports(QObject):
+    """Asks where to, writes on a thread of the bridge, says where it went."""
+
+    def __init__(self, services: Services, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._services = services
+        self._window = parent
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    def chart(self, chart: Chart, format: str) -> None:
+        """One chart as one file whose name the user may change."""
+        proposed = self._folder() / f"{file_name(f'{chart.title} {chart.subtitle}')}.{format}"
+        name, _ = QFileDialog.getSaveFileName(
+            self._window, f"Export {chart.title}", str(proposed), f"{format.upper()} (*.{format})"
+        )
+        if not name:
+            return
+        path = Path(name)
+        if path.suffix.lower() != f".{format}":
+            path = path.with_name(f"{path.name}.{format}")
+        self._remember(path.parent)
+        self._run(partial(write_chart, chart, path))
+
+    def folder(
+        self,
+        comparison: Comparison,
+        metrics: Sequence[str],
+        charts: Sequence[Chart],
+        formats: Sequence[str],
+    ) -> None:
+        """Tables and charts into a folder; files of the same names are replaced."""
+        title = "Choose the folder for the export; files of the same names are replaced"
+        name = QFileDialog.getExistingDirectory(self._window, title, str(self._folder()))
+        if name:
+            self._remember(Path(name))
+            self._run(partial(write_all, comparison, tuple(metrics), tuple(charts), tuple(formats), Path(name)))
+
+    # --- working ----------------------------------------------------------------------------------
+
+    def _run(self, work: partial[tuple[Path, ...]]) -> None:
+        self._services.bridge.run(work, self._written, self._failed)
+
+    def _written(self, files: tuple[Path, ...]) -> None:
+        if not files:
+            self._services.toasts.show(
+                "info", "There was nothing to export.", "No configuration has these figures yet."
+            )
+            return
+        what = files[0].name if len(files) == 1 else f"{len(files)} files"
+        self._services.toasts.show(
+            "good",
+            f"Exported {what}.",
+            str(files[0].parent),
+            action="Open folder",
+            handler=partial(_open, files[0].parent),
+        )
+
+    def _failed(self, error: BaseException) -> None:
+        self._services.toasts.show(
+            "error",
+            f"The export could not be written: {error}",
+            "The stored figures are not touched. Choose another folder, or free some space.",
+        )
+
+    def _folder(self) -> Path:
+        saved = self._services.settings.value(_FOLDER)
+        found = Path(saved) if isinstance(saved, str) and saved else Path.home()
+        return found if found.is_dir() else Path.home()
+
+    def _remember(self, folder: Path) -> None:
+        self._services.settings.setValue(_FOLDER, str(folder))
+
+
+def write_chart(chart: Chart, path: Path) -> tuple[Path, ...]:
+    """Any thread. Raises `OSError`."""
+    from workbench.export import figures
+
+    return (figures.save(chart, path),)
+
+
+def write_all(
+    comparison: Comparison, metrics: tuple[str, ...], charts: tuple[Chart, ...], formats: tuple[str, ...], folder: Path
+) -> tuple[Path, ...]:
+    """Tables by `workbench.export.bundle`, charts as they stand in the window, in light colours. Any thread."""
+    tables = tuple(f for f in formats if f not in CHART_FORMATS)
+    written = list(export_comparison(comparison, folder, formats=tables, metrics=metrics)) if tables else []
+    for chart in charts:
+        if chart.empty or not chart.series:
+            continue
+        for format in (f for f in formats if f in CHART_FORMATS):
+            path = folder / f"{file_name(comparison.name)}-{file_name(chart.title)}.{format}"
+            written += write_chart(chart, path)
+    return tuple(written)
+
+
+def table_text(comparison: Comparison, metrics: Sequence[str]) -> str:
+    """The table as tab-separated text, two lines of a cell joined."""
+    header, rows = comparison_table(comparison, metrics)
+    return "".join("\t".join(c.replace("\n", " ") for c in row) + "\n" for row in (header, *rows))
+
+
+def _open(folder: Path) -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))

@@ -1,0 +1,48 @@
+"""The Compare page's entries in the registry of actions, as data. Main thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from widgets.actions import Action
+
+
+def compare_actions(
+    do: Mapping[str, Callable[[], None]], can: Mapping[str, Callable[[], bool]], on: Mapping[str, Callable[[], bool]]
+) -> tuple[Action, ...]:
+    """`do` handles, `can` says what is possible now, `on` what is switched on; by the part of the id after the dot."""
+    nothing = "no experiment is shown"
+    rows = "no row is selected"
+
+    def make(id: str, text: str, group: str, needs: str, reason: str, **more: str) -> Action:
+        return Action(
+            id=f"compare.{id}",
+            text=text,
+            handler=do[id],
+            menu="Compare",
+            group=group,
+            page="compare",
+            enabled=can[needs],
+            reason=reason,
+            checked=on.get(id),
+            **more,
+        )
+
+    return (
+        make("filter", "Filter the table", "find", "loaded", nothing, shortcut="Ctrl+F", icon="filter"),
+        make("by-trial", "A row for every trial", "rows", "loaded", nothing, shortcut="Ctrl+T", icon="table"),
+        make("differences", "Differences first", "rows", "loaded", nothing, words="constant columns fold"),
+        make("invalid", "Include invalid trials", "rows", "loaded", nothing),
+        make("sort", "Sort by the current column", "rows", "cell", rows, shortcut="Ctrl+Shift+O"),
+        make("card", "Show how this number was made", "row", "cell", rows, icon="info", words="number card"),
+        make("open", "Open the trial in Monitor", "row", "trials", rows, icon="pulse"),
+        make("baseline", "Set as baseline", "row", "configuration", "select one configuration", icon="pin"),
+        make("eye", "Hide from or show in the charts", "row", "rows", rows, icon="eye"),
+        make("retry", "Retry failed trials of the selection", "again", "failed", "no failed trial is selected"),
+        make("again", "Run the selected trials again", "again", "ended", "no ended trial is selected"),
+        make("edit", "Edit as new experiment", "again", "trials", rows, icon="edit", words="setup run again"),
+        make("rename", "Rename the experiment", "experiment", "loaded", nothing, icon="edit"),
+        make("delete", "Delete the selected trials", "experiment", "trials", rows, icon="trash"),
+        make("export", "Export charts and table", "export", "loaded", nothing, shortcut="Ctrl+E", icon="export"),
+        make("copy-table", "Copy the table", "export", "loaded", nothing, shortcut="Ctrl+Shift+C", icon="copy"),
+    )

@@ -1,0 +1,169 @@
+"""The Compare page's toolbar put together: fields, buttons and their menus. Says what is wanted; the page does it.
+Main thread."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QLabel, QMenu, QSizePolicy, QToolButton
+
+from widgets.compare.columns_menu import fill_columns
+from widgets.compare.exports import CHART_FORMATS
+from widgets.compare.toolbar import ExperimentChooser, FilterField, StayOpenMenu, calling
+from widgets.compare.views import Choice, Loaded
+from widgets.components import ToolButton, label, tool_button
+from widgets.page import PageToolbar
+from widgets.theme import Theme
+from workbench.labels import short_title
+
+_TABLES = (("csv", "CSV"), ("md", "Markdown"), ("tex", "LaTeX"), ("parquet", "Parquet"), ("json", "JSON"))
+_BASELINE = 210
+
+
+class CompareTools(QObject):
+    """Fills a `PageToolbar`."""
+
+    rows_chosen = Signal(bool)
+    """By trial?"""
+    differences_toggled = Signal()
+    columns_chosen = Signal(tuple)
+    invalid_toggled = Signal()
+    baseline_chosen = Signal(str)
+    """Configuration id; "" for the first with results."""
+    export_asked = Signal(tuple)
+    """Formats."""
+    copy_asked = Signal()
+
+    def __init__(self, theme: Theme, toolbar: PageToolbar, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._loaded: Loaded | None = None
+        self._shown: tuple[str, ...] = ()
+        self._narrow: bool | None = None
+        self.experiments = ExperimentChooser(theme)
+        self.filter = FilterField(theme)
+        self.count: QLabel = label(tone="muted")
+        self.rows = self._menu_button("table", "By configuration", "What a row is", QMenu())
+        self.differences = tool_button(
+            theme,
+            text="Differences first",
+            tip="Columns of what differs; what is the same for all is folded into a line",
+            checkable=True,
+        )
+        self.differences.clicked.connect(calling(self.differences_toggled.emit))
+        self._columns_menu = StayOpenMenu()
+        self.columns = self._menu_button("columns", "Columns", "Which metrics are columns", self._columns_menu)
+        self.baseline = self._menu_button("pin", "Baseline", "What every configuration is compared with", QMenu())
+        self.baseline.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.export = self._menu_button("export", "Export", "Charts and table as files", self._export_menu())
+        self.export.setProperty("kind", "box")
+        self._by_configuration = self._rows_action("By configuration", False)
+        self._by_trial = self._rows_action("By trial", True)
+        self.rows.menu().addSeparator()
+        self._fold = self.rows.menu().addAction("Differences first", calling(self.differences_toggled.emit))
+        self._fold.setCheckable(True)
+        self._invalid = self.rows.menu().addAction("Include invalid trials", calling(self.invalid_toggled.emit))
+        self._invalid.setCheckable(True)
+        toolbar.add(self.experiments)
+        toolbar.add(self.filter)
+        toolbar.add(self.count)
+        toolbar.add_separator()
+        for widget in (self.rows, self.differences, self.columns):
+            toolbar.add(widget)
+        toolbar.add_separator()
+        toolbar.add(self.baseline)
+        toolbar.add_right(self.export)
+        self._columns_menu.aboutToShow.connect(self._fill_columns)
+        self.baseline.menu().aboutToShow.connect(self._fill_baseline)
+
+    def _menu_button(self, icon: str, text: str, tip: str, menu: QMenu) -> ToolButton:
+        button = tool_button(self._theme, icon, text, tip)
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu.setParent(button, menu.windowFlags())
+        button.setMenu(menu)
+        return button
+
+    def _rows_action(self, text: str, by_trial: bool) -> QAction:
+        action = self.rows.menu().addAction(text, calling(self.rows_chosen.emit, by_trial))
+        action.setCheckable(True)
+        return action
+
+    def _export_menu(self) -> QMenu:
+        menu = QMenu()
+        everything = ("png", "svg", "csv", "md")
+        menu.addAction("Charts and table…", calling(self.export_asked.emit, everything))
+        menu.addSeparator()
+        for format in CHART_FORMATS:
+            menu.addAction(f"Charts as {format.upper()}…", calling(self.export_asked.emit, (format,)))
+        menu.addSeparator()
+        for format, title in _TABLES:
+            menu.addAction(f"Table as {title}…", calling(self.export_asked.emit, (format,)))
+        menu.addSeparator()
+        menu.addAction("Copy the table", calling(self.copy_asked.emit))
+        return menu
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def show_state(self, loaded: Loaded | None, choice: Choice, shown: tuple[str, ...], include_invalid: bool) -> None:
+        """What is chosen, on the buttons."""
+        self._loaded, self._shown = loaded, shown
+        self.rows.setText("By trial" if choice.by_trial else "By configuration")
+        self._by_configuration.setChecked(not choice.by_trial)
+        self._by_trial.setChecked(choice.by_trial)
+        self._invalid.setChecked(include_invalid)
+        for part in (self.differences, self._fold):
+            part.setChecked(choice.differences_first)
+        name = self._baseline_name()
+        text = f"Baseline: {name}" if name else "Baseline"
+        room = self._theme.px(_BASELINE if not self._narrow else 150)
+        shown_text = self.baseline.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, room)
+        self.baseline.setText(shown_text)
+        self.baseline.setToolTip(f"{text}. Every configuration is compared with it")
+        self.baseline.setAccessibleName(text)
+        for widget in (self.filter, self.rows, self.differences, self.columns, self.baseline, self.export):
+            widget.setEnabled(loaded is not None)
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Icons without words where the toolbar is short."""
+        if narrow == self._narrow:
+            return
+        self._narrow = narrow
+        style = Qt.ToolButtonStyle.ToolButtonIconOnly if narrow else Qt.ToolButtonStyle.ToolButtonTextBesideIcon
+        for button in (self.rows, self.columns):
+            button.setToolButtonStyle(style)
+        # it is in the menu of rows, too
+        self.differences.setVisible(not narrow)
+        self.filter.setMaximumWidth(self._theme.px(180 if narrow else 270))
+        self.experiments.setFixedWidth(self._theme.px(180 if narrow else 216))
+
+    def _baseline_name(self) -> str:
+        if self._loaded is None:
+            return ""
+        comparison = self._loaded.comparison
+        row = next((r for r in comparison.rows if r.is_baseline), None)
+        return short_title(row.labels, comparison.varying, row.title) if row is not None else ""
+
+    # --- menus ------------------------------------------------------------------------------------
+
+    def _fill_columns(self) -> None:
+        if self._loaded is not None:
+            fill_columns(self._columns_menu, self._loaded.comparison, self._shown, self.columns_chosen.emit)
+
+    def _fill_baseline(self) -> None:
+        menu, loaded = self.baseline.menu(), self._loaded
+        menu.clear()
+        if loaded is None:
+            return
+        stored = loaded.detail.experiment.baseline
+        automatic = menu.addAction("The first with results", calling(self.baseline_chosen.emit, ""))
+        automatic.setCheckable(True)
+        automatic.setChecked(stored is None)
+        menu.addSeparator()
+        for row in loaded.comparison.rows:
+            name = short_title(row.labels, loaded.comparison.varying, row.title)
+            action = menu.addAction(name, calling(self.baseline_chosen.emit, row.configuration))
+            action.setCheckable(True)
+            action.setChecked(stored is not None and row.is_baseline)
+            action.setEnabled(row.counted > 0)
+            if not row.counted:
+                action.setText(f"{name} (no trial that counts)")
