@@ -10,7 +10,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
-
 from typing import TYPE_CHECKING
 
 from engines.protocol.orders import TrialOrder

@@ -98,7 +98,7 @@ class Template:
             raise NoTemplate(said.refused or "it said something else than that it is ready")
         return said.ready
 
-    async def fork(self, request: ForkRequest, descriptors: Sequence[int]) -> int:
+    async def fork(self, request: ForkRequest, descriptors: Sequence[int]) -> Said:
         """A worker with these pipes. -> its process id: a child of this process. Raises `NoTemplate`."""
         assert len(descriptors) == DESCRIPTORS
         self._answer = asyncio.get_running_loop().create_future()
@@ -109,7 +109,7 @@ class Template:
         said = await self._next(_FORK_PATIENCE_S, "fork")
         if not said.pid:
             raise NoTemplate(said.refused or "it said something else than the worker's process id")
-        return said.pid
+        return said
 
     async def end(self) -> None:
         """Kill it and wait until it is gone."""

@@ -13,6 +13,7 @@ import logging
 import signal
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic_ns
 from typing import TYPE_CHECKING
@@ -113,7 +114,7 @@ class TrialRun:
             return self._finish(Evidence(exit_code=0, ending=self._ending))
         if self._ending is not None:  # asked to stop before there was a worker
             self.stop(self._ending)
-        watching = asyncio.create_task(self._start_sampler(worker.pid))
+        watching = asyncio.create_task(self._start_sampler(worker))
         facts = asyncio.create_task(self._tell_facts())
         self._tick()
         code = await worker.exit_code()
@@ -197,14 +198,16 @@ class TrialRun:
         self.text = text
         self._around.status_changed()
 
-    async def _start_sampler(self, pid: int) -> None:
+    async def _start_sampler(self, worker: WorkerProcess) -> None:
         if not self.order.telemetry.enabled:
             return
 
         def start() -> Sampler:
             from engines.telemetry.sampler import Sampler
+            from engines.telemetry.sources import open_sources
 
-            sampler = Sampler(self.order, pid, self._journal.emit)
+            opener = partial(open_sources, shared=worker.shared)
+            sampler = Sampler(self.order, worker.pid, self._journal.emit, opener=opener)
             sampler.start()
             return sampler
 

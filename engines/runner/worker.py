@@ -23,6 +23,7 @@ import msgspec
 
 from engines.processors import Share
 from engines.runner.template import Template
+from engines.telemetry.base import SharedPages
 from engines.worker.forks import ForkRequest
 
 OnData = Callable[[str, bytes], None]
@@ -57,6 +58,8 @@ class WorkerProcess:
     def __init__(self, pid: int, pipes: Mapping[str, int], reap: Callable[[], int], on_data: OnData) -> None:
         """`pipes`: descriptors to read from, owned by this object. `reap` waits for the end and gives the exit code."""
         self.pid = pid
+        self.shared: SharedPages | None = None
+        """The template it was forked from."""
         self._loop = asyncio.get_running_loop()
         self._on_data = on_data
         self._reap = reap
@@ -178,8 +181,10 @@ async def fork_from(template: Template, wanted: WorkerOrder, on_data: OnData) ->
         address_space_bytes=wanted.address_space_bytes,
     )
     try:
-        pid = await template.fork(request, [writing[name] for name in _PIPES])
-        return WorkerProcess(pid, reading, lambda: _wait_for(pid), on_data)
+        said = await template.fork(request, [writing[name] for name in _PIPES])
+        worker = WorkerProcess(said.pid, reading, lambda: _wait_for(said.pid), on_data)
+        worker.shared = SharedPages(template.pid, said.pss_bytes)
+        return worker
     except BaseException:
         _close_all(reading.values())
         raise

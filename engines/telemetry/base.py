@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from engines.protocol.records import Sensor
@@ -9,6 +10,15 @@ from engines.protocol.records import Sensor
 Reading = dict[str, float | None]
 """Values by quantity. None is a reading that failed; a quantity left out has no value at this moment (the first
 difference of a counter, a process that has not touched the device yet)."""
+
+
+@dataclass(frozen=True)
+class SharedPages:
+    """The template a worker was forked from: it maps the same pages, and halves the worker's proportional share."""
+
+    pid: int
+    pss_bytes: int
+    """Its own proportional set size just before the fork."""
 
 
 class SourceFailure(Exception):

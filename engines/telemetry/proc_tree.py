@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from engines.protocol.records import Sensor
-from engines.telemetry.base import Reading, SourceEnded
+from engines.telemetry.base import Reading, SharedPages, SourceEnded
 from engines.telemetry.procfs import (
     TICKS_PER_SECOND,
     KeptFile,
@@ -195,15 +195,18 @@ class ProcTreeDetails:
     name = NAME
     disturbs = False
 
-    def __init__(self, tree: ProcTree, *, proc: Path = PROC) -> None:
+    def __init__(self, tree: ProcTree, *, shared: SharedPages | None = None, proc: Path = PROC) -> None:
+        """`shared`: the template, for a forked worker. What its proportional share has lost since the fork counts as
+        the worker's, so that a forked and a plainly started worker show the same memory."""
         self.period_s = _DETAILS_PERIOD_S
+        self._shared = shared
         self._tree = tree
         self._proc = proc
         self._switches: dict[tuple[int, int], int] = {}
         self._reason = maps_obstacle(proc, tree.pids[0])
 
     def sensors(self) -> tuple[Sensor, ...]:
-        return sensors_of_details(self._reason)
+        return sensors_of_details(self._reason, forked=self._shared is not None)
 
     def read(self) -> Reading:
         started_s = time.thread_time()
@@ -232,7 +235,17 @@ class ProcTreeDetails:
             pss += parse_kilobytes(text, b"Pss", "smaps_rollup")
             swap += parse_kilobytes(text, b"Swap", "smaps_rollup")
             seen = True
-        return {"pss_bytes": pss, "swap_bytes": swap} if seen else {}
+        return {"pss_bytes": pss + self._lent_bytes(), "swap_bytes": swap} if seen else {}
+
+    def _lent_bytes(self) -> int:
+        """What the template's share has become less by since the fork; 0 once it is gone and shares nothing more."""
+        if self._shared is None:
+            return 0
+        try:
+            text = read_once(f"{self._proc}/{self._shared.pid}/smaps_rollup")
+            return max(0, self._shared.pss_bytes - parse_kilobytes(text, b"Pss", "smaps_rollup"))
+        except (OSError, ValueError):
+            return 0
 
     def _involuntary(self, pids: Iterable[int]) -> int:
         """Sum over every thread ever seen: what a thread counted is not lost with the thread."""
@@ -291,8 +304,11 @@ def sensors_of_tree(rate_hz: float, *, lists_children: bool = True) -> tuple[Sen
     )
 
 
-def sensors_of_details(reason: str) -> tuple[Sensor, ...]:
-    """`reason`: why the memory map cannot be read, "" when it can."""
+def sensors_of_details(reason: str, *, forked: bool = False) -> tuple[Sensor, ...]:
+    """`reason`: why the memory map cannot be read, "" when it can. `forked`: from a template, whose pages count."""
+    users = "shared pages divided by their users"
+    if forked:
+        users += "; those shared with the template process count as the worker's"
 
     def mapped(quantity: str, title: str, method: str) -> Sensor:
         return Sensor(
@@ -307,7 +323,7 @@ def sensors_of_details(reason: str) -> tuple[Sensor, ...]:
         )
 
     return (
-        mapped("pss_bytes", "Proportional memory", "/proc/PID/smaps_rollup, shared pages divided by their users"),
+        mapped("pss_bytes", "Proportional memory", f"/proc/PID/smaps_rollup, {users}"),
         mapped("swap_bytes", "Memory in swap", "/proc/PID/smaps_rollup"),
         Sensor(
             source=NAME,

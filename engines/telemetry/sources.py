@@ -8,7 +8,7 @@ from pathlib import Path
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Sensor
 from engines.telemetry import hwmon, nvml, proc_host, proc_tree, rapl
-from engines.telemetry.base import Source, SourceEnded, SourceFailure
+from engines.telemetry.base import SharedPages, Source, SourceEnded, SourceFailure
 from engines.telemetry.nvml_devices import gpus
 from engines.telemetry.nvml_library import NvmlLibrary, NvmlUnavailable, load_nvml, opened
 
@@ -27,11 +27,18 @@ def period_of(order: TrialOrder) -> float:
 
 
 def open_sources(
-    order: TrialOrder, worker_pid: int, *, proc: Path = PROC, sys: Path = SYS, nvml_loader: LoadNvml = load_nvml
+    order: TrialOrder,
+    worker_pid: int,
+    *,
+    shared: SharedPages | None = None,
+    proc: Path = PROC,
+    sys: Path = SYS,
+    nvml_loader: LoadNvml = load_nvml,
 ) -> tuple[list[Source], tuple[Sensor, ...]]:
     """The trial's sources, fast ones first, and sensors of those that would not open.
 
-    A GPU is opened only when the trial runs on it. Never raises for missing hardware.
+    `shared`: the template that the worker was forked from. A GPU is opened only when the trial runs on it. Never
+    raises for missing hardware.
     """
     period_s = period_of(order)
     sources: list[Source] = []
@@ -58,7 +65,7 @@ def open_sources(
     sources.append(rapl.Rapl(period_s, sys=sys))
     sources.append(hwmon.CpuTemperature(sys=sys))
     if tree is not None:
-        sources.append(proc_tree.ProcTreeDetails(tree, proc=proc))
+        sources.append(proc_tree.ProcTreeDetails(tree, shared=shared, proc=proc))
     return sources, tuple(missing)
 
 

@@ -45,4 +45,6 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ready: Ready | None = None
     pid: int = 0
+    pss_bytes: int = 0
+    """With `pid`: proportional set size of the template just before the fork."""
     refused: str = ""

@@ -97,7 +97,7 @@ class Template:
         os.waitpid(between, 0)
         with os.fdopen(listen, "rb") as words:
             pid = words.read()
-        return Said(pid=int(pid)) if pid else Said(refused="the second fork failed")
+        return Said(pid=int(pid), pss_bytes=pss) if pid else Said(refused="the second fork failed")
 
     def _be_between(self, request: ForkRequest, descriptors: list[int], facts: dict[str, str], tell: int) -> None:
         """The process between template and worker: ends at once, which makes the worker an orphan. Never returns."""

@@ -1,4 +1,4 @@
-"""The real template process with a fake engine and the fake worker in its forks. `FAKE_TEMPLATE` says how it misbehaves.
+"""The real template process with a fake engine, and the fake worker in its forks. `FAKE_TEMPLATE`: how it misbehaves.
 
 - slow: never gets ready             - threaded: a second thread appears after its first fork
 - silent: its workers say nothing    - crashing: its workers end at once   - refusing: it has two threads from the start

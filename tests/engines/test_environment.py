@@ -118,9 +118,7 @@ def test_that_two_threads_of_one_core_count_as_one_in_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     siblings = {0: "0,4", 1: "1,5", 4: "0,4", 5: "1,5"}
-    files = {
-        f"devices/system/cpu/cpu{p}/topology/thread_siblings_list": f"{names}\n" for p, names in siblings.items()
-    }
+    files = {f"devices/system/cpu/cpu{p}/topology/thread_siblings_list": f"{names}\n" for p, names in siblings.items()}
     sys_root = write(tmp_path / "sys", files)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(siblings))
     found = machine.processor(proc=tmp_path / "proc", sys=sys_root)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.telemetry.base import SourceEnded
+from engines.telemetry.base import SharedPages, SourceEnded
 from engines.telemetry.proc_tree import ProcTree, ProcTreeDetails, processor_clock
 from engines.telemetry.procfs import PAGE_BYTES, TICKS_PER_SECOND
 
@@ -183,6 +183,20 @@ def test_that_details_are_summed_and_switches_of_ended_threads_kept(fake: FakePr
     shutil.rmtree(fake.root / "100" / "task" / "101")
     assert details.read()["involuntary_switches_count"] == 12
     details.close()
+    tree.close()
+
+
+def test_that_pages_shared_with_a_template_count_as_the_workers(fake: FakeProc) -> None:
+    fake.write(100, pss_kb=1000)
+    fake.write(900, pss_kb=300)
+    tree = tree_of(fake)
+    details = ProcTreeDetails(tree, shared=SharedPages(900, 800 * 1024), proc=fake.root)
+    assert "template" in next(s.method for s in details.sensors() if s.quantity == "pss_bytes")
+    assert details.read()["pss_bytes"] == (1000 + 800 - 300) * 1024
+    fake.write(900, pss_kb=801)
+    assert details.read()["pss_bytes"] == 1000 * 1024, "a template that grew by itself takes nothing away"
+    shutil.rmtree(fake.root / "900")
+    assert details.read()["pss_bytes"] == 1000 * 1024, "once it is gone the worker has the pages alone"
     tree.close()
 
 

@@ -68,7 +68,7 @@ def logged(records: list[Record]) -> str:
 
 def test_that_a_forked_worker_is_like_a_started_one(start: Start, tmp_path: Path) -> None:
     runner = start()
-    steps = [["tell_self", str(tmp_path / "self")], ["print", "hello\n"], ["complain", "oh\n"], ["stamps", 5]]
+    steps: list[list[object]] = [["tell_self", str(tmp_path / "self")], ["print", "hello\n"], ["complain", "oh\n"]]
     runner.submit(order("t1", *steps))
     records = runner.records("t1")
     told = json.loads((tmp_path / "self").read_text())

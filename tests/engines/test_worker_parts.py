@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from engines.protocol.codec import decode_record
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.records import (
     Cue,
+    Environment,
     Evaluation,
     Log,
     MemoryPeak,
@@ -38,6 +40,8 @@ from engines.worker.measure import Requests
 from engines.worker.phases import AllocatorPeaks, Phases, quiet_collector
 from engines.worker.steady import steadiness
 from engines.worker.stop import Stop, StopTrial
+from engines.worker.trial import run_trial
+from tests.engines.runner_harness import make_order
 
 WORKLOAD = WorkloadOrder(prompt_tokens=4, new_tokens=5, requests=3, window_s=0.0, warmup_requests=6)
 
@@ -98,6 +102,7 @@ class FakeEngine:
     on_request: Callable[[int], None] = lambda number: None
     now: int = 1_000_000_000
     stop: Stop | None = None
+    prefills: int = 0
 
     def start(self) -> dict[str, str]:
         return {}
@@ -106,7 +111,9 @@ class FakeEngine:
         return AllocatorPeaks()
 
     def load(self) -> ModelLoaded:
-        raise AssertionError("not called here")
+        return ModelLoaded(
+            parameters=1, tensor_bytes=4, bytes_by_dtype={"float32": 4}, original_bytes=4, nominal_bits=32
+        )
 
     def prepare(self) -> dict[str, str]:
         return {}
@@ -134,6 +141,13 @@ class FakeEngine:
             corrected_ns=tuple(t + self.correct_by_ns for t in times) if self.correct_by_ns else (),
         )
 
+    def prefill(self) -> Finished | None:
+        self.prefills += 1
+        start = time.monotonic_ns()
+        time.sleep(0.002)
+        end = time.monotonic_ns()
+        return Finished(start, end, 0, 1, end, end, 1, 1, True)
+
     def evaluate(self) -> Evaluation | None:
         return None
 
@@ -147,6 +161,53 @@ def loops(engine: FakeEngine, pipe: Pipe, workload: WorkloadOrder = WORKLOAD, st
 
 def cues(records: list[Record]) -> list[str]:
     return [r.code for r in records if isinstance(r, Cue)]
+
+
+def test_that_prefills_alone_are_told_as_spans_after_the_loop(pipe: Pipe, ring: RingWriter) -> None:
+    engine = FakeEngine(ring)
+    loops(engine, pipe).repeat_prefill(0.05)
+    records = pipe.records()
+    spans = [r for r in records if isinstance(r, PhaseEnded)]
+    assert [s.name for s in spans] == ["prefill"] * len(spans)
+    assert [s.index for s in spans] == list(range(len(spans)))
+    assert len(spans) == engine.prefills - 1, "the first is not counted"
+    assert 0.05 <= (spans[-1].t_ns - spans[0].start_ns) / 1e9 < 0.5
+    assert not any(isinstance(r, Request) for r in records)
+    assert ring.written == 0
+
+
+def test_that_the_idle_phase_comes_between_load_and_warm_up(
+    pipe: Pipe, ring: RingWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload = msgspec.structs.replace(WORKLOAD, idle_s=0.05, prefill_energy_s=0.02)
+    engine = FakeEngine(ring)
+    monkeypatch.setattr("engines.worker.trial.make_engine", lambda *_: engine)
+    run_trial(make_order("t1", workload=workload), pipe.channel, ring, Stop(), time.monotonic_ns(), {"made": "so"})
+    records = pipe.records()
+    ended = [r for r in records if isinstance(r, PhaseEnded) and r.name not in ("prefill", "decode")]
+    assert [r.name for r in ended] == ["start", "load", "idle", "warmup", "measure", "prefill_energy", "unload"]
+    idle = ended[2]
+    assert (idle.t_ns - idle.start_ns) / 1e9 >= 0.05
+    assert any(isinstance(r, Environment) and r.facts.get("made") == "so" for r in records)
+
+
+def test_that_a_stop_ends_the_idle_phase_at_once(pipe: Pipe, ring: RingWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    workload = msgspec.structs.replace(WORKLOAD, idle_s=30.0)
+    monkeypatch.setattr("engines.worker.trial.make_engine", lambda *_: FakeEngine(ring))
+    stop = Stop()
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
+    start = time.monotonic()
+    try:
+        stop.install()
+        timer.start()
+        run_trial(make_order("t1", workload=workload), pipe.channel, ring, stop, time.monotonic_ns())
+    finally:
+        timer.join()
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+    assert time.monotonic() - start < 5
+    assert [r.name for r in pipe.records() if isinstance(r, PhaseEnded)] == ["start", "load", "idle"]
 
 
 # --- steadiness -----------------------------------------------------------------------------------
