@@ -26,6 +26,7 @@ class LogPanel(Panel):
         super().__init__(theme, "Log", ground="base", parent=parent)
         self._theme, self._toasts, self._folder = theme, toasts, folder
         self._data: TrialData | None = None
+        self._on_wall_clock = False
         self.model = LogModel(theme, self)
         self.level = QComboBox()
         self.level.setProperty("compact", "true")
@@ -100,6 +101,7 @@ class LogPanel(Panel):
     def set_trial(self, data: TrialData | None) -> None:
         """Show another trial's log, or none."""
         self._data = data
+        self._on_wall_clock = data is not None and data.started is not None
         if data is None:
             self.model.set_log((), (), str)
         elif data.started is not None:
@@ -112,7 +114,9 @@ class LogPanel(Panel):
 
     def update_lines(self) -> None:
         """Take in what the trial has logged since."""
-        if self.model.update():
+        if self._data is not None and self._data.started is not None and not self._on_wall_clock:
+            self.set_trial(self._data)  # its first record has come: lines can now say the time of day
+        elif self.model.update():
             self._settle()
 
     def _settle(self) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engines.protocol.records import Sensor
+from widgets.charts.live import figure
 from workbench.series import TrialData
 
 _SOURCES = {"proc.tree": "worker", "proc.host": "host", "nvml": "NVML", "rapl": "RAPL", "hwmon": "hwmon"}
@@ -79,25 +80,19 @@ def quantity_text(quantity: str, value: float) -> str:
     unit = quantity.rpartition("_")[2]
     if unit == "bytes":
         place = min(int(math.log(abs(value), 1024)), len(_BINARY) - 1) if abs(value) >= 1 else 0
-        return f"{_digits(value / 1024**place)} {_BINARY[place]}"
+        return f"{figure(value / 1024**place)} {_BINARY[place]}"
     if unit == "ratio":
-        return f"{_digits(value * 100)} %"
+        return f"{figure(value * 100)} %"
     if unit == "watts":
-        return f"{_digits(value)} W"
+        return f"{figure(value)} W"
     if unit == "joules":
-        return f"{_digits(value / 1000)} kJ" if abs(value) >= 1000 else f"{_digits(value)} J"
+        return f"{figure(value / 1000)} kJ" if abs(value) >= 1000 else f"{figure(value)} J"
     if unit == "celsius":
         return f"{value:.0f} °C"
     if unit == "hertz":
         return f"{value / 1e6:,.0f} MHz"
     if unit == "seconds":
-        return f"{_digits(value)} s"
+        return f"{figure(value)} s"
     if unit == "bits":
         return "none" if value == 0 else f"0x{int(value):x}"
-    return f"{value:,.0f}" if unit == "count" else _digits(value)
-
-
-def _digits(value: float) -> str:
-    if value == 0:
-        return "0"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
+    return f"{value:,.0f}" if unit == "count" else figure(value)
