@@ -238,6 +238,14 @@ class SegmentedControl(QWidget):
             self._group.button(index).setChecked(True)
             self.chosen.emit(index)
 
+    def clear(self) -> None:
+        """No segment is chosen: the value is none of them. Fires nothing."""
+        chosen = self._group.checkedButton()
+        if chosen is not None:
+            self._group.setExclusive(False)
+            chosen.setChecked(False)
+            self._group.setExclusive(True)
+
     def set_text(self, index: int, text: str) -> None:
         """New words on a segment ("Cannot run 1")."""
         self._group.button(index).setText(text)

@@ -107,6 +107,7 @@ QToolButton[kind="field"] { background: $bg_base; border: 1px solid $border_cont
   text-align: left; padding: 0 ${p8}px; }
 QToolButton[kind="segment"] { border: 1px solid $border_control; border-radius: 0; background: $bg_base;
   padding: 0 ${p8}px; min-height: ${small_in}px; margin-left: -1px; }
+QToolButton[kind="segment"][compact="true"] { padding: 0 ${p2}px; }
 QToolButton[kind="segment"][end="first"] { border-top-left-radius: ${r}px; border-bottom-left-radius: ${r}px;
   margin-left: 0; }
 QToolButton[kind="segment"][end="last"] { border-top-right-radius: ${r}px; border-bottom-right-radius: ${r}px; }

@@ -1,0 +1,300 @@
+"""The Compare page's plain values: filter, columns, cells, order, card, notes. No widget is made."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PySide6.QtCore import QSettings
+
+from widgets.compare import memory
+from widgets.compare.build import build, folded, natural
+from widgets.compare.card_view import Strip, configuration_card, trial_card
+from widgets.compare.exports import table_text, write_all
+from widgets.compare.loading import compared
+from widgets.compare.matching import parse
+from widgets.compare.notes import notes_of, same_text
+from widgets.compare.page import count_text
+from widgets.compare.toolbar import experiment_text
+from widgets.compare.views import DASH, CellView, Choice, Column, Loaded, RowView, TableView
+from workbench.charts import bar_chart
+from workbench.store.operations import ExperimentDetail
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workbench"))
+import synthetic
+
+SPEED, MEMORY, POWER = "decode_tokens_per_second", "memory_mean_bytes", "power_mean_watts"
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Loaded:
+    return compared(synthetic.experiment_detail(blocks=3))
+
+
+def row(view: TableView, name: str) -> RowView:
+    return next(r for r in view.rows if r.configuration == f"c-{name}")
+
+
+def cell(view: TableView, name: str, metric: str) -> CellView:
+    place = [c.metric for c in view.columns].index(metric)
+    return row(view, name).cells[place]
+
+
+# --- filter ---------------------------------------------------------------------------------------
+
+
+def test_that_a_named_term_looks_only_into_labels_of_that_name() -> None:
+    wanted = parse("precision:int", frozenset({"precision", "model"}))
+    assert wanted.matches({"precision": "int8", "model": "x"})
+    assert not wanted.matches({"precision": "bfloat16", "model": "int"})
+
+
+def test_that_all_words_must_match_and_regular_expressions_work() -> None:
+    wanted = parse("(bf|fl)oat16 smol", frozenset({"precision"}))
+    assert wanted.matches({"precision": "bfloat16", "model": "SmolLM2"})
+    assert not wanted.matches({"precision": "int8", "model": "SmolLM2"})
+
+
+def test_that_a_word_that_is_no_regular_expression_is_taken_letter_by_letter() -> None:
+    wanted = parse("(from")
+    assert wanted.plain == ("(from",)
+    assert wanted.matches({"model": "SmolLM2 (from Q4_1)"})
+
+
+def test_that_a_colon_that_names_no_label_belongs_to_the_pattern() -> None:
+    assert parse("1:2", frozenset({"precision"})).matches({"x": "ratio 1:2"})
+
+
+@given(st.text(max_size=30))
+def test_that_no_filter_text_raises(text: str) -> None:
+    parse(text, frozenset({"precision"})).matches({"precision": "int8"})
+
+
+# --- table ----------------------------------------------------------------------------------------
+
+
+def test_that_what_is_the_same_for_all_is_folded_and_can_be_shown(loaded: Loaded) -> None:
+    first = build(loaded, Choice())
+    assert [c.title for c in first.columns][:2] == ["Precision", "Trials"]
+    assert "model" in folded(loaded.comparison, Choice())
+    shown = build(loaded, Choice(show_constant=True))
+    assert "Model" in [c.title for c in shown.columns]
+    assert folded(loaded.comparison, Choice(show_constant=True)) == ()
+
+
+def test_that_without_differences_first_all_labels_stand_in_their_order(loaded: Loaded) -> None:
+    titles = [c.title for c in build(loaded, Choice(differences_first=False)).columns]
+    assert titles[0] == "Model"
+    assert titles[1] == "Precision"
+
+
+def test_that_a_cell_has_verdict_value_ratio_and_interval(loaded: Loaded) -> None:
+    fast = cell(build(loaded, Choice()), "bfloat16", SPEED)
+    assert fast.word == "faster"
+    assert fast.tone == "good"
+    assert fast.second.endswith("×")
+    assert fast.rest.startswith("[")
+    assert "faster" in fast.spoken
+
+
+def test_that_the_baseline_says_so_and_stays_on_top_in_any_order(loaded: Loaded) -> None:
+    for descending in (False, True):
+        view = build(loaded, Choice(sort=f"metric:{SPEED}", descending=descending))
+        assert view.rows[0].baseline
+        assert cell(view, "float32", SPEED).second == "baseline"
+
+
+def test_that_a_click_on_a_column_sorts_best_first_then_turns_then_ends(loaded: Loaded) -> None:
+    view = build(loaded, Choice())
+    speed = view.column(f"metric:{SPEED}")
+    memory_ = view.column(f"metric:{MEMORY}")
+    assert speed is not None
+    assert memory_ is not None
+    first = Choice().sorted_by(speed)
+    assert first.descending, "more tokens a second are better"
+    assert not Choice().sorted_by(memory_).descending
+    assert not first.sorted_by(speed).descending
+    assert first.sorted_by(speed).sorted_by(speed).sort == ""
+    names = [r.configuration for r in build(loaded, first).rows]
+    assert names == ["c-float32", "c-bfloat16", "c-int8", "c-float16"]
+
+
+def test_that_missing_values_sort_last_whichever_way(loaded: Loaded) -> None:
+    gone = {t.trial for t in loaded.detail.trials if t.configuration == "c-int8"}
+    less = msgspec.structs.replace(
+        loaded.detail,
+        metrics=tuple(m for m in loaded.detail.metrics if m.trial not in gone or m.metric != SPEED),
+    )
+    for descending in (False, True):
+        view = build(compared(less), Choice(sort=f"metric:{SPEED}", descending=descending))
+        assert view.rows[-1].configuration == "c-int8"
+
+
+def test_that_a_missing_figure_is_a_dash_with_its_reason(loaded: Loaded) -> None:
+    view = build(loaded, Choice(metrics=(SPEED, POWER)))
+    missing = cell(view, "float32", POWER)
+    assert missing.text == DASH
+    assert "No power sensor" in missing.tip
+    assert "No power sensor" in missing.spoken
+    assert any("Power" in note and "No power sensor" in note for note in notes_of(loaded.comparison, ()))
+
+
+def test_that_failed_and_invalid_trials_are_visible_and_explained(loaded: Loaded) -> None:
+    view = build(loaded, Choice())
+    trials = next(i for i, c in enumerate(view.columns) if c.kind == "trials")
+    assert row(view, "float16").cells[trials].text == "2 of 3"
+    assert row(view, "float16").cells[trials].tone == "warn"
+    failed = next(c for c in row(view, "float16").children if c.tone == "error")
+    assert "out of memory" in failed.message
+    invalid = next(c for c in row(view, "int8").children if c.message)
+    assert "clock" in invalid.message
+
+
+def test_that_the_filter_counts_trials_and_reaches_outcomes(loaded: Loaded) -> None:
+    view = build(loaded, Choice(text="precision:int8"))
+    assert [r.configuration for r in view.rows] == ["c-int8"]
+    assert count_text(loaded, view, "precision:int8") == "3 of 12 trials"
+    failed = build(loaded, Choice(text="outcome:failed"))
+    assert [len(r.children) for r in failed.rows] == [1]
+
+
+def test_that_by_trial_every_trial_is_a_row(loaded: Loaded) -> None:
+    view = build(loaded, Choice(by_trial=True))
+    assert len(view.rows) == 12
+    assert all(r.trial and r.flat for r in view.rows)
+
+
+def test_that_a_running_experiment_says_how_far_it_is(loaded: Loaded) -> None:
+    trials = tuple(
+        msgspec.structs.replace(t, state="waiting", outcome=None, verdict=None) if i >= 7 else t
+        for i, t in enumerate(loaded.detail.trials)
+    )
+    running = compared(msgspec.structs.replace(loaded.detail, trials=trials))
+    assert count_text(running, build(running, Choice()), "") == "7 of 12 trials so far"
+
+
+def test_that_values_read_differently_where_they_differ(loaded: Loaded) -> None:
+    view = build(loaded, Choice(metrics=("perplexity",)))
+    texts = [r.cells[-1].text for r in view.rows]
+    assert len(set(texts)) == len({c.value for r in loaded.comparison.rows for c in [r.cells["perplexity"]]})
+
+
+@pytest.mark.parametrize(("small", "large"), [("64", "1,024"), ("2", "10"), ("9", "int8")])
+def test_that_numbers_sort_by_size_and_before_words(small: str, large: str) -> None:
+    assert natural(small) < natural(large)
+
+
+# --- card -----------------------------------------------------------------------------------------
+
+
+def column(loaded: Loaded, metric: str) -> Column:
+    return next(c for c in build(loaded, Choice(metrics=(metric,))).columns if c.metric == metric)
+
+
+def test_that_the_card_says_how_the_number_was_made(loaded: Loaded) -> None:
+    card = configuration_card(loaded, "c-int8", column(loaded, MEMORY))
+    assert card is not None
+    fields = {name: text for name, text, _ in card.fields}
+    assert set(fields) >= {"Definition", "Method", "n", "Interval", "Ratio", "Window", "Left out", "Verdict"}
+    assert "fresh process" in fields["n"]
+    assert "t interval" in fields["Interval"]
+    assert "clock jump" in fields["Left out"]
+    assert fields["Verdict"].startswith("Less than the baseline float32")
+    assert card.status == "good"
+    assert "e-fake" in card.provenance
+    assert card.strip is not None
+    assert len(card.strip.values) == 2
+    assert len(card.strip.left_out) == 1
+
+
+def test_that_the_card_of_a_missing_figure_gives_the_reason(loaded: Loaded) -> None:
+    card = configuration_card(loaded, "c-int8", column(loaded, POWER))
+    assert card is not None
+    assert card.value == "not available"
+    assert any(name == "Missing" and "No power sensor" in text for name, text, _ in card.fields)
+
+
+def test_that_a_trial_that_does_not_count_says_so_on_its_card(loaded: Loaded) -> None:
+    invalid = next(t.trial for t in loaded.detail.trials if t.verdict == "invalid" and t.outcome == "completed")
+    card = trial_card(loaded, invalid, column(loaded, SPEED))
+    assert card is not None
+    assert card.chip == "invalid"
+    assert any(name == "Verdict" and text.startswith("Left out") for name, text, _ in card.fields)
+
+
+def test_that_a_strip_stays_with_its_values_when_the_interval_is_far_wider() -> None:
+    low, high = Strip(values=(10.0, 12.0), interval=(0.01, 900.0), baseline=15.0).ends
+    assert low >= 0
+    assert high < 30
+
+
+def test_that_no_card_is_made_for_a_configuration_that_is_gone(loaded: Loaded) -> None:
+    assert configuration_card(loaded, "c-gone", column(loaded, SPEED)) is None
+
+
+# --- the rest -------------------------------------------------------------------------------------
+
+
+def test_that_columns_and_order_are_remembered_and_rubbish_is_not(tmp_path: Path) -> None:
+    settings = QSettings(str(tmp_path / "w.ini"), QSettings.Format.IniFormat)
+    choice = Choice(metrics=(SPEED,), by_trial=True, sort="trials", descending=True, differences_first=False)
+    memory.save_choice(settings, replace(choice, text="int8", hidden=frozenset({"c"})))
+    assert memory.load_choice(settings) == choice
+    settings.setValue("compare/choice", "[1, 2")
+    assert memory.load_choice(settings) == Choice()
+    memory.save_layout(settings, {"trials": 90}, SPEED, (SPEED, MEMORY), 1)
+    assert memory.load_layout(settings) == ({"trials": 90}, SPEED, (SPEED, MEMORY), 1)
+
+
+def test_that_an_experiment_is_told_by_name_number_date_and_counts(loaded: Loaded) -> None:
+    text = experiment_text(loaded.detail.experiment)
+    assert "number 12" in text
+    assert "11 of 12 trials completed" in text
+    assert "1 failed" in text
+
+
+def test_that_plain_numbers_carry_their_label() -> None:
+    assert same_text({"model": "M", "prompt tokens": "128", "batch": "1"}) == "M, 128 prompt tokens, batch 1"
+
+
+def test_that_an_export_writes_tables_and_the_charts_that_are_shown(loaded: Loaded, tmp_path: Path) -> None:
+    shown = bar_chart(loaded.comparison, SPEED, frozenset({"c-int8"}))
+    files = write_all(loaded.comparison, (SPEED,), (shown,), ("svg", "csv"), tmp_path / "out")
+    assert sorted(f.suffix for f in files) == [".csv", ".svg"]
+    svg = next(f for f in files if f.suffix == ".svg").read_text(encoding="utf-8")
+    assert "int8" not in svg.partition("</metadata>")[2]
+
+
+def test_that_the_copied_table_has_a_line_a_configuration(loaded: Loaded) -> None:
+    assert len(table_text(loaded.comparison, (SPEED,)).splitlines()) == 5
+
+
+def test_that_a_hundred_configurations_are_built_in_a_moment(loaded: Loaded) -> None:
+    detail = many(loaded.detail, 25)
+    big = compared(detail)
+    view = build(big, Choice(sort=f"metric:{SPEED}", descending=True))
+    assert len(view.rows) == 100
+    assert sum(len(r.children) for r in view.rows) == 300
+
+
+def many(detail: ExperimentDetail, times: int) -> ExperimentDetail:
+    """Copies of the four configurations under other names."""
+    configurations, trials, metrics = [], [], []
+    for i in range(times):
+        configurations += [
+            msgspec.structs.replace(c, configuration=f"{c.configuration}-{i}", position=c.position + 4 * i)
+            for c in detail.configurations
+        ]
+        trials += [
+            msgspec.structs.replace(t, trial=f"{t.trial}-{i}", configuration=f"{t.configuration}-{i}")
+            for t in detail.trials
+        ]
+        metrics += [msgspec.structs.replace(m, trial=f"{m.trial}-{i}") for m in detail.metrics]
+    return msgspec.structs.replace(
+        detail, configurations=tuple(configurations), trials=tuple(trials), metrics=tuple(metrics)
+    )

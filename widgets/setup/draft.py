@@ -1,0 +1,123 @@
+"""The experiment under edit: what it is, where it is saved, what was changed, and the way back. No Qt.
+
+Owned by the page. Values only; `dump_session` and `load_session` carry it from one session to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from workbench.experiment import Experiment, dump, parse
+
+_KEPT = 100
+
+
+@dataclass(frozen=True)
+class State:
+    """`saved` is what the file holds (or what a new experiment began as)."""
+
+    experiment: Experiment = field(default_factory=Experiment)
+    saved: Experiment = field(default_factory=Experiment)
+    path: Path | None = None
+    origin: str = ""
+    """Where it came from: "Based on trial 118", "Preset"."""
+
+
+class Draft:
+    """One experiment with its undo steps."""
+
+    def __init__(self, state: State | None = None) -> None:
+        self.state = state or State()
+        self._steps: list[tuple[str, State]] = []
+        self._merge = ""
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.state.experiment
+
+    @property
+    def path(self) -> Path | None:
+        return self.state.path
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether saving would change the file, or what was begun with."""
+        return self.state.experiment != self.state.saved
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether the file holds exactly this."""
+        return self.state.path is not None and not self.is_edited
+
+    @property
+    def base(self) -> Path:
+        """Where relative model paths start."""
+        return self.state.path.parent if self.state.path is not None else Path.cwd()
+
+    def change(self, experiment: Experiment, text: str, merge: str = "") -> bool:
+        """Make an edit. Edits in a row with the same `merge` are undone together (typing). -> whether it changed"""
+        if experiment == self.state.experiment:
+            return False
+        if not merge or merge != self._merge:
+            self._push(text)
+        self._merge = merge
+        self.state = replace(self.state, experiment=experiment)
+        return True
+
+    def load(self, state: State, text: str) -> None:
+        """Another experiment in place of this one; undo brings this one back."""
+        self._push(text)
+        self._merge = ""
+        self.state = state
+
+    def mark_saved(self, path: Path, experiment: Experiment) -> None:
+        """The file holds this experiment now; edits made meanwhile still count as edits."""
+        self._merge = ""
+        self.state = replace(self.state, saved=experiment, path=path, origin="")
+
+    @property
+    def undo_text(self) -> str:
+        return self._steps[-1][0] if self._steps else ""
+
+    def undo(self) -> bool:
+        """-> whether there was something to take back"""
+        if not self._steps:
+            return False
+        _, before = self._steps.pop()
+        self._merge = ""
+        if before.path == self.state.path:
+            before = replace(before, saved=self.state.saved)  # a file that was saved since stays saved
+        self.state = before
+        return True
+
+    def _push(self, text: str) -> None:
+        self._steps = [*self._steps, (text, self.state)][-_KEPT:]
+
+
+class _Session(msgspec.Struct):
+    experiment: str
+    saved: str
+    path: str = ""
+    origin: str = ""
+
+
+def dump_session(state: State) -> str:
+    """One line of JSON for the settings file."""
+    path = str(state.path) if state.path is not None else ""
+    return msgspec.json.encode(_Session(dump(state.experiment), dump(state.saved), path, state.origin)).decode()
+
+
+def load_session(text: str) -> State | None:
+    """What `dump_session` wrote; None where it cannot be used any more (a technique is not installed now)."""
+    try:
+        session = msgspec.json.decode(text.encode(), type=_Session)
+    except msgspec.MsgspecError:
+        return None
+    experiment, _ = parse(session.experiment)
+    saved, _ = parse(session.saved)
+    if experiment is None or saved is None:
+        return None
+    return State(experiment, saved, Path(session.path) if session.path else None, session.origin)

@@ -1,0 +1,111 @@
+"""What a click in Setup does to the experiment: functions from one to the next. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from msgspec.structs import replace
+
+from engines.protocol.messages import ProbeResult
+from engines.protocol.orders import Scalar
+from engines.techniques import Technique, axes, find
+from workbench.experiment import Experiment, TechniqueChoice
+from workbench.experiment_keys import RUN, WORKLOAD
+from workbench.machine import best_device, find_device
+
+_SWEPT = {key.name for key in WORKLOAD if key.sweep}
+_RUN_KEYS = {key.name for key in RUN}
+
+
+def set_model(experiment: Experiment, ref: str, on: bool, aliases: Collection[str] = ()) -> Experiment:
+    """Take a model in (at the end) or out, under whichever of its names it stands in the experiment."""
+    names = {ref, *aliases}
+    if on and not names & set(experiment.models):
+        return replace(experiment, models=(*experiment.models, ref))
+    return experiment if on else replace(experiment, models=tuple(m for m in experiment.models if m not in names))
+
+
+def chosen_ids(experiment: Experiment, axis: str) -> tuple[str, ...]:
+    """Ids of the techniques that would run on an axis: those named, or the axis's default."""
+    named = tuple(dict.fromkeys(c.id for c in experiment.techniques if c.id.partition(".")[0] == axis))
+    if named:
+        return named
+    return tuple(a.default for a in axes() if a.id == axis and find(a.default) is not None)
+
+
+def set_technique(experiment: Experiment, id: str, on: bool) -> Experiment:
+    """Take a technique in or out. What runs anyway (the default of an axis that names none) stays when others join;
+    taking out the last leaves the default."""
+    axis = id.partition(".")[0]
+    if on == (id in chosen_ids(experiment, axis)):
+        return experiment
+    if not on:
+        return replace(experiment, techniques=tuple(c for c in experiment.techniques if c.id != id))
+    named = any(c.id.partition(".")[0] == axis for c in experiment.techniques)
+    before = () if named else tuple(TechniqueChoice(default) for default in chosen_ids(experiment, axis))
+    return replace(experiment, techniques=(*experiment.techniques, *before, TechniqueChoice(id)))
+
+
+def choice_of(experiment: Experiment, id: str) -> TechniqueChoice | None:
+    """The technique as the experiment names it, None where it does not."""
+    return next((c for c in experiment.techniques if c.id == id), None)
+
+
+def values_of(experiment: Experiment, technique: Technique, name: str) -> tuple[Scalar, ...]:
+    """A parameter's values in the experiment, or its default."""
+    choice = choice_of(experiment, technique.id)
+    default = technique.defaults()[name]
+    return choice.parameters.get(name, (default,)) if choice is not None else (default,)
+
+
+def set_parameter(experiment: Experiment, technique: Technique, name: str, values: Sequence[Scalar]) -> Experiment:
+    """Set a parameter of a technique, taking the technique in where it was not. A default is not written down."""
+    if choice_of(experiment, technique.id) is None:
+        if technique.id in chosen_ids(experiment, technique.axis):  # it runs as the default: now it is named
+            experiment = replace(experiment, techniques=(*experiment.techniques, TechniqueChoice(technique.id)))
+        else:
+            experiment = set_technique(experiment, technique.id, True)
+    old = choice_of(experiment, technique.id)
+    assert old is not None
+    parameters = {k: v for k, v in old.parameters.items() if k != name}
+    if tuple(values) != (technique.defaults()[name],):
+        parameters[name] = tuple(values)
+    order = [p.name for p in technique.parameters]
+    parameters = dict(sorted(parameters.items(), key=lambda item: order.index(item[0]) if item[0] in order else 99))
+    new = TechniqueChoice(technique.id, parameters)
+    return replace(experiment, techniques=tuple(new if c is old else c for c in experiment.techniques))
+
+
+def set_workload(experiment: Experiment, key: str, values: Sequence[Scalar]) -> Experiment:
+    """Set a key of the workload: all values of one that sweeps, the only value of another."""
+    value: object = tuple(values) if key in _SWEPT else values[0]
+    if key == "window_s":
+        value = float(values[0] or 0)
+    return replace(experiment, workload=replace(experiment.workload, **{key: value}))
+
+
+def set_run(experiment: Experiment, key: str, value: object) -> Experiment:
+    if key not in _RUN_KEYS:
+        raise ValueError(f"run has no key {key!r}")
+    return replace(experiment, run=replace(experiment.run, **{key: value}))
+
+
+def devices_of(experiment: Experiment, probe: ProbeResult) -> tuple[str, ...]:
+    """Ids of the devices the experiment names, those that are there."""
+    found: list[str] = []
+    for name in experiment.run.machines:
+        host, _, wanted = name.partition("/")
+        device = (find_device(probe, wanted) if wanted else best_device(probe)) if host == "this" else None
+        if device is not None and device.id not in found:
+            found.append(device.id)
+    return tuple(found)
+
+
+def set_device(experiment: Experiment, probe: ProbeResult, id: str, on: bool) -> Experiment:
+    """Take a device in or out. The best device alone is written "this": the file then means the best one anywhere."""
+    chosen = [d for d in devices_of(experiment, probe) if d != id] + ([id] if on else [])
+    order = [d.id for d in probe.devices]
+    chosen.sort(key=order.index)
+    best = best_device(probe)
+    names = ("this",) if best is not None and chosen == [best.id] else tuple(f"this/{d}" for d in chosen)
+    return set_run(experiment, "machines", names)

@@ -1,0 +1,88 @@
+"""Where an experiment comes from: a file, a preset, a stored trial, nothing. Main thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject
+
+from widgets.setup.draft import State
+from widgets.targets import AddModel, EditAsNew, NewExperiment, OpenExperimentFile
+from workbench.experiment import Experiment, parse
+from workbench.presets import Preset
+from workbench.problems import Problem
+from workbench.store.operations import ExperimentDetail, GetExperiment, GetTrial, TrialRow
+
+if TYPE_CHECKING:
+    from widgets.setup.page import SetupPage
+
+
+class Openings(QObject):
+    """Fills the page's draft. Whatever stood there is one Ctrl+Z away."""
+
+    def __init__(self, page: SetupPage) -> None:
+        super().__init__(page)
+        self._page = page
+        self._trial: TrialRow | None = None
+
+    def show(self, target: object) -> None:
+        """A target of `widgets.targets`."""
+        if isinstance(target, OpenExperimentFile):
+            self._page.files.open(target.path)
+        elif isinstance(target, AddModel):
+            self._page.add_model(target.path)
+        elif isinstance(target, NewExperiment):
+            self.start_over()
+        elif isinstance(target, EditAsNew):
+            self._page.services.bridge.run(GetTrial(trial=target.trial), self._trial_found, self._failed)
+
+    def start_over(self) -> None:
+        page = self._page
+        page.file_problems.close_list()
+        if page.draft.state == State():
+            return
+        worth_telling = page.draft.is_edited
+        name = page.draft.experiment.name
+        page.load(State(), "starting over")
+        if worth_telling:
+            page.services.toasts.show(
+                "info", f"A new experiment; the changes of “{name}” are kept.", "Ctrl+Z brings it back."
+            )
+
+    def preset(self, preset: Preset) -> None:
+        """A copy of an experiment that comes with the application: it is no file of the user's yet."""
+        self._page.file_problems.close_list()
+        experiment = preset.experiment
+        self._page.load(State(experiment, experiment, None, "Preset"), f"opening “{preset.title}”")
+
+    # --- files ------------------------------------------------------------------------------------
+
+    def file_read(self, path: Path, experiment: Experiment | None, problems: tuple[Problem, ...]) -> None:
+        """A file was read: open it, or say everything that is wrong with it and change nothing."""
+        page = self._page
+        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        if experiment is None:
+            page.file_problems.show_problems(problems, f"{path.name} was not opened: {count}. Nothing was changed.")
+            return
+        page.file_problems.show_problems(problems, f"{path.name} was opened with {count}." if problems else "")
+        page.load(State(experiment, experiment, path), f"opening {path.name}")
+
+    # --- stored trials ----------------------------------------------------------------------------
+
+    def _trial_found(self, trial: TrialRow) -> None:
+        self._trial = trial
+        self._page.services.bridge.run(GetExperiment(experiment=trial.experiment), self._experiment_found, self._failed)
+
+    def _experiment_found(self, detail: ExperimentDetail) -> None:
+        page, trial = self._page, self._trial
+        experiment, problems = parse(detail.experiment.definition, detail.experiment.name)
+        if experiment is None or trial is None:
+            title = f"The experiment “{detail.experiment.name}” cannot be edited by this version. Nothing was changed."
+            page.file_problems.show_problems(problems, title)
+            return
+        page.file_problems.close_list()
+        page.load(State(experiment, experiment, None, f"Based on trial {trial.number}"), "editing as new")
+
+    def _failed(self, error: BaseException) -> None:
+        self._page.services.toasts.error(error)

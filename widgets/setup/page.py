@@ -1,0 +1,483 @@
+"""The Setup page: puts the panels together around one draft. Main thread.
+
+Every edit goes through `edit`: the draft changes, the panels show it at once, the planner is asked, and what it answers
+fills reasons, plan and Run. Nothing here waits for anything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec.structs import replace
+from PySide6.QtCore import QSettings, QTimer
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QWidget
+
+from engines.techniques import find
+from widgets.page import Page
+from widgets.services import Services
+from widgets.setup import edits
+from widgets.setup.draft import Draft, State, dump_session, load_session
+from widgets.setup.files import Files, read_paths, write_paths
+from widgets.setup.machine_panel import MachinePanel
+from widgets.setup.model_rows import FETCH, Resolved, model_groups
+from widgets.setup.models_panel import ModelsPanel
+from widgets.setup.opening import Openings
+from widgets.setup.page_actions import setup_actions
+from widgets.setup.panels import Halves, Panels
+from widgets.setup.plan_panel import PlanPanel
+from widgets.setup.plan_rows import PlanView, plan_view
+from widgets.setup.planner import Planned, Planner
+from widgets.setup.problem_list import ProblemList
+from widgets.setup.run_bar import RunBar
+from widgets.setup.shelf import Shelf
+from widgets.setup.submit import Submission
+from widgets.setup.techniques_panel import TechniquesPanel
+from widgets.setup.toolbar import SetupTools
+from widgets.setup.workload_panel import WorkloadPanel
+from widgets.targets import ShowTrial
+from workbench.catalogue import catalogue
+from workbench.experiment import Experiment
+from workbench.fixes import apply_fix, leave_out, take_in
+from workbench.hashes import short
+from workbench.plan import command_line
+from workbench.presets import presets
+from workbench.problems import Fix
+
+_KEEP_MS = 1000
+"""An edit is kept for the next session after this long without another."""
+
+
+class SetupPage(Page):
+    name = "setup"
+    title = "Setup"
+    icon = "sliders"
+
+    def __init__(self, services: Services, parent: QWidget | None = None) -> None:
+        super().__init__(services, parent)
+        theme = services.theme
+        self.draft = Draft(load_session(str(services.settings.value("setup/session") or "")))
+        self.planned: Planned | None = None
+        self._run_when_planned = False
+        self._broken: dict[str, str] = {}
+        self.planner = Planner(services.bridge, self)
+        self.shelf = Shelf(services, self)
+        self.files = Files(services, self)
+        self.openings = Openings(self)
+        self.submission = Submission(services, self)
+        self.tools = SetupTools(theme, self.toolbar)
+        self.models = ModelsPanel(theme)
+        self.techniques = TechniquesPanel(theme)
+        self.workload = WorkloadPanel(theme)
+        self.machine = MachinePanel(theme)
+        self.plan = PlanPanel(theme)
+        self.run_bar = RunBar(theme)
+        self.file_problems = ProblemList(theme, "Problems of the file", closable=True, most_rows=10)
+        self.panels = Panels(theme, self.models, self.techniques, self.workload, self.machine)
+        self.halves = Halves(theme, self.panels, self.plan)
+        self.body.addWidget(self.file_problems)
+        self.body.addWidget(self.halves, 1)
+        self.body.addWidget(self.run_bar)
+        self._keep = QTimer(self)
+        self._keep.setSingleShot(True)
+        self._keep.setInterval(_KEEP_MS)
+        self._keep.timeout.connect(self._keep_session)
+        self.tools.fill_presets(presets())
+        self._connect()
+        services.actions.add(*setup_actions(self))
+        self.show_draft(force=True)
+
+    def _connect(self) -> None:
+        self.planner.planned.connect(self._planned)
+        self.planner.failed.connect(self._not_planned)
+        self.shelf.changed.connect(self._show_models)
+        self.shelf.fetched.connect(self._fetched)
+        self.submission.submitted.connect(self._submitted)
+        self.submission.first_found.connect(self._first_found)
+        self.submission.failed.connect(self._not_submitted)
+        self.files.read.connect(self.openings.file_read)
+        self.files.written.connect(self._written)
+        tools = self.tools
+        tools.name_changed.connect(self._name_changed)
+        tools.name_broke.connect(self._name_broke)
+        tools.preset_wanted.connect(self.openings.preset)
+        tools.recent_wanted.connect(self.files.open)
+        tools.menu_opened.connect(self._fill_recent)
+        tools.open_wanted.connect(self.files.ask_open)
+        tools.save_wanted.connect(self.save)
+        tools.start_over_wanted.connect(self.openings.start_over)
+        self.models.toggled.connect(self._model_toggled)
+        self.models.fetch_wanted.connect(self.shelf.fetch)
+        self.models.folder_wanted.connect(self.add_folder)
+        self.techniques.toggled.connect(self._technique_toggled)
+        self.techniques.parameter_changed.connect(self._parameter_changed)
+        self.techniques.parameter_broke.connect(self._field_broke)
+        self.workload.changed.connect(self._workload_changed)
+        self.workload.broke.connect(self._field_broke)
+        self.machine.toggled.connect(self._device_toggled)
+        self.machine.refresh_wanted.connect(self.look_again)
+        self.plan.problems.fix_wanted.connect(self._fix_experiment)
+        self.plan.problems.action_wanted.connect(self._problem_action)
+        self.plan.table.fix_wanted.connect(self.fix)
+        self.plan.table.model_.leave_out_wanted.connect(self._leave_out)
+        self.plan.empty.button.clicked.connect(self._empty_action)
+        self.run_bar.run_wanted.connect(self.run)
+        self.run_bar.save_wanted.connect(self.save)
+        self.run_bar.copy_wanted.connect(self.copy_command)
+
+    # --- hooks ------------------------------------------------------------------------------------
+
+    def activated(self) -> None:
+        self.look_for_models()
+        self._ask()
+
+    def deactivated(self) -> None:
+        self._keep_session()
+
+    def show_target(self, target: object) -> None:
+        self.openings.show(target)
+
+    def undo(self) -> bool:
+        if not self.draft.undo():
+            return False
+        self.show_draft(force=True)
+        return True
+
+    def undo_text(self) -> str:
+        return self.draft.undo_text
+
+    def save_layout(self, settings: QSettings) -> None:
+        super().save_layout(settings)
+        self.plan.save(settings)
+        self._keep_session()
+
+    def restore_layout(self, settings: QSettings) -> None:
+        super().restore_layout(settings)
+        self.plan.restore(settings)
+
+    def reset_layout(self) -> None:
+        super().reset_layout()
+        self.panels.reset()
+        self.halves.reset()
+        self.plan.reset()
+
+    def shutdown(self) -> None:
+        self._keep_session()
+        self.planner.stop()
+
+    # --- the draft --------------------------------------------------------------------------------
+
+    def edit(self, experiment: Experiment, text: str, merge: str = "") -> None:
+        """Change the experiment. `text` completes "Undo ...", `merge` joins typing into one step."""
+        if self.draft.change(experiment, text, merge):
+            self.show_draft()
+
+    def load(self, state: State, text: str) -> None:
+        """Another experiment in place of this one; Ctrl+Z brings it back."""
+        self.draft.load(state, text)
+        self.show_draft(force=True)
+
+    def show_draft(self, *, force: bool = False) -> None:
+        """Everything that shows the experiment. `force`: fields that were being mended take its values too."""
+        draft, experiment = self.draft, self.draft.experiment
+        if force:
+            self._broken = {}
+        self.tools.show_draft(experiment.name, edited=draft.is_edited, origin=draft.state.origin, force=force)
+        self._show_models()
+        self.techniques.show_experiment(experiment, self._resolved, force=force)
+        self.workload.show_experiment(experiment, force=force)
+        self._show_machine()
+        self.run_bar.show_command(command_line(experiment, draft.path), saved=draft.is_on_disk)
+        self._ask()
+        self._show_run()
+        self._keep.start()
+        self.services.actions.update()
+
+    @property
+    def _resolved(self) -> Resolved:
+        return self.planned.resolved if self.planned is not None else Resolved()
+
+    def _show_models(self) -> None:
+        chosen = self.draft.experiment.models
+        groups = model_groups(self.shelf.library, chosen, self._resolved, self.shelf.fetching)
+        self.models.show_groups(groups, len(chosen))
+        self._show_empty()
+
+    def _show_machine(self) -> None:
+        if self.planned is not None:
+            self.machine.show_experiment(self.draft.experiment, self.planned.probe, self.planned.plan)
+
+    def _keep_session(self) -> None:
+        self._keep.stop()
+        self.services.settings.setValue("setup/session", dump_session(self.draft.state))
+
+    # --- planning ---------------------------------------------------------------------------------
+
+    def _ask(self, *, refresh: bool = False, now: bool = False) -> None:
+        self.planner.ask(self.draft.experiment, self.draft.base, refresh=refresh, now=now)
+
+    def look_again(self) -> None:
+        """Probe the machine anew and plan on what it says."""
+        self._ask(refresh=True, now=True)
+
+    def _planned(self, planned: Planned) -> None:
+        first = self.planned is None
+        self.planned = planned
+        view = plan_view(planned.plan)
+        self.plan.show_view(view)
+        self.plan.problems.show_problems(view.problems, actions=self._problem_actions())
+        self.techniques.show_experiment(self.draft.experiment, planned.resolved, force=first and not self._broken)
+        self._show_models()
+        self._show_machine()
+        self._show_run()
+        if self._run_when_planned:
+            self._run_when_planned = False
+            self.run()
+
+    def _not_planned(self, error: BaseException) -> None:
+        self._run_when_planned = False
+        self.planned = None
+        advice = str(getattr(error, "advice", ""))
+        self.plan.show_view(PlanView())
+        self.plan.problems.show_problems(())
+        self.plan.empty.set("The plan could not be made", f"{error} {advice}".strip())
+        self.plan.empty.button.setText("Try again")
+        self.plan.empty.button.show()
+        self.machine.say(f"{error} {advice}".strip(), "error")
+        self._show_run()
+
+    def _show_empty(self) -> None:
+        """What stands in the plan's place as long as there is none."""
+        empty = self.plan.empty
+        has_models = bool(self.draft.experiment.models)
+        if has_models or self.shelf.fetching.active:
+            if self.shelf.fetching.active:
+                empty.set("The starter model is on its way", "Choose it, or another model, to see the plan.")
+            elif self._is_planned:
+                empty.set("There is no configuration to show", "The problems above say what is missing.")
+            else:
+                empty.set("Making the plan")
+            empty.button.hide()
+            return
+        empty.set(
+            "Choose a model and the plan appears here",
+            "Models of the catalogue run with random weights at once: speed and memory are true, quality is not "
+            "measured.",
+        )
+        offer = self.shelf.library.scanned and not self.shelf.library.starter_here
+        empty.button.setText("Fetch the starter model, 93 MB" if offer else "Set up the demo")
+        empty.button.show()
+
+    def _empty_action(self) -> None:
+        if self.planned is None and self.draft.experiment.models:
+            self._ask(refresh=True, now=True)
+        elif self.shelf.library.scanned and not self.shelf.library.starter_here:
+            self.shelf.fetch()
+        else:
+            self.openings.preset(presets()[0])
+
+    def _problem_actions(self) -> dict[str, tuple[str, str]]:
+        """The starter can be fetched where its absence is the problem."""
+        here = self.shelf.library.starter_here or self.shelf.fetching.active
+        return {} if here else {entry.id: ("fetch", FETCH) for entry in catalogue() if entry.starter}
+
+    def _problem_action(self, key: str) -> None:
+        if key == "fetch":
+            self.shelf.fetch()
+
+    # --- edits ------------------------------------------------------------------------------------
+
+    def _name_changed(self, name: str) -> None:
+        self.edit(replace(self.draft.experiment, name=name), "renaming", "name")
+
+    def _name_broke(self, message: str) -> None:
+        self._field_broke("name", message)
+
+    def _field_broke(self, field: str, message: str) -> None:
+        """A field holds something that cannot be used: Run waits until it is mended."""
+        if message:
+            self._broken[field] = message
+        else:
+            self._broken.pop(field, None)
+        self._show_run()
+
+    def _model_toggled(self, ref: str, on: bool, aliases: object) -> None:
+        names = aliases if isinstance(aliases, tuple) else ()
+        self.edit(edits.set_model(self.draft.experiment, ref, on, names), "choosing a model")
+
+    def _technique_toggled(self, id: str, on: bool) -> None:
+        self.edit(edits.set_technique(self.draft.experiment, id, on), f"choosing {id.partition('.')[2]}")
+
+    def _parameter_changed(self, id: str, name: str, values: object) -> None:
+        technique = find(id)
+        if technique is not None and isinstance(values, tuple):
+            changed = edits.set_parameter(self.draft.experiment, technique, name, values)
+            self.edit(changed, f"changing {technique.short}", f"{id}.{name}")
+
+    def _workload_changed(self, key: str, values: object) -> None:
+        assert isinstance(values, tuple)
+        experiment = self.draft.experiment
+        if key == "seed":
+            changed = replace(experiment, seed=values[0])
+        elif key == "trials":
+            changed = edits.set_run(experiment, "trials", values[0])
+        else:
+            changed = edits.set_workload(experiment, key, values)
+        self.edit(changed, "changing the workload", key)
+
+    def _device_toggled(self, device: str, on: bool) -> None:
+        if self.planned is not None:
+            changed = edits.set_device(self.draft.experiment, self.planned.probe, device, on)
+            self.edit(changed, "choosing a device")
+
+    def fix(self, hash: str, fix: Fix) -> None:
+        """Apply a problem's fix to the experiment."""
+        self.edit(apply_fix(self.draft.experiment, hash, fix), f"“{fix.label}”")
+
+    def _fix_experiment(self, fix: Fix) -> None:
+        self.fix("", fix)
+
+    def _leave_out(self, hash: str, out: bool) -> None:
+        experiment = self.draft.experiment
+        if out:
+            self.edit(leave_out(experiment, short(hash)), "leaving out")
+        else:
+            self.edit(take_in(experiment, hash), "taking in")
+
+    # --- models -----------------------------------------------------------------------------------
+
+    def look_for_models(self) -> None:
+        settings = self.services.settings
+        self.shelf.look(read_paths(settings, "setup/folders"), [str(p) for p in read_paths(settings, "setup/added")])
+
+    def add_folder(self) -> None:
+        self.files.ask_folder(self.take_folder)
+
+    def take_folder(self, folder: Path) -> None:
+        """Look for models in this folder from now on; one that is a model is chosen at once."""
+        if (folder / "config.json").is_file():
+            self.add_model(folder)
+            return
+        self._remember("setup/folders", folder)
+        self.look_for_models()
+
+    def add_model(self, path: Path) -> None:
+        """Take a model folder or GGUF file into the list and the experiment."""
+        self._remember("setup/added", path)
+        self.look_for_models()
+        self.edit(edits.set_model(self.draft.experiment, str(path), True), "adding a model")
+
+    def _remember(self, key: str, path: Path) -> None:
+        settings = self.services.settings
+        others = [p for p in read_paths(settings, key) if p != path]
+        write_paths(settings, key, [*others, path])
+
+    def _fetched(self) -> None:
+        starter = next(entry for entry in catalogue() if entry.starter)
+        self.look_for_models()
+        if not self.draft.experiment.models:
+            self.edit(edits.set_model(self.draft.experiment, starter.id, True), "choosing a model")
+        else:
+            self._ask(now=True)
+        self.services.toasts.show("good", f"{starter.title} is on this computer now.")
+
+    # --- files ------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Save where the experiment lies, or ask where."""
+        if self._broken:
+            self.services.toasts.show(
+                "warning",
+                f"A field is not valid: {next(iter(self._broken.values()))}",
+                "Its last valid value is saved.",
+            )
+        if self.draft.path is None:
+            self.save_as()
+        else:
+            self.files.save(self.draft.experiment, self.draft.path)
+
+    def save_as(self) -> None:
+        self.files.ask_save(self.draft.experiment)
+
+    def _written(self, path: Path, experiment: Experiment) -> None:
+        self.draft.mark_saved(path, experiment)
+        self.show_draft()
+        self.services.toasts.show("good", f"Saved {path.name}.", str(path.parent))
+
+    def _fill_recent(self) -> None:
+        self.tools.fill_recent(self.files.recent())
+
+    def copy_command(self) -> None:
+        QGuiApplication.clipboard().setText(self.run_bar.command.text())
+        if self.draft.is_on_disk:
+            self.services.toasts.show("info", "The command is on the clipboard.")
+        else:
+            self.services.toasts.show(
+                "warning",
+                "The command is on the clipboard, but the experiment is not saved.",
+                "The command reads the file: save it first.",
+                action="Save",
+                handler=self.save,
+            )
+
+    # --- running ----------------------------------------------------------------------------------
+
+    @property
+    def run_reason(self) -> str:
+        """Why nothing can be run now, "" where something can."""
+        if self.submission.busy:
+            return "The trials are on their way to the runner."
+        if self._broken:
+            return next(iter(self._broken.values()))
+        if self.services.workbench is None:
+            return "The database is not open yet."
+        if self.planned is None:
+            return "There is no plan yet." if self.draft.experiment.models else "Choose a model first."
+        if not self.draft.experiment.models:
+            return "Choose a model first."
+        return plan_view(self.planned.plan).reason if self._is_planned else ""
+
+    @property
+    def _is_planned(self) -> bool:
+        """Whether the plan is of the experiment as it stands."""
+        return self.planned is not None and self.planned.experiment == self.draft.experiment
+
+    def can_run(self) -> bool:
+        return not self.run_reason
+
+    def run(self) -> None:
+        """Hand the plan to the runner; one that is still being made is run when it is there."""
+        if not self.can_run():
+            return
+        if not self._is_planned or self.planned is None:
+            self._run_when_planned = True
+            self._ask(now=True)
+            return
+        self.submission.start(self.planned.plan)
+        self._show_run()
+
+    def _show_run(self) -> None:
+        view = plan_view(self.planned.plan) if self.planned is not None else PlanView()
+        text, time = view.run_text, view.run_time
+        if self.submission.busy:
+            text, time = f"Handing over {view.trials} trials", ""
+        self.run_bar.show_run(
+            text,
+            time,
+            view.left_out,
+            view.left_out_why,
+            is_error=any(row.state == "cannot" for row in view.rows),
+            reason=self.run_reason,
+        )
+        self.services.actions.update()
+
+    def _submitted(self, _experiment: str, trials: int) -> None:
+        self._show_run()
+        self.services.toasts.show("good", f"{trials} trial{'' if trials == 1 else 's'} in the queue.")
+
+    def _first_found(self, trial: str) -> None:
+        self.services.navigate("monitor", ShowTrial(trial) if trial else None)
+
+    def _not_submitted(self, error: BaseException) -> None:
+        self._show_run()
+        self.services.toasts.error(error)

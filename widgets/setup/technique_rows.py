@@ -1,0 +1,147 @@
+"""The rows of the techniques tree: by axis, with a sentence each, or the reason in its place. No Qt."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from engines.protocol.orders import TechniqueOrder
+from engines.techniques import MachineFacts, ModelFacts, Technique, axes, find, techniques
+from engines.techniques.registry import broken
+from widgets.setup.edits import chosen_ids
+from widgets.setup.model_rows import Resolved
+from workbench.experiment import Experiment
+from workbench.fit import weight_bytes
+from workbench.plan import ResolvedModel
+from workbench.units import format_bytes
+
+_NO_MODEL = ModelFacts(kind="folder", architecture="", parameters=0, stored_bytes=0, stored_dtype="")
+
+
+@dataclass(frozen=True)
+class TechniqueRow:
+    key: str
+    title: str
+    sentence: str
+    checked: bool = False
+    reason: str = ""
+    """Why it can apply to none of the chosen models on this machine."""
+    caution: str = ""
+    """What does not stop it: some models it cannot apply to, or a note of its own."""
+    error: bool = False
+
+    @property
+    def enabled(self) -> bool:
+        return not self.reason
+
+    @property
+    def text(self) -> str:
+        return f"{self.title}: {self.reason or self.sentence}{f' {self.caution}' if self.caution else ''}"
+
+    @property
+    def tip(self) -> str:
+        return "\n".join(part for part in (self.sentence, self.reason, self.caution) if part)
+
+
+@dataclass(frozen=True)
+class TechniqueGroup:
+    key: str
+    title: str
+    rows: tuple[TechniqueRow, ...]
+    count: str = ""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a technique makes of a model's weights."""
+
+    model: str
+    text: str
+
+
+def technique_groups(experiment: Experiment, resolved: Resolved, search: str = "") -> tuple[TechniqueGroup, ...]:
+    """One group an axis, then third parties' techniques that could not be loaded."""
+    models = chosen_models(experiment, resolved)
+    words = search.lower().split()
+    groups: list[TechniqueGroup] = []
+    for axis in axes():
+        chosen = chosen_ids(experiment, axis.id)
+        rows = [_row(t, t.id in chosen, models, resolved.machine) for t in techniques(axis.id)]
+        shown = tuple(r for r in rows if all(word in r.text.lower() for word in words))
+        named = any(c.id.partition(".")[0] == axis.id for c in experiment.techniques)
+        count = f"{len(chosen)} selected" if named else "the default"
+        if shown:
+            groups.append(TechniqueGroup(axis.id, axis.title, shown, count))
+    lost = tuple(TechniqueRow(f"broken:{b.name}", b.name, "", reason=b.error, error=True) for b in broken())
+    if lost:
+        groups.append(TechniqueGroup("broken", "Could not be loaded", lost, str(len(lost))))
+    return tuple(groups)
+
+
+def combinations(experiment: Experiment) -> str:
+    """ "3 × 2 combinations": techniques of each axis with their sweeps."""
+    counts: list[int] = []
+    for axis in axes():
+        named = [c for c in experiment.techniques if c.id.partition(".")[0] == axis.id]
+        counts.append(sum(math.prod(len(v) for v in c.parameters.values()) for c in named) or 1)
+    word = "combination" if math.prod(counts) == 1 else "combinations"
+    return f"{' × '.join(map(str, counts))} {word}"
+
+
+def chosen_models(experiment: Experiment, resolved: Resolved) -> tuple[ResolvedModel, ...]:
+    found = (resolved.models.get(ref) for ref in experiment.models)
+    return tuple(model for model in found if isinstance(model, ResolvedModel))
+
+
+def stored(technique: Technique, experiment: Experiment, resolved: Resolved) -> tuple[Stored, ...]:
+    """Bytes of each chosen model's weights in memory with a technique."""
+    machine = resolved.machine
+    if machine is None or technique.changes == "none":
+        return ()
+    order = TechniqueOrder(id=technique.id, parameters=technique.defaults())
+    lines: list[Stored] = []
+    for model in chosen_models(experiment, resolved):
+        if technique.cannot_apply(model.facts, machine):
+            continue
+        size = weight_bytes(model.facts, (order,), machine)
+        title = model.order.title.partition(" (")[0]
+        lines.append(Stored(title, format_bytes(size) if size else "not known yet"))
+    return tuple(lines)
+
+
+def source_address(source: str) -> str:
+    """The web address a technique's source names: written out, or of an arXiv paper. "" where it names none."""
+    for word in source.replace(",", " ").split():
+        if word.startswith(("https://", "http://")):
+            return word.rstrip(".")
+    _, found, rest = source.partition("arXiv ")
+    number = rest.split()[0].strip(".,") if found and rest.split() else ""
+    return f"https://arxiv.org/abs/{number}" if number else ""
+
+
+def _row(
+    technique: Technique, checked: bool, models: tuple[ResolvedModel, ...], machine: MachineFacts | None
+) -> TechniqueRow:
+    row = TechniqueRow(technique.id, technique.title, technique.sentence, checked)
+    if machine is None:
+        return row
+    if not models:
+        without = replace(technique, obstacle=_nothing_against)
+        return replace(row, reason=without.cannot_apply(_NO_MODEL, machine) or "")
+    against = [(model, technique.cannot_apply(model.facts, machine)) for model in models]
+    reasons = [(model, reason) for model, reason in against if reason]
+    if len(reasons) == len(models):
+        return replace(row, reason=str(reasons[0][1]))
+    if reasons:
+        names = ", ".join(model.order.title for model, _ in reasons)
+        return replace(row, caution=f"Not with {names}: {reasons[0][1]}")
+    note = next((n for model in models if (n := technique.note(model.facts, machine))), None)
+    return replace(row, caution=note or "")
+
+
+def _nothing_against(_model: ModelFacts, _machine: MachineFacts) -> str | None:
+    return None
+
+
+def find_technique(key: str) -> Technique | None:
+    return None if key.startswith("broken:") else find(key)

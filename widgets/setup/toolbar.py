@@ -1,0 +1,134 @@
+"""The tools of the page toolbar: name, presets, recent, open, save; origin and Start over at the right. Main thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QMenu, QToolButton
+
+from widgets.components import ElidedLabel, ToolButton, UnitLineEdit, tool_button
+from widgets.page import PageToolbar
+from widgets.setup.values import check_of_key
+from widgets.theme import Theme
+from workbench.experiment_keys import TOP
+from workbench.presets import Preset
+
+_NAME = check_of_key(next(key for key in TOP if key.name == "name"), "The name")
+
+
+class SetupTools(QObject):
+    """Puts its widgets into the toolbar and says what is wanted."""
+
+    name_changed = Signal(str)
+    name_broke = Signal(str)
+    preset_wanted = Signal(object)
+    recent_wanted = Signal(object)
+    open_wanted = Signal()
+    save_wanted = Signal()
+    start_over_wanted = Signal()
+    menu_opened = Signal()
+    """Recent is about to be shown: its entries are asked for anew."""
+
+    def __init__(self, theme: Theme, toolbar: PageToolbar) -> None:
+        super().__init__(toolbar)
+        self._theme = theme
+        self.name = UnitLineEdit(theme)
+        self.name.setAccessibleName("Name of the experiment")
+        self.name.textEdited.connect(self._name_edited)
+        self.presets = self._menu_button("Presets", "Experiments that come with the application")
+        self.recent = self._menu_button("Recent", "Experiment files opened or saved lately")
+        self.recent.menu().aboutToShow.connect(self.menu_opened)
+        self.open = tool_button(theme, "folder", "Open", "Open an experiment file (Ctrl+O)", self.open_wanted.emit)
+        self.save = tool_button(theme, "save", "Save", "Save the experiment file (Ctrl+S)", self.save_wanted.emit)
+        self.origin = ElidedLabel("", role="dense", tone="muted")
+        self.start_over = tool_button(
+            theme, "refresh", "Start over", "A new experiment; Ctrl+Z brings this one back", self.start_over_wanted.emit
+        )
+        toolbar.add(self.name)
+        toolbar.add(self.presets)
+        toolbar.add(self.recent)
+        toolbar.add_separator()
+        toolbar.add(self.open)
+        toolbar.add(self.save)
+        toolbar.add_right(self.origin)
+        toolbar.add_right(self.start_over)
+        theme.follow(self._restyle)
+
+    def _restyle(self) -> None:
+        self.name.setFixedWidth(self._theme.px(216))
+
+    def _menu_button(self, title: str, tip: str) -> ToolButton:
+        button = ToolButton(self._theme, text=title, tip=tip, kind="box")
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(button)
+        menu.setToolTipsVisible(True)
+        button.setMenu(menu)
+        return button
+
+    # --- what is shown ----------------------------------------------------------------------------
+
+    def show_draft(self, name: str, *, edited: bool, origin: str, force: bool = False) -> None:
+        """`force`: also over a name that is being mended."""
+        broken = self.name.property("invalid") == "true"
+        if (force or not broken) and self.name.text() != name:
+            self.name.setText(name)
+            self.name.setCursorPosition(0)
+        if force or not broken:
+            self.name.set_invalid("")
+            self.name.setToolTip(name)
+        self.name.set_suffix("edited" if edited else "")
+        self.name.setAccessibleDescription("edited, not saved" if edited else "")
+        self.origin.setText(origin)
+        self.origin.setVisible(bool(origin))
+
+    def fill_presets(self, presets: Sequence[Preset]) -> None:
+        menu = self.presets.menu()
+        menu.clear()
+        for preset in presets:
+            action = QAction(preset.title, menu)
+            action.setToolTip(preset.sentence)
+            action.setStatusTip(preset.sentence)
+            action.triggered.connect(partial(self._preset, preset))
+            menu.addAction(action)
+
+    def fill_recent(self, paths: Sequence[Path]) -> None:
+        menu = self.recent.menu()
+        menu.clear()
+        for path in paths:
+            action = QAction(f"{path.name}   {_folder(path)}", menu)
+            action.setToolTip(str(path))
+            action.triggered.connect(partial(self._recent, path))
+            menu.addAction(action)
+        if not paths:
+            none = QAction("No file was opened or saved yet", menu)
+            none.setEnabled(False)
+            menu.addAction(none)
+
+    def focus_name(self) -> None:
+        self.name.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.name.selectAll()
+
+    def _preset(self, preset: Preset, _checked: bool = False) -> None:
+        self.preset_wanted.emit(preset)
+
+    def _recent(self, path: Path, _checked: bool = False) -> None:
+        self.recent_wanted.emit(path)
+
+    def _name_edited(self, text: str) -> None:
+        message = _NAME(text)
+        self.name.set_invalid(message)
+        if message:
+            self.name_broke.emit(message)
+        else:
+            self.name_broke.emit("")
+            self.name_changed.emit(text)
+
+
+def _folder(path: Path) -> str:
+    home = str(Path.home())
+    text = str(path.parent)
+    return f"~{text.removeprefix(home)}" if text.startswith(home) else text

@@ -1,0 +1,137 @@
+"""The Workload panel: what is done with the models, how often, and how it is measured. Main thread."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QComboBox, QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from engines.protocol.orders import Scalar
+from widgets.components import Panel, SegmentedControl, ToolButton, label, line
+from widgets.setup.form import Form
+from widgets.setup.value_field import ValueField
+from widgets.setup.values import check_of_key
+from widgets.theme import Theme
+from workbench.experiment import Experiment
+from workbench.experiment_keys import RUN, TOP, WORKLOAD, Key
+
+REPETITIONS = (("Quick", 3), ("Standard", 5), ("Precise", 10))
+_KEYS: dict[str, Key] = {key.name: key for key in (*WORKLOAD, *RUN, *TOP)}
+
+_LOAD = (
+    ("prompt_tokens", "Prompt", "tokens", "Prompt tokens of each sequence; a list or a range makes a sweep"),
+    ("new_tokens", "New tokens", "tokens", "Tokens generated for each sequence; a list or a range makes a sweep"),
+    ("batch_size", "Batch", "sequences", "Sequences side by side; a list or a range makes a sweep"),
+    ("perplexity_tokens", "Perplexity", "tokens", "Held-out tokens for quality; 0 leaves it out"),
+)
+_MEASURE = (
+    ("trials", "Trials", "of each", "Blocks: each runs every configuration once"),
+    ("requests", "Requests", "at least", "Measured requests of a trial"),
+    ("window_s", "Window", "s, at least", "Requests repeat until the measured window is this long"),
+    ("warmup_requests", "Warm-up", "at most", "Warm-up ends when times are steady, at the latest after these requests"),
+    ("seed", "Seed", "", "Decides the order of the trials and what is drawn inside one"),
+)
+
+
+class WorkloadPanel(Panel):
+    """Fields by key of the experiment file; `trials` and `seed` as well."""
+
+    changed = Signal(str, object)
+    """key, values"""
+    broke = Signal(str, str)
+    """key, what is wrong; "" where it is mended"""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(theme, "Workload", parent=parent)
+        self._theme = theme
+        self.fields: dict[str, ValueField] = {}
+        inner = QWidget()
+        self._column = column = QVBoxLayout(inner)
+        form = Form(theme, 72)
+        self.task = QComboBox()
+        self.task.addItem("Generate text", "generate")
+        self.task.setToolTip("Prefill the prompt, then decode the new tokens greedily. More tasks come later.")
+        self.task.setAccessibleName("Task")
+        self.task.setMinimumWidth(theme.px(60))
+        form.add("Task", self.task)
+        for entry in _LOAD:
+            self._add(form, *entry)
+        column.addWidget(form)
+        column.addWidget(label("Repetitions", role="body", tone="secondary"))
+        self.repetitions = SegmentedControl(theme, [f"{name} {count}" for name, count in REPETITIONS], "Repetitions")
+        for button in self.repetitions.findChildren(ToolButton):
+            button.setProperty("role", "dense")  # three segments share the narrow panel
+            button.setProperty("compact", "true")
+        self.repetitions.chosen.connect(self._repetitions_chosen)
+        column.addWidget(self.repetitions)
+        self.order_hint = label("", role="dense", tone="muted", wrap=True)
+        column.addWidget(self.order_hint)
+        column.addWidget(line())
+        more = Form(theme, 72)
+        for entry in _MEASURE:
+            self._add(more, *entry)
+        column.addWidget(more)
+        column.addStretch(1)
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setWidget(inner)
+        self.body.addWidget(self._scroll, 1)
+        theme.follow(self._restyle)
+
+    def _restyle(self) -> None:
+        px = self._theme.px
+        self._column.setContentsMargins(px(12), px(12), px(10), px(12))
+        self._column.setSpacing(px(8))
+        self.setMinimumWidth(px(224))
+
+    def show_experiment(self, experiment: Experiment, *, force: bool = False) -> None:
+        """`force`: fields take the experiment's values even where a text was being mended (undo, load)."""
+        for key, field in self.fields.items():
+            field.set_values(_values(experiment, key), force=force)
+        trials = experiment.run.trials
+        index = next((i for i, (_, count) in enumerate(REPETITIONS) if count == trials), -1)
+        self._show_repetitions(index)
+        self.order_hint.setText(f"Each trial runs in a fresh process; order is shuffled with seed {experiment.seed}.")
+
+    def _show_repetitions(self, index: int) -> None:
+        self.repetitions.blockSignals(True)
+        if index < 0:
+            self.repetitions.clear()
+        else:
+            self.repetitions.choose(index)
+        self.repetitions.blockSignals(False)
+
+    def _add(self, form: Form, key: str, title: str, suffix: str, tip: str) -> None:
+        spec = _KEYS[key]
+        field = ValueField(
+            self._theme,
+            tip.partition(";")[0] if key != "seed" else "Seed",
+            "float" if spec.type == "float" else "int",
+            check_of_key(spec, title),
+            suffix=suffix,
+            many=spec.sweep,
+        )
+        field.changed.connect(partial(self._field_changed, key))
+        field.broke.connect(partial(self.broke.emit, key))
+        self.fields[key] = field
+        form.add(title, field, tip)
+
+    def _field_changed(self, key: str, values: object) -> None:
+        self.broke.emit(key, "")
+        self.changed.emit(key, values)
+
+    def _repetitions_chosen(self, index: int) -> None:
+        self.changed.emit("trials", (REPETITIONS[index][1],))
+
+
+def _values(experiment: Experiment, key: str) -> tuple[Scalar, ...]:
+    if key == "seed":
+        return (experiment.seed,)
+    if key == "trials":
+        return (experiment.run.trials,)
+    value = getattr(experiment.workload, key)
+    return value if isinstance(value, tuple) else (value,)
