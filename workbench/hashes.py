@@ -15,8 +15,8 @@ from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, Wor
 RESOLVED_SCHEMA = 1
 """Part of every configuration hash. Rises when the same fields would mean something else."""
 
-NOT_HASHED = ("start_method",)
-"""Settings of the engine that change its surroundings and not its work."""
+SURROUNDINGS = {"start_method": "plain"}
+"""Settings of the engine that change its surroundings and not its work, with the value they count as."""
 SHORT = 12
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -53,7 +53,7 @@ def configuration_hash(
     """The hash of what is run: model, techniques with all parameters, workload and engine with all defaults, schema.
 
     Not in it: seed, repetition, machine, telemetry, limits, and how the worker process is started. The order of techniques does not matter. Every field is
-    written out, so a default that changes changes the hash.
+    written out, so a default that changes changes the hash; None (left to each machine) is left out.
     """
     chosen = {t.id: {name: _number(value) for name, value in t.parameters.items()} for t in techniques}
     return digest(
@@ -62,7 +62,7 @@ def configuration_hash(
             "model": model_identity(model),
             "techniques": chosen,
             "workload": _fields(workload),
-            "engine": {name: value for name, value in _fields(engine).items() if name not in NOT_HASHED},
+            "engine": _fields(engine) | SURROUNDINGS,
         }
     )
 
@@ -81,7 +81,9 @@ def matches(hash: str, written: str) -> bool:
 
 
 def _fields(order: WorkloadOrder | EngineOrder) -> dict[str, object]:
-    return {name: _number(getattr(order, name)) for name in order.__struct_fields__}
+    """Fields with their values; those left open (None), which each machine decides for itself, are left out."""
+    values = {name: _number(getattr(order, name)) for name in order.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _number(value: object) -> object:

@@ -10,8 +10,19 @@ import pytest
 from engines.protocol import messages
 from engines.protocol.orders import Limits, ModelOrder, TechniqueOrder, TelemetryOrder, TrialOrder, WorkloadOrder
 from engines.protocol.places import Places
-from engines.protocol.records import Environment, PhaseEnded, Request, Sensors, Stamps, Telemetry, TrialEnded
+from engines.protocol.records import (
+    Environment,
+    PhaseEnded,
+    Record,
+    Request,
+    Sensors,
+    Stamps,
+    Telemetry,
+    TrialEnded,
+    TrialStarted,
+)
 from engines.runner.settings import WORKER_VARIABLE
+from engines.runner.start import with_method
 from tests.engines.runner_harness import RunnerProcess
 from tests.tiny_model import make_tiny_model
 
@@ -71,6 +82,41 @@ def test_that_a_real_trial_is_recorded_whole(real_runner: RunnerProcess, tmp_pat
     facts = {key: value for record in records if isinstance(record, Environment) for key, value in record.facts.items()}
     assert facts
     assert "Traceback" not in real_runner.log
+
+
+def test_that_real_workers_are_forked_from_a_template_within_a_second(
+    real_runner: RunnerProcess, tmp_path: Path
+) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    forked = [with_method(real_order(trial, folder), "template") for trial in ("t1", "t2")]
+    real_runner.submit(*forked, real_order("t3", folder))
+    first, second, plain = (real_runner.records(trial) for trial in ("t1", "t2", "t3"))
+    for records, method in ((first, "template"), (second, "template"), (plain, "plain")):
+        started, ended = records[0], records[-1]
+        assert isinstance(started, TrialStarted)
+        assert isinstance(ended, TrialEnded)
+        assert (ended.outcome, started.start_method) == ("completed", method), ended
+    facts = [_facts(records) for records in (first, second)]
+    assert facts[0]["template.pid"] == facts[1]["template.pid"]
+    assert facts[0]["worker.start_method"] == "template"
+    assert "start.fallback" not in facts[0] | facts[1]
+    started = second[0]
+    assert isinstance(started, TrialStarted)
+    ready = next(r for r in second if isinstance(r, PhaseEnded) and r.name == "start")
+    assert (ready.t_ns - started.clock.mono_ns) / 1e9 < 1.0
+    # the same memory either way, though most pages are shared
+    assert _memory(second) == pytest.approx(_memory(plain), rel=0.15)
+    stamps = [sum(len(r.times_ns) for r in records if isinstance(r, Stamps)) for records in (second, plain)]
+    assert min(stamps) > 16, "both measured"
+
+
+def _facts(records: list[Record]) -> dict[str, str]:
+    return {key: value for r in records if isinstance(r, Environment) for key, value in r.facts.items()}
+
+
+def _memory(records: list[Record]) -> float:
+    """Largest reading of proportional memory."""
+    return max(v for r in records if isinstance(r, Telemetry) for v in r.columns.get("pss_bytes", ()) if v)
 
 
 def test_that_a_real_worker_out_of_memory_is_told_from_a_crash(real_runner: RunnerProcess, tmp_path: Path) -> None:

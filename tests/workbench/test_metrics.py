@@ -20,6 +20,7 @@ from engines.protocol.records import (
     Sensors,
     Stamps,
     Telemetry,
+    TrialStarted,
     UnknownRecord,
 )
 from tests.workbench.synthetic import GPU, NO_POWER, SECOND, FakeTrial, records
@@ -190,6 +191,19 @@ def test_that_a_lost_sensor_is_named_as_the_reason() -> None:
     assert reason("memory_pss_peak_bytes", [*stream, lost]) == (
         "Proportional set size was lost during the trial: The file vanished."
     )
+
+
+def test_that_a_worker_from_a_template_has_no_cold_start() -> None:
+    plain = records(FakeTrial())
+    forked = [
+        msgspec.structs.replace(r, start_method="template") if isinstance(r, TrialStarted) else r for r in plain
+    ]
+    assert value("load_s", list(plain)) == 0.9
+    assert "no cold start" in reason("load_s", forked)
+    found = metric("memory_mean_bytes").compute(arrange(forked))
+    assert isinstance(found, Value)
+    assert "shared with the template" in found.method
+    assert found.value == value("memory_mean_bytes", list(plain))
 
 
 def test_that_polled_peaks_say_that_they_are_lower_bounds() -> None:

@@ -14,7 +14,7 @@ from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, Wor
 from engines.techniques import ModelFacts
 from workbench import hashes
 from workbench.catalogue import find_entry
-from workbench.experiment import Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
 from workbench.fixes import apply_fix, leave_out, take_in
 from workbench.plan import ResolvedModel, _order, command_line, make_plan, new_id, orders
 from workbench.presets import presets
@@ -299,7 +299,9 @@ def test_that_names_and_places_do_not_change_the_hash_but_the_files_do() -> None
 def test_that_every_default_of_engine_and_workload_is_in_the_hash() -> None:
     for order in (EngineOrder(), WorkloadOrder()):
         for name in order.__struct_fields__:
-            value = getattr(order, name)
+            if name == "start_method":
+                continue  # changes no work: the test below
+            value = getattr(order, name) or 0
             changed = msgspec.structs.replace(order, **{name: f"{value}x" if isinstance(value, str) else value + 1})
             workload = changed if isinstance(changed, WorkloadOrder) else WorkloadOrder()
             engine = changed if isinstance(changed, EngineOrder) else EngineOrder()
@@ -307,6 +309,22 @@ def test_that_every_default_of_engine_and_workload_is_in_the_hash() -> None:
     for parameters in ({"group": 32}, {"group": 64, "more": True}, {}):
         other = (TechniqueOrder(id="precision.int8", parameters=parameters),)
         assert hashes.configuration_hash(MODEL, other, WorkloadOrder(), EngineOrder()) != GOLDEN
+
+
+def test_that_how_workers_are_started_does_not_change_the_hash() -> None:
+    assert hashes.configuration_hash(MODEL, INT8, WorkloadOrder(), EngineOrder(start_method="template")) == GOLDEN
+
+
+def test_that_precise_runs_and_gpus_start_workers_plainly() -> None:
+    def methods(trials: int, written: str = "auto") -> list[str]:
+        run = RunSettings(trials=trials, machines=("this/cpu", "this/cuda:0"))
+        made = experiment(precisions=("float32",), run=run, engine=EngineSettings(start_method=written))
+        return [c.engine.start_method for c in make_plan(made, ONE, probe(CPU, GPU)).configurations]
+
+    assert methods(3) == methods(9) == ["template", "plain"]
+    assert methods(10) == ["plain", "plain"]
+    assert methods(10, "template") == ["template", "template"]
+    assert methods(3, "plain") == ["plain", "plain"]
 
 
 def test_that_seed_trials_machine_and_limits_do_not_change_the_hash() -> None:

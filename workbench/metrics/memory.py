@@ -52,7 +52,14 @@ def mean_memory(records: TrialRecords) -> Value | NotAvailable:
     mean = mean_over(times, values, *window)
     if mean is None:
         return NotAvailable(f"{what} was not read through the measured window.")
-    return Value(mean, f"{_in_sentence(what)}, time-weighted mean of the readings", len(times))
+    return Value(mean, f"{_in_sentence(what)}, time-weighted mean of the readings{_shared(records)}", len(times))
+
+
+def _shared(records: TrialRecords) -> str:
+    """What is to be said of the memory of a worker forked from a template."""
+    if on_gpu(records) or records.started is None or records.started.start_method != "template":
+        return ""
+    return "; pages shared with the template process count as the worker's"
 
 
 def lifetime_peak(records: TrialRecords) -> Value | NotAvailable:

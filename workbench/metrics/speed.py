@@ -67,6 +67,11 @@ def throughput(records: TrialRecords) -> Value | NotAvailable:
 
 
 def load_time(records: TrialRecords) -> Value | NotAvailable:
+    if records.started is not None and records.started.start_method != "plain":
+        return NotAvailable(
+            "The worker was forked from a template process that had imported the libraries: this is no cold start. "
+            'Use start_method = "plain" to measure loading.'
+        )
     if records.model is not None and records.model.load_s > 0:
         return Value(records.model.load_s, "worker's clock around loading and conversion, in a fresh process", 1)
     span = next((s for s in records.spans if s.name == "load"), None)

@@ -1,0 +1,209 @@
+"""Workers forked from a template against plainly started ones: throughput, memory, and how long each start takes.
+
+    python -m benchmarks.start_methods [--pairs N] [--model FOLDER] [--window SECONDS]
+
+Interleaved pairs of trials through a real runner with real telemetry, one started each way, in random order; the two
+trials of a pair generate from the same prompts. Decode throughput is the tokens after the first of each measured
+request over their time, as in the metric. The pairs go on until the interval decides about ±3 % (`benchmarks.pairs`).
+Each pair is a block of its own and so has a template of its own, as in an experiment; a short trial that nobody looks
+at makes it, so that the template start that is timed is one with the template already there. Start times are from the
+submission to an idle runner to the end of the worker's start phase: libraries imported, engine ready, nothing loaded.
+Memory is the largest reading of proportional memory of each trial, pages shared with the template included. The model
+is a tiny llama, and the starter model where it is installed, unless one is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from benchmarks.pairs import Ratio, compare, interval
+from engines.protocol import messages
+from engines.protocol.client import RunnerClient, connect_local
+from engines.protocol.codec import decode_record
+from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
+from engines.protocol.places import HOME_VARIABLE, places, starter_folder
+from engines.protocol.records import (
+    ModelLoaded,
+    PhaseEnded,
+    Record,
+    Request,
+    Stamps,
+    Telemetry,
+    TrialEnded,
+    TrialStarted,
+)
+
+Method = Literal["plain", "template"]
+MARGIN = 0.03
+BAR_S = 1.0
+
+
+@dataclass
+class Told:
+    """What trials of one start method showed."""
+
+    starts_s: list[float] = field(default_factory=list)
+    loads_s: list[float] = field(default_factory=list)
+    memory_bytes: list[float] = field(default_factory=list)
+
+
+class Bench:
+    """Runs trials through one runner."""
+
+    def __init__(self, client: RunnerClient, model: Path, window_s: float) -> None:
+        self._client = client
+        self._model = model
+        self._window_s = window_s
+        self._numbers = itertools.count()
+        self.block = 0
+        self.told: dict[Method, Told] = {"plain": Told(), "template": Told()}
+
+    def pair(self) -> None:
+        """A new block: a template nobody has used, made by a trial that is not looked at."""
+        self.block += 1
+        self._run("template", 0.0)
+
+    def throughput(self, method: Method) -> float:
+        """Decode tokens/s of one trial."""
+        submitted_ns, records = self._run(method, self._window_s)
+        started = next(r for r in records if isinstance(r, TrialStarted))
+        if started.start_method != method:
+            raise SystemExit(f"The runner started {started.start_method}ly where {method} was asked for.")
+        told = self.told[method]
+        start = next(r for r in records if isinstance(r, PhaseEnded) and r.name == "start")
+        told.starts_s.append((start.t_ns - submitted_ns) / 1e9)
+        told.loads_s.extend(r.load_s for r in records if isinstance(r, ModelLoaded))
+        pss = [v for r in records if isinstance(r, Telemetry) for v in r.columns.get("pss_bytes", ()) if v]
+        if pss:
+            told.memory_bytes.append(max(pss))
+        return decode_rate(records)
+
+    def _run(self, method: Method, window_s: float) -> tuple[int, list[Record]]:
+        name = f"{method}-{next(self._numbers)}"
+        before_ns = time.monotonic_ns()
+        self._client.call(messages.Submit(orders=(self._order(name, method, window_s),)))
+        stream = self._client.stream(messages.Attach(trial=name))
+        records = [decode_record(reply.line) for reply in stream if isinstance(reply, messages.RecordLine)]
+        ended = records[-1]
+        if not isinstance(ended, TrialEnded) or ended.outcome != "completed":
+            raise SystemExit(f"A trial did not complete: {ended}")
+        return before_ns, records
+
+    def _order(self, name: str, method: Method, window_s: float) -> TrialOrder:
+        return TrialOrder(
+            trial=name,
+            experiment="bench",
+            store="bench",
+            configuration="bench",
+            title=name,
+            block=self.block,
+            position=0,
+            total=1,
+            seed=1,
+            experiment_title="bench",
+            model=ModelOrder(ref="bench", title=self._model.name, kind="folder", path=str(self._model)),
+            techniques=(TechniqueOrder(id="precision.float32"),),
+            workload=WorkloadOrder(prompt_tokens=64, new_tokens=32, requests=1, window_s=window_s, warmup_requests=10),
+            engine=EngineOrder(start_method=method),
+        )
+
+
+def decode_rate(records: Sequence[Record]) -> float:
+    """Tokens after the first of each measured request over the time from first to last token."""
+    times: dict[int, int] = {}
+    for record in records:
+        if isinstance(record, Stamps):
+            times.update(enumerate(record.times_ns, record.first))
+    tokens = spent_ns = 0
+    for record in records:
+        if isinstance(record, Request) and not record.warmup:
+            tokens += record.stamps - 1
+            spent_ns += times[record.first_stamp + record.stamps - 1] - times[record.first_stamp]
+    return tokens / (spent_ns / 1e9)
+
+
+def told(bench: Bench, ratio: Ratio) -> None:
+    print(ratio.line("template", "plain", "tokens/s"), flush=True)
+    for method, found in bench.told.items():
+        starts = found.starts_s
+        text = (
+            f"  {method:<9} start {statistics.median(starts):.2f} s (least {min(starts):.2f}, most {max(starts):.2f})"
+        )
+        if method == "template":
+            text += f", bar {BAR_S:g} s: {'within' if max(starts) < BAR_S else 'over'}"
+        print(f"{text}; loading {statistics.median(found.loads_s):.2f} s; n={len(starts)}")
+    memory = [bench.told[m].memory_bytes for m in ("template", "plain")]
+    pairs = [(a, b) for a, b in zip(*memory, strict=False)]
+    if len(pairs) > 1:
+        scaled = [(a / 2**20, b / 2**20) for a, b in pairs]
+        if len({round(math.log(a / b), 9) for a, b in scaled}) > 1:
+            print("  memory    " + interval(scaled, MARGIN, 0.95).line("template", "plain", "MiB"), flush=True)
+
+
+@contextmanager
+def tiny_model() -> Iterator[Path]:
+    from tests.tiny_model import make_tiny_model
+
+    with tempfile.TemporaryDirectory(prefix="lw-bench-tiny-") as folder:
+        yield make_tiny_model(Path(folder) / "tiny")
+
+
+def run(model: Path, pairs: int, window_s: float) -> None:
+    home = Path(tempfile.mkdtemp(prefix="lw-bench-"))
+    os.environ[HOME_VARIABLE] = str(home)
+    try:
+        with connect_local(places(), timeout=30.0) as client:
+            bench = Bench(client, model, window_s)
+            turn = itertools.count()
+
+            def one(method: Method) -> float:
+                if next(turn) % 2 == 0:
+                    bench.pair()
+                return bench.throughput(method)
+
+            least = min(6, pairs)
+            ratio = compare(
+                lambda: one("template"), lambda: one("plain"), margin=MARGIN, least=least, most=max(pairs, least)
+            )
+            print(f"model {model.name}, load of the machine {np.round(os.getloadavg(), 2).tolist()}")
+            told(bench, ratio)
+            client.call(messages.Shutdown())
+    finally:
+        time.sleep(1.0)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=24, help="at most")
+    parser.add_argument("--window", type=float, default=3.0, help="measured seconds of each trial")
+    parser.add_argument("--model", type=Path, help="a model's folder in place of the tiny and the starter model")
+    options = parser.parse_args()
+    starter = starter_folder(places())
+    if options.model is not None:
+        run(options.model.absolute(), options.pairs, options.window)
+        return
+    with tiny_model() as tiny:
+        run(tiny, options.pairs, options.window)
+    if starter is None:
+        print("The starter model is not installed here: only the tiny model was measured.")
+    else:
+        run(starter, options.pairs, options.window)
+
+
+if __name__ == "__main__":
+    main()
