@@ -52,8 +52,9 @@ def configuration_hash(
 ) -> str:
     """The hash of what is run: model, techniques with all parameters, workload and engine with all defaults, schema.
 
-    Not in it: seed, repetition, machine, telemetry, limits, and how the worker process is started. The order of techniques does not matter. Every field is
-    written out, so a default that changes changes the hash; None (left to each machine) is left out.
+    Not in it: seed, repetition, machine, telemetry, limits, and how the worker process is started. The order of
+    techniques does not matter. Every field is written out, so a default that changes changes the hash; None (left to
+    each machine) is left out.
     """
     chosen = {t.id: {name: _number(value) for name, value in t.parameters.items()} for t in techniques}
     return digest(

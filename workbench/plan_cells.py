@@ -69,9 +69,8 @@ def make_cells(
 def start_method(written: str, trials: int, device: str) -> Literal["plain", "template"]:
     """How workers are started. "auto": from a template for quick and standard runs on a processor; plainly for precise
     ones (ten trials and more), whose cold-start figures count, and on GPUs, where nobody has tried a fork yet."""
-    if written == "plain" or written == "template":
-        return written
-    return "template" if trials < PRECISE_TRIALS and device == "cpu" else "plain"
+    wanted = written == "template" or (written == "auto" and trials < PRECISE_TRIALS and device == "cpu")
+    return "template" if wanted else "plain"
 
 
 def _by_axis(experiment: Experiment) -> dict[str, list[TechniqueChoice]]:

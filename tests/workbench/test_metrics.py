@@ -195,9 +195,7 @@ def test_that_a_lost_sensor_is_named_as_the_reason() -> None:
 
 def test_that_a_worker_from_a_template_has_no_cold_start() -> None:
     plain = records(FakeTrial())
-    forked = [
-        msgspec.structs.replace(r, start_method="template") if isinstance(r, TrialStarted) else r for r in plain
-    ]
+    forked = [msgspec.structs.replace(r, start_method="template") if isinstance(r, TrialStarted) else r for r in plain]
     assert value("load_s", list(plain)) == 0.9
     assert "no cold start" in reason("load_s", forked)
     found = metric("memory_mean_bytes").compute(arrange(forked))
