@@ -364,11 +364,12 @@ def test_that_a_baseline_is_stored_judged_anew_and_taken_back(
 ) -> None:
     choose(page, "c-int8")
     page.deeds.make_baseline()
-    qtbot.waitUntil(lambda: page.table.view.rows[2].baseline, timeout=5000)
+    qtbot.waitUntil(lambda: page.table.view.rows[0].configuration == "c-int8", timeout=5000)
+    assert page.table.view.rows[0].baseline
     assert workbench.asked == [SetBaseline(experiment="e-fake", configuration="c-int8")]
     assert page.undo_text() == "the baseline"
     assert page.undo()
-    qtbot.waitUntil(lambda: page.table.view.rows[0].baseline, timeout=5000)
+    qtbot.waitUntil(lambda: page.table.view.rows[0].configuration == "c-float32", timeout=5000)
     assert page.undo_text() == ""
 
 

@@ -209,8 +209,10 @@ def natural(text: str) -> SortKey:
 def _ordered(rows: Sequence[RowView], columns: Sequence[Column], choice: Choice) -> tuple[RowView, ...]:
     """By the chosen column, missing values last, the pinned baseline first in any order."""
     place = next((i for i, c in enumerate(columns) if c.key == choice.sort), None)
+    pinned = [r for r in rows if r.baseline]
+    others = [r for r in rows if not r.baseline]
     if place is None:
-        return tuple(rows)
+        return (*pinned, *others)
 
     def key(at: int) -> Callable[[RowView], SortKey]:
         def of(row: RowView) -> SortKey:
@@ -224,6 +226,4 @@ def _ordered(rows: Sequence[RowView], columns: Sequence[Column], choice: Choice)
         without = [r for r in listed if r.cells[place].sort is None]
         return sorted(valued, key=key(place), reverse=choice.descending) + without
 
-    pinned = [r for r in rows if r.baseline]
-    others = sort([r for r in rows if not r.baseline])
-    return tuple(replace(r, children=tuple(sort(r.children))) for r in (*pinned, *others))
+    return tuple(replace(r, children=tuple(sort(r.children))) for r in (*pinned, *sort(others)))

@@ -13,7 +13,7 @@ from workbench.export.provenance import of_comparison
 from workbench.labels import short_title
 from workbench.metrics.registry import find
 from workbench.statistics import Interval
-from workbench.units import format_ratio, scale, show, significant
+from workbench.units import format_range, format_ratio, scale, show, significant
 
 _SUMMARY = re.compile(r"; ((?:geometric mean|mean) of .*|deterministic: .*|one trial: .*)$")
 
@@ -188,8 +188,7 @@ def _how(cell: Cell, column: Column) -> list[tuple[str, str, str]]:
     if cell.blocks and cell.word != "baseline" and cell.ratio is not None:
         count += f"; the ratio rests on {cell.blocks} {'block' if cell.blocks == 1 else 'blocks'}"
     if cell.interval is not None:
-        factor = scale(cell.unit, column.unit)
-        ends = " to ".join(significant(v / factor, 3) for v in (cell.interval.low, cell.interval.high))
+        ends = span(cell.interval.low, cell.interval.high, cell.unit, column.unit)
         interval = f"95 %: {ends}{cells.unit_word(column.unit)}; {summary}"
     else:
         interval = f"None. {_sentence(summary)}" if summary else "None: counted, not measured."
@@ -227,6 +226,11 @@ def _strip(loaded: Loaded, row: Row, cell: Cell, column: Column) -> Strip:
         baseline=baseline,
         baseline_text="" if baseline is None else f"baseline {significant(baseline, 3)}",
     )
+
+
+def span(low: float, high: float, unit: str = "", shown_unit: str = "") -> str:
+    """ "324 to 350": both ends to the decimals that keep them apart."""
+    return " to ".join(format_range(low, high, unit, shown_unit)[1:-1].split(", "))
 
 
 def _ends(interval: Interval | None, factor: float) -> tuple[float, float] | None:

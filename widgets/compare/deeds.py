@@ -51,7 +51,7 @@ class RowDeeds(QObject):
             "rename": self.rename,
             "delete": self.delete,
         }
-        made = row_menu(self._page, self._services.theme, self.selected(), do)
+        made = row_menu(self._page, self._services.theme, self.selected(), self._table.on_figure(), do)
         made.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         return made
 

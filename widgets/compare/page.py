@@ -37,8 +37,8 @@ from workbench.store.operations import ExperimentRow, StoreError
 NARROW = 1280
 """Under this window width the charts stand behind tabs."""
 _RAIL = 72
-_SHORT = 1330
-"""Under this width of the page the toolbar has icons without words."""
+_TWO_CHARTS = 1000
+"""What two charts side by side need, at the text scale."""
 
 
 class ComparePage(Page):
@@ -149,8 +149,9 @@ class ComparePage(Page):
             "copy-table": self.copy_table,
         }
         can = {
-            "loaded": self._has_loaded,
+            "loaded": lambda: self.loaded is not None,
             "cell": self._has_cell,
+            "figure": self.table.on_figure,
             "rows": lambda: bool(deeds.selected().rows),
             "trials": lambda: bool(deeds.selected().trials),
             "configuration": deeds.can_be_baseline,
@@ -385,9 +386,6 @@ class ComparePage(Page):
 
     # --- rows ---------------------------------------------------------------------------------------
 
-    def _has_loaded(self) -> bool:
-        return self.loaded is not None
-
     def _has_cell(self) -> bool:
         return self.loaded is not None and self.table.currentIndex().isValid()
 
@@ -431,9 +429,10 @@ class ComparePage(Page):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        narrow = self.width() + self.services.theme.px(_RAIL) < NARROW
+        px = self.services.theme.px
+        narrow = self.width() + px(_RAIL) < NARROW or self.width() < px(_TWO_CHARTS)
         self.charts.set_narrow(narrow)
-        self.tools.set_narrow(self.width() < self.services.theme.px(_SHORT))
+        self.tools.set_room(self.width())
         if self.loaded is not None:
             self.tools.show_state(self.loaded, self.choice, self.columns, self.include_invalid)
         self.card_place.follow()

@@ -42,7 +42,9 @@ def select(loaded: Loaded | None, rows: tuple[RowView, ...], trials: tuple[str, 
     return Selected(rows, tuple(t.trial for t in found), ended, failed)
 
 
-def row_menu(parent: QWidget, theme: Theme, selected: Selected, do: Mapping[str, Callable[[], None]]) -> QMenu:
+def row_menu(
+    parent: QWidget, theme: Theme, selected: Selected, on_figure: bool, do: Mapping[str, Callable[[], None]]
+) -> QMenu:
     """`do` has a handler for every entry: "card", "open", "baseline", "eye", "retry", "again", "edit", ..."""
     menu = QMenu(parent)
 
@@ -52,7 +54,7 @@ def row_menu(parent: QWidget, theme: Theme, selected: Selected, do: Mapping[str,
             action.setIcon(icon(theme, icon_name))
 
     one = selected.one
-    if one is not None:
+    if one is not None and on_figure:
         add("card", "Show how this number was made\tEnter", "info")
     if selected.trials:
         add("open", "Open in Monitor", "pulse")

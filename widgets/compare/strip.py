@@ -8,7 +8,7 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from widgets.compare.card_view import Strip
+from widgets.compare.card_view import Strip, span
 from widgets.theme import Theme
 from workbench.units import significant
 
@@ -72,9 +72,10 @@ class ValueStrip(QWidget):
             painter.setPen(theme.color("text.muted"))
             painter.drawText(QRectF(left, 0, text + 2, px(14)), Qt.AlignmentFlag.AlignLeft, strip.baseline_text)
         painter.setPen(theme.color("text.muted"))
+        first, _, last = span(low, high).partition(" to ")
         below = QRectF(0, self.height() - px(14), width, px(14))
-        painter.drawText(below, Qt.AlignmentFlag.AlignLeft, significant(low, 3))
-        painter.drawText(below, Qt.AlignmentFlag.AlignRight, significant(high, 3))
+        painter.drawText(below, Qt.AlignmentFlag.AlignLeft, first)
+        painter.drawText(below, Qt.AlignmentFlag.AlignRight, last)
         painter.end()
 
     def _interval(

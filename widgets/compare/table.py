@@ -136,6 +136,11 @@ class CompareTable(QTreeView):
     def current_row(self) -> RowView | None:
         return self.compare_model.row_at(self.currentIndex())
 
+    def on_figure(self) -> bool:
+        """Whether the current cell is one that has a card."""
+        column = self.compare_model.column_at(self.currentIndex().column())
+        return self.currentIndex().isValid() and column is not None and column.kind == "metric"
+
     def chosen(self) -> tuple[RowView, ...]:
         """The selected configurations and trials, as they stand."""
         rows = (self.compare_model.row_at(i) for i in self.selectionModel().selectedRows())

@@ -18,6 +18,8 @@ from workbench.labels import short_title
 
 _TABLES = (("csv", "CSV"), ("md", "Markdown"), ("tex", "LaTeX"), ("parquet", "Parquet"), ("json", "JSON"))
 _BASELINE = 210
+_LEAST = 420
+_SHORT, _TIGHT = 1330, 940
 
 
 class CompareTools(QObject):
@@ -39,7 +41,9 @@ class CompareTools(QObject):
         self._theme = theme
         self._loaded: Loaded | None = None
         self._shown: tuple[str, ...] = ()
-        self._narrow: bool | None = None
+        self._toolbar = toolbar
+        self._room: tuple[bool, bool] | None = None
+        """Narrow, tight."""
         self.experiments = ExperimentChooser(theme)
         self.filter = FilterField(theme)
         self.count: QLabel = label(tone="muted")
@@ -73,6 +77,8 @@ class CompareTools(QObject):
         toolbar.add_separator()
         toolbar.add(self.baseline)
         toolbar.add_right(self.export)
+        # what the wide toolbar needs must not keep the window from becoming narrow
+        toolbar.setMinimumWidth(theme.px(_LEAST))
         self._columns_menu.aboutToShow.connect(self._fill_columns)
         self.baseline.menu().aboutToShow.connect(self._fill_baseline)
 
@@ -115,7 +121,7 @@ class CompareTools(QObject):
             part.setChecked(choice.differences_first)
         name = self._baseline_name()
         text = f"Baseline: {name}" if name else "Baseline"
-        room = self._theme.px(_BASELINE if not self._narrow else 150)
+        room = self._theme.px(150 if self._room is not None and self._room[0] else _BASELINE)
         shown_text = self.baseline.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, room)
         self.baseline.setText(shown_text)
         self.baseline.setToolTip(f"{text}. Every configuration is compared with it")
@@ -123,18 +129,23 @@ class CompareTools(QObject):
         for widget in (self.filter, self.rows, self.differences, self.columns, self.baseline, self.export):
             widget.setEnabled(loaded is not None)
 
-    def set_narrow(self, narrow: bool) -> None:
-        """Icons without words where the toolbar is short."""
-        if narrow == self._narrow:
+    def set_room(self, width: int) -> None:
+        """Icons without words in a toolbar under 1330 px (of the design), and under 940 only what is needed."""
+        narrow, tight = width < self._theme.px(_SHORT), width < self._theme.px(_TIGHT)
+        if (narrow, tight) == self._room:
             return
-        self._narrow = narrow
+        self._room = (narrow, tight)
+        self._toolbar.title.setVisible(not tight)
+        self.count.setVisible(not tight)
+        baseline = Qt.ToolButtonStyle.ToolButtonIconOnly if tight else Qt.ToolButtonStyle.ToolButtonTextBesideIcon
+        self.baseline.setToolButtonStyle(baseline)
         style = Qt.ToolButtonStyle.ToolButtonIconOnly if narrow else Qt.ToolButtonStyle.ToolButtonTextBesideIcon
         for button in (self.rows, self.columns):
             button.setToolButtonStyle(style)
         # it is in the menu of rows, too
         self.differences.setVisible(not narrow)
         self.filter.setMaximumWidth(self._theme.px(180 if narrow else 270))
-        self.experiments.setFixedWidth(self._theme.px(180 if narrow else 216))
+        self.experiments.setFixedWidth(self._theme.px(140 if tight else 180 if narrow else 216))
 
     def _baseline_name(self) -> str:
         if self._loaded is None:
