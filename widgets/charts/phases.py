@@ -18,8 +18,9 @@ TITLES = {
     "evaluate": "evaluate",
     "idle": "idle",
     "unload": "unload",
+    "prefill_energy": "prefills alone",
 }
-COLORS = {"start": "idle", "unload": "idle"}
+COLORS = {"start": "idle", "unload": "idle", "prefill_energy": "prefill"}
 """Phases that are drawn in the colours of another."""
 
 
