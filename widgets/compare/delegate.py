@@ -35,10 +35,15 @@ class CompareDelegate(QStyledItemDelegate):
     def __init__(self, theme: Theme, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self.open_keys: frozenset[str] = frozenset()
-        """Configurations that are expanded."""
         self.ringed: tuple[str, int] | None = None
         """(row key, column) of the cell whose card is open."""
+
+        self.restyle()
+
+    def restyle(self) -> None:
+        """Take the theme's fonts to measure with."""
+        self._upper = QFontMetrics(self._theme.font("body", 500))
+        self._lower = QFontMetrics(self._theme.font("dense"))
 
     # --- sizes ------------------------------------------------------------------------------------
 
@@ -49,8 +54,7 @@ class CompareDelegate(QStyledItemDelegate):
 
     def width_of(self, cell: CellView, *, first: bool, numbers: bool) -> int:
         """What a cell needs so that nothing of it is cut (px)."""
-        upper = QFontMetrics(self._theme.font("body", 500))
-        lower = QFontMetrics(self._theme.font("dense"))
+        upper, lower = self._upper, self._lower
         gap = self._theme.px(6)
         if numbers:
             one = upper.horizontalAdvance(cell.text) + (lower.horizontalAdvance(cell.word) + gap if cell.word else 0)
@@ -82,7 +86,8 @@ class CompareDelegate(QStyledItemDelegate):
         align = index.data(Qt.ItemDataRole.TextAlignmentRole)
         lines = self._lines(rect, row)
         if first:
-            self._lead(painter, row, rect if not row.message else lines[0])
+            opened = bool(option.state & QStyle.StateFlag.State_Open)
+            self._lead(painter, row, rect if not row.message else lines[0], opened)
         if align is None:
             self._labels(painter, row, cell, lines, first)
         else:
@@ -118,11 +123,11 @@ class CompareDelegate(QStyledItemDelegate):
         upper = QRect(rect.left(), rect.top() + px(3), rect.width(), px(18))
         return upper, QRect(rect.left(), upper.bottom() + 1, rect.width(), px(15))
 
-    def _lead(self, painter: QPainter, row: RowView, rect: QRect) -> None:
+    def _lead(self, painter: QPainter, row: RowView, rect: QRect, opened: bool) -> None:
         px = self._theme.px
         middle = rect.center().y() + 1
         if not row.trial and row.children:
-            name = "chevron-down" if row.key in self.open_keys else "chevron-right"
+            name = "chevron-down" if opened else "chevron-right"
             self._icon(painter, name, "text.secondary", QPoint(rect.left() + px(_EXPANDER), middle))
         if row.trial and not row.flat:
             return

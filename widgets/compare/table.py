@@ -65,11 +65,10 @@ class CompareTable(QTreeView):
         self.head.sectionResized.connect(self._resized_by_user)
         self.selectionModel().selectionChanged.connect(self.chosen_changed)
         self.selectionModel().currentChanged.connect(self._current_changed)
-        self.expanded.connect(self._opened_changed)
-        self.collapsed.connect(self._opened_changed)
         theme.follow(self._restyle)
 
     def _restyle(self) -> None:
+        self.compare_delegate.restyle()
         self._fit_columns()
         self.doItemsLayout()
 
@@ -117,7 +116,6 @@ class CompareTable(QTreeView):
         if index.isValid():
             selection.setCurrentIndex(index, _FLAG.NoUpdate)
         selection.blockSignals(quiet)
-        self._opened_changed()
         self.verticalScrollBar().setValue(down)
         self.horizontalScrollBar().setValue(across)
         self.chosen_changed.emit()
@@ -126,10 +124,6 @@ class CompareTable(QTreeView):
         """Configurations whose trials are shown."""
         model = self.compare_model
         return tuple(r.key for i, r in enumerate(self.view.rows) if self.isExpanded(model.index(i, 0)))
-
-    def _opened_changed(self, _index: object = None) -> None:
-        self.compare_delegate.open_keys = frozenset(self.open_rows())
-        self.viewport().update()
 
     # --- choice -----------------------------------------------------------------------------------
 
