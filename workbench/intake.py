@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from engines.protocol.client import RunnerClient
 from engines.protocol.messages import Acknowledge, Attach, Bury, ListSpools, RecordLine, Spool, SpoolList
+from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
 from workbench.metrics.evaluate import evaluate_trial
 from workbench.store.operations import (
     GetTrial,
@@ -32,9 +33,9 @@ def take_in(store: Store, trial: str, lines: Sequence[str]) -> Ingested:
     return result
 
 
-def evaluate(store: Store, trial: str) -> None:
-    """Compute a trial's metrics and verdict from its stored records and store them."""
-    metrics, reasons, verdict = evaluate_trial(trial, replay(store, trial))
+def evaluate(store: Store, trial: str, assumptions: Assumptions = NOTHING_ASSUMED) -> None:
+    """Compute a trial's metrics and verdict from its stored records and store them. Raises `StoreError`."""
+    metrics, reasons, verdict = evaluate_trial(trial, replay(store, trial), assumptions)
     store.execute(SetMetrics(trial=trial, metrics=metrics, reasons=reasons, verdict=verdict))
 
 

@@ -21,6 +21,9 @@ _FACTORS: dict[tuple[str, str], float] = {
     ("W", "mW"): 1e-3,
     ("W", "kW"): 1e3,
     ("ratio", "%"): 0.01,
+    ("B/token", "KiB/token"): KIB,
+    ("FLOP/s", "GFLOP/s"): 1e9,
+    ("FLOP/s", "TFLOP/s"): 1e12,
     ("Hz", "MHz"): 1e6,
     ("Hz", "GHz"): 1e9,
 }

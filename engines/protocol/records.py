@@ -115,6 +115,19 @@ class Request(_Base, frozen=True, kw_only=True, tag="request"):
     """Whether the loop waited for each token (a host stamp is then the token's true time)."""
 
 
+class Step(_Base, frozen=True, kw_only=True, tag="step"):
+    """One finished training step. `start_ns`..`end_ns` are read around the step, the optimiser's included."""
+
+    index: int
+    warmup: bool
+    start_ns: int
+    end_ns: int
+    tokens: int
+    """Of this step alone, over all its sequences; padding does not count."""
+    samples: int
+    """Of this step alone."""
+
+
 class Stamps(_Base, frozen=True, kw_only=True, tag="stamps"):
     """Token stamps the runner has read from the worker's ring: times of stamps `first`, `first + 1`, ..."""
 
@@ -233,6 +246,7 @@ KnownRecord = (
     | Progress
     | ModelLoaded
     | Request
+    | Step
     | Stamps
     | Evaluation
     | MemoryPeak

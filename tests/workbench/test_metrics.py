@@ -27,7 +27,7 @@ from tests.workbench.synthetic import GPU, NO_POWER, SECOND, FakeTrial, records
 from workbench.metrics.evaluate import evaluate_trial
 from workbench.metrics.latency import token_gaps
 from workbench.metrics.model import NotAvailable, Value
-from workbench.metrics.registry import METRICS, find, metric
+from workbench.metrics.registry import METRICS, PER_TRIAL, find, metric
 from workbench.metrics.trial import MISSING, arrange
 from workbench.store.operations import MetricRow
 
@@ -329,7 +329,7 @@ def test_that_unknown_and_missing_records_are_no_exception() -> None:
     odd = UnknownRecord(kind="later", seq=3, t_ns=1, raw=b"{}")
     rows, _, verdict = evaluate_trial("t", [odd])
     assert verdict == "invalid"
-    assert {r.metric for r in rows} == {m.id for m in METRICS}
+    assert {r.metric for r in rows} == {m.id for m in PER_TRIAL}
     assert all(r.value is None and r.reason.endswith(".") for r in rows)
 
 

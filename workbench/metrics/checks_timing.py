@@ -9,7 +9,7 @@ import numpy as np
 
 from engines.protocol.records import Request
 from workbench.metrics.reason import Reason
-from workbench.metrics.trial import MISSING, TrialRecords
+from workbench.metrics.trial import MAX_STAMPS, MISSING, TrialRecords
 from workbench.metrics.window import NS
 
 TIMING_TOLERANCE_S = 1e-3
@@ -62,6 +62,55 @@ def _request_problem(records: TrialRecords, request: Request) -> str | None:
     if abs(whole - parts) > max(TIMING_TOLERANCE_S, TIMING_TOLERANCE * whole):
         return f"end-to-end {whole:.6f} s, but time to first token and gaps add up to {parts:.6f} s"
     return None
+
+
+def phase_totals(records: TrialRecords) -> tuple[Reason, ...]:
+    """The spans of a request's prefill and decode, where the worker told them, add up to its stamps and its call."""
+    measure = next((s for s in records.spans if s.name == "measure"), None)
+    if measure is None:
+        return ()
+    inside = [s for s in records.spans if measure.start_ns <= s.start_ns and s.end_ns <= measure.end_ns]
+    reasons = []
+    for request in records.measured:
+        own = [s for s in inside if s.index == request.index and s.name in ("prefill", "decode")]
+        whole = (request.end_ns - request.start_ns) / NS
+        if not own or whole <= 0:
+            continue
+        total = sum(s.end_ns - s.start_ns for s in own) / NS
+        if abs(whole - total) > max(TIMING_TOLERANCE_S, TIMING_TOLERANCE * whole):
+            text = f"Request {request.index} took {whole:.6f} s, its phases add up to {total:.6f} s."
+            reasons.append(Reason("phase_totals", "invalid", text))
+    return tuple(reasons)
+
+
+def missing_requests(records: TrialRecords) -> tuple[Reason, ...]:
+    """Measured requests and steps are numbered from 0 without a gap: totals over a window need every one of them."""
+    reasons = []
+    counted: tuple[tuple[str, list[int]], ...] = (
+        ("request", sorted(r.index for r in records.measured)),
+        ("training step", sorted(s.index for s in records.measured_steps)),
+    )
+    for what, numbers in counted:
+        if numbers != list(range(len(numbers))):
+            lost = sorted(set(range(max(numbers) + 1)) - set(numbers)) if max(numbers) < MAX_STAMPS else []
+            which = f"the record of {what} {lost[0]} is missing" if lost else f"a {what} is told twice"
+            reasons.append(Reason("missing_request", "invalid", f"Of the measured window, {which}."))
+    return tuple(reasons)
+
+
+def step_times(records: TrialRecords) -> tuple[Reason, ...]:
+    """Training steps end after they start and one after the other, so that Σ time is the time of Σ tokens."""
+    steps = records.measured_steps
+    wrong = [s for s in steps if s.end_ns <= s.start_ns or s.tokens < 0 or s.samples < 0]
+    reasons = [
+        Reason("timing_identity", "invalid", f"Training step {s.index} ends before it starts, or counts below zero.")
+        for s in wrong
+    ]
+    for before, after in pairwise(steps):
+        if after.start_ns < before.end_ns:
+            text = f"Training steps {before.index} and {after.index} overlap in time."
+            reasons.append(Reason("timing_identity", "invalid", text))
+    return tuple(reasons)
 
 
 def token_count(records: TrialRecords) -> tuple[Reason, ...]:
@@ -125,4 +174,13 @@ def asynchronous(records: TrialRecords) -> tuple[Reason, ...]:
     return ()
 
 
-TIMING_CHECKS = (timing_identity, token_count, window_length, clock_jump, asynchronous)
+TIMING_CHECKS = (
+    timing_identity,
+    phase_totals,
+    missing_requests,
+    step_times,
+    token_count,
+    window_length,
+    clock_jump,
+    asynchronous,
+)

@@ -1,9 +1,9 @@
-"""Power, energy and utilisation of the trial's device over the measured window. Pure. Never an estimate, never zero
-for a sensor that is not there."""
+"""Energy and mean power of the trial's device over the measured window. Pure. Never an estimate, never zero for a
+sensor that is not there."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
 from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED
@@ -12,12 +12,8 @@ from workbench.metrics.window import (
     NS,
     counter_change,
     covers,
-    device_source,
-    inside,
     integral,
-    mean_over,
     no_window,
-    on_gpu,
     power_source,
     series,
     why_missing,
@@ -29,47 +25,65 @@ MIN_ENERGY_WINDOW_S = 2.0
 COUNTER_TOLERANCE = 0.05
 """Counter and integral of the power curve further apart than this are flagged by the verdict."""
 
+NEEDS = ("request", "energy_joules", "power_watts")
+STILL = "Not measurable: the energy counter stood still through the window."
 
-def counter_energy(records: TrialRecords) -> float | None:
-    """Joules by the energy counter at the window's ends; None where there is none or it does not reach both ends."""
-    window = records.window()
+
+@dataclass(frozen=True)
+class Measured:
+    """Energy of the device over one stretch of time (J), and how well it is known."""
+
+    joules: float
+    error: float
+    """How far off it may be (J): what counter and curve disagree by, and one period of the sensor at the mean power."""
+    method: str
+
+
+def counter_energy(records: TrialRecords, window: tuple[int, int] | None = None) -> float | None:
+    """Joules by the energy counter at the window's ends; None where there is none or it does not reach both ends.
+    The measured window unless another is named (ns)."""
+    window = window or records.window()
     if window is None:
         return None
     return counter_change(*series(records, power_source(records), "energy_joules"), *window)
 
 
-def curve_energy(records: TrialRecords) -> float | None:
+def curve_energy(records: TrialRecords, window: tuple[int, int] | None = None) -> float | None:
     """Joules by the integral of the power curve over the window; None where it does not cover it."""
-    window = records.window()
+    window = window or records.window()
     if window is None:
         return None
     times, values = series(records, power_source(records), "power_watts")
     return integral(times, values, *window) if len(times) > 1 and covers(times, *window) else None
 
 
-def energy(records: TrialRecords) -> Value | NotAvailable:
-    window = records.window()
-    if window is None:
-        return no_window(records)
-    length = (window[1] - window[0]) / NS
+def energy_between(records: TrialRecords, start: int, end: int) -> Measured | NotAvailable:
+    """Energy of the trial's device from `start` to `end` (ns): by the counter where it moves, else by the curve."""
+    length = (end - start) / NS
     source = power_source(records)
-    counter, curve = counter_energy(records), curve_energy(records)
+    counter, curve = counter_energy(records, (start, end)), curve_energy(records, (start, end))
     if counter is None and curve is None:
         quantity = "energy_joules" if "energy_joules" in records.sensors_missing else "power_watts"
         return why_missing(records, source, quantity, "Energy")
     if length < MIN_ENERGY_WINDOW_S:
-        return NotAvailable(
-            f"Not measurable: the window of {length:.2g} s is shorter than {MIN_ENERGY_WINDOW_S:g} s."
-        )
+        return NotAvailable(f"Not measurable: the window of {length:.2g} s is shorter than {MIN_ENERGY_WINDOW_S:g} s.")
     if counter is not None:
         if counter <= 0:
-            return NotAvailable("Not measurable: the energy counter stood still through the window.")
+            return NotAvailable(STILL)
         beside = "" if curve is None else f"; the power curve {_agreement(curve, counter)}"
-        method = f"{_meter(source)} energy counter at both ends of the window, idle level included"
-        return Value(counter, method + beside)
+        method = f"{_meter(source)} energy counter at both ends of the window, idle level included{beside}"
+        apart = 0.0 if curve is None else abs(curve - counter)
+        return Measured(counter, max(apart, counter / length * _period(records, "energy_joules")), method)
     if curve is None or curve <= 0:
         return NotAvailable("Not measurable: the power reading stood at zero through the window.")
-    return Value(curve, f"integral of the {_meter(source)} power readings, idle level included; no counter here")
+    method = f"integral of the {_meter(source)} power readings, idle level included; no counter here"
+    return Measured(curve, curve / length * _period(records, "power_watts"), method)
+
+
+def _period(records: TrialRecords, quantity: str) -> float:
+    """Seconds between readings of the device's meter."""
+    times, _ = series(records, power_source(records), quantity)
+    return float(times[-1] - times[0]) / NS / (len(times) - 1) if len(times) > 1 else 0.0
 
 
 def _meter(source: str) -> str:
@@ -82,13 +96,27 @@ def _agreement(curve: float, counter: float) -> str:
     return f"gives {curve / counter - 1:+.0%} against it"
 
 
+def energy(records: TrialRecords) -> Value | NotAvailable:
+    window = records.window()
+    if window is None:
+        return no_window(records)
+    found = energy_between(records, *window)
+    return found if isinstance(found, NotAvailable) else Value(found.joules, found.method)
+
+
 def _per(records: TrialRecords, amount: float, method: str, n: int | None = None) -> Value | NotAvailable:
     found = energy(records)
     if isinstance(found, NotAvailable):
         return found
     if amount <= 0:
-        return NotAvailable("Nothing was generated in the measured window.")
+        return nothing_made(records)
     return Value(found.value / amount, f"{found.method}; {method}", n)
+
+
+def nothing_made(records: TrialRecords) -> NotAvailable:
+    if not records.measured:
+        return NotAvailable("The trial generates nothing: it has no measured request.")
+    return NotAvailable("Nothing was generated in the measured window.")
 
 
 def mean_power(records: TrialRecords) -> Value | NotAvailable:
@@ -99,57 +127,53 @@ def mean_power(records: TrialRecords) -> Value | NotAvailable:
     return _per(records, (window[1] - window[0]) / NS, "divided by the length of the window")
 
 
+def generated(records: TrialRecords) -> int:
+    return sum(r.generated_tokens for r in records.measured)
+
+
 def energy_per_token(records: TrialRecords) -> Value | NotAvailable:
-    tokens = sum(r.generated_tokens for r in records.measured)
+    tokens = generated(records)
     return _per(records, tokens, "divided by the tokens generated", tokens)
 
 
-def utilisation(records: TrialRecords) -> Value | NotAvailable:
-    """EfficientLLM's PCU: (1/T) ∫ utilisation/peak utilisation dt."""
-    window = records.window()
-    if window is None:
-        return no_window(records)
-    if on_gpu(records):
-        source = device_source(records) or "nvml"
-        times, values = series(records, source, "utilisation_ratio")
-        if not len(times):
-            return why_missing(records, source, "utilisation_ratio", "Device utilisation")
-        mean = mean_over(times, values, *window)
-        if mean is None:
-            return NotAvailable("Device utilisation was not read through the measured window.")
-        return Value(mean, "driver's utilisation: share of time with any kernel running, not of FLOPs", len(times))
-    threads = records.started.threads if records.started is not None else 0
-    if threads < 1:
-        return NotAvailable("The number of threads of the worker is not known.")
-    spent = counter_change(*series(records, "proc.tree", "cpu_seconds"), *window)
-    if spent is not None:
-        length = (window[1] - window[0]) / NS
-        return Value(spent / length / threads, f"processor seconds of the process tree over time x {threads} threads")
-    times, values = series(records, "proc.tree", "cpu_utilisation_ratio")
-    mean = mean_over(times, values, *window)
-    if mean is None:
-        return why_missing(records, "proc.tree", "cpu_utilisation_ratio", "Processor use")
-    return Value(mean / threads, f"cores used by the process tree over {threads} threads", len(times))
+def energy_per_request(records: TrialRecords) -> Value | NotAvailable:
+    count = len(records.measured)
+    return _per(records, count, "divided by the measured requests", count)
 
 
-def steal(records: TrialRecords) -> Value | NotAvailable:
-    window = records.window()
-    if window is None:
-        return no_window(records)
-    times, values = series(records, "proc.host", "steal_ratio")
-    if not len(times):
-        return why_missing(records, "proc.host", "steal_ratio", "Stolen processor time")
-    _, among = inside(times, values, *window)
-    if not len(among):
-        return NotAvailable("Stolen processor time was not read through the measured window.")
-    return Value(float(np.mean(among)), "/proc/stat, share of processor time taken by the host", len(among))
+def energy_per_step(records: TrialRecords) -> Value | NotAvailable:
+    count = len(records.measured_steps)
+    if not count:
+        return NotAvailable("The trial had no training step: a record of each is needed.")
+    return _per(records, count, "divided by the measured steps", count)
+
+
+def tokens_per_joule(records: TrialRecords) -> Value | NotAvailable:
+    found, tokens = energy(records), generated(records)
+    if isinstance(found, NotAvailable):
+        return found
+    if tokens <= 0:
+        return nothing_made(records)
+    return Value(tokens / found.value, f"{found.method}; under the tokens generated", tokens)
+
+
+def energy_delay(records: TrialRecords) -> Value | NotAvailable:
+    """Energy per request times its mean latency."""
+    found, measured = energy_per_request(records), records.measured
+    if isinstance(found, NotAvailable):
+        return found
+    latency = sum(r.end_ns - r.start_ns for r in measured) / NS / len(measured)
+    if latency <= 0:
+        return NotAvailable("The measured time is not positive: the clock readings do not hold.")
+    return Value(found.value * latency, f"{found.method}; times the mean latency of a request", found.n)
 
 
 METRICS = (
     Metric(
         id="power_mean_watts",
         title="Power, mean",
-        definition="AEC of EfficientLLM: energy of the device over the window / T. It is mean power, not energy.",
+        definition="AEC of EfficientLLM: energy of the device over the window / T. It is mean power, not energy: "
+        "energy per token and per request stand beside it.",
         unit="W",
         better="lower",
         window=MEASURED,
@@ -157,6 +181,7 @@ METRICS = (
         compute=mean_power,
         group="energy",
         primary=True,
+        needs=NEEDS,
     ),
     Metric(
         id="energy_per_token_joules",
@@ -169,6 +194,46 @@ METRICS = (
         compute=energy_per_token,
         group="energy",
         primary=True,
+        needs=NEEDS,
+    ),
+    Metric(
+        id="energy_per_request_joules",
+        title="Energy per request",
+        definition="Energy of the device over the window / measured requests, idle level included.",
+        unit="J/request",
+        better="lower",
+        window=MEASURED,
+        version=1,
+        compute=energy_per_request,
+        group="energy",
+        task="generate",
+        needs=NEEDS,
+    ),
+    Metric(
+        id="tokens_per_joule",
+        title="Tokens per joule",
+        definition="Tokens generated in the window / energy of the device over it, idle level included.",
+        unit="tokens/J",
+        better="higher",
+        window=MEASURED,
+        version=1,
+        compute=tokens_per_joule,
+        group="energy",
+        task="generate",
+        needs=NEEDS,
+    ),
+    Metric(
+        id="energy_delay_product",
+        title="Energy-delay product",
+        definition="Energy per request, idle level included, times the mean latency of a request.",
+        unit="J·s",
+        better="lower",
+        window=MEASURED,
+        version=1,
+        compute=energy_delay,
+        group="energy",
+        task="generate",
+        needs=NEEDS,
     ),
     Metric(
         id="energy_joules",
@@ -180,31 +245,19 @@ METRICS = (
         version=1,
         compute=energy,
         group="energy",
+        needs=NEEDS,
     ),
     Metric(
-        id="utilisation_ratio",
-        title="Compute utilisation",
-        definition="PCU of EfficientLLM: (1/T) ∫ utilisation(t)/peak utilisation dt. On a GPU the share of time with "
-        "any kernel running, not of FLOPs; on a processor the cores used over the worker's threads.",
-        unit="ratio",
-        better="higher",
-        window=MEASURED,
+        id="energy_per_step_joules",
+        title="Energy per training step",
+        definition="Energy of the device over the window / measured training steps, idle level included.",
+        unit="J/step",
+        better="lower",
+        window="measured steps",
         version=1,
-        compute=utilisation,
-        shown_unit="%",
+        compute=energy_per_step,
         group="energy",
-        nouns=("more", "less"),
-    ),
-    Metric(
-        id="steal_ratio",
-        title="Stolen time",
-        definition="Share of processor time that the machine's host took away in the window.",
-        unit="ratio",
-        better="neither",
-        window=MEASURED,
-        version=1,
-        compute=steal,
-        shown_unit="%",
-        group="energy",
+        task="train",
+        needs=("step", "energy_joules", "power_watts"),
     ),
 )

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engines.protocol.records import Record
+from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
 from workbench.metrics.model import Metric, NotAvailable
-from workbench.metrics.registry import METRICS
+from workbench.metrics.registry import PER_TRIAL
 from workbench.metrics.trial import TrialRecords, arrange
 from workbench.metrics.verdict import judge
 from workbench.store.operations import MetricRow, ReasonRow
 
 
 def evaluate_trial(
-    trial: str, records: Iterable[Record]
+    trial: str, records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUMED
 ) -> tuple[tuple[MetricRow, ...], tuple[ReasonRow, ...], str]:
     """Every metric of the registry (available or not), why the figures hold or do not, and the verdict
     ("valid", "warning", "invalid"). `trial` is written into the rows. The session calls it after `TrialEnded` and
     stores the result with `SetMetrics`; from the same records it gives the same rows at any time."""
-    arranged = arrange(records)
+    arranged = arrange(records, assumptions)
     verdict = judge(arranged)
-    rows = tuple(_row(metric, arranged, trial) for metric in METRICS)
+    rows = tuple(_row(metric, arranged, trial) for metric in PER_TRIAL)
     reasons = tuple(
         ReasonRow(trial=trial, code=r.code, severity=r.severity, message=r.message) for r in verdict.reasons
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from engines.protocol.records import Request, Step
 from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED, no_stamps, whole
 from workbench.metrics.trial import Floats, TrialRecords
@@ -68,19 +69,20 @@ def per_output_token(records: TrialRecords) -> Value | NotAvailable:
 
 
 def average_latency(records: TrialRecords) -> Value | NotAvailable:
-    """EfficientLLM's AL, s/request. One process: communication time is part of the call."""
-    measured = records.measured
+    """EfficientLLM's AL, s/request or s/step. One process: communication time is part of the call."""
+    measured: tuple[Request, ...] | tuple[Step, ...] = records.measured or records.measured_steps
     if not measured:
         return no_window(records)
     spent = sum(r.end_ns - r.start_ns for r in measured) / NS
-    return Value(spent / len(measured), "clock readings around each measured call", len(measured))
+    what = "call" if records.measured else "training step"
+    return Value(spent / len(measured), f"clock readings around each measured {what}", len(measured))
 
 
-def _percentile_metric(q: int) -> Metric:
+def _percentile_metric(q: float) -> Metric:
     return Metric(
-        id=f"inter_token_latency_p{q}_s",
-        title=f"Inter-token latency, p{q}",
-        definition=f"{q}th percentile of the gaps between neighbouring tokens of a request; blank under "
+        id=f"inter_token_latency_p{f'{q:g}'.replace('.', '')}_s",
+        title=f"Inter-token latency, p{q:g}",
+        definition=f"{q:g}th percentile of the gaps between neighbouring tokens of a request; blank under "
         f"{needed_for_percentile(q):,} gaps.",
         unit="s",
         better="lower",
@@ -89,6 +91,8 @@ def _percentile_metric(q: int) -> Metric:
         compute=_gap_percentile(q),
         shown_unit="ms",
         group="latency",
+        task="generate",
+        needs=("request", "stamps"),
     )
 
 
@@ -105,6 +109,7 @@ METRICS = (
         shown_unit="ms",
         group="latency",
         primary=True,
+        needs=("request", "stamps"),
     ),
     Metric(
         id="time_to_first_token_median_s",
@@ -117,6 +122,7 @@ METRICS = (
         compute=_first_token(lambda times: float(np.median(times)), "median"),
         shown_unit="ms",
         group="latency",
+        needs=("request", "stamps"),
     ),
     Metric(
         id="inter_token_latency_s",
@@ -129,10 +135,12 @@ METRICS = (
         compute=gap_mean,
         shown_unit="ms",
         group="latency",
+        needs=("request", "stamps"),
     ),
     _percentile_metric(50),
     _percentile_metric(90),
     _percentile_metric(99),
+    _percentile_metric(99.9),
     Metric(
         id="time_per_output_token_s",
         title="Time per output token",
@@ -144,16 +152,18 @@ METRICS = (
         compute=per_output_token,
         shown_unit="ms",
         group="latency",
+        needs=("request", "stamps"),
     ),
     Metric(
         id="latency_s",
         title="Average latency",
-        definition="AL of EfficientLLM: Σ time of the measured requests / their number.",
+        definition="AL of EfficientLLM: Σ time of the measured requests (training steps) / their number.",
         unit="s/request",
         better="lower",
         window=MEASURED,
         version=1,
         compute=average_latency,
         group="latency",
+        needs=("request", "step"),
     ),
 )

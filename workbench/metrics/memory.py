@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from engines.protocol.records import ModelLoaded
 from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords
@@ -62,6 +63,56 @@ def _shared(records: TrialRecords) -> str:
     return "; pages shared with the template process count as the worker's"
 
 
+def memory_share(records: TrialRecords) -> Value | NotAvailable:
+    """AMU as a fraction of the device: of the GPU's memory, or of the memory the worker's machine gives it."""
+    mean = mean_memory(records)
+    if isinstance(mean, NotAvailable):
+        return mean
+    fact = "gpu.0.memory_total_bytes" if on_gpu(records) else "memory.total_bytes"
+    try:
+        whole = float(records.environment[fact])
+    except (KeyError, ValueError):
+        return NotAvailable("How much memory the device has was not told in this trial.")
+    if whole <= 0:
+        return NotAvailable("How much memory the device has was not told in this trial.")
+    return Value(mean.value / whole, f"{mean.method}; over the device's {whole / 2**30:.2f} GiB", mean.n)
+
+
+def device_process_peak(records: TrialRecords) -> Value | NotAvailable:
+    """What the driver says the worker's own processes hold on the GPU."""
+    window = records.window()
+    if window is None:
+        return no_window(records)
+    if not on_gpu(records):
+        return NotAvailable("The trial ran on the processor: it has no device memory of its own.")
+    source = device_source(records) or "nvml"
+    times, values = series(records, source, "process_memory_bytes")
+    if not len(times):
+        if any(s.quantity == "process_memory_bytes" and s.available for s in records.sensors):
+            return NotAvailable(
+                "The driver named no memory of the worker's processes: it does not count it here, or the worker runs in "
+                "a container with process numbers of its own."
+            )
+        return why_missing(records, source, "process_memory_bytes", "Device memory of the worker")
+    # not read while requests are timed: the last reading before the end of the window stands for it
+    known = values[times <= window[1]]
+    if not len(known):
+        return NotAvailable("Device memory of the worker was not read before the end of the measured window.")
+    method = "largest of the driver's readings of the worker's processes up to the window's end: a lower bound"
+    return Value(float(np.max(known)), method, len(known))
+
+
+def kv_cache(records: TrialRecords) -> Value | NotAvailable:
+    """Bytes that one more token of one sequence takes in the cache, over all layers."""
+    if records.model is None:
+        return NotAvailable("The model was not loaded.")
+    size = records.detail("kv_bytes_per_token")
+    if size is None:
+        told = records.model.details.get("kv_cache", "")
+        return NotAvailable(told or "The engine did not tell the shape of the model's cache.")
+    return Value(size, records.model.details.get("kv_cache", "") or "from the model's shape, as the engine told it", 1)
+
+
 def lifetime_peak(records: TrialRecords) -> Value | NotAvailable:
     known = [peak for (_, source), peak in records.peaks.items() if source == "rusage"]
     if known:
@@ -108,6 +159,18 @@ def tensor_bytes(records: TrialRecords) -> Value | NotAvailable:
     return Value(float(records.model.tensor_bytes), "counted from the loaded tensors", records.model.parameters)
 
 
+def _bits(which: Callable[[ModelLoaded], float], method: str) -> Callable[[TrialRecords], Value | NotAvailable]:
+    def compute(records: TrialRecords) -> Value | NotAvailable:
+        if records.model is None:
+            return NotAvailable("The model was not loaded.")
+        bits = which(records.model)
+        if bits <= 0:
+            return NotAvailable("The engine did not tell it.")
+        return Value(bits, method, records.model.parameters)
+
+    return compute
+
+
 METRICS = (
     Metric(
         id="memory_mean_bytes",
@@ -122,6 +185,21 @@ METRICS = (
         shown_unit="GiB",
         group="memory",
         primary=True,
+        needs=("request", "memory_used_bytes", "pss_bytes"),
+    ),
+    Metric(
+        id="memory_mean_ratio",
+        title="Memory, mean share",
+        definition="AMU of EfficientLLM as a fraction: mean memory used / memory of the device (of the machine, or of "
+        "its control group, on a processor).",
+        unit="ratio",
+        better="lower",
+        window=MEASURED,
+        version=1,
+        compute=memory_share,
+        shown_unit="%",
+        group="memory",
+        needs=("request", "memory_used_bytes", "pss_bytes", "environment"),
     ),
     Metric(
         id="memory_pss_peak_bytes",
@@ -135,6 +213,7 @@ METRICS = (
         compute=_polled_peak("pss_bytes", "Proportional set size"),
         shown_unit="GiB",
         group="memory",
+        needs=("request", "pss_bytes"),
     ),
     Metric(
         id="memory_rss_peak_bytes",
@@ -148,6 +227,7 @@ METRICS = (
         compute=_polled_peak("rss_bytes", "Resident memory"),
         shown_unit="GiB",
         group="memory",
+        needs=("request", "rss_bytes"),
     ),
     Metric(
         id="memory_lifetime_peak_bytes",
@@ -160,6 +240,7 @@ METRICS = (
         compute=lifetime_peak,
         shown_unit="GiB",
         group="memory",
+        needs=("memory_peak", "rss_bytes"),
     ),
     Metric(
         id="allocator_peak_bytes",
@@ -172,6 +253,35 @@ METRICS = (
         compute=allocator_peak,
         shown_unit="GiB",
         group="memory",
+        needs=("memory_peak",),
+    ),
+    Metric(
+        id="device_process_peak_bytes",
+        title="Peak device memory of the worker",
+        definition="Largest device memory that the driver attributes to the worker's processes. Polled: a lower bound.",
+        unit="B",
+        better="lower",
+        window="up to the end of the measured requests",
+        version=1,
+        compute=device_process_peak,
+        shown_unit="GiB",
+        group="memory",
+        needs=("request", "process_memory_bytes"),
+    ),
+    Metric(
+        id="kv_cache_bytes_per_token",
+        title="KV cache per token",
+        definition="Bytes that a token of one sequence takes in the cache of keys and values, over all layers.",
+        unit="B/token",
+        better="lower",
+        window="load",
+        version=1,
+        compute=kv_cache,
+        shown_unit="KiB/token",
+        group="memory",
+        exact=True,
+        task="generate",
+        needs=("model_loaded",),
     ),
     Metric(
         id="device_memory_change_bytes",
@@ -185,6 +295,7 @@ METRICS = (
         compute=device_change,
         shown_unit="GiB",
         group="memory",
+        needs=("request", "memory_used_bytes", "idle"),
     ),
     Metric(
         id="tensor_bytes",
@@ -198,5 +309,33 @@ METRICS = (
         shown_unit="MiB",
         group="memory",
         exact=True,
+        needs=("model_loaded",),
+    ),
+    Metric(
+        id="nominal_bits_per_weight",
+        title="Bits per weight, nominal",
+        definition="What the technique's name promises: 16 of bfloat16, 4 of int4. Says nothing of scales or of parts "
+        "left as they were.",
+        unit="bit",
+        better="lower",
+        window="load",
+        version=1,
+        compute=_bits(lambda model: model.nominal_bits, "as the technique names it"),
+        group="memory",
+        exact=True,
+        needs=("model_loaded",),
+    ),
+    Metric(
+        id="stored_bits_per_weight",
+        title="Bits per weight, stored",
+        definition="Bits per quantised weight as really stored, scales included; per weight where none is quantised.",
+        unit="bit",
+        better="lower",
+        window="load",
+        version=1,
+        compute=_bits(lambda model: model.stored_bits, "counted from the loaded tensors"),
+        group="memory",
+        exact=True,
+        needs=("model_loaded",),
     ),
 )

@@ -55,6 +55,14 @@ class Metric:
     """Counted, not measured: the same in every trial of a configuration, so one trial tells all."""
     same_scope: bool = False
     """Ratios only between values of the same scope (perplexity over the same tokens)."""
+    needs: tuple[str, ...] = ()
+    """Kinds of record, columns of telemetry, phases and assumptions it is made from: ("request", "energy_joules")."""
+    estimate: bool = False
+    """Rests on a figure that the user set and nobody measured: labelled as an estimate everywhere it shows."""
+    compared: bool = False
+    """Needs another configuration beside this one: the comparison computes it, no trial has it."""
+    task: Literal["any", "generate", "train"] = "any"
+    """The kind of trial it speaks of; a table of other trials leaves it out."""
     nouns: tuple[str, str] = ("", "")
     """Words for a higher and a lower value against the baseline ("more", "less"); "" picks them from the group."""
 

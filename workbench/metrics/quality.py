@@ -31,9 +31,7 @@ def _quality(
         value = figure(found)
         if value is None or not math.isfinite(value):
             return NotAvailable(why_not)
-        where = f"{found.data_name} ({found.data_hash[:8]})"
-        scope = f"{found.tokens:,} tokens, {found.text_bytes:,} bytes of {where}"
-        return Value(value, f"{method}, context {found.context_tokens} tokens", found.tokens, scope)
+        return Value(value, f"{method}, context {found.context_tokens} tokens", found.tokens, _scope(found))
 
     return compute
 
@@ -45,6 +43,22 @@ def _perplexity(found: Evaluation) -> float | None:
 
 def _bits_per_byte(found: Evaluation) -> float | None:
     return found.nll_sum / math.log(2) / found.text_bytes if found.text_bytes > 0 else None
+
+
+def above_chance(records: TrialRecords) -> Value | NotAvailable:
+    """1 − loss / ln(vocabulary): 0 is uniform guessing over the vocabulary, 1 certainty."""
+    found, vocabulary = _evaluation(records), records.detail("vocabulary")
+    if isinstance(found, NotAvailable):
+        return found
+    if vocabulary is None or vocabulary <= 1:
+        return NotAvailable("The size of the vocabulary was not told: how near to chance the model is is not known.")
+    share = 1 - found.nll_sum / found.tokens / math.log(vocabulary)
+    scope = _scope(found)
+    return Value(share, f"1 − mean token loss / ln {vocabulary:,.0f}", found.tokens, scope)
+
+
+def _scope(found: Evaluation) -> str:
+    return f"{found.tokens:,} tokens, {found.text_bytes:,} bytes of {found.data_name} ({found.data_hash[:8]})"
 
 
 METRICS = (
@@ -61,6 +75,7 @@ METRICS = (
         group="quality",
         primary=True,
         same_scope=True,
+        needs=("evaluation",),
     ),
     Metric(
         id="bits_per_byte",
@@ -72,5 +87,21 @@ METRICS = (
         version=1,
         compute=_quality(_bits_per_byte, "Σ token loss / ln 2 / bytes", "The evaluated text has no bytes."),
         group="quality",
+        needs=("evaluation",),
+    ),
+    Metric(
+        id="above_chance_ratio",
+        title="Quality above chance",
+        definition="1 − mean token loss / ln(vocabulary): 0 is guessing evenly among all tokens, 1 is certainty. "
+        "Near 0 a model has no quality to compare.",
+        unit="ratio",
+        better="higher",
+        window="evaluate",
+        version=1,
+        compute=above_chance,
+        shown_unit="%",
+        group="quality",
+        same_scope=True,
+        needs=("evaluation", "model_loaded"),
     ),
 )

@@ -92,6 +92,7 @@ METRICS = (
         version=1,
         compute=decode_rate,
         primary=True,
+        needs=("request", "stamps"),
     ),
     Metric(
         id="prefill_tokens_per_second",
@@ -102,6 +103,7 @@ METRICS = (
         window="prefill of the measured requests",
         version=1,
         compute=prefill_rate,
+        needs=("request", "stamps"),
     ),
     Metric(
         id="throughput_tokens_per_second",
@@ -112,6 +114,7 @@ METRICS = (
         window=MEASURED,
         version=1,
         compute=throughput,
+        needs=("request",),
     ),
     Metric(
         id="load_s",
@@ -124,5 +127,6 @@ METRICS = (
         version=1,
         compute=load_time,
         group="latency",
+        needs=("model_loaded", "phase_ended"),
     ),
 )

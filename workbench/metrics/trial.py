@@ -21,10 +21,12 @@ from engines.protocol.records import (
     SensorLost,
     Sensors,
     Stamps,
+    Step,
     Telemetry,
     TrialEnded,
     TrialStarted,
 )
+from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
 
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -75,22 +77,38 @@ class TrialRecords:
     """Reason by quantity, for quantities that no source of this trial can read."""
     sensors: tuple[Sensor, ...] = ()
     """Everything the telemetry said about its sources, available or not."""
+    steps: tuple[Step, ...] = ()
+    """Training steps, warm-up included, in order."""
+    assumptions: Assumptions = NOTHING_ASSUMED
+    """What the user has set: the only figures here that nobody measured."""
 
     @property
     def measured(self) -> tuple[Request, ...]:
         return tuple(r for r in self.requests if not r.warmup)
+
+    @property
+    def measured_steps(self) -> tuple[Step, ...]:
+        return tuple(s for s in self.steps if not s.warmup)
 
     def token_times(self, request: Request) -> Longs:
         """Times (ns) of one request's own tokens, shape (stamps,): nothing of its neighbours."""
         return self.stamps_ns[request.first_stamp : request.first_stamp + request.stamps]
 
     def window(self) -> tuple[int, int] | None:
-        """Start and end (ns) of the measured window: from the first measured request's start to the last one's end."""
-        measured = self.measured
+        """Start and end (ns) of the measured window: from the first measured request's start (or training step's,
+        where there are no requests) to the last one's end."""
+        measured: tuple[Request, ...] | tuple[Step, ...] = self.measured or self.measured_steps
         return (measured[0].start_ns, measured[-1].end_ns) if measured else None
 
+    def detail(self, name: str) -> float | None:
+        """A number the engine told of the loaded model ("layers"), None where it did not."""
+        try:
+            return None if self.model is None else float(self.model.details[name])
+        except (KeyError, ValueError):
+            return None
 
-def arrange(records: Iterable[Record]) -> TrialRecords:
+
+def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUMED) -> TrialRecords:
     """Arrange records in any order of arrival. Missing parts are None or empty, never an exception.
 
     A record that arrives twice (same seq) counts once; records without a seq (0) are taken as they come.
@@ -99,6 +117,7 @@ def arrange(records: Iterable[Record]) -> TrialRecords:
     ended: TrialEnded | None = None
     model: ModelLoaded | None = None
     requests: list[Request] = []
+    steps: list[Step] = []
     spans: list[Span] = []
     evaluations: list[Evaluation] = []
     cues: list[Cue] = []
@@ -117,6 +136,8 @@ def arrange(records: Iterable[Record]) -> TrialRecords:
             model = record
         elif isinstance(record, Request):
             requests.append(record)
+        elif isinstance(record, Step):
+            steps.append(record)
         elif isinstance(record, PhaseEnded):
             spans.append(Span(record.name, record.index, record.start_ns, record.t_ns))
         elif isinstance(record, Evaluation):
@@ -151,6 +172,8 @@ def arrange(records: Iterable[Record]) -> TrialRecords:
         environment=environment,
         sensors_missing=_missing(tuple(sensors.values())),
         sensors=tuple(sensors.values()),
+        steps=tuple(sorted(steps, key=lambda s: (s.start_ns, s.index))),
+        assumptions=assumptions,
     )
 
 

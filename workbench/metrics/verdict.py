@@ -55,7 +55,7 @@ def measurement_complete(records: TrialRecords) -> bool:
     """Whether a trial that did not complete had finished what it measures: its measure phase ended and a later phase
     (evaluate, idle) was finished. A politely stopped worker also ends its measure phase, so that alone says nothing."""
     measured = max((s.end_ns for s in records.spans if s.name == "measure"), default=None)
-    if measured is None or not records.measured:
+    if measured is None or records.window() is None:
         return False
     return any(s.name in ("evaluate", "idle") and s.start_ns >= measured for s in records.spans)
 
@@ -69,7 +69,7 @@ def _outcome(records: TrialRecords) -> tuple[Reason, ...]:
         if measurement_complete(records):
             return (Reason("not_completed", "warning", f"{what} after its measurement was complete."),)
         return (Reason("not_completed", "invalid", f"{what} before its measurement was complete."),)
-    if not records.measured:
+    if records.window() is None:
         return (Reason("no_measurement", "invalid", "The trial completed without a measured request."),)
     return ()
 

@@ -1,0 +1,57 @@
+"""The model compression rate (MCR): what the comparison computes from two configurations. Pure arithmetic."""
+
+from __future__ import annotations
+
+from workbench.metrics.model import Metric, NotAvailable
+from workbench.metrics.trial import TrialRecords
+
+NEAR_CHANCE = 0.1
+"""A model whose loss is within this share of that of even guessing has no quality to speak of."""
+
+
+def compression_rate(original_bytes: float, bytes: float, quality_ratio: float) -> float:
+    """EfficientLLM's MCR: (original size/compressed size) x (compressed quality/original quality)."""
+    return original_bytes / bytes * quality_ratio
+
+
+def quality_ratio_of_perplexity(original: float, compressed: float) -> float:
+    """Compressed quality / original quality where lower is better: original perplexity / compressed perplexity."""
+    return original / compressed
+
+
+def _elsewhere(records: TrialRecords) -> NotAvailable:
+    return NotAvailable("Needs the original beside it: computed in the comparison.")
+
+
+METRICS = (
+    Metric(
+        id="compression_rate",
+        title="Compression rate",
+        definition="MCR of EfficientLLM: (original size / compressed size) x (compressed quality / original quality), "
+        "from counted bytes of the tensors and perplexity (its ratio is original / compressed). Blank without quality "
+        "and near chance.",
+        unit="ratio",
+        better="higher",
+        window="load and evaluate",
+        version=1,
+        compute=_elsewhere,
+        group="quality",
+        compared=True,
+        needs=("tensor_bytes", "perplexity", "above_chance_ratio"),
+    ),
+    Metric(
+        id="compression_nominal_ratio",
+        title="Compression, nominal",
+        definition="Nominal bits per weight of the original / of this configuration (16/4), as papers often state it: "
+        "no bytes counted, no quality.",
+        unit="ratio",
+        better="higher",
+        window="load",
+        version=1,
+        compute=_elsewhere,
+        group="memory",
+        exact=True,
+        compared=True,
+        needs=("nominal_bits_per_weight",),
+    ),
+)

@@ -1,0 +1,91 @@
+"""Throughput of training (TT, ST of EfficientLLM), from records of its steps. Pure.
+
+Totals and durations cover the same measured steps: Σ tokens of the steps over Σ time of the same steps. (A well-known
+harness multiplies the throughput of a step by the number of steps.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engines.protocol.records import Step
+from workbench.metrics.model import Metric, NotAvailable, Value
+from workbench.metrics.trial import TrialRecords
+from workbench.metrics.window import NS
+
+_WINDOW = "measured steps"
+
+
+def _rate(
+    amount: Callable[[Step], int], what: str, *, per_parameter: bool
+) -> Callable[[TrialRecords], Value | NotAvailable]:
+    def compute(records: TrialRecords) -> Value | NotAvailable:
+        steps = records.measured_steps
+        if not steps:
+            return NotAvailable("The trial had no training step: a record of each is needed.")
+        spent = sum(s.end_ns - s.start_ns for s in steps) / NS
+        if spent <= 0 or any(s.end_ns <= s.start_ns for s in steps):
+            return NotAvailable("The measured time is not positive: the clock readings do not hold.")
+        total = sum(amount(s) for s in steps)
+        if total <= 0:
+            return NotAvailable(f"The steps told of no {what}.")
+        method = f"Σ {what} / Σ time over the same {len(steps)} steps"
+        if not per_parameter:
+            return Value(total / spent, method, total)
+        parameters = records.model.parameters if records.model is not None else 0
+        if parameters <= 0:
+            return NotAvailable("The number of parameters is not known: the model was not loaded.")
+        return Value(total / parameters / spent, f"{method}, over {parameters:,} parameters", total)
+
+    return compute
+
+
+def _metric(id: str, title: str, definition: str, unit: str, amount: Callable[[Step], int], what: str) -> Metric:
+    return Metric(
+        id=id,
+        title=title,
+        definition=definition,
+        unit=unit,
+        better="higher",
+        window=_WINDOW,
+        version=1,
+        compute=_rate(amount, what, per_parameter="param" in unit),
+        task="train",
+        needs=("step", "model_loaded") if "param" in unit else ("step",),
+    )
+
+
+METRICS = (
+    _metric(
+        "training_tokens_per_second",
+        "Training throughput",
+        "Σ tokens of the measured training steps / Σ time of the same steps.",
+        "tokens/s",
+        lambda step: step.tokens,
+        "tokens",
+    ),
+    _metric(
+        "training_tokens_per_parameter_second",
+        "Training throughput per parameter",
+        "TT of EfficientLLM (pretraining): (Σ tokens / parameters) / Σ time of the measured steps.",
+        "tokens/param/s",
+        lambda step: step.tokens,
+        "tokens",
+    ),
+    _metric(
+        "training_samples_per_second",
+        "Sample throughput",
+        "Σ samples of the measured training steps / Σ time of the same steps.",
+        "samples/s",
+        lambda step: step.samples,
+        "samples",
+    ),
+    _metric(
+        "training_samples_per_parameter_second",
+        "Sample throughput per parameter",
+        "ST of EfficientLLM (fine-tuning): (Σ samples / parameters) / Σ time of the measured steps.",
+        "samples/param/s",
+        lambda step: step.samples,
+        "samples",
+    ),
+)

@@ -1,0 +1,182 @@
+"""How busy the device was: the driver's utilisation (PCU), stolen time, and the share of its peak FLOP rate. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from workbench.metrics.model import Metric, NotAvailable, Value
+from workbench.metrics.speed import MEASURED
+from workbench.metrics.trial import TrialRecords
+from workbench.metrics.window import (
+    NS,
+    counter_change,
+    device_source,
+    inside,
+    mean_over,
+    no_window,
+    on_gpu,
+    series,
+    why_missing,
+)
+
+FLOP_FORMULA = "2 x parameters per token processed + 4 x layers x attention width x tokens attended to"
+"""Of one forward pass, a multiplication and an addition counted as two: every weight is used once a token, and each
+layer multiplies queries with keys and weights with values over all earlier positions. Embedding look-ups count as if
+they were multiplied, norms and activations not at all (Kaplan et al. 2020, section 2.1, with the exact sum over
+positions)."""
+
+
+def utilisation(records: TrialRecords) -> Value | NotAvailable:
+    """EfficientLLM's PCU: (1/T) ∫ utilisation/peak utilisation dt."""
+    window = records.window()
+    if window is None:
+        return no_window(records)
+    if on_gpu(records):
+        source = device_source(records) or "nvml"
+        times, values = series(records, source, "utilisation_ratio")
+        if not len(times):
+            return why_missing(records, source, "utilisation_ratio", "Device utilisation")
+        mean = mean_over(times, values, *window)
+        if mean is None:
+            return NotAvailable("Device utilisation was not read through the measured window.")
+        return Value(mean, "driver's utilisation: share of time with any kernel running, not of FLOPs", len(times))
+    threads = records.started.threads if records.started is not None else 0
+    if threads < 1:
+        return NotAvailable("The number of threads of the worker is not known.")
+    spent = counter_change(*series(records, "proc.tree", "cpu_seconds"), *window)
+    if spent is not None:
+        length = (window[1] - window[0]) / NS
+        if length <= 0:
+            return NotAvailable("The measured time is not positive: the clock readings do not hold.")
+        return Value(spent / length / threads, f"processor seconds of the process tree over time x {threads} threads")
+    times, values = series(records, "proc.tree", "cpu_utilisation_ratio")
+    mean = mean_over(times, values, *window)
+    if mean is None:
+        return why_missing(records, "proc.tree", "cpu_utilisation_ratio", "Processor use")
+    return Value(mean / threads, f"cores used by the process tree over {threads} threads", len(times))
+
+
+def steal(records: TrialRecords) -> Value | NotAvailable:
+    window = records.window()
+    if window is None:
+        return no_window(records)
+    times, values = series(records, "proc.host", "steal_ratio")
+    if not len(times):
+        return why_missing(records, "proc.host", "steal_ratio", "Stolen processor time")
+    _, among = inside(times, values, *window)
+    if not len(among):
+        return NotAvailable("Stolen processor time was not read through the measured window.")
+    return Value(float(np.mean(among)), "/proc/stat, share of processor time taken by the host", len(among))
+
+
+def request_flops(parameters: float, layers: float, width: float, prompt: int, tokens: int, batch: int) -> float:
+    """FLOPs of one request by `FLOP_FORMULA`: `prompt` tokens read, `tokens` made of each of `batch` sequences.
+
+    Every position but the last one made goes through the model once: prompt + tokens − 1 of them, and position i
+    attends to i tokens. `width` is heads x the mean of the key's and the value's size; 0 leaves attention out.
+    """
+    positions = prompt + tokens - 1
+    attended = positions * (positions + 1) / 2
+    return batch * (2 * parameters * positions + 4 * layers * width * attended)
+
+
+def flop_rate(records: TrialRecords) -> Value | NotAvailable:
+    """FLOPs of the measured requests by formula over their time. Nothing counts them: the formula is in the method."""
+    measured = records.measured
+    if not measured:
+        return no_window(records) if not records.steps else NotAvailable("The formula stands for inference only.")
+    if records.model is None:
+        return NotAvailable("The model was not loaded.")
+    parameters = float(records.model.parameters)
+    if "experts" in records.model.details:
+        active = records.detail("active_parameters")
+        if active is None:
+            return NotAvailable("A mixture of experts: how many parameters a token uses is not known.")
+        parameters = active
+    layers, width = records.detail("layers"), records.detail("attention_width")
+    spent = sum(r.end_ns - r.start_ns for r in measured) / NS
+    if spent <= 0 or parameters <= 0 or any(r.batch_size < 1 or r.stamps < 1 for r in measured):
+        return NotAvailable("The requests' tokens or times do not hold.")
+    flops = sum(
+        request_flops(
+            parameters, layers or 0.0, width or 0.0, r.prompt_tokens, r.generated_tokens // r.batch_size, r.batch_size
+        )
+        for r in measured
+    )
+    scope = "" if layers and width else "without attention: the model's shape is not known"
+    method = f"{FLOP_FORMULA}, {parameters:,.0f} parameters{'; ' + scope if scope else ''}; over the requests' time"
+    return Value(flops / spent, method, len(measured), scope)
+
+
+def model_flops_utilisation(records: TrialRecords) -> Value | NotAvailable:
+    rate, peak = flop_rate(records), records.assumptions.peak_flops
+    if isinstance(rate, NotAvailable):
+        return rate
+    if peak is None:
+        return NotAvailable("The device's peak is not known: set its FLOP/s in this precision from the data sheet.")
+    method = f"{rate.method}; over the peak of {peak:.4g} FLOP/s set by the user"
+    return Value(rate.value / peak, method, rate.n, rate.scope)
+
+
+METRICS = (
+    Metric(
+        id="utilisation_ratio",
+        title="Compute utilisation",
+        definition="PCU of EfficientLLM: (1/T) ∫ utilisation(t)/peak utilisation dt. On a GPU the share of time with "
+        "any kernel running, not of FLOPs; on a processor the cores used over the worker's threads.",
+        unit="ratio",
+        better="higher",
+        window=MEASURED,
+        version=1,
+        compute=utilisation,
+        shown_unit="%",
+        group="energy",
+        nouns=("more", "less"),
+        needs=("request", "utilisation_ratio", "cpu_seconds"),
+    ),
+    Metric(
+        id="model_flops_utilisation_ratio",
+        title="Model FLOPs utilisation",
+        definition=f"MFU: FLOPs of the model by formula ({FLOP_FORMULA}) / time / peak FLOP/s of the device as the "
+        "user set it.",
+        unit="ratio",
+        better="higher",
+        window=MEASURED,
+        version=1,
+        compute=model_flops_utilisation,
+        shown_unit="%",
+        group="energy",
+        nouns=("more", "less"),
+        same_scope=True,
+        task="generate",
+        needs=("request", "model_loaded", "peak_flops"),
+    ),
+    Metric(
+        id="model_flops_per_second",
+        title="Model FLOP rate",
+        definition=f"FLOPs of the model by formula ({FLOP_FORMULA}) / time of the measured requests.",
+        unit="FLOP/s",
+        better="higher",
+        window=MEASURED,
+        version=1,
+        compute=flop_rate,
+        shown_unit="GFLOP/s",
+        group="speed",
+        same_scope=True,
+        task="generate",
+        needs=("request", "model_loaded"),
+    ),
+    Metric(
+        id="steal_ratio",
+        title="Stolen time",
+        definition="Share of processor time that the host took away from this machine.",
+        unit="ratio",
+        better="neither",
+        window=MEASURED,
+        version=1,
+        compute=steal,
+        shown_unit="%",
+        group="energy",
+        needs=("request", "steal_ratio"),
+    ),
+)
