@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, QRect, Qt, Signal
-from PySide6.QtGui import QAction, QActionGroup, QFontMetrics, QKeyEvent, QPainter
+from PySide6.QtGui import QAction, QActionGroup, QFontMetrics, QKeyEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QStyleOptionViewItem, QToolButton, QVBoxLayout, QWidget
 
 from widgets.components import Panel, ToolButton, tool_button
@@ -20,6 +20,7 @@ from widgets.setup.search_field import SearchField
 from widgets.theme import Theme
 
 FACETS = (("source", "Source"), ("family", "Family"), ("size", "Size"), ("architecture", "Type"))
+_FOUR_FACETS = 312
 
 
 class ModelsPanel(Panel):
@@ -73,6 +74,13 @@ class ModelsPanel(Panel):
         self.header.set_count(f"{chosen} selected" if chosen else "")
         self._fill_facets()
         self._narrow()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The last facet gives way in a narrow panel unless it narrows the list."""
+        super().resizeEvent(event)
+        last = FACETS[-1][0]
+        wide = self.width() >= self._theme.px(_FOUR_FACETS)
+        self._facet_buttons[last].setVisible(wide or bool(getattr(self.facets, last)))
 
     def focus_search(self) -> None:
         self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)

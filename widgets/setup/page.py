@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from msgspec.structs import replace
 from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
-from engines.techniques import find
 from widgets.page import Page
 from widgets.services import Services
 from widgets.setup import edits
@@ -34,15 +32,13 @@ from widgets.setup.shelf import Shelf
 from widgets.setup.submit import Submission
 from widgets.setup.techniques_panel import TechniquesPanel
 from widgets.setup.toolbar import SetupTools
+from widgets.setup.wishes import Wishes
 from widgets.setup.workload_panel import WorkloadPanel
 from widgets.targets import ShowTrial
 from workbench.catalogue import catalogue
 from workbench.experiment import Experiment
-from workbench.fixes import apply_fix, leave_out, take_in
-from workbench.hashes import short
 from workbench.plan import command_line
 from workbench.presets import presets
-from workbench.problems import Fix
 
 _KEEP_MS = 1000
 """An edit is kept for the next session after this long without another."""
@@ -65,6 +61,7 @@ class SetupPage(Page):
         self.files = Files(services, self)
         self.openings = Openings(self)
         self.submission = Submission(services, self)
+        self.wishes = Wishes(self)
         self.tools = SetupTools(theme, self.toolbar)
         self.models = ModelsPanel(theme)
         self.techniques = TechniquesPanel(theme)
@@ -98,28 +95,28 @@ class SetupPage(Page):
         self.files.read.connect(self.openings.file_read)
         self.files.written.connect(self._written)
         tools = self.tools
-        tools.name_changed.connect(self._name_changed)
-        tools.name_broke.connect(self._name_broke)
+        tools.name_changed.connect(self.wishes.name)
+        tools.name_broke.connect(self.wishes.name_broke)
         tools.preset_wanted.connect(self.openings.preset)
         tools.recent_wanted.connect(self.files.open)
         tools.menu_opened.connect(self._fill_recent)
         tools.open_wanted.connect(self.files.ask_open)
         tools.save_wanted.connect(self.save)
         tools.start_over_wanted.connect(self.openings.start_over)
-        self.models.toggled.connect(self._model_toggled)
+        self.models.toggled.connect(self.wishes.model)
         self.models.fetch_wanted.connect(self.shelf.fetch)
         self.models.folder_wanted.connect(self.add_folder)
-        self.techniques.toggled.connect(self._technique_toggled)
-        self.techniques.parameter_changed.connect(self._parameter_changed)
-        self.techniques.parameter_broke.connect(self._field_broke)
-        self.workload.changed.connect(self._workload_changed)
-        self.workload.broke.connect(self._field_broke)
-        self.machine.toggled.connect(self._device_toggled)
+        self.techniques.toggled.connect(self.wishes.technique)
+        self.techniques.parameter_changed.connect(self.wishes.parameter)
+        self.techniques.parameter_broke.connect(self.field_broke)
+        self.workload.changed.connect(self.wishes.workload)
+        self.workload.broke.connect(self.field_broke)
+        self.machine.toggled.connect(self.wishes.device)
         self.machine.refresh_wanted.connect(self.look_again)
-        self.plan.problems.fix_wanted.connect(self._fix_experiment)
+        self.plan.problems.fix_wanted.connect(self.wishes.fix_experiment)
         self.plan.problems.action_wanted.connect(self._problem_action)
-        self.plan.table.fix_wanted.connect(self.fix)
-        self.plan.table.model_.leave_out_wanted.connect(self._leave_out)
+        self.plan.table.fix_wanted.connect(self.wishes.fix)
+        self.plan.table.model_.leave_out_wanted.connect(self.wishes.leave_out)
         self.plan.empty.button.clicked.connect(self._empty_action)
         self.run_bar.run_wanted.connect(self.run)
         self.run_bar.save_wanted.connect(self.save)
@@ -285,64 +282,13 @@ class SetupPage(Page):
         if key == "fetch":
             self.shelf.fetch()
 
-    # --- edits ------------------------------------------------------------------------------------
-
-    def _name_changed(self, name: str) -> None:
-        self.edit(replace(self.draft.experiment, name=name), "renaming", "name")
-
-    def _name_broke(self, message: str) -> None:
-        self._field_broke("name", message)
-
-    def _field_broke(self, field: str, message: str) -> None:
+    def field_broke(self, field: str, message: str) -> None:
         """A field holds something that cannot be used: Run waits until it is mended."""
         if message:
             self._broken[field] = message
         else:
             self._broken.pop(field, None)
         self._show_run()
-
-    def _model_toggled(self, ref: str, on: bool, aliases: object) -> None:
-        names = aliases if isinstance(aliases, tuple) else ()
-        self.edit(edits.set_model(self.draft.experiment, ref, on, names), "choosing a model")
-
-    def _technique_toggled(self, id: str, on: bool) -> None:
-        self.edit(edits.set_technique(self.draft.experiment, id, on), f"choosing {id.partition('.')[2]}")
-
-    def _parameter_changed(self, id: str, name: str, values: object) -> None:
-        technique = find(id)
-        if technique is not None and isinstance(values, tuple):
-            changed = edits.set_parameter(self.draft.experiment, technique, name, values)
-            self.edit(changed, f"changing {technique.short}", f"{id}.{name}")
-
-    def _workload_changed(self, key: str, values: object) -> None:
-        assert isinstance(values, tuple)
-        experiment = self.draft.experiment
-        if key == "seed":
-            changed = replace(experiment, seed=values[0])
-        elif key == "trials":
-            changed = edits.set_run(experiment, "trials", values[0])
-        else:
-            changed = edits.set_workload(experiment, key, values)
-        self.edit(changed, "changing the workload", key)
-
-    def _device_toggled(self, device: str, on: bool) -> None:
-        if self.planned is not None:
-            changed = edits.set_device(self.draft.experiment, self.planned.probe, device, on)
-            self.edit(changed, "choosing a device")
-
-    def fix(self, hash: str, fix: Fix) -> None:
-        """Apply a problem's fix to the experiment."""
-        self.edit(apply_fix(self.draft.experiment, hash, fix), f"“{fix.label}”")
-
-    def _fix_experiment(self, fix: Fix) -> None:
-        self.fix("", fix)
-
-    def _leave_out(self, hash: str, out: bool) -> None:
-        experiment = self.draft.experiment
-        if out:
-            self.edit(leave_out(experiment, short(hash)), "leaving out")
-        else:
-            self.edit(take_in(experiment, hash), "taking in")
 
     # --- models -----------------------------------------------------------------------------------
 

@@ -15,10 +15,10 @@ from widgets.theme import Theme
 
 _WIDTHS = {"check": 40, "memory": 208}
 _UNSIZED = ("check", "memory", "problems", "time", "needs", "trials")
-_NARROW_MEMORY = 120
+_NARROW_MEMORY = 104
 _NARROW_UNDER = 1300
 _MOST = {"model": 300, "technique": 190}
-_MOST_NARROW = {"model": 236, "technique": 160}
+_MOST_NARROW = {"model": 256, "technique": 160}
 
 
 class PlanTable(QTreeView):

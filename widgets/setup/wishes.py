@@ -1,0 +1,79 @@
+"""What the panels wish for, done to the draft: one slot a kind of edit. Main thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+from PySide6.QtCore import QObject
+
+from engines.techniques import find
+from widgets.setup import edits
+from workbench.fixes import apply_fix, leave_out, take_in
+from workbench.hashes import short
+from workbench.problems import Fix
+
+if TYPE_CHECKING:
+    from widgets.setup.page import SetupPage
+    from workbench.experiment import Experiment
+
+
+class Wishes(QObject):
+    """Turns signals of the panels into edits of the page's draft."""
+
+    def __init__(self, page: SetupPage) -> None:
+        super().__init__(page)
+        self._page = page
+
+    @property
+    def _experiment(self) -> Experiment:
+        return self._page.draft.experiment
+
+    def name(self, name: str) -> None:
+        self._page.edit(replace(self._experiment, name=name), "renaming", "name")
+
+    def name_broke(self, message: str) -> None:
+        self._page.field_broke("name", message)
+
+    def model(self, ref: str, on: bool, aliases: object) -> None:
+        names = aliases if isinstance(aliases, tuple) else ()
+        self._page.edit(edits.set_model(self._experiment, ref, on, names), "choosing a model")
+
+    def technique(self, id: str, on: bool) -> None:
+        self._page.edit(edits.set_technique(self._experiment, id, on), f"choosing {id.partition('.')[2]}")
+
+    def parameter(self, id: str, name: str, values: object) -> None:
+        technique = find(id)
+        if technique is not None and isinstance(values, tuple):
+            changed = edits.set_parameter(self._experiment, technique, name, values)
+            self._page.edit(changed, f"changing {technique.short}", f"{id}.{name}")
+
+    def workload(self, key: str, values: object) -> None:
+        assert isinstance(values, tuple)
+        if key == "seed":
+            changed = replace(self._experiment, seed=values[0])
+        elif key == "trials":
+            changed = edits.set_run(self._experiment, "trials", values[0])
+        else:
+            changed = edits.set_workload(self._experiment, key, values)
+        self._page.edit(changed, "changing the workload", key)
+
+    def device(self, device: str, on: bool) -> None:
+        planned = self._page.planned
+        if planned is not None:
+            changed = edits.set_device(self._experiment, planned.probe, device, on)
+            self._page.edit(changed, "choosing a device")
+
+    def fix(self, hash: str, fix: Fix) -> None:
+        """Apply a problem's fix to the experiment."""
+        self._page.edit(apply_fix(self._experiment, hash, fix), f"“{fix.label}”")
+
+    def fix_experiment(self, fix: Fix) -> None:
+        """A fix of a problem that belongs to no single configuration."""
+        self.fix("", fix)
+
+    def leave_out(self, hash: str, out: bool) -> None:
+        if out:
+            self._page.edit(leave_out(self._experiment, short(hash)), "leaving out")
+        else:
+            self._page.edit(take_in(self._experiment, hash), "taking in")
