@@ -67,7 +67,9 @@ class Bench:
     def __init__(self, client: RunnerClient, model: Path, window_s: float) -> None:
         self._client = client
         self._model = model
-        self._window_s = window_s
+        self._workload = WorkloadOrder(
+            prompt_tokens=32, new_tokens=32, requests=2, window_s=window_s, warmup_requests=10
+        )
         self._numbers = itertools.count()
         self.block = 0
         self.told: dict[Method, Told] = {"plain": Told(), "template": Told()}
@@ -75,11 +77,11 @@ class Bench:
     def pair(self) -> None:
         """A new block: a template nobody has used, made by a trial that is not looked at."""
         self.block += 1
-        self._run("template", 0.0)
+        self._run("template", WorkloadOrder(prompt_tokens=8, new_tokens=1, requests=1, window_s=0, warmup_requests=0))
 
     def throughput(self, method: Method) -> float:
         """Decode tokens/s of one trial."""
-        submitted_ns, records = self._run(method, self._window_s)
+        submitted_ns, records = self._run(method, self._workload)
         started = next(r for r in records if isinstance(r, TrialStarted))
         if started.start_method != method:
             raise SystemExit(f"The runner started {started.start_method}ly where {method} was asked for.")
@@ -92,10 +94,10 @@ class Bench:
             told.memory_bytes.append(max(pss))
         return decode_rate(records)
 
-    def _run(self, method: Method, window_s: float) -> tuple[int, list[Record]]:
+    def _run(self, method: Method, workload: WorkloadOrder) -> tuple[int, list[Record]]:
         name = f"{method}-{next(self._numbers)}"
         before_ns = time.monotonic_ns()
-        self._client.call(messages.Submit(orders=(self._order(name, method, window_s),)))
+        self._client.call(messages.Submit(orders=(self._order(name, method, workload),)))
         stream = self._client.stream(messages.Attach(trial=name))
         records = [decode_record(reply.line) for reply in stream if isinstance(reply, messages.RecordLine)]
         ended = records[-1]
@@ -103,7 +105,7 @@ class Bench:
             raise SystemExit(f"A trial did not complete: {ended}")
         return before_ns, records
 
-    def _order(self, name: str, method: Method, window_s: float) -> TrialOrder:
+    def _order(self, name: str, method: Method, workload: WorkloadOrder) -> TrialOrder:
         return TrialOrder(
             trial=name,
             experiment="bench",
@@ -117,7 +119,7 @@ class Bench:
             experiment_title="bench",
             model=ModelOrder(ref="bench", title=self._model.name, kind="folder", path=str(self._model)),
             techniques=(TechniqueOrder(id="precision.float32"),),
-            workload=WorkloadOrder(prompt_tokens=64, new_tokens=32, requests=1, window_s=window_s, warmup_requests=10),
+            workload=workload,
             engine=EngineOrder(start_method=method),
         )
 
