@@ -199,7 +199,8 @@ def _skipped(experiment: Experiment, cells: Sequence[Configuration], problems: l
     for hash in written:
         if not any(matches(c.hash, hash) for c in cells):
             message = f"run.skip names {hash}, which is no configuration of this experiment."
-            problems.append(Problem(severity="note", place=experiment.name, message=message))
+            forget = Fix("Forget it", "run.skip", tuple(other for other in written if other != hash))
+            problems.append(Problem(severity="note", place=experiment.name, message=message, fixes=(forget,)))
     return tuple(c.hash for c in cells if any(matches(c.hash, hash) for hash in written))
 
 

@@ -1,0 +1,361 @@
+"""The Setup page's values: fields, draft, edits, rows. No Qt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.places import Places
+from engines.protocol.records import Sensor
+from engines.techniques import ModelFacts, Parameter, find
+from widgets.setup import edits
+from widgets.setup.draft import Draft, State, dump_session, load_session
+from widgets.setup.files import stem, write
+from widgets.setup.library import Library, scan
+from widgets.setup.machine_rows import device_rows, measured
+from widgets.setup.model_rows import Facets, Fetching, ModelRow, Resolved, describe, model_groups, narrowed
+from widgets.setup.plan_rows import filtered, memory_sentence, needs_text, plan_view, sorted_rows
+from widgets.setup.technique_rows import combinations, source_address, technique_groups
+from widgets.setup.values import Parsed, check_of_key, check_of_parameter, parse_values, show_values
+from workbench.experiment import Experiment, RunSettings, TechniqueChoice, Workload, load
+from workbench.experiment_keys import WORKLOAD
+from workbench.fixes import leave_out
+from workbench.machine import machine_facts
+from workbench.models import LocalModel, resolve
+from workbench.plan import Plan, make_plan
+
+GIB = 2**30
+PROBE = ProbeResult(
+    machine="host",
+    devices=(
+        Device(
+            id="cpu",
+            title="Test processor",
+            memory_total_bytes=16 * GIB,
+            memory_free_bytes=12 * GIB,
+            details={"cores": "4", "threads_default": "3"},
+        ),
+        Device(id="cuda:GPU-abcdef12", title="Test GPU", memory_total_bytes=24 * GIB, memory_free_bytes=23 * GIB),
+    ),
+    sensors=(
+        Sensor(
+            source="rapl",
+            quantity="energy_joules",
+            title="Energy",
+            method="RAPL",
+            available=False,
+            reason="energy_uj is readable by root only.",
+            hint="Ask the administrator.",
+        ),
+        Sensor(source="nvml.GPU-abcdef12", quantity="power_watts", title="Power", method="NVML", rate_hz=10.0),
+    ),
+    packages=tuple(Package(name=n, version="1") for n in ("torch", "transformers", "torchao")),
+    facts={},
+)
+CPU_ONLY = ProbeResult(
+    machine="host", devices=PROBE.devices[:1], sensors=PROBE.sensors, packages=PROBE.packages, facts={}
+)
+PROMPT = check_of_key(next(k for k in WORKLOAD if k.name == "prompt_tokens"), "Prompt")
+SMALL, LARGE = "random:smollm2-135m-instruct", "random:llama-3.1-8b-instruct"
+
+
+def resolved_of(experiment: Experiment, home: Places, probe: ProbeResult = CPU_ONLY) -> Resolved:
+    return Resolved({ref: resolve(ref, home, Path.cwd()) for ref in experiment.models}, machine_facts(probe))
+
+
+# --- fields -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("128", (128,)),
+        (" 128,512 ", (128, 512)),
+        ("128..1024 x2", (128, 256, 512, 1024)),
+        ("16..64 +16", (16, 32, 48, 64)),
+        ("1..4", (1, 2, 3, 4)),
+        ("8, 16..64 ×2", (8, 16, 32, 64)),
+        ("100..500 x2", (100, 200, 400)),
+    ],
+)
+def test_that_lists_and_ranges_make_a_sweep(text: str, values: tuple[int, ...]) -> None:
+    assert parse_values(text, "int", PROMPT) == Parsed(values)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "missing"),
+        ("12,", "missing beside a comma"),
+        ("abc", "whole number"),
+        ("1.5", "whole number"),
+        ("0", "Prompt is 1 to 1,000,000 tokens, not 0"),
+        ("1,024", "without a comma"),
+        ("8, 8", "twice"),
+        ("9..3", "does not go up"),
+        ("1..8 x1", "never ends"),
+        ("1..100000", "more than 100 values"),
+    ],
+)
+def test_that_a_mistake_is_said_in_a_sentence(text: str, says: str) -> None:
+    parsed = parse_values(text, "int", PROMPT)
+    assert says in parsed.error
+    assert not parsed.values
+
+
+def test_that_a_single_value_takes_no_list() -> None:
+    assert "cannot be swept" in parse_values("1, 2", "int", PROMPT, many=False).error
+
+
+def test_that_parameters_are_checked_by_their_own_range() -> None:
+    rank = Parameter(name="rank", title="Rank", type="int", default=16, minimum=1, maximum=512)
+    assert parse_values("8, 16", "int", check_of_parameter(rank)).values == (8, 16)
+    assert parse_values("600", "int", check_of_parameter(rank)).error == "Rank is 1 to 512, not 600."
+    assert parse_values("on, off", "bool", lambda _: "").values == (True, False)
+
+
+@given(st.lists(st.integers(1, 10**6), min_size=1, max_size=8, unique=True))
+def test_that_what_is_shown_can_be_read_back(values: list[int]) -> None:
+    assert parse_values(show_values(values), "int", PROMPT).values == tuple(values)
+
+
+@given(st.text(max_size=30), st.sampled_from(["int", "float", "bool", "choice"]))
+def test_that_no_text_breaks_a_field(text: str, kind: str) -> None:
+    parsed = parse_values(text, kind, PROMPT)  # type: ignore[arg-type]
+    assert bool(parsed.error) != bool(parsed.values)
+
+
+# --- draft --------------------------------------------------------------------------------------------
+
+
+def test_that_typing_is_undone_as_one_step_and_a_load_as_another() -> None:
+    draft = Draft()
+    for name in ("a", "ab", "abc"):
+        draft.change(Experiment(name=name), "renaming", "name")
+    draft.load(State(Experiment(name="other")), "opening other")
+    assert draft.undo_text == "opening other"
+    draft.undo()
+    assert draft.experiment.name == "abc"
+    assert draft.is_edited
+    draft.undo()
+    assert draft.experiment == Experiment()
+    assert not draft.undo()
+
+
+def test_that_undo_after_saving_still_knows_the_file(tmp_path: Path) -> None:
+    draft = Draft()
+    draft.change(Experiment(name="a"), "renaming")
+    draft.mark_saved(tmp_path / "a.toml", draft.experiment)
+    assert draft.is_on_disk
+    draft.change(Experiment(name="b"), "renaming")
+    assert not draft.is_on_disk
+    draft.undo()
+    assert draft.is_on_disk
+
+
+def test_that_the_session_is_restored_and_a_damaged_one_is_not(tmp_path: Path) -> None:
+    state = State(Experiment(name="one two", models=(SMALL,)), Experiment(), tmp_path / "x.toml", "P")
+    assert load_session(dump_session(state)) == state
+    assert load_session("{") is None
+    assert load_session("") is None
+
+
+def test_that_a_file_is_written_whole_and_read_back(tmp_path: Path) -> None:
+    experiment = Experiment(name="A B/c", models=(SMALL,), workload=Workload(prompt_tokens=(128, 512)))
+    path = tmp_path / f"{stem(experiment.name)}.toml"
+    write(experiment, path)
+    assert path.name == "a-b-c.toml"
+    assert load(path) == (experiment, ())
+    with pytest.raises(OSError, match="No such file"):
+        write(experiment, tmp_path / "nowhere" / "x.toml")
+    assert [p.name for p in tmp_path.iterdir()] == ["a-b-c.toml"]
+
+
+# --- edits --------------------------------------------------------------------------------------------
+
+
+def test_that_a_second_technique_joins_the_default_that_runs_anyway() -> None:
+    one = edits.set_technique(Experiment(), "precision.int8", True)
+    assert [c.id for c in one.techniques] == ["precision.float32", "precision.int8"]
+    two = edits.set_technique(one, "precision.float32", False)
+    assert [c.id for c in two.techniques] == ["precision.int8"]
+    assert edits.chosen_ids(edits.set_technique(two, "precision.int8", False), "precision") == ("precision.float32",)
+
+
+def test_that_a_parameter_takes_its_technique_in_and_a_default_is_not_written() -> None:
+    int8 = find("precision.int8")
+    assert int8 is not None
+    changed = edits.set_parameter(Experiment(), int8, "compute", ("auto", "float32"))
+    assert changed.techniques[-1] == TechniqueChoice("precision.int8", {"compute": ("auto", "float32")})
+    assert edits.values_of(changed, int8, "compute") == ("auto", "float32")
+    back = edits.set_parameter(changed, int8, "compute", ("auto",))
+    assert back.techniques[-1] == TechniqueChoice("precision.int8")
+
+
+def test_that_a_model_goes_under_any_of_its_names() -> None:
+    experiment = Experiment(models=("/m/one", "two"))
+    assert edits.set_model(experiment, "one", False, ("/m/one",)).models == ("two",)
+    assert edits.set_model(experiment, "one", True, ("/m/one",)) == experiment
+    assert edits.set_model(experiment, "three", True).models == ("/m/one", "two", "three")
+
+
+def test_that_the_best_device_alone_is_written_as_this() -> None:
+    both = edits.set_device(Experiment(), PROBE, "cpu", True)
+    assert both.run.machines == ("this/cpu", "this/cuda:GPU-abcdef12")
+    assert edits.set_device(both, PROBE, "cpu", False).run.machines == ("this",)
+    assert edits.devices_of(both, PROBE) == ("cpu", "cuda:GPU-abcdef12")
+
+
+# --- models -------------------------------------------------------------------------------------------
+
+
+def rows(library: Library, chosen: tuple[str, ...] = (), search: str = "", facets: Facets = Facets()) -> list[ModelRow]:  # noqa: B008
+    groups = model_groups(library, chosen, Resolved(machine=machine_facts(CPU_ONLY)), Fetching())
+    return [row for group in narrowed(groups, search, facets) for row in group.rows]
+
+
+def test_that_the_starter_is_offered_and_nothing_is_fetched(home: Places) -> None:
+    library = scan(home, (), ())
+    starter = rows(library)[0]
+    assert starter.key == "smollm2-135m-instruct"
+    assert starter.action == "Fetch, 93 MB"
+    assert not starter.enabled
+    assert not home.models.exists()
+
+
+def test_that_search_and_facets_narrow_but_never_hide_what_is_chosen() -> None:
+    library = Library(scanned=True, starter_here=True)
+    assert {r.family for r in rows(library, search="qwen2.5")} == {"Qwen2.5"}
+    small = rows(library, facets=Facets(size="≤ 0.5 B"))
+    assert small
+    assert all(r.parameters <= 0.5e9 for r in small)
+    kept = rows(library, chosen=(LARGE,), search="gpt2")
+    assert [r.key for r in kept if r.checked] == [LARGE]
+
+
+def test_that_a_typed_hub_id_is_offered() -> None:
+    offer = rows(Library(scanned=True), search="acme/tiny-1b")[0]
+    assert (offer.key, offer.title, offer.enabled) == ("acme/tiny-1b", "Use hub id acme/tiny-1b", True)
+    assert not any(r.title.startswith("Use hub id") for r in rows(Library(scanned=True), search="smollm2"))
+
+
+def test_that_every_model_of_the_experiment_has_a_row_and_broken_ones_say_why(home: Places) -> None:
+    experiment = Experiment(models=("acme/tiny-1b", "gone-model", SMALL))
+    groups = model_groups(Library(scanned=True), experiment.models, resolved_of(experiment, home), Fetching())
+    found = {r.key: r for g in groups for r in g.rows if r.checked}
+    assert set(found) == set(experiment.models)
+    assert found["gone-model"].reason == "Unknown model."
+    assert "downloaded" in found["acme/tiny-1b"].state
+
+
+def test_that_a_gguf_file_is_grey_with_the_reason_of_the_techniques() -> None:
+    model = LocalModel(ref="/m/x.gguf", title="x", source="LM Studio", kind="gguf", path="/m/x.gguf", size_bytes=10)
+    row = next(r for r in rows(Library(models=(model,), scanned=True, starter_here=True)) if r.key == "/m/x.gguf")
+    assert row.reason == "A GGUF file keeps the precision it was written in."
+
+
+def test_that_attention_is_named_by_its_heads() -> None:
+    facts = ModelFacts(
+        kind="folder",
+        architecture="llama",
+        parameters=134_515_008,
+        stored_bytes=1,
+        stored_dtype="bfloat16",
+        heads=9,
+        kv_heads=3,
+    )
+    assert describe(facts) == "135 M · llama · GQA 9/3"
+
+
+# --- techniques, machine ------------------------------------------------------------------------------
+
+
+def test_that_techniques_without_their_package_are_grey_with_the_command(home: Places) -> None:
+    bare = ProbeResult(machine="h", devices=CPU_ONLY.devices, sensors=(), packages=PROBE.packages[:2], facts={})
+    experiment = Experiment(models=(SMALL,))
+    found = {r.key: r for g in technique_groups(experiment, resolved_of(experiment, home, bare)) for r in g.rows}
+    assert found["precision.int8"].reason == "Needs torchao: pip install torchao"
+    assert found["precision.float32"].enabled
+    assert found["precision.float32"].checked
+
+
+def test_that_combinations_multiply_sweeps() -> None:
+    experiment = Experiment(
+        techniques=(TechniqueChoice("precision.float32"), TechniqueChoice("precision.int8", {"compute": ("auto", "x")}))
+    )
+    assert combinations(experiment) == "3 combinations"
+    assert combinations(Experiment()) == "1 combination"
+
+
+def test_that_a_source_leads_to_its_paper() -> None:
+    assert source_address("Kalamkar et al. 2019, arXiv 1905.12322") == "https://arxiv.org/abs/1905.12322"
+    assert source_address("torchao, https://github.com/pytorch/ao") == "https://github.com/pytorch/ao"
+    assert source_address("IEEE 754-2019") == ""
+
+
+def test_that_the_machine_says_what_can_be_measured_on_the_chosen_device() -> None:
+    cpu = {m.name: m for m in measured(Experiment(), CPU_ONLY, None)}
+    assert cpu["Energy"].text == "not available: energy_uj is readable by root only"
+    assert cpu["Energy"].hint == "Ask the administrator."
+    gpu = {m.name: m for m in measured(Experiment(), PROBE, None)}
+    assert gpu["Energy"].available
+    both = {m.name: m for m in measured(edits.set_device(Experiment(), PROBE, "cpu", True), PROBE, None)}
+    assert both["Energy"].text == "GPU only"
+    rows = device_rows(Experiment(), PROBE)
+    assert [(r.key, r.checked) for r in rows] == [("cuda:GPU-abcdef12", True), ("cpu", False)]
+
+
+# --- the plan -----------------------------------------------------------------------------------------
+
+
+def plan_of(experiment: Experiment, home: Places) -> Plan:
+    models = {ref: resolve(ref, home, Path.cwd()) for ref in experiment.models}
+    return make_plan(experiment, models, CPU_ONLY)
+
+
+def test_that_the_plan_has_columns_for_what_varies_and_says_what_is_left_out(home: Places) -> None:
+    experiment = Experiment(
+        models=(SMALL, LARGE),
+        techniques=(TechniqueChoice("precision.float32"), TechniqueChoice("precision.int8")),
+        workload=Workload(prompt_tokens=(128, 512)),
+        run=RunSettings(trials=3),
+    )
+    view = plan_view(plan_of(experiment, home))
+    keys = [c.key for c in view.columns]
+    assert "prompt" in keys
+    assert "batch" not in keys
+    assert "machine" not in keys
+    assert view.count == "8 configurations × 3 trials"
+    cannot = filtered(view.rows, 1)
+    assert {r.cells["technique:precision"] for r in cannot} == {"float32"}
+    assert all("too large" in r.problem_text for r in cannot)
+    assert view.run_text == f"Run {3 * (8 - len(cannot))} trials"
+    assert view.left_out == f"{len(cannot)} of 8 configurations left out"
+    assert view.left_out_why == f"{len(cannot)} do not fit in memory"
+    first = sorted_rows(view.rows, "problems", False)[0]
+    assert first.severity == "error"
+    needed, free = needs_text(first.memory)
+    assert float(needed) > 12
+    assert free == " / 12.0 GiB"
+    assert "weights" in memory_sentence(first.memory)
+
+
+def test_that_a_row_left_out_runs_no_trial_and_offers_no_fixes(home: Places) -> None:
+    experiment = Experiment(models=(SMALL,), workload=Workload(batch_size=(1, 2)))
+    view = plan_view(plan_of(experiment, home))
+    out = leave_out(experiment, view.rows[0].hash[:12])
+    after = plan_view(plan_of(out, home))
+    assert after.rows[0].state == "left_out"
+    assert after.rows[0].cells["trials"] == "0"
+    assert after.rows[0].fixes == ()
+    assert (after.left_out, after.left_out_why) == ("1 of 2 configurations left out", "by you")
+
+
+def test_that_a_plan_without_models_says_what_to_do(home: Places) -> None:
+    view = plan_view(plan_of(Experiment(), home))
+    assert view.reason == "Choose a model first."
+    assert view.problems == ()
