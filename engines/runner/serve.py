@@ -19,7 +19,7 @@ from pathlib import Path
 from engines.protocol.places import Places
 from engines.runner.leftovers import become_subreaper, kill_marked, mark_of
 from engines.runner.runner import Runner
-from engines.runner.server import Server
+from engines.runner.server import Server, identity
 from engines.runner.settings import RunnerSettings
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def serve(places: Places, settings: RunnerSettings, *, ready: Callable[[], None]
     try:
         become_subreaper()
         kill_marked(mark_of(places.state))
-        asyncio.run(_Life(places, settings).live(ready))
+        asyncio.run(_Life(places, settings, lock).live(ready))
     except OSError as error:
         raise CannotServe(f"{error.filename or places.runner_socket}: {error.strerror}") from error
     finally:
@@ -103,8 +103,10 @@ def _take_lock(places: Places) -> int:
 
 
 class _Life:
-    def __init__(self, places: Places, settings: RunnerSettings) -> None:
+    def __init__(self, places: Places, settings: RunnerSettings, lock: int) -> None:
         self._places = places
+        held = os.fstat(lock)
+        self._lock = (held.st_dev, held.st_ino)
         self._settings = settings
         self._over = asyncio.Event()
         self._idle: asyncio.TimerHandle | None = None
@@ -119,10 +121,12 @@ class _Life:
         await server.listen(self._places.runner_socket)
         _log.info("runner %d listens on %s", os.getpid(), self._places.runner_socket)
         ready()
-        watching = asyncio.create_task(self._watch(runner, server))
+        tasks = [asyncio.create_task(self._watch(runner, server)), asyncio.create_task(self._stay_reachable(server))]
         await self._over.wait()
-        watching.cancel()
-        self._places.runner_socket.unlink(missing_ok=True)
+        for task in tasks:
+            task.cancel()
+        if server.is_at(self._places.runner_socket):  # a home that was removed and made anew has another runner's
+            self._places.runner_socket.unlink(missing_ok=True)
         await runner.shut_down()
         await server.close()
         _log.info("runner %d ends", os.getpid())
@@ -134,6 +138,19 @@ class _Life:
             change = runner.changed.next_change()
             self._look(runner, server)
             await change.wait()
+
+    async def _stay_reachable(self, server: Server) -> None:
+        """Put the socket back where somebody swept it away (cleaners of temporary folders do), and end where the whole
+        home was removed: its queue belongs to whoever made it anew."""
+        while True:
+            await asyncio.sleep(self._settings.look_s)
+            if identity(self._places.runner_lock) != self._lock:
+                _log.warning("the folder %s was removed or replaced: this runner ends", self._places.state)
+                self._over.set()
+            elif not server.is_at(self._places.runner_socket):
+                _log.warning("the socket was removed: listening again")
+                make_private(self._places.runner_socket.parent)
+                await server.listen(self._places.runner_socket)
 
     def _look(self, runner: Runner, server: Server) -> None:
         """Begin to count when the runner has become idle, stop counting when it is not."""

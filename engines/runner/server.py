@@ -37,6 +37,15 @@ class _IdOnly(msgspec.Struct):
     id: int = 0
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Device and number of a file, whatever its name; None where there is none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Server:
     """Listens until `close`. `client_count_changed` is called when a client comes or goes."""
 
@@ -48,19 +57,30 @@ class Server:
         self._shutdown = shutdown
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._file: tuple[int, int] | None = None
 
     @property
     def clients(self) -> int:
         return len(self._connections)
 
     async def listen(self, path: Path) -> None:
-        """Open the socket (0600). The caller holds the lock, so one that is there belongs to nobody. Raises OSError."""
+        """Open the socket (0600). The caller holds the lock, so one that is there belongs to nobody. Raises OSError.
+
+        Again after the file was removed: those connected stay connected.
+        """
+        if self._server is not None:
+            self._server.close()
         path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(self._connected, path, limit=_LONGEST_CALL)
         finally:
             os.umask(before)
+        self._file = identity(path)
+
+    def is_at(self, path: Path) -> bool:
+        """Whether the socket at that path is this server's: somebody may have removed it, or put another there."""
+        return self._file is not None and identity(path) == self._file
 
     async def close(self) -> None:
         """Nobody new; those connected are cut off, after a moment for what is under way to them."""

@@ -17,7 +17,10 @@ TEMPLATE_SECONDS_VARIABLE = "LLM_WORKBENCH_TEMPLATE_SECONDS"
 """Up to three numbers with commas in place of the times of a template below (tests)."""
 IDLE_VARIABLE = "LLM_WORKBENCH_IDLE_SECONDS"
 """Seconds without clients, trials and queue after which a runner ends, where `serve --idle-seconds` says nothing."""
+LOOK_VARIABLE = "LLM_WORKBENCH_LOOK_SECONDS"
+"""As `RunnerSettings.look_s`, for tests."""
 IDLE_S = 600.0
+LOOK_S = 15.0
 KEEP_S = 7 * 86_400.0
 
 
@@ -27,6 +30,8 @@ class RunnerSettings:
     idle_s: float = IDLE_S
     grace_s: float = 20.0
     """Seconds a worker has to end by itself after SIGTERM."""
+    look_s: float = LOOK_S
+    """How often the runner looks whether its socket is still there."""
     keep_s: float = KEEP_S
     """Seconds an ended and acknowledged spool is kept."""
     template_command: tuple[str, ...] = ()
@@ -48,7 +53,11 @@ def default_settings(**changes: float) -> RunnerSettings:
     words = os.environ.get(TEMPLATE_SECONDS_VARIABLE, "").split(",")
     names = ("template_ready_s", "first_word_s", "template_idle_s")
     changes = {**{name: float(word) for name, word in zip(names, words, strict=False) if word}, **changes}
-    given = {"idle_s": float(os.environ.get(IDLE_VARIABLE) or IDLE_S), **changes}
+    given = {
+        "idle_s": float(os.environ.get(IDLE_VARIABLE) or IDLE_S),
+        "look_s": float(os.environ.get(LOOK_VARIABLE) or LOOK_S),
+        **changes,
+    }
     return RunnerSettings(worker_command=tuple(command), template_command=tuple(template), **given)
 
 
