@@ -19,7 +19,7 @@ from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.places import Places
 from widgets.components import ToolButton
 from widgets.services import Services
-from widgets.setup import make_page
+from widgets.setup import make_page, planner
 from widgets.setup.check_tree import CheckTree
 from widgets.setup.page import SetupPage
 from widgets.setup.panels import NARROW
@@ -156,6 +156,7 @@ def trial_row(trial: str, position: int) -> TrialRow:
 
 @pytest.fixture
 def fake(services: Services, home: Places, monkeypatch: pytest.MonkeyPatch) -> FakeWorkbench:
+    monkeypatch.setattr(planner, "DELAY_MS", 5)
     monkeypatch.setenv("HF_HOME", str(home.cache / "hf"))
     monkeypatch.setenv("HOME", str(home.cache / "user"))
     made = FakeWorkbench(home)

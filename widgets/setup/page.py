@@ -24,7 +24,7 @@ from widgets.setup.opening import Openings
 from widgets.setup.page_actions import setup_actions
 from widgets.setup.panels import Halves, Panels
 from widgets.setup.plan_panel import PlanPanel
-from widgets.setup.plan_rows import PlanView, plan_view
+from widgets.setup.plan_rows import PlanView
 from widgets.setup.planner import Planned, Planner
 from widgets.setup.problem_list import ProblemList
 from widgets.setup.run_bar import RunBar
@@ -220,7 +220,7 @@ class SetupPage(Page):
     def _planned(self, planned: Planned) -> None:
         first = self.planned is None
         self.planned = planned
-        view = plan_view(planned.plan)
+        view = planned.view
         self.plan.show_view(view)
         self.plan.problems.show_problems(view.problems, actions=self._problem_actions())
         self.techniques.show_experiment(self.draft.experiment, planned.resolved, force=first and not self._broken)
@@ -381,7 +381,7 @@ class SetupPage(Page):
             return "There is no plan yet." if self.draft.experiment.models else "Choose a model first."
         if not self.draft.experiment.models:
             return "Choose a model first."
-        return plan_view(self.planned.plan).reason if self._is_planned else ""
+        return self.planned.view.reason if self._is_planned else ""
 
     @property
     def _is_planned(self) -> bool:
@@ -403,7 +403,7 @@ class SetupPage(Page):
         self._show_run()
 
     def _show_run(self) -> None:
-        view = plan_view(self.planned.plan) if self.planned is not None else PlanView()
+        view = self.planned.view if self.planned is not None else PlanView()
         text, time = view.run_text, view.run_time
         if self.submission.busy:
             text, time = f"Handing over {view.trials} trials", ""

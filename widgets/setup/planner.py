@@ -14,6 +14,7 @@ from engines.protocol.messages import ProbeResult
 from engines.techniques import MachineFacts
 from widgets.bridge import Bridge
 from widgets.setup.model_rows import Resolved
+from widgets.setup.plan_rows import PlanView, plan_view
 from workbench.experiment import Experiment
 from workbench.machine import best_device, find_device, machine_facts
 from workbench.models import resolve
@@ -28,6 +29,8 @@ class Planned:
 
     experiment: Experiment
     plan: Plan
+    view: PlanView
+    """The plan in words, made on the same thread: with a thousand rows that takes a while."""
     probe: ProbeResult
     resolved: Resolved
 
@@ -87,7 +90,7 @@ class Planner(QObject):
         probe = workbench.probe(refresh=refresh)
         plan = workbench.plan(experiment, base)
         models = {ref: resolve(ref, workbench.places, base) for ref in experiment.models}
-        return Planned(experiment, plan, probe, Resolved(models, _machine(experiment, probe)))
+        return Planned(experiment, plan, plan_view(plan), probe, Resolved(models, _machine(experiment, probe)))
 
     def _done(self, planned: Planned) -> None:
         self._busy = False
