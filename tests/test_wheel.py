@@ -20,7 +20,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
     """Standard output; the error text of a failure is in the assertion."""
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=kept | environment, capture_output=True, text=True, timeout=600
+        [str(part) for part in command], cwd=cwd, env=kept | environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, f"{command}: {done.stderr[-3000:]}"
     return done.stdout
@@ -61,7 +61,8 @@ def test_that_the_installed_window_opens_with_its_assets(installed: tuple[Path, 
         "from widgets import app\n"
         "from widgets.icons import names\n"
         "assert names()\n"
-        "QTimer.singleShot(1500, lambda: QApplication.closeAllWindows())\n"
+        "qt = QApplication([])\n"
+        "QTimer.singleShot(3000, qt.closeAllWindows)\n"
         "sys.exit(app.main())\n"
     )
     home = {"LLM_WORKBENCH_HOME": str(tmp_path / "home"), "QT_QPA_PLATFORM": "offscreen"}
