@@ -41,9 +41,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return binaries, elsewhere
 
 
+def home_of(folder: Path) -> dict[str, str]:
+    """A new user's home whose runner does not outlive the test by much."""
+    return {"LLM_WORKBENCH_HOME": str(folder / "home"), "LLM_WORKBENCH_IDLE_SECONDS": "1"}
+
+
 def test_that_the_installed_command_answers_from_another_folder(installed: tuple[Path, Path], tmp_path: Path) -> None:
     binaries, elsewhere = installed
-    home = {"LLM_WORKBENCH_HOME": str(tmp_path / "home")}
+    home = home_of(tmp_path)
     assert run(binaries / "llm-workbench", "--version", cwd=elsewhere).startswith("llm-workbench ")
     techniques = json.loads(run(binaries / "llm-workbench", "techniques", "--json", cwd=elsewhere, **home))
     assert any(t["id"] == "precision.int8" for t in techniques)
@@ -65,5 +70,4 @@ def test_that_the_installed_window_opens_with_its_assets(installed: tuple[Path, 
         "QTimer.singleShot(3000, qt.closeAllWindows)\n"
         "sys.exit(app.main())\n"
     )
-    home = {"LLM_WORKBENCH_HOME": str(tmp_path / "home"), "QT_QPA_PLATFORM": "offscreen"}
-    run(binaries / "python", "-c", script, cwd=elsewhere, **home)
+    run(binaries / "python", "-c", script, cwd=elsewhere, QT_QPA_PLATFORM="offscreen", **home_of(tmp_path))
