@@ -5,6 +5,8 @@
 Interleaved pairs of trials through a real runner with real telemetry, one started each way, in random order; the two
 trials of a pair generate from the same prompts. Decode throughput is the tokens after the first of each measured
 request over their time, as in the metric. The pairs go on until the interval decides about ±3 % (`benchmarks.pairs`).
+On a busy machine it may not: tokens per second of processor time, given beside it, hardly feel neighbours.
+
 Each pair is a block of its own and so has a template of its own, as in an experiment; a short trial that nobody looks
 at makes it, so that the template start that is timed is one with the template already there. Start times are from the
 submission to an idle runner to the end of the worker's start phase: libraries imported, engine ready, nothing loaded.
@@ -16,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import math
 import os
 import shutil
 import statistics
@@ -59,6 +60,7 @@ class Told:
     starts_s: list[float] = field(default_factory=list)
     loads_s: list[float] = field(default_factory=list)
     memory_bytes: list[float] = field(default_factory=list)
+    per_processor_second: list[float] = field(default_factory=list)
 
 
 class Bench:
@@ -92,6 +94,7 @@ class Bench:
         pss = [v for r in records if isinstance(r, Telemetry) for v in r.columns.get("pss_bytes", ()) if v]
         if pss:
             told.memory_bytes.append(max(pss))
+        told.per_processor_second.append(processor_rate(records))
         return decode_rate(records)
 
     def _run(self, method: Method, workload: WorkloadOrder) -> tuple[int, list[Record]]:
@@ -138,6 +141,22 @@ def decode_rate(records: Sequence[Record]) -> float:
     return tokens / (spent_ns / 1e9)
 
 
+def processor_rate(records: Sequence[Record]) -> float:
+    """Tokens of the measured requests per second of the worker's processor time, which neighbours hardly change."""
+    measured = [r for r in records if isinstance(r, Request) and not r.warmup]
+    times: list[int] = []
+    spent_s: list[float] = []
+    for record in records:
+        if isinstance(record, Telemetry) and record.source == "proc.tree" and "cpu_seconds" in record.columns:
+            for t, value in zip(record.times_ns, record.columns["cpu_seconds"], strict=True):
+                if value is not None:
+                    times.append(t)
+                    spent_s.append(value)
+    ends = np.array([measured[0].start_ns, measured[-1].end_ns]) - times[0]
+    first, last = np.interp(ends, np.array(times) - times[0], spent_s)
+    return sum(r.generated_tokens for r in measured) / float(last - first)
+
+
 def told(bench: Bench, ratio: Ratio) -> None:
     print(ratio.line("template", "plain", "tokens/s"), flush=True)
     for method, found in bench.told.items():
@@ -148,12 +167,16 @@ def told(bench: Bench, ratio: Ratio) -> None:
         if method == "template":
             text += f", bar {BAR_S:g} s: {'within' if max(starts) < BAR_S else 'over'}"
         print(f"{text}; loading {statistics.median(found.loads_s):.2f} s; n={len(starts)}")
-    memory = [bench.told[m].memory_bytes for m in ("template", "plain")]
-    pairs = [(a, b) for a, b in zip(*memory, strict=False)]
+    template, plain = bench.told["template"], bench.told["plain"]
+    beside(template.per_processor_second, plain.per_processor_second, 1.0, "tokens per second of processor time")
+    beside(template.memory_bytes, plain.memory_bytes, 2.0**20, "MiB")
+
+
+def beside(template: Sequence[float], plain: Sequence[float], unit: float, name: str) -> None:
+    """Print the ratio of what was measured beside the throughput."""
+    pairs = [(a / unit, b / unit) for a, b in zip(template, plain, strict=False)]
     if len(pairs) > 1:
-        scaled = [(a / 2**20, b / 2**20) for a, b in pairs]
-        if len({round(math.log(a / b), 9) for a, b in scaled}) > 1:
-            print("  memory    " + interval(scaled, MARGIN, 0.95).line("template", "plain", "MiB"), flush=True)
+        print("  " + interval(pairs, MARGIN, 0.95).line("template", "plain", name), flush=True)
 
 
 @contextmanager
