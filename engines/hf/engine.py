@@ -13,7 +13,7 @@ quiet.before_import()
 import torch  # noqa: E402
 from transformers import PreTrainedModel, PreTrainedTokenizerBase  # noqa: E402
 
-from engines.hf import count, facts, files, text  # noqa: E402
+from engines.hf import count, facts, files, shape, text  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, load_tokenizer, local_files  # noqa: E402
 from engines.hf.perplexity import (  # noqa: E402
@@ -179,12 +179,15 @@ class HfEngine:
         )
 
     def unload(self) -> dict[str, str]:
+        facts = shape.cache_facts(self._model) if self._model is not None else {}
         self._model = self._generator = self._one_token = self._prompts = None
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         source = local_files(self._order.model)
-        return {f"model.file.{name}": digest for name, digest in files.hashes(source)} if source else {}
+        if source:
+            facts |= {f"model.file.{name}": digest for name, digest in files.hashes(source)}
+        return facts
 
     def _loaded(self) -> PreTrainedModel:
         assert self._model is not None, "load() comes first"
@@ -224,6 +227,7 @@ def _details(model: PreTrainedModel, counted: count.Counted) -> dict[str, str]:
         "architecture": type(model).__name__,
         "compute": str(model.dtype).removeprefix("torch."),
         "quantised_parameters": str(counted.quantised_parameters),
+        **shape.shape_facts(model, counted.parameters),
     }
     experts = getattr(model.config, "_experts_implementation", None)
     if experts:

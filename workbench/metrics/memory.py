@@ -90,8 +90,8 @@ def device_process_peak(records: TrialRecords) -> Value | NotAvailable:
     if not len(times):
         if any(s.quantity == "process_memory_bytes" and s.available for s in records.sensors):
             return NotAvailable(
-                "The driver named no memory of the worker's processes: it does not count it here, or the worker runs in "
-                "a container with process numbers of its own."
+                "The driver named no memory of the worker's processes: it does not count it, or the worker runs in a "
+                "container with process numbers of its own."
             )
         return why_missing(records, source, "process_memory_bytes", "Device memory of the worker")
     # not read while requests are timed: the last reading before the end of the window stands for it
@@ -106,11 +106,12 @@ def kv_cache(records: TrialRecords) -> Value | NotAvailable:
     """Bytes that one more token of one sequence takes in the cache, over all layers."""
     if records.model is None:
         return NotAvailable("The model was not loaded.")
-    size = records.detail("kv_bytes_per_token")
-    if size is None:
-        told = records.model.details.get("kv_cache", "")
-        return NotAvailable(told or "The engine did not tell the shape of the model's cache.")
-    return Value(size, records.model.details.get("kv_cache", "") or "from the model's shape, as the engine told it", 1)
+    try:
+        size = float(records.environment["cache.bytes_per_token"])
+    except (KeyError, ValueError):
+        told = records.environment.get("cache.problem", "")
+        return NotAvailable(told or "The engine did not measure the model's cache.")
+    return Value(size, "measured on the model's own cache: two tokens less one, over all layers", 1)
 
 
 def lifetime_peak(records: TrialRecords) -> Value | NotAvailable:
@@ -281,7 +282,7 @@ METRICS = (
         group="memory",
         exact=True,
         task="generate",
-        needs=("model_loaded",),
+        needs=("model_loaded", "environment"),
     ),
     Metric(
         id="device_memory_change_bytes",

@@ -1,0 +1,90 @@
+"""What a model's shape means for its work: facts for FLOPs, chance level and the cache. Worker process; imports torch.
+
+A fact that the configuration does not tell without doubt is left out: figures that need it then say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from transformers import PreTrainedModel
+
+KV_FACT = "cache.bytes_per_token"
+_PROBE_TOKENS = 2
+
+
+def shape_facts(model: PreTrainedModel, parameters: int) -> dict[str, str]:
+    """"layers", "attention_width" (heads x mean size of key and value), "vocabulary", "active_parameters" of a mixture
+    of experts. Only models whose every layer attends to all earlier positions have a width."""
+    config = model.config.get_text_config()
+    facts = {"vocabulary": str(int(config.vocab_size))}
+    layers, width = getattr(config, "num_hidden_layers", None), _width(config)
+    if layers and width:
+        facts |= {"layers": str(int(layers)), "attention_width": f"{width:g}"}
+    active = _active_parameters(model, config, parameters)
+    if active is not None:
+        facts["active_parameters"] = str(active)
+    return facts
+
+
+def _width(config: object) -> float | None:
+    heads = getattr(config, "num_attention_heads", None)
+    hidden = getattr(config, "hidden_size", None)
+    kinds = getattr(config, "layer_types", None) or ()
+    mixed = any(kind not in ("full_attention", "attention") for kind in kinds)
+    if not heads or not hidden or mixed or hasattr(config, "attn_layer_period"):
+        return None
+    latent = [getattr(config, name, None) for name in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")]
+    if all(latent):
+        return float(heads * sum(size for size in latent if size) / 2)
+    return float(heads * (getattr(config, "head_dim", None) or hidden // heads))
+
+
+def _active_parameters(model: PreTrainedModel, config: object, parameters: int) -> int | None:
+    """Parameters that one token uses, None where the model has no experts or does not tell how many it uses."""
+    names = ("num_local_experts", "num_experts", "n_routed_experts")
+    experts = next((n for name in names if (n := getattr(config, name, None))), None)
+    used = getattr(config, "num_experts_per_tok", None)
+    if not experts or not used:
+        return None
+    in_experts = sum(p.numel() for name, p in model.named_parameters() if ".experts." in name)
+    return round(parameters - in_experts * (1 - used / experts)) if in_experts else None
+
+
+@torch.inference_mode()
+def cache_facts(model: PreTrainedModel) -> dict[str, str]:
+    """Bytes that one more token of one sequence takes in the cache: measured on the cache the model itself makes, as
+    the difference between one token and two, so that a state of fixed size cancels. Two short passes: call it after
+    everything that is timed. A model that keeps no cache has no such fact, but a sentence."""
+    try:
+        sizes = [_cache_bytes(model, count) for count in (1, _PROBE_TOKENS)]
+    except (RuntimeError, TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
+        return {"cache.problem": f"The cache could not be measured: {type(error).__name__}: {error}"}
+    if sizes[-1] <= sizes[0]:
+        return {"cache.problem": "The model keeps no cache that grows with the tokens."}
+    return {KV_FACT: str(sizes[-1] - sizes[0])}
+
+
+def _cache_bytes(model: PreTrainedModel, tokens: int) -> int:
+    ids = torch.zeros((1, tokens), dtype=torch.long, device=model.device)
+    cache = getattr(model(input_ids=ids, use_cache=True), "past_key_values", None)
+    # views of one tensor are one storage; a layer may keep its keys in any number of tensors
+    return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(cache, set()))
+
+
+def _tensors(thing: object, seen: set[int]) -> Iterator[torch.Tensor]:
+    """Every tensor that a cache object holds, each once."""
+    if thing is None or id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, torch.Tensor):
+        yield thing
+    elif isinstance(thing, dict):
+        for part in thing.values():
+            yield from _tensors(part, seen)
+    elif isinstance(thing, list | tuple):
+        for part in thing:
+            yield from _tensors(part, seen)
+    elif type(thing).__module__.startswith("transformers.") and hasattr(thing, "__dict__"):
+        yield from _tensors(vars(thing), seen)

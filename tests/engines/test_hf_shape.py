@@ -1,0 +1,43 @@
+"""Facts of a model's shape against its own tensors and its own cache."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.real
+
+
+def test_that_the_cache_is_measured_as_its_shape_says_for_several_architectures() -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from engines.hf.shape import KV_FACT, cache_facts, shape_facts
+
+    common = {"hidden_size": 32, "num_hidden_layers": 3, "vocab_size": 64, "intermediate_size": 48}
+    grouped = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+
+    def built(kind: str, **more: object) -> torch.nn.Module:
+        torch.manual_seed(0)
+        return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **common, **more)).eval()
+
+    llama = built("llama", **grouped)
+    assert cache_facts(llama) == {KV_FACT: str(2 * 3 * 2 * 8 * 4)}  # key and value, layers, heads, size, float32
+    assert cache_facts(llama.to(torch.bfloat16)) == {KV_FACT: str(2 * 3 * 2 * 8 * 2)}
+    assert shape_facts(llama, 1) == {"vocabulary": "64", "layers": "3", "attention_width": "32"}
+
+    gpt = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model("gpt2", n_embd=32, n_layer=3, n_head=4, vocab_size=64, n_positions=16)
+    ).eval()
+    assert cache_facts(gpt) == {KV_FACT: str(2 * 3 * 32 * 4)}
+
+    experts = built("mixtral", **grouped, num_local_experts=4, num_experts_per_tok=2)
+    whole = sum(p.numel() for p in experts.parameters())
+    inside = sum(p.numel() for n, p in experts.named_parameters() if ".experts." in n)
+    assert inside > 0
+    assert int(shape_facts(experts, whole)["active_parameters"]) == whole - inside // 2
+
+    recurrent = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model("mamba", hidden_size=32, num_hidden_layers=2, vocab_size=64, state_size=4)
+    ).eval()
+    assert KV_FACT not in cache_facts(recurrent)
+    assert "attention_width" not in shape_facts(recurrent, 1)
