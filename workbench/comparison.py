@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from workbench import comparison_compression, statistics
 from workbench import labels as naming
-from workbench import statistics
-from workbench.comparison_trials import ConfigurationTrials, metric_ids, words
+from workbench.comparison_trials import ConfigurationTrials, in_order, metric_ids, words
 from workbench.metrics.model import Metric
 from workbench.metrics.registry import find
 from workbench.statistics import Interval as Interval
@@ -103,6 +103,10 @@ def compare(
     configurations = sorted(detail.configurations, key=lambda c: c.position)
     pinned = _baseline(configurations, kept, baseline, detail.experiment.baseline)
     table = {m: _cells(m, kept, pinned, margin) for m in metric_ids(detail.metrics)}
+    against_original = comparison_compression.figures(configurations, kept, pinned)
+    if table:
+        table |= {m: {c: _derived(m, f) for c, f in found.items()} for m, found in against_original.items()}
+    table = {m: table[m] for m in in_order(table)}
     with_value = tuple(m for m, cells in table.items() if any(c.value is not None for c in cells.values()))
     labelled = [naming.labels_of(c, kept[c.configuration].machine) for c in configurations]
     naming.fill_axes(labelled)
@@ -127,7 +131,9 @@ def compare(
         name=detail.experiment.name,
         rows=rows,
         metrics=with_value,
-        unavailable={m: _common_reason(table[m].values()) for m in table if m not in with_value},
+        unavailable={
+            m: _common_reason(table[m].values()) for m in table if m not in with_value and _concerns(m, table)
+        },
         varying=varying,
         constant=constant,
         baseline=pinned,
@@ -168,8 +174,8 @@ def _cells(
     pinned = cells[baseline]
     others = {c: cell for c, cell in cells.items() if c != baseline and _comparable(cell, pinned, known)}
     exact = {c: r for c, cell in others.items() if (r := _exact_ratio(cell, pinned, known)) is not None}
-    noisy = {c: _by_block(kept[c], metric) for c in others if c not in exact}
-    ratios = exact | statistics.ratios_to_baseline(_by_block(kept[baseline], metric), noisy)
+    noisy = {c: kept[c].by_block(metric) for c in others if c not in exact}
+    ratios = exact | statistics.ratios_to_baseline(kept[baseline].by_block(metric), noisy)
     judged = {c: _judged(cells[c], r, known, margin) for c, r in ratios.items()}
     return cells | judged | {baseline: replace(pinned, ratio=1.0, word="baseline", blocks=pinned.n)}
 
@@ -197,14 +203,28 @@ def _cell(metric: str, trials: ConfigurationTrials) -> Cell:
     )
 
 
-def _by_block(trials: ConfigurationTrials, metric: str) -> dict[int, float]:
-    """One value a block: where a trial was repeated, the geometric mean. Values that are not positive are left out."""
-    blocks: dict[int, list[float]] = {}
-    for trial, _, value in trials.values(metric, trials.counted):
-        if value > 0:
-            blocks.setdefault(trial.block, []).append(value)
-    found = {block: statistics.summarise(values) for block, values in blocks.items()}
-    return {block: summary.value for block, summary in found.items() if summary is not None}
+def _derived(metric: str, figure: comparison_compression.Figure) -> Cell:
+    """What the comparison itself computed, as a cell."""
+    known = find(metric)
+    return Cell(
+        metric,
+        figure.value,
+        reason=figure.reason,
+        n=figure.n,
+        interval=figure.interval,
+        method=figure.method,
+        unit=known.unit if known is not None else "",
+        scope=figure.scope,
+    )
+
+
+def _concerns(metric: str, table: Mapping[str, Mapping[str, Cell]]) -> bool:
+    """Whether a metric without values is worth a line: not where it speaks of another kind of trial altogether."""
+    known = find(metric)
+    if known is None or known.task == "any":
+        return True
+    of_task = (m for m in table if (other := find(m)) is not None and other.task == known.task)
+    return any(cell.value is not None for m in of_task for cell in table[m].values())
 
 
 def _comparable(cell: Cell, baseline: Cell, metric: Metric | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from workbench import statistics
 from workbench.metrics.registry import METRICS, find
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, MetricRow, TrialRow
 
@@ -31,6 +32,15 @@ class ConfigurationTrials:
             if row is not None and row.value is not None:
                 found.append((trial, row, row.value))
         return found
+
+    def by_block(self, metric: str) -> dict[int, float]:
+        """One value a block: where a trial was repeated, the geometric mean. Values not positive are left out."""
+        blocks: dict[int, list[float]] = {}
+        for trial, _, value in self.values(metric, self.counted):
+            if value > 0:
+                blocks.setdefault(trial.block, []).append(value)
+        found = {block: statistics.summarise(values) for block, values in blocks.items()}
+        return {block: summary.value for block, summary in found.items() if summary is not None}
 
     def excluded(self) -> list[TrialRow]:
         counted = {t.trial for t in self.counted}
@@ -83,7 +93,12 @@ def _newest(rows: Iterable[MetricRow]) -> dict[tuple[str, str], MetricRow]:
 
 
 def metric_ids(rows: Iterable[MetricRow]) -> tuple[str, ...]:
-    """Ids that the store has, primary ones first, then as the registry orders them, unknown ones last."""
-    stored = {r.metric for r in rows}
-    known = [m.id for m in sorted(METRICS, key=lambda m: not m.primary) if m.id in stored]
-    return (*known, *sorted(stored.difference(known)))
+    """Ids that the store has, in order."""
+    return in_order({r.metric for r in rows})
+
+
+def in_order(ids: Iterable[str]) -> tuple[str, ...]:
+    """Primary metrics first, then as the registry orders them, unknown ones last."""
+    wanted = set(ids)
+    known = [m.id for m in sorted(METRICS, key=lambda m: not m.primary) if m.id in wanted]
+    return (*known, *sorted(wanted.difference(known)))

@@ -203,9 +203,14 @@ def smallest_p(
         for column, df in enumerate(freedom):
             own = noise[:, : df + 1, column]
             t = own.mean(axis=1) / (own.std(axis=1, ddof=1) / math.sqrt(df + 1))
-            p = 2 * stats.t.sf(np.abs(t), df)
+            if len(set(freedom)) == 1:  # p falls with |t|: the largest is kept, and turned into a p value once
+                p = -np.abs(t)
+            else:
+                p = 2 * stats.t.sf(np.abs(t), df)
             smallest[start : start + count] = np.minimum(smallest[start : start + count], p)
     simulated = float(np.quantile(smallest, 1 - confidence))
+    if len(set(freedom)) == 1:
+        simulated = float(2 * stats.t.sf(-simulated, freedom[0]))
     return float(np.clip(simulated, (1 - confidence) / k, 1 - confidence))
 
 

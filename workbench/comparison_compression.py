@@ -1,0 +1,130 @@
+"""The compression rate (MCR) of an experiment's configurations, each against the original of its own model. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from workbench import statistics
+from workbench.comparison_trials import ConfigurationTrials
+from workbench.metrics.compression import NEAR_CHANCE, compression_rate
+from workbench.statistics import Interval
+from workbench.store.operations import ConfigurationRow
+
+RATE = "compression_rate"
+NOMINAL = "compression_nominal_ratio"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of one configuration against its original; `value` None: `reason` says why."""
+
+    value: float | None = None
+    interval: Interval | None = None
+    n: int = 0
+    method: str = ""
+    reason: str = ""
+    scope: str = ""
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a configuration's trials say about size and quality."""
+
+    size: float | None
+    nominal_bits: float | None
+    above_chance: float | None
+    perplexities: dict[int, float]
+    """By block."""
+    text: str
+    """What the perplexity was taken over; "" where trials differ or have none."""
+
+
+def figures(
+    configurations: Sequence[ConfigurationRow], kept: Mapping[str, ConfigurationTrials], pinned: str | None
+) -> dict[str, dict[str, Figure]]:
+    """Both figures by metric and configuration. `pinned` is the original where several configurations of a model are
+    equally uncompressed."""
+    facts = {c.configuration: _facts(kept[c.configuration]) for c in configurations}
+    found: dict[str, dict[str, Figure]] = {RATE: {}, NOMINAL: {}}
+    for own in configurations:
+        family = [c for c in configurations if c.model == own.model]
+        original = _original(family, facts, pinned)
+        if original is None or len(family) < 2:
+            none = Figure(reason="There is no original of this model with results beside it.")
+            found[RATE][own.configuration] = found[NOMINAL][own.configuration] = none
+            continue
+        mine, its = facts[own.configuration], facts[original.configuration]
+        found[RATE][own.configuration] = _rate(mine, its, original.title)
+        found[NOMINAL][own.configuration] = _nominal(mine, its, original.title)
+    return found
+
+
+def _facts(trials: ConfigurationTrials) -> _Facts:
+    def one(metric: str) -> float | None:
+        summary = statistics.summarise([value for _, _, value in trials.values(metric, trials.counted)])
+        return summary.value if summary is not None else None
+
+    scopes = {row.scope for _, row, _ in trials.values("perplexity", trials.counted)}
+    return _Facts(
+        size=one("tensor_bytes"),
+        nominal_bits=one("nominal_bits_per_weight"),
+        above_chance=one("above_chance_ratio"),
+        perplexities=trials.by_block("perplexity"),
+        text=scopes.pop() if len(scopes) == 1 else "",
+    )
+
+
+def _original(
+    family: Sequence[ConfigurationRow], facts: Mapping[str, _Facts], pinned: str | None
+) -> ConfigurationRow | None:
+    """The configuration with the most bits per weight; of several, the pinned one, then the first."""
+    sized = [c for c in family if facts[c.configuration].size is not None]
+
+    def rank(row: ConfigurationRow) -> tuple[float, bool, int]:
+        own = facts[row.configuration]
+        bits = own.nominal_bits if own.nominal_bits is not None else (own.size or 0.0)
+        return bits, row.configuration == pinned, -row.position
+
+    return max(sized, key=rank, default=None)
+
+
+def _rate(mine: _Facts, its: _Facts, original: str) -> Figure:
+    if mine.size is None or its.size is None or mine.size <= 0:
+        return Figure(reason="The size of the tensors is not known: no valid trial loaded the model.")
+    if not mine.perplexities or not its.perplexities:
+        return Figure(reason="No quality was measured, and size alone is not a compression rate.")
+    if not mine.text or mine.text != its.text:
+        return Figure(reason="Its quality was measured over other text than the original's.")
+    least = min((v for v in (mine.above_chance, its.above_chance) if v is not None), default=None)
+    if least is not None and least < NEAR_CHANCE:
+        return Figure(reason=f"Quality is near chance ({least:.0%} above it): its ratio says nothing.")
+    quality = statistics.ratios_to_baseline(its.perplexities, {"": mine.perplexities}).get("")
+    if quality is None:
+        return Figure(reason="It shares no block with the original.")
+    caution = "" if least is not None else "; nearness to chance not checked: the vocabulary's size was not told"
+    method = (
+        f"counted bytes {its.size:,.0f} / {mine.size:,.0f} x perplexity of the original / own; original: {original}; "
+        f"{quality.method}{caution}"
+    )
+    interval = quality.interval
+    return Figure(
+        value=compression_rate(its.size, mine.size, 1 / quality.ratio),
+        interval=None
+        if interval is None
+        else Interval(
+            compression_rate(its.size, mine.size, 1 / interval.high),
+            compression_rate(its.size, mine.size, 1 / interval.low),
+        ),
+        n=quality.blocks,
+        method=method,
+        scope=mine.text,
+    )
+
+
+def _nominal(mine: _Facts, its: _Facts, original: str) -> Figure:
+    if not mine.nominal_bits or not its.nominal_bits:
+        return Figure(reason="The nominal bits per weight are not known: no valid trial loaded the model.")
+    ratio = its.nominal_bits / mine.nominal_bits
+    method = f"{its.nominal_bits:g} / {mine.nominal_bits:g} bits per weight as named; original: {original}"
+    return Figure(value=ratio, n=1, method=method)
