@@ -89,6 +89,12 @@ class FakeTrial:
     failure: str = "out_of_memory"
     block_drift: float = 0.0
     """Added to the log of the speed: what a block has in common."""
+    idle_s: float = 0.0
+    """Length of the idle phase between loading and warm-up."""
+    idle_watts: float = 75.0
+    """Power of a GPU while nothing runs."""
+    prefills_s: float = 0.0
+    """Length of the phase of one-token requests after the measured ones."""
 
 
 class _Tape:
@@ -151,6 +157,9 @@ def _begin(tape: _Tape, fake: FakeTrial) -> None:
     tape.say(TrialStarted(clock=_clock(tape.now), worker_pid=4711, threads=fake.threads, processors=(0,)))
     tape.say(Sensors(sensors=_sensors(fake)))
     facts = {"cpu.model": "Example CPU at 2.4 GHz", "cpu.cores": "2", "python": "3.11.2", "torch": "2.13.0"}
+    facts |= {"memory.total_bytes": str(8 << 30), "cache.bytes_per_token": "46080"}
+    if fake.device == "gpu":
+        facts["gpu.0.memory_total_bytes"] = str(80 << 30)
     tape.say(Environment(facts=facts))
     tape.say(Log(level="info", source="runner", text="Worker 4711 started with 1 thread."))
     start = tape.open("start")
@@ -171,9 +180,15 @@ def _begin(tape: _Tape, fake: FakeTrial) -> None:
             attention="sdpa",
             device="cpu" if fake.device == "cpu" else f"cuda:{GPU.removeprefix('nvml.')}",
             load_s=fake.load_s,
+            stored_bits={"float32": 32.0, "int8": 8.5}.get(fake.precision, 16.0),
+            details={"layers": "30", "attention_width": "576", "vocabulary": "49152"},
         )
     )
     tape.close("load", load)
+    if fake.idle_s > 0:
+        idle = tape.open("idle")
+        tape.wait(fake.idle_s)
+        tape.close("idle", idle)
 
 
 def _generate(tape: _Tape, fake: FakeTrial, rng: np.random.Generator, speed: float) -> None:
@@ -224,6 +239,13 @@ def _generate(tape: _Tape, fake: FakeTrial, rng: np.random.Generator, speed: flo
         tape.say(Progress(text=f"Request {index + 1} of {fake.requests}", fraction=0.3 + 0.6 * index / fake.requests))
         request(index, warmup=False)
     tape.close("measure", measure)
+    if fake.prefills_s > 0 and fake.outcome == "completed":
+        phase = tape.open("prefill_energy")
+        for index in range(round(fake.prefills_s * speed / fake.prefill_s)):
+            span = tape.now
+            tape.wait(fake.prefill_s / speed)
+            tape.close("prefill", span, index)
+        tape.close("prefill_energy", phase)
     if fake.device == "gpu":
         tape.say(MemoryPeak(phase="measure", source="allocator", peak_bytes=round(fake.tensor_bytes * 1.2)))
     tape.say(MemoryPeak(phase="measure", source="rusage", peak_bytes=round(fake.resident_bytes * 1.15)))
@@ -290,6 +312,7 @@ def _telemetry(tape: _Tape, fake: FakeTrial, rng: np.random.Generator) -> list[R
     end = tape.now
     load = next(r for r in tape.records if isinstance(r, PhaseStarted) and r.name == "load")
     busy_from = load.t_ns
+    idle = next((r for r in tape.records if isinstance(r, PhaseEnded) and r.name == "idle"), None)
     period = round(SECOND / fake.rate_hz)
     times = np.arange(START_NS + period, end, period, dtype=np.int64)
     since_load = np.clip((times - busy_from) / SECOND / fake.load_s, 0.0, 1.0)
@@ -320,7 +343,9 @@ def _telemetry(tape: _Tape, fake: FakeTrial, rng: np.random.Generator) -> list[R
     ]
     if fake.device == "gpu":
         busy = times >= busy_from
-        power = np.where(busy, fake.power_watts, 75.0) + rng.normal(0, 2.0, len(times))
+        if idle is not None:
+            busy &= (times < idle.start_ns) | (times > idle.t_ns)
+        power = np.where(busy, fake.power_watts, fake.idle_watts) + rng.normal(0, 2.0, len(times))
         gpu = {
             "memory_used_bytes": 600 * MIB + np.where(busy, fake.tensor_bytes * 1.3, 0.0),
             "utilisation_ratio": np.where(busy, 0.93, 0.0) + rng.normal(0, 0.01, len(times)) * busy,

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import duckdb
 
-from workbench.store import faults, ingest, operations, query, reading, recording, writing
+from workbench.store import bundle, faults, imported, ingest, operations, query, reading, recording, writing
 from workbench.store.migrate import Scheme, current_scheme, roll_back
 from workbench.store.opening import open_database
 from workbench.store.operations import Operation
@@ -35,12 +35,16 @@ READERS: dict[type[Operation[Any]], Handler] = {
     operations.GetOrder: reading.order,
     operations.MeanDurations: reading.mean_durations,
     operations.ReadRecords: recording.read_records,
+    operations.ReadImported: imported.read_imported,
+    operations.ExportBundle: bundle.export_bundle,
     operations.Query: query.query,
 }
 WRITERS: dict[type[Operation[Any]], Handler] = {
     operations.AddExperiment: writing.add_experiment,
     operations.AddTrials: writing.add_trials,
     operations.Ingest: ingest.ingest,
+    operations.AddSamples: imported.add_samples,
+    operations.ImportBundle: bundle.import_bundle,
     operations.SetMetrics: writing.set_metrics,
     operations.SetBaseline: writing.set_baseline,
     operations.Rename: writing.rename,

@@ -149,6 +149,15 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class Bundled(msgspec.Struct, frozen=True, kw_only=True):
+    """What of an experiment was written to a bundle, or read from one."""
+
+    experiment: str
+    trials: int
+    left_out: int
+    """Trials not ended (export), or stored already (import)."""
+
+
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """A query's answer: column names and rows of JSON values."""
 
@@ -248,6 +257,42 @@ class SetMetrics(Operation[None], frozen=True, kw_only=True):
     metrics: tuple[MetricRow, ...]
     reasons: tuple[ReasonRow, ...]
     verdict: str
+
+
+class AddSamples(Operation[int], frozen=True, kw_only=True):
+    """Readings of another instrument for a stored trial, in the trial's monotonic time; they replace those imported
+    before under the same `source`. -> how many. StoreError codes "not_found", "samples".
+
+    `file` and `sha256` say where they came from."""
+
+    trial: str
+    source: str
+    quantity: str
+    times_ns: tuple[int, ...]
+    values: tuple[float, ...]
+    file: str = ""
+    sha256: str = ""
+
+
+class ReadImported(Operation[tuple[str, ...]], frozen=True, kw_only=True):
+    """The imported samples of a trial as telemetry records without a number, JSON lines. For `replay`."""
+
+    trial: str
+
+
+class ExportBundle(Operation[Bundled], frozen=True, kw_only=True):
+    """Write everything about an experiment's ended trials into a folder of Parquet files on the owner's machine.
+    StoreError codes "not_found", "bundle"."""
+
+    experiment: str
+    folder: str
+    """Absolute: the owner of the file may run elsewhere."""
+
+
+class ImportBundle(Operation[Bundled], frozen=True, kw_only=True):
+    """Take in a folder that `ExportBundle` wrote. Twice is the same as once. StoreError code "bundle"."""
+
+    folder: str
 
 
 class SetBaseline(Operation[None], frozen=True, kw_only=True):

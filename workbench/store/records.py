@@ -8,7 +8,7 @@ from datetime import datetime
 from engines.protocol.codec import BadLine, decode_record
 from engines.protocol.records import ClockPair, OutcomeName, Record, TrialEnded
 from workbench.series import TrialData
-from workbench.store.operations import GetOrder, GetTrial, ReadRecords, Store, StoreError, TrialRow
+from workbench.store.operations import GetOrder, GetTrial, ReadImported, ReadRecords, Store, StoreError, TrialRow
 
 _PAGE = 5_000
 _OUTCOMES: dict[str, OutcomeName] = {
@@ -22,8 +22,8 @@ _OUTCOMES: dict[str, OutcomeName] = {
 def replay(store: Store, trial: str) -> Iterator[Record]:
     """Every record of a stored trial in order, read page by page. Raises `StoreError` code "not_found".
 
-    A record this version cannot read is left out. A trial that was marked lost never said how it ended: a `TrialEnded`
-    made from its row, without a number, closes it.
+    A record this version cannot read is left out. What was imported afterwards follows, without numbers. A trial that
+    was marked lost never said how it ended: a `TrialEnded` made from its row, without a number, closes it.
     """
     row = store.execute(GetTrial(trial=trial))
     after, last_t_ns, ended = 0, 0, False
@@ -37,6 +37,8 @@ def replay(store: Store, trial: str) -> Iterator[Record]:
             last_t_ns = max(last_t_ns, record.t_ns)
             ended = ended or isinstance(record, TrialEnded)
             yield record
+    for line in store.execute(ReadImported(trial=row.trial)):
+        yield decode_record(line)
     if row.state == "ended" and not ended:
         yield _end_of(row, last_t_ns)
 

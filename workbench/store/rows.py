@@ -47,7 +47,10 @@ class Desk:
 
     def insert(self, table: str, columns: Mapping[str, object], *, replace: bool = False) -> None:
         """Insert equally long columns (lists or arrays) by name. With `replace`, rows of the same key give way."""
-        rows = pyarrow.table(dict(columns))
+        self.insert_table(table, pyarrow.table(dict(columns)), replace=replace)
+
+    def insert_table(self, table: str, rows: pyarrow.Table, *, replace: bool = False) -> None:
+        """Insert the rows of an Arrow table by the names of its columns."""
         if not rows.num_rows:
             return
         self.connection.register(_VIEW, rows)

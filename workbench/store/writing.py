@@ -51,7 +51,7 @@ def add_experiment_row(
         "INSERT INTO experiments (experiment, number, name, definition, seed, baseline, created_at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
         experiment,
-        _numbers(desk, "experiments", 1)[0],
+        next_numbers(desk, "experiments", 1)[0],
         name,
         definition,
         seed,
@@ -101,7 +101,7 @@ def insert_trials(desk: Desk, experiment: str, machine: str, orders: Sequence[Tr
         "trials",
         {
             "trial": [order.trial for order in new],
-            "number": _numbers(desk, "trials", count),
+            "number": next_numbers(desk, "trials", count),
             "experiment": [experiment] * count,
             "configuration": [order.configuration for order in new],
             "title": [order.title for order in new],
@@ -180,7 +180,7 @@ def _must_exist(desk: Desk, experiment: str) -> None:
         raise faults.not_found("experiment", experiment)
 
 
-def _numbers(desk: Desk, name: str, count: int) -> list[int]:
+def next_numbers(desk: Desk, name: str, count: int) -> list[int]:
     """The next `count` numbers of a counter, never given out before."""
     row = desk.one("SELECT last FROM counters WHERE name = ?", name)
     last = 0 if row is None else int(str(row[0]))

@@ -1,0 +1,22 @@
+"""A whole experiment as a folder of Parquet files, and back. Blocking; any thread.
+
+One file a table, as `docs/store.md` explains them, and `bundle.json`. Any tool that reads Parquet can recompute every
+figure from them: `tests/workbench/test_recomputation.py` does, in plain SQL.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workbench.store.operations import Bundled, ExportBundle, ImportBundle, Store
+
+
+def export_bundle(store: Store, experiment: str, folder: Path) -> Bundled:
+    """Write the experiment's ended trials into `folder`, made where missing. The experiment by id, number or unique
+    name, "" for the newest. A folder that holds anything but an older bundle is refused. Raises `StoreError`."""
+    return store.execute(ExportBundle(experiment=experiment, folder=str(folder.absolute())))
+
+
+def import_bundle(store: Store, folder: Path) -> Bundled:
+    """Take a bundle in. Trials stored already are left as they are; a deleted one comes back. Raises `StoreError`."""
+    return store.execute(ImportBundle(folder=str(folder.absolute())))

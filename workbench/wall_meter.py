@@ -1,0 +1,230 @@
+"""A wall meter's CSV: read, mapped to a trial's own clock, and stored beside it. Blocking; any thread.
+
+A meter knows wall time only. A trial says wall and monotonic clock together at its start and at its end, which ties the
+two; a trial through which they moved apart is refused. The meter's own clock must be right: how well power and work
+line up is for the user to see in the chart.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+import re
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+
+from engines.protocol.records import ClockPair, TrialEnded, TrialStarted
+from workbench import intake
+from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
+from workbench.metrics.checks_timing import CLOCK_TOLERANCE_S
+from workbench.metrics.wall import SOURCE
+from workbench.store.operations import AddSamples, GetTrial, Store
+from workbench.store.records import replay
+
+QUANTITY = "power_watts"
+MARGIN_S = 5.0
+"""Readings this long before a trial's start and after its end are kept: the integral needs one beyond each edge."""
+
+_TIME_NAMES = frozenset({"time", "timestamp", "datetime", "date time", "date", "epoch", "unix", "unix time", "t", "ts"})
+_POWER_NAMES = frozenset({"watts", "watt", "w", "power", "active power", "real power", "p", "value"})
+_UNITS = {"w": 1.0, "watt": 1.0, "watts": 1.0, "kw": 1e3, "mw": 1e-3}
+_UNIT = re.compile(r"[\s_]*[\[(]\s*([^\])]*?)\s*[\])]\s*$|[\s_]+(k?w|mw|s|ms|watts?|utc)\s*$")
+_TIME_UNITS = (1.0, 1e3, 1e6, 1e9)
+_EARLIEST_S, _LATEST_S = 946_684_800.0, 4_102_444_800.0  # 2000 .. 2100
+
+
+class WallMeterError(ValueError):
+    """What is wrong with a meter's file, and what to do about it. Nothing was stored."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+@dataclass(frozen=True)
+class WallReadings:
+    """Readings in rising order of time."""
+
+    times_ns: tuple[int, ...]
+    """Wall clock, nanoseconds since 1970."""
+    watts: tuple[float, ...]
+    skipped: int = 0
+    """Lines without a power, as meters write them while they start."""
+
+
+def parse_wall_meter(text: str, zone: tzinfo = UTC) -> WallReadings:
+    """Read a meter's CSV: times (ISO 8601, or seconds, milliseconds, ... since 1970) and watts under any of the usual
+    headings, or in the first two columns where there is no heading. `zone` is what a time without a zone is in. Raises
+    `WallMeterError`."""
+    rows = [(number, row) for number, row in _rows(text) if any(cell.strip() for cell in row)]
+    if not rows:
+        raise WallMeterError("The file has no readings.", "Export the meter's log as CSV with times and watts.")
+    time_columns, power_column, factor, first = _columns(rows[0][1])
+    needed = max((*time_columns, power_column)) + 1
+    readings: dict[int, float] = {}
+    skipped = 0
+    for number, row in rows[first:]:
+        if len(row) < needed:
+            raise WallMeterError(
+                f"Line {number} has {len(row)} columns; {needed} are needed.",
+                "Is the file cut off, or separated by another sign than comma, semicolon or tab?",
+            )
+        cell = row[power_column].strip()
+        if not cell or cell.lower() in ("nan", "null", "none", "-"):
+            skipped += 1
+            continue
+        watts = _number(cell)
+        if watts is None or not math.isfinite(watts):
+            raise WallMeterError(f"Line {number}: {cell!r} is no power.", "Power is a number, in watts.")
+        if watts < 0:
+            raise WallMeterError(
+                f"Line {number}: the power is below zero ({cell}).", "Is this the meter of a solar inverter?"
+            )
+        moment = "T".join(row[column].strip() for column in time_columns)
+        readings[_time_ns(moment, number, zone)] = watts * factor
+    if len(readings) < 2:
+        raise WallMeterError(f"The file has {len(readings)} readings; energy needs two at the least.")
+    times = sorted(readings)
+    return WallReadings(tuple(times), tuple(readings[t] for t in times), skipped)
+
+
+def _rows(text: str) -> list[tuple[int, list[str]]]:
+    lines = [(n, line) for n, line in enumerate(text.lstrip("\ufeff").splitlines(), 1) if not line.startswith("#")]
+    head = next((line for _, line in lines if line.strip()), "")
+    separator = next((s for s in (";", "\t", ",") if s in head), ",")
+    parsed = csv.reader(io.StringIO("\n".join(line for _, line in lines)), delimiter=separator)
+    return [(number, row) for (number, _), row in zip(lines, parsed, strict=False)]
+
+
+def _columns(head: list[str]) -> tuple[tuple[int, ...], int, float, int]:
+    """(columns of the time, or of date and time; column of power, factor to watts, number of heading lines)."""
+    if len(head) >= 2 and _number(head[1].strip()) is not None:
+        return (0,), 1, 1.0, 0
+    names = [_name(cell) for cell in head]
+    times = [i for i, (name, _) in enumerate(names) if name in _TIME_NAMES]
+    powers = [i for i, (name, unit) in enumerate(names) if name in _POWER_NAMES or (unit in _UNITS and i not in times)]
+    # a heading that names the unit beats one that could be anything
+    powers.sort(key=lambda i: (names[i][1] not in _UNITS, names[i][0] == "value"))
+    if not times or not powers:
+        what = "times" if not times else "watts"
+        raise WallMeterError(
+            f"No column of {what} was found. The headings are: {', '.join(cell.strip() for cell in head)}.",
+            "Name the columns time and watts.",
+        )
+    both = [i for wanted in ("date", "time") for i in times if names[i][0] == wanted]
+    return tuple(both) if len(both) == 2 else (times[0],), powers[0], _UNITS.get(names[powers[0]][1], 1.0), 1
+
+
+def _name(cell: str) -> tuple[str, str]:
+    """A heading without its unit, and the unit: "Active Power (kW)" -> ("active power", "kw")."""
+    text = cell.strip().strip('"').lower()
+    unit = ""
+    if found := _UNIT.search(text):
+        unit = (found.group(1) or found.group(2) or "").strip()
+        text = text[: found.start()]
+    text = re.sub(r"[\s_]+", " ", text).strip()
+    return text, unit or (text if text in _UNITS else "")
+
+
+def _number(cell: str) -> float | None:
+    """A number with a point or a decimal comma, without or with its unit."""
+    text = re.sub(r"\s*(k?w|watts?)$", "", cell.strip(), flags=re.IGNORECASE)
+    if re.fullmatch(r"[-+]?\d+,\d+", text):
+        text = text.replace(",", ".")
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _time_ns(cell: str, number: int, zone: tzinfo) -> int:
+    """Raises `WallMeterError`."""
+    if re.fullmatch(r"\d+([.,]\d+)?", cell):
+        whole, _, part = cell.replace(",", ".").partition(".")
+        for unit in _TIME_UNITS:
+            if _EARLIEST_S <= float(cell.replace(",", ".")) / unit <= _LATEST_S:
+                scale = round(1e9 / unit)
+                return int(whole) * scale + (round(float(f"0.{part}") * scale) if part else 0)
+    else:
+        try:
+            moment = datetime.fromisoformat(cell.replace("/", "-"))
+        except ValueError:
+            moment = None
+        if moment is not None:
+            moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+            since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+            return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
+    raise WallMeterError(
+        f"Line {number}: {cell!r} is no time of a date this century.",
+        "Times are ISO 8601 (2026-03-01T12:00:00) or seconds since 1970.",
+    )
+
+
+def to_trial_clock(readings: WallReadings, begin: ClockPair, end: ClockPair) -> WallReadings:
+    """The readings of a trial's time in its monotonic nanoseconds, a few seconds more on both sides.
+
+    Between the two clock pairs the wall clock is taken to run evenly: it is disciplined while the other is not. Raises
+    `WallMeterError` where the clocks moved apart, or where no reading is of the trial's time."""
+    wall, mono = end.wall_ns - begin.wall_ns, end.mono_ns - begin.mono_ns
+    if wall <= 0 or mono <= 0 or abs(wall - mono) > CLOCK_TOLERANCE_S * 1e9:
+        raise WallMeterError(
+            "The wall clock jumped during this trial: the meter's times cannot be tied to it.", "Run the trial again."
+        )
+    margin = round(MARGIN_S * 1e9)
+    first = bisect_left(readings.times_ns, begin.wall_ns - margin)
+    last = bisect_right(readings.times_ns, end.wall_ns + margin)
+    if last - first < 2:
+        told = f"{_shown(readings.times_ns[0])} to {_shown(readings.times_ns[-1])}"
+        raise WallMeterError(
+            f"The meter's readings ({told}) are not of this trial's time ({_shown(begin.wall_ns)} to "
+            f"{_shown(end.wall_ns)}).",
+            "Is the meter's clock right, and are times without a zone in the zone you named?",
+        )
+    rate = mono / wall
+    times = tuple(begin.mono_ns + round((t - begin.wall_ns) * rate) for t in readings.times_ns[first:last])
+    return WallReadings(times, readings.watts[first:last], readings.skipped)
+
+
+def _shown(wall_ns: int) -> str:
+    return datetime.fromtimestamp(wall_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def import_wall_meter(
+    store: Store, trial: str, path: Path, zone: tzinfo = UTC, assumptions: Assumptions = NOTHING_ASSUMED
+) -> int:
+    """Store a meter's readings with a trial (by id or number), under the source "wall_meter", and compute the trial's
+    figures again. Importing again replaces what was imported. -> readings stored.
+
+    Raises `WallMeterError`, `StoreError`, `OSError`."""
+    content = path.read_bytes()
+    try:
+        readings = parse_wall_meter(content.decode("utf-8-sig"), zone)
+    except UnicodeDecodeError as error:
+        raise WallMeterError(f"{path.name} is not text.", "Export the meter's log as CSV, in UTF-8.") from error
+    row = store.execute(GetTrial(trial=trial))
+    begin = end = None
+    for record in replay(store, row.trial):
+        if isinstance(record, TrialStarted):
+            begin = record.clock
+        elif isinstance(record, TrialEnded):
+            end = record.clock
+    if begin is None or end is None:
+        raise WallMeterError(f"Trial {row.number} has not run from start to end.", "Import when it has ended.")
+    mapped = to_trial_clock(readings, begin, end)
+    stored = store.execute(
+        AddSamples(
+            trial=row.trial,
+            source=SOURCE,
+            quantity=QUANTITY,
+            times_ns=mapped.times_ns,
+            values=mapped.watts,
+            file=path.name,
+            sha256=hashlib.sha256(content).hexdigest(),
+        )
+    )
+    intake.evaluate(store, row.trial, assumptions)
+    return stored
