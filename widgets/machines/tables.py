@@ -133,7 +133,8 @@ def engine_table(theme: Theme, rows: tuple[EngineRow, ...], copy: Callable[[str]
     grid = Grid(theme, ("Package", "Version", "State"), {2: 1}, "Engines")
     for row in rows:
         if row.install:
-            command = ElidedLabel(row.install, role="mono", mode=Qt.TextElideMode.ElideMiddle)
+            # what is copied names this very Python; what is read need not
+            command = ElidedLabel(row.install.partition(" -m ")[2] or row.install, role="mono")
             button = tool_button(theme, "copy", "", f"Copy: {row.install}", partial(copy, row.install), compact=True)
             grid.add(
                 (_strong(row.package), label("missing", tone="warn"), _beside(theme, command, button, wide=command))

@@ -33,6 +33,7 @@ from widgets.services import Services
 from widgets.targets import ShowTrial
 from workbench.events import StoreChanged
 from workbench.series import TrialData
+from workbench.store.operations import ListTrials, TrialRow
 
 NARROW = 1280
 """Under this window width the right column stands behind a button."""
@@ -57,6 +58,7 @@ class MonitorPage(Page):
         self._queue: QueueState | None = None
         self._narrow = False
         self._side_wanted: bool | None = None
+        self._asked_store = False
         self.header = TrialHeader(theme)
         self.charts = ChartStack(theme)
         self.tools = ChartToolbar(theme, self.charts)
@@ -294,7 +296,16 @@ class MonitorPage(Page):
         own = [e for e in state.entries if e.store == workbench.store_id and e.started_wall_ns]
         if own and self.isVisible():
             self._put(own[0].trial)
-        return bool(own) and self.isVisible()
+            return True
+        if not own and self.isVisible() and not self._asked_store:
+            self._asked_store = True
+            self.services.bridge.run(ListTrials(state="ended", limit=1), self._found_latest)
+        return False
+
+    def _found_latest(self, rows: tuple[TrialRow, ...]) -> None:
+        """The newest trial of the store, where the runner's queue has forgotten it."""
+        if rows and not self._shown:
+            self._put(rows[0].trial)
 
     # --- what arrives -----------------------------------------------------------------------------
 
