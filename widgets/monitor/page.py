@@ -14,7 +14,6 @@ from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from engines.protocol.messages import QueueEntry, QueueState
 from engines.protocol.orders import TrialOrder
-from widgets.actions import Action
 from widgets.charts.live import latest_time
 from widgets.charts.stack import ChartStack
 from widgets.charts.table_twin import TableTwin
@@ -22,6 +21,7 @@ from widgets.components import EmptyState
 from widgets.monitor.header import TrialHeader
 from widgets.monitor.header_view import header_view
 from widgets.monitor.log_panel import LogPanel
+from widgets.monitor.page_actions import page_actions
 from widgets.monitor.queue_edits import QueueEdits
 from widgets.monitor.queue_panel import QueuePanel
 from widgets.monitor.queue_rows import entry_seconds_left
@@ -69,7 +69,7 @@ class MonitorPage(Page):
         self.empty = EmptyState(theme, "", icon_name="pulse", action="Go to Setup", clicked=self._to_setup)
         self._build()
         self._connect()
-        self._add_actions()
+        services.actions.add(*page_actions(self))
         self._texts = QTimer(self)
         self._texts.setSingleShot(True)
         self._texts.setInterval(_TEXTS_MS)
@@ -140,82 +140,6 @@ class MonitorPage(Page):
         self.queue.retry_wanted.connect(self.edits.retry)
         self.queue.stop_wanted.connect(self.edits.stop)
         self.edits.changed.connect(self.services.actions.update)
-
-    def _add_actions(self) -> None:
-        running = "no trial is running in the charts"
-        self.services.actions.add(
-            Action(
-                id="monitor.stop",
-                text="Stop and keep",
-                handler=self.stop,
-                shortcut="Ctrl+.",
-                icon="stop",
-                menu="Run",
-                group="trial",
-                enabled=self._runs,
-                reason=running,
-                words="end trial",
-            ),
-            Action(
-                id="monitor.kill",
-                text="Kill the trial",
-                handler=self.kill,
-                icon="kill",
-                menu="Run",
-                group="trial",
-                enabled=self._runs,
-                reason=running,
-            ),
-            Action(
-                id="monitor.retry-failed",
-                text="Retry failed trials",
-                handler=self._retry_failed,
-                icon="refresh",
-                menu="Run",
-                group="trial",
-            ),
-            Action(
-                id="monitor.running",
-                text="Show what runs",
-                handler=self.show_running,
-                shortcut="Ctrl+R",
-                icon="pulse",
-                menu="View",
-                group="monitor",
-                page="monitor",
-            ),
-            Action(
-                id="monitor.follow",
-                text="Follow the newest samples",
-                handler=self._toggle_follow,
-                shortcut="Ctrl+L",
-                menu="View",
-                group="monitor",
-                page="monitor",
-                checked=self._follows,
-            ),
-            Action(
-                id="monitor.table",
-                text="Charts as table",
-                handler=self.tools.table.click,
-                shortcut="Ctrl+T",
-                icon="table",
-                menu="View",
-                group="monitor",
-                page="monitor",
-            ),
-            Action(
-                id="monitor.side",
-                text="Sensors and queue",
-                handler=self._toggle_side,
-                shortcut="Ctrl+B",
-                icon="panel-right",
-                menu="View",
-                group="monitor",
-                page="monitor",
-                checked=self._side_shown,
-            ),
-        )
 
     # --- which trial ------------------------------------------------------------------------------
 
@@ -410,17 +334,17 @@ class MonitorPage(Page):
 
     # --- what the user does -----------------------------------------------------------------------
 
-    def _runs(self) -> bool:
+    def runs(self) -> bool:
         entry = self._entry()
         return entry is not None and entry.state == "running"
 
     def stop(self) -> None:
         """End the trial in the charts, keeping what was measured."""
-        if self._runs():
+        if self.runs():
             self.edits.stop(self._shown)
 
     def kill(self) -> None:
-        if self._runs():
+        if self.runs():
             self.edits.stop(self._shown, kill=True)
 
     def toggle_pause(self) -> None:
@@ -434,13 +358,13 @@ class MonitorPage(Page):
     def _remove(self, trials: tuple[str, ...]) -> None:
         self.edits.remove(trials, self.queue.model.waiting)
 
-    def _retry_failed(self) -> None:
+    def retry_failed(self) -> None:
         self.queue.retry.click()
 
-    def _follows(self) -> bool:
+    def follows(self) -> bool:
         return self.charts.following
 
-    def _toggle_follow(self) -> None:
+    def toggle_follow(self) -> None:
         self.charts.set_follow(not self.charts.following)
 
     def _toggle_table(self, shown: bool) -> None:
@@ -494,11 +418,11 @@ class MonitorPage(Page):
             self._narrow, self._side_wanted = narrow, None
         self._arrange_side()
 
-    def _side_shown(self) -> bool:
+    def side_shown(self) -> bool:
         return not self._narrow if self._side_wanted is None else self._side_wanted
 
     def _arrange_side(self) -> None:
-        shown = self._side_shown()
+        shown = self.side_shown()
         self._side.setVisible(shown)
         self.tools.side.setChecked(shown)
         self.tools.side.setVisible(self._narrow or not shown)
@@ -511,8 +435,8 @@ class MonitorPage(Page):
     def _close_side(self) -> None:
         self.show_side(False)
 
-    def _toggle_side(self) -> None:
-        self.show_side(not self._side_shown())
+    def toggle_side(self) -> None:
+        self.show_side(not self.side_shown())
 
     def save_layout(self, settings: QSettings) -> None:
         super().save_layout(settings)
