@@ -94,6 +94,4 @@ def places() -> Places:
     dirs = platformdirs.PlatformDirs(APP, appauthor=False)
     state = Path(dirs.user_state_dir)
     # not XDG_RUNTIME_DIR: a desktop has it, cron and ssh may not, and all of them must find the same runner
-    return Places(
-        Path(dirs.user_data_dir), state, Path(dirs.user_cache_dir), Path(dirs.user_config_dir), state / "run"
-    )
+    return Places(Path(dirs.user_data_dir), state, Path(dirs.user_cache_dir), Path(dirs.user_config_dir), state / "run")
