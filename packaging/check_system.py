@@ -63,7 +63,7 @@ def main() -> int:
     """Print what is missing and how to get it."""
     packages: list[str] = []
     tool = manager()
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  it runs with whatever Python the system has
         print(f"Python {platform.python_version()} is too old: 3.11 or newer is needed.")
         print("Name a newer one: make PYTHON=python3.12 ...")
         return 1

@@ -61,9 +61,7 @@ def test_that_ratios_rest_on_log_ratios_within_blocks(detail: ExperimentDetail, 
 
 
 def test_that_an_asked_baseline_wins_over_the_stored_one(detail: ExperimentDetail) -> None:
-    stored = msgspec.structs.replace(
-        detail, experiment=msgspec.structs.replace(detail.experiment, baseline="c-int8")
-    )
+    stored = msgspec.structs.replace(detail, experiment=msgspec.structs.replace(detail.experiment, baseline="c-int8"))
     assert compare(stored).baseline == "c-int8"
     assert compare(stored, baseline="c-bfloat16").baseline == "c-bfloat16"
     assert compare(stored, baseline="c-gone").baseline == "c-int8"

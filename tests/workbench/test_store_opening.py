@@ -15,7 +15,16 @@ import pytest
 from tests.workbench.store_kit import add_experiment, lines, log, started
 from workbench.store.local import LocalStore
 from workbench.store.migrate import SCHEMA_VERSION, Scheme, current_scheme
-from workbench.store.operations import DeleteTrials, GetTrial, Ingest, ListExperiments, ListTrials, Query, ReadRecords, StoreError
+from workbench.store.operations import (
+    DeleteTrials,
+    GetTrial,
+    Ingest,
+    ListExperiments,
+    ListTrials,
+    Query,
+    ReadRecords,
+    StoreError,
+)
 
 ROOT = Path(__file__).parents[2]
 

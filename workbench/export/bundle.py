@@ -72,7 +72,6 @@ def _charts(comparison: Comparison, metrics: Sequence[str]) -> Iterator[Chart]:
 def trade_off(comparison: Comparison) -> tuple[str, str] | None:
     """The pair of metrics that a first scatter shows: throughput against quality, or against memory. None without."""
 
-
     def first(*wanted: str) -> str | None:
         return next((m for m in wanted if m in comparison.metrics), None)
 
