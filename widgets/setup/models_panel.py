@@ -9,7 +9,7 @@ from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, QRect, Qt, Signal
 from PySide6.QtGui import QAction, QActionGroup, QFontMetrics, QKeyEvent, QPainter, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QStyleOptionViewItem, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QStyleOptionViewItem, QToolButton, QVBoxLayout, QWidget
 
 from widgets.components import Panel, ToolButton, tool_button
 from widgets.setup.check_tree import CheckTree, RowDelegate
@@ -127,6 +127,7 @@ class ModelsPanel(Panel):
         button.setMenu(QMenu(button))
         button.setObjectName(f"facet-{name}")
         button.setProperty("role", "dense")
+        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         return button
 
     def _fill_facets(self) -> None:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QSplitter, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QTabBar, QVBoxLayout, QWidget
 
 from widgets.components import Panel
 from widgets.theme import Theme
 
 NARROW = 1280
-"""Window width under which tabs are used; the page has the rail less."""
+"""Window width (at text size 100 %) under which tabs are used; the page has the rail less."""
 
 
 class Panels(QSplitter):
@@ -46,7 +46,7 @@ class Panels(QSplitter):
         self._arrange()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        narrow = self.width() < NARROW - self._theme.width("rail")
+        narrow = self.width() < self._theme.px(NARROW) - self._theme.width("rail")
         changed = narrow != self.pair.narrow
         if changed:
             self.pair.set_narrow(narrow)
@@ -60,7 +60,7 @@ class Panels(QSplitter):
     def _arrange(self) -> None:
         px = self._theme.px
         pair = px(256) if self.pair.narrow else px(481)
-        models = px(328 if self.width() >= NARROW else 288)
+        models = px(328 if self.width() >= px(NARROW) else 288)
         self.setSizes([models, max(0, self.width() - models - pair - 2), pair])
 
 
@@ -130,7 +130,14 @@ class Halves(QSplitter):
         self.setObjectName("plan")
         self.setHandleWidth(1)
         self.setChildrenCollapsible(False)
-        self.addWidget(upper)
+        # large text on a small screen: what does not fit side by side scrolls, it never overlaps
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._scroll.setWidget(upper)
+        self._scroll.setMinimumHeight(theme.px(150))
+        self.addWidget(self._scroll)
         self.addWidget(lower)
         self.setStretchFactor(1, 1)
         self.splitterMoved.connect(self._moved)
