@@ -9,7 +9,7 @@ estimated from the blocks, because every ratio shares the baseline's noise.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -25,6 +25,9 @@ SEED = 20_240_229
 """Fixed, so that the same data give the same interval."""
 SAME = 1e-9
 """Values this close (relative) count as the same value."""
+MIN_BOOTSTRAP = 20
+"""Trials from which resampling them says something."""
+RESAMPLES = 4_000
 MIN_BLOCKS_FOR_MAX_T = 3
 """With fewer common blocks a correlation cannot be estimated: Bonferroni instead."""
 
@@ -70,15 +73,21 @@ def same(values: Sequence[float] | Floats) -> bool:
     return spread <= SAME * float(np.max(np.abs(array), initial=0.0))
 
 
-def t_interval(values: Sequence[float] | Floats, confidence: float = 0.95) -> Interval | None:
-    """Student's t interval of the mean; None under two values. Standard deviation with n − 1."""
+@lru_cache(maxsize=4096)
+def t_quantile(confidence: float, freedom: int) -> float:
+    """Two-sided critical value of Student's t."""
     from scipy import stats
 
+    return float(stats.t.ppf((1 + confidence) / 2, freedom))
+
+
+def t_interval(values: Sequence[float] | Floats, confidence: float = 0.95) -> Interval | None:
+    """Student's t interval of the mean; None under two values. Standard deviation with n − 1."""
     array = np.asarray(values, dtype=float)
     if len(array) < 2:
         return None
     mean, error = float(np.mean(array)), float(np.std(array, ddof=1)) / math.sqrt(len(array))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(array) - 1)) * error
+    half = t_quantile(confidence, len(array) - 1) * error
     return Interval(mean - half, mean + half)
 
 
@@ -98,8 +107,38 @@ def summarise(values: Sequence[float] | Floats, confidence: float = 0.95) -> Sum
         interval = Interval(math.exp(inner.low), math.exp(inner.high)) if inner is not None else None
         method = f"geometric mean of {n} trials, {100 * confidence:g} % t interval on logarithms"
         return Summary(math.exp(float(np.mean(logs))), interval, n, False, method)
+    resampled = bootstrap_interval(array, confidence)
+    if resampled is not None:
+        method = f"mean of {n} trials, {100 * confidence:g} % bootstrap interval, BCa (not all values are positive)"
+        return Summary(float(np.mean(array)), resampled, n, False, method)
     method = f"mean of {n} trials, {100 * confidence:g} % t interval (not all values are positive)"
     return Summary(float(np.mean(array)), t_interval(array, confidence), n, False, method)
+
+
+def bootstrap_interval(
+    values: Sequence[float] | Floats,
+    confidence: float = 0.95,
+    statistic: Callable[..., Floats] = np.mean,
+) -> Interval | None:
+    """Bias-corrected accelerated bootstrap interval of a statistic over trials (scipy). None under `MIN_BOOTSTRAP`
+    trials: of five it would hold in some 84 % of experiments instead of 95 %. `statistic` takes `axis`."""
+    from scipy import stats
+
+    array = np.asarray(values, dtype=float)
+    if len(array) < MIN_BOOTSTRAP or same(array):
+        return None
+    found = stats.bootstrap(
+        (array,),
+        statistic,
+        confidence_level=confidence,
+        n_resamples=RESAMPLES,
+        method="BCa",
+        vectorized=True,
+        random_state=np.random.default_rng(SEED),
+    ).confidence_interval
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+        return None
+    return Interval(float(found.low), float(found.high))
 
 
 def ratios_to_baseline(
@@ -144,22 +183,20 @@ def _log_ratios(baseline: Mapping[int, float], values: Mapping[int, float]) -> d
 
 def _critical_values(logs: Mapping[str, Mapping[int, float]], confidence: float) -> tuple[dict[str, float], str]:
     """Multiplier of each standard error, and the method's name."""
-    from scipy import stats
-
     freedom = {name: len(ratios) - 1 for name, ratios in logs.items()}
     if len(logs) <= 1:
-        return {n: float(stats.t.ppf((1 + confidence) / 2, df)) for n, df in freedom.items()}, "paired t interval"
+        return {n: t_quantile(confidence, df) for n, df in freedom.items()}, "paired t interval"
     common = sorted(set.intersection(*(set(r) for r in logs.values())))
     if len(common) < MIN_BLOCKS_FOR_MAX_T:
         level = 1 - (1 - confidence) / len(logs)
         return (
-            {n: float(stats.t.ppf((1 + level) / 2, df)) for n, df in freedom.items()},
+            {n: t_quantile(level, df) for n, df in freedom.items()},
             f"simultaneous intervals of {len(logs)} ratios (Bonferroni)",
         )
     table = np.array([[r[block] for block in common] for r in logs.values()])
     level = 1 - smallest_p(_correlation(table), tuple(freedom.values()), confidence)
     return (
-        {n: float(stats.t.ppf((1 + level) / 2, df)) for n, df in freedom.items()},
+        {n: t_quantile(level, df) for n, df in freedom.items()},
         f"simultaneous intervals of {len(logs)} ratios (max-t)",
     )
 
@@ -180,9 +217,7 @@ def _correlation(table: Floats) -> tuple[tuple[float, ...], ...]:
 
 
 @lru_cache(maxsize=512)
-def smallest_p(
-    correlation: tuple[tuple[float, ...], ...], freedom: tuple[int, ...], confidence: float = 0.95
-) -> float:
+def smallest_p(correlation: tuple[tuple[float, ...], ...], freedom: tuple[int, ...], confidence: float = 0.95) -> float:
     """The two-sided p value above which the smallest of k correlated t tests stays with `confidence`, all ratios 1.
 
     Simulated over `DRAWS` experiments of normal log ratios with this correlation (k x k); with equal degrees of

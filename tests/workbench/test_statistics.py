@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from benchmarks import statistics_proof as proof
 from workbench import statistics
 from workbench.statistics import Interval, decide, percentile, ratios_to_baseline, summarise, t_interval
+from workbench.stopping import TARGET, should_stop, stop_at
 
 positive = st.floats(1e-3, 1e6)
 
@@ -206,3 +209,82 @@ def test_that_percentiles_are_gated_by_sample_count() -> None:
     assert [statistics.needed_for_percentile(q) for q in (50, 90, 99, 99.9)] == [20, 100, 1000, 10000]
     assert percentile(np.arange(99.0), 90) is None
     assert percentile(np.arange(101.0), 90) == pytest.approx(90.0)
+
+
+def test_that_a_bootstrap_needs_twenty_trials_and_then_agrees_with_the_t_interval() -> None:
+    rng = np.random.default_rng(5)
+    assert statistics.bootstrap_interval(rng.normal(0, 1, 19)) is None
+    values = rng.normal(0.0, 1.0, 60)
+    found, plain = statistics.bootstrap_interval(values), t_interval(values)
+    assert found is not None
+    assert plain is not None
+    assert found.low == pytest.approx(plain.low, abs=0.08)
+    assert found.high == pytest.approx(plain.high, abs=0.08)
+    assert statistics.bootstrap_interval(values) == found
+    summary = summarise(values)
+    assert summary is not None
+    assert summary.interval == found
+    assert "bootstrap" in summary.method
+
+
+@pytest.mark.parametrize("blocks", [3, 5, 10])
+def test_that_simulated_intervals_keep_what_they_promise(blocks: int) -> None:
+    """A short run of `benchmarks/statistics_proof.py`; bounds leave three Monte-Carlo errors (0.6 % of 1,500 runs)."""
+    false = proof.false_positives(proof.STEADY, blocks, runs=1500)
+    assert false.value <= 0.06 + 3 * false.error
+    found = proof.coverage(proof.STEADY, blocks, runs=1500)
+    assert 0.93 - 3 * found.error <= found.value <= 0.97 + 3 * found.error
+
+
+def test_that_a_true_difference_of_3_percent_is_found_in_ten_blocks() -> None:
+    found = proof.power(proof.STEADY, 10, runs=800)
+    assert found.value >= 0.80 - 2 * found.error
+
+
+def test_that_early_stopping_keeps_its_coverage() -> None:
+    found = proof.early_stop(proof.STEADY, TARGET, runs=2000)
+    assert 0.93 - 2 * found.holds.error <= found.holds.value <= 0.97
+    assert found.blocks < 14
+    assert found.at_cap < 0.05
+
+
+def test_that_the_noise_of_the_simulation_is_the_one_it_states() -> None:
+    still = replace(proof.STEADY, drift=0.0)
+    logs = np.log(np.array(list(proof.experiments(still, 1, 1500, 3))))
+    assert np.std(logs) == pytest.approx(math.hypot(0.02, 0.03 * math.sqrt(3 / 192)), rel=0.05)
+    drifting = np.log(np.array(list(proof.experiments(proof.STEADY, 1, 1500, 10))))
+    assert np.mean(drifting[:, 0]) - np.mean(drifting[:, -1]) == pytest.approx(0.05 * 18 / 19, rel=0.1)
+    burst = replace(still, burst_share=1.0, between_sd=1e-9, within_sd=1e-9)
+    slowest = min(e.min() for e in proof.experiments(burst, 1, 500, 3))
+    assert 1 / 1.2 <= slowest < 0.87
+
+
+def test_that_the_stopping_rule_looks_late_and_runs_two_blocks_more() -> None:
+    assert stop_at([math.inf, 0.0, 0.0, 0.0, 0.01], 0.02) is None
+    assert stop_at([math.inf, 0.0, 0.0, 0.0, 0.01, 0.9, 0.9], 0.02) == 7
+    assert stop_at([math.inf, 0.0, 0.0, 0.0, 0.03, 0.02, 0.9], 0.02) is None
+    assert stop_at([math.inf, 0.0, 0.0, 0.0, 0.03, 0.02, 0.9, 0.9], 0.02) == 8
+
+
+def test_that_an_experiment_stops_at_whole_blocks_only() -> None:
+    rng = np.random.default_rng(8)
+    base = dict(enumerate(np.exp(rng.normal(3, 0.005, 9))))
+    others = {name: dict(enumerate(np.exp(rng.normal(3, 0.005, 9)))) for name in "ab"}
+    whole = should_stop(base, others, target=0.03)
+    assert whole.stop
+    assert "7" not in whole.reason.split("blocks")[0]
+    assert "reached after 5 blocks" in whole.reason
+    assert whole.half_width is not None
+    assert whole.half_width < 0.03
+    cut = {"a": others["a"], "b": {b: v for b, v in others["b"].items() if b < 6}}
+    unfinished = should_stop(base, cut, target=0.03)
+    assert (unfinished.stop, unfinished.blocks) == (False, 6)
+    assert "7 are the least" in unfinished.reason
+    wide = {"a": {b: v * (1 + 0.3 * (b % 2)) for b, v in others["a"].items()}}
+    assert "widest interval" in should_stop(base, wide, target=0.03).reason
+    assert not should_stop(base, {}).stop
+
+
+def test_that_ratios_without_error_count_as_narrow() -> None:
+    base = dict.fromkeys(range(7), 10.0)
+    assert should_stop(base, {"a": dict.fromkeys(range(7), 20.0)}).stop
