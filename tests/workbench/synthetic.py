@@ -299,6 +299,7 @@ def _sensors(fake: FakeTrial) -> tuple[Sensor, ...]:
             made(GPU, "memory_used_bytes", "Device memory in use", hz),
             made(GPU, "utilisation_ratio", "Device utilisation", hz),
             made(GPU, "temperature_celsius", "Temperature", hz),
+            made(GPU, "process_memory_bytes", "Memory of the worker on the GPU", 1.0),
             made(GPU, "throttle_reasons_bits", "Throttle reasons", hz),
             made(GPU, "power_watts", "Power", hz, missing),
             made(GPU, "energy_joules", "Energy counter", hz, missing),
@@ -355,6 +356,7 @@ def _telemetry(tape: _Tape, fake: FakeTrial, rng: np.random.Generator) -> list[R
         if fake.power_sensor:
             gpu |= {"power_watts": power, "energy_joules": 1e6 + np.cumsum(power) / fake.rate_hz}
         made += _batches(GPU, times, gpu)
+        made += _batches(GPU, slow, {"process_memory_bytes": np.full(len(slow), fake.tensor_bytes * 1.25)})
     return made
 
 

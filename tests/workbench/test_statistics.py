@@ -242,7 +242,7 @@ def test_that_a_true_difference_of_3_percent_is_found_in_ten_blocks() -> None:
 
 
 def test_that_early_stopping_keeps_its_coverage() -> None:
-    found = proof.early_stop(proof.STEADY, TARGET, runs=2000)
+    found = proof.early_stop(proof.STEADY, (TARGET,), runs=2000)[TARGET]
     assert 0.93 - 2 * found.holds.error <= found.holds.value <= 0.97
     assert found.blocks < 14
     assert found.at_cap < 0.05
