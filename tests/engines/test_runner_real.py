@@ -104,8 +104,9 @@ def test_that_real_workers_are_forked_from_a_template_within_a_second(
     assert isinstance(started, TrialStarted)
     ready = next(r for r in second if isinstance(r, PhaseEnded) and r.name == "start")
     assert (ready.t_ns - started.clock.mono_ns) / 1e9 < 1.0
-    # the same memory either way, though most pages are shared
-    assert _memory(second) == pytest.approx(_memory(plain), rel=0.15)
+    # about the same memory either way, though most pages are shared: without their being counted it would be 0.4 of it.
+    # Not closer, because other processes with the same libraries come and go, and each lowers proportional memory
+    assert 0.6 < _memory(second) / _memory(plain) < 1.5
     stamps = [sum(len(r.times_ns) for r in records if isinstance(r, Stamps)) for records in (second, plain)]
     assert min(stamps) > 16, "both measured"
 
