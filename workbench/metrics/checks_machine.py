@@ -114,7 +114,7 @@ def sampling_gap(records: TrialRecords) -> tuple[Reason, ...]:
     window = records.window()
     if window is None or window[1] <= window[0]:
         return ()
-    lost = {s.source for s in records.lost_sensors}
+    lost = {s.source for s in records.lost_sensors if not s.quantity}
     reasons = []
     for source, times in _reading_times(records).items():
         if source in lost or len(times) < 3:

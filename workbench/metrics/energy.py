@@ -76,7 +76,9 @@ def energy_between(records: TrialRecords, start: int, end: int) -> Measured | No
         return Measured(counter, max(apart, counter / length * _period(records, "energy_joules")), method)
     if curve is None or curve <= 0:
         return NotAvailable("Not measurable: the power reading stood at zero through the window.")
-    method = f"integral of the {_meter(source)} power readings, idle level included; no counter here"
+    counted = len(series(records, source, "energy_joules")[0]) > 0
+    why = "the counter does not reach both ends of the window" if counted else "no counter here"
+    method = f"integral of the {_meter(source)} power readings, idle level included; {why}"
     return Measured(curve, curve / length * _period(records, "power_watts"), method)
 
 

@@ -54,7 +54,7 @@ def why_missing(records: TrialRecords, source: str, quantity: str, what: str) ->
     reason = records.sensors_missing.get(quantity)
     if reason:
         return NotAvailable(reason)
-    lost = next((s for s in records.lost_sensors if s.source.startswith(source)), None)
+    lost = next((s for s in records.lost_sensors if s.source.startswith(source) and s.quantity in ("", quantity)), None)
     if lost is not None:
         return NotAvailable(f"{what} was lost during the trial: {lost.reason}")
     return NotAvailable(f"{what} was not read in this trial.")
