@@ -230,6 +230,6 @@ def _details(model: PreTrainedModel, counted: count.Counted) -> dict[str, str]:
         **shape.shape_facts(model, counted.parameters),
     }
     experts = getattr(model.config, "_experts_implementation", None)
-    if experts:
+    if experts and shape.expert_count(model.config):  # transformers names one for dense models too
         details["experts"] = str(experts)
     return details

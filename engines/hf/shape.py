@@ -15,7 +15,7 @@ _PROBE_TOKENS = 2
 
 
 def shape_facts(model: PreTrainedModel, parameters: int) -> dict[str, str]:
-    """"layers", "attention_width" (heads x mean size of key and value), "vocabulary", "active_parameters" of a mixture
+    """ "layers", "attention_width" (heads x mean size of key and value), "vocabulary", "active_parameters" of a mixture
     of experts. Only models whose every layer attends to all earlier positions have a width."""
     config = model.config.get_text_config()
     facts = {"vocabulary": str(int(config.vocab_size))}
@@ -41,10 +41,15 @@ def _width(config: object) -> float | None:
     return float(heads * (getattr(config, "head_dim", None) or hidden // heads))
 
 
+def expert_count(config: object) -> int:
+    """Experts of a mixture-of-experts layer; 0 for a dense model."""
+    names = ("num_local_experts", "num_experts", "n_routed_experts")
+    return next((int(n) for name in names if (n := getattr(config, name, None))), 0)
+
+
 def _active_parameters(model: PreTrainedModel, config: object, parameters: int) -> int | None:
     """Parameters that one token uses, None where the model has no experts or does not tell how many it uses."""
-    names = ("num_local_experts", "num_experts", "n_routed_experts")
-    experts = next((n for name in names if (n := getattr(config, name, None))), None)
+    experts = expert_count(config)
     used = getattr(config, "num_experts_per_tok", None)
     if not experts or not used:
         return None

@@ -11,7 +11,7 @@ def test_that_the_cache_is_measured_as_its_shape_says_for_several_architectures(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from engines.hf.shape import KV_FACT, cache_facts, shape_facts
+    from engines.hf.shape import KV_FACT, cache_facts, expert_count, shape_facts
 
     common = {"hidden_size": 32, "num_hidden_layers": 3, "vocab_size": 64, "intermediate_size": 48}
     grouped = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
@@ -23,6 +23,7 @@ def test_that_the_cache_is_measured_as_its_shape_says_for_several_architectures(
     llama = built("llama", **grouped)
     assert cache_facts(llama) == {KV_FACT: str(2 * 3 * 2 * 8 * 4)}  # key and value, layers, heads, size, float32
     assert cache_facts(llama.to(torch.bfloat16)) == {KV_FACT: str(2 * 3 * 2 * 8 * 2)}
+    assert expert_count(llama.config) == 0, "a dense model, whatever its config names for experts"
     assert shape_facts(llama, 1) == {"vocabulary": "64", "layers": "3", "attention_width": "32"}
 
     gpt = AutoModelForCausalLM.from_config(
@@ -34,6 +35,7 @@ def test_that_the_cache_is_measured_as_its_shape_says_for_several_architectures(
     whole = sum(p.numel() for p in experts.parameters())
     inside = sum(p.numel() for n, p in experts.named_parameters() if ".experts." in n)
     assert inside > 0
+    assert expert_count(experts.config) == 4
     assert int(shape_facts(experts, whole)["active_parameters"]) == whole - inside // 2
 
     recurrent = AutoModelForCausalLM.from_config(
