@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy import signal, stats
 
 from workbench.statistics import Interval, decide, ratios_to_baseline, summarise
-from workbench.stopping import TARGET, stop_at
+from workbench.stopping import FURTHER, TARGET, stop_at
 
 Floats = npt.NDArray[np.float64]
 
@@ -175,7 +175,7 @@ class Stopped:
 
 
 def early_stop(
-    noise: Noise, targets: tuple[float, ...], *, cap: int = 20, runs: int = RUNS, seed: int = 7
+    noise: Noise, targets: tuple[float, ...], *, further: int = FURTHER, cap: int = 20, runs: int = RUNS, seed: int = 7
 ) -> dict[float, Stopped]:
     """The stopping rule at each target, looking after every block; the interval is the product's own at that moment."""
     critical = np.concatenate(([0.0], stats.t.ppf(0.975, np.arange(1, cap))))
@@ -190,7 +190,7 @@ def early_stop(
         half[0] = np.inf
         widths = (np.exp(half) - 1).tolist()
         for target in targets:
-            end = stop_at(widths, target)
+            end = stop_at(widths, target, further)
             ends[target].append(end)
             last = (end or cap) - 1
             hits[target] += bool(abs(mean[last]) <= half[last])
@@ -225,10 +225,11 @@ def main() -> int:
         cells = "".join(f"{together(STEADY, n, k, runs)!s:>18}" for n in BLOCKS)
         print(f"  {f'{k} ratios, {runs} experiments':32}{cells}", flush=True)
     print("\nEarly stopping, cap 20 blocks: coverage at the stop, mean blocks, share that ran to the cap")
-    for noise in (STEADY, BURSTS):
-        for target, found in early_stop(noise, (0.015, TARGET, 0.03, 0.05)).items():
+    for noise, further in ((STEADY, FURTHER), (BURSTS, FURTHER), (STEADY, 0)):
+        how = "" if further else ", at once"
+        for target, found in early_stop(noise, (0.015, TARGET, 0.03, 0.05), further=further).items():
             text = f"{found.holds!s:>18}{found.blocks:10.1f}{found.at_cap:10.1%}"
-            print(f"  {f'{noise.name}, ±{target:.1%}':42}{text}", flush=True)
+            print(f"  {f'{noise.name}{how}, ±{target:.1%}':42}{text}", flush=True)
     print(f"\n{time.perf_counter() - begun:.0f} s")
     return 0
 

@@ -1,7 +1,7 @@
 """When an experiment may end early: at whole blocks, once its intervals are narrow enough. Pure functions, any thread.
 
 Looking after every block and stopping at the first narrow interval picks moments at which the blocks happen to agree:
-a 95 % interval then holds in 92 % of experiments (simulated; docs/statistics.md). So the rule looks from the fifth
+a 95 % interval then holds in 92-93 % of experiments (simulated; docs/statistics.md). So the rule looks from the fifth
 block on, and when the intervals are narrow it runs `FURTHER` blocks more, whatever they say. It looks at widths only:
 stopping when a difference shows would make differences out of noise, and is not offered.
 """
@@ -33,12 +33,12 @@ class StopDecision:
     """For people."""
 
 
-def stop_at(half_widths: Sequence[float], target: float = TARGET) -> int | None:
+def stop_at(half_widths: Sequence[float], target: float = TARGET, further: int = FURTHER) -> int | None:
     """Number of blocks after which to stop, None where that is not among those seen. `half_widths[i]` is the widest
     half-width after i + 1 blocks (infinite where there is no interval)."""
-    for blocks in range(MIN_BLOCKS, len(half_widths) - FURTHER + 1):
+    for blocks in range(MIN_BLOCKS, len(half_widths) - further + 1):
         if half_widths[blocks - 1] <= target:
-            return blocks + FURTHER
+            return blocks + further
     return None
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.protocol.records import PhaseEnded, Record, Request, Stamps, Telemetry
+from engines.protocol.records import ModelLoaded, PhaseEnded, Record, Request, Stamps, Step, Telemetry
 from tests.workbench.synthetic import FakeTrial, records
+from workbench.metrics.assumptions import Assumptions
 from workbench.metrics.evaluate import evaluate_trial
 from workbench.metrics.trial import arrange
 from workbench.metrics.window import integral
@@ -115,3 +116,93 @@ def test_that_totals_are_the_sums_over_phases(count: int, tokens: int, batch: in
     whole = (rows["latency_s"].value or 0) * count
     assert math.isclose(phases, whole, abs_tol=0.001 * count)
     assert rows["throughput_tokens_per_second"].n == count * tokens * batch
+
+
+fakes = st.builds(
+    FakeTrial,
+    seed=st.integers(0, 10_000),
+    device=st.sampled_from(("cpu", "gpu")),
+    requests=st.integers(1, 4),
+    warmups=st.integers(0, 2),
+    new_tokens=st.integers(2, 40),
+    batch_size=st.integers(1, 4),
+    prompt_tokens=st.integers(1, 500),
+    tokens_per_second=st.floats(2.0, 60.0),
+    threads=st.integers(1, 3),
+    idle_s=st.sampled_from((0.0, 0.7, 3.0)),
+    prefills_s=st.sampled_from((0.0, 0.7, 3.0)),
+    power_watts=st.floats(100.0, 600.0),
+)
+ASSUMED = Assumptions(watts_per_core=9.0, price_per_kwh=0.3, carbon_grams_per_kwh=300.0, peak_flops=1e13)
+POSITIVE_UNITS = {
+    "s", "s/request", "J", "J/token", "J/request", "J·s", "tokens/J", "W", "tokens/s", "bit", "bit/B", "B/token",
+    "FLOP/s", "currency/Mtoken", "g/Mtoken",
+}  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(fakes)
+def test_that_units_signs_and_the_identities_between_figures_hold(fake: FakeTrial) -> None:
+    stream = records(fake)
+    rows, reasons, verdict = evaluate_trial("t", stream, ASSUMED)
+    assert verdict != "invalid", reasons
+    known = {r.metric: r.value for r in rows if r.value is not None}
+    for row in rows:
+        if row.value is not None and row.unit in POSITIVE_UNITS:
+            assert row.value > 0, row
+        if row.value is not None and row.unit == "ratio" and row.metric != "perplexity":
+            assert -0.2 <= row.value <= 1.2, row
+    window = arrange(stream).window()
+    assert window is not None
+    length, count = (window[1] - window[0]) / 1e9, fake.requests
+    tokens = count * fake.new_tokens * fake.batch_size
+
+    def same(left: float, right: float, tolerance: float = 1e-9) -> None:
+        assert math.isclose(left, right, rel_tol=tolerance), (left, right)
+
+    same(known["throughput_tokens_per_second"] * known["latency_s"] * count, tokens)
+    same(known["inter_token_latency_s"] * known["decode_tokens_per_second"], fake.batch_size)
+    whole = known["time_to_first_token_s"] + known["time_per_output_token_s"] * (fake.new_tokens - 1)
+    same(whole, known["latency_s"], 1e-6)
+    if "energy_joules" in known:
+        same(known["power_mean_watts"] * length, known["energy_joules"])
+        same(known["energy_per_token_joules"] * tokens, known["energy_joules"])
+        same(known["energy_per_request_joules"] * count, known["energy_joules"])
+        same(known["tokens_per_joule"] * known["energy_per_token_joules"], 1.0)
+        same(known["energy_delay_product"], known["energy_per_request_joules"] * known["latency_s"])
+    if "energy_net_joules" in known:
+        same(known["energy_net_joules"] + known["idle_power_watts"] * length, known["energy_joules"])
+    if "decode_energy_per_token_joules" in known:
+        after_first = count * (fake.new_tokens - 1) * fake.batch_size
+        decode, prefill = known["decode_energy_per_token_joules"], known["prefill_energy_joules"]
+        same(decode * after_first + prefill * count, known["energy_joules"])
+
+
+training_steps = st.lists(
+    st.tuples(st.integers(1, 10**10), st.integers(0, 10**9), st.integers(1, 10**6), st.integers(1, 512)), min_size=1
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(training_steps, st.integers(1, 10**12))
+def test_that_totals_and_durations_of_training_cover_the_same_steps(
+    made: list[tuple[int, int, int, int]], parameters: int
+) -> None:
+    loaded = ModelLoaded(
+        parameters=parameters, tensor_bytes=1, bytes_by_dtype={}, original_bytes=1, nominal_bits=16.0, load_s=1.0
+    )
+    stream: list[Record] = [loaded, CLEAN[-1]]
+    now = 0
+    for index, (length, pause, tokens, samples) in enumerate(made):
+        stream.append(
+            Step(index=index, warmup=False, start_ns=now, end_ns=now + length, tokens=tokens, samples=samples)
+        )
+        now += length + pause
+    rows, reasons, _ = evaluate_trial("t", stream)
+    assert not [r for r in reasons if r.code in ("timing_identity", "missing_request", "no_measurement")]
+    value = {r.metric: r.value for r in rows}
+    spent = sum(length for length, *_ in made) / 1e9
+    for name, total in (("tokens", sum(m[2] for m in made)), ("samples", sum(m[3] for m in made))):
+        assert math.isclose((value[f"training_{name}_per_second"] or 0) * spent, total, rel_tol=1e-9)
+        per_parameter = value[f"training_{name}_per_parameter_second"] or 0
+        assert math.isclose(per_parameter * spent * parameters, total, rel_tol=1e-9)

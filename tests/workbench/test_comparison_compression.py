@@ -1,0 +1,102 @@
+"""The compression rate: measured bytes and quality against the original of the same model, or a reason."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.workbench.synthetic import experiment_detail
+from workbench.comparison import Cell, compare
+from workbench.store.operations import ExperimentDetail, MetricRow
+
+
+def cell(detail: ExperimentDetail, configuration: str, metric: str = "compression_rate", **options: object) -> Cell:
+    comparison = compare(detail, **options)  # type: ignore[arg-type]
+    row = next(r for r in comparison.rows if r.configuration == configuration)
+    return row.cells[metric]
+
+
+def with_values(
+    detail: ExperimentDetail, metric: str, configuration: str, value: float | None, **more: str
+) -> ExperimentDetail:
+    trials = {t.trial for t in detail.trials if t.configuration == configuration}
+
+    def one(row: MetricRow) -> MetricRow:
+        if row.metric != metric or row.trial not in trials:
+            return row
+        return msgspec.structs.replace(row, value=value, **more)
+
+    return msgspec.structs.replace(detail, metrics=tuple(one(m) for m in detail.metrics))
+
+
+DETAIL = experiment_detail(3)
+
+
+def test_a_worked_compression_rate() -> None:
+    """int8: 538,060,032 / 163,000,000 bytes x perplexity 21.4 / 22.9."""
+    found = cell(DETAIL, "c-int8")
+    assert found.value == pytest.approx(538_060_032 / 163_000_000 * 21.4 / 22.9)
+    assert "original: SmolLM2-135M-Instruct · float32" in found.method
+    assert "deterministic" in found.method
+    assert cell(DETAIL, "c-int8", "compression_nominal_ratio").value == pytest.approx(4.0)
+    assert cell(DETAIL, "c-float32").value == pytest.approx(1.0)
+    assert cell(DETAIL, "c-bfloat16").value == pytest.approx(2.0 * 21.4 / 21.44, rel=1e-6)
+
+
+def test_that_the_original_is_the_least_compressed_whatever_is_pinned() -> None:
+    assert cell(DETAIL, "c-int8", baseline="c-int8").value == cell(DETAIL, "c-int8").value
+
+
+def test_that_noisy_quality_carries_its_interval_through() -> None:
+    noisy = DETAIL
+    for place, trial in enumerate(t for t in DETAIL.trials if t.configuration == "c-bfloat16"):
+        rows = tuple(
+            msgspec.structs.replace(m, value=21.4 * (1 + 0.01 * place))
+            if (m.trial, m.metric) == (trial.trial, "perplexity")
+            else m
+            for m in noisy.metrics
+        )
+        noisy = msgspec.structs.replace(noisy, metrics=rows)
+    found = cell(noisy, "c-bfloat16")
+    assert found.interval is not None
+    assert found.value is not None
+    assert found.interval.low < found.value < found.interval.high
+    assert found.n == 3
+
+
+def absent(detail: ExperimentDetail, configuration: str = "c-int8") -> str:
+    found = cell(detail, configuration)
+    assert found.value is None
+    return found.reason
+
+
+def test_that_it_is_blank_near_chance_and_without_quality() -> None:
+    assert "near chance" in absent(with_values(DETAIL, "above_chance_ratio", "c-int8", 0.04))
+    assert "No quality was measured" in absent(with_values(DETAIL, "perplexity", "c-int8", None, reason="None."))
+    assert "other text" in absent(with_values(DETAIL, "perplexity", "c-int8", 20.0, scope="another text"))
+    assert "size of the tensors" in absent(with_values(DETAIL, "tensor_bytes", "c-int8", None, reason="None."))
+
+
+def test_that_an_unknown_vocabulary_is_a_caution_in_the_method() -> None:
+    untold = DETAIL
+    for name in ("c-int8", "c-float32"):
+        untold = with_values(untold, "above_chance_ratio", name, None, reason="Not told.")
+    assert "nearness to chance not checked" in cell(untold, "c-int8").method
+
+
+def test_that_a_model_alone_has_nothing_to_compare_with() -> None:
+    alone = msgspec.structs.replace(
+        DETAIL,
+        configurations=tuple(
+            msgspec.structs.replace(c, model=f"model {i}") for i, c in enumerate(DETAIL.configurations)
+        ),
+    )
+    comparison = compare(alone)
+    assert "compression_rate" not in comparison.metrics
+    assert comparison.unavailable["compression_rate"] == "There is no original of this model with results beside it."
+
+
+def test_that_a_table_of_generation_says_nothing_of_training() -> None:
+    comparison = compare(DETAIL)
+    assert not [m for m in (*comparison.metrics, *comparison.unavailable) if "training" in m or "step" in m]
+    assert "energy_joules" in comparison.unavailable
