@@ -11,15 +11,19 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from engines.protocol.places import STARTER_ID, starter_folder
 from engines.runner.settings import WORKER_VARIABLE
 from tests.house import House
 from widgets.app import make_window
+from widgets.targets import OpenExperimentFile
 from widgets.window import Window
+from workbench.experiment import dump
 
 OUT = "LLM_WORKBENCH_SCREENSHOTS"
 DATABASE = "LLM_WORKBENCH_SCREENSHOTS_DATABASE"
@@ -36,6 +40,10 @@ def prepare(house: House, monkeypatch: pytest.MonkeyPatch) -> Path:
         copy = house.places.database
         copy.parent.mkdir(parents=True)
         shutil.copy(given, copy)
+        starter = Path(given).parents[1] / "cache" / "models" / STARTER_ID
+        if starter.is_dir():  # the database lies in a home: its starter model is shown too
+            house.places.models.mkdir(parents=True)
+            house.places.starter_model.symlink_to(starter)
         return copy
     monkeypatch.delenv(WORKER_VARIABLE)  # the real engine
     session = house.open()
@@ -45,6 +53,17 @@ def prepare(house: House, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert [t.outcome for t in trials] == ["completed"] * 4
     session.close()
     return house.places.database
+
+
+def experiment_file(house: House) -> Path:
+    """What Setup shows: two models, three precisions and a sweep."""
+    model = STARTER_ID if starter_folder(house.places) else str(house.model)
+    shown = house.experiment(trials=3, precisions=("float32", "bfloat16", "int8"), prompt_tokens=(128, 512))
+    path = house.places.data / "precision.toml"
+    path.write_text(
+        dump(msgspec.structs.replace(shown, name="precision", models=(model, "random:qwen2.5-0.5b-instruct")))
+    )
+    return path
 
 
 def grab(qtbot: QtBot, window: Window, page: str, mode: str, size: tuple[int, int], scale: float) -> QImage:
@@ -66,7 +85,7 @@ def test_that_every_page_shows_real_trials_in_both_themes_and_every_size(
     qtbot: QtBot, qapp: QApplication, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     database = prepare(house, monkeypatch)
-    out = Path(os.environ.get(OUT, tmp_path / "screenshots"))
+    out = Path(os.environ.get(OUT, tmp_path / "screenshots")).absolute()
     out.mkdir(parents=True, exist_ok=True)
     window = make_window(qapp, house.places, database)
     qtbot.addWidget(window)
@@ -76,6 +95,11 @@ def test_that_every_page_shows_real_trials_in_both_themes_and_every_size(
     usable: list[bool] = []
     window.when_usable(lambda: usable.append(True))
     qtbot.waitUntil(lambda: bool(usable), timeout=20_000)
+    monkeypatch.chdir(house.places.data)
+    window.navigate("setup", OpenExperimentFile(Path(experiment_file(house).name)))
+    for page in PAGES:  # what is read when a page is first shown has arrived before its picture is taken
+        window.navigate(page, None)
+        qtbot.wait(2 * SETTLE_MS)
     made: dict[str, QImage] = {}
     for page in PAGES:
         for mode in ("light", "dark"):
