@@ -49,11 +49,6 @@ def local_models(places: Places, extra_folders: Sequence[Path] = ()) -> tuple[Lo
     return tuple(found.values())
 
 
-def starter_folder(places: Places) -> Path:
-    """Where the starter model lies once it has been fetched and converted."""
-    return places.starter_model
-
-
 def hub_caches() -> tuple[Path, ...]:
     """Folders of the Hugging Face cache by the hub's own environment variables, the first one leading."""
     named = [os.environ.get(name, "") for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")]
@@ -93,7 +88,7 @@ def _changed(path: Path) -> float:
 
 def _all(places: Places, extra_folders: Sequence[Path]) -> Iterator[LocalModel]:
     starter = next(e for e in catalogue() if e.starter)
-    folder = starter_folder(places)
+    folder = places.starter_model
     if (folder / "config.json").is_file():
         yield _folder_model(folder, starter.id, f"{starter.title} (from Q4_1)", "starter")
     for cache in hub_caches():

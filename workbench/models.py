@@ -16,7 +16,7 @@ from workbench.catalogue import CatalogueEntry, catalogue, find_entry
 from workbench.experiment_keys import did_you_mean
 from workbench.model_files import inspect_folder, inspect_gguf
 from workbench.model_headers import BrokenModel
-from workbench.model_places import LocalModel, hub_snapshot, local_models, starter_folder
+from workbench.model_places import LocalModel, hub_snapshot, local_models
 from workbench.plan_types import ResolvedModel
 from workbench.problems import Fix, Problem
 
@@ -73,7 +73,7 @@ def _random(ref: str) -> ResolvedModel | Problem:
 
 
 def _of_catalogue(entry: CatalogueEntry, places: Places) -> ResolvedModel | Problem:
-    folder = starter_folder(places)
+    folder = places.starter_model
     if entry.starter and (folder / "config.json").is_file():
         return _folder(entry.id, folder, f"{entry.title} (from Q4_1)", origin=_STARTER_ORIGIN)
     snapshot = hub_snapshot(entry.hub)
