@@ -7,6 +7,10 @@ from collections.abc import Sequence
 
 from workbench.comparison import Comparison
 from workbench.export.tables import comparison_json, comparison_table
+from workbench.metrics.registry import METRICS
+
+_ALWAYS_EXPLAINED = {"energy_per_token_joules", "power_mean_watts"}
+"""What everybody looks for: their absence is explained even where they are no column."""
 
 
 def print_table(
@@ -35,8 +39,13 @@ def print_comparison(comparison: Comparison, *, as_json: bool = False, metrics: 
     print_table(header, rows)
     for label, value in comparison.constant.items():
         print(f"The same for all: {label} {value}")
-    for reason in sorted(set(comparison.unavailable.values())):
-        names = ", ".join(sorted(m for m, r in comparison.unavailable.items() if r == reason))
+    wanted = set(metrics) or {m.id for m in METRICS if m.primary} | _ALWAYS_EXPLAINED
+    missing = {m: reason for m, reason in comparison.unavailable.items() if m in wanted}
+    for reason in sorted(set(missing.values())):
+        names = ", ".join(sorted(m for m, r in missing.items() if r == reason))
         print(f"Not available: {names}. {reason}")
+    more = len(comparison.unavailable) - len(missing)
+    if more:
+        print(f"{more} more metrics are not available; --json says why, each.")
     for note in comparison.footnotes:
         print(note)
