@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 
 from engines import machine
 from engines.neighbours import busy_neighbours, own_family
-from engines.protocol.orders import TrialOrder
+from engines.project import project_facts
+from engines.protocol.orders import ModelOrder, TrialOrder
 from engines.telemetry import hwmon, nvml, proc_host, proc_tree, rapl
 from engines.telemetry.nvml_devices import describe
 from engines.telemetry.nvml_library import Handle, NvmlLibrary, NvmlUnavailable, load_nvml, opened
@@ -22,6 +22,7 @@ from engines.telemetry.sources import CUDA, period_of
 
 PROC = Path("/proc")
 SYS = Path("/sys")
+NOT_TOLD = "not available: this machine does not tell"
 _FLAG_PREFIXES = ("avx", "amx_", "fma", "f16c", "asimd", "sve", "bf16", "i8mm", "fphp")
 """Instruction sets that decide how fast a model runs; the probe lists all flags."""
 
@@ -30,8 +31,11 @@ def runner_facts(order: TrialOrder, *, nvml_loader: Callable[[], NvmlLibrary] = 
     """Facts at the start of a trial: the machine's, its load, its GPU, how it is watched. Takes a quarter of a second,
     in which other processes' use of the processors is measured."""
     facts = machine_facts()
+    facts |= project_facts()
+    facts |= model_facts(order.model)
     facts |= load_facts()
     facts |= telemetry_facts(order)
+    facts["temperature.thermometer"] = thermometer_of(order.device)
     if order.device.startswith(CUDA):
         facts |= gpu_facts(order.device.removeprefix(CUDA), nvml_loader)
     return facts
@@ -41,6 +45,7 @@ def machine_facts(*, proc: Path = PROC, sys: Path = SYS) -> dict[str, str]:
     """What changes only with the machine, its system or its settings."""
     cpu = machine.processor(proc=proc, sys=sys)
     size = machine.memory(proc=proc, sys=sys)
+    frequency = sys / "devices/system/cpu/cpu0/cpufreq"
     facts = {
         "host.name": platform.node(),
         "host.boot": machine.read_line(proc / "sys/kernel/random/boot_id"),
@@ -54,20 +59,50 @@ def machine_facts(*, proc: Path = PROC, sys: Path = SYS) -> dict[str, str]:
         "cpu.cores": str(cpu.cores),
         "cpu.cores_machine": str(cpu.cores_machine),
         "cpu.flags": " ".join(flag for flag in cpu.flags if flag.startswith(_FLAG_PREFIXES)),
-        "cpu.governor": cpu.governor or "not told by this machine",
-        "cpu.clock_max_hertz": str(cpu.clock_max_hertz or ""),
-        "cpu.boost": machine.read_word(sys / "devices/system/cpu/cpufreq/boost"),
+        "cpu.governor": cpu.governor or NOT_TOLD,
+        "cpu.clock_max_hertz": str(cpu.clock_max_hertz or NOT_TOLD),
+        "cpu.clock_driver": machine.read_word(frequency / "scaling_driver"),
+        "cpu.energy_preference": machine.read_word(frequency / "energy_performance_preference"),
+        "cpu.boost": cpu_boost(sys),
+        "cpu.threads_per_core": machine.read_word(sys / "devices/system/cpu/smt/control"),
         "memory.total_bytes": str(size.total),
         "memory.limited_by": "control group" if size.limited else "",
         "swap.total_bytes": str(size.swap_total),
         "power.source": power_source(sys),
-        "power.profile": machine.read_word(sys / "firmware/acpi/platform_profile"),
+        "power.profile": machine.read_word(sys / "firmware/acpi/platform_profile") or NOT_TOLD,
+        "memory.huge_pages": _chosen(machine.read_line(sys / "kernel/mm/transparent_hugepage/enabled")),
         "python.version": platform.python_version(),
         "python.implementation": platform.python_implementation(),
-        "project.version": _project_version(),
-        "project.commit": project_commit(Path(__file__).parent.parent),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def model_facts(model: ModelOrder) -> dict[str, str]:
+    """Where the weights come from. Hashes of the files are the worker's to say, after the measurement."""
+    if model.kind == "random":
+        revision = "none: random weights"
+    elif model.kind == "hub":
+        revision = model.revision or "not available: the order names none"
+    else:
+        revision = _snapshot(Path(model.path)) or "not available: local files carry none; their hashes stand beside it"
+    facts = {"model.source": model.kind, "model.revision": revision, "model.fingerprint": model.fingerprint}
+    return {name: value for name, value in facts.items() if value}
+
+
+def _snapshot(path: Path) -> str:
+    """The revision that a folder of the Hugging Face cache is named after, "" for any other folder."""
+    parts = path.parts
+    at = parts.index("snapshots") + 1 if "snapshots" in parts else len(parts)
+    name = parts[at] if at < len(parts) else ""
+    return name if len(name) == 40 and set(name) <= set("0123456789abcdef") else ""
+
+
+def thermometer_of(device: str) -> str:
+    """What the start and end temperatures come from, or why there are none."""
+    if device.startswith(CUDA):
+        return "NVML"
+    sensor = hwmon.sensors_of_hwmon()[0]
+    return sensor.method if sensor.available else f"not available: {sensor.reason}"
 
 
 def load_facts() -> dict[str, str]:
@@ -106,19 +141,29 @@ def gpu_facts(uuid: str, nvml_loader: Callable[[], NvmlLibrary] = load_nvml) -> 
             gpu = describe(library, handle, nvml.mig_parent(library, handle))
             facts |= {
                 "gpu.0.name": gpu.title,
-                "gpu.0.driver": gpu.driver,
-                "gpu.0.cuda": gpu.cuda,
+                "gpu.0.driver": gpu.driver or NOT_TOLD,
+                "gpu.0.cuda": gpu.cuda or NOT_TOLD,
                 "gpu.0.compute_capability": gpu.compute_capability,
                 "gpu.0.memory_total_bytes": str(gpu.memory_total_bytes or "shared with the processor"),
-                "gpu.0.power_limit_watts": gpu.power_limit_watts,
-                "gpu.0.clock_max_hertz": gpu.clock_max_hertz,
-                "gpu.0.memory_clock_max_hertz": gpu.memory_clock_max_hertz,
+                "gpu.0.power_limit_watts": gpu.power_limit_watts or NOT_TOLD,
+                "gpu.0.clock_max_hertz": gpu.clock_max_hertz or NOT_TOLD,
+                "gpu.0.memory_clock_max_hertz": gpu.memory_clock_max_hertz or NOT_TOLD,
+                "gpu.0.clock_start_hertz": _gpu_clock(library, handle, library.NVML_CLOCK_SM),
+                "gpu.0.memory_clock_start_hertz": _gpu_clock(library, handle, library.NVML_CLOCK_MEM),
                 "gpu.0.slice": "MIG" if gpu.is_slice else "",
                 "gpu.0.processes_foreign": _gpu_processes(library, handle),
             }
     except (NvmlUnavailable, library.NVMLError) as error:
         facts["gpu.0.problem"] = str(error)
     return {name: value for name, value in facts.items() if value}
+
+
+def _gpu_clock(library: NvmlLibrary, handle: Handle, kind: int) -> str:
+    """A clock as it is now (Hz)."""
+    try:
+        return str(library.nvmlDeviceGetClockInfo(handle, kind) * 1_000_000)
+    except library.NVMLError as error:
+        return f"not available: NVML: {error}"
 
 
 def _gpu_processes(library: NvmlLibrary, handle: Handle) -> str:
@@ -129,6 +174,19 @@ def _gpu_processes(library: NvmlLibrary, handle: Handle) -> str:
         return f"not told by the driver (NVML: {error})"
     family = own_family()
     return " ".join(str(pid) for pid in pids if pid not in family) or "none"
+
+
+def cpu_boost(sys: Path = SYS) -> str:
+    """Whether the processor may exceed its base clock, by the kernel's general switch or Intel's own."""
+    general = machine.read_word(sys / "devices/system/cpu/cpufreq/boost")
+    intel = machine.read_word(sys / "devices/system/cpu/intel_pstate/no_turbo")
+    said = general or {"0": "1", "1": "0"}.get(intel, "")
+    return {"1": "on", "0": "off"}.get(said, "")
+
+
+def _chosen(line: str) -> str:
+    """The kernel marks the chosen word of several with brackets: "always [madvise] never"."""
+    return line.partition("[")[2].partition("]")[0]
 
 
 def container(proc: Path = PROC, root: Path = Path("/")) -> str:
@@ -161,36 +219,8 @@ def power_source(sys: Path = SYS) -> str:
     return "battery" if "Discharging" in batteries else "mains"
 
 
-def project_commit(checkout: Path) -> str:
-    """Commit this code was taken from, "" outside a git checkout. Read from its files: the runner waits for every
-    child of its own, so a short-lived git process would have its end reported to the wrong place."""
-    git = checkout / ".git"
-    if git.is_file():  # a worktree names its folder in a file
-        git = (checkout / machine.read_line(git).removeprefix("gitdir: ")).resolve()
-    head = machine.read_line(git / "HEAD")
-    if not head.startswith("ref: "):
-        return head
-    name = head.removeprefix("ref: ")
-    shared = (git / (machine.read_line(git / "commondir") or ".")).resolve()
-    for folder in (git, shared):
-        if commit := machine.read_word(folder / name):
-            return commit
-    try:
-        packed = (shared / "packed-refs").read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.split()[0] for line in packed if line.endswith(f" {name}")), "")
-
-
 def _os_name() -> str:
     try:
         return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
     except OSError:
         return platform.system()
-
-
-def _project_version() -> str:
-    try:
-        return metadata.version("llm-workbench")
-    except metadata.PackageNotFoundError:
-        return ""

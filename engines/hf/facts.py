@@ -15,12 +15,16 @@ _PACKAGES = (
     "torch",
     "transformers",
     "torchao",
+    "bitsandbytes",
+    "peft",
     "tokenizers",
     "safetensors",
     "accelerate",
     "numpy",
     "gguf",
     "triton",
+    "msgspec",
+    "nvidia-ml-py",
     "llm-workbench",
 )
 

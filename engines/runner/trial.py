@@ -176,22 +176,21 @@ class TrialRun:
             processors=share.processors,
         )
         self._journal.add([first])
-        self._tell_start(started.why_plain)
+        self._tell_start(started.why_plain, share.processors)
         self.worker.listen()
         if self.order.limits.time_s is not None:
             self._after("limit", self.order.limits.time_s, self._reach_time_limit)
         return self.worker
 
-    def _tell_start(self, why_plain: str) -> None:
-        facts = dict(self._warmth)
+    def _tell_start(self, why_plain: str, processors: tuple[int, ...]) -> None:
+        facts = {"worker.processors": " ".join(map(str, processors))} | self._warmth
         if why_plain:
             facts["start.fallback"] = why_plain
             self._say("warning", f"The worker was started plainly, not from a template: {why_plain}.")
         if float(facts.get("cooldown.waited_s", "0")) > 0:
             degrees = f"{facts['temperature.before_cooldown_celsius']} to {facts['temperature.start_celsius']} °C"
             self._say("info", f"Cooled down for {facts['cooldown.waited_s']} s, from {degrees}.")
-        if facts:
-            self._journal.add([Environment(t_ns=monotonic_ns(), facts=facts)])
+        self._journal.add([Environment(t_ns=monotonic_ns(), facts=facts)])
 
     def _show(self, text: str) -> None:
         """A text for the queue, before the worker has its own."""

@@ -12,8 +12,17 @@ import msgspec
 import pytest
 
 from engines import machine
-from engines.environment import container, gpu_facts, machine_facts, power_source, project_commit, runner_facts
+from engines.environment import (
+    container,
+    cpu_boost,
+    gpu_facts,
+    machine_facts,
+    model_facts,
+    power_source,
+    runner_facts,
+)
 from engines.neighbours import busy_neighbours
+from engines.project import project_commit, project_facts, source_hash
 from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
 from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError_DriverNotLoaded, NVMLError_NotSupported
 
@@ -59,6 +68,12 @@ def test_that_facts_name_the_machine_and_hold_no_empty_values() -> None:
         "load.average_1m",
         "processes.foreign",
         "host.container",
+        "power.profile",
+        "project.version",
+        "project.commit",
+        "project.sources",
+        "model.revision",
+        "temperature.thermometer",
     ):
         assert facts[name]
     assert all(isinstance(value, str) and value for value in facts.values())
@@ -82,6 +97,54 @@ def test_that_a_gpus_facts_include_who_else_is_on_it() -> None:
     assert facts["gpu.0.power_limit_watts"] == "400"
     assert facts["gpu.0.processes_foreign"] == "4194305"
     assert f"nvml.{gpu.uuid}" in facts["telemetry.sources"]
+
+
+def test_that_a_gpus_clocks_at_the_start_are_facts_and_a_refusal_is_said() -> None:
+    gpu = FakeGpu(sm_megahertz=345)
+    assert gpu_facts(gpu.uuid, lambda: FakeNvml(gpu))["gpu.0.clock_start_hertz"] == "345000000"
+    refusing = FakeGpu(refuses={"nvmlDeviceGetClockInfo": NVMLError_NotSupported})
+    facts = gpu_facts(refusing.uuid, lambda: FakeNvml(refusing))
+    assert facts["gpu.0.clock_start_hertz"] == "not available: NVML: Not Supported"
+
+
+def test_that_a_models_revision_is_the_orders_or_the_cache_folders() -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    hub = ModelOrder(ref="a/b", title="b", kind="hub", path="a/b", revision=commit)
+    assert model_facts(hub)["model.revision"] == commit
+    cached = ModelOrder(ref="a/b", title="b", kind="folder", path=f"/c/models--a--b/snapshots/{commit}")
+    assert model_facts(cached)["model.revision"] == commit
+    for path in ("/models/b", "/c/snapshots", "/c/snapshots/main"):
+        plain = ModelOrder(ref=path, title="b", kind="folder", path=path)
+        assert model_facts(plain)["model.revision"].startswith("not available")
+    assert model_facts(ORDER.model)["model.revision"] == "none: random weights"
+
+
+def test_that_a_change_no_commit_holds_shows_in_the_hash_of_the_sources(tmp_path: Path) -> None:
+    write(tmp_path, {"engines/a.py": "x = 1\n", "engines/b/c.py": "", "engines/notes.txt": "one"})
+    before = project_facts(tmp_path)
+    assert before["project.commit"].startswith("not available")
+    write(tmp_path, {"engines/notes.txt": "two"})
+    assert project_facts(tmp_path) == before
+    write(tmp_path, {"engines/a.py": "x = 2\n"})
+    assert project_facts(tmp_path)["project.sources"] != before["project.sources"]
+    moved = write(tmp_path / "other", {"a.py": "x = 2\n", "c.py": ""})
+    assert source_hash(moved) != source_hash(tmp_path / "engines")
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"cpufreq/boost": "1\n"}, "on"),
+        ({"cpufreq/boost": "0\n", "intel_pstate/no_turbo": "0\n"}, "off"),
+        ({"intel_pstate/no_turbo": "1\n"}, "off"),
+        ({"intel_pstate/no_turbo": "0\n"}, "on"),
+        ({}, ""),
+        ({"cpufreq/boost": "what\n"}, ""),
+    ],
+)
+def test_that_boost_is_read_from_either_switch(tmp_path: Path, files: dict[str, str], said: str) -> None:
+    write(tmp_path / "devices/system/cpu", files)
+    assert cpu_boost(tmp_path) == said
 
 
 def test_that_a_gpu_that_does_not_answer_is_a_fact_not_a_crash() -> None:
@@ -157,7 +220,10 @@ def test_that_model_flags_and_governor_are_read(tmp_path: Path) -> None:
     cpu = machine.processor(proc=proc, sys=sys_root)
     assert (cpu.model, cpu.governor, cpu.clock_max_hertz) == ("Test 9000", "powersave", 4_200_000_000)
     assert cpu.flags == ("fpu", "avx2", "avx512_bf16", "amx_int8")
+    write(sys_root, {"kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n"})
     facts = machine_facts(proc=proc, sys=sys_root)
+    assert facts["memory.huge_pages"] == "madvise"
+    assert facts["power.profile"].startswith("not available")
     assert facts["cpu.flags"] == "avx2 avx512_bf16 amx_int8"
 
 
