@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Evaluation, ModelLoaded
@@ -61,6 +62,15 @@ class SleepingEngine:
         return Finished(
             start, end, first, len(times), times[0], times[-1], len(times), self._work.batch_size, synchronised=True
         )
+
+    def files_missing(self) -> str:
+        return ""
+
+    def make_files(self, report: Callable[[str, float], None]) -> dict[str, str]:
+        return {}
+
+    def reader(self) -> None:
+        return None
 
     def evaluate(self) -> Evaluation:
         return Evaluation(nll_sum=100.0, tokens=50, text_bytes=200, data_name="none", data_hash="0" * 64)

@@ -53,10 +53,16 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: tuple[int, ...] = (128,)
     new_tokens: tuple[int, ...] = (64,)
     batch_size: tuple[int, ...] = (1,)
+    depth_tokens: tuple[int, ...] = (0,)
+    prompt_file: str = ""
+    """Prompts of the user's own; relative to the experiment file."""
     requests: int = 3
     window_s: float = 5.0
     warmup_requests: int = 10
     perplexity_tokens: int = 512
+    text_tokens: int = 0
+    tasks: tuple[str, ...] = ()
+    task_samples: int = 0
     idle_s: float | None = None
     """None: as long as this machine's sensors need, as in `WorkloadOrder`."""
     prefill_energy_s: float | None = None
@@ -74,9 +80,15 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
-    id: str = "transformers"
+    id: str = "auto"
+    """"auto": each configuration runs on the engine its techniques belong to; or one engine for all."""
     threads: int = 0
     attention: str = "sdpa"
+    batch_tokens: int = 2048
+    micro_batch_tokens: int = 512
+    flash_attention: str = "auto"
+    gpu_layers: int = -1
+    memory_map: bool = True
     start_method: str = "auto"
     """"plain", "template", or "auto": see `workbench.plan_cells.start_method`."""
     memory_limit_bytes: int | None = None

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-KeyType = Literal["int", "float", "text"]
+KeyType = Literal["int", "float", "text", "bool"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Key:
     """What the pattern asks for, in words."""
     sweep: bool = False
     is_list: bool = False
+    may_be_empty: bool = False
     unit: str = ""
     example: str = ""
 
@@ -37,6 +38,10 @@ class Key:
         """(value, "", "") where it can be used; (None, what is wrong, hint) where it cannot."""
         if self.type == "text":
             return self._check_text(raw)
+        if self.type == "bool":
+            if isinstance(raw, bool):
+                return raw, "", ""
+            return None, f"{self.name} is true or false, not {shown(raw)}.", self._example_hint()
         is_number = isinstance(raw, (int, float)) and not isinstance(raw, bool)
         if not is_number or (self.type == "int" and not isinstance(raw, int)):
             wanted = "a whole number" if self.type == "int" else "a number"
@@ -56,6 +61,8 @@ class Key:
             listed = " or ".join(self.choices)
             return None, f"{self.name} is {listed}, not {shown(raw)}.", did_you_mean(raw, self.choices, show=0)
         if not raw.strip():
+            if self.may_be_empty:
+                return "", "", ""
             return None, f"{self.name} is empty.", self._example_hint()
         if self.maximum is not None and len(raw) > self.maximum:
             return None, f"{self.name} is longer than {self.maximum:g} characters.", ""
@@ -109,14 +116,19 @@ TOP = (
     Key("models", "text", maximum=4096, is_list=True, example='["smollm2-135m-instruct"]'),
 )
 WORKLOAD = (
-    Key("task", "text", choices=("generate",)),
+    Key("task", "text", choices=("generate", "answer", "summarise")),
     Key("prompt_tokens", "int", 1, 1_000_000, sweep=True, unit="tokens", example="128"),
     Key("new_tokens", "int", 1, 100_000, sweep=True, unit="tokens", example="64"),
     Key("batch_size", "int", 1, 4096, sweep=True, unit="sequences", example="1"),
+    Key("depth_tokens", "int", 0, 1_000_000, sweep=True, unit="tokens", example="0"),
+    Key("prompt_file", "text", maximum=4096, may_be_empty=True, example='"prompts.txt"'),
     Key("requests", "int", 1, 10_000, example="3"),
     Key("window_s", "float", 0, 3600, unit="seconds", example="5.0"),
     Key("warmup_requests", "int", 0, 1000, example="10"),
     Key("perplexity_tokens", "int", 0, 10_000_000, unit="tokens", example="512"),
+    Key("text_tokens", "int", 0, 100_000, unit="tokens", example="64"),
+    Key("tasks", "text", maximum=200, is_list=True, example='["gsm8k-sample"]'),
+    Key("task_samples", "int", 0, 1_000_000, unit="questions", example="50"),
     Key("idle_s", "float", 0, 600, unit="seconds", example="2.0"),
     Key("prefill_energy_s", "float", 0, 600, unit="seconds", example="5.0"),
 )
@@ -143,9 +155,14 @@ RUN = (
     Key("telemetry_hz", "float", 0, 20, unit="Hz", example="10.0"),
 )
 ENGINE = (
-    Key("id", "text", choices=("transformers",)),
+    Key("id", "text", choices=("auto", "transformers", "llama.cpp")),
     Key("threads", "int", 0, 1024, example="0"),
     Key("attention", "text", choices=("sdpa", "eager")),
+    Key("batch_tokens", "int", 1, 1_000_000, unit="tokens", example="2048"),
+    Key("micro_batch_tokens", "int", 1, 1_000_000, unit="tokens", example="512"),
+    Key("flash_attention", "text", choices=("auto", "on", "off")),
+    Key("gpu_layers", "int", -1, 10_000, unit="layers", example="-1"),
+    Key("memory_map", "bool", example="true"),
     Key("start_method", "text", choices=("auto", "plain", "template")),
     Key("memory_limit_bytes", "int", 64 * 2**20, 2**50, unit="bytes", example="8_000_000_000"),
     Key("time_limit_s", "float", 1, 30 * 86400, unit="seconds", example="600.0"),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
 from engines.techniques import MachineFacts, ModelFacts, Technique, find
+from engines.techniques.gguf import STORED
 from workbench.plan_types import MemoryEstimate
 
 PROCESS_BYTES = 430 * 2**20
@@ -48,7 +49,7 @@ _SLOW = 4.0
 def weight_bytes(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> int:
     """Bytes of the weights as held: changed weights by their technique's bits, the rest in the compute type."""
     technique, order = _storing(techniques)
-    if technique is None or order is None or facts.kind == "gguf":
+    if technique is None or order is None or technique.id == STORED:
         return facts.stored_bytes
     bits = technique.stored_bits(order.parameters) if technique.stored_bits else technique.bits
     changed = facts.parameters if technique.changes == "all" else facts.linear_parameters

@@ -62,7 +62,7 @@ def take_in(experiment: Experiment, configuration_hash: str) -> Experiment:
 
 def _in_sweep(workload: Workload, path: str, value: object) -> Workload:
     key, _, old = path.partition(".")
-    if key not in ("prompt_tokens", "new_tokens", "batch_size") or not isinstance(value, int):
+    if key not in ("prompt_tokens", "new_tokens", "batch_size", "depth_tokens") or not isinstance(value, int):
         raise ValueError(f"workload.{path} is no place in a sweep")
     values: tuple[int, ...] = getattr(workload, key)
     return msgspec.structs.replace(workload, **{key: _replaced(values, int(old), (value,))})

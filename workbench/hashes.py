@@ -12,7 +12,7 @@ import msgspec
 
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, WorkloadOrder
 
-RESOLVED_SCHEMA = 1
+RESOLVED_SCHEMA = 2
 """Part of every configuration hash. Rises when the same fields would mean something else."""
 
 SURROUNDINGS = {"start_method": "plain"}

@@ -8,13 +8,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
 from engines.protocol.messages import Device, ProbeResult
-from engines.protocol.orders import EngineOrder, Scalar, TechniqueOrder, WorkloadOrder
+from engines.protocol.orders import EngineId, EngineOrder, Scalar, TaskName, TechniqueOrder, WorkloadOrder
 from engines.techniques import MachineFacts, Technique, axes, find, techniques
+from engines.techniques.gguf import STORED
 from workbench.experiment import Experiment, TechniqueChoice
 from workbench.fit import estimate_memory, estimate_seconds
 from workbench.hashes import configuration_hash
@@ -30,6 +31,8 @@ PRECISE_TRIALS = 10
 _OTHER_TECHNIQUES = 2
 """How many other techniques a problem offers at most."""
 
+DEFAULT_ENGINE: EngineId = "transformers"
+
 Chosen = tuple[TechniqueOrder, ...]
 
 
@@ -40,7 +43,7 @@ def count_cells(experiment: Experiment, models: int, devices: int) -> int:
         sum(math.prod(len(values) for values in c.parameters.values()) for c in choices)
         for choices in _by_axis(experiment).values()
     )
-    sweeps = len(load.prompt_tokens) * len(load.new_tokens) * len(load.batch_size)
+    sweeps = len(load.prompt_tokens) * len(load.new_tokens) * len(load.batch_size) * len(load.depth_tokens)
     return models * devices * combinations * sweeps
 
 
@@ -48,27 +51,51 @@ def make_cells(
     experiment: Experiment, models: Sequence[ResolvedModel], devices: Sequence[Device], machine: ProbeResult
 ) -> Iterator[Configuration]:
     """Models x techniques x workloads x devices, in the order they are written in the experiment."""
-    settings = experiment.engine
-    engines = {
-        device.id: EngineOrder(
-            id=settings.id,
-            threads=settings.threads,
-            attention=settings.attention,
-            start_method=start_method(settings.start_method, experiment.run.trials, device.id),
-        )
-        for device in devices
-    }
-    chosen = list(_combinations(experiment))
     loads = list(_workloads(experiment))
     facts = {device.id: machine_facts(machine, device) for device in devices}
-    for model, techniques_, load, device in itertools.product(models, chosen, loads, devices):
-        engine, machine_ = engines[device.id], facts[device.id]
-        yield _cell(experiment, model, techniques_, load, engine, device, machine_, len(devices) > 1)
+    for model in models:
+        for chosen, load, device in itertools.product(_combinations(experiment, model), loads, devices):
+            engine = engine_order(experiment, engine_of(experiment, chosen), device.id)
+            yield _cell(experiment, model, chosen, load, engine, device, facts[device.id], len(devices) > 1)
+
+
+def engine_of(experiment: Experiment, chosen: Chosen) -> EngineId:
+    """The engine that the experiment names, or ("auto") the first that can apply all the techniques; where there is
+    none, the first technique's own, and the cell says what stands against it."""
+    written = experiment.engine.id
+    if written != "auto":
+        return cast("EngineId", written)
+    able = [technique.engines for order in chosen if (technique := find(order.id)) is not None]
+    if not able:
+        return DEFAULT_ENGINE
+    return next((engine for engine in able[0] if all(engine in engines for engines in able)), able[0][0])
+
+
+def engine_order(experiment: Experiment, engine: EngineId, device: str) -> EngineOrder:
+    """The settings of one engine; those it does not have stay at their defaults, so that they change no hash."""
+    settings, trials = experiment.engine, experiment.run.trials
+    if engine == "llama.cpp":
+        return EngineOrder(
+            id=engine,
+            threads=settings.threads,
+            batch_tokens=settings.batch_tokens,
+            micro_batch_tokens=min(settings.micro_batch_tokens, settings.batch_tokens),
+            flash_attention=cast("Literal['auto', 'on', 'off']", settings.flash_attention),
+            gpu_layers=settings.gpu_layers,
+            memory_map=settings.memory_map,
+        )
+    return EngineOrder(
+        id=engine,
+        threads=settings.threads,
+        attention=settings.attention,
+        start_method=start_method(settings.start_method, trials, device),
+    )
 
 
 def start_method(written: str, trials: int, device: str) -> Literal["plain", "template"]:
-    """How workers are started. "auto": from a template for quick and standard runs on a processor; plainly for precise
-    ones (ten trials and more), whose cold-start figures count, and on GPUs, where nobody has tried a fork yet."""
+    """How workers of transformers are started. "auto": from a template for quick and standard runs on a processor;
+    plainly for precise ones (ten trials and more), whose cold-start figures count, and on GPUs, where nobody has tried
+    a fork yet. llama.cpp is imported in a fraction of a second and always starts plainly."""
     wanted = written == "template" or (written == "auto" and trials < PRECISE_TRIALS and device == "cpu")
     return "template" if wanted else "plain"
 
@@ -84,10 +111,14 @@ def _by_axis(experiment: Experiment) -> dict[str, list[TechniqueChoice]]:
     return found
 
 
-def _combinations(experiment: Experiment) -> Iterator[Chosen]:
-    per_axis = [
-        [order for choice in choices for order in _resolved(choice)] for choices in _by_axis(experiment).values()
-    ]
+def _combinations(experiment: Experiment, model: ResolvedModel) -> Iterator[Chosen]:
+    """Every combination of one technique of each axis. The default precision of a GGUF file is the one it has."""
+    named = {choice.id.partition(".")[0] for choice in experiment.techniques}
+    per_axis: list[list[TechniqueOrder]] = []
+    for axis, choices in _by_axis(experiment).items():
+        if axis == "precision" and axis not in named and model.order.kind == "gguf":
+            choices = [TechniqueChoice(STORED)]
+        per_axis.append([order for choice in choices for order in _resolved(choice)])
     return itertools.product(*per_axis)
 
 
@@ -102,16 +133,22 @@ def _resolved(choice: TechniqueChoice) -> Iterator[TechniqueOrder]:
 
 def _workloads(experiment: Experiment) -> Iterator[WorkloadOrder]:
     load = experiment.workload
-    for prompt, new, batch in itertools.product(load.prompt_tokens, load.new_tokens, load.batch_size):
+    sweep = itertools.product(load.prompt_tokens, load.new_tokens, load.batch_size, load.depth_tokens)
+    for prompt, new, batch, depth in sweep:
         yield WorkloadOrder(
-            task="generate",
+            task=cast("TaskName", load.task),
             prompt_tokens=prompt,
             new_tokens=new,
             batch_size=batch,
+            depth_tokens=depth,
+            prompt_file=load.prompt_file,
             requests=load.requests,
             window_s=load.window_s,
             warmup_requests=load.warmup_requests,
             perplexity_tokens=load.perplexity_tokens,
+            text_tokens=load.text_tokens,
+            tasks=load.tasks,
+            task_samples=load.task_samples,
             idle_s=load.idle_s,
             prefill_energy_s=load.prefill_energy_s,
         )
@@ -128,7 +165,7 @@ def _cell(
     many_devices: bool,
 ) -> Configuration:
     if not model.quality_available:
-        load = msgspec.structs.replace(load, perplexity_tokens=0)
+        load = msgspec.structs.replace(load, perplexity_tokens=0, text_tokens=0, tasks=())
     what = configuration_hash(model.order, chosen, load, engine)
     cell = Configuration(
         hash=f"{what}@{device.id}" if many_devices else what,
@@ -165,6 +202,8 @@ def _title(
         parts.append(f"{load.new_tokens} out")
     if len(swept.batch_size) > 1:
         parts.append(f"batch {load.batch_size}")
+    if len(swept.depth_tokens) > 1:
+        parts.append(f"depth {load.depth_tokens}")
     if device is not None:
         parts.append(device.title)
     return " · ".join(parts)
@@ -194,7 +233,9 @@ def _obstacles(
 def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
     """More tokens than the model was made for."""
     limit, load = model.facts.context_tokens, cell.workload
-    if not limit or load.prompt_tokens + load.new_tokens <= limit:
+    if load.depth_tokens and cell.engine.id == "transformers":
+        yield _error(cell, "The transformers engine cannot start at a context depth yet.", fixes=_leave_out())
+    if not limit or load.depth_tokens + load.prompt_tokens + load.new_tokens <= limit:
         return
     fixes: list[Fix] = []
     if limit > load.new_tokens:
@@ -203,8 +244,9 @@ def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
     elif limit > load.prompt_tokens:
         shorter = limit - load.prompt_tokens
         fixes.append(Fix(f"{shorter} new tokens", f"workload.new_tokens.{load.new_tokens}", shorter))
+    held = load.depth_tokens + load.prompt_tokens
     message = (
-        f"{load.prompt_tokens:,} prompt and {load.new_tokens:,} new tokens are more than the {limit:,} "
+        f"{held:,} prompt and {load.new_tokens:,} new tokens are more than the {limit:,} "
         f"that {model.order.title} can hold."
     )
     yield _error(cell, message, fixes=(*fixes, *_leave_out()))

@@ -142,7 +142,7 @@ class _Walker:
                 self._advance(1)
         inner = self.text[start : self.at]
         self._advance(len(mark))
-        return _unescape(inner) if quote == '"' and "\\" in inner else inner
+        return _unescape(inner) if mark == '"' and "\\" in inner else inner
 
     # --- characters ----------------------------------------------------------------------------
 

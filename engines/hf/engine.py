@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import time
+from collections.abc import Callable
 
 from engines.hf import quiet
 
@@ -25,7 +26,7 @@ from engines.hf.preflight import precision_of  # noqa: E402
 from engines.protocol.orders import TrialOrder  # noqa: E402
 from engines.protocol.records import Evaluation, ModelLoaded  # noqa: E402
 from engines.ring import RingWriter  # noqa: E402
-from engines.worker.engine import Finished  # noqa: E402
+from engines.worker.engine import Finished, Reader  # noqa: E402
 from engines.worker.failures import WorkerFailure  # noqa: E402
 from engines.worker.phases import AllocatorPeaks  # noqa: E402
 from engines.worker.stop import Stop  # noqa: E402
@@ -80,6 +81,15 @@ class HfEngine:
 
     def allocator(self) -> AllocatorPeaks:
         return CudaPeaks(self._device) if self._device.type == "cuda" else AllocatorPeaks()
+
+    def files_missing(self) -> str:
+        return ""
+
+    def make_files(self, report: Callable[[str, float], None]) -> dict[str, str]:
+        return {}
+
+    def reader(self) -> Reader | None:
+        return None
 
     def load(self) -> ModelLoaded:
         order = self._order

@@ -35,7 +35,7 @@ def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
                 f"This worker does not know the technique {other.id}.",
                 "Install the package it comes from where the runner runs, or leave it out.",
             )
-        if other.id.partition(".")[0] != "precision":
+        if other.id.partition(".")[0] != "precision" and other.id != "kv_cache.full":
             raise WorkerFailure(
                 "technique", f"The transformers engine cannot apply {other.id} yet.", "Leave it out of the experiment."
             )

@@ -12,6 +12,10 @@ import msgspec
 Scalar = bool | int | float | str | None
 """A technique's parameter value."""
 
+TaskName = Literal["generate", "answer", "summarise"]
+
+EngineId = Literal["transformers", "llama.cpp"]
+
 ModelKind = Literal["folder", "gguf", "hub", "random"]
 
 
@@ -45,10 +49,18 @@ class TechniqueOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 class WorkloadOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What is done with the model. Lengths are tokens per sequence."""
 
-    task: Literal["generate"] = "generate"
+    task: TaskName = "generate"
+    """What the prompts are: windows of a text, questions, or passages to summarise. Whatever they are, every prompt is
+    brought to exactly `prompt_tokens` tokens."""
     prompt_tokens: int = 128
     new_tokens: int = 64
     batch_size: int = 1
+    depth_tokens: int = 0
+    """Tokens that are in the KV cache already when a request starts; they are put there outside its times."""
+    prompt_file: str = ""
+    """Prompts of the user's own in place of the built-in ones: absolute path on the machine under test; "" for none."""
+    prompt_file_hash: str = ""
+    """"sha256:…" of that file when it was planned; a worker that finds another one fails."""
     requests: int = 3
     """Measured requests at the least."""
     window_s: float = 5.0
@@ -56,7 +68,14 @@ class WorkloadOrder(msgspec.Struct, frozen=True, kw_only=True):
     warmup_requests: int = 10
     """Warm-up ends when steady, and after this many requests at the latest."""
     perplexity_tokens: int = 0
-    """Held-out tokens for perplexity; 0 leaves the evaluate phase out."""
+    """Held-out tokens for perplexity; 0 leaves it out."""
+    text_tokens: int = 0
+    """Tokens of the text written for each of the built-in prompts, to be read side by side; 0 leaves it out. Like the
+    tasks it is the same in every trial, so only trials of the first block do it."""
+    tasks: tuple[str, ...] = ()
+    """Tasks whose accuracy is measured, by name: "gsm8k-sample", "lm-eval:arc_easy"."""
+    task_samples: int = 0
+    """Questions of each task; 0 takes all."""
     idle_s: float | None = None
     """Seconds of the idle phase between loading and warm-up; None: 2 s where a sensor measures the device's power, else
     none. The runner writes down what it chose."""
@@ -66,13 +85,24 @@ class WorkloadOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Which engine runs the trial and how; every default is resolved before it is hashed."""
+    """Which engine runs the trial and how; every default is resolved before it is hashed. What an engine does not have
+    stays at its default (see `workbench.plan_cells`)."""
 
-    id: str = "transformers"
+    id: EngineId = "transformers"
     threads: int = 0
     """Processor threads of the worker; 0 lets the runner choose: one fewer than there are, at least one."""
     attention: str = "sdpa"
     """Attention backend of transformers: "sdpa" or "eager"."""
+    batch_tokens: int = 2048
+    """llama.cpp: tokens submitted at once at the most (`n_batch`)."""
+    micro_batch_tokens: int = 512
+    """llama.cpp: tokens computed at once at the most (`n_ubatch`)."""
+    flash_attention: Literal["auto", "on", "off"] = "auto"
+    """llama.cpp."""
+    gpu_layers: int = -1
+    """llama.cpp: layers on the GPU; -1 all of them. Without a GPU it has no meaning."""
+    memory_map: bool = True
+    """llama.cpp: the file is mapped, not read."""
     start_method: Literal["plain", "template"] = "plain"
     """How the worker process is made: by starting an interpreter, or forked from a template process that has imported
     the libraries. In the order a wish; the runner writes down what it did. Not part of the configuration's hash: it

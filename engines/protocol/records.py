@@ -14,6 +14,7 @@ import msgspec
 
 PhaseName = Literal[
     "start",
+    "convert",
     "load",
     "warmup",
     "measure",
@@ -25,8 +26,9 @@ PhaseName = Literal[
     "unload",
     "prefill_energy",
 ]
-"""Spans of a trial. `measure` encloses the `prefill` and `decode` of every measured request; `prefill_energy` encloses
-the `prefill` of requests of one token, which have no `Request` record."""
+"""Spans of a trial. `convert` makes files that an engine needs and does not have yet. `measure` encloses the `prefill`
+and `decode` of every measured request; `prefill_energy` encloses the `prefill` of requests of one token, which have no
+`Request` record."""
 
 OutcomeName = Literal["completed", "stopped", "failed", "lost"]
 
@@ -147,6 +149,38 @@ class Evaluation(_Base, frozen=True, kw_only=True, tag="evaluation"):
     context_tokens: int = 0
 
 
+class WrittenText(_Base, frozen=True, kw_only=True, tag="written_text"):
+    """What the model wrote, greedily, for a built-in prompt, for people to read; never inside a timed window."""
+
+    prompt_id: str
+    """Name of the prompt in the built-in set: "explain-gravity"."""
+    prompt: str
+    """As the user would type it; a chat template may have been put around it (`templated`)."""
+    text: str
+    tokens: int
+    templated: bool = False
+    ended: bool = False
+    """Whether the model ended by itself before the limit."""
+
+
+class TaskScore(_Base, frozen=True, kw_only=True, tag="task_score"):
+    """Accuracy on one task. `score` is the mean over `samples`; `stderr` its standard error, None where the harness
+    gives none; `chance` what guessing gets (free answers: 0), None where that is not known."""
+
+    task: str
+    measure: str
+    """"acc", "acc_norm", "exact_match"."""
+    score: float
+    samples: int
+    stderr: float | None = None
+    chance: float | None = None
+    shots: int = 0
+    harness: str = ""
+    """Program and version that scored: "lm-eval 0.4.9"."""
+    data_name: str
+    data_hash: str = ""
+
+
 class MemoryPeak(_Base, frozen=True, kw_only=True, tag="memory_peak"):
     """Peak of one phase as the worker knows it: `source` is "allocator" (torch CUDA) or "rusage" (whole life)."""
 
@@ -249,6 +283,8 @@ KnownRecord = (
     | Step
     | Stamps
     | Evaluation
+    | WrittenText
+    | TaskScore
     | MemoryPeak
     | Telemetry
     | Sensors

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engines.protocol.orders import Scalar
+from engines.protocol.orders import EngineId, Scalar
 from engines.techniques.facts import MachineFacts, ModelFacts
 
 ParameterType = Literal["int", "float", "bool", "choice"]
@@ -80,7 +80,8 @@ class Technique:
     parameters: tuple[Parameter, ...] = ()
     packages: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cpu", "cuda")
-    engines: tuple[str, ...] = ("transformers",)
+    engines: tuple[EngineId, ...] = ("transformers",)
+    """Engines that can apply it, the one that does it by default first."""
     obstacle: Callable[[ModelFacts, MachineFacts], str | None] = _always
     """Says in a sentence why it cannot apply to this model on this machine, or None. Called after the checks
     on packages and devices that `cannot_apply` makes itself."""

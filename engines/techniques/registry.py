@@ -9,8 +9,8 @@ from importlib.metadata import entry_points
 
 from engines.techniques.model import Axis, Technique
 
-_BUILT_IN = ("engines.techniques.precision",)
-"""Modules with `AXIS: Axis` and `TECHNIQUES: tuple[Technique, ...]`."""
+_BUILT_IN = ("engines.techniques.precision", "engines.techniques.gguf", "engines.techniques.kv_cache")
+"""Modules with `TECHNIQUES: tuple[Technique, ...]`, and `AXIS: Axis` where they open one."""
 
 ENTRY_POINTS = "llm_workbench.techniques"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +33,49 @@ class Finished:
         return (self.end_ns - self.start_ns) / 1e9
 
 
+@dataclass(frozen=True)
+class Continuation:
+    """What a model wrote after a prompt, greedily."""
+
+    text: str
+    tokens: int
+    ended: bool
+    """Whether it wrote its end-of-sequence token."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """How likely a model finds a continuation."""
+
+    log_probability: float
+    """Natural logarithm, summed over the continuation's tokens."""
+    greedy: bool
+    """Whether greedy decoding would have written it."""
+    tokens: int
+
+
+class Reader(Protocol):
+    """Text in, text out, outside every timed phase. May raise `WorkerFailure`; ends early when the trial is stopped."""
+
+    context_tokens: int
+
+    def encode(self, text: str) -> list[int]:
+        """Without special tokens."""
+        ...
+
+    def chat(self, prompt: str) -> str | None:
+        """The prompt in the model's chat template, ready to be continued; None where it has none."""
+        ...
+
+    def write(self, prompt: str, new_tokens: int, until: tuple[str, ...] = ()) -> Continuation:
+        """Greedy, at most `new_tokens`, to the end-of-sequence token or the first of `until` (left out of the text)."""
+        ...
+
+    def likelihood(self, context: str, continuation: str) -> Likelihood:
+        """Of `continuation` after `context` ("" stands for the begin-of-sequence token)."""
+        ...
+
+
 class Engine(Protocol):
     """The life of a model in one trial, in the order of its methods. Any method may raise `WorkerFailure`."""
 
@@ -40,6 +84,15 @@ class Engine(Protocol):
         ...
 
     def allocator(self) -> AllocatorPeaks: ...
+
+    def files_missing(self) -> str:
+        """What has to be made before the model can be loaded, for people ("SmolLM2-135M-Instruct as Q4_K_M"); "" where
+        everything is there."""
+        ...
+
+    def make_files(self, report: Callable[[str, float], None]) -> dict[str, str]:
+        """Make what `files_missing` named, telling how far it is (text, 0..1); returns facts."""
+        ...
 
     def load(self) -> ModelLoaded:
         """Load the model and apply the techniques."""
@@ -61,6 +114,11 @@ class Engine(Protocol):
 
     def evaluate(self) -> Evaluation | None:
         """Quality on held-out text; None when it was stopped before its end."""
+        ...
+
+    def reader(self) -> Reader | None:
+        """What reads and writes text with the loaded model, for the evaluate phase; None without a tokenizer or with
+        random weights: there is nothing to read."""
         ...
 
     def unload(self) -> dict[str, str]:

@@ -19,7 +19,10 @@ from engines.worker.stop import Stop, StopTrial
 
 EngineFactory = Callable[[TrialOrder, RingWriter, Stop], Engine]
 
-_ENGINES = {"transformers": ("engines.hf.preflight:preflight", "engines.hf.engine:HfEngine")}
+_ENGINES = {
+    "transformers": ("engines.hf.preflight:preflight", "engines.hf.engine:HfEngine"),
+    "llama.cpp": ("engines.llama.preflight:preflight", "engines.llama.engine:LlamaEngine"),
+}
 """Engine id -> a check of the order that is made before anything heavy is imported, and the engine's class; both as
 "module:name", imported when the order names the engine."""
 BEFOREHAND = {"transformers": "engines.hf.beforehand"}
@@ -67,6 +70,14 @@ def run_trial(
                 facts = engine.start()
             channel.environment({**facts, **process_facts})
         phases.allocator = engine.allocator()
+        missing = engine.files_missing()
+        if missing:
+            doing = f"making {missing}"
+            with phases.phase("convert"):
+                channel.progress(f"Making {missing}", 0.02)
+                with stop.interruptible():
+                    facts = engine.make_files(lambda text, share: channel.progress(text, 0.02 + 0.08 * share))
+                channel.environment(facts)
         with phases.phase("load"):
             doing = "loading the model"
             channel.progress(f"Loading {order.model.title}", 0.1)

@@ -103,12 +103,23 @@ class FakeEngine:
     now: int = 1_000_000_000
     stop: Stop | None = None
     prefills: int = 0
+    missing: str = ""
 
     def start(self) -> dict[str, str]:
         return {}
 
     def allocator(self) -> AllocatorPeaks:
         return AllocatorPeaks()
+
+    def files_missing(self) -> str:
+        return self.missing
+
+    def make_files(self, report: Callable[[str, float], None]) -> dict[str, str]:
+        report("half", 0.5)
+        return {"made": self.missing}
+
+    def reader(self) -> None:
+        return None
 
     def load(self) -> ModelLoaded:
         return ModelLoaded(

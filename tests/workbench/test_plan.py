@@ -82,7 +82,7 @@ def test_that_a_plan_is_the_product_of_models_techniques_and_sweeps() -> None:
 def test_that_an_axis_nobody_named_gets_its_default() -> None:
     plan = make_plan(experiment(precisions=()), ONE, probe())
     (cell,) = plan.configurations
-    assert [t.id for t in cell.techniques] == ["precision.float32"]
+    assert [t.id for t in cell.techniques] == ["precision.float32", "kv_cache.full"]
     assert cell.title == "SmolLM2-135M-Instruct (random weights)"
 
 
@@ -282,7 +282,7 @@ def test_that_only_a_hub_model_may_use_the_network() -> None:
 
 MODEL = ModelOrder(ref="m", title="M", kind="folder", path="/m", fingerprint="f" * 64)
 INT8 = (TechniqueOrder(id="precision.int8", parameters={"group": 64}),)
-GOLDEN = "94823674d0ba72b8b8eccf7c6685e6d7d0260c070e1e78257d602c6c0ec6a1a9"
+GOLDEN = "e5969f769c73aa1768ac0c1d6ab35c702dbdfd8ebc433a8ecb8a0083386e7d60"
 
 
 def test_that_the_hash_of_a_configuration_never_changes() -> None:

@@ -79,13 +79,13 @@ def technique_groups(experiment: Experiment, resolved: Resolved, search: str = "
 
 
 def combinations(experiment: Experiment) -> str:
-    """ "3 × 2 combinations": techniques of each axis with their sweeps."""
+    """ "3 × 2 combinations": techniques with their sweeps of each axis that has more than one."""
     counts: list[int] = []
     for axis in axes():
         named = [c for c in experiment.techniques if c.id.partition(".")[0] == axis.id]
         counts.append(sum(math.prod(len(v) for v in c.parameters.values()) for c in named) or 1)
-    word = "combination" if math.prod(counts) == 1 else "combinations"
-    return f"{' × '.join(map(str, counts))} {word}"
+    several = [str(count) for count in counts if count > 1]
+    return f"{' × '.join(several)} combinations" if several else "1 combination"
 
 
 def chosen_models(experiment: Experiment, resolved: Resolved) -> tuple[ResolvedModel, ...]:
