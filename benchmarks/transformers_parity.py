@@ -63,7 +63,7 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[Ratio, Ratio]:
     from engines.hf.generate import Generator, Lengths
     from engines.hf.load import LoadRequest, load_tokenizer
     from engines.hf.precision import load_float, load_int8
-    from engines.hf.text import Prompts, random_tokens, text_tokens
+    from engines.workload.text import Prompts, random_tokens, text_tokens
 
     quiet.after_import()
     torch.set_num_threads(options.threads)

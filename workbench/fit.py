@@ -22,7 +22,7 @@ CUDA_CONTEXT_BYTES = 600 * 2**20
 """A CUDA context with cuBLAS workspaces on the device. Not measured by us: an allowance."""
 
 EVALUATION_TOKENS = 512
-"""Longest window of tokens that perplexity is computed over at once (`engines.hf.perplexity`)."""
+"""Longest window of tokens that perplexity is computed over at once (`engines.workload.windows`)."""
 _EVALUATION_CONTEXT = 4 / 3
 """A quarter of each window is context only."""
 

@@ -14,14 +14,10 @@ quiet.before_import()
 import torch  # noqa: E402
 from transformers import PreTrainedModel, PreTrainedTokenizerBase  # noqa: E402
 
-from engines.hf import count, facts, files, shape, text  # noqa: E402
+from engines.hf import count, facts, files, shape  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, load_tokenizer, local_files  # noqa: E402
-from engines.hf.perplexity import (  # noqa: E402
-    negative_log_likelihood,
-    tokens_needed,
-    window_size,
-)
+from engines.hf.perplexity import negative_log_likelihood, window_size  # noqa: E402
 from engines.hf.preflight import precision_of  # noqa: E402
 from engines.protocol.orders import TrialOrder  # noqa: E402
 from engines.protocol.records import Evaluation, ModelLoaded  # noqa: E402
@@ -30,6 +26,8 @@ from engines.worker.engine import Finished, Reader  # noqa: E402
 from engines.worker.failures import WorkerFailure  # noqa: E402
 from engines.worker.phases import AllocatorPeaks  # noqa: E402
 from engines.worker.stop import Stop  # noqa: E402
+from engines.workload import text  # noqa: E402
+from engines.workload.windows import tokens_needed  # noqa: E402
 
 quiet.after_import()
 

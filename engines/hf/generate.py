@@ -12,10 +12,10 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from engines.hf.clocks import EventClock, HostClock, Stamps, TokenClock
-from engines.hf.text import TokenIds
 from engines.ring import RingWriter
 from engines.worker.engine import Finished
 from engines.worker.stop import Stop
+from engines.workload.text import TokenIds
 
 
 class _TokenCriterion(StoppingCriteria):

@@ -1,55 +1,27 @@
-"""Perplexity of held-out text with a sliding window. Worker process; imports torch.
+"""Loss on held-out text over the windows of `engines.workload.windows`. Worker process; imports torch.
 
-A window holds at most `CONTEXT_TOKENS` tokens, of which the last three quarters count: every counted token has at
-least a quarter of a window of context before it, and is counted once. Losses are computed in float32 and summed in
-float64.
+Losses are computed in float32 and summed in float64.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from transformers import PreTrainedModel
 
 from engines.worker.stop import Stop
+from engines.workload.windows import Window, size_for, windows
 
-CONTEXT_TOKENS = 512
 _ROWS = 64
 """Rows of logits turned into float32 losses at a time, to bound memory."""
 
 
-@dataclass(frozen=True)
-class Window:
-    """Tokens `start`..`end`, of which those from `counted` on are scored; all in the text's numbering."""
-
-    start: int
-    counted: int
-    end: int
-
-
-def windows(tokens: int, size: int) -> Iterator[Window]:
-    """Windows that score exactly `tokens` tokens, the first after a quarter of a window of context."""
-    context = max(1, size // 4)
-    stride = size - context
-    first = context
-    while first < context + tokens:
-        end = min(first + stride, context + tokens)
-        yield Window(first - context, first, end)
-        first = end
-
-
-def tokens_needed(tokens: int, size: int) -> int:
-    """Length of text (tokens) for `windows(tokens, size)`."""
-    return max(1, size // 4) + tokens
-
-
 def window_size(model: PreTrainedModel) -> int:
-    """`CONTEXT_TOKENS`, or the model's own context where that is shorter."""
+    """The longest window (tokens) that the model can hold."""
     own = getattr(model.config, "max_position_embeddings", None)
-    return min(CONTEXT_TOKENS, own) if isinstance(own, int) and own > 1 else CONTEXT_TOKENS
+    return size_for(own if isinstance(own, int) else None)
 
 
 def negative_log_likelihood(model: PreTrainedModel, ids: Sequence[int], tokens: int, stop: Stop) -> float | None:

@@ -74,7 +74,7 @@ def load(model: ModelOrder, technique: str = "float32", **parameters: str) -> An
 @settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(2, 512))
 def test_that_windows_score_every_token_once_with_context(tokens: int, size: int) -> None:
-    from engines.hf.perplexity import tokens_needed, windows
+    from engines.workload.windows import tokens_needed, windows
 
     scored: list[int] = []
     for window in windows(tokens, size):
@@ -91,8 +91,9 @@ def test_that_the_loss_equals_one_computed_token_by_token(tiny: ModelOrder) -> N
     import torch
 
     from engines.hf.load import load_tokenizer
-    from engines.hf.perplexity import negative_log_likelihood, tokens_needed
-    from engines.hf.text import text_tokens
+    from engines.hf.perplexity import negative_log_likelihood
+    from engines.workload.text import text_tokens
+    from engines.workload.windows import tokens_needed
 
     model = load(tiny)
     model.config.max_position_embeddings = 32  # small windows: 8 tokens of context, 24 scored

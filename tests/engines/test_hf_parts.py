@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from engines.hf import files
 from engines.hf.clocks import EventClock, HostClock
-from engines.hf.text import Prompts, held_out_text, random_tokens, text_hash
 from engines.ring import RingWriter, create_ring
 from engines.worker.failures import WorkerFailure
+from engines.workload.text import Prompts, held_out_text, random_tokens, text_hash
 
 
 def write_safetensors(file: Path, sizes: dict[str, int]) -> None:
