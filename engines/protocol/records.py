@@ -71,6 +71,8 @@ class PhaseEnded(_Base, frozen=True, kw_only=True, tag="phase_ended"):
     name: PhaseName
     index: int = 0
     start_ns: int
+    cpu_seconds: float | None = None
+    """Processor time of the worker, all its threads, within the span; None where it was not read."""
 
 
 class Progress(_Base, frozen=True, kw_only=True, tag="progress"):

@@ -1,4 +1,4 @@
-"""Named spans of a trial, with the memory peak of each. Main thread of the worker process."""
+"""Named spans of a trial, with the memory peak and the processor time of each. Main thread of the worker process."""
 
 from __future__ import annotations
 
@@ -58,15 +58,17 @@ class Phases:
         self._channel.send(PhaseStarted(t_ns=start, name=name))
         reset_resident_peak()
         self.allocator.reset()
+        before_ns = time.process_time_ns()
         try:
             yield
         finally:
+            spent_ns = time.process_time_ns() - before_ns
             end = self._now_ns()
             self._channel.send(MemoryPeak(t_ns=end, phase=name, source="rusage", peak_bytes=resident_peak_bytes()))
             allocated = self.allocator.peak_bytes()
             if allocated is not None:
                 self._channel.send(MemoryPeak(t_ns=end, phase=name, source="allocator", peak_bytes=allocated))
-            self._channel.send(PhaseEnded(t_ns=end, name=name, start_ns=start))
+            self._channel.send(PhaseEnded(t_ns=end, name=name, start_ns=start, cpu_seconds=spent_ns / 1e9))
 
     def span(self, name: PhaseName, index: int, start_ns: int, end_ns: int) -> None:
         """A span that is already over: told after a timed loop, never within it."""
