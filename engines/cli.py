@@ -94,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--json", action="store_true")
     probe.set_defaults(run=_probe)
 
+    instruments = commands.add_parser("instruments", help="how fine the clock is and how fast the sensors are")
+    instruments.add_argument("--seconds", type=float, default=2.0, help="how long each sensor is watched (2)")
+    instruments.add_argument("--json", action="store_true")
+    instruments.set_defaults(run=_instruments)
+
     connect = commands.add_parser("connect", help="join standard input and output to the runner (for SSH)")
     connect.set_defaults(run=_connect)
     return parser
@@ -241,6 +246,28 @@ def _probe(options: argparse.Namespace) -> int:
         _say(f"sensor   {sensor.source}/{sensor.quantity}  " + ("ok" if sensor.available else sensor.reason))
     for package in found.packages:
         _say(f"package  {package.name}  " + (package.version or f"missing: {package.install}"))
+    return DONE
+
+
+def _instruments(options: argparse.Namespace) -> int:
+    """In this process, not in the runner: reading as fast as one can would disturb its trials."""
+    from engines.instruments import instruments
+
+    found = instruments(max(0.2, options.seconds))
+    if options.json:
+        _say(msgspec.json.encode(found).decode())
+        return DONE
+    clock = found.clock
+    _say(
+        f"clock {clock.name}: step {clock.step_ns} ns, a reading {clock.read_ns:.0f} ns, "
+        f"a token's stamp {clock.stamp_ns:.0f} ns"
+    )
+    for source in found.sources:
+        _say(f"{source.source}: a reading {source.read_us:.0f} us, {source.reads} in {source.span_s:.1f} s")
+        for one in source.quantities:
+            known = "changes too seldom to say" if one.updates_hz is None else f"{one.updates_hz:.1f} Hz"
+            alone = "" if one.call_us is None else f", {one.call_us:.0f} us alone"
+            _say(f"  {one.quantity}: {'at least ' if one.at_least else ''}{known}{alone}")
     return DONE
 
 

@@ -102,6 +102,10 @@ class NvmlDevice:
     def sensors(self) -> tuple[Sensor, ...]:
         return tuple(self._sensors)
 
+    def calls(self) -> tuple[tuple[str, Read], ...]:
+        """Each quantity's own reading, to be timed alone. They raise NVML's errors."""
+        return tuple((quantity.name, quantity.read) for quantity in self._quantities)
+
     def read(self) -> Reading:
         reading: Reading = {}
         problem = ""
