@@ -23,7 +23,7 @@ class ConfigurationTrials:
         self.machine = self.all[0].machine if self.all else ""
         mine = {t.trial for t in self.all}
         self._reasons = [r for r in detail.reasons if r.trial in mine and r.severity == "invalid"]
-        self.rows = _newest([m for m in detail.metrics if m.trial in mine])
+        self.rows = newest([m for m in detail.metrics if m.trial in mine])
 
     def values(self, metric: str, trials: Iterable[TrialRow]) -> list[tuple[TrialRow, MetricRow, float]]:
         found = []
@@ -80,7 +80,7 @@ def words(code: str) -> str:
     return code.replace("_", " ")
 
 
-def _newest(rows: Iterable[MetricRow]) -> dict[tuple[str, str], MetricRow]:
+def newest(rows: Iterable[MetricRow]) -> dict[tuple[str, str], MetricRow]:
     """One row per trial and metric: of this registry's version where stored, otherwise of the newest."""
     best: dict[tuple[str, str], MetricRow] = {}
     for row in rows:

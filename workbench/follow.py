@@ -29,7 +29,7 @@ from engines.protocol.messages import (
 )
 from engines.protocol.records import Record, TrialEnded
 from workbench.events import Event, Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
-from workbench.intake import evaluate, judge_leftovers, take_in
+from workbench.intake import Assumed, evaluate, judge_leftovers, nothing_assumed, take_in
 from workbench.store.operations import (
     GetTrial,
     ListUnfinished,
@@ -72,8 +72,10 @@ class Follower:
         tell: Callable[[Event], None],
         *,
         ingest: bool,
+        assumed: Assumed = nothing_assumed,
     ) -> None:
         self._store = store
+        self._assumed = assumed
         self._store_id = store_id
         self._connect = connect
         self._tell = tell
@@ -186,7 +188,7 @@ class Follower:
             if row.trial not in known and age >= older_than_s:
                 message = "The runner here does not know this trial: it was never handed over, or its spool is gone."
                 self._store.execute(MarkLost(trial=row.trial, message=message))
-                evaluate(self._store, row.trial)
+                evaluate(self._store, row.trial, self._assumed())
                 lost.append(row.trial)
         if lost:
             self._tell(StoreChanged(trials=tuple(lost)))
@@ -243,7 +245,7 @@ class Follower:
     def _drain(self) -> None:
         if self._ingest:
             try:
-                judged = judge_leftovers(self._store)
+                judged = judge_leftovers(self._store, self._assumed)
                 if judged:
                     self._tell(StoreChanged(trials=judged))
             except StoreError as error:
@@ -301,7 +303,7 @@ class Follower:
                 del inboxes[trial]
                 continue
             try:
-                result = take_in(self._store, trial, inbox.lines)
+                result = take_in(self._store, trial, inbox.lines, self._assumed)
                 del inboxes[trial]
                 if result.buried:
                     self._send(Bury(trials=(trial,)))

@@ -5,7 +5,7 @@ Shared by the follower (live) and by `catch_up` (a command that only reads, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engines.protocol.client import RunnerClient
 from engines.protocol.messages import Acknowledge, Attach, Bury, ListSpools, RecordLine, Spool, SpoolList
@@ -23,13 +23,19 @@ from workbench.store.operations import (
 from workbench.store.records import replay
 
 _LINES_AT_ONCE = 5000
+Assumed = Callable[[], Assumptions]
+"""Says what the user has set, asked when a trial is judged: it may have changed since the follower began."""
 
 
-def take_in(store: Store, trial: str, lines: Sequence[str]) -> Ingested:
+def nothing_assumed() -> Assumptions:
+    return NOTHING_ASSUMED
+
+
+def take_in(store: Store, trial: str, lines: Sequence[str], assumed: Assumed = nothing_assumed) -> Ingested:
     """Ingest; with the trial's end its metrics and verdict are computed and stored. Raises `StoreError`."""
     result = store.execute(Ingest(trial=trial, lines=tuple(lines)))
     if result.ended and result.new_records:
-        evaluate(store, trial)
+        evaluate(store, trial, assumed())
     return result
 
 
@@ -39,11 +45,12 @@ def evaluate(store: Store, trial: str, assumptions: Assumptions = NOTHING_ASSUME
     store.execute(SetMetrics(trial=trial, metrics=metrics, reasons=reasons, verdict=verdict))
 
 
-def judge_leftovers(store: Store) -> tuple[str, ...]:
+def judge_leftovers(store: Store, assumed: Assumed = nothing_assumed) -> tuple[str, ...]:
     """Make the figures of trials that ended in the store of a process that died before it could. -> those trials"""
     trials = store.execute(ListUnjudged())
+    assumptions = assumed() if trials else NOTHING_ASSUMED
     for trial in trials:
-        evaluate(store, trial)
+        evaluate(store, trial, assumptions)
     return trials
 
 
@@ -55,7 +62,7 @@ def pending(client: RunnerClient, store_id: str) -> tuple[Spool, ...]:
     return tuple(s for s in reply.spools if not (s.complete and s.acknowledged >= s.last_seq))
 
 
-def catch_up(store: Store, store_id: str, client: RunnerClient) -> tuple[str, ...]:
+def catch_up(store: Store, store_id: str, client: RunnerClient, assumed: Assumed = nothing_assumed) -> tuple[str, ...]:
     """Take in what the runner has said up to now, without following on. -> trials that got new records.
 
     Raises `RunnerError`, `StoreError`."""
@@ -73,10 +80,10 @@ def catch_up(store: Store, store_id: str, client: RunnerClient) -> tuple[str, ..
                 if reply.seq >= spool.last_seq:
                     break
                 if len(lines) >= _LINES_AT_ONCE:
-                    result = take_in(store, spool.trial, lines)
+                    result = take_in(store, spool.trial, lines, assumed)
                     lines = []
             if lines:
-                result = take_in(store, spool.trial, lines)
+                result = take_in(store, spool.trial, lines, assumed)
         if result is not None and result.buried:
             client.call(Bury(trials=(spool.trial,)))
         elif result is not None:

@@ -41,18 +41,22 @@ from workbench.problems import Problem, ProblemsFound
 from workbench.store.open import ReopeningStore
 from workbench.store.operations import (
     AddExperiment,
+    AddSamples,
     AddTrials,
     DeleteTrials,
     GetExperiment,
     GetStoreId,
     GetTrial,
+    ImportBundle,
     ListUnfinished,
     MeanDurations,
     Operation,
     Rename,
     SetBaseline,
+    SetMetrics,
     Store,
 )
+from workbench.stored import StoredWork
 
 R = TypeVar("R")
 Listener = Callable[[Event], None]
@@ -79,6 +83,8 @@ class Workbench:
         self._store = ReopeningStore(self.database, on_owner_change=self._owner_changed, listener=self._guest_did)
         self.store: Store = self._store
         self.store_id: str = self._store.execute(GetStoreId())
+        self.stored = StoredWork(self._store, self.places, self._tell)
+        """Work on trials that are stored, and the settings their figures rest on."""
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._follower: Follower | None = None
         self._client: RunnerClient | None = None
@@ -142,6 +148,7 @@ class Workbench:
                 lambda: connect_local(self.places, client=self._client_name),
                 self._tell,
                 ingest=self.is_owner,
+                assumed=self.stored.assumed,
             )
             self._follower.start()
 
@@ -155,7 +162,9 @@ class Workbench:
             self._tell(StoreChanged(experiments=(operation.experiment,)))
         elif isinstance(operation, DeleteTrials):
             self._tell(StoreChanged(experiments=(operation.experiment,), trials=operation.trials))
-        elif isinstance(operation, (AddTrials, Rename, SetBaseline)):
+        elif isinstance(operation, (SetMetrics, AddSamples)):
+            self._tell(StoreChanged(trials=(operation.trial,)))
+        elif isinstance(operation, (AddTrials, ImportBundle, Rename, SetBaseline)):
             self._tell(StoreChanged())
 
     def _restart_follower(self) -> None:
@@ -172,14 +181,14 @@ class Workbench:
         the store is read as it stands."""
         if not self.is_owner:
             return
-        judge_leftovers(self._store)
+        judge_leftovers(self._store, self.stored.assumed)
         if not self._store.execute(ListUnfinished()):
             return
         with (
             contextlib.suppress(RunnerError),
             connect_local(self.places, client=self._client_name) as client,
         ):
-            catch_up(self._store, self.store_id, client)
+            catch_up(self._store, self.store_id, client, self.stored.assumed)
 
     # --- store ----------------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ from workbench.store.records import replay
 QUANTITY = "power_watts"
 MARGIN_S = 5.0
 """Readings this long before a trial's start and after its end are kept: the integral needs one beyond each edge."""
+MAX_FILE_BYTES = 64 * 2**20
+"""A month of readings a second is less; a wrong file is not read whole."""
 
 _TIME_NAMES = frozenset({"time", "timestamp", "datetime", "date time", "date", "epoch", "unix", "unix time", "t", "ts"})
 _POWER_NAMES = frozenset({"watts", "watt", "w", "power", "active power", "real power", "p", "value"})
@@ -56,10 +58,10 @@ class WallReadings:
     """Lines without a power, as meters write them while they start."""
 
 
-def parse_wall_meter(text: str, zone: tzinfo = UTC) -> WallReadings:
+def parse_wall_meter(text: str, zone: tzinfo | None = None) -> WallReadings:
     """Read a meter's CSV: times (ISO 8601, or seconds, milliseconds, ... since 1970) and watts under any of the usual
-    headings, or in the first two columns where there is no heading. `zone` is what a time without a zone is in. Raises
-    `WallMeterError`."""
+    headings, or in the first two columns where there is no heading. `zone` is what a time without a zone is in, None
+    for this computer's. Raises `WallMeterError`."""
     rows = [(number, row) for number, row in _rows(text) if any(cell.strip() for cell in row)]
     if not rows:
         raise WallMeterError("The file has no readings.", "Export the meter's log as CSV with times and watts.")
@@ -141,7 +143,7 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _time_ns(cell: str, number: int, zone: tzinfo) -> int:
+def _time_ns(cell: str, number: int, zone: tzinfo | None) -> int:
     """Raises `WallMeterError`."""
     if re.fullmatch(r"\d+([.,]\d+)?", cell):
         whole, _, part = cell.replace(",", ".").partition(".")
@@ -155,7 +157,9 @@ def _time_ns(cell: str, number: int, zone: tzinfo) -> int:
         except ValueError:
             moment = None
         if moment is not None:
-            moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+            if moment.tzinfo is None:
+                # with summer time as of that day, which a fixed offset of now would miss
+                moment = moment.astimezone() if zone is None else moment.replace(tzinfo=zone)
             since = moment - datetime(1970, 1, 1, tzinfo=UTC)
             return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
     raise WallMeterError(
@@ -182,7 +186,7 @@ def to_trial_clock(readings: WallReadings, begin: ClockPair, end: ClockPair) -> 
         raise WallMeterError(
             f"The meter's readings ({told}) are not of this trial's time ({_shown(begin.wall_ns)} to "
             f"{_shown(end.wall_ns)}).",
-            "Is the meter's clock right, and are times without a zone in the zone you named?",
+            "Is the meter's clock right? Times without a zone are taken to be this computer's; --zone names another.",
         )
     rate = mono / wall
     times = tuple(begin.mono_ns + round((t - begin.wall_ns) * rate) for t in readings.times_ns[first:last])
@@ -194,13 +198,20 @@ def _shown(wall_ns: int) -> str:
 
 
 def import_wall_meter(
-    store: Store, trial: str, path: Path, zone: tzinfo = UTC, assumptions: Assumptions = NOTHING_ASSUMED
+    store: Store, trial: str, path: Path, zone: tzinfo | None = None, assumptions: Assumptions = NOTHING_ASSUMED
 ) -> int:
     """Store a meter's readings with a trial (by id or number), under the source "wall_meter", and compute the trial's
     figures again. Importing again replaces what was imported. -> readings stored.
 
-    Raises `WallMeterError`, `StoreError`, `OSError`."""
-    content = path.read_bytes()
+    Raises `WallMeterError`, `StoreError`."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise WallMeterError(
+                f"{path.name} is larger than {MAX_FILE_BYTES // 2**20} MiB.", "Cut out the time of the trial."
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise WallMeterError(f"{path} cannot be read: {error.strerror or error}.", "Name a CSV file.") from error
     try:
         readings = parse_wall_meter(content.decode("utf-8-sig"), zone)
     except UnicodeDecodeError as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from tests.workbench.synthetic import FakeTrial, records
 from workbench.export.records_parquet import export_bundle, import_bundle
 from workbench.intake import evaluate
 from workbench.recompute import recompute
+from workbench.store import bundle
 from workbench.store.local import LocalStore
 from workbench.store.operations import (
     DeleteTrials,
@@ -109,7 +113,60 @@ def test_that_a_damaged_or_foreign_folder_changes_nothing(
         import_bundle(two, tmp_path)
     with pytest.raises(StoreError, match="holds something else"):
         export_bundle(one, "", tmp_path)
+    (folder / "bundle.json").unlink()
+    with pytest.raises(StoreError, match="half a bundle"):
+        import_bundle(two, folder)
+    with pytest.raises(StoreError, match="no bundle"):
+        import_bundle(two, samples)
     assert two.execute(Query(sql="SELECT count(*) FROM trials")).rows == ((0,),)
+
+
+def test_that_an_import_that_fails_in_its_middle_leaves_nothing_behind(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    """Hashes hold, but a table is not what it says: the transaction is rolled back."""
+    one, two = stores
+    filled(one)
+    folder = tmp_path / "bundle"
+    export_bundle(one, "", folder)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    (folder / "metrics.parquet").write_bytes(b"PAR1 nothing")
+    manifest["files"]["metrics"]["sha256"] = hashlib.sha256(b"PAR1 nothing").hexdigest()
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(StoreError, match=r"metrics\.parquet of the bundle cannot be read.*Nothing was changed"):
+        import_bundle(two, folder)
+    for table in ("experiments", "configurations", "trials", "records"):
+        assert two.execute(Query(sql=f"SELECT count(*) FROM {table}")).rows == ((0,),)
+
+
+def test_that_a_full_disk_leaves_the_older_bundle_whole_and_says_where(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = stores
+    filled(one)
+    folder = tmp_path / "bundle"
+    export_bundle(one, "", folder)
+
+    def full(path: Path) -> str:
+        if path.name.startswith("samples"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return ""
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bundle, "_sha256", full)
+        with pytest.raises(StoreError, match=r"the disk is full\. The database was not touched"):
+            export_bundle(one, "", folder)
+    assert not list(folder.glob("*.part"))
+    assert import_bundle(two, folder).trials == 2
+
+
+def test_that_an_experiment_without_an_ended_trial_is_no_bundle(
+    stores: tuple[LocalStore, LocalStore], tmp_path: Path
+) -> None:
+    add_experiment(stores[0], "t-1")
+    with pytest.raises(StoreError, match="has ended yet"):
+        export_bundle(stores[0], "", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_that_a_bundle_is_replaced_by_a_newer_one(stores: tuple[LocalStore, LocalStore], tmp_path: Path) -> None:

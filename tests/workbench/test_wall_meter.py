@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -42,7 +43,7 @@ NOON_NS = 1_772_366_400 * SECOND
     ],
 )
 def test_that_a_meters_file_is_read_in_its_usual_spellings(text: str) -> None:
-    found = parse_wall_meter(text)
+    found = parse_wall_meter(text, UTC)
     assert found.times_ns == (NOON_NS, NOON_NS + SECOND)
     assert found.watts == pytest.approx((50.0, 60.5))
 
@@ -50,6 +51,21 @@ def test_that_a_meters_file_is_read_in_its_usual_spellings(text: str) -> None:
 def test_that_a_time_without_a_zone_is_in_the_one_named() -> None:
     text = "time,watts\n2026-03-01T14:00:00,50\n2026-03-01T14:00:01,60\n"
     assert parse_wall_meter(text, timezone(timedelta(hours=2))).times_ns[0] == NOON_NS
+
+
+def test_that_a_time_without_a_zone_is_this_computers_with_its_summer_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        winter = parse_wall_meter("time,watts\n2026-03-01T13:00:00,50\n2026-03-01T13:00:01,60\n")
+        summer = parse_wall_meter("time,watts\n2026-07-01T14:00:00,50\n2026-07-01T14:00:01,60\n")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert winter.times_ns[0] == NOON_NS
+    assert summer.times_ns[0] == NOON_NS + 122 * 86_400 * SECOND
 
 
 @pytest.mark.parametrize(
@@ -140,6 +156,11 @@ def test_that_a_meter_that_cannot_be_tied_to_the_trial_stores_nothing(store: Loc
         import_wall_meter(store, "t-1", meter_file(tmp_path / "a.csv", 100.0))
     with pytest.raises(StoreError):
         import_wall_meter(store, "t-none", tmp_path / "a.csv")
+    with pytest.raises(WallMeterError, match="cannot be read"):
+        import_wall_meter(store, "t-1", tmp_path / "none.csv")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(WallMeterError, match="is not text"):
+        import_wall_meter(store, "t-1", tmp_path / "binary.csv")
     assert store.execute(Query(sql="SELECT count(*) FROM samples WHERE seq = 0")).rows == ((0,),)
 
 

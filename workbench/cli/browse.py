@@ -12,6 +12,7 @@ from engines.protocol.codec import decode_record
 from engines.protocol.records import Log
 from workbench.cli import OK, WRONG
 from workbench.cli.tables import print_table
+from workbench.comparison_trials import newest
 from workbench.metrics.registry import find
 from workbench.session import Workbench
 from workbench.store.operations import (
@@ -74,6 +75,9 @@ def show(options: argparse.Namespace) -> int:
         detail = workbench.store.execute(GetExperiment(experiment=trial.experiment))
         lines = workbench.store.execute(ReadRecords(trial=trial.trial)) if options.log else ()
     metrics = [m for m in detail.metrics if m.trial == trial.trial]
+    if not options.all_versions:
+        current = newest(metrics)
+        metrics = [m for m in metrics if current[m.trial, m.metric] is m]
     reasons = [r for r in detail.reasons if r.trial == trial.trial]
     facts = detail.environments.get(trial.trial, {})
     if options.json:
@@ -93,7 +97,10 @@ def show(options: argparse.Namespace) -> int:
     for row in metrics:
         known = find(row.metric)
         shown = format_value(row.value, row.unit) if row.value is not None else "not available"
-        rows.append((known.title if known else row.metric, shown, row.method if row.value is not None else row.reason))
+        title = known.title if known else row.metric
+        if options.all_versions:
+            title += f", formula {row.version}"
+        rows.append((title, shown, row.method if row.value is not None else row.reason))
     print_table(("metric", "value", "how"), rows, right=frozenset({1}))
     if options.environment:
         print()

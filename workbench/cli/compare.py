@@ -62,7 +62,11 @@ def compare_(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Table and charts of an experiment as files, each with its provenance."""
+    """Table and charts of an experiment as files, each with its provenance; or the whole experiment as a bundle."""
+    if options.bundle is not None:
+        from workbench.cli.stored import export_bundle
+
+        return export_bundle(options)
     from workbench.export.bundle import FORMATS, export_comparison
 
     formats = tuple(part.strip() for part in options.format.split(",") if part.strip())

@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("trial", metavar="TRIAL", help="id or number")
     show.add_argument("--log", action="store_true", help="its whole log")
     show.add_argument("--environment", action="store_true", help="every fact about where it ran")
+    show.add_argument("--all-versions", action="store_true", help="also figures of older formulas")
 
     delete = add("delete", "browse:delete", "Delete trials or an experiment, for good.")
     delete.add_argument("trials", nargs="*", metavar="TRIAL", help="id or number")
@@ -103,6 +104,35 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--format", default="png,svg,csv", metavar="LIST", help="of png,svg,pdf,csv,md,tex,parquet")
     export.add_argument("--metrics", metavar="ID,ID", help="metrics to draw (default: the primary ones)")
     export.add_argument("--theme", choices=("light", "dark"), default="light")
+    export.add_argument(
+        "--bundle", type=Path, metavar="FOLDER", help="instead, the whole experiment as Parquet files, for `import`"
+    )
+
+    importing = add("import", "stored:import_", "Take in an experiment that `export --bundle` wrote.")
+    importing.add_argument("folder", type=Path, metavar="FOLDER", help="the folder with bundle.json")
+
+    again = add(
+        "recompute", "stored:recompute", "Make figures and verdicts of stored trials again, from their records."
+    )
+    again.add_argument(
+        "experiment", nargs="?", default="", metavar="EXPERIMENT", help="id, number or name (default: all)"
+    )
+
+    meter = add("wall-meter", "stored:wall_meter", "Store a wall meter's readings (CSV) with a trial.")
+    meter.add_argument("trial", metavar="TRIAL", help="id or number")
+    meter.add_argument("file", type=Path, metavar="FILE", help="CSV with times and watts")
+    meter.add_argument("--zone", metavar="ZONE", help="of times without a zone: Europe/Berlin (default: here)")
+
+    setting = add(
+        "settings",
+        "settings:settings",
+        "Prices, CO2e of the grid, watts of a core, peak compute: what estimates rest on.",
+        database=False,
+    )
+    setting.add_argument(
+        "--set", action="append", metavar="NAME=VALUE", help="set one; peak_flops.DEVICE=VALUE for one device"
+    )
+    setting.add_argument("--unset", action="append", metavar="NAME", help="forget one")
 
     query = add("query", "browse:query", "Read-only SQL over the database; docs/store.md explains the tables.")
     query.add_argument("sql", metavar="SQL")

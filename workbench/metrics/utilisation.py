@@ -109,13 +109,21 @@ def flop_rate(records: TrialRecords) -> Value | NotAvailable:
 
 
 def model_flops_utilisation(records: TrialRecords) -> Value | NotAvailable:
-    rate, peak = flop_rate(records), records.assumptions.peak_flops
+    rate = flop_rate(records)
     if isinstance(rate, NotAvailable):
         return rate
-    if peak is None:
+    found = records.assumptions.peak_of(*device_and_precision(records))
+    if found is None:
         return NotAvailable("The device's peak is not known: set its FLOP/s in this precision from the data sheet.")
-    method = f"{rate.method}; over the peak of {peak:.4g} FLOP/s set by the user"
+    peak, name = found
+    method = f"{rate.method}; over the peak of {peak:.4g} FLOP/s set by the user for {name}"
     return Value(rate.value / peak, method, rate.n, rate.scope)
+
+
+def device_and_precision(records: TrialRecords) -> tuple[str, str]:
+    """The device's name as its driver tells it and the type it computes in ("NVIDIA H200", "bfloat16"); "" unknown."""
+    name = records.environment.get("gpu.0.name" if on_gpu(records) else "cpu.model", "")
+    return name, records.model.details.get("compute", "") if records.model is not None else ""
 
 
 METRICS = (

@@ -7,6 +7,8 @@ not a bundle.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -19,7 +21,14 @@ import pyarrow.parquet
 
 from workbench.store import reading
 from workbench.store.migrate import SCHEMA_VERSION
-from workbench.store.operations import Bundled, ExportBundle, GetExperiment, ImportBundle, StoreError
+from workbench.store.operations import (
+    Bundled,
+    ExperimentRow,
+    ExportBundle,
+    GetExperiment,
+    ImportBundle,
+    StoreError,
+)
 from workbench.store.rows import Desk
 from workbench.store.writing import next_numbers
 from workbench.version import version
@@ -36,6 +45,7 @@ _ROWS = {
     "tags": f"subject = $1 OR subject IN {_ENDED}",
 } | dict.fromkeys(_OF_TRIALS, f"trial IN {_ENDED}")
 _BATCH_ROWS = 100_000
+_PART = ".part"
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -51,19 +61,36 @@ class _Manifest(msgspec.Struct, frozen=True):
 
 
 def export_bundle(desk: Desk, operation: ExportBundle) -> Bundled:
-    """Only trials that have ended. A folder with anything in it but an older bundle is refused."""
+    """Only trials that have ended. A folder with anything in it but an older bundle is refused; that one is replaced
+    once the new one is written whole."""
     experiment = reading.experiment(desk, GetExperiment(experiment=operation.experiment)).experiment
     folder = Path(operation.folder)
+    try:
+        return _export(desk, experiment, folder)
+    except OSError as error:
+        _clear_parts(folder)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        why = "the disk is full" if full else error.strerror or str(error)
+        raise StoreError(
+            f"The bundle could not be written to {folder}: {why}. The database was not touched.",
+            "Free some space there, or choose another folder.",
+            code="bundle",
+        ) from error
+
+
+def _export(desk: Desk, experiment: ExperimentRow, folder: Path) -> Bundled:
+    if desk.one("SELECT 1 FROM trials WHERE experiment = ? AND state = 'ended'", experiment.experiment) is None:
+        raise _fault(f"No trial of {experiment.name} has ended yet: there is nothing to write.", "Wait for one.")
     folder.mkdir(parents=True, exist_ok=True)
+    _clear_parts(folder)
     strangers = {p.name for p in folder.iterdir()} - {MANIFEST, *(f"{t}.parquet" for t in TABLES)}
     if strangers:
         raise _fault(
             f"The folder {folder} holds something else already ({sorted(strangers)[0]}).", "Choose another one."
         )
-    (folder / MANIFEST).unlink(missing_ok=True)
     files = {}
     for table in TABLES:
-        path = folder / f"{table}.parquet"
+        path = folder / f"{table}.parquet{_PART}"
         reader = desk.connection.execute(
             f"SELECT * FROM {table} WHERE {_ROWS[table]} ORDER BY rowid", [experiment.experiment]
         ).to_arrow_reader(_BATCH_ROWS)
@@ -74,9 +101,22 @@ def export_bundle(desk: Desk, operation: ExportBundle) -> Bundled:
                 rows += batch.num_rows
         files[table] = _File(rows, _sha256(path))
     manifest = _Manifest(SCHEMA_VERSION, experiment.experiment, version(), files)
-    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    last = folder / f"{MANIFEST}{_PART}"
+    last.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    # what takes space is done: from here on there are only renames, the manifest's last
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for table in TABLES:
+        (folder / f"{table}.parquet{_PART}").replace(folder / f"{table}.parquet")
+    last.replace(folder / MANIFEST)
     trials = files["trials"].rows
     return Bundled(experiment=experiment.experiment, trials=trials, left_out=experiment.trials - trials)
+
+
+def _clear_parts(folder: Path) -> None:
+    """What an export that did not come to its end has left."""
+    for name in (*(f"{t}.parquet" for t in TABLES), MANIFEST):
+        with contextlib.suppress(OSError):
+            (folder / f"{name}{_PART}").unlink(missing_ok=True)
 
 
 def import_bundle(desk: Desk, operation: ImportBundle) -> Bundled:
@@ -123,14 +163,23 @@ def _checked(folder: Path) -> _Manifest:
     """The manifest of a folder whose files are whole."""
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Manifest)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        if any((folder / f"{table}.parquet{end}").exists() for table in TABLES for end in ("", _PART)):
+            raise _fault(
+                f"{folder} is half a bundle: its {MANIFEST}, which is written last, is missing.",
+                "Export it again, or copy the whole folder.",
+            ) from None
         raise _fault(f"{folder} is no bundle: it has no {MANIFEST}.", "Name the folder that an export wrote.") from None
+    except OSError as error:
+        raise _fault(f"{folder / MANIFEST} cannot be read: {error.strerror or error}.", "Check the folder.") from error
     except msgspec.MsgspecError as error:
         raise _fault(f"{folder / MANIFEST} cannot be read: {error}.", "Export the bundle again.") from error
     if manifest.schema_version != SCHEMA_VERSION:
+        newer = manifest.schema_version > SCHEMA_VERSION
         raise _fault(
-            f"The bundle has version {manifest.schema_version} of the tables, this program version {SCHEMA_VERSION}.",
-            "Export it again with the same version of the application on both sides.",
+            f"The bundle was written by LLM Workbench {manifest.written_by} with version {manifest.schema_version} of "
+            f"the tables; this one reads version {SCHEMA_VERSION}.",
+            "Install that version or a newer one." if newer else "Export it again with the version that runs here.",
         )
     for table in TABLES:
         path = folder / f"{table}.parquet"
@@ -141,7 +190,10 @@ def _checked(folder: Path) -> _Manifest:
 
 
 def _read(desk: Desk, folder: Path, table: str) -> pyarrow.Table:
-    rows = pyarrow.parquet.read_table(folder / f"{table}.parquet")
+    try:
+        rows = pyarrow.parquet.read_table(folder / f"{table}.parquet")
+    except pyarrow.ArrowException as error:
+        raise _fault(f"{table}.parquet of the bundle cannot be read: {error}.", "Export the bundle again.") from error
     columns = {str(row[0]) for row in desk.all(f"SELECT column_name FROM (DESCRIBE {table})")}
     if set(rows.column_names) != columns:
         raise _fault(f"{table}.parquet has other columns than this version's table.", "Use the version that wrote it.")

@@ -1,0 +1,212 @@
+"""The user's settings: `settings.toml` in the configuration folder, which windows and commands share. Any thread.
+
+What only a window remembers (sizes, columns) is not here but in its own file. Reading and writing block shortly.
+
+It holds what nobody measures (`workbench.metrics.assumptions`), because whoever judges a trial needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tomli_w
+
+from engines.protocol.places import Places
+from workbench.experiment_keys import Key, did_you_mean, shown
+from workbench.metrics.assumptions import Assumptions
+
+FILE = "settings.toml"
+TABLE = "assumptions"
+PEAKS = "peak_flops_of"
+"""Table of peaks by device: `"NVIDIA H200" = 9.89e14`, `"NVIDIA H200/bfloat16" = 9.89e14`."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One thing the user may set, in words; `key` says what it may hold."""
+
+    key: Key
+    title: str
+    unit: str
+    about: str
+    """What rests on it, in a sentence."""
+
+    @property
+    def name(self) -> str:
+        return self.key.name
+
+
+_PEAK = Key("peak_flops", "float", 1e6, 1e21, unit="FLOP/s", example="9.89e14")
+SETTINGS = (
+    Setting(
+        Key("watts_per_core", "float", 0.01, 1000, unit="W", example="8.5"),
+        "Power of a busy core",
+        "W",
+        "Energy of trials on the processor, estimated from processor time where no sensor measures power.",
+    ),
+    Setting(
+        Key("price_per_kwh", "float", 0, 1e6, unit="currency per kWh", example="0.30"),
+        "Price of electricity",
+        "per kWh",
+        "Electricity per million tokens, of the device alone.",
+    ),
+    Setting(
+        Key(
+            "currency",
+            "text",
+            maximum=8,
+            pattern=r"[^\s\d]{1,8}",
+            pattern_text="a code or a sign such as EUR",
+            example='"EUR"',
+        ),
+        "Currency",
+        "",
+        "The currency of the price.",
+    ),
+    Setting(
+        Key("carbon_grams_per_kwh", "float", 0, 10_000, unit="g of CO2e per kWh", example="380"),
+        "CO2e of the grid",
+        "g per kWh",
+        "CO2e per million tokens, of the device's operation alone.",
+    ),
+    Setting(
+        _PEAK,
+        "Peak compute",
+        "FLOP/s",
+        "Model FLOPs utilisation. The dense peak of the data sheet: of any device and precision, or of one device "
+        "(peak_flops.NAME), or of one precision of it (peak_flops.NAME/bfloat16).",
+    ),
+)
+_BY_NAME = {s.name: s for s in SETTINGS}
+
+
+class SettingsError(ValueError):
+    """What is wrong with a setting or with the file. The file was left as it is."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+def settings_path(places: Places) -> Path:
+    return places.config / FILE
+
+
+def load(path: Path) -> Assumptions:
+    """What is set; nothing where there is no file. Raises `SettingsError` for a file that cannot be used."""
+    table = _document(path).get(TABLE, {})
+    if not isinstance(table, dict):
+        raise SettingsError(
+            f"{path}: {TABLE} is a table, not {shown(table)}.", f"Write [{TABLE}] on a line of its own."
+        )
+    found = Assumptions()
+    for name, raw in table.items():
+        try:
+            if name == PEAKS and isinstance(raw, dict):
+                for device, peak in raw.items():
+                    found = with_value(found, f"peak_flops.{device}", peak)
+            else:
+                found = with_value(found, name, raw)
+        except SettingsError as error:
+            raise SettingsError(f"{path}, {TABLE}.{name}: {error}", error.advice) from error
+    return found
+
+
+def save(path: Path, assumptions: Assumptions) -> None:
+    """Write the file in one step; other tables in it stay. Raises `SettingsError`."""
+    document = _document(path)
+    table: dict[str, object] = {}
+    for setting in SETTINGS:
+        value = getattr(assumptions, setting.name)
+        if value is not None:
+            table[setting.name] = value
+    if assumptions.device_peaks:
+        table[PEAKS] = dict(assumptions.device_peaks)
+    document[TABLE] = table
+    written = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        with os.fdopen(descriptor, "wb") as file:
+            tomli_w.dump(document, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(written).replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            Path(written).unlink() if written else None
+        raise SettingsError(
+            f"The settings cannot be written to {path}: {error.strerror or error}.",
+            "What was set before still holds. Free some space, or check that the folder can be written.",
+        ) from error
+
+
+def with_value(assumptions: Assumptions, name: str, raw: object) -> Assumptions:
+    """The assumptions with one of them set. `raw` is a value of a file, or text as a person types it ("0.30", "0,30").
+
+    `name` is one of `SETTINGS`, or "peak_flops.DEVICE". Raises `SettingsError`."""
+    device = _device_of(name)
+    if not device and name not in _BY_NAME:
+        raise SettingsError(f"There is no setting {shown(name)}.", did_you_mean(name, tuple(_BY_NAME)))
+    key = _PEAK if device else _BY_NAME[name].key
+    if key.type == "float" and isinstance(raw, str):
+        raw = _number(raw)
+    value, wrong, hint = key.check(raw)
+    if wrong:
+        raise SettingsError(wrong, hint)
+    if not device:
+        return replace(assumptions, **{name: value})  # type: ignore[arg-type]  # checked against the field's key
+    assert isinstance(value, float)
+    others = without(assumptions, name).device_peaks
+    return replace(assumptions, device_peaks=tuple(sorted((*others, (device, value)))))
+
+
+def without(assumptions: Assumptions, name: str) -> Assumptions:
+    """The assumptions with one of them as it was before anything was set. Raises `SettingsError`."""
+    if device := _device_of(name):
+        kept = tuple(p for p in assumptions.device_peaks if p[0].casefold() != device.casefold())
+        return replace(assumptions, device_peaks=kept)
+    if name not in _BY_NAME:
+        raise SettingsError(f"There is no setting {shown(name)}.", did_you_mean(name, tuple(_BY_NAME)))
+    return replace(assumptions, **{name: getattr(Assumptions(), name)})
+
+
+def _device_of(name: str) -> str:
+    """ "NVIDIA H200" of "peak_flops.NVIDIA H200", "" of any other name."""
+    return name.removeprefix(f"{_PEAK.name}.").strip() if name.startswith(f"{_PEAK.name}.") else ""
+
+
+def _number(text: str) -> object:
+    """A typed number, with a point or a decimal comma; the text where it is none."""
+    plain = text.strip()
+    if plain.count(",") == 1 and "." not in plain:
+        plain = plain.replace(",", ".")
+    try:
+        value = float(plain)
+    except ValueError:
+        return text
+    return value if math.isfinite(value) else text
+
+
+def _document(path: Path) -> dict[str, object]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        document: Mapping[str, object] = tomllib.loads(text)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingsError(
+            f"The settings in {path} cannot be read: {error.strerror or error}.", "Check who may read the file."
+        ) from error
+    except ValueError as error:  # not UTF-8, not TOML
+        raise SettingsError(
+            f"The settings in {path} are not TOML: {error}.", "Mend the file, or delete it to start over."
+        ) from error
+    return dict(document)
