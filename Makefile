@@ -11,13 +11,16 @@ CONSTRAINTS := packaging/constraints.txt
 # torch is named exactly: a range would let pip pass over an installed CPU build for a larger one
 TORCH := torch==2.13.0
 
-.PHONY: demo gui test test-fast lint bench screenshots wheel system clean
+.PHONY: demo gui gguf test test-fast lint bench screenshots wheel system clean
 
 demo: $(VENV)/application
 	@$(BIN)/llm-workbench demo
 
 gui: $(VENV)/application
 	@$(BIN)/llm-workbench gui
+
+# the llama.cpp engine: compiled once (about ten minutes), then taken from the user's cache
+gguf: $(VENV)/gguf
 
 test: $(VENV)/development lint
 	$(BIN)/python -m pytest
@@ -56,6 +59,10 @@ $(VENV)/application: $(BIN)/python pyproject.toml $(CONSTRAINTS)
 
 $(VENV)/development: $(VENV)/application
 	$(PIP) install -q -c $(CONSTRAINTS) "$(TORCH)" -e ".[transformers,dev]"
+	@touch $@
+
+$(VENV)/gguf: $(VENV)/application
+	$(BIN)/python packaging/install_gguf.py $(CONSTRAINTS)
 	@touch $@
 
 clean:
