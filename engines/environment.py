@@ -23,6 +23,8 @@ from engines.telemetry.sources import CUDA, period_of
 PROC = Path("/proc")
 SYS = Path("/sys")
 NOT_TOLD = "not available: this machine does not tell"
+_SMT = {"on": "several", "off": "one", "forceoff": "one", "notsupported": "one"}
+"""The kernel's words for simultaneous multithreading -> hardware threads of a core that are in use."""
 _FLAG_PREFIXES = ("avx", "amx_", "fma", "f16c", "asimd", "sve", "bf16", "i8mm", "fphp")
 """Instruction sets that decide how fast a model runs; the probe lists all flags."""
 
@@ -64,7 +66,7 @@ def machine_facts(*, proc: Path = PROC, sys: Path = SYS) -> dict[str, str]:
         "cpu.clock_driver": machine.read_word(frequency / "scaling_driver"),
         "cpu.energy_preference": machine.read_word(frequency / "energy_performance_preference"),
         "cpu.boost": cpu_boost(sys),
-        "cpu.threads_per_core": machine.read_word(sys / "devices/system/cpu/smt/control"),
+        "cpu.threads_per_core": _SMT.get(machine.read_word(sys / "devices/system/cpu/smt/control"), ""),
         "memory.total_bytes": str(size.total),
         "memory.limited_by": "control group" if size.limited else "",
         "swap.total_bytes": str(size.swap_total),
@@ -78,15 +80,15 @@ def machine_facts(*, proc: Path = PROC, sys: Path = SYS) -> dict[str, str]:
 
 
 def model_facts(model: ModelOrder) -> dict[str, str]:
-    """Where the weights come from. Hashes of the files are the worker's to say, after the measurement."""
+    """The revision of the weights. Kind and fingerprint stand in the order; hashes of the files are the worker's to
+    say, after the measurement."""
     if model.kind == "random":
         revision = "none: random weights"
     elif model.kind == "hub":
         revision = model.revision or "not available: the order names none"
     else:
         revision = _snapshot(Path(model.path)) or "not available: local files carry none; their hashes stand beside it"
-    facts = {"model.source": model.kind, "model.revision": revision, "model.fingerprint": model.fingerprint}
-    return {name: value for name, value in facts.items() if value}
+    return {"model.revision": revision}
 
 
 def _snapshot(path: Path) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from workbench import comparison_compression, statistics
 from workbench import labels as naming
 from workbench.comparison_trials import ConfigurationTrials, in_order, metric_ids, words
+from workbench.environment_notes import environment_notes
 from workbench.metrics.model import Metric
 from workbench.metrics.registry import find
 from workbench.statistics import Interval as Interval
@@ -280,7 +281,7 @@ def _word(ratio: RatioEstimate, metric: Metric | None, margin: float) -> tuple[s
 
 def _footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: bool) -> tuple[str, ...]:
     """Cautions for the whole table."""
-    notes: list[str] = []
+    notes = list(environment_notes(detail))
     blocks = max((cell.blocks for row in rows for cell in row.cells.values()), default=0)
     if len(rows) > 1 and rows and blocks == 1:
         notes.append("One block: no intervals and no verdicts. Three blocks are the least that carry them.")

@@ -78,6 +78,11 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("--environment", action="store_true", help="every fact about where it ran")
     show.add_argument("--all-versions", action="store_true", help="also figures of older formulas")
 
+    diff = add("diff", "diff:diff", "What differed in the environment of two trials, or within an experiment.")
+    diff.add_argument("trials", nargs="*", metavar="TRIAL", help="two trials: id or number")
+    diff.add_argument("--experiment", action="append", metavar="EXPERIMENT", help="facts its trials do not share")
+    diff.add_argument("--all", action="store_true", help="also what is the same, and what moves with every trial")
+
     delete = add("delete", "browse:delete", "Delete trials or an experiment, for good.")
     delete.add_argument("trials", nargs="*", metavar="TRIAL", help="id or number")
     delete.add_argument("--experiment", metavar="EXPERIMENT", help="a whole experiment: id, number or name")
