@@ -102,7 +102,7 @@ def compare(
     `margin` is what "equivalent" allows, as a ratio."""
     kept = {c.configuration: ConfigurationTrials(c, detail, include_invalid) for c in detail.configurations}
     configurations = sorted(detail.configurations, key=lambda c: c.position)
-    pinned = _baseline(configurations, kept, baseline, detail.experiment.baseline)
+    pinned = baseline_of(configurations, kept, baseline, detail.experiment.baseline)
     table = {m: _cells(m, kept, pinned, margin) for m in metric_ids(detail.metrics)}
     against_original = comparison_compression.figures(configurations, kept, pinned)
     if table:
@@ -142,14 +142,12 @@ def compare(
     )
 
 
-def _baseline(
-    configurations: Sequence[ConfigurationRow],
-    kept: Mapping[str, ConfigurationTrials],
-    asked: str | None,
-    stored: str | None,
+def baseline_of(
+    configurations: Sequence[ConfigurationRow], kept: Mapping[str, ConfigurationTrials], *asked: str | None
 ) -> str | None:
+    """The configuration that the others are compared with: the first one asked for, or the first with results."""
     known = [c.configuration for c in configurations]
-    for wanted in (asked, stored):
+    for wanted in asked:
         if wanted in known:
             return wanted
     return next((c for c in known if kept[c].counted), None)
@@ -299,6 +297,8 @@ def _footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: b
     perplexities = [row.cells["perplexity"] for row in rows if "perplexity" in row.cells]
     if len({cell.scope for cell in perplexities if cell.value is not None}) > 1:
         notes.append("Perplexities over different tokens are shown without a ratio; compare bits per byte.")
+    if detail.experiment.note:
+        notes.append(detail.experiment.note)
     unfinished = sum(t.state != "ended" for t in detail.trials)
     if unfinished:
         notes.append(f"{unfinished} of {len(detail.trials)} trials have not ended: the figures will move.")

@@ -73,6 +73,11 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """"this", or "this/DEVICE" with a device id of the probe."""
     trials: int = 5
     """Blocks: one trial of every configuration each. Quick 3, standard 5, precise 10."""
+    stop_at_ratio: float | None = None
+    """End early, at a whole block, once every ratio to the baseline is known to ± this (0.02 is ±2 %), by the rule of
+    `workbench.stopping`; None: run all `trials`."""
+    stop_metric: str | None = None
+    """Id of the metric whose ratios decide; None: `workbench.stopping.METRIC`."""
     skip: tuple[str, ...] = ()
     """Hashes of configurations the user left out."""
     telemetry_hz: float = 10.0

@@ -143,6 +143,14 @@ RUN = (
         example='["this"]',
     ),
     Key("trials", "int", 1, MAX_TRIALS, example="5"),
+    Key("stop_at_ratio", "float", 0.001, 1, example="0.02"),
+    Key(
+        "stop_metric",
+        "text",
+        pattern=r"[a-z][a-z0-9_]*",
+        pattern_text="the id of a metric",
+        example='"decode_tokens_per_second"',
+    ),
     Key(
         "skip",
         "text",

@@ -73,9 +73,13 @@ class Follower:
         *,
         ingest: bool,
         assumed: Assumed = nothing_assumed,
+        judged: Callable[[str], None] | None = None,
     ) -> None:
+        """`judged(trial)` is called on the ingest thread after a trial's figures were stored; it may raise `StoreError`
+        or `RunnerError`."""
         self._store = store
         self._assumed = assumed
+        self._judged = judged
         self._store_id = store_id
         self._connect = connect
         self._tell = tell
@@ -248,6 +252,8 @@ class Follower:
                 judged = judge_leftovers(self._store, self._assumed)
                 if judged:
                     self._tell(StoreChanged(trials=judged))
+                    for trial in judged:
+                        self._say_judged(trial)
             except StoreError as error:
                 self._say_store_error(error)
         inboxes: dict[str, _Inbox] = {}
@@ -310,6 +316,8 @@ class Follower:
                     continue
                 self._send(Acknowledge(trial=trial, seq=result.last_seq))
                 self._tell(StoreChanged(trials=(trial,)))
+                if result.ended and result.new_records:
+                    self._say_judged(trial)
             except StoreError as error:
                 # the lines stay; the spool has them too
                 self._say_store_error(error)
@@ -318,6 +326,16 @@ class Follower:
             except Exception as error:  # noqa: BLE001  this thread is the live path: one odd trial must not end it
                 inboxes.pop(trial, None)
                 self._tell(Notice("error", f"The figures of trial {trial} could not be made: {error!r}", _ODD_ADVICE))
+
+    def _say_judged(self, trial: str) -> None:
+        if self._judged is None:
+            return
+        try:
+            self._judged(trial)
+        except StoreError as error:
+            self._say_store_error(error)
+        except RunnerError:
+            return  # the link is the follow thread's to report
 
     def _say_store_error(self, error: StoreError) -> None:
         now = time.monotonic()

@@ -72,6 +72,10 @@ def make_plan(
     runnable = [c for c in configurations if c.runnable and c.hash not in skipped]
     blocks = _blocks(experiment, len(runnable), problems)
     order = _order(experiment.seed, blocks, [c.hash for c in runnable])
+    if experiment.run.stop_at_ratio is not None:
+        from workbench.stopping import problems_of  # late: numpy is nothing for a window that starts
+
+        problems.extend(problems_of(experiment, len(runnable)))
     if configurations and not runnable:
         problems.append(_wrong(experiment, "No configuration can run: each has a problem or was left out."))
     return Plan(

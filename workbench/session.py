@@ -31,7 +31,8 @@ from engines.protocol.messages import (
 )
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places, places
-from workbench.events import Event, ProbeFinished, StoreChanged
+from workbench.early_end import EarlyEnds
+from workbench.events import Event, Notice, ProbeFinished, StoreChanged
 from workbench.experiment import Experiment, dump
 from workbench.follow import Follower
 from workbench.intake import catch_up, judge_leftovers
@@ -85,6 +86,7 @@ class Workbench:
         self.store_id: str = self._store.execute(GetStoreId())
         self.stored = StoredWork(self._store, self.places, self._tell)
         """Work on trials that are stored, and the settings their figures rest on."""
+        self._early = EarlyEnds(self._store)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._follower: Follower | None = None
         self._client: RunnerClient | None = None
@@ -149,6 +151,7 @@ class Workbench:
                 self._tell,
                 ingest=self.is_owner,
                 assumed=self.stored.assumed,
+                judged=self._judged,
             )
             self._follower.start()
 
@@ -188,7 +191,19 @@ class Workbench:
             contextlib.suppress(RunnerError),
             connect_local(self.places, client=self._client_name) as client,
         ):
-            catch_up(self._store, self.store_id, client, self.stored.assumed)
+            for trial in catch_up(self._store, self.store_id, client, self.stored.assumed):
+                self._judged(trial)
+
+    def _judged(self, trial: str) -> None:
+        """A trial's figures were stored, by this owner: perhaps its experiment needs no more. On any one thread."""
+        end = self._early.consider(trial)
+        if end is None:
+            return
+        if end.trials:
+            with contextlib.suppress(RunnerError):  # the tombstones stand
+                self._call(Bury(trials=end.trials))
+        self._tell(StoreChanged(experiments=(end.experiment,), trials=end.trials))
+        self._tell(Notice("info", f"{end.name}: {end.note}"))
 
     # --- store ----------------------------------------------------------------------------------------
 

@@ -12,6 +12,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from workbench.experiment import Experiment
+from workbench.experiment_keys import did_you_mean
+from workbench.problems import Fix, Problem
 from workbench.statistics import RatioEstimate, ratios_to_baseline
 
 MIN_BLOCKS = 5
@@ -20,6 +23,10 @@ FURTHER = 2
 """Blocks that are run after the intervals were narrow for the first time."""
 TARGET = 0.02
 """Half-width of the interval of a ratio that counts as narrow: 0.02 is ±2 %."""
+LEAST = MIN_BLOCKS + FURTHER
+"""Blocks that are always run."""
+METRIC = "decode_tokens_per_second"
+"""Whose ratios decide where an experiment names none (`run.stop_metric`)."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +71,38 @@ def should_stop(
         )
         widths.append(max(_half_width(r) for r in ratios.values()))
     width = widths[-1] if math.isfinite(widths[-1]) else None
-    if len(common) < MIN_BLOCKS + FURTHER:
-        least = MIN_BLOCKS + FURTHER
-        return StopDecision(False, len(common), width, f"{len(common)} whole blocks; {least} are the least.")
+    if len(common) < LEAST:
+        return StopDecision(False, len(common), width, f"{len(common)} whole blocks; {LEAST} are the least.")
     end = stop_at(widths, target)
     if end is not None:
-        first = f"±{target:.1%} was reached after {end - FURTHER} blocks, and {FURTHER} more were run"
+        first = f"±{100 * target:g} % was reached after {end - FURTHER} blocks, and {FURTHER} more were run"
         return StopDecision(True, len(common), width, f"All intervals of ratios are narrow enough: {first}.")
     if min(widths[MIN_BLOCKS - 1 :]) <= target:
         return StopDecision(False, len(common), width, "The intervals are narrow enough; the last blocks are run.")
-    return StopDecision(False, len(common), width, f"The widest interval of a ratio is ±{widths[-1]:.1%}.")
+    return StopDecision(False, len(common), width, f"The widest interval of a ratio is ±{100 * widths[-1]:.2g} %.")
+
+
+def problems_of(experiment: Experiment, configurations: int) -> tuple[Problem, ...]:
+    """What would keep an experiment that asks for it from ending early; `configurations` are those that run."""
+    from workbench.metrics.registry import METRICS, find  # late: this module is arithmetic otherwise
+
+    run, place = experiment.run, experiment.name
+    if run.stop_at_ratio is None:
+        return ()
+    found: list[Problem] = []
+    if run.stop_metric is not None and find(run.stop_metric) is None:
+        hint = did_you_mean(run.stop_metric, tuple(m.id for m in METRICS), show=0)
+        fix = Fix("Decode throughput", "run.stop_metric", METRIC)
+        message = f"No metric is called {run.stop_metric}: nothing would say when to stop."
+        found.append(Problem(severity="error", place=place, message=message, hint=hint, fixes=(fix,)))
+    if run.trials < LEAST:
+        message = f"Ending early needs {LEAST} trials of each at the least; with {run.trials} all of them are run."
+        fix = Fix("At most 20 trials", "run.trials", 20)
+        found.append(Problem(severity="warning", place=place, message=message, fixes=(fix,)))
+    if configurations == 1:
+        message = "Ending early looks at ratios between configurations; with one there is none, and all trials are run."
+        found.append(Problem(severity="warning", place=place, message=message))
+    return tuple(found)
 
 
 def _half_width(ratio: RatioEstimate) -> float:

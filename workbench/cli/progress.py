@@ -14,7 +14,7 @@ from typing import TextIO
 from engines.protocol.messages import QueueEntry
 from workbench.events import Event, Notice, QueueChanged, RunnerLink, StoreChanged
 from workbench.session import Workbench
-from workbench.store.operations import GetExperiment, TrialRow
+from workbench.store.operations import ExperimentRow, GetExperiment, TrialRow
 from workbench.units import format_duration
 
 _BAR = 24
@@ -64,6 +64,8 @@ class ExperimentFollower:
         self._dirty = True
         self._messages: list[str] = []
         self._reported: set[str] = set()
+        self._told: list[str] = []
+        self._note = ""
         self._bar = Bar()
 
     def wait(self) -> tuple[TrialRow, ...]:
@@ -79,7 +81,10 @@ class ExperimentFollower:
                     messages, self._messages = self._messages, []
                 for message in messages:
                     self._bar.line(message)
-                trials = self._workbench.store.execute(GetExperiment(experiment=self._experiment)).trials
+                self._told += messages
+                detail = self._workbench.store.execute(GetExperiment(experiment=self._experiment))
+                self._tell_note(detail.experiment)
+                trials = detail.trials
                 ended = [t for t in trials if (t.state == "ended" and t.verdict is not None) or t.outcome == "lost"]
                 self._report(ended, len(trials))
                 if len(ended) == len(trials):
@@ -103,6 +108,13 @@ class ExperimentFollower:
             elif isinstance(event, RunnerLink) and event.state == "lost":
                 self._messages.append(event.message)
             self._changed.notify_all()
+
+    def _tell_note(self, row: ExperimentRow) -> None:
+        """Why it ends early: the store says it also where another process owns the store and decided."""
+        if row.note and row.note != self._note:
+            self._note = row.note
+            if not any(row.note in message for message in self._told):
+                self._bar.line(row.note)
 
     def _report(self, ended: list[TrialRow], total: int) -> None:
         for row in sorted(ended, key=lambda t: t.position):

@@ -94,5 +94,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
     print_table(("hash", "configuration", "device", "needs / free", "a trial", "problems"), rows)
     for problem in plan.problems:
         print(f"{problem.severity}: {problem}")
-    print(f"{plan.trials} trials in {plan.experiment.run.trials} blocks, about {format_duration(plan.expected_s)}")
+    most = "at most " if plan.experiment.run.stop_at_ratio is not None else ""
+    blocks = plan.experiment.run.trials
+    print(f"{most}{plan.trials} trials in {blocks} blocks, about {format_duration(plan.expected_s)}")
     return WRONG if errors else OK

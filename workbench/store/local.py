@@ -48,6 +48,7 @@ WRITERS: dict[type[Operation[Any]], Handler] = {
     operations.SetMetrics: writing.set_metrics,
     operations.SetBaseline: writing.set_baseline,
     operations.Rename: writing.rename,
+    operations.SetNote: writing.set_note,
     operations.DeleteTrials: writing.delete_trials,
     operations.MarkLost: writing.mark_lost,
 }

@@ -60,6 +60,8 @@ class ExperimentRow(msgspec.Struct, frozen=True, kw_only=True):
     definition: str = ""
     running: int = 0
     stopped: int = 0
+    note: str = ""
+    """What is to be known of it, in words: why it ended early."""
 
 
 class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -298,6 +300,11 @@ class ImportBundle(Operation[Bundled], frozen=True, kw_only=True):
 class SetBaseline(Operation[None], frozen=True, kw_only=True):
     experiment: str
     configuration: str | None
+
+
+class SetNote(Operation[None], frozen=True, kw_only=True):
+    experiment: str
+    note: str
 
 
 class Rename(Operation[None], frozen=True, kw_only=True):

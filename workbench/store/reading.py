@@ -41,7 +41,7 @@ _TRIALS = f"""
 """
 
 _EXPERIMENTS = f"""
-    SELECT e.experiment, e.number, e.name, {iso("e.created_at")} AS created_at, e.baseline, e.definition,
+    SELECT e.experiment, e.number, e.name, {iso("e.created_at")} AS created_at, e.baseline, e.definition, e.note,
            count(t.trial) AS trials,
            count(t.trial) FILTER (t.state = 'waiting') AS waiting,
            count(t.trial) FILTER (t.state = 'running') AS running,

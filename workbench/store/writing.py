@@ -17,6 +17,7 @@ from workbench.store.operations import (
     Rename,
     SetBaseline,
     SetMetrics,
+    SetNote,
 )
 from workbench.store.rows import Desk, now
 
@@ -135,6 +136,11 @@ def set_baseline(desk: Desk, operation: SetBaseline) -> None:
 def rename(desk: Desk, operation: Rename) -> None:
     _must_exist(desk, operation.experiment)
     desk.run("UPDATE experiments SET name = ? WHERE experiment = ?", operation.name, operation.experiment)
+
+
+def set_note(desk: Desk, operation: SetNote) -> None:
+    _must_exist(desk, operation.experiment)
+    desk.run("UPDATE experiments SET note = ? WHERE experiment = ?", operation.note, operation.experiment)
 
 
 def mark_lost(desk: Desk, operation: MarkLost) -> None:
