@@ -35,6 +35,7 @@ READERS: dict[type[Operation[Any]], Handler] = {
     operations.GetOrder: reading.order,
     operations.MeanDurations: reading.mean_durations,
     operations.ReadRecords: recording.read_records,
+    operations.ReadKinds: recording.read_kinds,
     operations.ReadImported: imported.read_imported,
     operations.ExportBundle: bundle.export_bundle,
     operations.Query: query.query,

@@ -120,6 +120,16 @@ class ConfigurationRow(msgspec.Struct, frozen=True, kw_only=True):
     """JSON: the order without trial, block, position and seed."""
 
 
+class SaidRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A record as it was said, and by which trial."""
+
+    trial: str
+    configuration: str
+    block: int
+    line: str
+    """JSON, for `engines.protocol.codec.decode_record`."""
+
+
 class ExperimentDetail(msgspec.Struct, frozen=True, kw_only=True):
     """All that the comparison of one experiment needs, in one round trip."""
 
@@ -213,6 +223,14 @@ class ReadRecords(Operation[tuple[str, ...]], frozen=True, kw_only=True):
     trial: str
     after: int = 0
     limit: int = 100_000
+
+
+class ReadKinds(Operation[tuple[SaidRow, ...]], frozen=True, kw_only=True):
+    """Every record of the given kinds (tags of `engines.protocol.records`) over an experiment's trials, by block, trial
+    and number. The experiment as in `GetExperiment`. Telemetry and stamps are stored as columns and are not here."""
+
+    experiment: str
+    kinds: tuple[str, ...]
 
 
 class AddExperiment(Operation[str], frozen=True, kw_only=True):

@@ -105,7 +105,7 @@ def trial(desk: Desk, operation: GetTrial) -> TrialRow:
 
 
 def experiment(desk: Desk, operation: GetExperiment) -> ExperimentDetail:
-    row = _find_experiment(desk, operation.experiment)
+    row = find_experiment(desk, operation.experiment)
     id = row.experiment
     of_trials = "WHERE {0}.trial IN (SELECT trial FROM trials WHERE experiment = ?)"
     facts = desk.all(
@@ -136,7 +136,8 @@ def experiment(desk: Desk, operation: GetExperiment) -> ExperimentDetail:
     )
 
 
-def _find_experiment(desk: Desk, name: str) -> ExperimentRow:
+def find_experiment(desk: Desk, name: str) -> ExperimentRow:
+    """By id, number as text, unique name, or "" for the newest. Raises `StoreError` code "not_found"."""
     if not name:
         found = desk.structs(ExperimentRow, _EXPERIMENTS.format(where="") + " LIMIT 1")
         if not found:

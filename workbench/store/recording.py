@@ -9,7 +9,8 @@ import msgspec
 from engines.protocol.codec import encode_record
 from engines.protocol.records import Stamps, Telemetry
 from workbench.store import faults
-from workbench.store.operations import ReadRecords
+from workbench.store.operations import ReadKinds, ReadRecords, SaidRow
+from workbench.store.reading import find_experiment
 from workbench.store.rows import Desk
 
 _PACKED = "trial = ? AND seq BETWEEN ? AND ?"
@@ -27,6 +28,18 @@ def read_records(desk: Desk, operation: ReadRecords) -> tuple[str, ...]:
     packed = {int(str(seq)): int(str(t_ns)) for seq, _, t_ns, text in rows if text == ""}
     together = dict(_telemetry(desk, operation.trial, packed)) | dict(_stamps(desk, operation.trial, packed))
     return tuple(str(text) or together[int(str(seq))] for seq, _, _, text in rows)
+
+
+def read_kinds(desk: Desk, operation: ReadKinds) -> tuple[SaidRow, ...]:
+    found = find_experiment(desk, operation.experiment)
+    return desk.structs(
+        SaidRow,
+        "SELECT t.trial, t.configuration, t.block, r.record AS line FROM records r JOIN trials t USING (trial) "
+        "WHERE t.experiment = ? AND r.record <> '' AND r.kind IN (SELECT unnest(?::VARCHAR[])) "
+        "ORDER BY t.block, t.number, r.seq",
+        found.experiment,
+        list(operation.kinds),
+    )
 
 
 def _telemetry(desk: Desk, trial: str, packed: dict[int, int]) -> Iterator[tuple[int, str]]:
