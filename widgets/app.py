@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QSettings, QTimer
+from PySide6.QtCore import QEvent, QObject, QSettings, QSocketNotifier, QTimer
 from PySide6.QtWidgets import QApplication
 
 from engines.protocol.places import Places, places
@@ -31,12 +31,15 @@ def main(
     demo: bool = False,
     files: Sequence[Path] = (),
     on_demo_report: Callable[[DemoReport], None] | None = None,
+    settings: Path | None = None,
+    until_eof: bool = False,
 ) -> int:
     """Open the window and stay until it is closed. -> exit code
 
     `argv` are options for Qt; `demo` runs the demo on the Monitor page; `files` are opened as if dropped on the window;
-    `on_demo_report` is called on the main thread when a demo has ended. Without a display Qt ends the process: the
-    caller looks first.
+    `on_demo_report` is called on the main thread when a demo has ended. `settings` is a file for the layout in place of
+    the user's own; `until_eof` closes the window when standard input ends, for a program that opens one. Without a
+    display Qt ends the process: the caller looks first.
     """
     # no accessibility bus, no warning: a container has none
     os.environ.setdefault("NO_AT_BRIDGE", "1")
@@ -48,10 +51,12 @@ def main(
     app.setApplicationName("llm-workbench")
     app.setApplicationDisplayName("LLM Workbench")
     app.setDesktopFileName("llm-workbench")
-    window = make_window(app, where, database)
+    window = make_window(app, where, database, settings)
     if on_demo_report is not None:
         window.demo_reported.connect(on_demo_report)
     signals = QuitSignals(window.quit_, window)
+    if until_eof:
+        _close_at_eof(window)
     says = _Says(window)
     guard.tell(says.say)
     for path in files:
@@ -70,13 +75,27 @@ def main(
         guard.close()
 
 
-def make_window(app: QApplication, where: Places, database: Path | None = None) -> Window:
+def make_window(
+    app: QApplication, where: Places, database: Path | None = None, settings_file: Path | None = None
+) -> Window:
     """The styled application and its window, not yet shown."""
-    settings = QSettings(str(where.config / "window.ini"), QSettings.Format.IniFormat)
+    settings = QSettings(str(settings_file or where.config / "window.ini"), QSettings.Format.IniFormat)
     mode, scale = settings.value("look/theme", "system"), settings.value("look/scale", 1.0)
     theme = Theme(where.cache / "style", str(mode), _number(scale), app)
     theme.apply(app)
     return Window(theme, where, settings, database)
+
+
+def _close_at_eof(window: Window) -> None:
+    """Whoever opened this window holds the other end of standard input: gone with it, also when it was killed."""
+    notifier = QSocketNotifier(sys.stdin.fileno(), QSocketNotifier.Type.Read, window)
+
+    def read() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            notifier.setEnabled(False)
+            window.quit_()
+
+    notifier.activated.connect(read)
 
 
 def _number(value: object) -> float:

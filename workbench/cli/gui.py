@@ -29,7 +29,12 @@ def gui(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return WRONG
-    return open_window(database=options.database, files=tuple(options.files))
+    return open_window(
+        database=options.database,
+        files=tuple(options.files),
+        settings=options.settings,
+        until_eof=options.until_eof,
+    )
 
 
 def open_window(
@@ -38,8 +43,17 @@ def open_window(
     files: tuple[Path, ...] = (),
     demo: bool = False,
     on_demo_report: Callable[[DemoReport], None] | None = None,
+    settings: Path | None = None,
+    until_eof: bool = False,
 ) -> int:
     """Open the window; with `demo` on the Monitor page, running it. -> exit code when it is closed"""
     from widgets.app import main
 
-    return main(database=database, files=files, demo=demo, on_demo_report=on_demo_report)
+    return main(
+        database=database,
+        files=files,
+        demo=demo,
+        on_demo_report=on_demo_report,
+        settings=settings,
+        until_eof=until_eof,
+    )

@@ -43,6 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     gui = add("gui", "gui:gui", "Open the window.", as_json=False)
     gui.add_argument("files", nargs="*", type=Path, metavar="FILE", help="experiment files to open in Setup")
+    gui.add_argument("--settings", type=Path, metavar="FILE", help="keep the layout there, not with the user's own")
+    gui.add_argument("--until-eof", action="store_true", help="close the window when standard input ends")
 
     demo = add("demo", "demo:demo", "Run the first real comparison: float32, bfloat16 and int8 of a small model.")
     demo.add_argument("--headless", action="store_true", help="in the terminal, also where there is a display")
@@ -150,6 +152,15 @@ def build_parser() -> argparse.ArgumentParser:
     techniques.add_argument("--model", metavar="REF", help="say what cannot apply to this model here, and why")
     add("metrics", "catalogue:metrics", "Metrics: definition, unit, formula version.", database=False)
     add("doctor", "doctor:doctor", "What this computer can run and measure, and what is missing.")
+
+    check = add("selfcheck", "selfcheck:selfcheck", "What measuring costs on this computer, and what it shows.")
+    check.add_argument("--quick", action="store_true", help="within five minutes: wider intervals, seldom an answer")
+    check.add_argument("--minutes", type=float, metavar="M", help="end the blocks after this time at the latest (20)")
+    check.add_argument("--blocks", type=int, metavar="N", help="run exactly so many blocks")
+    check.add_argument("--device", default="", metavar="ID", help="as `doctor` lists them (default: the best)")
+    check.add_argument("--no-window", action="store_true", help="leave the window's own cost out")
+    check.add_argument("--offscreen", action="store_true", help="open it out of sight also where there is a display")
+    check.add_argument("--show", action="store_true", help="print the stored one; run nothing")
     return parser
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import duckdb
 
-from workbench.store import bundle, faults, imported, ingest, operations, query, reading, recording, writing
+from workbench.store import bundle, faults, imported, ingest, operations, query, reading, recording, selfchecks, writing
 from workbench.store.migrate import Scheme, current_scheme, roll_back
 from workbench.store.opening import open_database
 from workbench.store.operations import Operation
@@ -37,6 +37,7 @@ READERS: dict[type[Operation[Any]], Handler] = {
     operations.ReadRecords: recording.read_records,
     operations.ReadKinds: recording.read_kinds,
     operations.ReadImported: imported.read_imported,
+    operations.ListSelfChecks: selfchecks.listed,
     operations.ExportBundle: bundle.export_bundle,
     operations.Query: query.query,
 }
@@ -45,6 +46,7 @@ WRITERS: dict[type[Operation[Any]], Handler] = {
     operations.AddTrials: writing.add_trials,
     operations.Ingest: ingest.ingest,
     operations.AddSamples: imported.add_samples,
+    operations.AddSelfCheck: selfchecks.add,
     operations.ImportBundle: bundle.import_bundle,
     operations.SetMetrics: writing.set_metrics,
     operations.SetBaseline: writing.set_baseline,

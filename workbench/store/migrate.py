@@ -18,7 +18,7 @@ import duckdb
 from workbench.store import faults
 from workbench.store.operations import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _HERE = Path(__file__).parent
 
 

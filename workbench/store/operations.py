@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from engines.protocol.orders import TrialOrder
+from workbench.selfcheck.result import SelfCheck
 
 R = TypeVar("R", covariant=True)
 
@@ -356,6 +357,19 @@ class MeanDurations(Operation[dict[str, float]], frozen=True, kw_only=True):
     """Mean duration (s) of completed trials by configuration hash."""
 
     configurations: tuple[str, ...]
+
+
+class AddSelfCheck(Operation[None], frozen=True, kw_only=True):
+    """Keep what a self-check found, beside the machine's name."""
+
+    result: SelfCheck
+
+
+class ListSelfChecks(Operation[tuple[SelfCheck, ...]], frozen=True, kw_only=True):
+    """Newest first; of one machine where `machine` is not empty."""
+
+    machine: str = ""
+    limit: int = 20
 
 
 class Query(Operation[Table], frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
--- The workbench's database. Version 1. People query this file: docs/store.md explains every table.
+-- The workbench's database. Version 2. People query this file: docs/store.md explains every table.
 -- Units stand in every name or beside every value: s, J, W, B, ratio. Times *_ns are monotonic nanoseconds of the
 -- machine under test, comparable inside one trial only; *_at are wall-clock UTC timestamps.
 
@@ -153,6 +153,14 @@ CREATE TABLE artifacts (              -- files made from the store, with what ma
     path VARCHAR NOT NULL,
     sha256 VARCHAR NOT NULL,
     created_at TIMESTAMP NOT NULL
+);
+
+CREATE TABLE selfchecks (             -- what measuring costs on a machine, newest counts
+    selfcheck VARCHAR PRIMARY KEY,
+    machine VARCHAR NOT NULL,         -- its name
+    created_at TIMESTAMP NOT NULL,
+    experiment VARCHAR NOT NULL,      -- its trials
+    result VARCHAR NOT NULL           -- JSON of workbench.selfcheck.result.SelfCheck
 );
 
 CREATE TABLE tags (

@@ -1,0 +1,146 @@
+"""The work a self-check runs: a small llama with random weights, and the arms it is run in. Pure; any thread.
+
+Twelve million parameters in float32: 48 MB, more than most caches hold, so that decoding waits for memory as real
+models do, and yet loaded in a fifth of a second. A trial takes some three seconds and keeps every thread it gets busy.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from engines.protocol.messages import ProbeResult
+from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
+from workbench.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.hashes import digest
+from workbench.model_files import facts_of_config
+from workbench.plan import make_plan, new_id, orders
+from workbench.plan_types import ResolvedModel
+from workbench.problems import ProblemsFound
+
+REF = "random:self-check"
+_HIDDEN, _INNER, _LAYERS, _VOCABULARY = 384, 1024, 6, 4096
+CONFIG: dict[str, object] = {
+    "model_type": "llama",
+    "vocab_size": _VOCABULARY,
+    "hidden_size": _HIDDEN,
+    "intermediate_size": _INNER,
+    "num_hidden_layers": _LAYERS,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 6,
+    "max_position_embeddings": 1024,
+    "tie_word_embeddings": True,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "dtype": "float32",
+}
+WORKLOAD = Workload(
+    prompt_tokens=(16,),
+    new_tokens=(16,),
+    requests=3,
+    window_s=1.5,
+    warmup_requests=4,
+    perplexity_tokens=0,
+    idle_s=0.0,
+    prefill_energy_s=0.0,
+)
+
+ArmName = Literal["on", "again", "off", "window"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of running the same configuration."""
+
+    name: ArmName
+    title: str
+    telemetry: bool = True
+    window: bool = False
+
+
+ARMS = (
+    Arm("on", "telemetry"),
+    Arm("again", "telemetry, again"),
+    Arm("off", "no telemetry", telemetry=False),
+    Arm("window", "telemetry and window", window=True),
+)
+"""The first is what the others are compared with."""
+
+
+def resolved_model() -> ResolvedModel:
+    linear = _LAYERS * (4 * _HIDDEN**2 + 3 * _HIDDEN * _INNER)
+    parameters = linear + _VOCABULARY * _HIDDEN + (2 * _LAYERS + 1) * _HIDDEN
+    facts = facts_of_config(
+        CONFIG,
+        kind="random",
+        parameters=parameters,
+        linear_parameters=linear,
+        stored_bytes=4 * parameters,
+        stored_dtype="float32",
+        has_tokenizer=False,
+    )
+    order = ModelOrder(
+        ref=REF,
+        title="Self-check model (random weights)",
+        kind="random",
+        config=CONFIG,
+        origin="random weights",
+        fingerprint=digest(CONFIG),
+    )
+    return ResolvedModel(order=order, facts=facts, quality_available=False)
+
+
+def experiment(device: str = "", seed: int = 7, window_s: float | None = None) -> Experiment:
+    """One configuration; the arms are made from it. `device`: "" for the best, or a device id of the probe."""
+    load = WORKLOAD if window_s is None else msgspec.structs.replace(WORKLOAD, window_s=window_s)
+    gpu = device.startswith("cuda")
+    return Experiment(
+        name="Self-check: what measuring costs",
+        seed=seed,
+        models=(REF,),
+        techniques=(TechniqueChoice("precision.float32"),),
+        workload=load,
+        run=RunSettings(machines=(f"this/{device}" if device else "this",), trials=1),
+        engine=EngineSettings(start_method="plain" if gpu else "template"),
+    )
+
+
+def pattern(wanted: Experiment, machine: ProbeResult, *, store: str, id: str) -> TrialOrder:
+    """The order every trial of the self-check is a copy of. Raises `ProblemsFound` where this machine cannot run it."""
+    plan = make_plan(wanted, {REF: resolved_model()}, machine)
+    made = orders(plan, store=store, experiment=id)
+    if not made:
+        problems = plan.problems + tuple(p for c in plan.configurations for p in c.problems)
+        raise ProblemsFound(tuple(p for p in problems if p.severity == "error"))
+    return made[0]
+
+
+def trial_order(of: TrialOrder, arm: Arm, block: int, position: int, total: int) -> TrialOrder:
+    """A trial of an arm. Each arm is a configuration of its own in the store, so that Compare sets them side by side:
+    the same hash, "+" and the arm's name."""
+    return msgspec.structs.replace(
+        of,
+        trial=new_id("t"),
+        configuration=f"{of.configuration}+{arm.name}",
+        title=arm.title.capitalize(),
+        color=ARMS.index(arm),
+        block=block,
+        position=position,
+        total=max(total, position + 1),
+        telemetry=TelemetryOrder(enabled=arm.telemetry, rate_hz=of.telemetry.rate_hz),
+    )
+
+
+def block_order(arms: Sequence[Arm], repeats: int, seed: int, block: int) -> tuple[tuple[Arm, ...], ...]:
+    """The arms of a block in running order: those without a window in random order, those with one in a row (a window
+    opens once a block), and which come first by lot."""
+    lot = random.Random(f"{seed}/{block}")
+    bare = [arm for arm in arms if not arm.window for _ in range(repeats)]
+    lot.shuffle(bare)
+    groups = [tuple(bare), tuple(arm for arm in arms if arm.window for _ in range(repeats))]
+    lot.shuffle(groups)
+    return tuple(group for group in groups if group)
