@@ -20,7 +20,6 @@ import pyarrow.compute
 import pyarrow.parquet
 
 from workbench.store import reading
-from workbench.store.migrate import SCHEMA_VERSION
 from workbench.store.operations import (
     Bundled,
     ExperimentRow,
@@ -34,6 +33,8 @@ from workbench.store.writing import next_numbers
 from workbench.version import version
 
 MANIFEST = "bundle.json"
+TABLES_VERSION = 1
+"""Of the tables below: the schema version at which one of them last changed."""
 _OF_TRIALS = ("records", "phases", "requests", "tokens", "samples", "metrics", "verdicts", "logs", "artifacts")
 TABLES = ("experiments", "configurations", "trials", "environments", "tags", *_OF_TRIALS)
 _ENDED = "(SELECT trial FROM trials WHERE experiment = $1 AND state = 'ended')"
@@ -100,7 +101,7 @@ def _export(desk: Desk, experiment: ExperimentRow, folder: Path) -> Bundled:
                 writer.write_batch(batch)
                 rows += batch.num_rows
         files[table] = _File(rows, _sha256(path))
-    manifest = _Manifest(SCHEMA_VERSION, experiment.experiment, version(), files)
+    manifest = _Manifest(TABLES_VERSION, experiment.experiment, version(), files)
     last = folder / f"{MANIFEST}{_PART}"
     last.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     # what takes space is done: from here on there are only renames, the manifest's last
@@ -174,11 +175,11 @@ def _checked(folder: Path) -> _Manifest:
         raise _fault(f"{folder / MANIFEST} cannot be read: {error.strerror or error}.", "Check the folder.") from error
     except msgspec.MsgspecError as error:
         raise _fault(f"{folder / MANIFEST} cannot be read: {error}.", "Export the bundle again.") from error
-    if manifest.schema_version != SCHEMA_VERSION:
-        newer = manifest.schema_version > SCHEMA_VERSION
+    if manifest.schema_version != TABLES_VERSION:
+        newer = manifest.schema_version > TABLES_VERSION
         raise _fault(
             f"The bundle was written by LLM Workbench {manifest.written_by} with version {manifest.schema_version} of "
-            f"the tables; this one reads version {SCHEMA_VERSION}.",
+            f"the tables; this one reads version {TABLES_VERSION}.",
             "Install that version or a newer one." if newer else "Export it again with the version that runs here.",
         )
     for table in TABLES:
