@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 
 import msgspec
 
 from engines.protocol.messages import ProbeResult
-from workbench.cli import OK
+from workbench.cli import DOWNLOAD, OK, WRONG
 from workbench.cli.tables import print_table
+from workbench.installing import InstallRun, NothingToInstall, installation
 from workbench.session import Workbench
 from workbench.store.operations import GetCounts
 from workbench.units import format_bytes
@@ -18,6 +21,8 @@ def doctor(options: argparse.Namespace) -> int:
     """Probe the machine through the runner, open the database, say what is there and what is missing."""
     with Workbench(options.database, client="doctor") as workbench:
         result = workbench.probe(refresh=True)
+        if options.install:
+            return install(workbench, result, options.install, ask=not options.yes)
         counts = workbench.store.execute(GetCounts())
         if options.json:
             whole = {"probe": result, "database": str(workbench.database), "counts": counts}
@@ -28,6 +33,39 @@ def doctor(options: argparse.Namespace) -> int:
         print(f"{format_bytes(counts.size_bytes)}")
         print(f"Models    {workbench.places.models}")
         print(f"Spools    {workbench.places.spools}")
+    return OK
+
+
+def install(workbench: Workbench, result: ProbeResult, names: Sequence[str], *, ask: bool) -> int:
+    """Say what would be run, ask, run it with its output, look at the machine again. -> exit code"""
+    try:
+        plan = installation(names, result)
+    except NothingToInstall as error:
+        print(error)
+        return OK if str(error).startswith("It is installed") else WRONG
+    print(plan.command)
+    for text in plan.cautions:
+        print(f"  {text}")
+    for problem in plan.problems:
+        print(f"  {problem.message}\n    {problem.hint}")
+    if not plan.can_start:
+        print("Nothing was changed.")
+        return WRONG
+    if ask and input("Run it? [y/N] ").strip().lower() not in ("y", "yes"):
+        print("Nothing was changed.")
+        return OK
+    run = InstallRun(plan, print, lambda _code: None)
+    try:
+        code = run.wait()
+    except KeyboardInterrupt:
+        run.stop()
+        run.wait()
+        raise
+    if code:
+        print(f"llm-workbench: pip ended with code {code}; the lines above say why.", file=sys.stderr)
+        return DOWNLOAD
+    there = {p.name: p.version for p in workbench.probe(refresh=True).packages}
+    print(f"Installed: {', '.join(f'{name} {there.get(name, str())}'.strip() for name in plan.packages)}")
     return OK
 
 

@@ -151,7 +151,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     techniques.add_argument("--model", metavar="REF", help="say what cannot apply to this model here, and why")
     add("metrics", "catalogue:metrics", "Metrics: definition, unit, formula version.", database=False)
-    add("doctor", "doctor:doctor", "What this computer can run and measure, and what is missing.")
+    look = add("doctor", "doctor:doctor", "What this computer can run and measure, and what is missing.")
+    look.add_argument(
+        "--install", nargs="+", metavar="NAME", help="install missing packages: gguf (llama.cpp), torchao, ..."
+    )
+    look.add_argument("--yes", action="store_true", help="do not ask before installing")
 
     check = add("selfcheck", "selfcheck:selfcheck", "What measuring costs on this computer, and what it shows.")
     check.add_argument("--quick", action="store_true", help="within five minutes: wider intervals, seldom an answer")

@@ -1,0 +1,188 @@
+"""Installing what is missing: the command from the probe, what it needs, one run and its end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engines.protocol.messages import Package, ProbeResult
+from workbench.installing import (
+    Installation,
+    InstallRun,
+    NothingToInstall,
+    installation,
+    missing_packages,
+    progress_of,
+    shown_command,
+)
+
+PYTHON = "/home/me/venv/bin/python"
+
+
+def machine(*missing: str, python: str = PYTHON) -> ProbeResult:
+    wanted = {
+        "torch": "torch>=2.6",
+        "torchao": "torchao>=0.16",
+        "gguf": "gguf>=0.10",
+        "llama-cpp-python": "llama-cpp-python>=0.3.16",
+    }
+    packages = tuple(
+        Package(name=n, install=f'{python} -m pip install "{r}"') if n in missing else Package(name=n, version="1.0")
+        for n, r in wanted.items()
+    )
+    return ProbeResult(machine="here", devices=(), sensors=(), packages=packages, facts={})
+
+
+def everything(name: str) -> str | None:
+    return f"/usr/bin/{name}"
+
+
+def only(*names: str) -> Callable[[str], str | None]:
+    return lambda name: f"/usr/bin/{name}" if name in names else None
+
+
+def test_that_the_command_is_of_the_python_that_runs_the_engines() -> None:
+    made = installation(["torchao"], machine("torchao"), everything)
+    assert made.arguments == (PYTHON, "-m", "pip", "install", "torchao>=0.16")
+    assert made.command == f'{PYTHON} -m pip install "torchao>=0.16"'
+    assert made.can_start
+    assert not made.cautions
+
+
+def test_that_an_engine_means_its_packages_and_only_those_that_are_missing() -> None:
+    both = installation(["gguf"], machine("gguf", "llama-cpp-python"), everything)
+    assert both.packages == ("llama-cpp-python", "gguf")
+    one = installation(["llama.cpp"], machine("llama-cpp-python"), everything)
+    assert one.packages == ("llama-cpp-python",)
+    assert one.arguments[-1] == "llama-cpp-python>=0.3.16"
+
+
+def test_that_what_is_compiled_shows_its_output_and_says_how_long_it_takes() -> None:
+    made = installation(["llama-cpp-python"], machine("llama-cpp-python"), everything)
+    assert "--verbose" in made.arguments
+    assert "minutes" in made.cautions[0]
+
+
+def test_that_torch_warns_of_its_size() -> None:
+    assert "several GB" in installation(["torch"], machine("torch"), everything).cautions[0]
+
+
+@pytest.mark.parametrize(
+    ("tools", "hint"),
+    [
+        (only("apt-get"), "sudo apt-get install g++ cmake"),
+        (only("apt-get", "cmake"), "sudo apt-get install g++"),
+        (only("dnf"), "sudo dnf install gcc-c++ cmake"),
+        (only(), "sudo apt-get install g++ cmake"),
+    ],
+)
+def test_that_without_a_compiler_nothing_starts_and_the_system_s_command_is_named(
+    tools: Callable[[str], str | None], hint: str
+) -> None:
+    made = installation(["llama-cpp-python"], machine("llama-cpp-python"), tools)
+    assert not made.can_start
+    assert made.problems[0].hint == hint
+
+
+def test_that_a_missing_cmake_alone_is_a_caution() -> None:
+    made = installation(["llama-cpp-python"], machine("llama-cpp-python"), only("g++", "apt-get"))
+    assert made.can_start
+    assert made.problems[0].hint == "sudo apt-get install cmake"
+
+
+def test_that_a_package_that_is_not_compiled_needs_no_compiler() -> None:
+    assert not installation(["torchao"], machine("torchao"), only()).problems
+
+
+def test_that_unknown_and_installed_packages_are_refused_with_words() -> None:
+    with pytest.raises(NothingToInstall, match=r"no package of an engine.*torchao"):
+        installation(["left-pad"], machine(), everything)
+    with pytest.raises(NothingToInstall, match=r"installed already: torchao 1\.0"):
+        installation(["torchao"], machine(), everything)
+
+
+def test_that_a_python_with_a_space_in_its_path_stays_one_argument() -> None:
+    made = installation(["torchao"], machine("torchao", python="'/opt/my env/bin/python'"), everything)
+    assert made.arguments[0] == "/opt/my env/bin/python"
+    assert made.command.startswith("'/opt/my env/bin/python' -m pip")
+
+
+def test_that_missing_packages_keep_their_order() -> None:
+    assert missing_packages(("llama-cpp-python", "gguf", "torch"), ["torch"]) == ("llama-cpp-python", "gguf")
+
+
+@pytest.mark.parametrize(
+    ("line", "share"),
+    [
+        ("  [ 12/240] /usr/bin/c++ -O3 x.cpp", 0.05),
+        ("[240/240] Linking", 1.0),
+        ("Collecting numpy", None),
+        ("[1/0]", None),
+        ("[9/3]", None),
+    ],
+)
+def test_that_progress_is_read_from_the_compiler_s_lines(line: str, share: float | None) -> None:
+    assert progress_of(line) == share
+
+
+class _Ear:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.codes: list[int] = []
+
+    def start(self, script: str) -> InstallRun:
+        arguments = (sys.executable, "-u", "-c", script)
+        assert shown_command(arguments).startswith(sys.executable)
+        return InstallRun(Installation(("x",), arguments), self.lines.append, self.codes.append)
+
+
+def test_that_output_of_both_kinds_arrives_in_order_and_the_code_at_the_end() -> None:
+    ear = _Ear()
+    run = ear.start("import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)")
+    assert run.wait(30) == 3
+    assert ear.lines == ["one", "two"]
+    assert list(run.last_lines) == ear.lines
+    assert ear.codes == [3]
+    assert not run.stopped
+
+
+def test_that_stopping_ends_the_whole_group(tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    script = (
+        "import subprocess, sys, time\n"
+        f"p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(child)!r}, 'w').write(str(p.pid)); print('ready', flush=True); time.sleep(600)"
+    )
+    ear = _Ear()
+    run = ear.start(script)
+    while "ready" not in ear.lines:
+        assert run.wait(0.05) is None
+    run.stop()
+    code = run.wait(30)
+    assert code is not None
+    assert code != 0
+    assert run.stopped
+    assert _gone(int(child.read_text()))
+
+
+def _gone(process: int) -> bool:
+    """Whether it ends (it is an orphan: whoever reaps it may take a moment)."""
+    for _ in range(200):
+        try:
+            os.kill(process, 0)
+            if (Path("/proc") / str(process) / "stat").read_text().split()[2] == "Z":
+                return True
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_that_a_python_that_is_not_there_is_an_error_of_the_system() -> None:
+    with pytest.raises(OSError):
+        InstallRun(Installation(("x",), ("/nowhere/python", "-m", "pip")), print, print)

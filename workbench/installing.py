@@ -1,0 +1,226 @@
+"""Installing what an engine lacks: the command, what it needs beforehand, and one run of it.
+
+The window and `llm-workbench doctor --install` use this alike. Nothing here starts unless it is asked to. What may be
+installed is what the probe of the machine names as missing; any thread.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engines.protocol.messages import Package, ProbeResult
+from workbench.problems import Problem
+
+ENGINES = {
+    "gguf": ("llama-cpp-python", "gguf"),
+    "llama.cpp": ("llama-cpp-python", "gguf"),
+    "transformers": ("torch", "transformers", "accelerate"),
+}
+"""Names that mean several packages: engines, and the extra of this application's own package."""
+COMPILERS = ("c++", "g++", "clang++")
+_COMPILED = {"llama-cpp-python": "llama.cpp is compiled for this processor: 8 to 15 minutes on two cores."}
+_LARGE = {
+    "torch": "On Linux pip takes the build for NVIDIA GPUs, several GB; README.md says how to take the CPU build."
+}
+_SYSTEM = {
+    "apt-get": ("sudo apt-get install", {"c++": "g++", "cmake": "cmake"}),
+    "dnf": ("sudo dnf install", {"c++": "gcc-c++", "cmake": "cmake"}),
+    "pacman": ("sudo pacman -S", {"c++": "gcc", "cmake": "cmake"}),
+}
+LAST_LINES = 200
+"""How many lines of output are kept for whoever asks after the end."""
+_STEP = re.compile(r"\[\s*(\d+)/(\d+)\]")
+_GRACE_S = 5.0
+
+Which = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One call of pip. `arguments` is exactly what is run; `command` the same as a line for a shell."""
+
+    packages: tuple[str, ...]
+    arguments: tuple[str, ...]
+    cautions: tuple[str, ...] = ()
+    """What to know before: how long, how large."""
+    problems: tuple[Problem, ...] = ()
+    """What is missing on the system; with an error among them it cannot work, and `hint` is the command that helps."""
+
+    @property
+    def command(self) -> str:
+        return shown_command(self.arguments)
+
+    @property
+    def can_start(self) -> bool:
+        return not any(p.severity == "error" for p in self.problems)
+
+
+class NothingToInstall(ValueError):
+    """What was asked for is unknown, or installed already; the message is for people."""
+
+
+def installation(names: Sequence[str], probe: ProbeResult, which: Which = shutil.which) -> Installation:
+    """The command for the missing ones of these packages or engines ("gguf", "torchao"), for the Python that runs the
+    engines. Raises `NothingToInstall`."""
+    known = {p.name: p for p in probe.packages}
+    wanted: list[str] = []
+    for name in names:
+        members = ENGINES.get(name, (name,))
+        unknown = next((m for m in members if m not in known), None)
+        if unknown is not None:
+            raise NothingToInstall(f"{unknown} is no package of an engine. There are: {', '.join((*ENGINES, *known))}.")
+        wanted += [m for m in members if m not in wanted]
+    missing = [known[name] for name in wanted if not known[name].version]
+    if not missing:
+        there = ", ".join(f"{name} {known[name].version}" for name in wanted)
+        raise NothingToInstall(f"It is installed already: {there}.")
+    return _of(missing, which)
+
+
+def missing_packages(names: Sequence[str], installed: Sequence[str]) -> tuple[str, ...]:
+    """Those of a technique's packages that a machine does not have, in their order."""
+    return tuple(name for name in names if name not in installed)
+
+
+def shown_command(arguments: Sequence[str]) -> str:
+    """Arguments as a line for a shell, requirements in double quotes as people write them."""
+    return " ".join(f'"{a}"' if re.search(r"[<>=,]", a) and '"' not in a else shlex.quote(a) for a in arguments)
+
+
+def progress_of(line: str) -> float | None:
+    """How far the compiler is by a line of its output ("[12/240] Building ..."), None where it says nothing."""
+    found = _STEP.search(line)
+    return int(found[1]) / int(found[2]) if found and int(found[2]) >= max(1, int(found[1])) else None
+
+
+def _of(missing: Sequence[Package], which: Which) -> Installation:
+    python, requirements = "", []
+    for package in missing:
+        # "PYTHON -m pip install REQUIREMENT", as the probe of the machine wrote it
+        python, _, rest = package.install.partition(" -m pip install ")
+        requirements += shlex.split(rest)
+    names = tuple(p.name for p in missing)
+    compiled = [_COMPILED[n] for n in names if n in _COMPILED]
+    # without it pip hides what the compiler says: ten silent minutes
+    verbose = ("--verbose",) if compiled else ()
+    large = tuple(_LARGE[n] for n in names if n in _LARGE)
+    cautions = (*compiled, *large)
+    arguments = (_unquoted(python), "-m", "pip", "install", *verbose, *requirements)
+    return Installation(names, arguments, cautions, tuple(_lacking(which)) if compiled else ())
+
+
+def _unquoted(python: str) -> str:
+    """The path of the Python, also where it has spaces and nobody quoted it."""
+    return python[1:-1] if len(python) > 1 and python[0] == python[-1] and python[0] in "'\"" else python
+
+
+def _lacking(which: Which) -> list[Problem]:
+    """What compiling needs and this system does not have."""
+    manager = next((name for name in _SYSTEM if which(name)), "apt-get")
+    command, packages = _SYSTEM[manager]
+    found: list[Problem] = []
+    if not any(which(name) for name in COMPILERS):
+        needed = [packages["c++"], *([] if which("cmake") else [packages["cmake"]])]
+        found.append(
+            Problem(
+                severity="error",
+                place="C++ compiler",
+                message="There is no C++ compiler, and the package comes as source.",
+                hint=f"{command} {' '.join(needed)}",
+            )
+        )
+    elif not which("cmake"):
+        found.append(
+            Problem(
+                severity="warning",
+                place="cmake",
+                message="cmake is not installed; pip fetches one for the build where its index has it.",
+                hint=f"{command} {packages['cmake']}",
+            )
+        )
+    return found
+
+
+class InstallRun:
+    """One installation under way, in a process group of its own. `on_line` and `on_end` are called on its thread."""
+
+    def __init__(
+        self, installation: Installation, on_line: Callable[[str], None], on_end: Callable[[int], None]
+    ) -> None:
+        """Starts at once. Raises `OSError` where the Python cannot be started."""
+        self.installation = installation
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self.stopped = False
+        self._on_line, self._on_end = on_line, on_end
+        self._killer: threading.Timer | None = None
+        self._process = subprocess.Popen(
+            installation.arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            bufsize=1,
+            start_new_session=True,  # the compilers it starts end with it
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        )
+        self._thread = threading.Thread(target=self._read, name="install", daemon=True)
+        self._thread.start()
+
+    @property
+    def process(self) -> int:
+        """Its process id, which is its group's too."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """End it and all it started. pip puts packages in place as its last step: what was there stays."""
+        if self._process.poll() is not None:
+            return
+        self.stopped = True
+        self._signal(signal.SIGTERM)
+        self._killer = threading.Timer(_GRACE_S, self._kill)
+        self._killer.daemon = True
+        self._killer.start()
+
+    def kill(self) -> None:
+        """End it now: the window closes."""
+        self.stopped = self.stopped or self._process.poll() is None
+        if self._thread.is_alive():
+            self._kill()
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """The exit code once everything was read; None where it still runs after `timeout_s`."""
+        self._thread.join(timeout_s)
+        return None if self._thread.is_alive() else self._process.returncode
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                text = line.rstrip("\n")
+                self.last_lines.append(text)
+                self._on_line(text)
+        # the pipe is closed: nothing of the group that writes is left
+        code = self._process.wait()
+        if self._killer is not None:
+            self._killer.cancel()
+        self._on_end(code)
+
+    def _kill(self) -> None:
+        # also when pip itself has ended: a compiler may hold on
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return  # ended meanwhile
