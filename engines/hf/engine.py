@@ -19,6 +19,7 @@ from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, load_tokenizer, local_files  # noqa: E402
 from engines.hf.perplexity import negative_log_likelihood, window_size  # noqa: E402
 from engines.hf.preflight import precision_of  # noqa: E402
+from engines.hf.reader import HfReader, end_tokens  # noqa: E402
 from engines.protocol.orders import TrialOrder  # noqa: E402
 from engines.protocol.records import Evaluation, ModelLoaded  # noqa: E402
 from engines.ring import RingWriter  # noqa: E402
@@ -27,6 +28,7 @@ from engines.worker.failures import WorkerFailure  # noqa: E402
 from engines.worker.phases import AllocatorPeaks  # noqa: E402
 from engines.worker.stop import Stop  # noqa: E402
 from engines.workload import text  # noqa: E402
+from engines.workload.prompts import Prompts, make_prompts  # noqa: E402
 from engines.workload.windows import tokens_needed  # noqa: E402
 
 quiet.after_import()
@@ -55,10 +57,11 @@ class HfEngine:
         self._device = torch.device("cpu")
         self._model: PreTrainedModel | None = None
         self._tokenizer: PreTrainedTokenizerBase | None = None
-        self._prompts: text.Prompts | None = None
+        self._prompts: Prompts | None = None
         self._generator: Generator | None = None
         self._one_token: Generator | None = None
         self._text_ids: list[int] = []
+        self._ends: frozenset[int] = frozenset()
 
     def start(self) -> dict[str, str]:
         threads = self._order.engine.threads
@@ -87,7 +90,9 @@ class HfEngine:
         return {}
 
     def reader(self) -> Reader | None:
-        return None
+        if self._order.model.kind == "random" or self._tokenizer is None:
+            return None
+        return HfReader(self._loaded(), self._tokenizer, self._ends, self._stop)
 
     def load(self) -> ModelLoaded:
         order = self._order
@@ -127,22 +132,20 @@ class HfEngine:
     def prepare(self) -> dict[str, str]:
         order, workload, model = self._order, self._order.workload, self._loaded()
         self._tokenizer = load_tokenizer(order.model, allow_network=order.allow_network)
+        self._ends = end_tokens(model, self._tokenizer)
         if self._tokenizer is None:
             vocabulary = int(model.config.get_text_config().vocab_size)
             tokens = text.random_tokens(vocabulary, max(4096, 4 * workload.prompt_tokens), order.block)
-            source = "random token ids"
         else:
-            tokens = self._text_ids = self._encode()
-            source = f"{text.text_name()} {text.text_hash()}"
+            tokens = self._text_ids = text.text_tokens(self._encode)
         # by block, not by the trial's seed: every configuration of a block gets the same prompts
-        self._prompts = text.Prompts(tokens, workload.prompt_tokens, order.block)
+        self._prompts = make_prompts(workload, order.block, tokens, self._encode if self._tokenizer else None)
         self._generator = Generator(
             model, self._ring, self._stop, Lengths(workload.prompt_tokens, workload.new_tokens, workload.batch_size)
         )
         return {
             "workload.window_s": f"{workload.window_s:g}",
-            "prompts.source": source,
-            "prompts.seed": str(order.block),
+            **self._prompts.facts(),
             "generate.settings": "greedy, end of sequence ignored, dynamic cache, not compiled",
         }
 
@@ -201,10 +204,9 @@ class HfEngine:
         assert self._model is not None, "load() comes first"
         return self._model
 
-    def _encode(self) -> list[int]:
-        tokenizer = self._tokenizer
-        assert tokenizer is not None
-        return text.text_tokens(lambda words: tokenizer(words, add_special_tokens=False)["input_ids"])
+    def _encode(self, words: str) -> list[int]:
+        assert self._tokenizer is not None
+        return list(self._tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def _check_context(model: PreTrainedModel, order: TrialOrder) -> None:

@@ -1,0 +1,136 @@
+"""Text in, text out, through a loaded transformers model. Worker process, main thread; imports torch."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from transformers import (
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from engines.worker.engine import Continuation, Likelihood
+from engines.worker.failures import WorkerFailure
+from engines.worker.stop import Stop
+from engines.workload.pairs import cut_at, encode_pair, fit_pair, fit_prompt
+
+CONTEXT_TOKENS = 2048
+"""Taken where a model does not say how much it can hold."""
+
+
+class HfReader:
+    """`engines.worker.engine.Reader` over a model and its tokenizer; `ends` are the ids that end a text."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ends: frozenset[int], stop: Stop
+    ) -> None:
+        self._model, self._tokenizer, self._ends, self._stop = model, tokenizer, ends, stop
+        own = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self.context_tokens = own if isinstance(own, int) and own > 1 else CONTEXT_TOKENS
+        self._begin = _begin(tokenizer, ends)
+        self._takes_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def chat(self, prompt: str) -> str | None:
+        if not getattr(self._tokenizer, "chat_template", None):
+            return None
+        messages = [{"role": "user", "content": prompt}]
+        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def write(self, prompt: str, new_tokens: int, until: tuple[str, ...] = ()) -> Continuation:
+        try:
+            ids = fit_prompt(self.encode(prompt), new_tokens, self.context_tokens, self._begin)
+        except ValueError as error:
+            raise _too_long(error) from error
+        inputs = torch.tensor([ids], device=self._model.device)
+        config = GenerationConfig(
+            max_new_tokens=new_tokens,
+            do_sample=False,
+            num_beams=1,
+            use_cache=True,
+            eos_token_id=sorted(self._ends) or None,
+            pad_token_id=min(self._ends, default=0),
+            disable_compile=True,
+        )
+        criterion = _EndOfText(self, len(ids), until)
+        with torch.inference_mode():
+            output = self._model.generate(
+                inputs,
+                attention_mask=torch.ones_like(inputs),
+                generation_config=config,
+                stopping_criteria=StoppingCriteriaList([criterion]),
+            )
+        new = output[0, len(ids) :].tolist()
+        ended = bool(new) and new[-1] in self._ends
+        text = self.decode(new[:-1] if ended else new)
+        cut = cut_at(text, until)
+        return Continuation(text=text if cut is None else cut, tokens=len(new), ended=ended)
+
+    def likelihood(self, context: str, continuation: str) -> Likelihood:
+        before, scored = encode_pair(self.encode, context, continuation, self._begin)
+        if not scored:
+            return Likelihood(log_probability=0.0, greedy=True, tokens=0)
+        try:
+            given = fit_pair(before, scored, self.context_tokens)
+        except ValueError as error:
+            raise _too_long(error) from error
+        arguments = {"logits_to_keep": len(scored)} if self._takes_rows else {}
+        with torch.inference_mode():
+            inputs = torch.tensor([given], device=self._model.device)
+            logits = self._model(input_ids=inputs, use_cache=False, **arguments).logits[0, -len(scored) :].float()
+            targets = torch.tensor(scored, device=logits.device)
+            losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+            greedy = bool((logits.argmax(dim=-1) == targets).all())
+        return Likelihood(log_probability=-float(losses.double().sum()), greedy=greedy, tokens=len(scored))
+
+    def decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    @property
+    def stopped(self) -> bool:
+        return self._stop.requested
+
+
+class _EndOfText(StoppingCriteria):
+    """Ends a text at the first of `until`, and when the trial is stopped."""
+
+    def __init__(self, reader: HfReader, prompt_tokens: int, until: tuple[str, ...]) -> None:
+        self._reader, self._start, self._until = reader, prompt_tokens, until
+
+    def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
+        done = self._reader.stopped
+        if self._until and not done:
+            done = cut_at(self._reader.decode(input_ids[0, self._start :].tolist()), self._until) is not None
+        return torch.full((input_ids.shape[0],), done, dtype=torch.bool, device=input_ids.device)
+
+
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> frozenset[int]:
+    """Ids that end a text, of the generation settings and the tokenizer. To be asked before the measured requests,
+    which replace the model's own generation settings by some that never end."""
+    found: set[int] = set()
+    settings = getattr(model, "generation_config", None)
+    for named in (
+        getattr(settings, "eos_token_id", None),
+        getattr(model.config.get_text_config(), "eos_token_id", None),
+        getattr(tokenizer, "eos_token_id", None),
+    ):
+        found.update([named] if isinstance(named, int) else named or ())
+    return frozenset(found)
+
+
+def _begin(tokenizer: PreTrainedTokenizerBase, ends: frozenset[int]) -> int:
+    """The id that stands for an empty context."""
+    for named in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if isinstance(named, int):
+            return named
+    return min(ends, default=0)
+
+
+def _too_long(error: ValueError) -> WorkerFailure:
+    return WorkerFailure("order", f"The text is too long for the model: {error}.", "Ask for fewer tokens.")

@@ -1,0 +1,45 @@
+"""How text becomes the tokens that a reader works on: the same for every engine, so that their figures compare.
+
+No special token is put before a prompt: a chat template brings its own, and the evaluation harness by its defaults adds
+none either. Only an empty context is the begin-of-sequence token (the end-of-sequence token where a model has none).
+Pure; worker process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+Encode = Callable[[str], list[int]]
+
+
+def encode_pair(encode: Encode, context: str, continuation: str, begin: int) -> tuple[list[int], list[int]]:
+    """Ids of context and continuation as they are written together: spaces at the context's end belong to the
+    continuation, as tokenizers make one token of a space and a word. `begin` stands for an empty context."""
+    bare = context.rstrip()
+    continuation = context[len(bare) :] + continuation
+    if not bare:
+        return [begin], encode(continuation)
+    before = encode(bare)
+    return before, encode(bare + continuation)[len(before) :]
+
+
+def fit_pair(context: Sequence[int], continuation: Sequence[int], context_tokens: int) -> list[int]:
+    """What the model is given to score every token of the continuation: the last token is a target only, and of what
+    does not fit the beginning is left out. Raises `ValueError` where the continuation alone does not fit."""
+    if not continuation or len(continuation) > context_tokens:
+        raise ValueError(f"{len(continuation):,} tokens cannot be scored with a context of {context_tokens:,}")
+    return [*context, *continuation][-(context_tokens + 1) : -1]
+
+
+def fit_prompt(prompt: Sequence[int], new_tokens: int, context_tokens: int, begin: int) -> list[int]:
+    """The last ids of a prompt that leave room for `new_tokens`. Raises `ValueError` where there is no room at all."""
+    room = context_tokens - new_tokens
+    if room < 1:
+        raise ValueError(f"{new_tokens:,} new tokens leave no room for a prompt in a context of {context_tokens:,}")
+    return list(prompt)[-room:] or [begin]
+
+
+def cut_at(text: str, until: Sequence[str]) -> str | None:
+    """The text before the first of `until` in it; None where it holds none of them."""
+    places = [place for stop in until if stop and (place := text.find(stop)) >= 0]
+    return text[: min(places)] if places else None
