@@ -20,6 +20,8 @@ class NumberCard(QFrame):
     """A child of the page. `keep` (the pin) leaves it open when another cell is chosen or the page is clicked."""
 
     trial_asked = Signal(str)
+    environment_asked = Signal(str, str)
+    """Configuration, and the trial or "" for all of its trials."""
     closed = Signal()
     copied = Signal()
 
@@ -68,6 +70,8 @@ class NumberCard(QFrame):
         links = QHBoxLayout()
         links.setSpacing(theme.px(16))
         links.addWidget(self._open)
+        self._environment = push_button("Environment", self._ask_environment, kind="link")
+        links.addWidget(self._environment)
         links.addWidget(copy)
         links.addStretch(1)
         self._column = QVBoxLayout(self)
@@ -125,7 +129,7 @@ class NumberCard(QFrame):
         self.chip.setVisible(bool(card.chip))
         self.chip.set(card.chip, card.status)
         self._strip.show_strip(card.strip, card.color, card.unit)
-        self._open.setText("Open trial" if card.title.startswith("Trial ") else "Open trials")
+        self._open.setText("Open trial" if card.of_trial else "Open trials")
         self._open.setVisible(bool(card.trial))
         self.setAccessibleName(f"{card.title}, {card.metric}: {card.value} {card.unit}".strip())
         self.setAccessibleDescription(" ".join(f"{name}: {text}." for name, text, _ in card.fields))
@@ -206,6 +210,10 @@ class NumberCard(QFrame):
     def _open_trial(self) -> None:
         if self._card is not None:
             self.trial_asked.emit(self._card.trial)
+
+    def _ask_environment(self) -> None:
+        if self._card is not None:
+            self.environment_asked.emit(self._card.configuration, self._card.trial if self._card.of_trial else "")
 
     def _copy(self) -> None:
         if self._card is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from widgets.compare import cells
 from widgets.compare.views import Column, Loaded
 from workbench.comparison import Cell, Comparison, Row
 from workbench.comparison_trials import words
+from workbench.environment_notes import essentials
 from workbench.export.provenance import of_comparison
 from workbench.labels import short_title
 from workbench.metrics.registry import find
@@ -50,6 +52,8 @@ class Card:
     """The trial to open; of a configuration the newest."""
     value: str
     unit: str
+    of_trial: bool = False
+    """Whether the figure is one trial's."""
     chip: str = ""
     status: str = "neutral"
     """ "good", "bad", "warn", "error" or "neutral"."""
@@ -78,6 +82,7 @@ def configuration_card(loaded: Loaded, configuration: str, column: Column) -> Ca
     window = cell.scope or (known.window if known is not None else "")
     fields += [("Window", _sentence(window), "")] if window else []
     fields += _left_out(loaded, row)
+    fields += _environment(loaded, (t.trial for t in loaded.kept[configuration].counted))
     if cell.value is not None:
         tone = "" if cell.good is None else "good" if cell.good else "bad"
         fields.append(("Verdict", verdict(cell, column, comparison), tone))
@@ -118,6 +123,7 @@ def trial_card(loaded: Loaded, trial: str, column: Column) -> Card | None:
     else:
         fields.append(("Missing", shown.tip, "warn"))
     fields.append(("Trial", f"Number {found.number}, block {found.block + 1}, seed {found.seed}", ""))
+    fields += _environment(loaded, (trial,))
     message = cells.trial_message(found, loaded.detail.reasons) or cells.cautions(found, loaded.detail.reasons)
     if counts:
         fields.append(("Verdict", f"Counts in the summary. {message}".strip(), ""))
@@ -130,6 +136,7 @@ def trial_card(loaded: Loaded, trial: str, column: Column) -> Card | None:
         metric=column.title,
         configuration=row.configuration,
         trial=trial,
+        of_trial=True,
         value=value,
         unit="" if shown.missing else cells.unit_word(column.unit).strip(),
         chip=word,
@@ -210,6 +217,12 @@ def _left_out(loaded: Loaded, row: Row) -> list[tuple[str, str, str]]:
         why = words(trial.failure) if trial.failure else ", ".join(codes)
         told.append(f"trial {trial.number} ({word}{f': {why}' if why else ''})")
     return [("Left out", _sentence(", ".join(told)), "warn")] if told else []
+
+
+def _environment(loaded: Loaded, trials: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Where the trials ran, in a line."""
+    said = essentials(loaded.detail.environments.get(t, {}) for t in trials)
+    return [("Where", said, "")] if said else []
 
 
 def _strip(loaded: Loaded, row: Row, cell: Cell, column: Column) -> Strip:

@@ -20,6 +20,8 @@ from widgets.compare.charts_area import ChartsArea
 from widgets.compare.deeds import RowDeeds
 from widgets.compare.edits import CompareEdits
 from widgets.compare.exports import Exports, table_text
+from widgets.compare.environment import EnvironmentSheet
+from widgets.compare.environment_sections import MOST_SIDES, side_of_row, side_of_trials
 from widgets.compare.loading import Loader
 from widgets.compare.notes import NotesBar, notes_of
 from widgets.compare.page_actions import compare_actions
@@ -72,6 +74,7 @@ class ComparePage(Page):
         self._connect()
         self._add_actions()
         self._show_nothing("Reading the experiments", "")
+        self.environment = EnvironmentSheet(theme, self)
 
     def _build(self) -> None:
         upper = QWidget()
@@ -133,6 +136,8 @@ class ComparePage(Page):
         do = {
             "filter": self._focus_filter,
             "by-trial": self._toggle_by_trial,
+        self.card.environment_asked.connect(self._card_environment)
+        self.environment.copied.connect(self._environment_copied)
             "differences": self.toggle_differences,
             "invalid": self.toggle_invalid,
             "sort": self._sort_current,
@@ -156,12 +161,14 @@ class ComparePage(Page):
             "trials": lambda: bool(deeds.selected().trials),
             "configuration": deeds.can_be_baseline,
             "failed": lambda: bool(deeds.selected().failed),
+            "environments": self.compare_environments,
             "ended": lambda: bool(deeds.selected().ended),
         }
         on = {
             "by-trial": lambda: self.choice.by_trial,
             "differences": lambda: self.choice.differences_first,
             "invalid": lambda: self.include_invalid,
+            "sides": lambda: 1 <= len(deeds.selected().rows) <= MOST_SIDES,
         }
         self.services.actions.add(*compare_actions(do, can, on))
 
@@ -183,6 +190,10 @@ class ComparePage(Page):
             return
         shown = self.loaded.detail if self.loaded is not None else None
         mine = shown is None or shown.experiment.experiment in change.experiments
+        self._drop_card()
+
+    def _drop_card(self) -> None:
+        """Away with the card, unless it is pinned."""
         mine = mine or (shown is not None and any(t.trial in change.trials for t in shown.trials))
         if mine:
             self.loader.again()
@@ -300,6 +311,7 @@ class ComparePage(Page):
     # --- what is shown ----------------------------------------------------------------------------
 
     @property
+        self.environment.leave()
     def columns(self) -> tuple[str, ...]:
         """The metrics that are columns now."""
         return shown_metrics(self.loaded.comparison, self.choice.metrics) if self.loaded is not None else ()
@@ -391,9 +403,25 @@ class ComparePage(Page):
 
     def _current_card(self) -> None:
         self.card_place.open(self.table.currentIndex())
+        if self.environment.isVisible():
+            self.environment.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            return
 
     def _menu_asked(self, at: QPoint) -> None:
-        self.deeds.pop_menu(at, {"card": self._current_card, "eye": self._eye_chosen})
+        more = {"card": self._current_card, "eye": self._eye_chosen, "environments": self.compare_environments}
+        self.deeds.pop_menu(at, more)
+
+    def compare_environments(self) -> None:
+        """Where and how the selected rows ran, side by side; of one row what its trials did not share."""
+        rows = self.deeds.selected().rows[:MOST_SIDES]
+        if self.loaded is not None and rows:
+            self._drop_card()
+            self.environment.show_sides([side_of_row(self.loaded, row) for row in rows])
+
+    def _card_environment(self, configuration: str, trial: str) -> None:
+        if self.loaded is not None:
+            self._drop_card()
+            self.environment.show_sides([side_of_trials(self.loaded, configuration, trial)])
 
     # --- out ----------------------------------------------------------------------------------------
 
@@ -446,4 +474,8 @@ def count_text(loaded: Loaded, view: TableView, filter_text: str) -> str:
         return f"{view.trials} of {total} {noun}"
     if unfinished:
         return f"{total - unfinished} of {total} {noun} so far"
+    def _environment_copied(self) -> None:
+        self.services.toasts.show("good", "The facts of the environments are on the clipboard.")
+
     return f"{total} {noun}"
+        self.environment.follow()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from PySide6.QtWidgets import QMenu, QWidget
 
+from widgets.compare.environment_sections import MOST_SIDES
 from widgets.compare.toolbar import calling
 from widgets.compare.views import Loaded, RowView
 from widgets.icons import icon
@@ -58,6 +59,9 @@ def row_menu(
         add("card", "Show how this number was made\tEnter", "info")
     if selected.trials:
         add("open", "Open in Monitor", "pulse")
+    if 1 <= len(selected.rows) <= MOST_SIDES:
+        several = one is None or (not one.trial and len(selected.trials) > 1)
+        add("environments", f"{'Compare environments' if several else 'Show the environment'}\tCtrl+D", "server")
     menu.addSeparator()
     if one is not None and not one.trial and not one.baseline:
         add("baseline", "Set as baseline", "pin")

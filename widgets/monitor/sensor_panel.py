@@ -31,6 +31,7 @@ from PySide6.QtWidgets import (
 from widgets.components import EmptyState, ToolButton, label, line, tool_button
 from widgets.monitor.sensor_rows import SensorRow, sensor_rows
 from widgets.theme import Theme
+from workbench.environment_facts import GROUPS, fact_kind, fact_text
 from workbench.series import TrialData
 
 Index = QModelIndex | QPersistentModelIndex
@@ -133,14 +134,14 @@ class SensorDelegate(QStyledItemDelegate):
 
 
 class EnvironmentModel(QAbstractTableModel):
-    """Facts about where the trial runs: name and value, by name."""
+    """Facts about where the trial runs, in groups, as people read them; the tooltip has name and value as stored."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._facts: list[tuple[str, str]] = []
 
     def show_facts(self, facts: dict[str, str]) -> None:
-        rows = sorted(facts.items())
+        rows = sorted(facts.items(), key=_place)
         if rows != self._facts:
             self.beginResetModel()
             self._facts = rows
@@ -153,12 +154,22 @@ class EnvironmentModel(QAbstractTableModel):
         return 0 if parent.isValid() else 2
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        if index.isValid() and role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return self._facts[index.row()][index.column()]
+        if not index.isValid():
+            return None
+        name, value = self._facts[index.row()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return fact_kind(name).title if index.column() == 0 else fact_text(name, value)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return f"{name} ({fact_kind(name).group})" if index.column() == 0 else value
         return None
 
     def as_tsv(self) -> str:
         return "".join(f"{name}\t{value}\n" for name, value in self._facts)
+
+
+def _place(fact: tuple[str, str]) -> tuple[int, str]:
+    kind = fact_kind(fact[0])
+    return GROUPS.index(kind.group), kind.title.lower()
 
 
 class SensorPanel(QFrame):
