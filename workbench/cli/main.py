@@ -60,6 +60,12 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--skip-unfit", action="store_true", help="leave out configurations that cannot run")
     run.add_argument("--export", type=Path, metavar="FOLDER", help="export table and charts there at the end")
 
+    study = add("study", "study:study", "A ready-made study, fitted to a model and this computer.")
+    study.add_argument("study", metavar="STUDY", help="precision: every precision the model can take, on both engines")
+    study.add_argument("model", metavar="MODEL", help="catalogue id, folder, GGUF file or hub id")
+    study.add_argument("--save", type=Path, metavar="FILE", help="write the experiment file there")
+    study.add_argument("--run", action="store_true", help="run it and follow it to its end")
+
     queue = add("queue", "queue:queue", "What runs, what waits, what ended lately.", database=False)
     change = queue.add_mutually_exclusive_group()
     change.add_argument("--pause", action="store_true", help="finish what runs, start nothing new")

@@ -1,0 +1,126 @@
+"""Ready-made studies: what they take in and leave out by model and machine, and that what they make can be planned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.orders import ModelOrder
+from engines.protocol.places import Places
+from engines.techniques import MachineFacts, techniques
+from workbench.catalogue import find_entry
+from workbench.experiment import dump, parse
+from workbench.plan import ResolvedModel, make_plan
+from workbench.presets import presets
+from workbench.problems import ProblemsFound
+from workbench.studies import STUDIES, find_study, left_out_text, make, precision_left_out, precision_study
+
+GIB = 2**30
+HF = {"torch": "2.13", "transformers": "5.23", "torchao": "0.18"}
+BOTH = HF | {"llama-cpp-python": "0.3.36", "gguf": "0.19"}
+
+
+def model(kind: str = "folder", **more: object) -> ResolvedModel:
+    entry = find_entry("smollm2-135m-instruct")
+    assert entry is not None
+    facts = msgspec.structs.replace(entry.facts("random"), kind=kind, **more)
+    order = ModelOrder(ref="m", title="M", kind=kind, path="/m")  # type: ignore[arg-type]
+    return ResolvedModel(order=order, facts=facts)
+
+
+def machine(packages: dict[str, str], free: int = 24 * GIB) -> MachineFacts:
+    return MachineFacts(
+        device_kind="cpu", memory_total_bytes=32 * GIB, memory_free_bytes=free, cores=4, packages=packages
+    )
+
+
+def probe(packages: dict[str, str]) -> ProbeResult:
+    device = Device(id="cpu", title="CPU", memory_total_bytes=32 * GIB, memory_free_bytes=24 * GIB)
+    listed = tuple(Package(name=n, version=v) for n, v in packages.items())
+    return ProbeResult(machine="here", devices=(device,), sensors=(), packages=listed, facts={})
+
+
+def chosen(resolved: ResolvedModel, facts: MachineFacts) -> set[str]:
+    return {c.id for c in precision_study(resolved, facts).techniques}
+
+
+def test_that_a_machine_with_both_engines_gets_the_floats_and_the_ladder() -> None:
+    found = chosen(model(), machine(BOTH))
+    assert {"precision.float32", "precision.int8", "precision.gguf-f16", "precision.q4_k_m"} <= found
+    assert "precision.gguf-stored" not in found
+
+
+def test_that_without_llama_cpp_the_ladder_is_left_out_with_its_reason() -> None:
+    assert not any(id.startswith("precision.q") for id in chosen(model(), machine(HF)))
+    told = left_out_text(precision_left_out(model(), machine(HF)))
+    assert "Q4_K_M" in told
+    assert "llama-cpp-python" in told
+
+
+def test_that_a_gguf_file_is_studied_as_it_is_and_down_the_ladder_only() -> None:
+    found = chosen(model("gguf"), machine(BOTH))
+    assert "precision.gguf-stored" in found
+    assert "precision.float32" not in found
+
+
+def test_that_what_would_not_fit_is_left_out_by_the_estimate() -> None:
+    large = model(parameters=8_000_000_000, linear_parameters=7_500_000_000)
+    roomy, tight = chosen(large, machine(BOTH, 100 * GIB)), chosen(large, machine(BOTH, 12 * GIB))
+    assert "precision.float32" in roomy
+    assert "precision.float32" not in tight
+    assert "precision.q4_k_m" in tight
+    reasons = [x.reason for x in precision_left_out(large, machine(BOTH, 12 * GIB)) if x.title == "float32"]
+    assert "GiB are free" in reasons[0]
+
+
+@pytest.mark.parametrize("packages", [HF, BOTH, {}])
+def test_that_every_precision_is_either_in_or_left_out(packages: dict[str, str]) -> None:
+    facts = machine(packages)
+    left = {x.title for x in precision_left_out(model(), facts)}
+    taken = chosen(model(), facts)
+    for technique in techniques("precision"):
+        assert (technique.id in taken) != (technique.title in left), technique.id
+
+
+def test_that_the_study_measures_quality_and_writes_texts() -> None:
+    load = precision_study(model(), machine(BOTH)).workload
+    assert load.perplexity_tokens > 0
+    assert load.text_tokens > 0
+
+
+def test_that_a_study_can_be_planned_on_both_engines_and_survives_its_file() -> None:
+    resolved = model()
+    experiment = precision_study(resolved, machine(BOTH))
+    again, problems = parse(dump(experiment))
+    assert again == experiment
+    assert not problems
+    plan = make_plan(experiment, {"m": resolved}, probe(BOTH))
+    assert {c.engine.id for c in plan.configurations} == {"transformers", "llama.cpp"}
+    assert all(c.runnable for c in plan.configurations), [str(p) for c in plan.configurations for p in c.problems]
+
+
+def test_that_a_model_that_is_not_there_is_a_problem_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(ProblemsFound) as error:
+        make(STUDIES[0], "no-such-model", _places(tmp_path), probe(BOTH), tmp_path)
+    assert error.value.problems[0].place == "no-such-model"
+
+
+def test_that_a_machine_that_can_do_nothing_of_it_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ProblemsFound, match=r"Nothing of the precision study.*Needs torch"):
+        make(STUDIES[0], "random:smollm2-135m-instruct", _places(tmp_path), probe({}), tmp_path)
+
+
+def test_that_every_study_has_its_preset_and_is_found_by_both_names() -> None:
+    known = {p.id for p in presets()}
+    for study in STUDIES:
+        assert study.preset in known
+        assert find_study(study.id) is study
+        assert find_study(study.preset) is study
+    assert find_study("nonsense") is None
+
+
+def _places(folder: Path) -> Places:
+    return Places(config=folder, data=folder, cache=folder, state=folder, runtime=folder)
