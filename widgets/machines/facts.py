@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engines.protocol.messages import Device, ProbeResult
@@ -29,6 +30,8 @@ class SensorRow:
     source: str
     rate: str
     how: str
+    changes: str = ""
+    """How often its value really changes, where a self-check has measured it."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,10 @@ class MachineFacts:
         return sum(bool(e.install) for e in self.engines)
 
 
-def machine_facts(result: ProbeResult) -> MachineFacts:
-    """Rows in the order they are shown; what is missing for the same reason is said once."""
+def machine_facts(result: ProbeResult, changes: Mapping[tuple[str, str], str] | None = None) -> MachineFacts:
+    """Rows in the order they are shown; what is missing for the same reason is said once. `changes`: how often a
+    sensor's value really changes, by source and quantity."""
+    known = changes or {}
     reasons: dict[tuple[str, str], list[str]] = {}
     for sensor in result.sensors:
         if not sensor.available:
@@ -83,7 +88,7 @@ def machine_facts(result: ProbeResult) -> MachineFacts:
         name=result.machine,
         summary=_summary(result.devices),
         devices=tuple(_device(d) for d in result.devices),
-        sensors=tuple(_sensor(s) for s in result.sensors if s.available),
+        sensors=tuple(_sensor(s, known) for s in result.sensors if s.available),
         missing=tuple(MissingRow(tuple(titles), *why) for why, titles in reasons.items()),
         engines=tuple(engines),
     )
@@ -94,7 +99,9 @@ def report(facts: MachineFacts) -> str:
     lines = [f"{facts.name}: {facts.summary}", "", "Devices"]
     lines += [f"  {d.device}: {d.name}, {d.memory}" for d in facts.devices]
     lines += ["", "What can be measured"]
-    lines += [f"  {s.quantity}: {s.how}, {s.rate}" for s in facts.sensors]
+    lines += [
+        f"  {s.quantity}: {s.how}, {s.rate}" + (f", changes at {s.changes}" if s.changes else "") for s in facts.sensors
+    ]
     lines += [f"  {', '.join(m.quantities)}: not available. {m.reason}" for m in facts.missing]
     lines += ["", "Engines"]
     lines += [f"  {e.package} {e.version or 'missing: ' + e.install}" for e in facts.engines]
@@ -136,7 +143,8 @@ def _number(text: str) -> bool:
     return True
 
 
-def _sensor(sensor: Sensor) -> SensorRow:
+def _sensor(sensor: Sensor, changes: Mapping[tuple[str, str], str]) -> SensorRow:
     rate = f"{sensor.rate_hz:g} Hz" if sensor.rate_hz else "at the ends"
     how = sensor.method or sensor.source
-    return SensorRow(sensor.title, how.partition(",")[0].partition(";")[0], rate, how)
+    short = how.partition(",")[0].partition(";")[0]
+    return SensorRow(sensor.title, short, rate, how, changes.get((sensor.source, sensor.quantity), ""))

@@ -13,6 +13,9 @@ from engines.protocol.messages import ProbeResult
 from widgets.actions import Action
 from widgets.components import Chip, EmptyState, IconLabel, Panel, PanelHeader, label, line, tool_button
 from widgets.machines.facts import MachineFacts, machine_facts, report
+from widgets.machines.selfcheck import SelfChecks
+from widgets.machines.selfcheck_panel import SelfCheckPanel
+from widgets.machines.selfcheck_rows import measured_rates, text_report
 from widgets.machines.tables import device_table, engine_table, sensor_table
 from widgets.page import Page
 from widgets.services import Services
@@ -26,6 +29,9 @@ class MachinesPage(Page):
     def __init__(self, services: Services, parent: QWidget | None = None) -> None:
         super().__init__(services, parent)
         self._facts: MachineFacts | None = None
+        self._probe: ProbeResult | None = None
+        self.checks = SelfChecks(services, self)
+        self.checks.changed.connect(self._show_again)
         theme = services.theme
         self.test_button = tool_button(
             theme, "refresh", "Look again", "Read devices, sensors and packages again", self.look
@@ -87,8 +93,14 @@ class MachinesPage(Page):
 
     def copy_report(self) -> None:
         if self._facts is not None:
-            QGuiApplication.clipboard().setText(report(self._facts))
+            text = report(self._facts)
+            if self.checks.result is not None:
+                text += "\n" + text_report(self.checks.result)
+            QGuiApplication.clipboard().setText(text)
             self.services.toasts.show("info", "The report of this computer is on the clipboard.")
+
+    def shutdown(self) -> None:
+        self.checks.shutdown()
 
     # --- what is shown ----------------------------------------------------------------------------
 
@@ -96,9 +108,20 @@ class MachinesPage(Page):
         """Build the right side anew; the old one goes away with everything in it."""
         self.test_button.setEnabled(True)
         self.test_button.setToolTip("Read devices, sensors and packages again")
-        self._facts = machine_facts(result)
+        self._probe = result
+        self.checks.look_up(result.machine)
+        self._show_again()
+
+    def _show_again(self) -> None:
+        """A probe or a self-check has come; the view stays where it was scrolled to."""
+        if self._probe is None:
+            return
+        self._facts = machine_facts(self._probe, measured_rates(self.checks.result))
         self._summary.setText(self._facts.summary)
+        bar = self._right.verticalScrollBar()
+        place = bar.value()
         self._right.setWidget(self._make_detail(self._facts))
+        bar.setValue(place)
 
     def _probe_failed(self, error: BaseException) -> None:
         self.test_button.setEnabled(True)
@@ -194,10 +217,15 @@ class MachinesPage(Page):
         missing = f", {facts.missing_engines} missing" if facts.missing_engines else ""
         engines = Panel(theme, "Engines", f"{installed} installed{missing}")
         engines.body.addWidget(engine_table(theme, facts.engines, self._copy_command))
-        engines.body.addStretch(1)
+        right = QVBoxLayout()
+        right.setSpacing(0)
+        right.addWidget(engines)
+        right.addWidget(line())
+        right.addWidget(SelfCheckPanel(theme, self.checks))
+        right.addStretch(1)
         halves.addWidget(sensors, 3)
         halves.addWidget(line(vertical=True))
-        halves.addWidget(engines, 2)
+        halves.addLayout(right, 2)
         column.addLayout(halves, 1)
         return detail
 

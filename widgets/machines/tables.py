@@ -115,11 +115,18 @@ def device_table(theme: Theme, rows: tuple[DeviceRow, ...]) -> QWidget:
 
 def sensor_table(theme: Theme, rows: tuple[SensorRow, ...], missing: tuple[MissingRow, ...]) -> QWidget:
     """What can be measured and how; then what cannot, with the reason and what to do under it."""
-    grid = Grid(theme, ("Quantity", "Source", "Rate", "State"), {1: 1}, "What can be measured")
+    checked = any(row.changes for row in rows)
+    header = ("Quantity", "Source", "Read at", *(("Changes at",) if checked else ()), "State")
+    grid = Grid(theme, header, {1: 1}, "What can be measured")
     for row in rows:
         source = ElidedLabel(row.source, tone="secondary")
         source.setToolTip(row.how)
-        grid.add((_strong(row.quantity), source, label(row.rate, tone="secondary"), _measured(theme)))
+        cells = [_strong(row.quantity), source, label(row.rate, tone="secondary")]
+        if checked:
+            changes = label(row.changes or "–", tone="secondary")
+            changes.setToolTip("" if row.changes else "It changed too seldom during the self-check to say.")
+            cells.append(changes)
+        grid.add((*cells, _measured(theme)))
     for gap in missing:
         names = label(", ".join(gap.quantities), wrap=True)
         names.setProperty("strong", 500)

@@ -55,7 +55,13 @@ def rows(result: SelfCheck) -> tuple[Row, ...]:
 
 def headline(result: SelfCheck) -> str:
     """ "2026-03-01 14:02, 18 min, 31 blocks"."""
-    return f"{when(result)}, {format_duration(result.duration_s)}, {_count(result.blocks, 'block')}"
+    return f"{when(result)}, {extent(result)}"
+
+
+def extent(result: SelfCheck) -> str:
+    """ "18 min, 31 blocks, 248 trials"."""
+    blocks, trials = _count(result.blocks, "block"), _count(result.trials, "trial")
+    return f"{format_duration(result.duration_s)}, {blocks}, {trials}"
 
 
 def when(result: SelfCheck) -> str:
@@ -96,8 +102,8 @@ def percent(effect: Effect) -> str:
 
 
 def of_a_core(share: Share) -> str:
-    """ "0.92 % of a core (0.69 to 1.15)"."""
-    text = f"{100 * share.mean:.2f} % of a core"
+    """ "0.92 % (0.69 to 1.15)", of one core."""
+    text = f"{100 * share.mean:.2f} %"
     if share.low is None or share.high is None:
         return f"{text} (one trial: no interval)"
     return f"{text} ({100 * share.low:.2f} to {100 * share.high:.2f})"
@@ -131,7 +137,7 @@ def _telemetry(result: SelfCheck) -> list[Row]:
     meaning = _loss(found, "Watching at 10 Hz")
     return [
         Row("Telemetry, throughput", percent(found), meaning, bar, loss_verdict(found)),
-        *_beside("Telemetry, processor time", result.telemetry_processor),
+        *_beside("Telemetry, CPU time", result.telemetry_processor),
     ]
 
 
@@ -139,7 +145,7 @@ def _runner(result: SelfCheck) -> list[Row]:
     bar = f"≤ {100 * SAMPLER_BAR:g} % of a core"
     if result.runner is None:
         return [Row("Runner and sampler", NOT_MEASURED, "No trial was long enough to look at the runner.", bar)]
-    meaning = "The whole runner with its sampler at 10 Hz, while a trial is measured"
+    meaning = "Of one core: the whole runner with its sampler at 10 Hz, while a trial is measured"
     if result.runner_bare is not None:
         meaning += f"; without telemetry {of_a_core(result.runner_bare)}"
     return [Row("Runner and sampler", of_a_core(result.runner), f"{meaning}.", bar, share_verdict(result.runner))]
@@ -151,10 +157,10 @@ def _window(result: SelfCheck) -> list[Row]:
     shown = f", {result.window_shown}" if result.window_shown else ""
     found = [
         Row("Window open, throughput", percent(result.window), _loss(result.window, f"A window on Monitor{shown}")),
-        *_beside("Window open, processor time", result.window_processor),
+        *_beside("Window open, CPU time", result.window_processor),
     ]
     if result.window_process is not None:
-        meaning = "Its process while it draws a running trial and takes the records in."
+        meaning = "Of one core: its process while it draws a running trial and takes the records in."
         found.append(Row("The window itself", of_a_core(result.window_process), meaning))
     return found
 
@@ -174,7 +180,7 @@ def _again(result: SelfCheck) -> list[Row]:
             meaning += " The same differed from itself: by chance one time in twenty, or the computer was not quiet."
     return [
         Row("The same twice (A/A)", percent(found), meaning, "interval holds 0", same_verdict(found)),
-        *_beside("The same twice, processor time", result.again_processor),
+        *_beside("The same twice, CPU time", result.again_processor),
     ]
 
 
@@ -194,8 +200,8 @@ def _instruments(result: SelfCheck) -> list[Row]:
         Row("Stamp of a token", f"{clock.stamp_ns:.0f} ns", "All that the timed loop does beside its work."),
         Row(
             "Reading all sensors",
-            f"{100 * total:.2f} % of a core",
-            f"{_count(len(sources), 'source')} at the rate trials read them, by the cost of one reading each.",
+            f"{100 * total:.2f} %",
+            f"Of one core: {_count(len(sources), 'source')} at the rate trials read them, by the cost of one reading each.",
         ),
     ]
 
@@ -204,7 +210,7 @@ def _beside(title: str, effect: Effect | None) -> list[Row]:
     """The less noisy figure beside the wall clock's."""
     if effect is None:
         return []
-    meaning = "Tokens per second of the worker's own processor time: less noise, but blind to waiting."
+    meaning = "Tokens per second of the worker's own processor time: less noise, blind to waiting."
     return [Row(title, percent(effect), meaning)]
 
 
@@ -226,7 +232,7 @@ def _signed(ratio: float) -> str:
 
 def _size(share: float) -> str:
     value = 100 * share
-    return f"{value:.2f}" if value < 1 else f"{value:.1f}"
+    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
 
 
 def _count(number: int, thing: str) -> str:
