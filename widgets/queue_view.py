@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engines.protocol.messages import QueueEntry, QueueState
+from workbench.phases import doing
 from workbench.units import format_duration
 
 _NS = 1e-9
@@ -120,7 +121,7 @@ def strip_view(state: QueueState | None, now_s: float) -> StripView:
             state.paused, state.pause_reason, "", "", None, None, "", following, len(waiting), failed, idle
         )
     first = running[0]
-    detail = [first.experiment_title, f"trial {first.position + 1} of {first.total}", first.text or first.phase]
+    detail = [first.experiment_title, f"trial {first.position + 1} of {first.total}", doing(first.text, first.phase)]
     if len(running) > 1:
         detail.append(f"and {len(running) - 1} more")
     own = [e for e in state.entries if e.experiment == first.experiment]

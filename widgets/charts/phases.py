@@ -6,20 +6,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from workbench.phases import phase_title
 from workbench.series import Phase
 
-TITLES = {
-    "start": "start",
-    "load": "load",
-    "warmup": "warm-up",
-    "prefill": "prefill",
-    "decode": "decode",
-    "step": "step",
-    "evaluate": "evaluate",
-    "idle": "idle",
-    "unload": "unload",
-    "prefill_energy": "prefills alone",
-}
 COLORS = {"start": "idle", "unload": "idle", "prefill_energy": "prefill"}
 """Phases that are drawn in the colours of another."""
 
@@ -35,7 +24,7 @@ class Span:
 
     @property
     def title(self) -> str:
-        return TITLES.get(self.phase, self.phase)
+        return phase_title(self.phase)
 
     @property
     def color(self) -> str:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engines.protocol.messages import QueueEntry
+from workbench.phases import doing, phase_title
 from workbench.series import Phase, TrialData
 
-_ORDER = ("load", "warmup", "measure", "evaluate", "unload")
-_NAMES = {"load": "load", "warmup": "warm-up", "measure": "measure", "evaluate": "evaluate", "unload": "unload"}
-_SHARES = {"load": 1.0, "warmup": 1.2, "measure": 2.0, "evaluate": 1.0, "unload": 0.6}
+_ORDER = ("convert", "load", "warmup", "measure", "evaluate", "unload")
+_RARE = frozenset({"convert"})
+"""Phases that most trials do not have: told where they are, never announced."""
+_SHARES = {"convert": 1.0, "load": 1.0, "warmup": 1.2, "measure": 2.0, "evaluate": 1.0, "unload": 0.6}
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def header_view(
     if entry is not None:
         parts.append(f"trial {entry.position + 1} of {entry.total}")
         if running:
-            parts.append(entry.text or entry.phase)
+            parts.append(doing(entry.text, entry.phase))
     status = ""
     if ended is not None:
         parts.append(
@@ -80,25 +82,25 @@ def segments(
 ) -> tuple[Segment, ...]:
     """The phases a trial goes through, those behind it with how long they took, the one it is in with how far."""
     by_name = {p.name: p for p in phases if p.name in _ORDER}
+    order = tuple(name for name in _ORDER if name in by_name or name not in _RARE)
     requests = sum(1 for p in phases if p.name == "decode" and _within(p, by_name.get("measure")))
-    reached = max((i for i, name in enumerate(_ORDER) if name in by_name), default=-1)
+    reached = max((i for i, name in enumerate(order) if name in by_name), default=-1)
     made = []
-    for i, name in enumerate(_ORDER):
-        phase = by_name.get(name)
+    for i, name in enumerate(order):
+        phase, title = by_name.get(name), phase_title(name)
         if phase is None:
             if running or i < reached:
-                made.append(Segment(name, _NAMES[name], "to come", _SHARES[name], 0.0, _NAMES[name]))
+                made.append(Segment(name, title, "to come", _SHARES[name], 0.0, title))
             continue
         if phase.end_s is None and running:
-            text = f"{_NAMES[name]} {span(now_s - phase.start_s)}"
+            text = f"{title} {span(now_s - phase.start_s)}"
             if name == "measure" and requests:
-                text = f"{_NAMES[name]}, request {requests}"
-            made.append(Segment(name, text, "now", _SHARES[name], _part_of(name, fraction), _NAMES[name]))
+                text = f"{title}, request {requests}"
+            made.append(Segment(name, text, "now", _SHARES[name], _part_of(name, fraction, order), title))
         else:
             end = now_s if phase.end_s is None else phase.end_s
-            made.append(
-                Segment(name, f"{_NAMES[name]} {span(end - phase.start_s)}", "done", _SHARES[name], 1.0, _NAMES[name])
-            )
+            text = f"{title} {span(end - phase.start_s)}"
+            made.append(Segment(name, text, "done", _SHARES[name], 1.0, title))
     return tuple(made)
 
 
@@ -106,12 +108,12 @@ def _within(phase: Phase, outer: Phase | None) -> bool:
     return outer is not None and phase.start_s >= outer.start_s
 
 
-def _part_of(name: str, fraction: float | None) -> float:
+def _part_of(name: str, fraction: float | None, order: Sequence[str]) -> float:
     """How far a phase is, from how far the trial is; half where that is not known."""
     if fraction is None:
         return 0.5
-    total = sum(_SHARES.values())
-    before = sum(_SHARES[n] for n in _ORDER[: _ORDER.index(name)]) / total
+    total = sum(_SHARES[n] for n in order)
+    before = sum(_SHARES[n] for n in order[: order.index(name)]) / total
     return min(1.0, max(0.1, (fraction - before) / (_SHARES[name] / total)))
 
 

@@ -75,6 +75,8 @@ def queue_rows(state: QueueState, now_s: float) -> tuple[QueueRow, ...]:
 
 
 def _last_column(entry: QueueEntry, whole: float | None, now_s: float) -> tuple[str, str]:
+    if entry.state == "running" and entry.phase == "convert":
+        return "making file", "primary"
     if entry.state == "running":
         left = trial_seconds_left(entry, whole, now_s)
         return ("running" if left is None else f"{span(left)} left"), "primary"

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from engines.protocol.messages import QueueEntry
 from workbench.events import Event, Notice, QueueChanged, RunnerLink, StoreChanged
+from workbench.phases import doing
 from workbench.session import Workbench
 from workbench.store.operations import ExperimentRow, GetExperiment, TrialRow
 from workbench.units import format_duration
@@ -142,5 +143,9 @@ class ExperimentFollower:
             left = f"about {format_duration(elapsed_s * (1 - fraction) / fraction)} left  "
         elif self._expected_s:
             left = f"about {format_duration(max(self._expected_s - elapsed_s, 0))} left  "
-        what = f"{running.title}: {running.text or running.phase}" if running is not None else "waiting for the runner"
+        what = (
+            f"{running.title}: {doing(running.text, running.phase)}"
+            if running is not None
+            else "waiting for the runner"
+        )
         self._bar.show(fraction, f"{left}{what}")

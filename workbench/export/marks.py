@@ -18,11 +18,10 @@ from matplotlib.transforms import Bbox
 
 from workbench.charts import Chart, ChartAxis, Floats, Series
 from workbench.export.look import Look
+from workbench.phases import phase_title
 
 _SEPARATOR = " · "
 _CATEGORY = "category-name"
-PHASES = {"warmup": "warm-up"}
-"""Phase names for people where they differ from the protocol's."""
 _LANE = 0.955
 """Where the lane of phases begins, as a share of the plot's height."""
 _PAD = 4.0
@@ -48,7 +47,7 @@ def draw_lane(axes: Axes, chart: Chart, style: Look, renderer: RendererBase) -> 
         length = band.end - band.start
         block = Rectangle((band.start, _LANE), length, 1 - _LANE, transform=across, color=color, linewidth=0, zorder=5)
         axes.add_patch(block)
-        name = PHASES.get(band.phase, band.phase)
+        name = phase_title(band.phase)
         text = axes.text(
             band.start + length / 2,
             (1 + _LANE) / 2 - 0.002,
