@@ -1,1 +1,11 @@
-"""The llama.cpp engine, over llama-cpp-python's low-level interface. Worker process; imports llama_cpp."""
+"""The llama.cpp engine, over llama-cpp-python's low-level interface. Worker process; imports llama_cpp.
+
+- `preflight`: what can be refused before llama.cpp is loaded    - `header`: a GGUF file by its header
+- `engine`: the parts below as one `engines.worker.engine.Engine`
+- `library`: llama.cpp in this process, and its log              - `failures`: what its last words mean
+- `amx`: whether this build's AMX code works here                - `facts`: environment
+- `model`: weights        - `context`: KV cache and buffers       - `vocabulary`: the file's own tokenizer
+- `batches`: tokens in memory   - `generate`: the measured loop  - `shape`: facts of the model's shape, its cache
+- `score`: log probabilities    - `perplexity`: quality          - `reader`, `chat`: text in, text out
+- `ladder`: the GGUF file an order needs, made by `convert` and `quantise` in a process of their own
+"""

@@ -1,0 +1,256 @@
+"""The llama.cpp engine: one model in one trial. Main thread of the worker process; imports llama_cpp."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engines.hf import files
+from engines.llama import amx, facts, shape
+from engines.llama.context import Context, Settings
+from engines.llama.generate import Generator, Lengths
+from engines.llama.header import Header, read_header
+from engines.llama.library import Library, library
+from engines.llama.model import LoadSettings, Model
+from engines.llama.perplexity import negative_log_likelihood
+from engines.llama.preflight import check_header, kv_cache_of, precision_of
+from engines.llama.reader import LlamaReader
+from engines.llama.score import PIECE_TOKENS
+from engines.llama.vocabulary import Vocabulary
+from engines.protocol.orders import TrialOrder
+from engines.protocol.records import Evaluation, ModelLoaded
+from engines.ring import RingWriter
+from engines.techniques.gguf import STORED
+from engines.worker.engine import Finished, Reader
+from engines.worker.failures import WorkerFailure
+from engines.worker.phases import AllocatorPeaks
+from engines.worker.stop import Stop
+from engines.workload import text
+from engines.workload.prompts import Prompts, make_prompts
+from engines.workload.windows import size_for, tokens_needed
+
+
+class LlamaEngine:
+    """`engines.worker.engine.Engine` over llama.cpp."""
+
+    def __init__(self, order: TrialOrder, ring: RingWriter, stop: Stop) -> None:
+        self._order = order
+        self._ring = ring
+        self._stop = stop
+        self._on_gpu = order.device != "cpu"
+        self._technique, _ = precision_of(order)
+        self._kv_cache = kv_cache_of(order)
+        self._extra_buffers = True
+        self._found: Library | None = None
+        self._model: Model | None = None
+        self._vocabulary: Vocabulary | None = None
+        self._context: Context | None = None
+        self._reader: LlamaReader | None = None
+        self._prompts: Prompts | None = None
+        self._generator: Generator | None = None
+        self._text_ids: list[int] = []
+        self._depth_ids: list[int] = []
+
+    def start(self) -> dict[str, str]:
+        found = self._found = library()
+        if self._on_gpu and not found.api.llama_supports_gpu_offload():
+            raise WorkerFailure(
+                "package",
+                f"This build of llama-cpp-python ({found.version}) cannot use a GPU.",
+                "Install a build with CUDA: CMAKE_ARGS=-DGGML_CUDA=on pip install --force-reinstall --no-binary "
+                "llama-cpp-python llama-cpp-python. Or run on the processor.",
+            )
+        told = facts.process_facts(self._order, found)
+        if found.has("AMX_INT8"):
+            self._extra_buffers = amx.works()
+            told["llama.amx"] = "works" if self._extra_buffers else amx.BROKEN
+        return told
+
+    def allocator(self) -> AllocatorPeaks:
+        return AllocatorPeaks()
+
+    def files_missing(self) -> str:
+        if self._technique.id == STORED:
+            return ""
+        from engines.llama.ladder import plan_file
+
+        planned = plan_file(self._order)
+        return "" if planned.exists else planned.title
+
+    def make_files(self, report: Callable[[str, float], None]) -> dict[str, str]:
+        from engines.llama.ladder import make_file
+
+        return make_file(self._order, report)
+
+    def load(self) -> ModelLoaded:
+        order, found = self._order, self._library
+        file = self._file()
+        header = read_header(file)
+        check_header(header, order)
+        start = time.monotonic()
+        settings = LoadSettings(
+            memory_map=order.engine.memory_map,
+            gpu_layers=order.engine.gpu_layers if self._on_gpu else 0,
+            extra_buffers=self._extra_buffers,
+        )
+        self._model = Model(found, file, order.model.title, settings, self._stop)
+        self._vocabulary = Vocabulary(found, self._model.pointer)
+        self._context = self._made_context()
+        load_s = time.monotonic() - start
+        self._stop.check()
+        file_type = self._model.file_type.decode(errors="replace")
+        return ModelLoaded(
+            parameters=header.parameters,
+            tensor_bytes=header.tensor_bytes,
+            bytes_by_dtype=header.bytes_by_type(),
+            original_bytes=self._original_bytes(header),
+            nominal_bits=self._technique.bits or shape.named_bits(file_type),
+            stored_bits=shape.stored_bits(header),
+            attention=f"llama.cpp, flash attention {self._context.flash}",
+            device="cuda:0" if self._on_gpu else "cpu",
+            load_s=load_s,
+            details=shape.details(header, file_type) | {"compute": shape.compute_type(header, on_gpu=self._on_gpu)},
+        )
+
+    def prepare(self) -> dict[str, str]:
+        order, workload = self._order, self._order.workload
+        vocabulary, context, model = self._vocabulary, self._context, self._model
+        assert vocabulary is not None
+        assert context is not None
+        assert model is not None
+        if vocabulary.exists:
+            ids = self._text_ids = text.text_tokens(vocabulary.encode)
+        else:
+            most = max(workload.prompt_tokens, workload.depth_tokens)
+            ids = text.random_tokens(vocabulary.size, max(4096, 4 * most), order.block)
+        # by block, not by the trial's seed: every configuration of a block gets the same prompts
+        encode = self._encode if vocabulary.exists else None
+        self._prompts = make_prompts(workload, order.block, ids, encode)
+        self._depth_ids = (ids * (1 + workload.depth_tokens // len(ids)))[: workload.depth_tokens]
+        self._generator = Generator(
+            self._library,
+            context,
+            self._ring,
+            self._stop,
+            Lengths(workload.prompt_tokens, workload.new_tokens, workload.batch_size, workload.depth_tokens),
+            keeps_depth=not model.recurrent and not model.window,
+        )
+        return {
+            "workload.window_s": f"{workload.window_s:g}",
+            **self._prompts.facts(),
+            "generate.settings": "greedy, end of sequence ignored, an empty KV cache for every request",
+            "generate.sampler": "argmax of numpy over llama.cpp's logits",
+            "generate.synchronous": "per token",
+            "llama.load.memory_map": "yes" if order.engine.memory_map else "no",
+            "llama.load.gpu_layers": str(order.engine.gpu_layers if self._on_gpu else 0),
+            "llama.load.extra_buffers": "yes" if self._extra_buffers else "no",
+            "llama.load.buffers": "; ".join(model.buffers),
+            **context.facts(),
+        }
+
+    def request(self, number: int) -> Finished | None:
+        return self._run(first_only=False)
+
+    def prefill(self) -> Finished | None:
+        return self._run(first_only=True)
+
+    def evaluate(self) -> Evaluation | None:
+        """None also for random weights: there is no quality to measure."""
+        vocabulary, model, ids = self._vocabulary, self._model, self._text_ids
+        if self._order.model.kind == "random" or vocabulary is None or model is None or not ids:
+            return None
+        tokens, size = self._order.workload.perplexity_tokens, size_for(model.context_tokens)
+        needed = tokens_needed(tokens, size)
+        if len(ids) < needed:
+            raise WorkerFailure(
+                "order",
+                f"The held-out text has {len(ids):,} tokens; {tokens:,} to score need {needed:,}.",
+                f"Ask for at most {len(ids) - needed + tokens:,} perplexity tokens.",
+            )
+        context = self._made_context_for(size)
+        try:
+            nll = negative_log_likelihood(self._library, context, ids, tokens, size, self._stop)
+        finally:
+            context.close()
+        if nll is None:
+            return None
+        return Evaluation(
+            nll_sum=nll,
+            tokens=tokens,
+            text_bytes=len(vocabulary.decode(ids[needed - tokens : needed])),
+            data_name=text.text_name(),
+            data_hash=text.text_hash(),
+            context_tokens=size,
+        )
+
+    def reader(self) -> Reader | None:
+        vocabulary, model = self._vocabulary, self._model
+        if self._order.model.kind == "random" or vocabulary is None or model is None or not vocabulary.exists:
+            return None
+        if self._reader is None:
+            self._reader = LlamaReader(self._library, model, vocabulary, self._made_context_for, self._stop)
+        return self._reader
+
+    def unload(self) -> dict[str, str]:
+        late = shape.cache_facts(self._library, self._context) if self._context is not None else {}
+        for part in (self._reader, self._context, self._model):
+            if part is not None:
+                part.close()
+        self._reader = self._context = self._model = self._vocabulary = self._generator = self._prompts = None
+        return late | {f"model.file.{name}": digest for name, digest in files.hashes(self._file())}
+
+    def _run(self, *, first_only: bool) -> Finished | None:
+        assert self._generator is not None
+        assert self._prompts is not None
+        prompts = self._prompts.next_batch(self._order.workload.batch_size)
+        return self._generator.run(prompts, self._depth_ids, first_only=first_only)
+
+    @property
+    def _library(self) -> Library:
+        assert self._found is not None, "start() comes first"
+        return self._found
+
+    def _encode(self, words: str) -> list[int]:
+        assert self._vocabulary is not None
+        return self._vocabulary.encode(words, special=True)
+
+    def _file(self) -> Path:
+        """The GGUF file that is loaded."""
+        if self._technique.id == STORED:
+            return Path(self._order.model.path)
+        from engines.llama.ladder import plan_file
+
+        return plan_file(self._order).path
+
+    def _original_bytes(self, header: Header) -> int:
+        """Bytes of the tensors in the model's own files; of what is loaded where it has none (random weights)."""
+        model = self._order.model
+        if model.kind == "gguf":
+            return read_header(Path(model.path)).tensor_bytes
+        stored = files.stored_bytes(Path(model.path)) if model.kind == "folder" else None
+        return stored or header.tensor_bytes
+
+    def _made_context(self) -> Context:
+        """The context of the measured requests: as long as one of them."""
+        workload, engine = self._order.workload, self._order.engine
+        tokens = workload.depth_tokens + workload.prompt_tokens + workload.new_tokens
+        return self._context_of(tokens, workload.batch_size, engine.batch_tokens, engine.micro_batch_tokens)
+
+    def _made_context_for(self, tokens: int) -> Context:
+        """A context of one sequence for reading, beside the measured one; KV cache and flash attention are the same."""
+        return self._context_of(tokens, 1, PIECE_TOKENS, PIECE_TOKENS)
+
+    def _context_of(self, tokens: int, sequences: int, batch_tokens: int, micro_batch_tokens: int) -> Context:
+        assert self._model is not None
+        settings = Settings(
+            tokens=tokens,
+            sequences=sequences,
+            batch_tokens=batch_tokens,
+            micro_batch_tokens=micro_batch_tokens,
+            threads=self._order.engine.threads,
+            kv_cache=self._kv_cache,
+            flash_attention=self._order.engine.flash_attention,
+            on_gpu=self._on_gpu,
+        )
+        return Context(self._library, self._model.pointer, settings)

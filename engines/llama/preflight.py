@@ -1,0 +1,129 @@
+"""What can be known to be wrong with an order before llama.cpp is loaded. Worker process; no llama_cpp, no numpy."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from engines.hf import files
+from engines.llama.header import Header, read_header
+from engines.llama.shape import head_sizes
+from engines.protocol.orders import TechniqueOrder, TrialOrder
+from engines.techniques import Technique, find
+from engines.techniques.gguf import STORED
+from engines.worker.failures import WorkerFailure
+
+_ENGINE = "llama.cpp"
+_SEQUENCES = 256
+"""LLAMA_MAX_SEQ: sequences that a context of llama.cpp can hold."""
+_BLOCK = 32
+"""Values in a block of a quantised KV cache."""
+
+
+def preflight(order: TrialOrder) -> None:
+    """Check package, techniques, sizes and, where it is there already, the file. Raises `WorkerFailure`."""
+    if find_spec("llama_cpp") is None:
+        raise WorkerFailure(
+            "package",
+            "The package llama-cpp-python is missing.",
+            "Install it into the environment the runner uses: pip install 'llm-workbench[gguf]' (it is compiled).",
+        )
+    precision_of(order)
+    kv_cache_of(order)
+    _check_sizes(order)
+    path = Path(order.model.path)
+    if order.model.kind == "folder":
+        files.check_folder(path)
+    elif order.model.kind == "gguf":
+        check_header(read_header(path), order)
+
+
+def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
+    """The precision an order names; a GGUF file's own by default. Raises `WorkerFailure` for what cannot be applied."""
+    for other in order.techniques:
+        _known(other)
+    stored = STORED if order.model.kind == "gguf" else "precision.gguf-f16"
+    chosen = order.technique("precision") or TechniqueOrder(id=stored)
+    technique = _known(chosen)
+    if technique.id == STORED and order.model.kind != "gguf":
+        raise WorkerFailure(
+            "technique",
+            f"{order.model.title} is no GGUF file: it has no precision that it was written in.",
+            "Choose a rung of the ladder, for example gguf-f16.",
+        )
+    return technique, chosen
+
+
+def kv_cache_of(order: TrialOrder) -> str:
+    """ "full", "q8_0" or "q4_0". Raises `WorkerFailure` where flash attention is off, which a quantised one needs."""
+    chosen = order.technique("kv_cache")
+    short = chosen.id.partition(".")[2] if chosen else "full"
+    if short != "full" and order.engine.flash_attention == "off":
+        raise WorkerFailure(
+            "technique",
+            f"A KV cache in {short} needs flash attention, which this experiment turns off.",
+            "Set flash attention to auto or on, or leave the KV cache at full precision.",
+        )
+    return short
+
+
+def check_header(header: Header, order: TrialOrder) -> None:
+    """Tokenizer, context and KV cache against what the file says of itself. Raises `WorkerFailure`."""
+    title, workload = order.model.title, order.workload
+    if not header.architecture:
+        raise WorkerFailure(
+            "model", f"The file of {title} names no architecture.", "It is no language model. Choose another file."
+        )
+    if (
+        str(header.metadata.get("tokenizer.ggml.model", "none")) in ("none", "no_vocab")
+        and order.model.kind != "random"
+    ):
+        raise WorkerFailure(
+            "model",
+            f"The file of {title} has no tokenizer in it: no text can be given to it.",
+            "Fetch a complete GGUF file of the model, or convert it again from its folder with the tokenizer's files.",
+        )
+    own = header.number("context_length")
+    wanted = workload.depth_tokens + workload.prompt_tokens + workload.new_tokens
+    if own is not None and wanted > own:
+        raise WorkerFailure(
+            "model",
+            f"{title} has a context of {own:,} tokens; {wanted:,} are asked for.",
+            "Shorten the prompt, the output or the depth.",
+        )
+    sizes = [size for size in head_sizes(header) if size]
+    if kv_cache_of(order) != "full" and any(size % _BLOCK for size in sizes):
+        raise WorkerFailure(
+            "technique",
+            f"The KV cache of {title} cannot be quantised: its heads have {sizes[0]} values, no multiple of {_BLOCK}.",
+            "Leave the KV cache at full precision.",
+        )
+
+
+def _check_sizes(order: TrialOrder) -> None:
+    workload, engine = order.workload, order.engine
+    if workload.batch_size > _SEQUENCES:
+        raise WorkerFailure(
+            "order", f"llama.cpp holds at most {_SEQUENCES} sequences, not {workload.batch_size}.", "Lower the batch."
+        )
+    if engine.batch_tokens < workload.batch_size:
+        raise WorkerFailure(
+            "order",
+            f"{workload.batch_size} sequences cannot go on with {engine.batch_tokens} tokens submitted at once.",
+            "Raise batch_tokens, or lower the batch.",
+        )
+
+
+def _known(chosen: TechniqueOrder) -> Technique:
+    technique = find(chosen.id)
+    if technique is None:
+        raise WorkerFailure(
+            "technique",
+            f"This worker does not know the technique {chosen.id}.",
+            "Install the package it comes from where the runner runs, or leave it out.",
+        )
+    if _ENGINE not in technique.engines:
+        raise WorkerFailure(
+            "technique", f"The llama.cpp engine cannot apply {chosen.id}.", "Leave it out of the experiment."
+        )
+    return technique
