@@ -68,9 +68,10 @@ class HfReader:
             )
         new = output[0, len(ids) :].tolist()
         ended = bool(new) and new[-1] in self._ends
-        text = self.decode(new[:-1] if ended else new)
+        kept = new[:-1] if ended else new
+        text = self.decode(kept)
         cut = cut_at(text, until)
-        return Continuation(text=text if cut is None else cut, tokens=len(new), ended=ended)
+        return Continuation(text=text if cut is None else cut, tokens=len(kept), ended=ended)
 
     def likelihood(self, context: str, continuation: str) -> Likelihood:
         before, scored = encode_pair(self.encode, context, continuation, self._begin)

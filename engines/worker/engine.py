@@ -39,6 +39,7 @@ class Continuation:
 
     text: str
     tokens: int
+    """Without the end-of-sequence token."""
     ended: bool
     """Whether it wrote its end-of-sequence token."""
 

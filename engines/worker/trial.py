@@ -12,6 +12,7 @@ from engines.protocol.orders import TrialOrder
 from engines.ring import RingWriter
 from engines.worker.channel import Channel
 from engines.worker.engine import Engine
+from engines.worker.evaluate import Evaluation, is_asked_for
 from engines.worker.failures import WorkerFailure, explain
 from engines.worker.measure import Requests
 from engines.worker.phases import Phases, quiet_collector
@@ -92,9 +93,10 @@ def run_trial(
         _idle(order.workload.idle_s or 0.0, channel, phases, stop)
         doing = "generating"
         _generate(engine, order, channel, phases, ring, stop)
-        if order.workload.perplexity_tokens > 0 and not stop.requested:
-            doing = "measuring perplexity"
-            _evaluate(engine, channel, phases, stop)
+        if is_asked_for(order.workload) and not stop.requested:
+            doing = "evaluating"
+            with phases.phase("evaluate"):
+                Evaluation(engine, order, channel, stop).run()
         with phases.phase("unload"):
             doing = "unloading"
             channel.environment(engine.unload())
@@ -130,13 +132,3 @@ def _idle(seconds: float, channel: Channel, phases: Phases, stop: Stop) -> None:
             channel.progress(f"Idle level, {seconds:g} s", 0.24)
             with stop.interruptible():
                 time.sleep(seconds)
-
-
-def _evaluate(engine: Engine, channel: Channel, phases: Phases, stop: Stop) -> None:
-    with phases.phase("evaluate"):
-        channel.progress("Perplexity on held-out text", 0.87)
-        result = engine.evaluate()
-        if result is not None:
-            channel.send(result)
-        elif not stop.requested:
-            channel.log("Perplexity was not measured.")
