@@ -39,6 +39,11 @@ class Places:
         return self.cache / "models"
 
     @property
+    def tasks(self) -> Path:
+        """Questions of `engines.protocol.tasks` once they have been fetched (`engines.task_data`)."""
+        return self.cache / "tasks"
+
+    @property
     def starter_model(self) -> Path:
         """The starter model's folder once it has been fetched and converted (`engines.starter`)."""
         return self.models / STARTER_ID
