@@ -7,7 +7,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
 
 from widgets.icons import pixmap
-from widgets.theme import Theme
+from widgets.theme import Theme, without_ligatures
 
 STATUS_ICONS = {"error": "error", "warn": "warning", "warning": "warning", "info": "info", "good": "check"}
 
@@ -33,6 +33,10 @@ def label(
     made.setProperty("role", role)
     made.setProperty("tone", tone)
     made.setWordWrap(wrap)
+    if role == "mono":
+        font = made.font()
+        without_ligatures(font)
+        made.setFont(font)
     if selectable:
         made.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard

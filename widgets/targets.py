@@ -40,6 +40,13 @@ class ShowTrial:
 
 
 @dataclass(frozen=True)
+class InstallPackages:
+    """Target of Machines: packages of an engine that are missing; opens the sheet that installs them."""
+
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ShowExperiment:
     """Target of Compare."""
 

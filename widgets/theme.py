@@ -42,6 +42,12 @@ def resolve(tokens: dict[str, Any], theme: str, path: str) -> str:
     return node
 
 
+def without_ligatures(font: QFont) -> None:
+    """What stands in a command or a log is read letter by letter: ">=" is not drawn as one sign."""
+    for feature in ("liga", "calt"):
+        font.setFeature(QFont.Tag(feature), 0)
+
+
 class Theme(QObject):
     """The chosen theme ("light", "dark", "system") and text scale. `changed` fires after palette and sheet are set."""
 
@@ -180,6 +186,7 @@ class Theme(QObject):
             font.setFeature(QFont.Tag(feature), 1)
         if role == "mono":
             font.setStyleHint(QFont.StyleHint.Monospace)
+            without_ligatures(font)
         return font
 
     def mono_family(self) -> str:

@@ -68,17 +68,19 @@ class NothingToInstall(ValueError):
     """What was asked for is unknown, or installed already; the message is for people."""
 
 
-def installation(names: Sequence[str], probe: ProbeResult, which: Which = shutil.which) -> Installation:
-    """The command for the missing ones of these packages or engines ("gguf", "torchao"), for the Python that runs the
-    engines. Raises `NothingToInstall`."""
+def expand(names: Sequence[str]) -> tuple[str, ...]:
+    """Packages, with engines in place of which their packages stand ("gguf": llama-cpp-python and gguf)."""
+    return tuple(dict.fromkeys(member for name in names for member in ENGINES.get(name, (name,))))
+
+
+def installation(packages: Sequence[str], probe: ProbeResult, which: Which = shutil.which) -> Installation:
+    """The command for the missing ones of these packages, for the Python that runs the engines. Raises
+    `NothingToInstall`."""
     known = {p.name: p for p in probe.packages}
-    wanted: list[str] = []
-    for name in names:
-        members = ENGINES.get(name, (name,))
-        unknown = next((m for m in members if m not in known), None)
-        if unknown is not None:
-            raise NothingToInstall(f"{unknown} is no package of an engine. There are: {', '.join((*ENGINES, *known))}.")
-        wanted += [m for m in members if m not in wanted]
+    wanted = tuple(dict.fromkeys(packages))
+    unknown = next((name for name in wanted if name not in known), None)
+    if unknown is not None:
+        raise NothingToInstall(f"{unknown} is no package of an engine. There are: {', '.join((*ENGINES, *known))}.")
     missing = [known[name] for name in wanted if not known[name].version]
     if not missing:
         there = ", ".join(f"{name} {known[name].version}" for name in wanted)

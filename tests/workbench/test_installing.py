@@ -15,6 +15,7 @@ from workbench.installing import (
     Installation,
     InstallRun,
     NothingToInstall,
+    expand,
     installation,
     missing_packages,
     progress_of,
@@ -55,11 +56,16 @@ def test_that_the_command_is_of_the_python_that_runs_the_engines() -> None:
 
 
 def test_that_an_engine_means_its_packages_and_only_those_that_are_missing() -> None:
-    both = installation(["gguf"], machine("gguf", "llama-cpp-python"), everything)
+    both = installation(expand(["gguf"]), machine("gguf", "llama-cpp-python"), everything)
     assert both.packages == ("llama-cpp-python", "gguf")
-    one = installation(["llama.cpp"], machine("llama-cpp-python"), everything)
+    one = installation(expand(["llama.cpp"]), machine("llama-cpp-python"), everything)
     assert one.packages == ("llama-cpp-python",)
     assert one.arguments[-1] == "llama-cpp-python>=0.3.16"
+
+
+def test_that_the_package_gguf_alone_is_not_the_engine() -> None:
+    assert installation(["gguf"], machine("gguf", "llama-cpp-python"), everything).packages == ("gguf",)
+    assert expand(["torchao", "llama.cpp", "gguf"]) == ("torchao", "llama-cpp-python", "gguf")
 
 
 def test_that_what_is_compiled_shows_its_output_and_says_how_long_it_takes() -> None:

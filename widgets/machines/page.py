@@ -6,19 +6,23 @@ There is one machine for now, this computer; others join the same list when they
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
-from engines.protocol.messages import ProbeResult
+from engines.protocol.messages import ProbeResult, QueueState
 from widgets.actions import Action
 from widgets.components import Chip, EmptyState, IconLabel, Panel, PanelHeader, label, line, tool_button
 from widgets.machines.facts import MachineFacts, machine_facts, report
+from widgets.machines.install_run import Installs
+from widgets.machines.install_sheet import InstallSheet
 from widgets.machines.selfcheck import SelfChecks
 from widgets.machines.selfcheck_panel import SelfCheckPanel
 from widgets.machines.selfcheck_rows import measured_rates, text_report
 from widgets.machines.tables import device_table, engine_table, sensor_table
 from widgets.page import Page
 from widgets.services import Services
+from widgets.targets import InstallPackages
+from workbench.installing import expand
 
 
 class MachinesPage(Page):
@@ -32,6 +36,9 @@ class MachinesPage(Page):
         self._probe: ProbeResult | None = None
         self.checks = SelfChecks(services, self)
         self.checks.changed.connect(self._show_again)
+        self.installs = Installs(services, self)
+        self._wanted: tuple[str, ...] = ()
+        """Packages to install that were asked for before the machine was looked at."""
         theme = services.theme
         self.test_button = tool_button(
             theme, "refresh", "Look again", "Read devices, sensors and packages again", self.look
@@ -56,6 +63,17 @@ class MachinesPage(Page):
                 icon="copy",
                 menu="Machines",
             ),
+            Action(
+                id="machines.install-llama",
+                text="Install the llama.cpp engine…",
+                handler=lambda: self._install_row("llama-cpp-python"),
+                icon="terminal",
+                menu="Machines",
+                page="machines",
+                enabled=self._lacks_llama,
+                reason="it is installed",
+                words="gguf llama-cpp-python pip compile",
+            ),
         )
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setObjectName("list")
@@ -73,6 +91,9 @@ class MachinesPage(Page):
         self._show_waiting()
         services.bridge.probe_finished.connect(self.show_probe)
         services.bridge.opened.connect(self.look)
+        self.sheet = InstallSheet(theme, self.installs, self)
+        self.sheet.copied.connect(self._copied)
+        services.bridge.queue_changed.connect(self._queue_changed)
         if services.bridge.probe is not None:
             self.show_probe(services.bridge.probe)
         elif services.workbench is not None:
@@ -91,6 +112,43 @@ class MachinesPage(Page):
             lambda: workbench.probe(refresh=True), self.show_probe, self._probe_failed, receiver=self
         )
 
+    # --- installing -------------------------------------------------------------------------------
+
+    def show_target(self, target: object) -> None:
+        if isinstance(target, InstallPackages):
+            self.install(target.packages)
+
+    def install(self, packages: tuple[str, ...]) -> None:
+        """Open the sheet for these packages, or for what is being installed; nothing starts by itself."""
+        if self._probe is None:
+            self._wanted = packages
+            return
+        why_not = self.installs.prepare(packages, self._probe)
+        if why_not:
+            self.services.toasts.show("info", why_not)
+            return
+        self._queue_changed(self.services.bridge.queue)
+        self.sheet.open()
+
+    def _lacks_llama(self) -> bool:
+        probe = self._probe
+        return probe is not None and any(p.name == "llama-cpp-python" and not p.version for p in probe.packages)
+
+    def _install_row(self, package: str) -> None:
+        self.install(expand(("llama.cpp",)) if package == "llama-cpp-python" else (package,))
+
+    def _queue_changed(self, state: QueueState | None) -> None:
+        self.sheet.tell_queue(len(state.in_state("running")) if state is not None else 0)
+
+    def _copied(self, what: str) -> None:
+        self.services.toasts.show("info", f"{what} is on the clipboard.")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.sheet.follow_host()
+
+    # --- the report -------------------------------------------------------------------------------
+
     def copy_report(self) -> None:
         if self._facts is not None:
             text = report(self._facts)
@@ -101,6 +159,7 @@ class MachinesPage(Page):
 
     def shutdown(self) -> None:
         self.checks.shutdown()
+        self.installs.shutdown()
 
     # --- what is shown ----------------------------------------------------------------------------
 
@@ -109,6 +168,9 @@ class MachinesPage(Page):
         self.test_button.setEnabled(True)
         self.test_button.setToolTip("Read devices, sensors and packages again")
         self._probe = result
+        wanted, self._wanted = self._wanted, ()
+        if wanted:
+            self.install(wanted)
         self.checks.look_up(result.machine)
         self._show_again()
 
@@ -216,7 +278,7 @@ class MachinesPage(Page):
         installed = len(facts.engines) - facts.missing_engines
         missing = f", {facts.missing_engines} missing" if facts.missing_engines else ""
         engines = Panel(theme, "Engines", f"{installed} installed{missing}")
-        engines.body.addWidget(engine_table(theme, facts.engines, self._copy_command))
+        engines.body.addWidget(engine_table(theme, facts.engines, self._copy_command, self._install_row))
         right = QVBoxLayout()
         right.setSpacing(0)
         right.addWidget(engines)

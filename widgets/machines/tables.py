@@ -9,7 +9,7 @@ from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
-from widgets.components import ElidedLabel, IconLabel, label, line, tool_button
+from widgets.components import ElidedLabel, IconLabel, label, line, push_button, tool_button
 from widgets.machines.facts import DeviceRow, EngineRow, MissingRow, SensorRow
 from widgets.theme import Theme
 
@@ -135,17 +135,21 @@ def sensor_table(theme: Theme, rows: tuple[SensorRow, ...], missing: tuple[Missi
     return grid
 
 
-def engine_table(theme: Theme, rows: tuple[EngineRow, ...], copy: Callable[[str], None]) -> QWidget:
-    """Packages with what they give; a missing one with the command that installs it, to copy."""
+def engine_table(
+    theme: Theme, rows: tuple[EngineRow, ...], copy: Callable[[str], None], install: Callable[[str], None]
+) -> QWidget:
+    """Packages with what they give; a missing one with the command that installs it, to copy or to run."""
     grid = Grid(theme, ("Package", "Version", "State"), {2: 1}, "Engines")
     for row in rows:
         if row.install:
             # what is copied names this very Python; what is read need not
             command = ElidedLabel(row.install.partition(" -m ")[2] or row.install, role="mono")
             button = tool_button(theme, "copy", "", f"Copy: {row.install}", partial(copy, row.install), compact=True)
-            grid.add(
-                (_strong(row.package), label("missing", tone="warn"), _beside(theme, command, button, wide=command))
-            )
+            run = push_button("Install…", partial(install, row.package), kind="inline")
+            run.setToolTip(f"{row.gives[:1].upper()}{row.gives[1:]}. Shows what would be run; nothing starts yet.")
+            run.setAccessibleName(f"Install {row.package}")
+            beside = _beside(theme, command, button, run, wide=command)
+            grid.add((_strong(row.package), label("missing", tone="warn"), beside))
         else:
             check = IconLabel(theme, "check", "status.good", 14, "installed")
             gives = ElidedLabel(row.gives, tone="secondary")

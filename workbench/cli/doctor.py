@@ -11,7 +11,7 @@ import msgspec
 from engines.protocol.messages import ProbeResult
 from workbench.cli import DOWNLOAD, OK, WRONG
 from workbench.cli.tables import print_table
-from workbench.installing import InstallRun, NothingToInstall, installation
+from workbench.installing import InstallRun, NothingToInstall, expand, installation
 from workbench.session import Workbench
 from workbench.store.operations import GetCounts
 from workbench.units import format_bytes
@@ -39,7 +39,7 @@ def doctor(options: argparse.Namespace) -> int:
 def install(workbench: Workbench, result: ProbeResult, names: Sequence[str], *, ask: bool) -> int:
     """Say what would be run, ask, run it with its output, look at the machine again. -> exit code"""
     try:
-        plan = installation(names, result)
+        plan = installation(expand(names), result)
     except NothingToInstall as error:
         print(error)
         return OK if str(error).startswith("It is installed") else WRONG
