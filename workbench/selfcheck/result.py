@@ -99,9 +99,9 @@ def loss_verdict(effect: Effect | None, bar: float = LOSS_BAR) -> Verdict | None
         return None
     if effect.low is None or effect.high is None:
         return "inconclusive"
-    if 1 - effect.low <= bar:
+    if effect.low >= 1 - bar:
         return "passed"
-    return "missed" if 1 - effect.high > bar else "inconclusive"
+    return "missed" if effect.high < 1 - bar else "inconclusive"
 
 
 def share_verdict(share: Share | None, bar: float = SAMPLER_BAR) -> Verdict | None:

@@ -201,7 +201,7 @@ def _instruments(result: SelfCheck) -> list[Row]:
         Row(
             "Reading all sensors",
             f"{100 * total:.2f} %",
-            f"Of one core: {_count(len(sources), 'source')} at the rate trials read them, by the cost of one reading each.",
+            f"Of one core, by what one reading costs: {_count(len(sources), 'source')} at the rate trials read them.",
         ),
     ]
 
