@@ -23,8 +23,6 @@ import threading
 import time
 from pathlib import Path
 
-from scipy import stats
-
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient, connect_local
 from engines.protocol.codec import encode_record
@@ -33,6 +31,8 @@ from engines.protocol.places import HOME_VARIABLE, Places, places
 from engines.protocol.records import PhaseEnded, PhaseStarted, Progress, Request
 from engines.ring import RingWriter
 from engines.runner.settings import WORKER_VARIABLE
+from workbench.selfcheck.processor_time import processor_seconds
+from workbench.statistics import t_interval
 
 BAR = 0.02
 WINDOW_S = 5.0
@@ -89,14 +89,6 @@ def be_worker(arguments: list[str]) -> None:
         index += 1
 
 
-def processor_seconds(pid: int) -> float:
-    """Processor time of all threads of a process so far."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        total += int((task / "schedstat").read_text().split()[0])
-    return total / 1e9
-
-
 def shares(pid: int, windows: int) -> list[float]:
     """Share of one core in each of some windows."""
     found = []
@@ -109,7 +101,8 @@ def shares(pid: int, windows: int) -> list[float]:
 
 def told(name: str, values: list[float], bar: float | None) -> None:
     mean = sum(values) / len(values)
-    half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else math.nan
+    interval = t_interval(values)
+    half = (interval.high - interval.low) / 2 if interval is not None else math.nan
     text = f"{name:<34} {mean:7.3%} of a core  [{mean - half:.3%}, {mean + half:.3%}]  ({len(values)} windows)"
     if bar is not None:
         verdict = "within" if mean + half <= bar else "over" if mean - half > bar else "inconclusive"
