@@ -23,6 +23,8 @@ from workbench.problems import Fix, Problem
 __all__ = ["CatalogueEntry", "LocalModel", "catalogue", "local_models", "resolve"]
 
 RANDOM = "random:"
+SELF_CHECK = "random:self-check"
+"""The self-check's own model: its experiments can be planned again, and it stands in no list."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _STARTER_ORIGIN = "dequantised from Q4_1"
 
@@ -64,6 +66,10 @@ def _resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
 
 
 def _random(ref: str) -> ResolvedModel | Problem:
+    if ref == SELF_CHECK:
+        from workbench.selfcheck.load import resolved_model  # late: it is made with what plans are made of
+
+        return resolved_model()
     entry = find_entry(ref.removeprefix(RANDOM))
     if entry is None:
         known = [e.id for e in catalogue()]

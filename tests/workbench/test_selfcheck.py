@@ -15,9 +15,12 @@ import pytest
 
 from engines.protocol.instruments import ClockFigures, Instruments, QuantityRate, SourceRate
 from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.places import places
 from engines.protocol.records import ModelLoaded, PhaseEnded
 from tests.house import House, until
 from workbench.comparison import compare
+from workbench.experiment import dump, parse
+from workbench.models import resolve
 from workbench.problems import ProblemsFound
 from workbench.selfcheck import load
 from workbench.selfcheck.blocks import TrialFigures, by_block, effect, enough, rates, share
@@ -188,6 +191,12 @@ def test_that_arms_differ_in_telemetry_only_and_are_configurations_of_their_own(
         if name != "off"
     }
     assert len(same) == 1, "the same work, whatever the arm"
+
+
+def test_that_the_stored_experiment_can_be_planned_again(tmp_path: Path) -> None:
+    found = resolve(load.REF, places(), tmp_path)
+    assert found == load.resolved_model()
+    assert parse(dump(load.experiment("cpu")))[0] == load.experiment("cpu")
 
 
 def test_that_a_device_that_is_not_there_is_refused_in_words() -> None:

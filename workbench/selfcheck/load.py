@@ -18,11 +18,12 @@ from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
 from workbench.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
 from workbench.hashes import digest
 from workbench.model_files import facts_of_config
+from workbench.models import SELF_CHECK
 from workbench.plan import make_plan, new_id, orders
 from workbench.plan_types import ResolvedModel
 from workbench.problems import ProblemsFound
 
-REF = "random:self-check"
+REF = SELF_CHECK
 _HIDDEN, _INNER, _LAYERS, _VOCABULARY = 384, 1024, 6, 4096
 CONFIG: dict[str, object] = {
     "model_type": "llama",
