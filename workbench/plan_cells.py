@@ -17,8 +17,9 @@ from engines.protocol.orders import EngineId, EngineOrder, Scalar, TaskName, Tec
 from engines.techniques import MachineFacts, Technique, axes, find, techniques
 from engines.techniques.gguf import STORED
 from workbench.experiment import Experiment, TechniqueChoice
-from workbench.fit import estimate_memory, estimate_seconds
+from workbench.fit import estimate_memory, estimate_seconds, weight_bytes
 from workbench.hashes import configuration_hash
+from workbench.installing import missing_packages
 from workbench.machine import machine_facts
 from workbench.plan_types import Configuration, ResolvedModel, technique_title
 from workbench.problems import Fix, Problem
@@ -32,6 +33,9 @@ _OTHER_TECHNIQUES = 2
 """How many other techniques a problem offers at most."""
 
 DEFAULT_ENGINE: EngineId = "transformers"
+INSTALL = "install"
+"""Path of a fix that installs packages (its value: their names); see `workbench.fixes`."""
+
 
 Chosen = tuple[TechniqueOrder, ...]
 
@@ -188,6 +192,7 @@ def _cell(
     )
     return msgspec.structs.replace(cell, problems=problems)
 
+        *_made_first(cell, model, machine),
 
 def _title(
     experiment: Experiment, model: ResolvedModel, chosen: Chosen, load: WorkloadOrder, device: Device | None
@@ -222,7 +227,11 @@ def _obstacles(
         else:
             reason = technique.cannot_apply(model.facts, machine)
         if reason:
-            fixes = (*_other_techniques(cell, technique, model, machine, experiment), *_leave_out())
+            fixes = (
+                *_install(cell, technique, model, machine),
+                *_other_techniques(cell, technique, model, machine, experiment),
+                *_leave_out(),
+            )
             yield _error(cell, reason, fixes=fixes)
             continue
         note = technique.note(model.facts, machine)
@@ -236,6 +245,38 @@ def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
     if load.depth_tokens and cell.engine.id == "transformers":
         yield _error(cell, "The transformers engine cannot start at a context depth yet.", fixes=_leave_out())
     if not limit or load.depth_tokens + load.prompt_tokens + load.new_tokens <= limit:
+def _install(
+    cell: Configuration, technique: Technique, model: ResolvedModel, machine: MachineFacts
+) -> tuple[Fix, ...]:
+    """Where only packages are missing: a fix that no change of the experiment makes, the window's sheet does."""
+    missing = missing_packages(technique.packages, tuple(machine.packages))
+    if not missing or machine.device_kind not in technique.devices or cell.engine.id not in technique.engines:
+        return ()
+    if technique.obstacle(model.facts, machine):
+        return ()
+    what = missing[0] if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more"
+    return (Fix(f"Install {what}", INSTALL, missing),)
+
+
+def _made_first(cell: Configuration, model: ResolvedModel, machine: MachineFacts) -> Iterator[Problem]:
+    """The file that an engine makes before its first trial; only the engine knows whether it is there already."""
+    order = next((t for t in cell.techniques if t.id.startswith("precision.")), None)
+    technique = find(order.id) if order is not None else None
+    if technique is None or cell.engine.id != "llama.cpp" or technique.id == STORED:
+        return
+    if cell.engine.id not in technique.engines or technique.cannot_apply(model.facts, machine):
+        return
+    size = weight_bytes(model.facts, cell.techniques, machine)
+    about = f", about {format_bytes(size)}" if size else ""
+    yield Problem(
+        severity="note",
+        place=cell.title,
+        message=f"{technique.title} is made first{about}, unless it is there.",
+        hint="The first trial writes the GGUF file into the cache and says so in its phase “convert”; later ones use "
+        "it.",
+    )
+
+
         return
     fixes: list[Fix] = []
     if limit > load.new_tokens:
