@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from widgets.targets import AddModel, OpenExperimentFile
+from widgets.targets import AddModel, ImportFolder, OpenExperimentFile
+
+_BUNDLE = "bundle.json"
 
 
-def target_of(path: Path) -> AddModel | OpenExperimentFile | str:
+def target_of(path: Path) -> AddModel | ImportFolder | OpenExperimentFile | str:
     """What to do with a file, or a sentence that says why nothing can be done with it."""
     if not path.exists():
         return f"{path.name} is not there any more."
     if path.is_dir():
+        # without its last file it is half a bundle: the import says so better than this could
+        if (path / _BUNDLE).is_file() or (path / "trials.parquet").exists():
+            return ImportFolder(path)
         if (path / "config.json").is_file():
             return AddModel(path)
-        return f"{path.name} has no config.json: a model folder in Hugging Face format has one."
+        return (
+            f"{path.name} has neither config.json (a model folder in Hugging Face format) nor {_BUNDLE} (an exported "
+            "experiment)."
+        )
     suffix = path.suffix.lower()
     if suffix == ".gguf":
         return AddModel(path)
     if suffix == ".toml":
         return OpenExperimentFile(path)
+    if path.name == _BUNDLE or (suffix == ".parquet" and (path.parent / _BUNDLE).is_file()):
+        return ImportFolder(path.parent)
     if path.name == "config.json" or suffix == ".safetensors":
         return AddModel(path.parent)
-    return f"{path.name} is not a model folder, a GGUF file (.gguf) or an experiment file (.toml)."
+    return (
+        f"{path.name} is not a model folder, a GGUF file (.gguf), an experiment file (.toml) or the folder of an "
+        "exported experiment."
+    )

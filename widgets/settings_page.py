@@ -1,21 +1,25 @@
-"""The settings: look, database, what is kept on disk. Main thread; sizes are measured on the bridge's threads."""
+"""The settings: look, what estimates rest on, database, what is kept on disk. Main thread; sizes are measured on the
+bridge's threads.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from widgets.components import SegmentedControl, label, line, push_button
 from widgets.disk_use import DiskUse, clear_folder, measure
 from widgets.page import Page
+from widgets.recomputing import Recomputing
 from widgets.services import Services
+from widgets.settings.estimates import EstimatesGroup
+from widgets.settings.rows import Rows
 from widgets.theme import MODES, SCALES
 from workbench.units import format_bytes
 
-NAME_WIDTH = 160
 CONTENT = 760
 
 
@@ -57,20 +61,25 @@ class SettingsPage(Page):
         self.scale = SegmentedControl(theme, tuple(f"{s:.0%}" for s in SCALES), "Text size")
         self._sync_scale()
         self.scale.chosen.connect(self._choose_scale)
-        look = self._grid(column)
-        self._row(look, "Theme", self.mode, "")
-        self._row(look, "Text size", self.scale, "")
+        look = self._rows(column)
+        look.add("Theme", self.mode)
+        look.add("Text size", self.scale)
+        column.addWidget(line(inner))
+
+        self.recomputing = Recomputing(services, self)
+        self.estimates = EstimatesGroup(services, self.recomputing)
+        column.addWidget(self.estimates)
         column.addWidget(line(inner))
 
         column.addWidget(label("Database", role="panel_title"))
-        stored = self._grid(column)
+        stored = self._rows(column)
         self.database = label(str(database), role="mono", wrap=True, selectable=True)
         choose = push_button("Choose another", self.database_asked.emit)
-        self._row(stored, "File", self.database, "", choose)
+        stored.add("File", self.database, "", choose)
         column.addWidget(line(inner))
 
         column.addWidget(label("Disk", role="panel_title"))
-        disk = self._grid(column)
+        disk = self._rows(column)
         self.database_size = label("measuring", tone="secondary")
         self.models_size = label("measuring", tone="secondary")
         self.spools_size = label("measuring", tone="secondary")
@@ -78,21 +87,19 @@ class SettingsPage(Page):
         self.clear_models = push_button("Delete converted models", self._ask_clear)
         self.clear_crashes = push_button("Delete crash reports", self._clear_crashes)
         self.show_crashes = push_button("Open folder", self._open_crashes)
-        self._row(disk, "Database", self.database_size, "All experiments, trials and samples.")
-        self._row(
-            disk,
+        disk.add("Database", self.database_size, "All experiments, trials and samples.")
+        disk.add(
             "Models in the cache",
             self.models_size,
             "Fetched and converted by the application; they can be made again. Your own model folders are not in it.",
             self.clear_models,
         )
-        self._row(
-            disk,
+        disk.add(
             "Spools",
             self.spools_size,
             "What trials wrote while they ran. The runner deletes a spool by itself after the database has all of it.",
         )
-        self._row(disk, "Crash reports", self.crashes_size, "", self.show_crashes, self.clear_crashes)
+        disk.add("Crash reports", self.crashes_size, "", self.show_crashes, self.clear_crashes)
         column.addStretch(1)
         theme.follow(self._resize)
 
@@ -103,6 +110,13 @@ class SettingsPage(Page):
 
     def activated(self) -> None:
         self._measure()
+        self.estimates.activated()
+
+    def deactivated(self) -> None:
+        self.estimates.settle()
+
+    def shutdown(self) -> None:
+        self.estimates.settle()
 
     # --- look ---------------------------------------------------------------------------------------
 
@@ -184,30 +198,10 @@ class SettingsPage(Page):
 
     # --- layout -------------------------------------------------------------------------------------
 
-    def _grid(self, column: QVBoxLayout) -> QGridLayout:
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(self.services.theme.px(16))
-        grid.setVerticalSpacing(self.services.theme.px(12))
-        grid.setColumnMinimumWidth(0, self.services.theme.px(NAME_WIDTH))
-        grid.setColumnStretch(1, 1)
-        column.addLayout(grid)
-        return grid
-
-    def _row(self, grid: QGridLayout, name: str, field: QWidget, note: str, *buttons: QWidget) -> None:
-        row = grid.rowCount()
-        beside = Qt.AlignmentFlag.AlignTop if note else Qt.AlignmentFlag.AlignVCenter
-        grid.addWidget(label(name, tone="secondary"), row, 0, beside)
-        middle = QVBoxLayout()
-        middle.setSpacing(2)
-        middle.addWidget(field)
-        if note:
-            middle.addWidget(label(note, role="dense", tone="muted", wrap=True))
-        grid.addLayout(middle, row, 1)
-        side = QHBoxLayout()
-        side.setSpacing(self.services.theme.px(8))
-        for button in buttons:
-            side.addWidget(button)
-        grid.addLayout(side, row, 2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop)
+    def _rows(self, column: QVBoxLayout) -> Rows:
+        made = Rows(self.services.theme)
+        column.addWidget(made)
+        return made
 
     def _resize(self) -> None:
         self._content.setMaximumWidth(self.services.theme.px(CONTENT))

@@ -23,9 +23,12 @@ class StatusLine(QStatusBar):
         self.setSizeGripEnabled(False)
         self.store = label("Store: opening", role="caption", tone="muted")
         self.link = ElidedLabel(role="caption", tone="muted")
+        self.work = label(role="caption", tone="secondary")
+        self.work.hide()
         self.database = label(role="caption", tone="muted")
         self.addWidget(self.store)
         self.addWidget(self.link, 1)
+        self.addPermanentWidget(self.work)
         self.addPermanentWidget(self.database)
         theme.follow(self._restyle)
 
@@ -44,6 +47,11 @@ class StatusLine(QStatusBar):
     def set_link(self, link: RunnerLink) -> None:
         text = LINKS.get(link.state, link.state)
         self.link.setText(f"{text}. {link.message}" if link.message and link.state != "connected" else text)
+
+    def set_work(self, text: str) -> None:
+        """What long work in the background is at; "" for none."""
+        self.work.setText(text)
+        self.work.setVisible(bool(text))
 
     def _restyle(self) -> None:
         self.setFixedHeight(self._theme.height("status_bar"))

@@ -21,6 +21,13 @@ class AddModel:
 
 
 @dataclass(frozen=True)
+class ImportFolder:
+    """A folder that an export of a whole experiment wrote: no page's, the window takes it in."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
 class NewExperiment:
     """Target of Setup: start over."""
 
@@ -33,17 +40,17 @@ class EditAsNew:
 
 
 @dataclass(frozen=True)
-class ShowTrial:
-    """Target of Monitor."""
-
-    trial: str
-
-
-@dataclass(frozen=True)
 class InstallPackages:
     """Target of Machines: packages of an engine that are missing; opens the sheet that installs them."""
 
     packages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ShowTrial:
+    """Target of Monitor."""
+
+    trial: str
 
 
 @dataclass(frozen=True)

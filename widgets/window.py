@@ -19,6 +19,7 @@ from engines.protocol.places import Places
 from widgets import session_state
 from widgets.actions import Actions
 from widgets.bridge import Bridge
+from widgets.bundles import Bundles
 from widgets.cards import Cards
 from widgets.demo_run import DemoRun
 from widgets.dropped import target_of
@@ -32,7 +33,7 @@ from widgets.rail import Rail
 from widgets.services import Services
 from widgets.status_line import StatusLine
 from widgets.store_opener import StoreOpener
-from widgets.targets import NewExperiment
+from widgets.targets import ImportFolder, NewExperiment
 from widgets.theme import Theme
 from widgets.toast_layer import ToastLayer
 from widgets.toasts import Toasts
@@ -84,6 +85,7 @@ class Window(QMainWindow):
             navigate=self.navigate,
         )
         self.demo = DemoRun(self.bridge, self)
+        self.bundles = Bundles(self.services, self)
         self.opener = StoreOpener(self.bridge, places, self)
         self._build()
         self._connect()
@@ -150,6 +152,7 @@ class Window(QMainWindow):
         bridge.store_changed.connect(self._store_changed)
         bridge.link_changed.connect(self.status.set_link)
         bridge.notice.connect(self._notice)
+        bridge.work_told.connect(self.status.set_work)
         self._count_timer.timeout.connect(self._count)
         self.demo.started.connect(self._demo_started)
         self.demo.failed.connect(self._demo_failed)
@@ -284,18 +287,26 @@ class Window(QMainWindow):
 
     def open_file(self) -> None:
         name, _ = QFileDialog.getOpenFileName(
-            self, "Open", "", "Experiments and models (*.toml *.gguf config.json);;All files (*)"
+            self, "Open", "", "Experiments and models (*.toml *.gguf config.json bundle.json);;All files (*)"
         )
         if name:
             self.take_file(Path(name))
 
     def take_file(self, path: Path) -> None:
-        """Open an experiment file, choose a model; anything else is explained."""
+        """Open an experiment file, choose a model, take a whole experiment in; anything else is explained."""
         target = target_of(path)
         if isinstance(target, str):
             self.toasts.show("warning", target, "Nothing was changed.")
+        elif isinstance(target, ImportFolder):
+            self.when_usable(partial(self.bundles.import_, target.path))
         else:
             self.navigate("setup", target)
+
+    def import_experiment(self) -> None:
+        self.bundles.ask_import()
+
+    def is_open(self) -> bool:
+        return self.bridge.workbench is not None
 
     def undo(self) -> None:
         if self.stack.current is not None:

@@ -16,7 +16,7 @@ PAGES = (
     ("monitor", "Monitor", "pulse", "What is happening now"),
     ("compare", "Compare", "bars", "What was learned"),
     ("machines", "Machines", "server", "Computers, devices, sensors and engines"),
-    ("settings", "Settings", "gear", "Look, database, disk"),
+    ("settings", "Settings", "gear", "Look, costs and estimates, database, disk"),
 )
 """name, title, icon, tooltip; in the order of the rail"""
 
@@ -43,6 +43,17 @@ def frame_actions(window: Window) -> tuple[Action, ...]:
             icon="folder",
             menu="File",
             words="toml gguf",
+        ),
+        Action(
+            id="file.import",
+            text="Import experiment…",
+            handler=window.import_experiment,
+            icon="folder",
+            menu="File",
+            group="database",
+            enabled=window.is_open,
+            reason="the database is not open",
+            words="bundle parquet folder",
         ),
         Action(
             id="file.database",

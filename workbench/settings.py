@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import tempfile
+import threading
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -84,6 +85,7 @@ SETTINGS = (
         "(peak_flops.NAME), or of one precision of it (peak_flops.NAME/bfloat16).",
     ),
 )
+_CHANGING = threading.Lock()
 _BY_NAME = {s.name: s for s in SETTINGS}
 
 
@@ -146,6 +148,17 @@ def save(path: Path, assumptions: Assumptions) -> None:
             f"The settings cannot be written to {path}: {error.strerror or error}.",
             "What was set before still holds. Free some space, or check that the folder can be written.",
         ) from error
+
+
+def change(path: Path, name: str, raw: object) -> Assumptions:
+    """Set one in the file, or forget it (None), whatever else was changed in it meanwhile. -> what is set now.
+    Raises `SettingsError`."""
+    with _CHANGING:
+        found = load(path)
+        wanted = without(found, name) if raw is None else with_value(found, name, raw)
+        if wanted != found:
+            save(path, wanted)
+        return wanted
 
 
 def with_value(assumptions: Assumptions, name: str, raw: object) -> Assumptions:

@@ -42,9 +42,11 @@ _EARLIEST_S, _LATEST_S = 946_684_800.0, 4_102_444_800.0  # 2000 .. 2100
 class WallMeterError(ValueError):
     """What is wrong with a meter's file, and what to do about it. Nothing was stored."""
 
-    def __init__(self, message: str, advice: str = "") -> None:
+    def __init__(self, message: str, advice: str = "", *, is_other_time: bool = False) -> None:
         super().__init__(message)
         self.advice = advice
+        self.is_other_time = is_other_time
+        """The readings are whole, but of another time: perhaps the zone is wrong."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,7 @@ def to_trial_clock(readings: WallReadings, begin: ClockPair, end: ClockPair) -> 
             f"The meter's readings ({told}) are not of this trial's time ({_shown(begin.wall_ns)} to "
             f"{_shown(end.wall_ns)}).",
             "Is the meter's clock right? Times without a zone are taken to be this computer's; --zone names another.",
+            is_other_time=True,
         )
     rate = mono / wall
     times = tuple(begin.mono_ns + round((t - begin.wall_ns) * rate) for t in readings.times_ns[first:last])

@@ -412,12 +412,51 @@ def test_that_edit_as_new_goes_to_setup(page: ComparePage, services: Services) -
 
 def test_that_the_menu_offers_only_what_can_be_done(page: ComparePage) -> None:
     choose(page, "c-float32")
-    menu = page.deeds.menu({"card": page._current_card, "eye": page._eye_chosen})
+    menu = page.deeds.menu(
+        {"card": page._current_card, "eye": page._eye_chosen, "environments": page.compare_environments}
+    )
     texts = " | ".join(a.text() for a in menu.actions())
     assert "Set as baseline" not in texts, "it is the baseline"
     assert "Retry" not in texts, "none of its trials failed"
     assert "Hide from the charts" in texts
+    assert "wall meter" not in texts, "a meter's readings are of one trial"
     menu.close()
+
+
+def test_that_stored_work_is_offered_where_it_can_be_done(page: ComparePage, services: Services) -> None:
+    choose(page, "c-float32")
+    assert services.actions.is_enabled("compare.recompute")
+    assert services.actions.is_enabled("compare.bundle")
+    assert not services.actions.is_enabled("compare.wall-meter")
+    page._toggle_by_trial()
+    page.table.setCurrentIndex(page.table.compare_model.index(0, 0))
+    services.actions.update()
+    assert len(page.deeds.selected().ended) == 1
+    assert services.actions.is_enabled("compare.wall-meter")
+    exports = " | ".join(a.text() for a in page.tools.export.menu().actions())
+    assert "Whole experiment (Parquet bundle)" in exports
+
+
+def test_that_the_whole_experiment_goes_to_the_folder_that_is_named(
+    page: ComparePage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(page.bundles, "export", lambda *given: asked.append(given))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_a, **_k: (str(tmp_path / "mine"), ""))
+    page.tools.bundle_asked.emit()
+    assert asked == [("e-fake", tmp_path / "mine")]
+
+
+def test_that_recomputing_is_of_the_shown_experiment_and_stops_when_asked_again(
+    page: ComparePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(page.recomputing, "start", lambda *given: asked.append(given))
+    monkeypatch.setattr(page.recomputing, "stop", lambda: asked.append("stop"))
+    page.recompute()
+    page.recomputing.running = True
+    page.recompute()
+    assert asked == [("e-fake", "“precision of SmolLM2”"), "stop"]
 
 
 def test_that_actions_say_why_they_are_disabled(page: ComparePage, services: Services) -> None:

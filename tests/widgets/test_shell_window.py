@@ -287,6 +287,32 @@ def test_that_a_dropped_file_of_no_use_is_explained(qtbot: QtBot, make: Callable
     assert "cat.png" in window.toasts.history[-1].message
 
 
+def test_that_a_dropped_bundle_is_taken_in(
+    qtbot: QtBot, make: Callable[[], Window], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = make()
+    (tmp_path / "bundle.json").write_text("{}")
+    taken: list[Path] = []
+    monkeypatch.setattr(window.bundles, "import_", taken.append)
+    window.take_file(tmp_path)
+    assert taken == [], "the database is not open yet"
+    start(qtbot, window)
+    assert taken == [tmp_path]
+    window.take_file(tmp_path / "bundle.json")
+    assert taken == [tmp_path, tmp_path]
+    assert window.actions_.is_enabled("file.import")
+
+
+def test_that_long_work_is_told_in_the_status_line(qtbot: QtBot, make: Callable[[], Window]) -> None:
+    window = make()
+    start(qtbot, window)
+    window.bridge.work_told.emit("Making figures again: 3 of 12 trials")
+    assert window.status.work.text() == "Making figures again: 3 of 12 trials"
+    assert not window.status.work.isHidden()
+    window.bridge.work_told.emit("")
+    assert window.status.work.isHidden()
+
+
 def test_that_errors_stay_and_old_messages_give_way(qtbot: QtBot, make: Callable[[], Window]) -> None:
     window = make()
     start(qtbot, window)

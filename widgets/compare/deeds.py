@@ -14,6 +14,7 @@ from widgets.compare.table import CompareTable
 from widgets.compare.views import Loaded
 from widgets.services import Services
 from widgets.targets import EditAsNew, ShowTrial
+from widgets.wall_meter import WallMeterImport
 
 
 class RowDeeds(QObject):
@@ -26,6 +27,8 @@ class RowDeeds(QObject):
         self._services, self._page, self._table = services, page, table
         self._ask, self._edits = ask, edits
         self._loaded: Loaded | None = None
+        self.meter = WallMeterImport(services, page)
+        self.meter.done.connect(edits.done)
         table.delete_asked.connect(self.delete)
 
     def set_loaded(self, loaded: Loaded | None) -> None:
@@ -47,6 +50,7 @@ class RowDeeds(QObject):
             "retry": self.retry_failed,
             "again": self.run_again,
             "edit": self.edit_as_new,
+            "wall-meter": self.import_meter,
             "copy": self._table.copy,
             "rename": self.rename,
             "delete": self.delete,
@@ -76,6 +80,12 @@ class RowDeeds(QObject):
 
     def run_again(self) -> None:
         self._edits.retry(self.selected().ended)
+
+    def import_meter(self) -> None:
+        """Readings of a wall meter for the one ended trial of the selection."""
+        ended = self.selected().ended
+        if len(ended) == 1:
+            self.meter.ask(ended[0])
 
     def edit_as_new(self) -> None:
         """Setup with an experiment like the one of the selected trial."""

@@ -11,6 +11,7 @@ from PySide6.QtCore import QPoint, QSettings, Qt
 from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
+from widgets.bundles import Bundles
 from widgets.compare import memory
 from widgets.compare.ask_bar import AskBar
 from widgets.compare.build import build, folded, shown_metrics
@@ -19,9 +20,9 @@ from widgets.compare.card_place import CardPlace
 from widgets.compare.charts_area import ChartsArea
 from widgets.compare.deeds import RowDeeds
 from widgets.compare.edits import CompareEdits
-from widgets.compare.exports import Exports, table_text
 from widgets.compare.environment import EnvironmentSheet
 from widgets.compare.environment_sections import MOST_SIDES, side_of_row, side_of_trials
+from widgets.compare.exports import Exports, table_text
 from widgets.compare.loading import Loader
 from widgets.compare.notes import NotesBar, notes_of
 from widgets.compare.page_actions import compare_actions
@@ -30,10 +31,12 @@ from widgets.compare.tools import CompareTools
 from widgets.compare.views import Loaded, TableView
 from widgets.components import EmptyState
 from widgets.page import Page
+from widgets.recomputing import Recomputing
 from widgets.services import Services
 from widgets.targets import ShowExperiment
 from workbench.charts import Chart, bar_chart
 from workbench.events import StoreChanged
+from workbench.export.bundle import file_name
 from workbench.store.operations import ExperimentRow, StoreError
 
 NARROW = 1280
@@ -61,6 +64,8 @@ class ComparePage(Page):
         self.loader = Loader(services, self)
         self.edits = CompareEdits(services, self)
         self.exports = Exports(services, self)
+        self.bundles = Bundles(services, self)
+        self.recomputing = Recomputing(services, self)
         self.tools = CompareTools(theme, self.toolbar, self)
         self.ask = AskBar(theme)
         self.table = CompareTable(theme)
@@ -69,12 +74,12 @@ class ComparePage(Page):
         self.empty = EmptyState(theme, "", icon_name="bars", action="Go to the demo", clicked=self._to_setup)
         self._build()
         self.card = NumberCard(theme, self)
+        self.environment = EnvironmentSheet(theme, self)
         self.deeds = RowDeeds(services, self, self.table, self.ask, self.edits)
         self.card_place = CardPlace(self, self.table, self.card)
         self._connect()
         self._add_actions()
         self._show_nothing("Reading the experiments", "")
-        self.environment = EnvironmentSheet(theme, self)
 
     def _build(self) -> None:
         upper = QWidget()
@@ -116,6 +121,7 @@ class ComparePage(Page):
         tools.invalid_toggled.connect(self.toggle_invalid)
         tools.baseline_chosen.connect(self.deeds.set_baseline)
         tools.export_asked.connect(self.export)
+        tools.bundle_asked.connect(self.export_bundle)
         tools.copy_asked.connect(self.copy_table)
         table = self.table
         table.eye_toggled.connect(self.toggle_eye)
@@ -130,14 +136,14 @@ class ComparePage(Page):
             panel.copied.connect(self._copied)
         self.card.trial_asked.connect(self.deeds.open_trial)
         self.card.copied.connect(self._card_copied)
+        self.card.environment_asked.connect(self._card_environment)
+        self.environment.copied.connect(self._environment_copied)
 
     def _add_actions(self) -> None:
         deeds = self.deeds
         do = {
             "filter": self._focus_filter,
             "by-trial": self._toggle_by_trial,
-        self.card.environment_asked.connect(self._card_environment)
-        self.environment.copied.connect(self._environment_copied)
             "differences": self.toggle_differences,
             "invalid": self.toggle_invalid,
             "sort": self._sort_current,
@@ -148,27 +154,31 @@ class ComparePage(Page):
             "retry": deeds.retry_failed,
             "again": deeds.run_again,
             "edit": deeds.edit_as_new,
+            "recompute": self.recompute,
+            "wall-meter": deeds.import_meter,
+            "bundle": self.export_bundle,
             "rename": deeds.rename,
             "delete": deeds.delete,
             "export": self._export_everything,
             "copy-table": self.copy_table,
+            "environments": self.compare_environments,
         }
         can = {
             "loaded": lambda: self.loaded is not None,
             "cell": self._has_cell,
             "figure": self.table.on_figure,
             "rows": lambda: bool(deeds.selected().rows),
+            "sides": lambda: 1 <= len(deeds.selected().rows) <= MOST_SIDES,
             "trials": lambda: bool(deeds.selected().trials),
             "configuration": deeds.can_be_baseline,
             "failed": lambda: bool(deeds.selected().failed),
-            "environments": self.compare_environments,
             "ended": lambda: bool(deeds.selected().ended),
+            "one-ended": lambda: len(deeds.selected().ended) == 1,
         }
         on = {
             "by-trial": lambda: self.choice.by_trial,
             "differences": lambda: self.choice.differences_first,
             "invalid": lambda: self.include_invalid,
-            "sides": lambda: 1 <= len(deeds.selected().rows) <= MOST_SIDES,
         }
         self.services.actions.add(*compare_actions(do, can, on))
 
@@ -180,6 +190,10 @@ class ComparePage(Page):
 
     def deactivated(self) -> None:
         self.card_place.watch(False)
+        self._drop_card()
+
+    def _drop_card(self) -> None:
+        """Away with the card, unless it is pinned."""
         if not self.card.pinned:
             self.card.dismiss()
 
@@ -190,10 +204,6 @@ class ComparePage(Page):
             return
         shown = self.loaded.detail if self.loaded is not None else None
         mine = shown is None or shown.experiment.experiment in change.experiments
-        self._drop_card()
-
-    def _drop_card(self) -> None:
-        """Away with the card, unless it is pinned."""
         mine = mine or (shown is not None and any(t.trial in change.trials for t in shown.trials))
         if mine:
             self.loader.again()
@@ -301,6 +311,7 @@ class ComparePage(Page):
         self.empty.button.setVisible(action)
         self._pages.setCurrentIndex(0)
         self.deeds.set_loaded(None)
+        self.environment.leave()
         self.tools.count.setText("")
         self.tools.show_state(None, self.choice, (), self.include_invalid)
         self.services.actions.update()
@@ -311,7 +322,6 @@ class ComparePage(Page):
     # --- what is shown ----------------------------------------------------------------------------
 
     @property
-        self.environment.leave()
     def columns(self) -> tuple[str, ...]:
         """The metrics that are columns now."""
         return shown_metrics(self.loaded.comparison, self.choice.metrics) if self.loaded is not None else ()
@@ -393,6 +403,9 @@ class ComparePage(Page):
         self._choose(hidden=hidden)
 
     def _focus_filter(self) -> None:
+        if self.environment.isVisible():
+            self.environment.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            return
         self.tools.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.tools.filter.selectAll()
 
@@ -403,9 +416,6 @@ class ComparePage(Page):
 
     def _current_card(self) -> None:
         self.card_place.open(self.table.currentIndex())
-        if self.environment.isVisible():
-            self.environment.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
-            return
 
     def _menu_asked(self, at: QPoint) -> None:
         more = {"card": self._current_card, "eye": self._eye_chosen, "environments": self.compare_environments}
@@ -440,6 +450,20 @@ class ComparePage(Page):
     def _export_everything(self) -> None:
         self.export(("png", "svg", "csv", "md"))
 
+    def export_bundle(self) -> None:
+        """The experiment with all records, as a folder of Parquet files."""
+        if self.loaded is not None:
+            row = self.loaded.detail.experiment
+            self.bundles.ask_export(row.experiment, file_name(row.name))
+
+    def recompute(self) -> None:
+        """Figures of this experiment's trials again, with the formulas and settings of now; a second time stops it."""
+        if self.recomputing.running:
+            self.recomputing.stop()
+        elif self.loaded is not None:
+            row = self.loaded.detail.experiment
+            self.recomputing.start(row.experiment, f"“{row.name}”")
+
     def copy_table(self) -> None:
         """All configurations with the shown columns, to the clipboard."""
         if self.loaded is not None:
@@ -449,6 +473,9 @@ class ComparePage(Page):
     def _copied(self, what: str) -> None:
         verb = "are" if what.endswith("values") else "is"
         self.services.toasts.show("good", f"{what} {verb} on the clipboard.")
+
+    def _environment_copied(self) -> None:
+        self.services.toasts.show("good", "The facts of the environments are on the clipboard.")
 
     def _card_copied(self) -> None:
         self._copied("The number with its provenance")
@@ -464,6 +491,7 @@ class ComparePage(Page):
         if self.loaded is not None:
             self.tools.show_state(self.loaded, self.choice, self.columns, self.include_invalid)
         self.card_place.follow()
+        self.environment.follow()
 
 
 def count_text(loaded: Loaded, view: TableView, filter_text: str) -> str:
@@ -474,8 +502,4 @@ def count_text(loaded: Loaded, view: TableView, filter_text: str) -> str:
         return f"{view.trials} of {total} {noun}"
     if unfinished:
         return f"{total - unfinished} of {total} {noun} so far"
-    def _environment_copied(self) -> None:
-        self.services.toasts.show("good", "The facts of the environments are on the clipboard.")
-
     return f"{total} {noun}"
-        self.environment.follow()

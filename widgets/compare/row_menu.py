@@ -77,6 +77,8 @@ def row_menu(
         add("again", "Run the trial again" if count == 1 else f"Run {count} trials again", "play")
     if one is not None and selected.trials:
         add("edit", "Edit as new experiment", "edit")
+    if len(selected.ended) == 1:
+        add("wall-meter", "Import wall meter readings…")
     menu.addSeparator()
     if selected.rows:
         add("copy", "Copy rows", "copy")

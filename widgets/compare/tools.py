@@ -34,6 +34,7 @@ class CompareTools(QObject):
     """Configuration id; "" for the first with results."""
     export_asked = Signal(tuple)
     """Formats."""
+    bundle_asked = Signal()
     copy_asked = Signal()
 
     def __init__(self, theme: Theme, toolbar: PageToolbar, parent: QObject | None = None) -> None:
@@ -104,6 +105,8 @@ class CompareTools(QObject):
         menu.addSeparator()
         for format, title in _TABLES:
             menu.addAction(f"Table as {title}…", calling(self.export_asked.emit, (format,)))
+        menu.addSeparator()
+        menu.addAction("Whole experiment (Parquet bundle)…", calling(self.bundle_asked.emit))
         menu.addSeparator()
         menu.addAction("Copy the table", calling(self.copy_asked.emit))
         return menu

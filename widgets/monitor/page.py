@@ -31,6 +31,7 @@ from widgets.monitor.trials import Trials
 from widgets.page import Page
 from widgets.services import Services
 from widgets.targets import ShowTrial
+from widgets.wall_meter import WallMeterImport
 from workbench.events import StoreChanged
 from workbench.series import TrialData
 from workbench.store.operations import ListTrials, TrialRow
@@ -59,6 +60,7 @@ class MonitorPage(Page):
         self._narrow = False
         self._side_wanted: bool | None = None
         self._asked_store = False
+        self.meter = WallMeterImport(services, self)
         self.header = TrialHeader(theme)
         self.charts = ChartStack(theme)
         self.tools = ChartToolbar(theme, self.charts)
@@ -139,6 +141,8 @@ class MonitorPage(Page):
         self.queue.removal_wanted.connect(self._remove)
         self.queue.retry_wanted.connect(self.edits.retry)
         self.queue.stop_wanted.connect(self.edits.stop)
+        self.queue.meter_wanted.connect(self.meter.ask)
+        self.meter.done.connect(self._metered)
         self.edits.changed.connect(self.services.actions.update)
 
     # --- which trial ------------------------------------------------------------------------------
@@ -342,6 +346,21 @@ class MonitorPage(Page):
         """End the trial in the charts, keeping what was measured."""
         if self.runs():
             self.edits.stop(self._shown)
+
+    def has_ended(self) -> bool:
+        """Whether the trial in the charts is a stored one that has ended."""
+        data = self.shown_data
+        return data is not None and data.ended is not None
+
+    def import_meter(self) -> None:
+        """A wall meter's readings for the trial in the charts."""
+        if self.has_ended():
+            self.meter.ask(self._shown)
+
+    def _metered(self, trial: str) -> None:
+        """Its readings are among the records now."""
+        if trial == self._shown:
+            self.trials.load(trial)
 
     def kill(self) -> None:
         if self.runs():

@@ -45,6 +45,17 @@ def page_actions(page: MonitorPage) -> tuple[Action, ...]:
             group="trial",
         ),
         Action(
+            id="monitor.wall-meter",
+            text="Import wall meter readings…",
+            handler=page.import_meter,
+            menu="Run",
+            group="trial",
+            page="monitor",
+            enabled=page.has_ended,
+            reason="no trial that has ended is in the charts",
+            words="csv power plug energy",
+        ),
+        Action(
             id="monitor.running",
             text="Show what runs",
             handler=page.show_running,

@@ -28,6 +28,8 @@ class QueuePanel(Panel):
     removal_wanted = Signal(tuple)
     retry_wanted = Signal(tuple)
     stop_wanted = Signal(str)
+    meter_wanted = Signal(str)
+    """Import a wall meter's readings for this trial, which has ended."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(theme, "Queue", ground="base", parent=parent)
@@ -198,6 +200,10 @@ class QueuePanel(Panel):
         for trial in self.chosen("running"):
             self.stop_wanted.emit(trial)
 
+    def _meter_chosen(self) -> None:
+        for trial in self.chosen("ended")[:1]:
+            self.meter_wanted.emit(trial)
+
     def _copy_ids(self) -> None:
         QGuiApplication.clipboard().setText("\n".join(self.chosen()))
 
@@ -222,6 +228,8 @@ class QueuePanel(Panel):
             menu.addAction(icon(theme, "trash"), "Remove from the queue\tDel", self.remove)
         if ended:
             menu.addAction(icon(theme, "refresh"), "Run again", self._retry_chosen)
+        if len(ended) == 1:
+            menu.addAction("Import wall meter readings…", self._meter_chosen)
         if self.chosen():
             menu.addSeparator()
             menu.addAction(icon(theme, "copy"), "Copy trial id", self._copy_ids)

@@ -1,0 +1,69 @@
+"""The field of Setup that lets an experiment end early."""
+
+from __future__ import annotations
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from widgets.setup import workload_panel
+from widgets.setup.stop_field import StopField, parse_percent
+from widgets.setup.workload_panel import WorkloadPanel, order_text
+from widgets.theme import Theme
+from workbench.experiment import Experiment, RunSettings
+from workbench.stopping import LEAST
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("", None), (" ", None), ("off", None), ("2", 0.02), ("± 2,5 %", 0.025), ("0.1", 0.001), ("100", 1.0)],
+)
+def test_that_percentages_are_read_as_people_type_them(text: str, value: float | None) -> None:
+    assert parse_percent(text) == (value, "")
+
+
+@pytest.mark.parametrize("text", ["0", "0.05", "101", "-2", "two", "nan", "inf", "2 3"])
+def test_that_what_cannot_be_is_said(text: str) -> None:
+    value, error = parse_percent(text)
+    assert value is None
+    assert error
+
+
+def test_that_typing_tells_ratios_and_mistakes(qtbot: QtBot, theme: Theme) -> None:
+    field = StopField(theme)
+    qtbot.addWidget(field)
+    values: list[object] = []
+    broken: list[str] = []
+    field.changed.connect(values.append)
+    field.broke.connect(broken.append)
+    qtbot.keyClicks(field.line, "2")
+    qtbot.keyClicks(field.line, "x")
+    assert values == [(0.02,)]
+    assert len(broken) == 1
+    assert not field.message.isHidden()
+    field.set_value(0.02)
+    assert field.line.text() == "2x", "a text that is being mended stays"
+    field.set_value(0.05)
+    assert field.line.text() == "5"
+    assert field.message.isHidden()
+    field.set_value(None)
+    assert field.line.text() == ""
+
+
+def test_that_the_panel_shows_it_and_says_what_will_happen(qtbot: QtBot, theme: Theme) -> None:
+    panel = WorkloadPanel(theme)
+    qtbot.addWidget(panel)
+    told: list[tuple[str, object]] = []
+    panel.changed.connect(lambda key, values: told.append((key, values)))
+    panel.show_experiment(Experiment(run=RunSettings(trials=20, stop_at_ratio=0.03)))
+    assert panel.stop.line.text() == "3"
+    assert "after 7 to 20 trials of each" in panel.order_hint.text()
+    assert "±3 %" in panel.order_hint.text()
+    panel.stop.line.clear()
+    qtbot.keyClicks(panel.stop.line, "4")
+    assert told == [("stop_at_ratio", (0.04,))]
+
+
+def test_that_too_few_trials_are_said() -> None:
+    assert "nothing ends early" in order_text(Experiment(run=RunSettings(trials=5, stop_at_ratio=0.02)))
+    assert "ends early" not in order_text(Experiment())
+    assert workload_panel.LEAST == LEAST
