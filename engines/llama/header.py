@@ -86,7 +86,25 @@ class ListLength(int):
 
 
 def read_header(file: Path) -> Header:
-    """Read and check the header against the size of the file."""
+    """Read and check the header against the size of the file, and of the other files of a model in several parts: all
+    their tensors, under the first one's metadata."""
+    first = _read_one(file)
+    parts = first.metadata.get("split.count")
+    tensors = list(first.tensors)
+    if isinstance(parts, int) and parts > 1:
+        stem, found, _ = file.stem.rpartition(f"-00001-of-{parts:05d}")
+        if not found:
+            raise WorkerFailure(
+                "model", f"{file.name} is a part of a model in {parts} files.", f"Choose its part 00001-of-{parts:05d}."
+            )
+        for number in range(2, parts + 1):
+            tensors += _read_one(file.with_name(f"{stem}-{number:05d}-of-{parts:05d}.gguf")).tensors
+    if not tensors:
+        raise WorkerFailure("model", f"{file.name} holds no tensors: it is no model.", "Choose another file.")
+    return Header(first.metadata, tuple(tensors))
+
+
+def _read_one(file: Path) -> Header:
     try:
         size = file.stat().st_size
         with file.open("rb") as stream:

