@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QFileDialog, QWidget
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
@@ -458,6 +458,30 @@ def test_that_a_failed_trial_says_what_happened_and_what_to_do(page: MonitorPage
     qtbot.waitUntil(lambda: ended.message in page.header.line.text())
     assert ended.advice in page.header.line.text()
     assert not page.header.kill.isVisible()
+
+
+def test_that_a_wall_meter_is_asked_for_where_a_trial_has_ended(
+    page: MonitorPage, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_a, **_k: ("/tmp/plug.csv", ""))
+    monkeypatch.setattr(page.meter, "take", lambda trial, _path: asked.append(trial))
+    arrive(page, full_queue())
+    page.services.bridge.records_arrived.emit("t-1", stream(part=0.9))
+    qtbot.waitUntil(lambda: page.charts.data is not None)
+    page.import_meter()
+    assert not page.has_ended()
+    assert asked == [], "it still runs"
+    page.services.bridge.records_arrived.emit("t-1", stream()[-1:])
+    page.services.bridge.records_arrived.emit("t-1", stream())
+    assert page.has_ended()
+    page.import_meter()
+    page.queue.choose("t-0")
+    entries = {a.text(): a for a in page.queue.context_menu().actions()}
+    entries["Import wall meter readings…"].trigger()
+    assert asked == ["t-1", "t-0"]
+    page.queue.choose("t-2")
+    assert not any("wall meter" in a.text() for a in page.queue.context_menu().actions())
 
 
 def test_that_a_trial_first_seen_in_its_middle_waits_for_the_store(page: MonitorPage) -> None:
