@@ -11,6 +11,7 @@ from engines.llama import amx, facts, shape
 from engines.llama.context import Context, Settings
 from engines.llama.generate import Generator, Lengths
 from engines.llama.header import Header, read_header
+from engines.llama.ladder import local_source, make_file, plan_file
 from engines.llama.library import Library, library
 from engines.llama.model import LoadSettings, Model
 from engines.llama.perplexity import negative_log_likelihood
@@ -21,7 +22,6 @@ from engines.llama.vocabulary import Vocabulary
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Evaluation, ModelLoaded
 from engines.ring import RingWriter
-from engines.techniques.gguf import STORED
 from engines.worker.engine import Finished, Reader
 from engines.worker.failures import WorkerFailure
 from engines.worker.phases import AllocatorPeaks
@@ -49,6 +49,8 @@ class LlamaEngine:
         self._reader: LlamaReader | None = None
         self._prompts: Prompts | None = None
         self._generator: Generator | None = None
+        self._file: Path | None = None
+        self._file_facts: dict[str, str] = {}
         self._text_ids: list[int] = []
         self._depth_ids: list[int] = []
 
@@ -71,21 +73,17 @@ class LlamaEngine:
         return AllocatorPeaks()
 
     def files_missing(self) -> str:
-        if self._technique.id == STORED:
-            return ""
-        from engines.llama.ladder import plan_file
-
         planned = plan_file(self._order)
         return "" if planned.exists else planned.title
 
     def make_files(self, report: Callable[[str, float], None]) -> dict[str, str]:
-        from engines.llama.ladder import make_file
-
         return make_file(self._order, report)
 
     def load(self) -> ModelLoaded:
         order, found = self._order, self._library
-        file = self._file()
+        planned = plan_file(order)
+        file = self._file = planned.path
+        self._file_facts = dict(planned.facts)
         header = read_header(file)
         check_header(header, order)
         start = time.monotonic()
@@ -147,6 +145,7 @@ class LlamaEngine:
             "llama.load.extra_buffers": "yes" if self._extra_buffers else "no",
             "llama.load.buffers": "; ".join(model.buffers),
             **context.facts(),
+            **self._file_facts,
         }
 
     def request(self, number: int) -> Finished | None:
@@ -198,7 +197,8 @@ class LlamaEngine:
             if part is not None:
                 part.close()
         self._reader = self._context = self._model = self._vocabulary = self._generator = self._prompts = None
-        return late | {f"model.file.{name}": digest for name, digest in files.hashes(self._file())}
+        hashed = files.hashes(self._file) if self._file is not None else ()
+        return late | {f"model.file.{name}": digest for name, digest in hashed}
 
     def _run(self, *, first_only: bool) -> Finished | None:
         assert self._generator is not None
@@ -215,20 +215,15 @@ class LlamaEngine:
         assert self._vocabulary is not None
         return self._vocabulary.encode(words, special=True)
 
-    def _file(self) -> Path:
-        """The GGUF file that is loaded."""
-        if self._technique.id == STORED:
-            return Path(self._order.model.path)
-        from engines.llama.ladder import plan_file
-
-        return plan_file(self._order).path
-
     def _original_bytes(self, header: Header) -> int:
-        """Bytes of the tensors in the model's own files; of what is loaded where it has none (random weights)."""
+        """Bytes of the tensors in the model's own files; of random weights in the precision their config names, in
+        float32 where it names none, as for transformers."""
         model = self._order.model
-        if model.kind == "gguf":
-            return read_header(Path(model.path)).tensor_bytes
-        stored = files.stored_bytes(Path(model.path)) if model.kind == "folder" else None
+        source = local_source(model, allow_network=False)
+        if source is None:
+            named = str(model.config.get("dtype") or model.config.get("torch_dtype"))
+            return header.parameters * (2 if named in ("float16", "bfloat16") else 4)
+        stored = read_header(source).tensor_bytes if source.is_file() else files.stored_bytes(source)
         return stored or header.tensor_bytes
 
     def _made_context(self) -> Context:

@@ -42,8 +42,7 @@ def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
     """The precision an order names; a GGUF file's own by default. Raises `WorkerFailure` for what cannot be applied."""
     for other in order.techniques:
         _known(other)
-    stored = STORED if order.model.kind == "gguf" else "precision.gguf-f16"
-    chosen = order.technique("precision") or TechniqueOrder(id=stored)
+    chosen = order.technique("precision") or TechniqueOrder(id=STORED)
     technique = _known(chosen)
     if technique.id == STORED and order.model.kind != "gguf":
         raise WorkerFailure(
