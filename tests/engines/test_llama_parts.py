@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import math
+import shutil
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from engines.llama import amx
 from engines.llama import preflight as preflight_module
 from engines.llama.batches import Tokens
 from engines.llama.chat import ask
@@ -176,6 +178,12 @@ def test_that_instructions_a_build_leaves_unused_are_named() -> None:
     info = "CPU : AVX = 1 | AVX2 = 1 | AVX512 = 0 | OPENMP = 1"
     assert unused_instructions(info, ("avx", "avx2", "avx512f", "amx_int8")) == ("AVX512", "AMX_INT8")
     assert unused_instructions(info, ("avx", "sse4_2")) == ()
+
+
+@pytest.mark.parametrize(("program", "works"), [("true", True), ("false", False), ("no-such-program", False)])
+def test_that_amx_works_where_its_trial_ends_well(monkeypatch: pytest.MonkeyPatch, program: str, works: bool) -> None:
+    monkeypatch.setattr(amx.sys, "executable", shutil.which(program) or f"/{program}")
+    assert amx.works() is works
 
 
 # --- chat templates -------------------------------------------------------------------------------

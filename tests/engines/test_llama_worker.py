@@ -202,6 +202,16 @@ def test_that_a_cache_that_does_not_fit_is_out_of_memory_with_the_peak_reached(t
     assert any(peak.phase == "load" and peak.peak_bytes > 0 for peak in outcome.all(MemoryPeak))
 
 
+def test_that_a_gpu_asked_of_a_build_without_one_is_refused(tiny: Path, tmp_path: Path) -> None:
+    import llama_cpp
+
+    if llama_cpp.llama_supports_gpu_offload():
+        pytest.skip("this build of llama-cpp-python can use a GPU")
+    outcome = run_worker(msgspec.structs.replace(order_for(tiny), device="cuda:GPU-none"), tmp_path)
+    assert (outcome.exit_code, outcome.failure) == (3, "package")
+    assert "cannot use a GPU" in failure_text(outcome)
+
+
 @pytest.mark.parametrize("mebibytes", [120, 160])
 def test_that_the_runner_knows_memory_ran_out_while_libraries_were_loaded(
     tiny: Path, tmp_path: Path, mebibytes: int
