@@ -15,6 +15,8 @@ from importlib import metadata
 from engines.environment import machine_facts
 from engines.machine import memory, processor
 from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.places import places
+from engines.protocol.tasks import tasks_ready
 from engines.telemetry.nvml_devices import Gpu, gpus
 from engines.telemetry.nvml_library import NvmlLibrary, NvmlUnavailable, load_nvml, opened
 from engines.telemetry.sources import CUDA, available_sensors
@@ -37,6 +39,7 @@ WANTED = (
     _Wanted("bitsandbytes", "bitsandbytes>=0.45", "precisions nf4 and fp4, 8-bit optimisers"),
     _Wanted("accelerate", "accelerate>=1.2", "loading large models part by part"),
     _Wanted("gguf", "gguf>=0.10", "reading GGUF files, the starter model among them"),
+    _Wanted("lm-eval", "lm-eval>=0.4.9", "accuracy on tasks: the evaluation harness"),
     _Wanted("llama-cpp-python", "llama-cpp-python>=0.3.16", "the llama.cpp engine (compiled for 10 minutes or more)"),
 )
 
@@ -49,6 +52,7 @@ def probe(*, nvml_loader: Callable[[], NvmlLibrary] = load_nvml) -> ProbeResult:
         devices=(cpu_device(), *gpu_devices(nvml_loader)),
         sensors=available_sensors(nvml_loader=nvml_loader),
         packages=packages(),
+        task_data=tasks_ready(places()),
         facts=machine_facts(),
     )
 

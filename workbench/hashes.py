@@ -62,10 +62,15 @@ def configuration_hash(
             "schema": RESOLVED_SCHEMA,
             "model": model_identity(model),
             "techniques": chosen,
-            "workload": _fields(workload),
+            "workload": _fields(_wherever_it_lies(workload)),
             "engine": _fields(engine) | SURROUNDINGS,
         }
     )
+
+
+def _wherever_it_lies(workload: WorkloadOrder) -> WorkloadOrder:
+    """Prompts whose contents are known are the same prompts under another path."""
+    return msgspec.structs.replace(workload, prompt_file="") if workload.prompt_file_hash else workload
 
 
 def short(hash: str) -> str:

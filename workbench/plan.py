@@ -24,6 +24,7 @@ from workbench.hashes import matches
 from workbench.machine import best_device, find_device, machine_facts
 from workbench.plan_cells import count_cells, make_cells
 from workbench.plan_types import Configuration, MemoryEstimate, Plan, ResolvedModel, technique_title
+from workbench.plan_workload import FoundPrompts, needs_network, prompt_problems, task_problems
 from workbench.problems import Fix, Problem
 
 __all__ = [
@@ -48,10 +49,13 @@ def make_plan(
     models: Mapping[str, ResolvedModel | Problem],
     machine: ProbeResult,
     timings: Mapping[str, float] | None = None,
+    prompts: FoundPrompts | Problem | None = None,
 ) -> Plan:
     """The plan of an experiment. `models` maps every ref of the experiment; `timings` are known mean trial
-    durations (seconds) by configuration hash, preferred over the estimate."""
-    problems: list[Problem] = []
+    durations (seconds) by configuration hash, preferred over the estimate; `prompts` is what
+    `workbench.plan_workload.find_prompts` found."""
+    problems = [*prompt_problems(experiment, prompts), *task_problems(experiment, machine)]
+    unusable = any(p.severity == "error" for p in problems)
     resolved = _models(experiment, models, problems)
     devices = _devices(experiment, machine, problems)
     cells = count_cells(experiment, len(resolved), len(devices))
@@ -65,18 +69,19 @@ def make_plan(
         )
         made: Iterable[Configuration] = ()
     else:
-        made = make_cells(experiment, resolved, devices, machine)
+        own = prompts if isinstance(prompts, FoundPrompts) else None
+        made = make_cells(experiment, resolved, devices, machine, own)
     configurations = _unique(made, experiment, problems)
     configurations = _calibrated(configurations, timings or {})
     skipped = _skipped(experiment, configurations, problems)
-    runnable = [c for c in configurations if c.runnable and c.hash not in skipped]
+    runnable = [c for c in configurations if c.runnable and c.hash not in skipped and not unusable]
     blocks = _blocks(experiment, len(runnable), problems)
     order = _order(experiment.seed, blocks, [c.hash for c in runnable])
     if experiment.run.stop_at_ratio is not None:
         from workbench.stopping import problems_of  # late: numpy is nothing for a window that starts
 
         problems.extend(problems_of(experiment, len(runnable)))
-    if configurations and not runnable:
+    if configurations and not runnable and not unusable:
         problems.append(_wrong(experiment, "No configuration can run: each has a problem or was left out."))
     return Plan(
         experiment=experiment,
@@ -114,7 +119,7 @@ def orders(plan: Plan, *, store: str, experiment: str) -> tuple[TrialOrder, ...]
             telemetry=TelemetryOrder(enabled=run.telemetry_hz > 0, rate_hz=run.telemetry_hz or 10.0),
             limits=Limits(address_space_bytes=engine.memory_limit_bytes, time_s=engine.time_limit_s),
             expected_s=cell.expected_s,
-            allow_network=cell.model.kind == "hub",
+            allow_network=cell.model.kind == "hub" or needs_network(cell.workload.tasks),
         )
         for position, (block, cell) in enumerate((block, by_hash[hash]) for block, hash in plan.order)
     )

@@ -22,6 +22,7 @@ from workbench.hashes import configuration_hash
 from workbench.installing import missing_packages
 from workbench.machine import machine_facts
 from workbench.plan_types import Configuration, ResolvedModel, technique_title
+from workbench.plan_workload import FoundPrompts
 from workbench.problems import Fix, Problem
 from workbench.units import format_bytes
 
@@ -52,10 +53,14 @@ def count_cells(experiment: Experiment, models: int, devices: int) -> int:
 
 
 def make_cells(
-    experiment: Experiment, models: Sequence[ResolvedModel], devices: Sequence[Device], machine: ProbeResult
+    experiment: Experiment,
+    models: Sequence[ResolvedModel],
+    devices: Sequence[Device],
+    machine: ProbeResult,
+    prompts: FoundPrompts | None = None,
 ) -> Iterator[Configuration]:
     """Models x techniques x workloads x devices, in the order they are written in the experiment."""
-    loads = list(_workloads(experiment))
+    loads = list(_workloads(experiment, prompts))
     facts = {device.id: machine_facts(machine, device) for device in devices}
     for model in models:
         for chosen, load, device in itertools.product(_combinations(experiment, model), loads, devices):
@@ -135,7 +140,7 @@ def _resolved(choice: TechniqueChoice) -> Iterator[TechniqueOrder]:
         yield TechniqueOrder(id=choice.id, parameters=defaults | dict(zip(names, values, strict=True)))
 
 
-def _workloads(experiment: Experiment) -> Iterator[WorkloadOrder]:
+def _workloads(experiment: Experiment, prompts: FoundPrompts | None) -> Iterator[WorkloadOrder]:
     load = experiment.workload
     sweep = itertools.product(load.prompt_tokens, load.new_tokens, load.batch_size, load.depth_tokens)
     for prompt, new, batch, depth in sweep:
@@ -145,7 +150,8 @@ def _workloads(experiment: Experiment) -> Iterator[WorkloadOrder]:
             new_tokens=new,
             batch_size=batch,
             depth_tokens=depth,
-            prompt_file=load.prompt_file,
+            prompt_file=prompts.path if prompts else load.prompt_file,
+            prompt_file_hash=prompts.hash if prompts else "",
             requests=load.requests,
             window_s=load.window_s,
             warmup_requests=load.warmup_requests,
@@ -321,7 +327,8 @@ def _memory(
 
 
 def _quality(cell: Configuration, model: ResolvedModel, experiment: Experiment) -> Iterator[Problem]:
-    if not model.quality_available and experiment.workload.perplexity_tokens:
+    wanted = experiment.workload
+    if not model.quality_available and (wanted.perplexity_tokens or wanted.text_tokens or wanted.tasks):
         yield Problem(
             severity="note",
             place=cell.title,

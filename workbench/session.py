@@ -38,6 +38,7 @@ from workbench.follow import Follower
 from workbench.intake import catch_up, judge_leftovers
 from workbench.models import resolve
 from workbench.plan import Plan, make_plan, new_id, orders
+from workbench.plan_workload import find_prompts
 from workbench.problems import Problem, ProblemsFound
 from workbench.store.open import ReopeningStore
 from workbench.store.operations import (
@@ -268,14 +269,16 @@ class Workbench:
     # --- experiments ----------------------------------------------------------------------------------
 
     def plan(self, experiment: Experiment, base: Path | None = None) -> Plan:
-        """Look the models up, probe the machine, resolve. Relative model paths start at `base`.
+        """Look the models up, probe the machine, resolve. Relative paths of models and prompts start at `base`.
 
         Never raises for what the user typed: problems are in the plan. Raises `RunnerError` without a runner."""
         machine = self.probe()
-        models = {ref: resolve(ref, self.places, base or Path.cwd()) for ref in experiment.models}
-        plan = make_plan(experiment, models, machine)
+        base = base or Path.cwd()
+        models = {ref: resolve(ref, self.places, base) for ref in experiment.models}
+        prompts = find_prompts(experiment, base)
+        plan = make_plan(experiment, models, machine, prompts=prompts)
         known = self._store.execute(MeanDurations(configurations=tuple(c.hash for c in plan.configurations)))
-        return make_plan(experiment, models, machine, known) if known else plan
+        return make_plan(experiment, models, machine, known, prompts) if known else plan
 
     def run(self, plan: Plan) -> str:
         """Store the experiment, submit its trials. -> experiment id.

@@ -238,6 +238,8 @@ class ProbeResult(_Tagged, frozen=True, kw_only=True, tag="probe_result"):
     sensors: tuple[Sensor, ...]
     packages: tuple[Package, ...]
     facts: dict[str, str]
+    task_data: tuple[str, ...] = ()
+    """Ids of the sample tasks (`engines.protocol.tasks`) whose questions are on the machine."""
 
 
 Reply = Done | Failure | Welcome | RecordLine | StreamEnded | QueueState | SpoolList | ProbeResult

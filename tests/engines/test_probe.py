@@ -70,6 +70,7 @@ def test_that_a_missing_package_comes_with_the_command_that_installs_it(monkeypa
         "bitsandbytes",
         "accelerate",
         "gguf",
+        "lm-eval",
         "llama-cpp-python",
     ]
     assert found["peft"].version == ""
