@@ -104,6 +104,7 @@ def compare(
     configurations = sorted(detail.configurations, key=lambda c: c.position)
     pinned = baseline_of(configurations, kept, baseline, detail.experiment.baseline)
     table = {m: _cells(m, kept, pinned, margin) for m in metric_ids(detail.metrics)}
+    statistics.forget_draws()
     against_original = comparison_compression.figures(configurations, kept, pinned)
     if table:
         table |= {m: {c: _derived(m, f) for c, f in found.items()} for m, found in against_original.items()}

@@ -55,6 +55,8 @@ def changes(detail: ExperimentDetail) -> tuple[Change, ...]:
 
 
 def _change(name: str, side: Side) -> Change | None:
+    if len({facts[name] for facts in side.facts.values() if name in facts}) < 2:
+        return None
     asked_by = fact_kind(name).asked_by
     alike: dict[tuple[tuple[str, str], ...], dict[str, list[TrialRow]]] = {}
     for trial in side.trials:

@@ -9,7 +9,7 @@ estimated from the blocks, because every ratio shares the baseline's noise.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 
 DRAWS = 10_000
 """Simulated experiments for a critical value; its own error is then about 0.2 % of coverage."""
@@ -28,6 +29,9 @@ SAME = 1e-9
 MIN_BOOTSTRAP = 20
 """Trials from which resampling them says something."""
 RESAMPLES = 4_000
+_CHUNK_NUMBERS = 1_000_000
+"""Random numbers that are worked on at a time: they stay in the processor's cache."""
+_KEPT_NUMBERS = 40_000_000
 MIN_BLOCKS_FOR_MAX_T = 3
 """With fewer common blocks a correlation cannot be estimated: Bonferroni instead."""
 
@@ -194,29 +198,29 @@ def _critical_values(logs: Mapping[str, Mapping[int, float]], confidence: float)
             f"simultaneous intervals of {len(logs)} ratios (Bonferroni)",
         )
     table = np.array([[r[block] for block in common] for r in logs.values()])
-    level = 1 - smallest_p(_correlation(table), tuple(freedom.values()), confidence)
+    level = 1 - _p_of_table(table.tobytes(), len(common), tuple(freedom.values()), confidence)
     return (
         {n: t_quantile(level, df) for n, df in freedom.items()},
         f"simultaneous intervals of {len(logs)} ratios (max-t)",
     )
 
 
-def _correlation(table: Floats) -> tuple[tuple[float, ...], ...]:
-    """Correlation of the comparisons, shape (k, k), from log ratios of shape (k, blocks).
+@lru_cache(maxsize=256)
+def _p_of_table(table: bytes, blocks: int, freedom: tuple[int, ...], confidence: float) -> float:
+    """`smallest_p` with the correlation of log ratios of shape (k, blocks), given as bytes to be remembered by.
 
     A few blocks overstate how alike ratios are, which would make intervals too short, so the estimate is drawn
-    towards independence by 1/(blocks − 1). Rounded, so that critical values can be remembered.
+    towards independence by 1/(blocks − 1).
     """
-    k, blocks = table.shape
-    weight = 1.0 / (blocks - 1)
+    ratios = np.frombuffer(table).reshape(-1, blocks)
+    centred = ratios - ratios.mean(axis=1, keepdims=True)
+    lengths = np.sqrt(np.sum(centred**2, axis=1, keepdims=True))
     with np.errstate(invalid="ignore", divide="ignore"):
-        estimate = np.nan_to_num(np.corrcoef(table))
-    drawn = (1 - weight) * estimate + weight * np.eye(k)
-    np.fill_diagonal(drawn, 1.0)
-    return tuple(tuple(round(float(v), 3) for v in row) for row in drawn)
+        along = np.nan_to_num(centred / lengths)  # its products with itself are the estimated correlation
+    return _simulated_p(math.sqrt(1 - 1 / (blocks - 1)) * along, freedom, confidence)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def smallest_p(correlation: tuple[tuple[float, ...], ...], freedom: tuple[int, ...], confidence: float = 0.95) -> float:
     """The two-sided p value above which the smallest of k correlated t tests stays with `confidence`, all ratios 1.
 
@@ -224,29 +228,80 @@ def smallest_p(correlation: tuple[tuple[float, ...], ...], freedom: tuple[int, .
     freedom it is the critical value of max |t|, and it also serves where configurations lost different blocks.
     Between (1 − confidence)/k, Bonferroni, and 1 − confidence, the plain interval.
     """
+    values, vectors = np.linalg.eigh(np.array(correlation))
+    return _simulated_p(vectors * np.sqrt(np.clip(values, 0.0, None)), freedom, confidence)
+
+
+def _simulated_p(loadings: Floats, freedom: tuple[int, ...], confidence: float) -> float:
+    """`smallest_p` of ratios that are `loadings` (k, r) times r shared numbers, and noise of their own up to variance
+    1: as few multiplications as the correlation has directions, and no decomposition that differs by machine."""
     from scipy import stats
 
-    k, blocks = len(freedom), max(freedom) + 1
-    values, vectors = np.linalg.eigh(np.array(correlation))
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    rng = np.random.default_rng(SEED)
-    smallest = np.ones(DRAWS)
-    step = max(1, 2_000_000 // (blocks * k))
-    for start in range(0, DRAWS, step):
-        count = min(step, DRAWS - start)
-        noise = rng.standard_normal((count, blocks, k)) @ root.T
-        for column, df in enumerate(freedom):
-            own = noise[:, : df + 1, column]
-            t = own.mean(axis=1) / (own.std(axis=1, ddof=1) / math.sqrt(df + 1))
-            if len(set(freedom)) == 1:  # p falls with |t|: the largest is kept, and turned into a p value once
-                p = -np.abs(t)
-            else:
-                p = 2 * stats.t.sf(np.abs(t), df)
-            smallest[start : start + count] = np.minimum(smallest[start : start + count], p)
-    simulated = float(np.quantile(smallest, 1 - confidence))
+    k, r = loadings.shape
+    shared_by = loadings.T.astype(np.float32)
+    own_by = np.sqrt(np.clip(1 - np.sum(loadings**2, axis=1), 0.0, None)).astype(np.float32)
+    smallest = [
+        _smallest(own * own_by + shared @ shared_by, np.array(freedom))
+        for own, shared in _draws(max(freedom) + 1, k, r)
+    ]
+    simulated = float(np.quantile(np.concatenate(smallest), 1 - confidence))
     if len(set(freedom)) == 1:
         simulated = float(2 * stats.t.sf(-simulated, freedom[0]))
     return float(np.clip(simulated, (1 - confidence) / k, 1 - confidence))
+
+
+def _smallest(parts: Singles, freedom: npt.NDArray[np.int64]) -> Floats:
+    """For each draw the smallest p value of k t tests; with equal degrees of freedom its stand-in −max |t|, which a
+    single p value is made of later. `parts` as `_draws` makes them, shape (draws, blocks, k).
+
+    With part 0 the mean of all n blocks times √n and part i the Helmert contrast of block i + 1 with those before it,
+    the first m blocks have the sum of squares of parts 1..m − 1, and their mean is that of all plus the sum of
+    part i / √(i (i + 1)) over i ≥ m.
+    """
+    from scipy import stats
+
+    n = parts.shape[1]
+    found = np.zeros(parts.shape[0])
+    for place, df in enumerate(sorted(set(freedom.tolist()))):
+        own = parts[:, :, freedom == df] if len(set(freedom.tolist())) > 1 else parts
+        squares = np.einsum("dbk,dbk->dk", own[:, 1 : df + 1], own[:, 1 : df + 1])
+        mean = own[:, 0] / np.float32(math.sqrt(n))
+        for i in range(df + 1, n):
+            mean = mean + own[:, i] / np.float32(math.sqrt(i * (i + 1)))
+        largest = np.sqrt(np.max(mean.astype(float) ** 2 / squares, axis=1) * df * (df + 1))
+        p = -largest if len(set(freedom.tolist())) == 1 else 2 * stats.t.sf(largest, df)
+        found = p if place == 0 else np.minimum(found, p)
+    return found
+
+
+Draws = Iterable[tuple[Singles, Singles]]
+
+
+def _draws(blocks: int, k: int, r: int) -> Draws:
+    """Standard normal numbers for `DRAWS` experiments, in chunks: of k columns of their own, shape (draws, blocks, k),
+    and of r shared ones. Along the blocks they stand for the mean (times √blocks) and the Helmert contrasts."""
+    small = DRAWS * blocks * (k + r) <= _KEPT_NUMBERS
+    return _kept_draws(DRAWS, blocks, k, r) if small else _drawn(DRAWS, blocks, k, r)
+
+
+@lru_cache(maxsize=1)
+def _kept_draws(draws: int, blocks: int, k: int, r: int) -> Draws:
+    """Every metric of a comparison needs the same ones."""
+    return tuple(_drawn(draws, blocks, k, r))
+
+
+def forget_draws() -> None:
+    """Give the memory of the simulation back (160 MB at the most), once a table is done."""
+    _kept_draws.cache_clear()
+
+
+def _drawn(draws: int, blocks: int, k: int, r: int) -> Iterator[tuple[Singles, Singles]]:
+    rng = np.random.default_rng(SEED)
+    step = max(1, _CHUNK_NUMBERS // (blocks * k))
+    for start in range(0, draws, step):
+        count = min(step, draws - start)
+        own = rng.standard_normal((count, blocks, k), dtype=np.float32)
+        yield own, rng.standard_normal((count, blocks, r), dtype=np.float32)
 
 
 def decide(interval: Interval | None, margin: float) -> Decision:

@@ -140,6 +140,41 @@ def test_that_the_simulated_critical_value_is_dunnetts() -> None:
     assert box == pytest.approx(0.95, abs=0.01)
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+def test_that_the_few_directions_of_a_table_give_what_its_whole_correlation_gives(
+    lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """6 ratios in 4 blocks, whole or every other one a block short: by the table, and by the 6 x 6 matrix."""
+    monkeypatch.setattr(statistics, "DRAWS", 60_000)
+    k, blocks = 6, 4
+    rng = np.random.default_rng(2)
+    table = rng.normal(size=(k, blocks)) + rng.normal(size=blocks)
+    freedom = tuple(blocks - 1 - lost * (i % 2) for i in range(k))
+    weight = 1 / (blocks - 1)
+    matrix = (1 - weight) * np.corrcoef(table) + weight * np.eye(k)
+    by_matrix = statistics.smallest_p(tuple(tuple(float(v) for v in row) for row in matrix), freedom)
+    # 0.1 % of coverage is 2 % of the 5 % beyond it; of the difference of two such, four standard errors
+    assert statistics._p_of_table(table.tobytes(), blocks, freedom, 0.95) == pytest.approx(by_matrix, rel=0.1)
+    statistics._p_of_table.cache_clear()
+    statistics.smallest_p.cache_clear()
+
+
+def test_that_a_ratio_that_is_flat_in_the_common_blocks_counts_as_independent() -> None:
+    table = np.array([[0.1, 0.2, 0.4], [0.3, 0.3, 0.3]])
+    together = statistics._p_of_table(table.tobytes(), 3, (2, 2), 0.95)
+    alone = statistics.smallest_p(((1.0, 0.0), (0.0, 1.0)), (2, 2), 0.95)
+    assert together == pytest.approx(alone, rel=0.1)
+
+
+def test_that_the_memory_of_the_draws_is_given_back() -> None:
+    base, others = _experiment(np.random.default_rng(8), 4, 5)
+    statistics._p_of_table.cache_clear()
+    ratios_to_baseline(base, others)
+    assert statistics._kept_draws.cache_info().currsize == 1
+    statistics.forget_draws()
+    assert statistics._kept_draws.cache_info().currsize == 0
+
+
 def test_that_few_common_blocks_fall_back_to_bonferroni() -> None:
     base = {0: 1.0, 1: 1.1, 2: 1.05, 3: 1.0}
     others = {"a": {0: 1.0, 1: 1.2}, "b": {2: 1.0, 3: 1.2}, "c": {0: 1.0, 1: 1.3, 2: 1.1, 3: 1.2}}
@@ -154,7 +189,7 @@ def test_that_few_common_blocks_fall_back_to_bonferroni() -> None:
 def test_that_the_same_data_give_the_same_interval() -> None:
     base, others = _experiment(np.random.default_rng(3), 4, 5)
     first = ratios_to_baseline(base, others)
-    statistics.smallest_p.cache_clear()
+    statistics._p_of_table.cache_clear()
     assert ratios_to_baseline(base, others) == first
 
 
@@ -178,13 +213,13 @@ def test_simulated_coverage_of_one_ratio_under_drift(n: int) -> None:
 def test_simulated_coverage_of_all_ratios_together(k: int, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """300 experiments; fewer draws for each critical value, so that the test stays short."""
     monkeypatch.setattr(statistics, "DRAWS", 1000)
-    statistics.smallest_p.cache_clear()
+    statistics._p_of_table.cache_clear()
     rng = np.random.default_rng(11)
     runs, hits = 300, 0
     for _ in range(runs):
         found = ratios_to_baseline(*_experiment(rng, k, n))
         hits += all(f.interval is not None and f.interval.low <= 1 <= f.interval.high for f in found.values())
-    statistics.smallest_p.cache_clear()
+    statistics._p_of_table.cache_clear()
     # standard error 1.3 %
     assert 0.91 <= hits / runs <= 0.98
 
