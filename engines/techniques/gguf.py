@@ -14,7 +14,7 @@ from engines.protocol.orders import Scalar
 from engines.techniques.facts import MachineFacts, ModelFacts
 from engines.techniques.model import Technique
 
-CONVERTIBLE = frozenset({"llama", "mistral", "qwen2"})
+CONVERTIBLE = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 """`model_type` of Hugging Face models that `engines.llama.convert` can write as GGUF."""
 PACKAGES = ("llama-cpp-python", "gguf")
 _SOURCE = "llama.cpp, https://github.com/ggml-org/llama.cpp"
@@ -27,8 +27,6 @@ def _needs_gguf(model: ModelFacts, _machine: MachineFacts) -> str | None:
 def _needs_convertible(model: ModelFacts, _machine: MachineFacts) -> str | None:
     if model.kind == "gguf":
         return None
-    if model.kind == "random":
-        return "llama.cpp reads files; random weights have none."
     if model.kind == "hub" and not model.architecture:
         return None
     if model.architecture not in CONVERTIBLE:
@@ -55,7 +53,8 @@ def _rung(
         title=title,
         sentence=sentence,
         source=_SOURCE,
-        implementation="engines.llama.ladder:file_of",
+        implementation="engines.llama.ladder:plan_file",
+        group="GGUF (llama.cpp)",
         packages=PACKAGES,
         engines=("llama.cpp",),
         obstacle=obstacle,
@@ -85,3 +84,29 @@ TECHNIQUES = (
     _rung("q3_k_m", "Q3_K_M", "3 bits, a part of the tensors in 4 and 5.", nominal=3, stored=3.9),
     _rung("q2_k", "Q2_K", "2 bits, a part of the tensors in 3 and 4.", nominal=2, stored=3.0),
 )
+
+_FILE_TYPES = {
+    "gguf-f16": "F16",
+    "q8_0": "Q8_0",
+    "q6_k": "Q6_K",
+    "q5_k_m": "Q5_K_M",
+    "q4_k_m": "Q4_K_M",
+    "q4_0": "Q4_0",
+    "q3_k_m": "Q3_K_M",
+    "q2_k": "Q2_K",
+}
+LADDER = tuple(_FILE_TYPES.values())
+"""llama.cpp's names of the file types, the largest first."""
+
+
+def type_name(technique: str) -> str | None:
+    """llama.cpp's name of a technique's file type: "Q4_K_M" of "precision.q4_k_m"; None for others."""
+    return _FILE_TYPES.get(technique.removeprefix("precision."))
+
+
+def bits_of(type_name: str) -> float:
+    """Bits per weight that a file of this type is reckoned with."""
+    for technique in TECHNIQUES:
+        if _FILE_TYPES.get(technique.short) == type_name and technique.stored_bits is not None:
+            return technique.stored_bits({})
+    return {"F32": 32.0, "BF16": 16.0}[type_name]

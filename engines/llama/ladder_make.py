@@ -1,0 +1,241 @@
+"""`python -m engines.llama.ladder_make --model JSON --to Q4_K_M,...`: makes GGUF files, in a process of its own.
+
+Started and watched by `engines.llama.ladder`. It may be killed at any moment: files are written under temporary names
+in their folder, synchronised and renamed; the next maker clears what is left. Says what it does in `ladder_lines`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from engines.hf import files
+from engines.llama.convert import convert_folder, write_random
+from engines.llama.convert_check import check_tokens
+from engines.llama.convert_weights import FloatType, open_folder, widest
+from engines.llama.header import FLOATS
+from engines.llama.ladder import cached_file, local_source
+from engines.llama.ladder_cache import LOCK, TEMPORARY, CachedFile, clear_leftovers
+from engines.llama.ladder_lines import Failed, Made, Step, say
+from engines.llama.library import library
+from engines.llama.quantise import contents, quantise
+from engines.locked import locked
+from engines.protocol.orders import ModelOrder
+from engines.protocol.places import Places, places
+from engines.techniques.gguf import bits_of
+from engines.worker.failures import WorkerFailure, explain
+from engines.worker.process import die_with_parent
+
+Report = Callable[[str, float], None]
+
+_SPARE_BYTES = 64 << 20
+_FALLBACK_ROOM = 1.4
+"""Where rows do not fit the blocks of a type, llama.cpp takes a larger one: 4.85 bits became 6.17 in SmolLM2-135M."""
+_DEQUANTISED = re.compile(r"dequantised from (\S+)")
+
+
+class Maker:
+    """Makes the files of one model."""
+
+    def __init__(self, here: Places, model: ModelOrder, local: Path | None, threads: int) -> None:
+        self._here = here
+        self._model = model
+        self._local = local
+        self._threads = threads or len(os.sched_getaffinity(0))
+
+    def make(self, wanted: str, report: Report) -> tuple[Path, dict[str, str]]:
+        """The file and its facts; made unless it is there. Raises `WorkerFailure`, OSError."""
+        file = cached_file(self._here, self._model, self._local, wanted)
+        facts = file.facts()
+        if facts is None:
+            file.path.parent.mkdir(parents=True, exist_ok=True)
+            waiting = "Another process is making this model's files; waiting for it"
+            with locked(file.path.parent / LOCK, lambda: report(waiting, 0.0)):
+                clear_leftovers(file.path.parent)
+                facts = file.facts() or self._made(file, wanted, report)
+        return file.path, facts
+
+    def _made(self, file: CachedFile, wanted: str, report: Report) -> dict[str, str]:
+        started = time.monotonic()
+        draft = file.path.with_name(f"{TEMPORARY}{os.getpid()}-{wanted}.gguf")
+        try:
+            facts = self._write(draft, wanted, report)
+            report("Checking the file", 0.97)
+            found = contents(draft)
+            facts |= {
+                "gguf.file": file.path.name,
+                "gguf.type": wanted,
+                "gguf.source": self._model.title,
+                "gguf.source_fingerprint": self._model.fingerprint,
+                "gguf.made_by": f"llama-cpp-python {library().version}",
+                "gguf.bytes": str(draft.stat().st_size),
+                "gguf.bits_per_weight": f"{found.bits_per_weight:.2f}",
+                "gguf.tensor_types": found.text(),
+                "gguf.sha256": next(digest for _, digest in files.hashes(draft)),
+                "gguf.seconds": f"{time.monotonic() - started:.1f}",
+            }
+            if fallback := found.fallback(wanted):
+                facts["gguf.fallback"] = fallback
+            if self._local is not None:
+                facts["source_path"] = str(self._local)
+            file.put(draft, facts)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        return facts
+
+    def _write(self, draft: Path, wanted: str, report: Report) -> dict[str, str]:
+        if self._local is not None and self._local.is_file():
+            return self._requantised(self._local, draft, wanted, report)
+        own = self._own_type()
+        if wanted == own or wanted in FLOATS:
+            return self._converted(draft, wanted, report)
+        report("Preparing", 0.0)
+        base = cached_file(self._here, self._model, self._local, own)
+        base_facts = base.facts() or self._made(base, own, lambda text, share: report(text, 0.3 * share))
+        self._check_space(draft.parent, wanted, contents(base.path).parameters)
+        quantise(base.path, draft, wanted, threads=self._threads, requantise=False, report=_part(report, 0.3, 0.95))
+        kept = ("gguf.tokenizer", "gguf.tokens", "gguf.converter", "gguf.cautions", "gguf.weights")
+        facts = {name: base_facts[name] for name in kept if name in base_facts}
+        return facts | {"gguf.made_from": f"{own}, the model's own type", **self._inherited()}
+
+    def _converted(self, draft: Path, wanted: str, report: Report) -> dict[str, str]:
+        part = _part(report, 0.0, 0.9)
+        if self._local is None:
+            self._check_space(draft.parent, wanted, _random_parameters(self._model))
+            return write_random(self._model.config, draft, self._model.title, part)
+        own_bytes = sum(t.raw.size for t in open_folder(self._local).values())
+        self._check_space(draft.parent, wanted, own_bytes)
+        kind: FloatType = "F32" if wanted == "F32" else "BF16" if wanted == "BF16" else "F16"
+        facts = convert_folder(self._local, draft, kind, self._model.title, part)
+        report("Comparing tokens with the model's own tokenizer", 0.92)
+        return facts | {"gguf.tokens": check_tokens(draft, self._local), **self._inherited()}
+
+    def _requantised(self, source: Path, draft: Path, wanted: str, report: Report) -> dict[str, str]:
+        found = contents(source)
+        self._check_space(draft.parent, wanted, found.parameters)
+        part = _part(report, 0.0, 0.95)
+        quantise(source, draft, wanted, threads=self._threads, requantise=found.is_quantised, report=part)
+        facts = {"gguf.made_from": f"a GGUF file in {found.main_type}", **self._inherited()}
+        if found.is_quantised:
+            word = "dequantised" if wanted in FLOATS else "requantised"
+            facts[f"gguf.{word}_from"] = found.main_type
+        return facts
+
+    def _inherited(self) -> dict[str, str]:
+        """A model whose weights come from a quantised file carries that on, whatever they are stored in now."""
+        origin = _DEQUANTISED.search(self._model.origin)
+        return {"gguf.requantised_from": origin[1]} if origin else {}
+
+    def _own_type(self) -> str:
+        return "F16" if self._local is None else widest(open_folder(self._local))
+
+    def _check_space(self, folder: Path, wanted: str, parameters: int) -> None:
+        room = 1.0 if wanted in FLOATS else _FALLBACK_ROOM
+        needed = int(parameters * bits_of(wanted) / 8 * room) + _SPARE_BYTES
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise _no_space(folder, f"{self._model.title} as {wanted} needs up to {needed / 1e6:,.0f} MB", free)
+
+
+def _part(report: Report, start: float, end: float) -> Report:
+    return lambda text, share: report(text, start + (end - start) * share)
+
+
+def _random_parameters(model: ModelOrder) -> int:
+    from engines.llama.convert import parameters_of
+
+    return parameters_of(model.config)
+
+
+def _no_space(folder: Path, what: str, free: int) -> WorkerFailure:
+    return WorkerFailure(
+        "engine",
+        f"{what} while it is made; the disk of {folder.parent} has {free / 1e6:,.0f} MB free.",
+        "Nothing was left behind. Free some space (Settings, Models in the cache), or put the application's folders "
+        "elsewhere with LLM_WORKBENCH_HOME.",
+    )
+
+
+def _explained(error: Exception, here: Places, model: ModelOrder) -> WorkerFailure:
+    if isinstance(error, WorkerFailure):
+        full = _free(here) < _SPARE_BYTES and error.kind == "engine"
+        return _no_space(here.models / "gguf", f"The disk became full: {model.title}", _free(here)) if full else error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _no_space(here.models / "gguf", f"The disk became full: {model.title} needs room", _free(here))
+    if isinstance(error, OSError):
+        return WorkerFailure(
+            "engine",
+            f"A GGUF file could not be made: {error}",
+            f"Nothing was left behind. The application's cache is {here.models}.",
+        )
+    return explain(error, "making a GGUF file")
+
+
+def _free(here: Places) -> int:
+    try:
+        return shutil.disk_usage(here.models).free
+    except OSError:
+        return 1 << 62
+
+
+def main(arguments: list[str]) -> int:
+    die_with_parent()
+    for number in (signal.SIGTERM, signal.SIGINT):  # the quantiser gives Python no turn to handle them
+        signal.signal(number, signal.SIG_DFL)
+    parser = argparse.ArgumentParser(prog="python -m engines.llama.ladder_make")
+    parser.add_argument("--model", required=True, help="a ModelOrder as JSON")
+    parser.add_argument("--to", required=True, help="types, with commas between")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--network", action="store_true", help="a hub model may be fetched")
+    options = parser.parse_args(arguments)
+    model = msgspec.json.decode(options.model, type=ModelOrder)
+    here, types = places(), options.to.split(",")
+    try:
+        library()
+        local = local_source(model, allow_network=options.network)
+        if local is None and model.kind == "hub":
+            raise WorkerFailure(
+                "model",
+                f"{model.title} is on the hub, and the network may not be used.",
+                "Allow the network for this experiment, or download the model and choose its folder.",
+            )
+        maker = Maker(here, model, local, options.threads)
+        for place, wanted in enumerate(types):
+            path, facts = maker.make(wanted, _steps(place, len(types)))
+            say(Made(wanted, str(path), facts))
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # noqa: BLE001  whatever a library raises, the watcher gets it in words
+        failure = _explained(error, here, model)
+        say(Failed(failure.kind, failure.message, failure.advice))
+        return 1
+    return 0
+
+
+def _steps(number: int, count: int) -> Report:
+    last = [-1.0]
+
+    def report(text: str, share: float) -> None:
+        fraction = round((number + share) / count, 3)
+        if fraction != last[0]:
+            last[0] = fraction
+            say(Step(text, fraction))
+
+    return report
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)  # llama.cpp's own threads and destructors have nothing left to do
