@@ -6,7 +6,7 @@ Every start is a process of its own (offscreen, warm disk cache: one start of ea
 begins before the process is made. First paint: the event loop is idle after the first paint event of the frame. Usable:
 the database is open, the page that was last shown (Setup, or the first start where nothing is stored) is created and
 filled. Starts on both stores are interleaved. Printed: median and range beside the bars of 0.5 s and 1.2 s.
-The full store is made by the store's own code: experiments of 100 trials, every trial ended.
+The full store is made by the store's own code: experiments of 100 trials; then all are marked completed at once.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import duckdb
+
 from engines.protocol.client import RunnerError, connect_local
 from engines.protocol.messages import Shutdown
 from engines.protocol.orders import ModelOrder, TechniqueOrder, TrialOrder
 from engines.protocol.places import HOME_VARIABLE, places
 from workbench.store.local import LocalStore
-from workbench.store.operations import AddExperiment, GetStoreId, MarkLost
+from workbench.store.operations import AddExperiment, GetStoreId
 
 PAINT_BAR_S = 0.5
 USABLE_BAR_S = 1.2
@@ -73,10 +75,13 @@ def fill(database: Path, trials: int) -> float:
                     orders=orders,
                 )
             )
-            for made in orders:
-                store.execute(MarkLost(trial=made.trial, message="made by the benchmark"))
     finally:
         store.close()
+    with duckdb.connect(str(database)) as connection:  # all at once: as operations this takes a transaction each
+        connection.execute(
+            "UPDATE trials SET state = 'ended', outcome = 'completed', verdict = 'valid', duration_s = 10, "
+            "started_at = submitted_at, ended_at = submitted_at"
+        )
     return time.monotonic() - begun
 
 
