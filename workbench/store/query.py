@@ -33,10 +33,6 @@ def query(desk: Desk, operation: Query) -> Table:
     except (duckdb.IOException, duckdb.InterruptException, duckdb.OutOfMemoryException, duckdb.FatalException):
         raise  # about the file or the store, not about the query
     except duckdb.Error as error:
-        if "pytz" in str(error):  # what DuckDB's Python package would need to make them
-            raise StoreError(
-                "Times with a time zone cannot be answered.", "Cast them: now()::TIMESTAMP.", code="query"
-            ) from error
         raise StoreError(str(error).strip(), "docs/store.md lists every table and column.", code="query") from error
     return Table(
         columns=columns,
