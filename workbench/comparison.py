@@ -15,6 +15,7 @@ from workbench.comparison_trials import ConfigurationTrials, in_order, metric_id
 from workbench.environment_notes import environment_notes
 from workbench.metrics.model import Metric
 from workbench.metrics.registry import find
+from workbench.metrics.tasks import TOLD_FROM_CHANCE
 from workbench.statistics import Interval as Interval
 from workbench.statistics import RatioEstimate
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, ReasonRow, TrialRow
@@ -300,10 +301,17 @@ def _footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: b
         notes.append("Perplexities over different tokens are shown without a ratio; compare bits per byte.")
     if detail.experiment.note:
         notes.append(detail.experiment.note)
+    near = [row.title for row in rows if _near_chance(row.cells.get("accuracy_above_chance_errors"))]
+    if near:
+        notes.append(f"Accuracy near chance, not told from guessing: {', '.join(near)}.")
     unfinished = sum(t.state != "ended" for t in detail.trials)
     if unfinished:
         notes.append(f"{unfinished} of {len(detail.trials)} trials have not ended: the figures will move.")
     return tuple(notes)
+
+
+def _near_chance(cell: Cell | None) -> bool:
+    return cell is not None and cell.value is not None and cell.value < TOLD_FROM_CHANCE
 
 
 def _why(trial: TrialRow, reasons: Iterable[ReasonRow]) -> str:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from workbench import statistics
 from workbench.comparison_trials import ConfigurationTrials
 from workbench.metrics.compression import NEAR_CHANCE, compression_rate
+from workbench.metrics.tasks import TOLD_FROM_CHANCE
 from workbench.statistics import Interval
 from workbench.store.operations import ConfigurationRow
 
 RATE = "compression_rate"
+BY_ACCURACY = "compression_rate_accuracy"
 NOMINAL = "compression_nominal_ratio"
 
 
@@ -38,24 +40,30 @@ class _Facts:
     """By block."""
     text: str
     """What the perplexity was taken over; "" where trials differ or have none."""
+    accuracy: float | None
+    questions: str
+    """What the accuracy was taken over; "" where trials differ or have none."""
+    errors_above_chance: float | None
 
 
 def figures(
     configurations: Sequence[ConfigurationRow], kept: Mapping[str, ConfigurationTrials], pinned: str | None
 ) -> dict[str, dict[str, Figure]]:
-    """Both figures by metric and configuration. `pinned` is the original where several configurations of a model are
+    """All figures by metric and configuration. `pinned` is the original where several configurations of a model are
     equally uncompressed."""
     facts = {c.configuration: _facts(kept[c.configuration]) for c in configurations}
-    found: dict[str, dict[str, Figure]] = {RATE: {}, NOMINAL: {}}
+    found: dict[str, dict[str, Figure]] = {RATE: {}, BY_ACCURACY: {}, NOMINAL: {}}
     for own in configurations:
         family = [c for c in configurations if c.model == own.model]
         original = _original(family, facts, pinned)
         if original is None or len(family) < 2:
             none = Figure(reason="There is no original of this model with results beside it.")
-            found[RATE][own.configuration] = found[NOMINAL][own.configuration] = none
+            for figures_of in found.values():
+                figures_of[own.configuration] = none
             continue
         mine, its = facts[own.configuration], facts[original.configuration]
         found[RATE][own.configuration] = _rate(mine, its, original.title)
+        found[BY_ACCURACY][own.configuration] = _by_accuracy(mine, its, original.title)
         found[NOMINAL][own.configuration] = _nominal(mine, its, original.title)
     return found
 
@@ -65,13 +73,19 @@ def _facts(trials: ConfigurationTrials) -> _Facts:
         summary = statistics.summarise([value for _, _, value in trials.values(metric, trials.counted)])
         return summary.value if summary is not None else None
 
-    scopes = {row.scope for _, row, _ in trials.values("perplexity", trials.counted)}
+    def scope(metric: str) -> str:
+        scopes = {row.scope for _, row, _ in trials.values(metric, trials.counted)}
+        return scopes.pop() if len(scopes) == 1 else ""
+
     return _Facts(
         size=one("tensor_bytes"),
         nominal_bits=one("nominal_bits_per_weight"),
         above_chance=one("above_chance_ratio"),
         perplexities=trials.by_block("perplexity"),
-        text=scopes.pop() if len(scopes) == 1 else "",
+        text=scope("perplexity"),
+        accuracy=one("accuracy_mean_ratio"),
+        questions=scope("accuracy_mean_ratio"),
+        errors_above_chance=one("accuracy_above_chance_errors"),
     )
 
 
@@ -120,6 +134,25 @@ def _rate(mine: _Facts, its: _Facts, original: str) -> Figure:
         method=method,
         scope=mine.text,
     )
+
+
+def _by_accuracy(mine: _Facts, its: _Facts, original: str) -> Figure:
+    if mine.size is None or its.size is None or mine.size <= 0:
+        return Figure(reason="The size of the tensors is not known: no valid trial loaded the model.")
+    if mine.accuracy is None or its.accuracy is None:
+        return Figure(reason="No accuracy on tasks was measured.")
+    if not mine.questions or mine.questions != its.questions:
+        return Figure(reason="Its accuracy was measured on other questions than the original's.")
+    known = [e for e in (mine.errors_above_chance, its.errors_above_chance) if e is not None]
+    if its.accuracy <= 0 or (known and min(known) < TOLD_FROM_CHANCE):
+        return Figure(reason="Accuracy is near chance: it is not told from guessing, and its ratio says nothing.")
+    caution = "" if len(known) == 2 else "; nearness to chance not checked: what guessing gets is not known"
+    method = (
+        f"counted bytes {its.size:,.0f} / {mine.size:,.0f} x accuracy {mine.accuracy:.3f} / {its.accuracy:.3f}; "
+        f"original: {original}; error over questions not carried through{caution}"
+    )
+    rate = compression_rate(its.size, mine.size, mine.accuracy / its.accuracy)
+    return Figure(value=rate, n=1, method=method, scope=mine.questions)
 
 
 def _nominal(mine: _Facts, its: _Facts, original: str) -> Figure:

@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from engines.protocol.records import ClockPair, ModelLoaded, Record, Step, TrialEnded, TrialStarted
+from engines.protocol.records import ClockPair, ModelLoaded, Record, Step, TaskScore, TrialEnded, TrialStarted
 from tests.workbench.store_kit import add_experiment, lines
 from tests.workbench.synthetic import GPU, NO_POWER, SECOND, START_NS, WALL_NS, FakeTrial, records
 from workbench.export.records_parquet import export_bundle
@@ -68,11 +68,26 @@ def training() -> tuple[Record, ...]:
     )
 
 
+def with_scores(stream: tuple[Record, ...]) -> tuple[Record, ...]:
+    """The same trial, which also answered questions before it ended."""
+    scores = [
+        TaskScore(task="gsm8k-sample", measure="exact_match", score=0.04, samples=95, chance=0.0, data_name="a"),
+        TaskScore(task="hellaswag-sample", measure="acc_norm", score=0.31, samples=100, chance=0.25, data_name="b"),
+        TaskScore(task="truthfulqa-sample", measure="acc", score=0.28, samples=100, chance=0.22, data_name="c"),
+        TaskScore(task="lm-eval:arc_easy", measure="acc_norm", score=0.5, samples=40, data_name="d"),
+    ]
+    whole = [*stream[:-1], *scores, stream[-1]]
+    return tuple(
+        r.__class__(**{f: getattr(r, f) for f in r.__struct_fields__} | {"seq": i, "t_ns": r.t_ns or stream[-1].t_ns})
+        for i, r in enumerate(whole, 1)
+    )
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     folder = tmp_path_factory.mktemp("recomputation")
     store = LocalStore(folder / "store.duckdb")
-    streams = {"t-cpu": records(CPU), "t-gpu": records(ON_GPU), "t-train": training()}
+    streams = {"t-cpu": with_scores(records(CPU)), "t-gpu": records(ON_GPU), "t-train": training()}
     add_experiment(store, *streams)
     for trial, stream in streams.items():
         store.execute(Ingest(trial=trial, lines=lines(stream)))
@@ -213,6 +228,24 @@ def model_and_quality(t: Trial) -> dict[str, float]:
     }
 
 
+def accuracy(t: Trial) -> dict[str, float]:
+    said = t.bundle.execute(
+        "SELECT record->>'task', (record->>'score')::DOUBLE, (record->>'samples')::INT, (record->>'chance')::DOUBLE "
+        f"FROM records WHERE trial = '{t.trial}' AND kind = 'task_score'"
+    ).fetchall()
+    scores = {task: score for task, score, _, _ in said}
+    told = [(score, n, chance) for _, score, n, chance in said if chance is not None]
+    variances = [(p := (s * n + 2) / (n + 4)) * (1 - p) / (n + 4) for s, n, _ in told]
+    return {
+        "accuracy_gsm8k_sample_ratio": scores["gsm8k-sample"],
+        "accuracy_hellaswag_sample_ratio": scores["hellaswag-sample"],
+        "accuracy_truthfulqa_sample_ratio": scores["truthfulqa-sample"],
+        "accuracy:lm-eval:arc_easy": scores["lm-eval:arc_easy"],
+        "accuracy_mean_ratio": sum(scores.values()) / 4,
+        "accuracy_above_chance_errors": sum(s - c for s, _, c in told) / math.sqrt(sum(variances)),
+    }
+
+
 def memory(t: Trial) -> dict[str, float]:
     gpu = t.trial == "t-gpu"
     mean = t.mean(GPU, "memory_used_bytes") if gpu else t.mean("proc.tree", "pss_bytes")
@@ -304,7 +337,7 @@ def trained(t: Trial) -> dict[str, float]:
 
 
 PARTS: dict[str, tuple[Callable[[Trial], dict[str, float]], ...]] = {
-    "t-cpu": (speed_and_latency, model_and_quality, memory, estimates_of_a_processor),
+    "t-cpu": (speed_and_latency, model_and_quality, accuracy, memory, estimates_of_a_processor),
     "t-gpu": (speed_and_latency, model_and_quality, memory, energy),
     "t-train": (trained,),
 }

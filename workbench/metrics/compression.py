@@ -40,6 +40,20 @@ METRICS = (
         needs=("tensor_bytes", "perplexity", "above_chance_ratio"),
     ),
     Metric(
+        id="compression_rate_accuracy",
+        title="Compression rate, by accuracy",
+        definition="MCR of EfficientLLM with the mean accuracy on tasks as quality: (original size / compressed size) "
+        "x (accuracy / original accuracy), over the same questions. Blank near chance.",
+        unit="ratio",
+        better="higher",
+        window="load and evaluate",
+        version=1,
+        compute=_elsewhere,
+        group="quality",
+        compared=True,
+        needs=("tensor_bytes", "accuracy_mean_ratio", "accuracy_above_chance_errors"),
+    ),
+    Metric(
         id="compression_nominal_ratio",
         title="Compression, nominal",
         definition="Nominal bits per weight of the original / of this configuration (16/4), as papers often state it: "

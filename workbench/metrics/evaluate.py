@@ -8,6 +8,7 @@ from engines.protocol.records import Record
 from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
 from workbench.metrics.model import Metric, NotAvailable
 from workbench.metrics.registry import PER_TRIAL
+from workbench.metrics.tasks import of_other_tasks
 from workbench.metrics.trial import TrialRecords, arrange
 from workbench.metrics.verdict import judge
 from workbench.store.operations import MetricRow, ReasonRow
@@ -21,7 +22,7 @@ def evaluate_trial(
     stores the result with `SetMetrics`; from the same records it gives the same rows at any time."""
     arranged = arrange(records, assumptions)
     verdict = judge(arranged)
-    rows = tuple(_row(metric, arranged, trial) for metric in PER_TRIAL)
+    rows = tuple(_row(metric, arranged, trial) for metric in (*PER_TRIAL, *of_other_tasks(arranged)))
     reasons = tuple(
         ReasonRow(trial=trial, code=r.code, severity=r.severity, message=r.message) for r in verdict.reasons
     )

@@ -15,6 +15,7 @@ from workbench.metrics import (
     memory,
     quality,
     speed,
+    tasks,
     training,
     utilisation,
     wall,
@@ -31,6 +32,7 @@ METRICS: tuple[Metric, ...] = (
     *wall.METRICS,
     *utilisation.METRICS,
     *quality.METRICS,
+    *tasks.METRICS,
     *compression.METRICS,
     *estimates.METRICS,
 )
@@ -48,5 +50,6 @@ def metric(id: str) -> Metric:
 
 
 def find(id: str) -> Metric | None:
-    """As `metric`, None where this version does not know it (a store written by a newer one)."""
-    return _BY_ID.get(id)
+    """As `metric`, None where this version does not know it (a store written by a newer one). Also of tasks that the
+    registry does not list ("accuracy:lm-eval:arc_easy")."""
+    return _BY_ID.get(id) or tasks.metric_of(id)

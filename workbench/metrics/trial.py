@@ -22,6 +22,7 @@ from engines.protocol.records import (
     Sensors,
     Stamps,
     Step,
+    TaskScore,
     Telemetry,
     TrialEnded,
     TrialStarted,
@@ -79,6 +80,8 @@ class TrialRecords:
     """Everything the telemetry said about its sources, available or not."""
     steps: tuple[Step, ...] = ()
     """Training steps, warm-up included, in order."""
+    scores: tuple[TaskScore, ...] = ()
+    """On tasks, in order."""
     assumptions: Assumptions = NOTHING_ASSUMED
     """What the user has set: the only figures here that nobody measured."""
 
@@ -120,6 +123,7 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
     steps: list[Step] = []
     spans: list[Span] = []
     evaluations: list[Evaluation] = []
+    scores: list[TaskScore] = []
     cues: list[Cue] = []
     lost: list[SensorLost] = []
     stamps: list[Stamps] = []
@@ -142,6 +146,8 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
             spans.append(Span(record.name, record.index, record.start_ns, record.t_ns))
         elif isinstance(record, Evaluation):
             evaluations.append(record)
+        elif isinstance(record, TaskScore):
+            scores.append(record)
         elif isinstance(record, Cue):
             cues.append(record)
         elif isinstance(record, SensorLost):
@@ -173,6 +179,7 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
         sensors_missing=_missing(tuple(sensors.values())),
         sensors=tuple(sensors.values()),
         steps=tuple(sorted(steps, key=lambda s: (s.start_ns, s.index))),
+        scores=tuple(scores),
         assumptions=assumptions,
     )
 

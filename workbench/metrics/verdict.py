@@ -24,6 +24,8 @@ CUES: dict[str, Literal["warning", "invalid"]] = {
     "foreign_process": "warning",
     "not_steady": "warning",
     "short_window": "warning",
+    "task_failed": "warning",
+    "text_failed": "warning",
 }
 """Severity of the cues a worker may give; any other code is a warning."""
 
