@@ -186,7 +186,9 @@ def test_that_arms_differ_in_telemetry_only_and_are_configurations_of_their_own(
     assert len({order.configuration for order in made.values()}) == 4
     assert all(order.configuration.startswith(f"{pattern.configuration}+") for order in made.values())
     same = {
-        msgspec.json.encode(msgspec.structs.replace(o, trial="", configuration="", title="", color=0))
+        msgspec.json.encode(
+            msgspec.structs.replace(o, trial="", configuration="", title="", color=0, model=pattern.model)
+        )
         for name, o in made.items()
         if name != "off"
     }

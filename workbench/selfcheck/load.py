@@ -122,13 +122,14 @@ def pattern(wanted: Experiment, machine: ProbeResult, *, store: str, id: str) ->
 
 def trial_order(of: TrialOrder, arm: Arm, block: int, position: int, total: int) -> TrialOrder:
     """A trial of an arm. Each arm is a configuration of its own in the store, so that Compare sets them side by side:
-    the same hash, "+" and the arm's name."""
+    the same hash, "+" and the arm's name; the model's title, which tells them apart in a table, carries it too."""
     return msgspec.structs.replace(
         of,
         trial=new_id("t"),
         configuration=f"{of.configuration}+{arm.name}",
         title=arm.title.capitalize(),
         color=ARMS.index(arm),
+        model=msgspec.structs.replace(of.model, title=f"Self-check model, {arm.title}"),
         block=block,
         position=position,
         total=max(total, position + 1),

@@ -97,7 +97,7 @@ def percent(effect: Effect) -> str:
     """ "−0.21 % (−0.60 to +0.18)": the change of a rate."""
     text = f"{_signed(effect.ratio)} %"
     if effect.low is None or effect.high is None:
-        return f"{text} ({_count(effect.blocks, 'block')}: no interval)"
+        return f"{text} (no interval)"
     return f"{text} ({_signed(effect.low)} to {_signed(effect.high)})"
 
 
@@ -105,7 +105,7 @@ def of_a_core(share: Share) -> str:
     """ "0.92 % (0.69 to 1.15)", of one core."""
     text = f"{100 * share.mean:.2f} %"
     if share.low is None or share.high is None:
-        return f"{text} (one trial: no interval)"
+        return f"{text} (no interval)"
     return f"{text} ({100 * share.low:.2f} to {100 * share.high:.2f})"
 
 
@@ -144,7 +144,7 @@ def _telemetry(result: SelfCheck) -> list[Row]:
 def _runner(result: SelfCheck) -> list[Row]:
     bar = f"≤ {100 * SAMPLER_BAR:g} % of a core"
     if result.runner is None:
-        return [Row("Runner and sampler", NOT_MEASURED, "No trial was long enough to look at the runner.", bar)]
+        return [Row("Runner and sampler", NOT_MEASURED, "Too few trials to know when to look at the runner.", bar)]
     meaning = "Of one core: the whole runner with its sampler at 10 Hz, while a trial is measured"
     if result.runner_bare is not None:
         meaning += f"; without telemetry {of_a_core(result.runner_bare)}"
