@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from widgets.targets import AddModel, ImportFolder, OpenExperimentFile
+from engines.protocol.prompt_file import SUFFIXES
+from widgets.targets import AddModel, ImportFolder, OpenExperimentFile, UsePrompts
 
 _BUNDLE = "bundle.json"
 
 
-def target_of(path: Path) -> AddModel | ImportFolder | OpenExperimentFile | str:
+def target_of(path: Path) -> AddModel | ImportFolder | OpenExperimentFile | UsePrompts | str:
     """What to do with a file, or a sentence that says why nothing can be done with it."""
     if not path.exists():
         return f"{path.name} is not there any more."
@@ -30,9 +31,11 @@ def target_of(path: Path) -> AddModel | ImportFolder | OpenExperimentFile | str:
         return OpenExperimentFile(path)
     if path.name == _BUNDLE or (suffix == ".parquet" and (path.parent / _BUNDLE).is_file()):
         return ImportFolder(path.parent)
+    if suffix in SUFFIXES:
+        return UsePrompts(path)
     if path.name == "config.json" or suffix == ".safetensors":
         return AddModel(path.parent)
     return (
-        f"{path.name} is not a model folder, a GGUF file (.gguf), an experiment file (.toml) or the folder of an "
-        "exported experiment."
+        f"{path.name} is not a model folder, a GGUF file (.gguf), an experiment file (.toml), a file of prompts (.txt, "
+        ".jsonl) or the folder of an exported experiment."
     )

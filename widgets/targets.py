@@ -28,6 +28,20 @@ class ImportFolder:
 
 
 @dataclass(frozen=True)
+class UsePrompts:
+    """Target of Setup: a file of the user's own prompts."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class MakeStudy:
+    """Target of Setup: a ready-made study (`workbench.studies`, by id) of the chosen model on this machine."""
+
+    study: str
+
+
+@dataclass(frozen=True)
 class NewExperiment:
     """Target of Setup: start over."""
 

@@ -100,7 +100,7 @@ def test_that_a_technique_without_its_package_is_an_error_with_fixes() -> None:
     assert not cell.runnable
     (problem,) = [p for p in cell.problems if p.severity == "error"]
     assert "pip install torchao" in problem.message
-    assert [f.label for f in problem.fixes] == ["Use bfloat16", "Use float16", "Leave out"]
+    assert [f.label for f in problem.fixes] == ["Install torchao", "Use bfloat16", "Use float16", "Leave out"]
     assert plan.trials == 5
 
 

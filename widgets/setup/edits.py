@@ -10,11 +10,12 @@ from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import Scalar
 from engines.techniques import Technique, axes, find
 from workbench.experiment import Experiment, TechniqueChoice
-from workbench.experiment_keys import RUN, WORKLOAD
+from workbench.experiment_keys import ENGINE, RUN, WORKLOAD
 from workbench.machine import best_device, find_device
 
 _SWEPT = {key.name for key in WORKLOAD if key.sweep}
 _RUN_KEYS = {key.name for key in RUN}
+_ENGINE_KEYS = {key.name for key in ENGINE}
 
 
 def set_model(experiment: Experiment, ref: str, on: bool, aliases: Collection[str] = ()) -> Experiment:
@@ -82,6 +83,18 @@ def set_workload(experiment: Experiment, key: str, values: Sequence[Scalar]) -> 
     if key == "window_s":
         value = float(values[0] or 0)
     return replace(experiment, workload=replace(experiment.workload, **{key: value}))
+
+
+def set_engine(experiment: Experiment, key: str, value: object) -> Experiment:
+    """Set a key of the [engine] table."""
+    if key not in _ENGINE_KEYS:
+        raise ValueError(f"engine has no key {key!r}")
+    return replace(experiment, engine=replace(experiment.engine, **{key: value}))
+
+
+def set_tasks(experiment: Experiment, tasks: Sequence[str]) -> Experiment:
+    """Tasks whose accuracy is measured, each once."""
+    return replace(experiment, workload=replace(experiment.workload, tasks=tuple(dict.fromkeys(tasks))))
 
 
 def set_run(experiment: Experiment, key: str, value: object) -> Experiment:

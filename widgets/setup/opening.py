@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from widgets.setup.draft import State
-from widgets.targets import AddModel, EditAsNew, NewExperiment, OpenExperimentFile
+from widgets.targets import AddModel, EditAsNew, MakeStudy, NewExperiment, OpenExperimentFile, UsePrompts
 from workbench.experiment import Experiment, parse
-from workbench.presets import Preset
-from workbench.problems import Problem
+from workbench.presets import Preset, presets
+from workbench.problems import Problem, ProblemsFound
 from workbench.store.operations import ExperimentDetail, GetExperiment, GetTrial, TrialRow
+from workbench.studies import LeftOut, find_study, left_out_text, make
 
 if TYPE_CHECKING:
     from widgets.setup.page import SetupPage
@@ -34,6 +35,12 @@ class Openings(QObject):
             self._page.add_model(target.path)
         elif isinstance(target, NewExperiment):
             self.start_over()
+        elif isinstance(target, UsePrompts):
+            self._page.wishes.prompts(target.path)
+            message = f"The prompts come from {target.path.name} now."
+            self._page.services.toasts.show("info", message, "Ctrl+Z undoes it.")
+        elif isinstance(target, MakeStudy):
+            self.study(target.study)
         elif isinstance(target, EditAsNew):
             self._page.services.bridge.run(GetTrial(trial=target.trial), self._trial_found, self._failed)
 
@@ -51,10 +58,52 @@ class Openings(QObject):
             )
 
     def preset(self, preset: Preset) -> None:
-        """A copy of an experiment that comes with the application: it is no file of the user's yet."""
+        """A copy of an experiment that comes with the application: it is no file of the user's yet. A study is made for
+        the chosen model and this machine."""
+        if find_study(preset.id) is not None:
+            self.study(preset.id)
+        else:
+            self._as_it_stands(preset)
+
+    def _as_it_stands(self, preset: Preset) -> None:
         self._page.file_problems.close_list()
         experiment = preset.experiment
         self._page.load(State(experiment, experiment, None, "Preset"), f"opening “{preset.title}”")
+
+    def study(self, id: str) -> None:
+        """A ready-made study of the model that is chosen, else of its preset's, on this machine. Where the preset's
+        model is not there yet, the preset as it stands: its plan says how to get it."""
+        page, study = self._page, find_study(id)
+        workbench = page.services.workbench
+        if study is None:
+            return
+        preset = next(p for p in presets() if p.id == study.preset)
+        if workbench is None:
+            self._as_it_stands(preset)
+            return
+        chosen, base = page.draft.experiment.models, page.draft.base
+        ref = (*chosen, *preset.experiment.models)[0]
+
+        def done(made: tuple[Experiment, tuple[LeftOut, ...]]) -> None:
+            experiment, left_out = made
+            page.file_problems.close_list()
+            page.load(State(experiment, experiment, None, study.title), f"opening “{study.title}”")
+            if left_out:
+                count = "1 precision" if len(left_out) == 1 else f"{len(left_out)} precisions"
+                page.services.toasts.show("info", f"{count} left out, which cannot run here.", left_out_text(left_out))
+
+        def failed(error: BaseException) -> None:
+            if isinstance(error, ProblemsFound) and not chosen:
+                self._as_it_stands(preset)
+            elif isinstance(error, ProblemsFound):
+                title = f"The {study.title.lower()} was not made. Nothing was changed."
+                page.file_problems.show_problems(error.problems, title)
+            else:
+                self._failed(error)
+
+        page.services.bridge.run(
+            lambda: make(study, ref, workbench.places, workbench.probe(), base), done, failed, receiver=self
+        )
 
     # --- files ------------------------------------------------------------------------------------
 

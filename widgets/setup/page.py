@@ -111,6 +111,10 @@ class SetupPage(Page):
         self.techniques.parameter_broke.connect(self.field_broke)
         self.workload.changed.connect(self.wishes.workload)
         self.workload.broke.connect(self.field_broke)
+        self.workload.prompts_wanted.connect(self.wishes.prompts)
+        self.workload.tasks_changed.connect(self.wishes.tasks)
+        self.workload.engine_changed.connect(self.wishes.engine)
+        self.techniques.install_wanted.connect(self.wishes.install)
         self.machine.toggled.connect(self.wishes.device)
         self.machine.refresh_wanted.connect(self.look_again)
         self.plan.problems.fix_wanted.connect(self.wishes.fix_experiment)
@@ -203,6 +207,7 @@ class SetupPage(Page):
     def _show_machine(self) -> None:
         if self.planned is not None:
             self.machine.show_experiment(self.draft.experiment, self.planned.probe, self.planned.plan)
+            self.workload.show_machine(self.planned.probe)
 
     def _keep_session(self) -> None:
         self._keep.stop()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from widgets.actions import Action
+from workbench.studies import STUDIES
 
 if TYPE_CHECKING:
     from widgets.setup.page import SetupPage
@@ -94,6 +96,18 @@ def setup_actions(page: SetupPage) -> tuple[Action, ...]:
             icon="terminal",
             menu="Edit",
             page="setup",
+        ),
+        *(
+            Action(
+                id=f"setup.study-{study.id}",
+                text=f"{study.title} of the chosen model",
+                handler=partial(page.openings.study, study.id),
+                icon="target",
+                menu="File",
+                page="setup",
+                words=f"{study.sentence} preset gguf quantisation",
+            )
+            for study in STUDIES
         ),
         Action(
             id="setup.look",

@@ -10,6 +10,7 @@ from typing import Literal
 from engines.techniques import axes
 from workbench.experiment import Experiment
 from workbench.plan import Configuration, MemoryEstimate, Plan
+from workbench.plan_cells import DEFAULT_ENGINE
 from workbench.problems import Fix, Problem
 from workbench.units import GIB, format_bytes, format_duration, significant
 
@@ -159,11 +160,14 @@ def _columns(plan: Plan) -> tuple[Column, ...]:
         varies = len({c.technique_title(axis.id) for c in cells}) > 1
         if index == 0 or varies or axis.id in named:
             columns.append(Column(f"technique:{axis.id}", axis.title))
+    if plan.experiment.engine.id != "auto" or {c.engine.id for c in cells} - {DEFAULT_ENGINE}:
+        columns.append(Column("engine", "Engine"))
     load = plan.experiment.workload
     for key, title, swept in (
         ("prompt", "Prompt", load.prompt_tokens),
         ("new", "New tokens", load.new_tokens),
         ("batch", "Batch", load.batch_size),
+        ("depth", "Depth", load.depth_tokens),
     ):
         if len(swept) > 1:
             columns.append(Column(key, title, right=True))
@@ -195,6 +199,8 @@ def _row(
         "prompt": (f"{cell.workload.prompt_tokens:,}", cell.workload.prompt_tokens),
         "new": (f"{cell.workload.new_tokens:,}", cell.workload.new_tokens),
         "batch": (f"{cell.workload.batch_size:,}", cell.workload.batch_size),
+        "depth": (f"{cell.workload.depth_tokens:,}", cell.workload.depth_tokens),
+        "engine": (cell.engine.id, cell.engine.id),
         "machine": (device, device),
         "memory": ("", cell.memory.needed),
         "needs": (f"{needed}{free}", cell.memory.needed),

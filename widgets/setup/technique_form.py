@@ -18,6 +18,7 @@ from widgets.setup.value_field import ValueField
 from widgets.setup.values import check_of_parameter, range_text
 from widgets.theme import Theme
 from workbench.experiment import Experiment
+from workbench.installing import missing_packages
 
 SWEEP_HINT = "A list such as 8, 16 or a range such as 4..64 x2 makes a sweep."
 CHOICE_HINT = "Several, with commas between them, make a sweep."
@@ -28,11 +29,14 @@ class TechniqueForm(QWidget):
 
     changed = Signal(str, str, object)
     broke = Signal(str, str)
+    install_wanted = Signal(object)
+    """Packages that it lacks, a tuple."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
         self._key = ""
+        self._missing: tuple[str, ...] = ()
         self._inner: QWidget | None = None
         self.fields: dict[str, ValueField] = {}
         self._column = QVBoxLayout(self)
@@ -57,6 +61,9 @@ class TechniqueForm(QWidget):
             else:
                 field.set_enabled(row.enabled or row.checked, row.reason)
         self._reason.setText(row.reason or row.caution)
+        machine = resolved.machine
+        self._missing = missing_packages(technique.packages, tuple(machine.packages)) if machine is not None else ()
+        self._install.setVisible(bool(self._missing) and bool(row.reason))
         self._note.setVisible(bool(row.reason or row.caution))
         self._show_stored(technique, experiment, resolved)
 
@@ -114,8 +121,17 @@ class TechniqueForm(QWidget):
         row.setSpacing(self._theme.px(6))
         row.addWidget(IconLabel(self._theme, "info", "status.info", 14, "Note"), 0, Qt.AlignmentFlag.AlignTop)
         self._reason = label("", role="dense", tone="secondary", wrap=True)
-        row.addWidget(self._reason, 1)
+        words = QVBoxLayout()
+        words.setSpacing(self._theme.px(4))
+        words.addWidget(self._reason)
+        self._install = push_button("Install…", self._install_clicked, kind="inline")
+        self._install.setToolTip("Shows what would be run, on the Machines page; nothing starts yet")
+        words.addWidget(self._install, 0, Qt.AlignmentFlag.AlignLeft)
+        row.addLayout(words, 1)
         return self._note
+
+    def _install_clicked(self) -> None:
+        self.install_wanted.emit(self._missing)
 
     def _make_fields(self, technique: Technique) -> QWidget:
         form = Form(self._theme, 72)

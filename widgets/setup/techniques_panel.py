@@ -28,6 +28,8 @@ class TechniquesPanel(Panel):
     toggled = Signal(str, bool)
     parameter_changed = Signal(str, str, object)
     """technique id, parameter, values"""
+    install_wanted = Signal(object)
+    """Packages that a technique lacks, a tuple."""
     parameter_broke = Signal(str, str)
     """what is wrong in a field ("int8, Group size"), "" for the message where it is mended"""
 
@@ -50,6 +52,7 @@ class TechniquesPanel(Panel):
         self.form = TechniqueForm(theme)
         self.form.changed.connect(self.parameter_changed)
         self.form.broke.connect(self.parameter_broke)
+        self.form.install_wanted.connect(self.install_wanted)
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
         self._scroll.setFrameShape(QFrame.Shape.NoFrame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -9,8 +10,10 @@ from PySide6.QtCore import QObject
 
 from engines.techniques import find
 from widgets.setup import edits
+from widgets.targets import InstallPackages
 from workbench.fixes import apply_fix, leave_out, take_in
 from workbench.hashes import short
+from workbench.plan_cells import INSTALL
 from workbench.problems import Fix
 
 if TYPE_CHECKING:
@@ -58,6 +61,25 @@ class Wishes(QObject):
             changed = edits.set_workload(self._experiment, key, values)
         self._page.edit(changed, "changing the workload", key)
 
+    def tasks(self, tasks: object) -> None:
+        assert isinstance(tasks, tuple)
+        self._page.edit(edits.set_tasks(self._experiment, tasks), "choosing tasks")
+
+    def prompts(self, path: object) -> None:
+        """A file of the user's own prompts, or None for the built-in ones. The plan says what is wrong with it."""
+        file = str(path.absolute()) if isinstance(path, Path) else ""
+        self._page.edit(edits.set_workload(self._experiment, "prompt_file", (file,)), "choosing prompts")
+
+    def engine(self, key: str, values: object) -> None:
+        assert isinstance(values, tuple)
+        changed = edits.set_engine(self._experiment, key, values[0])
+        self._page.edit(changed, "changing the engine", f"engine.{key}")
+
+    def install(self, packages: object) -> None:
+        """Not an edit: the Machines page shows what would be run."""
+        if isinstance(packages, tuple):
+            self._page.services.navigate("machines", InstallPackages(packages))
+
     def device(self, device: str, on: bool) -> None:
         planned = self._page.planned
         if planned is not None:
@@ -65,7 +87,10 @@ class Wishes(QObject):
             self._page.edit(changed, "choosing a device")
 
     def fix(self, hash: str, fix: Fix) -> None:
-        """Apply a problem's fix to the experiment."""
+        """Apply a problem's fix to the experiment; packages are installed from the Machines page."""
+        if fix.path == INSTALL:
+            self.install(fix.value)
+            return
         self._page.edit(apply_fix(self._experiment, hash, fix), f"“{fix.label}”")
 
     def fix_experiment(self, fix: Fix) -> None:

@@ -7,10 +7,15 @@ from functools import partial
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import Scalar
+from engines.protocol.tasks import HARNESS
 from widgets.components import Panel, SegmentedControl, ToolButton, label, line
+from widgets.setup.engine_group import EngineGroup
 from widgets.setup.form import Form
+from widgets.setup.prompt_field import PromptField
 from widgets.setup.stop_field import StopField
+from widgets.setup.task_list import TaskList, task_rows
 from widgets.setup.value_field import ValueField
 from widgets.setup.values import check_of_key
 from widgets.theme import Theme
@@ -26,8 +31,30 @@ _LOAD = (
     ("prompt_tokens", "Prompt", "tokens", "Prompt tokens of each sequence; a list or a range makes a sweep"),
     ("new_tokens", "New tokens", "tokens", "Tokens generated for each sequence; a list or a range makes a sweep"),
     ("batch_size", "Batch", "sequences", "Sequences side by side; a list or a range makes a sweep"),
-    ("perplexity_tokens", "Perplexity", "tokens", "Held-out tokens for quality; 0 leaves it out"),
+    (
+        "depth_tokens",
+        "Depth",
+        "tokens",
+        "Tokens that are in the KV cache before a request starts, put there outside its times; llama.cpp only. A list "
+        "or a range makes a sweep",
+    ),
 )
+_QUALITY = (
+    ("perplexity_tokens", "Perplexity", "tokens", "Held-out tokens for quality; 0 leaves it out"),
+    (
+        "text_tokens",
+        "Texts",
+        "tokens",
+        "Tokens written for each built-in prompt, to read side by side in Compare; 0 leaves it out",
+    ),
+)
+_SAMPLES = ("task_samples", "Questions", "0: all", "Questions of each task; 0 takes all")
+TASKS = (
+    ("Generate text", "generate", "Windows of a text: the plainest load"),
+    ("Answer questions", "answer", "Built-in questions, each brought to the prompt length"),
+    ("Summarise", "summarise", "Passages with the request to summarise them"),
+)
+_TASK_TIP = "What the prompts are. Whatever the task: prefill the prompt, then decode the new tokens greedily"
 _MEASURE = (
     ("trials", "Trials", "of each", "Blocks: each runs every configuration once"),
     ("requests", "Requests", "at least", "Measured requests of a trial"),
@@ -44,23 +71,44 @@ class WorkloadPanel(Panel):
     """key, values"""
     broke = Signal(str, str)
     """key, what is wrong; "" where it is mended"""
+    prompts_wanted = Signal(object)
+    """`Path` of a prompt file, None for the built-in prompts."""
+    tasks_changed = Signal(object)
+    """A tuple of task names."""
+    engine_changed = Signal(str, object)
+    """key of the [engine] table, values"""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(theme, "Workload", parent=parent)
         self._theme = theme
         self.fields: dict[str, ValueField] = {}
+        self._experiment = Experiment()
+        self._ready: tuple[str, ...] | None = None
+        self._harness: bool | None = None
         inner = QWidget()
         self._column = column = QVBoxLayout(inner)
         form = Form(theme, 72)
         self.task = QComboBox()
-        self.task.addItem("Generate text", "generate")
-        self.task.setToolTip("Prefill the prompt, then decode the new tokens greedily. More tasks come later.")
+        for place, (title, id, tip) in enumerate(TASKS):
+            self.task.addItem(title, id)
+            self.task.setItemData(place, tip, Qt.ItemDataRole.ToolTipRole)
+        self.task.setToolTip(_TASK_TIP)
         self.task.setAccessibleName("Task")
         self.task.setMinimumWidth(theme.px(60))
-        form.add("Task", self.task)
+        self.task.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.task.setMinimumContentsLength(8)
+        self.task.activated.connect(self._task_chosen)
+        form.add("Task", self.task, _TASK_TIP)
+        self.prompts = PromptField(theme)
+        self.prompts.wanted.connect(self.prompts_wanted)
+        form.add("Prompts", self.prompts, "What the prompts are made of: the task's own, or a file of yours")
         for entry in _LOAD:
             self._add(form, *entry)
         column.addWidget(form)
+        column.addWidget(line())
+        column.addWidget(label("Quality", role="body", tone="secondary"))
+        column.addWidget(self._make_quality())
+        column.addWidget(line())
         column.addWidget(label("Repetitions", role="body", tone="secondary"))
         self.repetitions = SegmentedControl(theme, [f"{name} {count}" for name, count in REPETITIONS], "Repetitions")
         for button in self.repetitions.findChildren(ToolButton):
@@ -82,6 +130,11 @@ class WorkloadPanel(Panel):
         for entry in _MEASURE:
             self._add(more, *entry)
         column.addWidget(more)
+        column.addWidget(line())
+        self.engine = EngineGroup(theme)
+        self.engine.changed.connect(self.engine_changed)
+        self.engine.broke.connect(self.broke)
+        column.addWidget(self.engine)
         column.addStretch(1)
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
@@ -91,6 +144,20 @@ class WorkloadPanel(Panel):
         self._scroll.setWidget(inner)
         self.body.addWidget(self._scroll, 1)
         theme.follow(self._restyle)
+
+    def _make_quality(self) -> QWidget:
+        """Perplexity, texts, tasks: what the techniques cost in quality."""
+        form = Form(self._theme, 72)
+        for entry in _QUALITY:
+            self._add(form, *entry)
+        self.tasks = TaskList(self._theme)
+        self.tasks.changed.connect(self.tasks_changed)
+        form.add("Tasks", self.tasks, "Accuracy on questions with known answers, scored by lm-eval")
+        self._add(form, *_SAMPLES)
+        return form
+
+    def _task_chosen(self, index: int) -> None:
+        self.changed.emit("task", (str(self.task.itemData(index)),))
 
     def _restyle(self) -> None:
         px = self._theme.px
@@ -102,11 +169,29 @@ class WorkloadPanel(Panel):
         """`force`: fields take the experiment's values even where a text was being mended (undo, load)."""
         for key, field in self.fields.items():
             field.set_values(_values(experiment, key), force=force)
+        load = experiment.workload
+        self._experiment = experiment
+        self.task.setCurrentIndex(max(0, self.task.findData(load.task)))
+        self.prompts.show_file(load.prompt_file)
+        self._show_tasks()
+        self.engine.show_settings(experiment.engine, force=force)
         trials = experiment.run.trials
         index = next((i for i, (_, count) in enumerate(REPETITIONS) if count == trials), -1)
         self._show_repetitions(index)
         self.stop.set_value(experiment.run.stop_at_ratio, force=force)
         self.order_hint.setText(order_text(experiment))
+
+    def show_machine(self, probe: ProbeResult) -> None:
+        """What the machine has of the tasks."""
+        packages = {p.name: p.version for p in probe.packages}
+        self._harness = bool(packages[HARNESS]) if HARNESS in packages else None
+        self._ready = probe.task_data
+        self._show_tasks()
+
+    def _show_tasks(self) -> None:
+        load = self._experiment.workload
+        self.tasks.show_rows(task_rows(load.tasks, self._ready, self._harness))
+        self.fields["task_samples"].set_enabled(bool(load.tasks), "" if load.tasks else "No task is chosen")
 
     def _show_repetitions(self, index: int) -> None:
         self.repetitions.blockSignals(True)
