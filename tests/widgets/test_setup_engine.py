@@ -288,7 +288,7 @@ def test_that_a_plan_s_row_offers_to_install_and_the_experiment_stays(
     plan = choose(qtbot, page, RANDOM, techniques=("precision.q4_k_m",))
     before = page.draft.experiment
     fix = next(f for p in plan.configurations[0].problems for f in p.fixes if f.path == "install")
-    assert fix.label == "Install llama-cpp-python"
+    assert fix.label == "Install llama.cpp"
     page.wishes.fix(plan.configurations[0].hash, fix)
     assert page.draft.experiment == before
     assert services.navigate.asked[-1][1] == InstallPackages(("llama-cpp-python",))  # type: ignore[attr-defined]

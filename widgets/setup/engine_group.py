@@ -16,6 +16,8 @@ from widgets.theme import Theme
 from workbench.experiment import EngineSettings
 from workbench.experiment_keys import ENGINE, Key
 
+LABELS = 76
+"""Width of the labels of the panel's forms (of the design): "Micro-batch"."""
 _KEYS: dict[str, Key] = {key.name: key for key in ENGINE}
 _CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
     "id": (("Automatic", "auto"), ("transformers", "transformers"), ("llama.cpp", "llama.cpp")),
@@ -52,10 +54,10 @@ class EngineGroup(QWidget):
         self._settings = EngineSettings()
         self.fields: dict[str, ValueField] = {}
         self.choices: dict[str, QComboBox] = {}
-        self.head = ToolButton(theme, "chevron-right", "Engine", "Show or hide the engine's settings", checkable=True)
+        self.head = ToolButton(theme, "chevron-right", "Engine", "Show or hide the engine's settings")
         self.head.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.head.setStyleSheet("QToolButton { text-align: left; padding-left: 0; }")
-        self.head.toggled.connect(self._toggle)
+        self.head.clicked.connect(self._toggle)
         self.summary = label("", role="dense", tone="muted", wrap=True)
         self.body = QWidget()
         self._captions: list[QLabel] = []
@@ -71,16 +73,16 @@ class EngineGroup(QWidget):
     def _build(self) -> None:
         self._rows = QVBoxLayout(self.body)
         self._rows.setContentsMargins(0, 0, 0, 0)
-        common = Form(self._theme, 72)
+        common = Form(self._theme, LABELS)
         self._choice(common, "id", "Engine")
         self._number(common, "threads", "Threads", "0: automatic")
         self._rows.addWidget(common)
         self._rows.addWidget(self._caption("Of transformers"))
-        own = Form(self._theme, 72)
+        own = Form(self._theme, LABELS)
         self._choice(own, "attention", "Attention")
         self._rows.addWidget(own)
         self._rows.addWidget(self._caption("Of llama.cpp"))
-        llama = Form(self._theme, 72)
+        llama = Form(self._theme, LABELS)
         self._number(llama, "batch_tokens", "Batch", "tokens")
         self._number(llama, "micro_batch_tokens", "Micro-batch", "tokens")
         self._choice(llama, "flash_attention", "Flash att.")
@@ -96,6 +98,7 @@ class EngineGroup(QWidget):
         px = self._theme.px
         self._column.setSpacing(px(4))
         self._rows.setSpacing(px(8))
+        self.memory_map.setMinimumHeight(self._theme.height("control"))
 
     def _caption(self, text: str) -> QLabel:
         made = label(text, role="dense", tone="muted")
@@ -149,10 +152,10 @@ class EngineGroup(QWidget):
         widget.setEnabled(not reason)
         widget.setToolTip(reason or _TIPS[key])
 
-    def set_open(self, opened: bool) -> None:
-        self.head.setChecked(opened)
+    def _toggle(self) -> None:
+        self.set_open(self.body.isHidden())
 
-    def _toggle(self, opened: bool) -> None:
+    def set_open(self, opened: bool) -> None:
         self.head.set_icon("chevron-down" if opened else "chevron-right")
         self.body.setVisible(opened)
         self.summary.setVisible(not opened)

@@ -28,7 +28,7 @@ def task_rows(chosen: Sequence[str], ready: Sequence[str] | None, harness: bool 
     """The samples, then tasks of the harness that the experiment names. `ready` are the samples whose questions are
     here, `harness` whether the package that scores is; None where nobody has looked yet."""
     rows: list[TaskRow] = []
-    missing = f"Needs {HARNESS}: install the tasks." if harness is False else ""
+    missing = f"Needs {HARNESS}: Machines installs it." if harness is False else ""
     for task in LOCAL_TASKS:
         reason = missing
         if not reason and ready is not None and task.id not in ready:
@@ -57,7 +57,6 @@ class TaskList(QWidget):
         self._rows: tuple[TaskRow, ...] | None = None
         self.boxes: dict[str, QCheckBox] = {}
         self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
         self._list = QVBoxLayout()
         self._column.addLayout(self._list)
         self.other = QLineEdit()
@@ -71,6 +70,8 @@ class TaskList(QWidget):
         theme.follow(self._restyle)
 
     def _restyle(self) -> None:
+        # the first tick stands at the height of the row's label
+        self._column.setContentsMargins(0, self._theme.px(5), 0, 0)
         self._column.setSpacing(self._theme.px(6))
         self._list.setSpacing(self._theme.px(4))
 

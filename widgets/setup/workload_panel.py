@@ -11,7 +11,7 @@ from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import Scalar
 from engines.protocol.tasks import HARNESS
 from widgets.components import Panel, SegmentedControl, ToolButton, label, line
-from widgets.setup.engine_group import EngineGroup
+from widgets.setup.engine_group import LABELS, EngineGroup
 from widgets.setup.form import Form
 from widgets.setup.prompt_field import PromptField
 from widgets.setup.stop_field import StopField
@@ -87,7 +87,7 @@ class WorkloadPanel(Panel):
         self._harness: bool | None = None
         inner = QWidget()
         self._column = column = QVBoxLayout(inner)
-        form = Form(theme, 72)
+        form = Form(theme, LABELS)
         self.task = QComboBox()
         for place, (title, id, tip) in enumerate(TASKS):
             self.task.addItem(title, id)
@@ -116,7 +116,7 @@ class WorkloadPanel(Panel):
             button.setProperty("compact", "true")
         self.repetitions.chosen.connect(self._repetitions_chosen)
         column.addWidget(self.repetitions)
-        stopping = Form(theme, 72)
+        stopping = Form(theme, LABELS)
         self.stop = StopField(theme)
         self.stop.changed.connect(partial(self._field_changed, "stop_at_ratio"))
         self.stop.broke.connect(partial(self.broke.emit, "stop_at_ratio"))
@@ -126,7 +126,7 @@ class WorkloadPanel(Panel):
         self.order_hint = label("", role="dense", tone="muted", wrap=True)
         column.addWidget(self.order_hint)
         column.addWidget(line())
-        more = Form(theme, 72)
+        more = Form(theme, LABELS)
         for entry in _MEASURE:
             self._add(more, *entry)
         column.addWidget(more)
@@ -147,7 +147,7 @@ class WorkloadPanel(Panel):
 
     def _make_quality(self) -> QWidget:
         """Perplexity, texts, tasks: what the techniques cost in quality."""
-        form = Form(self._theme, 72)
+        form = Form(self._theme, LABELS)
         for entry in _QUALITY:
             self._add(form, *entry)
         self.tasks = TaskList(self._theme)
