@@ -260,7 +260,7 @@ def _install(
         return ()
     if technique.obstacle(model.facts, machine):
         return ()
-    what = missing[0] if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more"
+    what = "llama.cpp" if "llama-cpp-python" in missing else missing[0]
     return (Fix(f"Install {what}", INSTALL, missing),)
 
 
