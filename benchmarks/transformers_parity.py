@@ -62,7 +62,8 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[Ratio, Ratio]:
 
     from engines.hf.generate import Generator, Lengths
     from engines.hf.load import LoadRequest, load_tokenizer
-    from engines.hf.precision import load_float, load_int8
+    from engines.hf.precision import load_float
+    from engines.hf.precision_torchao import load_int8
     from engines.workload.text import Prompts, random_tokens, text_tokens
 
     quiet.after_import()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
 from engines.techniques import MachineFacts, ModelFacts, Technique, find
 from engines.techniques.gguf import STORED
+from engines.techniques.precision import BFLOAT16_FLAGS
 from workbench.plan_types import MemoryEstimate
 
 PROCESS_BYTES = 430 * 2**20
@@ -27,7 +28,6 @@ _EVALUATION_CONTEXT = 4 / 3
 """A quarter of each window is context only."""
 
 _STORED_BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
-_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 # Throughputs behind the time estimate: round figures of ordinary hardware, good to a factor of three.
 _CPU_FLOPS_A_THREAD = 4.0e10
@@ -67,7 +67,7 @@ def compute_bits(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machin
     chosen = order.parameters.get("compute", "auto")
     if isinstance(chosen, str) and chosen in _STORED_BITS:
         return _STORED_BITS[chosen]
-    return 16 if machine.device_kind == "cuda" or machine.processor_flags & _BFLOAT16_FLAGS else 32
+    return 16 if machine.device_kind == "cuda" or machine.processor_flags & BFLOAT16_FLAGS else 32
 
 
 def cache_bytes(facts: ModelFacts, workload: WorkloadOrder, bits: int) -> int:
@@ -130,10 +130,10 @@ def estimate_seconds(
     else:
         threads = engine.threads or machine.threads_default
         flops, speed = threads * _CPU_FLOPS_A_THREAD, min(_CPU_BYTES, threads * _CPU_BYTES_A_THREAD)
-        if _is_emulated(facts, techniques, machine):
+        if _is_emulated(techniques, machine):
             flops, speed = flops / _SLOW, speed / _SLOW
     weights = read = weight_bytes(facts, techniques, machine)
-    if _is_widened(facts, techniques, machine):
+    if _is_widened(techniques, machine):
         read = max(read, facts.parameters * compute_bits(facts, techniques, machine) // 8)
     work = 2.0 * facts.parameters / flops
     calls = facts.layers * _LAYER_CALL_S
@@ -146,16 +146,16 @@ def estimate_seconds(
     return _START_S + weights / _LOAD_BYTES + (requests + warmup) * request + evaluate
 
 
-def _is_emulated(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> bool:
-    """Whether a 16-bit technique carries a caution on this processor: no instructions for it."""
+def _is_emulated(techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> bool:
+    """Whether this processor has no instructions for a 16-bit technique."""
     technique, _ = _storing(techniques)
-    return technique is not None and technique.changes == "all" and technique.note(facts, machine) is not None
+    return technique is not None and technique.changes == "all" and technique.slow(machine)
 
 
-def _is_widened(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> bool:
-    """Whether smaller weights carry a caution here: unpacked at every use, they save memory and no time."""
+def _is_widened(techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> bool:
+    """Whether smaller weights are unpacked at every use here: they save memory and no time."""
     technique, _ = _storing(techniques)
-    return technique is not None and technique.changes == "linear" and technique.note(facts, machine) is not None
+    return technique is not None and technique.changes == "linear" and technique.slow(machine)
 
 
 def _storing(techniques: Sequence[TechniqueOrder]) -> tuple[Technique | None, TechniqueOrder | None]:

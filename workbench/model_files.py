@@ -10,6 +10,7 @@ only deep inside one tensor have the same fingerprint; a re-trained or re-quanti
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ import msgspec
 
 from engines.protocol.orders import ModelKind
 from engines.techniques import ModelFacts
+from engines.techniques.facts import CONV1D
 from workbench.model_headers import BrokenModel, Header, Tensor, read_gguf, read_safetensors
 
 EDGE_BYTES = 64 * 1024
@@ -25,8 +27,8 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenize
 _NOT_CHANGED = ("embed", "wte", "wpe", "lm_head", "router", ".experts.", ".gate.weight")
 """Parts of the names of matrices that weight quantisation leaves alone: embeddings, the output head, routers, and the
 experts that transformers stacks in one tensor a layer."""
-_NO_LINEAR_LAYERS = frozenset({"gpt2", "openai-gpt", "imagegpt"})
-"""Architectures whose layers are Conv1D in transformers: weight quantisers pass them over."""
+_PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen3", "phi3", "gemma", "gemma2", "gemma3_text", "olmo2"})
+"""Architectures all of whose linear layers lie between the hidden states, the heads and the feed-forward width."""
 
 
 def inspect_folder(folder: Path) -> tuple[ModelFacts, str]:
@@ -37,15 +39,20 @@ def inspect_folder(folder: Path) -> tuple[ModelFacts, str]:
     tensors = [t for header in headers.values() for t in header.tensors]
     if not tensors:
         raise BrokenModel(f"The weight files of {folder.name} hold no tensors.", "Download the model again.")
-    architecture = str(config["model_type"])
+    linear = _linear(str(config["model_type"]), tensors)
     facts = facts_of_config(
         config,
         kind="folder",
         parameters=sum(t.weights for t in tensors),
-        linear_parameters=_linear(architecture, tensors),
+        linear_parameters=sum(t.weights for t in linear),
         stored_bytes=sum(t.size_bytes for t in tensors),
         stored_dtype=_common_dtype(tensors),
         has_tokenizer=any((folder / name).is_file() for name in _TOKENIZER_FILES),
+    )
+    facts = msgspec.structs.replace(
+        facts,
+        linear_in_divisor=math.gcd(*(t.shape[1] for t in linear)),
+        linear_out_divisor=math.gcd(*(t.shape[0] for t in linear)),
     )
     return facts, _fingerprint(files, (folder / "config.json").read_bytes())
 
@@ -129,9 +136,12 @@ def facts_of_config(
     kv_heads = number("num_key_value_heads", "num_kv_heads") or heads
     if text.get("multi_query") and not text.get("new_decoder_architecture"):
         kv_heads = 1
+    head_dim = number("head_dim") or (hidden // heads if heads else 0)
+    architecture = str(config.get("model_type", ""))
+    divisors = _divisors(architecture, hidden, heads * head_dim, kv_heads * head_dim, number("intermediate_size"))
     return ModelFacts(
         kind=kind,
-        architecture=str(config.get("model_type", "")),
+        architecture=architecture,
         parameters=parameters,
         stored_bytes=stored_bytes,
         stored_dtype=stored_dtype,
@@ -139,10 +149,12 @@ def facts_of_config(
         hidden=hidden,
         heads=heads,
         kv_heads=kv_heads,
-        head_dim=number("head_dim") or (hidden // heads if heads else 0),
+        head_dim=head_dim,
         vocabulary=number("vocab_size"),
         context_tokens=number("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"),
         linear_parameters=linear_parameters,
+        linear_in_divisor=divisors[0],
+        linear_out_divisor=divisors[1],
         has_tokenizer=has_tokenizer,
     )
 
@@ -178,14 +190,22 @@ class _Index(msgspec.Struct, frozen=True):
     weight_map: dict[str, str]
 
 
-def _linear(architecture: str, tensors: Sequence[Tensor]) -> int:
-    if architecture in _NO_LINEAR_LAYERS:
-        return 0
-    return sum(
-        t.weights
+def _linear(architecture: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The matrices (output x input width) that weight quantisation changes."""
+    if architecture in CONV1D:
+        return []
+    return [
+        t
         for t in tensors
         if len(t.shape) == 2 and t.name.endswith(".weight") and not any(part in t.name for part in _NOT_CHANGED)
-    )
+    ]
+
+
+def _divisors(architecture: str, hidden: int, queries: int, keys: int, feed_forward: int) -> tuple[int, int]:
+    """What divides the input and the output widths of every linear layer; 0, 0 where the config does not tell."""
+    if architecture not in _PLAIN or not all((hidden, queries, keys, feed_forward)):
+        return 0, 0
+    return math.gcd(hidden, queries, feed_forward), math.gcd(hidden, queries, keys, feed_forward)
 
 
 def _common_dtype(tensors: Sequence[Tensor]) -> str:

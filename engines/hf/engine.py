@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import math
 import time
 from collections.abc import Callable
 
@@ -179,6 +180,14 @@ class HfEngine:
         nll = negative_log_likelihood(model, ids, tokens, self._stop)
         if nll is None:
             return None
+        if not math.isfinite(nll):
+            raise WorkerFailure(
+                "technique",
+                f"With this precision {self._order.model.title} computes numbers that are not finite: it has no "
+                f"perplexity. Computed in {str(model.dtype).removeprefix('torch.')}.",
+                "Speed and memory were measured and are kept, but its answers are worthless. float16 overflows beyond "
+                "65,504: choose bfloat16 or float32 (or that compute precision).",
+            )
         scored = self._tokenizer.decode(ids[needed - tokens : needed], clean_up_tokenization_spaces=False)
         return Evaluation(
             nll_sum=nll,

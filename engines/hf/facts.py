@@ -16,6 +16,8 @@ _PACKAGES = (
     "transformers",
     "torchao",
     "bitsandbytes",
+    "optimum-quanto",
+    "kernels",
     "peft",
     "tokenizers",
     "safetensors",

@@ -15,7 +15,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import cached_file
 
 from engines.hf import files
@@ -71,6 +78,23 @@ def load_weights(request: LoadRequest, dtype: torch.dtype, quantization: object 
     return loaded
 
 
+def empty_model(request: LoadRequest) -> PreTrainedModel:
+    """The model's layers without their weights (meta device): what its widths are, in well under a second."""
+    model = request.model
+    with _explained(model):
+        if model.kind == "random":
+            config = _random_config(model)
+        elif model.kind == "gguf":
+            config = AutoConfig.from_pretrained(str(Path(model.path).parent), gguf_file=Path(model.path).name)
+        else:
+            config = AutoConfig.from_pretrained(
+                model.path, revision=model.revision or None, local_files_only=not request.allow_network
+            )
+        with torch.device("meta"):
+            empty: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    return empty
+
+
 def load_tokenizer(model: ModelOrder, *, allow_network: bool = False) -> PreTrainedTokenizerBase | None:
     """The model's tokenizer, or None where it has none."""
     if model.kind == "random":
@@ -114,13 +138,7 @@ def random_seed(config: Mapping[str, object]) -> int:
 
 def _random(request: LoadRequest, dtype: torch.dtype) -> PreTrainedModel:
     """Seeded random weights made where they will be used, in `dtype`: nothing passes through float32 or the host."""
-    settings = dict(request.model.config)
-    kind = settings.pop("model_type", None)
-    if not isinstance(kind, str):
-        raise WorkerFailure(
-            "model", f"{request.model.title} has no model_type.", "Name the architecture, for example llama."
-        )
-    config = AutoConfig.for_model(kind, **settings)
+    config = _random_config(request.model)
     before = torch.get_default_dtype()
     torch.manual_seed(random_seed(request.model.config))
     torch.set_default_dtype(dtype)
@@ -132,6 +150,14 @@ def _random(request: LoadRequest, dtype: torch.dtype) -> PreTrainedModel:
     finally:
         torch.set_default_dtype(before)
     return model.to(request.device)
+
+
+def _random_config(model: ModelOrder) -> PretrainedConfig:
+    settings = dict(model.config)
+    kind = settings.pop("model_type", None)
+    if not isinstance(kind, str):
+        raise WorkerFailure("model", f"{model.title} has no model_type.", "Name the architecture, for example llama.")
+    return AutoConfig.for_model(kind, **settings)
 
 
 def _pretrained(request: LoadRequest, dtype: torch.dtype, source: str, **arguments: Any) -> PreTrainedModel:

@@ -28,7 +28,7 @@ def negative_log_likelihood(model: PreTrainedModel, ids: Sequence[int], tokens: 
     """Sum over the scored tokens of -ln p (nats). `ids` holds at least `tokens_needed` ids. None when stopped."""
     takes_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
     total = 0.0
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference_mode: quanto's 4-bit weights cannot be unpacked in it
         for window in windows(tokens, window_size(model)):
             if stop.requested:
                 return None

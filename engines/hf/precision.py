@@ -1,62 +1,92 @@
-"""What the precision techniques do: float32, bfloat16, float16 and int8 weights. Worker process; imports torch.
+"""What the precision techniques share, and the floating-point ones. Worker process; imports torch.
 
-int8 is torchao's weight-only quantisation: linear layers except the output head hold 8-bit rows with one float32 scale
-each, and are multiplied in the compute precision. On a processor without bfloat16 instructions that is float32, because
-a bfloat16 product is emulated there and several times slower.
+The quantised ones stand in `precision_torchao`, `precision_bitsandbytes` and `precision_quanto`, each imported by the
+trial that needs it. All of them change linear layers except the output head, and multiply in the compute precision:
+"auto" takes bfloat16 only where the device has instructions for it, because elsewhere a bfloat16 product is emulated
+and several times slower.
 """
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
+
 import torch
 from transformers import PreTrainedModel
 
+from engines.hf.count import is_quantised
 from engines.hf.load import LoadRequest, load_weights
-from engines.worker.failures import WorkerFailure
+from engines.worker.failures import WorkerFailure, first_line
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def load_float(request: LoadRequest) -> PreTrainedModel:
     """Every weight in the precision that the technique's id names."""
-    return load_weights(request, DTYPES[request.technique.partition(".")[2]])
+    return load_weights(request, DTYPES[short(request)])
 
 
-def load_int8(request: LoadRequest) -> PreTrainedModel:
-    """Linear layers except the output head as torchao int8 tensors; the rest in the compute precision."""
-    from torchao.quantization import Int8WeightOnlyConfig, quantize_
+def short(request: LoadRequest) -> str:
+    """ "nf4" of "precision.nf4"."""
+    return request.technique.partition(".")[2]
 
-    dtype = compute_dtype(str(request.parameters.get("compute", "auto")), request.device)
-    config = Int8WeightOnlyConfig(set_inductor_config=False)
-    if request.model.kind in ("folder", "hub"):
-        from transformers import TorchAoConfig
 
-        # layer by layer while reading, so that a GPU never holds the whole model in the compute precision
-        model = load_weights(request, dtype, TorchAoConfig(config))
-    else:
-        model = load_weights(request, dtype)
-        head = model.get_output_embeddings()
-        quantize_(model, config, filter_fn=lambda module, _: isinstance(module, torch.nn.Linear) and module is not head)
+def reads_from_files(request: LoadRequest) -> bool:
+    """Whether transformers reads the model's files itself and can quantise layer by layer while it does, so that a GPU
+    never holds the whole model in the compute precision. Other models are quantised in place."""
+    return request.model.kind in ("folder", "hub")
+
+
+def linear_layers(model: PreTrainedModel) -> Iterator[tuple[str, torch.nn.Linear]]:
+    """The layers to quantise, with their names: every linear one except the output head."""
+    head = model.get_output_embeddings()
+    for name, module in list(model.named_modules()):
+        if isinstance(module, torch.nn.Linear) and module is not head:
+            yield name, module
+
+
+def changed(model: PreTrainedModel, request: LoadRequest) -> PreTrainedModel:
+    """The model, if anything in it was quantised. Raises `WorkerFailure`: a library may skip every layer silently."""
     if not any(is_quantised(parameter) for parameter in model.parameters()):
         raise WorkerFailure(
             "technique",
-            f"int8 changed nothing in {request.model.title}: it has no linear layers that torchao can quantise.",
+            f"{short(request)} changed nothing in {request.model.title}: it has no linear layers that could be "
+            "quantised.",
             "Choose another precision for this model.",
         )
     return model
 
 
-def is_quantised(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is a wrapper around quantised data, or integer data itself."""
-    return hasattr(tensor, "__tensor_flatten__") or not (tensor.is_floating_point() or tensor.is_complex())
+def need(module: str, package: str) -> None:
+    """Import a library that only some precisions need. Raises `WorkerFailure` where it is missing or broken."""
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        missing = (
+            isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == module.partition(".")[0]
+        )
+        raise WorkerFailure(
+            "package",
+            f"The package {package} is missing."
+            if missing
+            else f"The package {package} is installed but cannot be imported: {first_line(error)}",
+            f"Install it into the environment the runner uses: pip install {'' if missing else '--force-reinstall '}"
+            f"{package}",
+        ) from error
 
 
 def compute_dtype(choice: str, device: torch.device) -> torch.dtype:
-    """The precision int8 weights are multiplied in. "auto": bfloat16 where the device has instructions for it."""
+    """The precision quantised weights are multiplied in. "auto": bfloat16 where the device has instructions for it."""
     if choice != "auto":
         return DTYPES[choice]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
+
+
+def chosen_dtype(request: LoadRequest) -> torch.dtype:
+    """The compute precision of a request."""
+    return compute_dtype(str(request.parameters.get("compute", "auto")), request.device)
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -11,11 +11,12 @@ _CHATTY = (
     "torch.utils._pytree",  # deprecations inside torchao
     "torch.distributed",
     "accelerate",
+    "bitsandbytes",  # a line for each product in 8 bits, thousands in a trial
 )
 
 
 def before_import() -> None:
-    """Call before transformers or torchao are imported."""
+    """Call before transformers, torchao or bitsandbytes are imported."""
     os.environ["TQDM_DISABLE"] = "1"
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -57,7 +57,7 @@ def _active_parameters(model: PreTrainedModel, config: object, parameters: int) 
     return round(parameters - in_experts * (1 - used / experts)) if in_experts else None
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: quanto's 4-bit weights cannot be unpacked in it
 def cache_facts(model: PreTrainedModel) -> dict[str, str]:
     """Bytes that one more token of one sequence takes in the cache: measured on the cache the model itself makes, as
     the difference between one token and two, so that a state of fixed size cancels. Two short passes: call it after

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+CONV1D = frozenset({"gpt2", "openai-gpt", "imagegpt"})
+"""`model_type` of models whose layers are Conv1D in transformers: weights stored the other way round than in a linear
+layer, and passed over by what quantises linear layers."""
+
 
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Read from config.json and safetensors or GGUF headers; zero or "" where unknown."""
@@ -24,6 +28,11 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     context_tokens: int = 0
     linear_parameters: int = 0
     """Parameters in linear layers except the output head: what weight quantisation changes."""
+    linear_in_divisor: int = 0
+    """Greatest number that divides the input width of every layer counted in `linear_parameters`: formats with groups
+    or tiles need it to be a multiple of theirs."""
+    linear_out_divisor: int = 0
+    """The same of the output widths."""
     has_tokenizer: bool = True
 
 

@@ -65,6 +65,10 @@ def _always(_model: ModelFacts, _machine: MachineFacts) -> str | None:
     return None
 
 
+def _never(_machine: MachineFacts) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Technique:
     """One entry of an axis."""
@@ -77,6 +81,8 @@ class Technique:
     """Paper, library or standard it comes from, with a link where there is one."""
     implementation: str
     """"module:function", imported in the worker only."""
+    group: str = ""
+    """Heading under which an axis with many techniques shows it: "8 bit"."""
     parameters: tuple[Parameter, ...] = ()
     packages: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cpu", "cuda")
@@ -87,6 +93,9 @@ class Technique:
     on packages and devices that `cannot_apply` makes itself."""
     note: Callable[[ModelFacts, MachineFacts], str | None] = _always
     """A caution that does not stop it: "No bfloat16 instructions on this processor: slower than float32."."""
+    slow: Callable[[MachineFacts], bool] = _never
+    """Whether it saves no time on this machine, as far as is known beforehand: its format is emulated there, or its
+    weights are widened at every use."""
     bits: float = 0.0
     """Nominal bits per weight of what it stores; 0 where it does not change storage."""
     stored_bits: Callable[[dict[str, Scalar]], float] | None = None

@@ -1,9 +1,10 @@
-"""The precision axis: how weights are stored and multiplied during inference."""
+"""The precision axis: how weights are stored and multiplied during inference. Here the axis and the floating-point
+precisions; quantised ones stand in `precision_quantised` (transformers) and `gguf` (llama.cpp)."""
 
 from __future__ import annotations
 
 from engines.techniques.facts import MachineFacts, ModelFacts
-from engines.techniques.model import Axis, Parameter, Technique
+from engines.techniques.model import Axis, Technique
 
 AXIS = Axis(
     id="precision",
@@ -12,27 +13,36 @@ AXIS = Axis(
     default="precision.float32",
 )
 
+GROUP = "Floating point"
 
-def _not_gguf(model: ModelFacts, _machine: MachineFacts) -> str | None:
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""Processor flags that mean instructions for bfloat16 products."""
+_FLOAT16_FLAGS = frozenset({"avx512_fp16", "amx_fp16", "fphp"})
+
+
+def not_gguf(model: ModelFacts, _machine: MachineFacts) -> str | None:
     if model.kind == "gguf":
         return "A GGUF file keeps the precision it was written in."
     return None
 
 
+def no_bfloat16(machine: MachineFacts) -> bool:
+    """Whether this is a processor that emulates bfloat16."""
+    return machine.device_kind == "cpu" and not machine.processor_flags & BFLOAT16_FLAGS
+
+
+def _no_float16(machine: MachineFacts) -> bool:
+    return machine.device_kind == "cpu" and not machine.processor_flags & _FLOAT16_FLAGS
+
+
 def _bfloat16_note(_model: ModelFacts, machine: MachineFacts) -> str | None:
-    if machine.device_kind == "cpu" and not machine.processor_flags & {"avx512_bf16", "amx_bf16", "bf16"}:
+    if no_bfloat16(machine):
         return "No bfloat16 instructions on this processor: expect it to be slower than float32."
     return None
 
 
-def _int8_note(_model: ModelFacts, machine: MachineFacts) -> str | None:
-    if machine.device_kind == "cpu":
-        return "On a processor torchao widens the weights at every use: smaller than float32, but usually slower."
-    return None
-
-
 def _float16_note(_model: ModelFacts, machine: MachineFacts) -> str | None:
-    if machine.device_kind == "cpu" and not machine.processor_flags & {"avx512_fp16", "amx_fp16", "fphp"}:
+    if _no_float16(machine):
         return "No float16 arithmetic on this processor: expect it to be much slower than float32."
     return None
 
@@ -44,8 +54,9 @@ TECHNIQUES = (
         sentence="32-bit floating point, the reference.",
         source="IEEE 754-2019 binary32",
         implementation="engines.hf.precision:load_float",
+        group=GROUP,
         packages=("torch", "transformers"),
-        obstacle=_not_gguf,
+        obstacle=not_gguf,
         bits=32,
         changes="all",
     ),
@@ -55,9 +66,11 @@ TECHNIQUES = (
         sentence="16 bits with the range of float32.",
         source="Kalamkar et al. 2019, arXiv 1905.12322",
         implementation="engines.hf.precision:load_float",
+        group=GROUP,
         packages=("torch", "transformers"),
-        obstacle=_not_gguf,
+        obstacle=not_gguf,
         note=_bfloat16_note,
+        slow=no_bfloat16,
         bits=16,
         changes="all",
     ),
@@ -67,32 +80,12 @@ TECHNIQUES = (
         sentence="16 bits with more mantissa, less range.",
         source="IEEE 754-2019 binary16",
         implementation="engines.hf.precision:load_float",
+        group=GROUP,
         packages=("torch", "transformers"),
-        obstacle=_not_gguf,
+        obstacle=not_gguf,
         note=_float16_note,
+        slow=_no_float16,
         bits=16,
         changes="all",
-    ),
-    Technique(
-        id="precision.int8",
-        title="int8",
-        sentence="8-bit integer weights in the linear layers.",
-        source="torchao Int8WeightOnlyConfig, https://github.com/pytorch/ao",
-        implementation="engines.hf.precision:load_int8",
-        parameters=(
-            Parameter(
-                name="compute",
-                title="Compute precision",
-                type="choice",
-                default="auto",
-                choices=("auto", "float32", "bfloat16", "float16"),
-                hint="auto: bfloat16 where the device has instructions for it, float32 on other processors.",
-            ),
-        ),
-        packages=("torch", "transformers", "torchao"),
-        obstacle=_not_gguf,
-        note=_int8_note,
-        bits=8,
-        changes="linear",
     ),
 )

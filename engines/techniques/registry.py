@@ -9,7 +9,12 @@ from importlib.metadata import entry_points
 
 from engines.techniques.model import Axis, Technique
 
-_BUILT_IN = ("engines.techniques.precision", "engines.techniques.gguf", "engines.techniques.kv_cache")
+_BUILT_IN = (
+    "engines.techniques.precision",
+    "engines.techniques.precision_quantised",
+    "engines.techniques.gguf",
+    "engines.techniques.kv_cache",
+)
 """Modules with `TECHNIQUES: tuple[Technique, ...]`, and `AXIS: Axis` where they open one."""
 
 ENTRY_POINTS = "llm_workbench.techniques"

@@ -55,7 +55,7 @@ def ring(tmp_path: Path) -> Iterator[RingWriter]:
 def load(model: ModelOrder, technique: str = "float32", **parameters: str) -> Any:
     import torch
 
-    from engines.hf import precision
+    from engines.hf import precision, precision_torchao
     from engines.hf.load import LoadRequest
 
     request = LoadRequest(
@@ -65,7 +65,7 @@ def load(model: ModelOrder, technique: str = "float32", **parameters: str) -> An
         attention="sdpa",
         parameters=parameters,
     )
-    return precision.load_int8(request) if technique == "int8" else precision.load_float(request)
+    return precision_torchao.load_int8(request) if technique == "int8" else precision.load_float(request)
 
 
 # --- perplexity -----------------------------------------------------------------------------------
@@ -180,8 +180,7 @@ def test_that_random_weights_are_seeded_and_made_in_their_precision() -> None:
 def test_that_int8_leaves_the_output_head_and_embeddings_alone() -> None:
     import torch
 
-    from engines.hf.count import count
-    from engines.hf.precision import is_quantised
+    from engines.hf.count import count, is_quantised
 
     model = load(RANDOM, "int8", compute="float32")
     assert is_quantised(model.model.layers[0].mlp.up_proj.weight)

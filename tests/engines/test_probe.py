@@ -68,6 +68,7 @@ def test_that_a_missing_package_comes_with_the_command_that_installs_it(monkeypa
         "peft",
         "torchao",
         "bitsandbytes",
+        "optimum-quanto",
         "accelerate",
         "gguf",
         "lm-eval",

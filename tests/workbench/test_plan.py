@@ -64,7 +64,7 @@ def messages(plan_problems: tuple[Problem, ...]) -> str:
 def test_that_a_plan_is_the_product_of_models_techniques_and_sweeps() -> None:
     plan = make_plan(
         experiment("a", "b", workload=Workload(prompt_tokens=(128, 512)), run=RunSettings(trials=3)),
-        {"a": random_model(), "b": random_model("gpt2")},
+        {"a": random_model(), "b": random_model("qwen2.5-0.5b-instruct")},
         probe(),
     )
     assert len(plan.configurations) == 8

@@ -1,0 +1,103 @@
+"""bitsandbytes' precisions: LLM.int8() and the 4-bit types nf4 and fp4. Worker process; imports torch.
+
+On a processor with AVX-512 bfloat16 a 4-bit layer repacks its weights at its first use: in another order, with bfloat16
+scales, a double quantisation undone. `settled` makes every layer do so before anything is counted or timed.
+"""
+
+from __future__ import annotations
+
+import torch
+from transformers import PreTrainedModel
+
+from engines.hf.load import LoadRequest, load_weights
+from engines.hf.precision import changed, chosen_dtype, linear_layers, need, reads_from_files, short
+from engines.worker.failures import WorkerFailure, first_line, is_out_of_memory
+
+_PACKAGE = "bitsandbytes"
+
+
+def load_llm_int8(request: LoadRequest) -> PreTrainedModel:
+    """8-bit rows with one float32 scale each; columns of activations above the threshold are multiplied in 16 bits."""
+    need(_PACKAGE, _PACKAGE)
+    import bitsandbytes
+    from transformers import BitsAndBytesConfig
+
+    threshold = float(request.parameters.get("threshold", 6.0) or 0.0)
+    dtype = chosen_dtype(request)
+    if reads_from_files(request):
+        config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=threshold)
+        return changed(load_weights(request, dtype, config), request)
+    model = load_weights(request, dtype)
+    for name, layer in linear_layers(model):
+        new = bitsandbytes.nn.Linear8bitLt(
+            layer.in_features,
+            layer.out_features,
+            layer.bias is not None,
+            has_fp16_weights=False,
+            threshold=threshold,
+            device="meta",
+        )
+        # it quantises what comes from the processor's memory and nothing else
+        new.weight = bitsandbytes.nn.Int8Params(
+            layer.weight.data.cpu(), requires_grad=False, has_fp16_weights=False
+        ).to(request.device)
+        _replace(model, name, layer, new)
+    return changed(model, request)
+
+
+def load_four_bit(request: LoadRequest) -> PreTrainedModel:
+    """nf4 or fp4, as the technique's id says: blocks of 64 weights with one scale each."""
+    need(_PACKAGE, _PACKAGE)
+    import bitsandbytes
+    from transformers import BitsAndBytesConfig
+
+    kind, double = short(request), bool(request.parameters.get("double_quantisation", False))
+    dtype = chosen_dtype(request)
+    if reads_from_files(request):
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=kind,
+            bnb_4bit_use_double_quant=double,
+            bnb_4bit_compute_dtype=dtype,
+        )
+        return settled(changed(load_weights(request, dtype, config), request), request)
+    model = load_weights(request, dtype)
+    for name, layer in linear_layers(model):
+        new = bitsandbytes.nn.Linear4bit(
+            layer.in_features,
+            layer.out_features,
+            layer.bias is not None,
+            compute_dtype=dtype,
+            compress_statistics=double,
+            quant_type=kind,
+            device="meta",
+        )
+        new.weight = bitsandbytes.nn.Params4bit(
+            layer.weight.data, requires_grad=False, compress_statistics=double, quant_type=kind, module=new
+        ).to(request.device)
+        _replace(model, name, layer, new)
+    return settled(changed(model, request), request)
+
+
+def _replace(model: PreTrainedModel, name: str, old: torch.nn.Linear, new: torch.nn.Linear) -> None:
+    if old.bias is not None:
+        new.bias = old.bias
+    model.set_submodule(name, new.eval())
+
+
+def settled(model: PreTrainedModel, request: LoadRequest) -> PreTrainedModel:
+    """The model after one pass over one token: in the form in which its weights are used. Raises `WorkerFailure` where
+    a layer's widths do not suit the form of this processor."""
+    try:
+        with torch.no_grad():
+            model(input_ids=torch.zeros((1, 1), dtype=torch.long, device=model.device), use_cache=False)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise WorkerFailure(
+            "technique",
+            f"bitsandbytes cannot multiply the {short(request)} layers of {request.model.title}: {first_line(error)}",
+            "On this processor layers need output widths in multiples of 32 and input widths in multiples of 64. "
+            "Choose another precision for this model.",
+        ) from error
+    return model
