@@ -1,0 +1,171 @@
+"""Prompts of an exact length whatever they are made of, files of the user's own, and text as tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engines.protocol.orders import WorkloadOrder
+from engines.protocol.prompt_file import PromptFileError, read_prompt_file
+from engines.worker.failures import WorkerFailure
+from engines.workload.pairs import cut_at, encode_pair, fit_pair, fit_prompt
+from engines.workload.prompts import LEAD_TOKENS, Asked, built_in, make_prompts
+
+FILLER = list(range(1000, 2000))
+
+
+def characters(text: str) -> list[int]:
+    return [ord(c) for c in text]
+
+
+def own(tmp_path: Path, text: str | bytes, name: str = "own.txt") -> Path:
+    file = tmp_path / name
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+# --- prompts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["generate", "answer", "summarise"])
+def test_that_prompts_have_the_exact_length_and_none_comes_twice(task: str) -> None:
+    order = WorkloadOrder(task=task, prompt_tokens=90)  # type: ignore[arg-type]
+    prompts = make_prompts(order, 0, FILLER * 5, characters)
+    made = [tuple(p) for _ in range(40) for p in prompts.next_batch(3)]
+    assert {len(p) for p in made} == {90}
+    assert len(set(made)) == len(made)
+
+
+def test_that_the_same_block_gets_the_same_prompts_and_another_block_others() -> None:
+    order = WorkloadOrder(task="answer", prompt_tokens=100)
+    first, again, other = (make_prompts(order, block, FILLER, characters).next_batch(8) for block in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_that_what_is_asked_stands_whole_at_the_end_and_filler_before_it() -> None:
+    order = WorkloadOrder(task="answer", prompt_tokens=300)
+    prompts = make_prompts(order, 0, FILLER, characters)
+    questions = {tuple(characters(q)) for q in built_in("answer")}
+    for prompt in prompts.next_batch(len(questions)):
+        length = sum(token < 1000 for token in prompt)
+        assert tuple(prompt[-length:]) in questions
+    facts = prompts.facts()
+    assert float(facts["prompts.filler_tokens_mean"]) == pytest.approx(
+        300 - sum(map(len, questions)) / len(questions), abs=0.06
+    )
+    assert facts["prompts.cut_tokens_mean"] == "0.0"
+
+
+def test_that_of_a_longer_prompt_the_end_is_kept() -> None:
+    prompts = Asked([characters("abcdefgh")], FILLER, 3, 0, "test")
+    assert prompts.next_batch(1) == [characters("fgh")]
+    assert prompts.facts()["prompts.cut_tokens_mean"] == "5.0"
+
+
+def test_that_a_prompt_that_comes_again_has_other_text_before_it() -> None:
+    asked = characters("a question that is longer than it needs to be")
+    first, second, third = Asked([asked], FILLER, 40, 0, "test").next_batch(3)
+    assert first == asked[-40:]
+    for later in (second, third):
+        assert later[LEAD_TOKENS:] == asked[-(40 - LEAD_TOKENS) :]
+        assert min(later[:LEAD_TOKENS]) >= 1000
+    assert second != third
+
+
+def test_that_two_prompts_that_end_alike_stay_different() -> None:
+    made = Asked([characters("one end"), characters("own end")], FILLER, 4, 0, "test").next_batch(2)
+    assert made[0] != made[1]
+
+
+def test_that_an_end_of_different_prompts_is_told() -> None:
+    prompts = Asked([[1]], [7], 1, 0, "test")
+    with pytest.raises(ValueError, match="no more different prompts"):
+        prompts.next_batch(5)
+
+
+def test_that_a_model_without_a_tokenizer_gets_windows_whatever_the_task() -> None:
+    prompts = make_prompts(WorkloadOrder(task="answer", prompt_tokens=8), 0, FILLER, None)
+    assert prompts.facts()["prompts.source"] == "random token ids"
+    assert all(token >= 1000 for prompt in prompts.next_batch(4) for token in prompt)
+
+
+def test_that_the_built_in_prompts_are_enough_and_different() -> None:
+    assert len(set(built_in("answer"))) == len(built_in("answer")) >= 40
+    assert len(set(built_in("summarise"))) >= 20
+
+
+# --- files of prompts -------------------------------------------------------------------------------
+
+
+def test_that_lines_and_json_lines_give_prompts_each_once(tmp_path: Path) -> None:
+    found = read_prompt_file(own(tmp_path, "\ufeffone\n\n two \r\none\n"))
+    assert (found.prompts, found.repeated) == (("one", "two"), 1)
+    assert found.hash.startswith("sha256:")
+    lines = '{"prompt": "one\\ntwo", "id": 3}\n{"prompt": "three"}'
+    assert read_prompt_file(own(tmp_path, lines, "own.jsonl")).prompts == ("one\ntwo", "three")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.txt", b"fine\nstra\xdfe\n", "byte 9 \\(line 2\\) is 0xdf"),
+        ("a.txt", b"", "holds no prompt"),
+        ("a.txt", b"\n  \n", "holds no prompt"),
+        ("a.csv", b"one\n", "neither a .txt nor a .jsonl"),
+        ("a.jsonl", b'{"prompt": "a"}\n{"text": "b"}\n', "Line 2 of a.jsonl has no text under"),
+        ("a.jsonl", b'{"prompt": 5}\n', "Line 1 of a.jsonl has no text under"),
+        ("a.jsonl", b'{"prompt": "a"}\nnonsense\n', "Line 2 of a.jsonl is not JSON"),
+        ("a.jsonl", b'{"prompt": " "}\n', "prompt in line 1 of a.jsonl is empty"),
+    ],
+)
+def test_that_a_file_that_cannot_be_used_says_where(tmp_path: Path, name: str, text: bytes, said: str) -> None:
+    with pytest.raises(PromptFileError, match=said) as caught:
+        read_prompt_file(own(tmp_path, text, name))
+    assert caught.value.advice
+
+
+def test_that_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
+    with pytest.raises(PromptFileError, match="There is no file"):
+        read_prompt_file(tmp_path / "nowhere.txt")
+    (tmp_path / "folder.txt").mkdir()
+    with pytest.raises(PromptFileError, match="cannot be read"):
+        read_prompt_file(tmp_path / "folder.txt")
+
+
+def test_that_a_worker_refuses_a_file_that_changed_after_the_plan(tmp_path: Path) -> None:
+    file = own(tmp_path, "one\ntwo\n")
+    order = WorkloadOrder(prompt_tokens=5, prompt_file=str(file), prompt_file_hash=read_prompt_file(file).hash)
+    assert make_prompts(order, 0, FILLER, characters).facts()["prompts.different_count"] == "2"
+    file.write_text("one\nthree\n")
+    with pytest.raises(WorkerFailure, match="has changed since") as caught:
+        make_prompts(order, 0, FILLER, characters)
+    assert caught.value.kind == "order"
+    file.unlink()
+    with pytest.raises(WorkerFailure, match="There is no file"):
+        make_prompts(order, 0, FILLER, characters)
+
+
+# --- text as tokens ---------------------------------------------------------------------------------
+
+
+def test_that_a_space_at_the_contexts_end_belongs_to_the_continuation() -> None:
+    assert encode_pair(characters, "ab ", "cd", 0) == (characters("ab"), characters(" cd"))
+    assert encode_pair(characters, "", "cd", 7) == ([7], characters("cd"))
+    assert encode_pair(characters, " ", "cd", 7) == ([7], characters(" cd"))
+
+
+def test_that_what_does_not_fit_loses_its_beginning_and_the_last_token_is_a_target_only() -> None:
+    assert fit_pair([1, 2, 3], [4, 5], 10) == [1, 2, 3, 4]
+    assert fit_pair([1, 2, 3], [4, 5], 3) == [2, 3, 4]
+    assert fit_prompt([1, 2, 3, 4], 2, 4, 0) == [3, 4]
+    assert fit_prompt([], 2, 4, 9) == [9]
+    for wrong in (lambda: fit_pair([1], [2, 3, 4], 2), lambda: fit_pair([1], [], 2), lambda: fit_prompt([1], 4, 4, 0)):
+        with pytest.raises(ValueError):
+            wrong()
+
+
+def test_that_text_is_cut_at_the_first_stop() -> None:
+    assert cut_at("one. two! three", ("!", ".")) == "one"
+    assert cut_at("one", ("!", "")) is None
