@@ -66,7 +66,7 @@ def _accuracy(task: str) -> Callable[[TrialRecords], Value | NotAvailable]:
         score = next((s for s in _usable(records) if s.task == task), None)
         if score is None:
             return _none(records, "The trial has no score on this task")
-        method = f"{score.measure}, {score.shots} examples, {score.harness}"
+        method = ", ".join(part for part in (score.measure, f"{score.shots} examples", score.harness) if part)
         if score.stderr is not None:
             method += f", standard error {score.stderr * 100:.1f} %"
         if score.chance is not None and score.score - score.chance < TOLD_FROM_CHANCE * sampling_error(score):
