@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from workbench import comparison_compression, statistics
 from workbench import labels as naming
+from workbench.comparability import comparability_notes
 from workbench.comparison_trials import ConfigurationTrials, in_order, metric_ids, words
 from workbench.environment_notes import environment_notes
 from workbench.metrics.model import Metric
@@ -291,6 +292,7 @@ def _footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: b
             "of a column together."
         )
     notes += naming.origins(detail.configurations)
+    notes += comparability_notes(detail)
     invalid = [t for t in detail.trials if t.verdict == "invalid" and t.outcome == "completed"]
     if invalid:
         which = ", ".join(f"{t.number} ({_why(t, detail.reasons)})" for t in invalid)

@@ -1,0 +1,211 @@
+"""What can be compared between engines, by rule; trade-offs of quality and their Pareto front."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tests.workbench.synthetic import experiment_detail
+from workbench.comparability import Finding, comparability, comparability_notes
+from workbench.comparison import compare
+from workbench.store.operations import ExperimentDetail
+from workbench.trade_offs import front_line, pareto_front, quality_metric, trade_offs
+
+DETAIL = experiment_detail(2, fail=False, disturb=False)
+LLAMA = ("int8", "float16")
+"""Configurations of the synthetic experiment that are made to run on the other engine."""
+
+
+def changed(detail: ExperimentDetail, name: str, **parts: dict[str, Any]) -> ExperimentDetail:
+    """One configuration's order with other values: `engine={"id": "llama.cpp"}`."""
+    rows = []
+    for row in detail.configurations:
+        if row.configuration == f"c-{name}":
+            order = json.loads(row.resolved)
+            for part, values in parts.items():
+                if part == "techniques":
+                    order[part] = values
+                else:
+                    order[part] = {**order.get(part, {}), **values}
+            row = replace(row, resolved=json.dumps(order))
+        rows.append(row)
+    return replace(detail, configurations=tuple(rows))
+
+
+def two_engines(detail: ExperimentDetail = DETAIL) -> ExperimentDetail:
+    for name in LLAMA:
+        detail = changed(detail, name, engine={"id": "llama.cpp", "memory_map": True, "micro_batch_tokens": 512})
+    return detail
+
+
+def told(detail: ExperimentDetail, topic: str) -> Finding | None:
+    return next((f for f in comparability(detail) if f.topic == topic), None)
+
+
+def with_fact(detail: ExperimentDetail, names: tuple[str, ...], fact: str, value: str) -> ExperimentDetail:
+    mine = {t.trial for t in detail.trials if t.configuration in {f"c-{n}" for n in names}}
+    environments = {t: {**f, fact: value} if t in mine else f for t, f in detail.environments.items()}
+    return replace(detail, environments=environments)
+
+
+def test_that_one_engine_is_no_reason_for_notes() -> None:
+    assert {f.topic for f in comparability(DETAIL)} <= {"origin"}
+
+
+def test_that_the_same_files_are_named_as_such() -> None:
+    found = told(two_engines(), "weights")
+    assert found is not None
+    assert found.comparable is True
+    assert "made from them" in found.text
+
+
+def test_that_different_files_say_that_the_weights_may_be_the_difference() -> None:
+    detail = two_engines()
+    for name in LLAMA:
+        detail = changed(detail, name, model={"kind": "gguf", "fingerprint": "other"})
+    found = told(detail, "weights")
+    assert found is not None
+    assert found.comparable is False
+    assert "GGUF" in found.text
+
+
+def test_that_without_a_fingerprint_nothing_is_claimed() -> None:
+    found = told(changed(two_engines(), "int8", model={"fingerprint": ""}), "weights")
+    assert found is not None
+    assert "not known" in found.text
+
+
+def test_that_perplexity_over_the_same_tokens_is_comparable_and_over_others_is_not() -> None:
+    detail = two_engines()
+    same = told(detail, "tokens")
+    assert same is not None
+    assert same.comparable is True
+    mine = {t.trial for t in detail.trials if t.configuration in {f"c-{n}" for n in LLAMA}}
+    metrics = tuple(
+        replace(m, scope="498 tokens, 2,210 bytes") if m.trial in mine and m.metric == "perplexity" else m
+        for m in detail.metrics
+    )
+    other = told(replace(detail, metrics=metrics), "tokens")
+    assert other is not None
+    assert other.comparable is False
+    assert "bits per byte" in other.text
+    comparison = compare(replace(detail, metrics=metrics))
+    assert quality_metric(comparison) == "bits_per_byte"
+    assert all(t.up == "bits_per_byte" for t in trade_offs(comparison))
+
+
+def test_that_mapped_pages_are_named_only_where_a_file_is_mapped() -> None:
+    assert told(two_engines(), "memory") is not None
+    read = two_engines()
+    for name in LLAMA:
+        read = changed(read, name, engine={"memory_map": False})
+    assert told(read, "memory") is None
+
+
+def test_that_repacked_weights_are_named_where_a_trial_said_so() -> None:
+    assert "repacks" not in str(told(two_engines(), "memory"))
+    detail = with_fact(two_engines(), LLAMA, "llama.load.extra_buffers", "yes")
+    assert "repacks" in str(told(detail, "memory"))
+
+
+def test_that_full_is_not_the_same_cache_in_both_engines() -> None:
+    found = told(two_engines(), "kv_cache")
+    assert found is not None
+    assert "float16 in llama.cpp" in found.text
+    quantised = changed(
+        two_engines(),
+        "int8",
+        techniques=[{"id": "precision.q8_0"}, {"id": "kv_cache.q4_0"}],  # type: ignore[arg-type]
+    )
+    assert "Q4_0 beside full" in str(told(quantised, "kv_cache"))
+
+
+def test_that_long_prompts_and_batches_say_how_each_engine_computes_them() -> None:
+    assert told(two_engines(), "batch") is None
+    detail = two_engines()
+    for name in ("float32", "bfloat16", *LLAMA):
+        detail = changed(detail, name, workload={"prompt_tokens": 2048, "batch_size": 4})
+    found = told(detail, "batch")
+    assert found is not None
+    assert "at most 512 tokens" in found.text
+    assert "one pass in transformers" in found.text
+
+
+def test_that_weights_that_were_quantised_twice_say_so() -> None:
+    detail = changed(two_engines(), "int8", techniques=[{"id": "precision.q4_k_m"}])  # type: ignore[arg-type]
+    found = told(detail, "origin")
+    assert found is not None
+    assert "Q4_K_M" in found.text
+    assert "had been quantised before" in found.text
+    assert told(changed(DETAIL, "int8", model={"origin": ""}), "origin") is None
+
+
+def test_that_ways_of_starting_are_named_where_they_differ() -> None:
+    assert told(two_engines(), "start") is None
+    detail = with_fact(two_engines(), LLAMA, "worker.start_method", "plain")
+    detail = with_fact(detail, ("float32", "bfloat16"), "worker.start_method", "template")
+    assert "load times" in str(told(detail, "start"))
+
+
+def test_that_the_findings_are_footnotes_of_every_comparison() -> None:
+    detail = two_engines()
+    notes = comparability_notes(detail)
+    assert notes
+    assert set(notes) <= set(compare(detail).footnotes)
+
+
+@pytest.mark.parametrize("resolved", ["", "not json", "[]", '{"engine": 3, "techniques": {}, "model": []}'])
+def test_that_damaged_orders_are_passed_over(resolved: str) -> None:
+    broken = tuple(replace(c, resolved=resolved) for c in DETAIL.configurations)
+    assert isinstance(comparability(replace(DETAIL, configurations=broken)), tuple)
+
+
+# --- trade-offs ---------------------------------------------------------------------------------------
+
+
+def test_that_quality_is_set_against_memory_speed_and_energy_with_reasons() -> None:
+    found = {t.id: t for t in trade_offs(compare(DETAIL))}
+    assert (found["memory"].across, found["memory"].up, found["memory"].reason) == (
+        "memory_mean_bytes",
+        "perplexity",
+        "",
+    )
+    assert found["speed"].across == "decode_tokens_per_second"
+    assert "not available" in found["energy"].reason  # this machine has no power sensor
+
+
+def test_that_the_front_of_a_worked_example_is_found() -> None:
+    # memory and perplexity, both lower: (1, 9) and (2, 5) and (4, 4) stand; (3, 6) and (4, 5) are beaten
+    points = [(4.0, 4.0), (3.0, 6.0), (1.0, 9.0), (2.0, 5.0), (4.0, 5.0)]
+    assert pareto_front(points, "lower", "lower") == (2, 3, 0)
+    assert front_line(points, "lower", "lower") == ((1, 9), (2, 9), (2, 5), (4, 5), (4, 4))
+
+
+def test_that_higher_is_better_turns_the_front_around() -> None:
+    points = [(10.0, 4.0), (20.0, 5.0), (15.0, 6.0)]
+    assert pareto_front(points, "higher", "lower") == (0, 1)
+    assert front_line(points, "higher", "lower") == ((10, 4), (10, 5), (20, 5))
+
+
+def test_that_one_point_has_no_line() -> None:
+    assert front_line([(1.0, 1.0), (2.0, 2.0)], "lower", "lower") == ()
+    assert front_line([], "lower", "lower") == ()
+
+
+_NUMBER = st.integers(0, 6).map(float)
+
+
+@given(st.lists(st.tuples(_NUMBER, _NUMBER), max_size=12), st.sampled_from(["lower", "higher"]))
+def test_that_nothing_on_the_front_is_beaten_and_everything_off_it_is(
+    points: list[tuple[float, float]], better: str
+) -> None:
+    front = set(pareto_front(points, better, "lower"))
+    sign = 1 if better == "lower" else -1
+    for i, (x, y) in enumerate(points):
+        beats = [(a, b) for a, b in points if sign * a <= sign * x and b <= y and (a, b) != (x, y)]
+        assert (i in front) == (not beats)
