@@ -97,10 +97,10 @@ def texts(options: argparse.Namespace) -> int:
 def _print(prompt: PromptTexts, width: int) -> None:
     column = (width + 2) // len(prompt.texts) - 2
     if len(prompt.texts) > 1 and column >= _NARROWEST:
-        header = ["\n".join(textwrap.wrap(text.title, column)) for text in prompt.texts]
-        rows = [_folded(_shown(text), column) for text in prompt.texts]
-        notes = [_folded(_note(text), column) for text in prompt.texts]
-        print_table([""] * len(header), [header, rows, notes])
+        header = [_folded(text.title, column) for text in prompt.texts]
+        texts = [_folded(_shown(text), column) for text in prompt.texts]
+        notes = [_folded(f"({_note(text)})", column) for text in prompt.texts]
+        print_table(header, [texts, notes])
         return
     for text in prompt.texts:
         print(f"\n  {text.title} ({_note(text)})")
@@ -127,9 +127,9 @@ def _note(text: ConfigurationText) -> str:
 
 
 def _folded(text: str, width: int) -> str:
-    """Lines of at most `width` characters; the text's own line ends stay."""
-    return "\n".join(
-        part
-        for line in text.splitlines()
-        for part in (textwrap.wrap(line, width, drop_whitespace=False, replace_whitespace=False) or [""])
-    )
+    """Lines of at most `width` characters; the text's own line ends and indents stay."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip())][: width // 2]
+        lines += textwrap.wrap(line.strip(), width, initial_indent=indent) or [""]
+    return "\n".join(lines)
