@@ -60,9 +60,9 @@ class LlamaReader:
         batch, written, count = step.batch(0, 1), b"", 0
         while count < new_tokens and not self._stop.requested:
             token = int(context.rows(1)[0].argmax())
-            count += 1
             if self._vocabulary.ends(token):
                 return Continuation(_text(written), count, ended=True)
+            count += 1
             written += self._vocabulary.piece(token)
             cut = cut_at(_text(written), until) if until else None
             if cut is not None:
