@@ -33,10 +33,10 @@ PRECISE_TRIALS = 10
 _OTHER_TECHNIQUES = 2
 """How many other techniques a problem offers at most."""
 
-DEFAULT_ENGINE: EngineId = "transformers"
 INSTALL = "install"
 """Path of a fix that installs packages (its value: their names); see `workbench.fixes`."""
 
+DEFAULT_ENGINE: EngineId = "transformers"
 
 Chosen = tuple[TechniqueOrder, ...]
 
@@ -192,13 +192,13 @@ def _cell(
     )
     problems = (
         *_obstacles(cell, model, machine, experiment),
+        *_made_first(cell, model, machine),
         *_context(cell, model),
         *_memory(cell, model, machine, experiment),
         *_quality(cell, model, experiment),
     )
     return msgspec.structs.replace(cell, problems=problems)
 
-        *_made_first(cell, model, machine),
 
 def _title(
     experiment: Experiment, model: ResolvedModel, chosen: Chosen, load: WorkloadOrder, device: Device | None
@@ -245,12 +245,6 @@ def _obstacles(
             yield Problem(severity="note", place=cell.title, message=note)
 
 
-def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
-    """More tokens than the model was made for."""
-    limit, load = model.facts.context_tokens, cell.workload
-    if load.depth_tokens and cell.engine.id == "transformers":
-        yield _error(cell, "The transformers engine cannot start at a context depth yet.", fixes=_leave_out())
-    if not limit or load.depth_tokens + load.prompt_tokens + load.new_tokens <= limit:
 def _install(
     cell: Configuration, technique: Technique, model: ResolvedModel, machine: MachineFacts
 ) -> tuple[Fix, ...]:
@@ -283,6 +277,12 @@ def _made_first(cell: Configuration, model: ResolvedModel, machine: MachineFacts
     )
 
 
+def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
+    """More tokens than the model was made for."""
+    limit, load = model.facts.context_tokens, cell.workload
+    if load.depth_tokens and cell.engine.id == "transformers":
+        yield _error(cell, "The transformers engine cannot start at a context depth yet.", fixes=_leave_out())
+    if not limit or load.depth_tokens + load.prompt_tokens + load.new_tokens <= limit:
         return
     fixes: list[Fix] = []
     if limit > load.new_tokens:
