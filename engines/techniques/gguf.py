@@ -54,7 +54,7 @@ def _rung(
         sentence=sentence,
         source=_SOURCE,
         implementation="engines.llama.ladder:plan_file",
-        group="GGUF (llama.cpp)",
+        group="GGUF",
         packages=PACKAGES,
         engines=("llama.cpp",),
         obstacle=obstacle,

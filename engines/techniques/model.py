@@ -82,7 +82,7 @@ class Technique:
     implementation: str
     """"module:function", imported in the worker only."""
     group: str = ""
-    """Heading under which an axis with many techniques shows it: "8 bit"."""
+    """Heading under which an axis with many techniques shows it, a word or two: "8 bit"."""
     parameters: tuple[Parameter, ...] = ()
     packages: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cpu", "cuda")

@@ -13,7 +13,7 @@ AXIS = Axis(
     default="precision.float32",
 )
 
-GROUP = "Floating point"
+GROUP = "Float"
 
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Processor flags that mean instructions for bfloat16 products."""

@@ -17,11 +17,11 @@ COMPUTE = Parameter(
     type="choice",
     default="auto",
     choices=("auto", "float32", "bfloat16", "float16"),
-    hint="auto: bfloat16 where the device has instructions for it; else float32 on processors, float16 on GPUs.",
+    hint="auto: bfloat16 where the device has instructions for it, float32 on other processors.",
 )
 _THRESHOLD = Parameter(
     name="threshold",
-    title="Outlier threshold",
+    title="Threshold",
     type="float",
     default=6.0,
     minimum=0.0,

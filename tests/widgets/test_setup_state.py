@@ -283,6 +283,24 @@ def test_that_techniques_without_their_package_are_grey_with_the_command(home: P
     assert found["precision.float32"].checked
 
 
+def test_that_precisions_stand_under_headings_with_their_own_ticks_counted(home: Places) -> None:
+    experiment = Experiment(
+        models=(SMALL,), techniques=tuple(TechniqueChoice(f"precision.{p}") for p in ("nf4", "int4"))
+    )
+    groups = technique_groups(experiment, resolved_of(experiment, home))
+    assert [g.title for g in groups] == [
+        "Precision · Float",
+        "Precision · 8 bit",
+        "Precision · 4 bit",
+        "Precision · GGUF",
+        "KV cache",
+    ]
+    assert [g.count for g in groups] == ["", "", "2 selected", "", "the default"]
+    assert len({g.key for g in groups}) == len(groups), "each folds on its own"
+    found = technique_groups(experiment, resolved_of(experiment, home), "4 bit fp4")
+    assert [[r.title for r in g.rows] for g in found] == [["fp4"]]
+
+
 def test_that_combinations_multiply_sweeps() -> None:
     experiment = Experiment(
         techniques=(TechniqueChoice("precision.float32"), TechniqueChoice("precision.int8", {"compute": ("auto", "x")}))

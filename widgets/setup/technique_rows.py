@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from engines.protocol.orders import TechniqueOrder
@@ -60,22 +61,43 @@ class Stored:
 
 
 def technique_groups(experiment: Experiment, resolved: Resolved, search: str = "") -> tuple[TechniqueGroup, ...]:
-    """One group an axis, then third parties' techniques that could not be loaded."""
+    """One group a heading of an axis ("Precision · 8 bit"), or one an axis, then third parties' techniques that could
+    not be loaded."""
     models = chosen_models(experiment, resolved)
     words = search.lower().split()
     groups: list[TechniqueGroup] = []
     for axis in axes():
         chosen = chosen_ids(experiment, axis.id)
-        rows = [_row(t, t.id in chosen, models, resolved.machine) for t in techniques(axis.id)]
-        shown = tuple(r for r in rows if all(word in r.text.lower() for word in words))
         named = any(c.id.partition(".")[0] == axis.id for c in experiment.techniques)
-        count = f"{len(chosen)} selected" if named else "the default"
-        if shown:
-            groups.append(TechniqueGroup(axis.id, axis.title, shown, count))
+        for heading, members in _by_group(techniques(axis.id)):
+            rows = [_row(t, t.id in chosen, models, resolved.machine) for t in members]
+            sought = (f"{heading} {r.text}".lower() for r in rows)
+            shown = tuple(r for r, text in zip(rows, sought, strict=True) if all(word in text for word in words))
+            if shown:
+                title = f"{axis.title} · {heading}" if heading else axis.title
+                key = f"{axis.id}/{heading}" if heading else axis.id
+                groups.append(TechniqueGroup(key, title, shown, _count(rows, named=named)))
     lost = tuple(TechniqueRow(f"broken:{b.name}", b.name, "", reason=b.error, error=True) for b in broken())
     if lost:
         groups.append(TechniqueGroup("broken", "Could not be loaded", lost, str(len(lost))))
     return tuple(groups)
+
+
+def _by_group(members: Sequence[Technique]) -> list[tuple[str, list[Technique]]]:
+    """Techniques under their headings, in the order in which a heading is met first: a third party's "8 bit" joins the
+    built-in ones."""
+    found: dict[str, list[Technique]] = {}
+    for technique in members:
+        found.setdefault(technique.group, []).append(technique)
+    return list(found.items())
+
+
+def _count(rows: Sequence[TechniqueRow], *, named: bool) -> str:
+    """ "2 selected", "the default" where the experiment names none of the axis, "" for a group without a tick."""
+    ticked = sum(row.checked for row in rows)
+    if not ticked:
+        return ""
+    return f"{ticked} selected" if named else "the default"
 
 
 def combinations(experiment: Experiment) -> str:

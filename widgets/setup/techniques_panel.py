@@ -120,14 +120,14 @@ class TechniqueDelegate(RowDelegate):
         draw_check(
             painter, theme, QRect(rect.left() + px(28), rect.top(), px(16), rect.height()), row.checked, row.enabled
         )
-        left, name = rect.left() + px(52), px(66)
+        left, right, name = rect.left() + px(52), rect.right() - px(8), px(96)
+        alone = right - left - name < px(_LEAST_SENTENCE)
+        width = right - left if alone else name - px(6)
         color = theme.color("text.primary" if row.enabled else "text.disabled")
-        draw_text(
-            painter, theme.font("body", 500), color, QRect(left, rect.top(), name - px(6), rect.height()), row.title
-        )
-        box = QRect(left + name, rect.top(), rect.right() - px(8) - left - name, rect.height())
-        if row.enabled and box.width() < px(_LEAST_SENTENCE):
-            return  # a few letters say nothing; the form and the tooltip have the sentence
+        draw_text(painter, theme.font("body", 500), color, QRect(left, rect.top(), width, rect.height()), row.title)
+        if alone:
+            return  # a few letters say nothing; the form and the tooltip have the sentence or the reason
+        box = QRect(left + name, rect.top(), right - left - name, rect.height())
         tone = "status.error" if row.error else "text.muted"
         draw_text(painter, theme.font("dense"), theme.color(tone), box, row.reason or row.sentence, LEFT)
 
