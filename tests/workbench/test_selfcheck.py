@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ from workbench.selfcheck.result import (
     share_verdict,
 )
 from workbench.selfcheck.run import Options, Progress, SelfCheckError, self_check
+from workbench.selfcheck.trials import Looks
 from workbench.selfcheck.window import NoWindow, OwnWindow, has_display
 from workbench.selfcheck.words import NOT_MEASURED, cautions, headline, rows, update_rate
 from workbench.statistics import t_quantile
@@ -332,13 +334,22 @@ def test_that_a_whole_self_check_runs_stores_its_figures_and_its_trials_stand_in
     assert all(isinstance(count, int) and count > 0 for count in samples.values())
 
 
-def test_that_the_runners_own_time_is_looked_at_within_the_measured_window(house: House) -> None:
-    options = Options(blocks=2, window=False, sensor_s=0.2, window_s=1.2)
-    found = self_check(options, quiet, places_=house.places)
-    assert found.runner is not None
-    assert 0 <= found.runner.mean < 0.5
-    assert found.runner.trials >= 2
-    assert processor_seconds(house.runner_pid()) > 0
+def test_that_processor_time_counts_between_two_looks_within_the_measured_window_only() -> None:
+    second = 1_000_000_000
+    looks = Looks(pid=0, seconds=[(2 * second, 5.0), (4 * second, 5.03)])
+    assert looks.share(1 * second, 5 * second) == pytest.approx(0.015)
+    assert looks.share(3 * second, 5 * second) is None, "the first look came before the window"
+    assert looks.share(1 * second, 3 * second) is None, "the second came after it"
+    assert Looks(pid=0, seconds=[(2 * second, 5.0)]).share(0, 9 * second) is None
+
+
+def test_that_this_process_has_used_a_processor_and_one_that_is_gone_has_not() -> None:
+    before = processor_seconds(os.getpid())
+    sum(range(2_000_000))
+    assert processor_seconds(os.getpid()) > before > 0
+    looks = Looks(pid=2**22 + 1)
+    looks.look()
+    assert looks.seconds == []
 
 
 def test_that_a_queue_in_use_or_paused_refuses_and_runs_nothing(house: House) -> None:
@@ -476,7 +487,6 @@ def test_that_a_real_block_with_a_real_window_measures_every_part(
     for one in (found.telemetry, found.window, found.again, found.window_processor):
         assert one is not None
         assert one.ratio > 0
-    assert found.window_process is not None, "the window drew while the trial ran"
     assert found.window_shown == "offscreen"
     session = house.open()
     trials = session.store.execute(GetExperiment(experiment=found.experiment)).trials

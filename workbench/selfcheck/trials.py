@@ -36,7 +36,7 @@ class TrialFailed(Exception):
 
 
 @dataclass
-class _Looks:
+class Looks:
     """Processor time of a process at two moments."""
 
     pid: int
@@ -72,9 +72,9 @@ class Trials:
         submitted_ns = time.monotonic_ns()
         self._client.call(Submit(orders=(order,)))
         self.running = order.trial
-        looks = {"runner": _Looks(self._client.welcome.pid)}
+        looks = {"runner": Looks(self._client.welcome.pid)}
         if window_pid is not None:
-            looks["window"] = _Looks(window_pid)
+            looks["window"] = Looks(window_pid)
         self._sleep_through(submitted_ns, list(looks.values()))
         self._wait(order.trial)
         self.running = ""
@@ -103,7 +103,7 @@ class Trials:
             self._client.call(Stop(trial=self.running, how="kill"))
             self.running = ""
 
-    def _sleep_through(self, submitted_ns: int, looks: list[_Looks]) -> None:
+    def _sleep_through(self, submitted_ns: int, looks: list[Looks]) -> None:
         """Sleep until the trial should be over, and look twice on the way, once it is known how long trials take."""
         if len(self._starts_s) < 2:
             return
