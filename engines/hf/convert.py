@@ -10,6 +10,8 @@ from engines.hf import quiet
 quiet.before_import()
 
 import torch  # noqa: E402
+from gguf import GGUFReader  # noqa: E402
+from tokenizers.pre_tokenizers import ByteLevel, Digits, PreTokenizer, Sequence  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig  # noqa: E402
 
 quiet.after_import()
@@ -29,8 +31,25 @@ def convert_gguf(gguf: Path, folder: Path, report: Callable[[float, str], None])
     report(0.6, "Writing bfloat16 weights")
     model.save_pretrained(folder)
     report(0.75, "Writing the tokenizer")
-    AutoTokenizer.from_pretrained(str(gguf.parent), **source).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), **source)
+    tokenizer.backend_tokenizer.pre_tokenizer = splitting_rule(gguf)
+    tokenizer.save_pretrained(folder)
     for file in folder.iterdir():
         file.chmod(0o644)  # save_pretrained leaves some files to their owner alone
     folder.chmod(0o755)
     report(1.0, "Converted")
+
+
+def splitting_rule(gguf: Path) -> PreTokenizer:
+    """How a byte-level vocabulary splits text before merging, as the file names it (`tokenizer.ggml.pre`). transformers
+    5.23 ignores that name and splits as GPT-2 does, which gives SmolLM2 other tokens where there are digits. Rules:
+    src/llama-vocab.cpp of https://github.com/ggml-org/llama.cpp. Raises `ValueError` for a name that is not known here.
+    """
+    field = GGUFReader(str(gguf)).fields.get("tokenizer.ggml.pre")
+    name = str(field.contents()) if field is not None else "default"
+    words = ByteLevel(add_prefix_space=False, use_regex=True)
+    if name == "smollm":
+        return Sequence([Digits(individual_digits=True), words])
+    if name in ("gpt-2", "default"):
+        return words
+    raise ValueError(f"text is split by the rule {name!r}, which is not known here")
