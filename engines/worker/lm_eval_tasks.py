@@ -14,6 +14,7 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -239,15 +240,21 @@ _ROWS = {"gsm8k-sample": _gsm8k, "hellaswag-sample": _hellaswag, "truthfulqa-sam
 # --- tasks of the harness ---------------------------------------------------------------------------
 
 
+@cache
+def _manager() -> TaskManager:
+    """The harness's index of its thousands of tasks, which takes seconds to make."""
+    return TaskManager()
+
+
 def _score_theirs(name: str, theirs: str, samples: int, reader: Reader, report: Report) -> TaskScore:
     try:
-        tasks = TaskManager().load([theirs])["tasks"]
+        tasks = _manager().load([theirs])["tasks"]
     except (ConnectionError, OSError) as error:
         raise _not_fetched(theirs, error) from error
     except (KeyError, ValueError) as error:
         raise WorkerFailure(
             "order",
-            f"{HARNESS} has no task {theirs}, or cannot make it: {first_line(error)}",
+            f"{HARNESS} has no task {theirs}, or cannot make it ({first_line(error)}).",
             "`lm-eval ls tasks` lists its tasks.",
         ) from error
     figures = _evaluate(tasks, samples or None, reader, report)
@@ -293,7 +300,7 @@ def _part(
 def _not_fetched(theirs: str, error: Exception) -> WorkerFailure:
     return WorkerFailure(
         "package",
-        f"The questions of {theirs} could not be fetched: {first_line(error)}",
+        f"The questions of {theirs} could not be fetched ({first_line(error)}).",
         "Tasks of the harness need the network the first time. The samples of `llm-workbench tasks` need none.",
     )
 

@@ -249,6 +249,55 @@ def test_that_a_long_text_is_scored_in_pieces_that_lose_nothing() -> None:
     assert total == -len(asked)
 
 
+def test_that_a_task_of_the_harness_without_a_network_and_an_unknown_one_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lm_eval_tasks = pytest.importorskip("engines.worker.lm_eval_tasks", exc_type=ImportError)
+
+    class Manager:
+        def load(self, names: list[str]) -> dict[str, object]:
+            raise ConnectionError("no route") if names == ["arc_easy"] else KeyError("no such task")
+
+    monkeypatch.setattr(lm_eval_tasks, "_manager", Manager)
+    told = evaluate(tasks("lm-eval:arc_easy", "lm-eval:nothing"), EchoReader())
+    first, second = told.all(Cue)
+    assert "could not be fetched (ConnectionError: no route)." in first.text
+    assert "has no task nothing" in second.text
+    assert "need the network the first time" in told.all(Log)[0].text
+
+
+def test_that_the_parts_of_a_group_are_weighed_by_their_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm_eval_tasks = pytest.importorskip("engines.worker.lm_eval_tasks", exc_type=ImportError)
+
+    class Part:
+        OUTPUT_TYPE = "multiple_choice"
+
+        def __init__(self, documents: int, choices: int) -> None:
+            self.eval_docs = list(range(documents))
+            self.choices = choices
+            self.config = type("Config", (), {"num_fewshot": 3, "dataset_path": "org/set"})
+
+        def doc_to_choice(self, document: int) -> list[str]:
+            return ["a"] * self.choices
+
+    parts = {"one": Part(30, 2), "two": Part(10, 4)}
+    figures = {
+        "group": {"acc,none": 0.9},
+        "one": {"acc,none": 0.5, "acc_stderr,none": 0.1, "acc_norm,none": 0.6, "acc_norm_stderr,none": 0.1},
+        "two": {"acc_norm,none": 0.2, "acc_norm_stderr,none": 0.2},
+    }
+    manager = type("Manager", (), {"load": lambda self, names: {"tasks": parts}})
+    monkeypatch.setattr(lm_eval_tasks, "_manager", manager)
+    monkeypatch.setattr(lm_eval_tasks, "_evaluate", lambda *_: figures)
+    (score,) = evaluate(tasks("lm-eval:group"), EchoReader()).all(TaskScore)
+    assert (score.measure, score.samples, score.shots, score.data_name) == ("acc_norm", 40, 3, "org/set")
+    assert score.score == pytest.approx((30 * 0.6 + 10 * 0.2) / 40)
+    assert score.stderr == pytest.approx(((30 * 0.1) ** 2 + (10 * 0.2) ** 2) ** 0.5 / 40)
+    assert score.chance == pytest.approx((30 * 0.5 + 10 * 0.25) / 40)
+    (fewer,) = evaluate(tasks("lm-eval:group", samples=5), EchoReader()).all(TaskScore)
+    assert fewer.samples == 10
+
+
 def test_that_names_of_tasks_are_told_apart(home: Places) -> None:
     assert local_task("gsm8k-sample") is not None
     assert local_task("arc_easy") is None
