@@ -41,7 +41,9 @@ WANTED = (
     _Wanted("accelerate", "accelerate>=1.2", "loading large models part by part"),
     _Wanted("gguf", "gguf>=0.10", "reading GGUF files, the starter model among them"),
     _Wanted("lm-eval", "lm-eval>=0.4.9", "accuracy on tasks: the evaluation harness"),
-    _Wanted("llama-cpp-python", "llama-cpp-python>=0.3.16", "the llama.cpp engine (compiled for 10 minutes or more)"),
+    _Wanted(
+        "llama-cpp-python", "llama-cpp-python>=0.3.36,<0.4", "the llama.cpp engine (compiled for 10 minutes or more)"
+    ),
 )
 
 
