@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
+from engines.protocol.tasks import local_task
 from engines.techniques import MachineFacts, ModelFacts, Technique, find
 from engines.techniques.gguf import STORED
 from engines.techniques.precision import BFLOAT16_FLAGS
@@ -42,6 +44,10 @@ _START_S = 7.0
 _LOAD_BYTES = 5.0e8
 _WARMUP_REQUESTS = 4
 """Warm-up is usually steady after as many; the cap of the workload holds."""
+_TEXTS, _TEXT_PROMPT_TOKENS = 6, 60
+"""Built-in prompts that texts are written for, and their length with a chat template."""
+_CASES, _QUESTION_TOKENS, _ANSWER_TOKENS = 100, 500, 200
+"""Of a task: questions, tokens read for one with all its choices, and tokens of a free answer."""
 _SLOW = 4.0
 """A format without instructions on a processor is emulated: about so much slower."""
 
@@ -112,6 +118,24 @@ def estimate_memory(
     )
 
 
+@dataclass(frozen=True)
+class _Pace:
+    """A roofline: a token costs its weights' bytes or its arithmetic, whichever is longer, and its calls."""
+
+    read_s: float
+    """All weights once."""
+    work_s: float
+    """The arithmetic of one token."""
+    calls_s: float
+    load_s: float
+
+    def prefill(self, tokens: int) -> float:
+        return self.calls_s + max(self.read_s, self.work_s * tokens)
+
+    def token(self, sequences: int = 1) -> float:
+        return self.calls_s + max(self.read_s, self.work_s * sequences)
+
+
 def estimate_seconds(
     facts: ModelFacts,
     techniques: Sequence[TechniqueOrder],
@@ -119,12 +143,41 @@ def estimate_seconds(
     engine: EngineOrder,
     machine: MachineFacts,
 ) -> float:
-    """Seconds of one trial by a roofline: a token costs its weights' bytes or its arithmetic, whichever is longer.
-
-    0 where the model's size is unknown. Good to a factor of three; known times of earlier trials replace it.
-    """
+    """Seconds of one trial, without what only a first trial does. 0 where the model's size is unknown. Good to a factor
+    of three; known times of earlier trials replace it."""
     if facts.parameters <= 0:
         return 0.0
+    pace = _pace(facts, techniques, engine, machine)
+    prefill = pace.prefill(workload.batch_size * workload.prompt_tokens)
+    request = prefill + pace.token(workload.batch_size) * (workload.new_tokens - 1)
+    requests = max(workload.requests, math.ceil(workload.window_s / request))
+    warmup = min(workload.warmup_requests, _WARMUP_REQUESTS)
+    evaluate = pace.work_s * workload.perplexity_tokens * _EVALUATION_CONTEXT
+    return _START_S + pace.load_s + (requests + warmup) * request + evaluate
+
+
+def estimate_once_seconds(
+    facts: ModelFacts,
+    techniques: Sequence[TechniqueOrder],
+    workload: WorkloadOrder,
+    engine: EngineOrder,
+    machine: MachineFacts,
+) -> float:
+    """Seconds that a configuration's first trial takes beside: texts to read, and tasks. Rougher still."""
+    if facts.parameters <= 0 or not (workload.text_tokens or workload.tasks):
+        return 0.0
+    pace = _pace(facts, techniques, engine, machine)
+    texts = _TEXTS * (pace.prefill(_TEXT_PROMPT_TOKENS) + workload.text_tokens * pace.token())
+    tasks = 0.0
+    for name in workload.tasks:
+        task = local_task(name)
+        asked = min(workload.task_samples or _CASES, task.cases if task else _CASES)
+        written = _ANSWER_TOKENS * pace.token() if task is not None and task.measure == "exact_match" else 0.0
+        tasks += asked * (pace.prefill(_QUESTION_TOKENS) + written)
+    return (texts if workload.text_tokens else 0.0) + tasks
+
+
+def _pace(facts: ModelFacts, techniques: Sequence[TechniqueOrder], engine: EngineOrder, machine: MachineFacts) -> _Pace:
     if machine.device_kind == "cuda":
         flops, speed = _GPU_FLOPS, _GPU_BYTES
     else:
@@ -135,15 +188,12 @@ def estimate_seconds(
     weights = read = weight_bytes(facts, techniques, machine)
     if _is_widened(techniques, machine):
         read = max(read, facts.parameters * compute_bits(facts, techniques, machine) // 8)
-    work = 2.0 * facts.parameters / flops
-    calls = facts.layers * _LAYER_CALL_S
-    prefill = calls + max(read / speed, work * workload.batch_size * workload.prompt_tokens)
-    token = calls + max(read / speed, work * workload.batch_size)
-    request = prefill + token * (workload.new_tokens - 1)
-    requests = max(workload.requests, math.ceil(workload.window_s / request))
-    warmup = min(workload.warmup_requests, _WARMUP_REQUESTS)
-    evaluate = work * workload.perplexity_tokens * _EVALUATION_CONTEXT
-    return _START_S + weights / _LOAD_BYTES + (requests + warmup) * request + evaluate
+    return _Pace(
+        read_s=read / speed,
+        work_s=2.0 * facts.parameters / flops,
+        calls_s=facts.layers * _LAYER_CALL_S,
+        load_s=weights / _LOAD_BYTES,
+    )
 
 
 def _is_emulated(techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> bool:

@@ -89,7 +89,7 @@ def make_plan(
         skipped=skipped,
         order=order,
         problems=tuple(problems),
-        expected_s=sum(c.expected_s for c in runnable) * blocks,
+        expected_s=sum(c.expected_s * blocks + c.once_s for c in runnable),
     )
 
 
@@ -118,7 +118,7 @@ def orders(plan: Plan, *, store: str, experiment: str) -> tuple[TrialOrder, ...]
             device=cell.device,
             telemetry=TelemetryOrder(enabled=run.telemetry_hz > 0, rate_hz=run.telemetry_hz or 10.0),
             limits=Limits(address_space_bytes=engine.memory_limit_bytes, time_s=engine.time_limit_s),
-            expected_s=cell.expected_s,
+            expected_s=cell.expected_s + (cell.once_s if block == 0 else 0.0),
             allow_network=cell.model.kind == "hub" or needs_network(cell.workload.tasks),
         )
         for position, (block, cell) in enumerate((block, by_hash[hash]) for block, hash in plan.order)

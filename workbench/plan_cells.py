@@ -17,7 +17,7 @@ from engines.protocol.orders import EngineId, EngineOrder, Scalar, TaskName, Tec
 from engines.techniques import MachineFacts, Technique, axes, find, techniques
 from engines.techniques.gguf import STORED
 from workbench.experiment import Experiment, TechniqueChoice
-from workbench.fit import estimate_memory, estimate_seconds, weight_bytes
+from workbench.fit import estimate_memory, estimate_once_seconds, estimate_seconds, weight_bytes
 from workbench.hashes import configuration_hash
 from workbench.installing import missing_packages
 from workbench.machine import machine_facts
@@ -189,6 +189,7 @@ def _cell(
         color=0,
         memory=estimate_memory(model.facts, chosen, load, engine, machine),
         expected_s=estimate_seconds(model.facts, chosen, load, engine, machine),
+        once_s=estimate_once_seconds(model.facts, chosen, load, engine, machine),
     )
     problems = (
         *_obstacles(cell, model, machine, experiment),
@@ -245,9 +246,7 @@ def _obstacles(
             yield Problem(severity="note", place=cell.title, message=note)
 
 
-def _install(
-    cell: Configuration, technique: Technique, model: ResolvedModel, machine: MachineFacts
-) -> tuple[Fix, ...]:
+def _install(cell: Configuration, technique: Technique, model: ResolvedModel, machine: MachineFacts) -> tuple[Fix, ...]:
     """Where only packages are missing: a fix that no change of the experiment makes, the window's sheet does."""
     missing = missing_packages(technique.packages, tuple(machine.packages))
     if not missing or machine.device_kind not in technique.devices or cell.engine.id not in technique.engines:

@@ -60,6 +60,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     memory: MemoryEstimate
     expected_s: float
     """Estimated seconds of one trial; 0 where unknown."""
+    once_s: float = 0.0
+    """Estimated seconds that its first trial takes beside: texts and tasks are the same in every trial."""
     problems: tuple[Problem, ...] = ()
 
     @property

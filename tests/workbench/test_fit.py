@@ -20,6 +20,7 @@ from workbench.fit import (
     cache_bytes,
     compute_bits,
     estimate_memory,
+    estimate_once_seconds,
     estimate_seconds,
     weight_bytes,
 )
@@ -151,3 +152,12 @@ def test_that_weights_widened_at_every_use_save_memory_and_no_time() -> None:
     slow = estimate_seconds(facts(), precision("int8"), token_bound, engine, PLAIN)
     plain = estimate_seconds(facts(), precision("float32"), token_bound, engine, PLAIN)
     assert slow == pytest.approx(plain, rel=0.02)
+
+
+def test_that_texts_and_tasks_cost_a_first_trial_more() -> None:
+    def once(**changed: object) -> float:
+        load = msgspec.structs.replace(WorkloadOrder(), **changed)
+        return estimate_once_seconds(facts(), precision("float32"), load, EngineOrder(), PLAIN)
+
+    assert once() == 0
+    assert 0 < once(text_tokens=64) < once(text_tokens=64, tasks=("gsm8k-sample",))
