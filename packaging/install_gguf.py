@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 PACKAGE = "llama-cpp-python"
+HEADER = Path(__file__).resolve().parent / "amx_tiles.h"
 DEBIAN = "sudo apt-get install g++"
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
@@ -24,7 +25,7 @@ def main() -> int:
     version = pinned(constraints)
     if installed() == version:
         return 0
-    folder = cache() / f"{PACKAGE}-{version}-{processor()}"
+    folder = cache() / f"{PACKAGE}-{version}-{machine_code()}"
     found = sorted(folder.glob("llama_cpp_python-*.whl"))
     if not found:
         if not (shutil.which("g++") or shutil.which("clang++")):
@@ -42,9 +43,10 @@ def build(version: str, folder: Path) -> Path:
     work = folder.with_name(f"{folder.name}.{os.getpid()}")
     # no cache of pip's: it does not know which processor a wheel was compiled for
     command = [*PIP, "wheel", "-q", "--no-deps", "--no-cache-dir", "-w", str(work), f"{PACKAGE}=={version}"]
+    flags = f"{os.environ.get('CMAKE_ARGS', '')} -DCMAKE_CXX_FLAGS='-include {HEADER}'"
     start = time.monotonic()
     try:
-        code = subprocess.run(command, check=False).returncode
+        code = subprocess.run(command, check=False, env={**os.environ, "CMAKE_ARGS": flags.strip()}).returncode
         if code:
             print(f"{PACKAGE} could not be compiled; the lines above say why. Nothing was changed.", file=sys.stderr)
             raise SystemExit(code)
@@ -72,14 +74,14 @@ def installed() -> str:
         return ""
 
 
-def processor() -> str:
-    """Short name of the instructions it is compiled for."""
+def machine_code() -> str:
+    """Short name of the instructions it is compiled for, and of what is changed in the compilation."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         flags = next(line for line in lines if line.startswith(("flags", "Features"))).partition(":")[2].split()
     except (OSError, StopIteration):
         flags = [platform.processor()]
-    digest = hashlib.sha256(" ".join(sorted(flags)).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(" ".join(sorted(flags)).encode() + HEADER.read_bytes()).hexdigest()[:12]
     return f"{platform.machine()}-{digest}"
 
 
