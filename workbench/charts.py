@@ -15,6 +15,7 @@ import numpy.typing as npt
 from workbench.comparison import Cell, Comparison, Interval, Row
 from workbench.labels import short_title
 from workbench.metrics.registry import find
+from workbench.trade_offs import front_line
 from workbench.units import format_ratio, format_value, practical_unit, scale, significant
 from workbench.version import version
 
@@ -54,6 +55,8 @@ class Series:
     y_high: Floats | None = None
     labels: tuple[str, ...] = ()
     """One per point: "0.189"."""
+    hollow: bool = False
+    """Markers are drawn open: another engine than that of the filled ones."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class Chart:
     series: tuple[Series, ...]
     bands: tuple[Band, ...] = ()
     references: tuple[Reference, ...] = ()
+    front: tuple[tuple[float, float], ...] = ()
+    """Corners of a staircase (shown units): the Pareto front of a trade-off."""
     notes: tuple[str, ...] = ()
     """Printed under the chart: n, interval, method, cautions."""
     provenance: str = ""
@@ -172,9 +177,10 @@ def scatter_chart(comparison: Comparison, x_metric: str, y_metric: str, hidden: 
     rows = [r for r in comparison.rows if r.configuration not in hidden]
     across, up = _measure(comparison, x_metric), _measure(comparison, y_metric)
     series, missing = [], []
+    names, engines = point_names(comparison), _engines(comparison)
     for row in rows:
         x, y = row.cells.get(x_metric), row.cells.get(y_metric)
-        name = short_title(row.labels, comparison.varying, row.title)
+        name = names[row.configuration]
         if x is None or y is None or x.value is None or y.value is None:
             missing.append(name)
             continue
@@ -192,6 +198,7 @@ def scatter_chart(comparison: Comparison, x_metric: str, y_metric: str, hidden: 
                 y_low=np.array([y_low]),
                 y_high=np.array([y_high]),
                 labels=(name,),
+                hollow=len(engines) > 1 and row.labels.get("engine") != engines[0],
             )
         )
     drawn_rows = [r for r in rows if r.configuration in {s.key for s in series}]
@@ -201,6 +208,11 @@ def scatter_chart(comparison: Comparison, x_metric: str, y_metric: str, hidden: 
     )
     cells = [r.cells.get(x_metric) for r in rows] + [r.cells.get(y_metric) for r in rows]
     notes = _notes(comparison, rows, cells, cuts)
+    front = _front(series, across, up)
+    if front:
+        notes = (*notes, "Dashed: Pareto front of the means; no configuration shown is better in both.")
+    if any(s.hollow for s in series) and not all(s.hollow for s in series):
+        notes = (*notes, f"Filled: {engines[0]}; open: {', '.join(engines[1:])}.")
     if missing and series:
         notes = (*notes, f"Not drawn, without both figures: {', '.join(missing)}.")
     drawn = f"{len(series)} of {len(rows)} configurations" if missing else f"{len(rows)} configurations"
@@ -211,12 +223,35 @@ def scatter_chart(comparison: Comparison, x_metric: str, y_metric: str, hidden: 
         x=_directed(across, cuts[0]),
         y=_directed(up, cuts[1]),
         series=tuple(series),
+        front=front,
         notes=notes,
         provenance=provenance_line(comparison, rows),
         summary=f"{up.title} against {across.title} for {drawn}. "
         + " ".join(f"{s.labels[0]}: {_said(s.x[0], across)}, {_said(s.y[0], up)}." for s in series),
         empty="" if series else _no_pair(comparison, across, up),
     )
+
+
+def point_names(comparison: Comparison) -> dict[str, str]:
+    """What each point of a trade-off is called, by configuration: as short as tells them apart. The engine, and what
+    only one engine has, are left to the markers where the rest does."""
+    rest = [n for n in comparison.varying if n != "engine"]
+    short = {r.configuration: short_title(r.labels, rest, r.title) for r in comparison.rows}
+    if len(set(short.values())) == len(short):
+        return short
+    return {r.configuration: short_title(r.labels, comparison.varying, r.title) for r in comparison.rows}
+
+
+def _engines(comparison: Comparison) -> tuple[str, ...]:
+    """Engines of the rows, in their order."""
+    return tuple(dict.fromkeys(r.labels["engine"] for r in comparison.rows if r.labels.get("engine")))
+
+
+def _front(series: Sequence[Series], across: _Measure, up: _Measure) -> tuple[tuple[float, float], ...]:
+    if "neither" in (across.better, up.better):
+        return ()
+    points = [(float(s.x[0]), float(s.y[0])) for s in series]
+    return front_line(points, across.better, up.better)
 
 
 def provenance_line(comparison: Comparison, rows: Sequence[Row]) -> str:
@@ -272,8 +307,12 @@ def _cut(cells: Sequence[Cell | None], measure: _Measure) -> float | None:
 
 
 def _category(row: Row, comparison: Comparison) -> str:
-    """What tells the row from the others; "model · rest" where models differ too, drawn in two lines."""
+    """What tells the row from the others; "model · rest" or "engine · rest" where those differ too, drawn in two
+    lines."""
     others = [n for n in comparison.varying if n != "model"]
+    if "model" not in comparison.varying and "engine" in others and len(others) > 1 and row.labels.get("engine"):
+        rest = [n for n in others if n != "engine"]
+        return f"{row.labels['engine']} · {short_title(row.labels, rest, row.title)}"
     if "model" not in comparison.varying or not others:
         return short_title(row.labels, comparison.varying, row.title)
     return f"{row.model} · {short_title(row.labels, others, row.title)}"

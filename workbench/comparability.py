@@ -210,8 +210,8 @@ def _origins(sides: Sequence[_Side]) -> list[Finding]:
     return [
         Finding(
             "origin",
-            f"{model}: {', '.join(dict.fromkeys(titles))} quantised what had been quantised before; the loss shown is on "
-            "top of the first one.",
+            f"{model}: {', '.join(dict.fromkeys(titles))} quantised what had been quantised before; the loss shown is "
+            "on top of the first one.",
         )
         for model, titles in again.items()
     ]

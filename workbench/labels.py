@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from engines.techniques import axes, find
 from workbench.store.operations import ConfigurationRow
 
+OF_ENGINE = ("attention", "flash attention", "batch tokens", "GPU layers", "memory map")
+"""Labels that only rows of one engine have."""
+
 
 def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, str]:
     """Labels of one configuration from its resolved order; unknown or missing parts are left out."""
@@ -28,9 +31,17 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
     for key, title in (("prompt_tokens", "prompt tokens"), ("new_tokens", "new tokens"), ("batch_size", "batch")):
         if key in workload:
             labels[title] = f"{workload[key]:,}" if isinstance(workload[key], int) else str(workload[key])
+    if workload.get("depth_tokens"):
+        labels["depth tokens"] = f"{workload['depth_tokens']:,}"
+    if workload.get("task") not in (None, "generate"):
+        labels["task"] = str(workload["task"])
+    if workload.get("prompt_file"):
+        labels["prompts"] = str(workload["prompt_file"]).rpartition("/")[2]
     if "id" in engine:
         labels["engine"] = str(engine["id"])
-    if engine.get("attention"):
+    if engine.get("id") == "llama.cpp":
+        labels |= _of_llama(engine)
+    elif engine.get("attention"):
         labels["attention"] = str(engine["attention"])
     if "threads" in engine:
         labels["threads"] = str(engine["threads"]) if engine["threads"] else "chosen on the machine"
@@ -38,6 +49,21 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
         labels["device"] = "CPU" if resolved["device"] == "cpu" else str(resolved["device"])
     if machine:
         labels["machine"] = "this computer" if machine == "this" else machine
+    return labels
+
+
+def _of_llama(engine: Mapping[str, object]) -> dict[str, str]:
+    """Settings of llama.cpp that are not its defaults."""
+    labels: dict[str, str] = {}
+    if engine.get("flash_attention", "auto") != "auto":
+        labels["flash attention"] = str(engine["flash_attention"])
+    batch, micro = engine.get("batch_tokens", 2048), engine.get("micro_batch_tokens", 512)
+    if (batch, micro) != (2048, 512):
+        labels["batch tokens"] = f"{batch}/{micro}"
+    if engine.get("gpu_layers", -1) != -1:
+        labels["GPU layers"] = str(engine["gpu_layers"])
+    if engine.get("memory_map") is False:
+        labels["memory map"] = "off"
     return labels
 
 
@@ -64,9 +90,14 @@ def split(rows: Sequence[Mapping[str, str]]) -> tuple[tuple[str, ...], dict[str,
     names: list[str] = []
     for labels in rows:
         names += [n for n in labels if n not in names]
-    varying = tuple(n for n in names if len({labels.get(n, "") for labels in rows}) > 1)
-    constant = {n: rows[0].get(n, "") for n in names if n not in varying}
+    varying = tuple(n for n in names if len(_values(rows, n)) > 1)
+    constant = {n: next((labels[n] for labels in rows if n in labels), "") for n in names if n not in varying}
     return varying, constant
+
+
+def _values(rows: Sequence[Mapping[str, str]], name: str) -> set[str]:
+    """What a label says over the rows. One that only an engine has is not another value for the other engine."""
+    return {labels.get(name, "") for labels in rows if name in labels or name not in OF_ENGINE}
 
 
 def short_title(labels: Mapping[str, str], varying: Sequence[str], fallback: str) -> str:

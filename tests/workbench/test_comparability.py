@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.workbench.synthetic import experiment_detail
+from workbench.charts import point_names, scatter_chart
 from workbench.comparability import Finding, comparability, comparability_notes
 from workbench.comparison import compare
 from workbench.store.operations import ExperimentDetail
@@ -209,3 +210,39 @@ def test_that_nothing_on_the_front_is_beaten_and_everything_off_it_is(
     for i, (x, y) in enumerate(points):
         beats = [(a, b) for a, b in points if sign * a <= sign * x and b <= y and (a, b) != (x, y)]
         assert (i in front) == (not beats)
+
+
+# --- the chart --------------------------------------------------------------------------------------------
+
+
+def test_that_both_engines_stand_in_one_chart_told_apart_by_open_markers() -> None:
+    chart = scatter_chart(compare(two_engines()), "memory_mean_bytes", "perplexity")
+    assert {s.key: s.hollow for s in chart.series} == {
+        "c-float32": False,
+        "c-bfloat16": False,
+        "c-int8": True,
+        "c-float16": True,
+    }
+    assert [s.labels[0] for s in chart.series] == ["float32", "bfloat16", "int8", "float16"]
+    assert "Filled: transformers; open: llama.cpp." in chart.notes
+    assert any("Pareto" in note for note in chart.notes)
+    assert len(chart.front) > 2
+
+
+def test_that_one_engine_has_no_open_markers_and_no_note_about_them() -> None:
+    chart = scatter_chart(compare(DETAIL), "memory_mean_bytes", "perplexity")
+    assert not any(s.hollow for s in chart.series)
+    assert not any("Filled" in note for note in chart.notes)
+
+
+def test_that_configurations_only_the_engine_tells_apart_are_named_by_it() -> None:
+    detail = changed(DETAIL, "bfloat16", techniques=[{"id": "precision.float32"}])  # type: ignore[arg-type]
+    names = point_names(compare(changed(detail, "bfloat16", engine={"id": "llama.cpp"})))
+    assert (names["c-float32"], names["c-bfloat16"]) == ("float32 · transformers", "float32 · llama.cpp")
+
+
+def test_that_a_setting_only_one_engine_has_is_no_difference_by_itself() -> None:
+    comparison = compare(two_engines())
+    assert "attention" not in comparison.varying
+    assert comparison.constant["attention"] == "sdpa"
+    assert "engine" in comparison.varying

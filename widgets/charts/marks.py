@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pyqtgraph as pg
@@ -48,9 +49,10 @@ class _Laid:
 
     bars: list[tuple[QRectF, QColor]] = field(default_factory=list)
     intervals: list[tuple[QLineF, QColor]] = field(default_factory=list)
-    points: list[tuple[QPointF, str, QColor]] = field(default_factory=list)
+    points: list[tuple[QPointF, str, QColor, bool]] = field(default_factory=list)
     lines: list[tuple[QPolygonF, QColor, float]] = field(default_factory=list)
     references: list[QLineF] = field(default_factory=list)
+    front: QPolygonF = field(default_factory=QPolygonF)
     texts: list[_Text] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
 
@@ -96,6 +98,7 @@ class Marks(QGraphicsItem):
         self.per_point = 1
         metrics = QFontMetricsF(self._theme.font("dense"))
         self._lay_references()
+        self._laid.front = QPolygonF([self._map(x, y) for x, y in self._chart.front])
         lines: list[tuple[Series, float]] = []
         loose: list[tuple[QPointF, str, QColor]] = []
         for index, series in enumerate(self._chart.series):
@@ -182,7 +185,7 @@ class Marks(QGraphicsItem):
                 a, b = self._map(x, y_low).y(), self._map(x, seen).y()
                 upright = [QLineF(w.y1(), w.x1(), w.y2(), w.x2()) for w in _whiskers(a, b, at.x(), _CAP, beyond)]
                 self._laid.intervals += [(line, color) for line in upright]
-            self._laid.points.append((at, marker, color))
+            self._laid.points.append((at, marker, color, series.hollow))
             name = series.labels[i] if i < len(series.labels) else series.title
             loose.append((at, name, self._theme.color("text.primary")))
             said = "\n".join(
@@ -230,6 +233,8 @@ class Marks(QGraphicsItem):
             QRectF(line.p1(), line.p2()).normalized().adjusted(-1, -1, 1, 1) for line, _ in self._laid.intervals
         ]
         obstacles += [text.rect for text in self._laid.texts]
+        corners = self._laid.front.toList()
+        obstacles += [QRectF(a, b).normalized().adjusted(-1, -1, 1, 1) for a, b in pairwise(corners)]
         sizes = [QSizeF(metrics.horizontalAdvance(text) + 2, metrics.height()) for _, text, _ in loose]
         bounds = self._box.rect().adjusted(2, 2, -2, -2)
         placed = place_labels([at for at, _, _ in loose], sizes, obstacles, bounds)
@@ -257,6 +262,7 @@ class Marks(QGraphicsItem):
             painter.fillRect(rect, color)
         painter.setPen(QPen(theme.color("chart.reference"), 1, Qt.PenStyle.DashLine))
         painter.drawLines(laid.references)
+        painter.drawPolyline(laid.front)
         for polygon, color, width in laid.lines:
             painter.setPen(QPen(color, width))
             painter.drawPolyline(polygon)
@@ -264,14 +270,15 @@ class Marks(QGraphicsItem):
             painter.setPen(QPen(color, 1))
             painter.drawLine(line)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for at, marker, color in laid.points:
+        for at, marker, color, hollow in laid.points:
             painter.save()
             painter.translate(at)
             painter.scale(_MARKER, _MARKER)
-            pen = QPen(theme.color("chart.background"), 1)
+            ground = theme.color("chart.background")
+            pen = QPen(color if hollow else ground, 2 if hollow else 1)
             pen.setCosmetic(True)
             painter.setPen(pen)
-            painter.setBrush(color)
+            painter.setBrush(ground if hollow else color)
             painter.drawPath(Symbols[marker])
             painter.restore()
         painter.setFont(theme.font("dense"))

@@ -62,6 +62,10 @@ class ChartPanel(Panel):
         self.header.row.insertWidget(self.header.row.count() - self._tools, button)
         return button
 
+    def add_widget(self, widget: QWidget) -> None:
+        """Something of the page's own, left of the export button."""
+        self.header.row.insertWidget(self.header.row.count() - self._tools, widget)
+
     def set_chart(self, chart: Chart, title: str = "") -> None:
         """Draw; the header says what it is. Where nothing changed nothing is drawn."""
         self.header.set_title(title or chart.title)
@@ -154,8 +158,20 @@ def _fingerprint(chart: Chart) -> tuple[object, ...]:
             s.color,
             s.style,
             s.labels,
+            s.hollow,
             *(a.tobytes() if a is not None else None for a in (s.x, s.y, s.x_low, s.x_high, s.y_low, s.y_high)),
         )
         for s in chart.series
     )
-    return (chart.id, chart.title, chart.x, chart.y, series, chart.references, chart.notes, chart.empty, chart.summary)
+    return (
+        chart.id,
+        chart.title,
+        chart.x,
+        chart.y,
+        series,
+        chart.references,
+        chart.front,
+        chart.notes,
+        chart.empty,
+        chart.summary,
+    )

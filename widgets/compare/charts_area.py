@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QSplitter, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QSizePolicy, QSplitter, QTabBar, QVBoxLayout, QWidget
 
 from widgets.compare.chart_panel import ChartPanel, fill_chooser
+from widgets.components import SegmentedControl, label
 from widgets.theme import Theme
 from workbench.charts import Chart, bar_chart, scatter_chart
 from workbench.comparison import Comparison
 from workbench.export.bundle import trade_off
 from workbench.export.tables import default_metrics
 from workbench.metrics.registry import find
+from workbench.trade_offs import TradeOff, trade_offs
+
+AGAINST = (("memory", "Memory"), ("speed", "Speed"), ("energy", "Energy"))
+"""What quality is set against with one click; see `workbench.trade_offs`."""
+
+
+_WORDS = 700
+"""Width of the trade-off's panel (of the design) from which "Quality against" is written out."""
 
 
 class ChartsArea(QWidget):
@@ -22,14 +32,25 @@ class ChartsArea(QWidget):
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._theme = theme
         self._comparison: Comparison | None = None
         self._hidden: frozenset[str] = frozenset()
         self.bars_metric = ""
         self.pair: tuple[str, str] = ("", "")
         """Metrics across and up, as the user chose them; "" for the first ones there are."""
         self._narrow = False
+        self._trade_offs: tuple[TradeOff, ...] = ()
         self.scatter = ChartPanel(theme, "Trade-off")
         self.bars = ChartPanel(theme, "Bars")
+        self.against = SegmentedControl(theme, [title for _, title in AGAINST], "Quality against")
+        self.against.clear()
+        for place, (_, title) in enumerate(AGAINST):
+            self.against.set_text(place, title)
+        self.against.chosen.connect(self._choose_against)
+        self._said = label("Quality against", role="dense", tone="muted")
+        self.against.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        for widget in (self._said, self.against):
+            self.scatter.add_widget(widget)
         self._across = self.scatter.add_chooser("Across", "Metric across")
         self._up = self.scatter.add_chooser("Up", "Metric up")
         self._metric = self.bars.add_chooser("Metric", "Metric of the bars; a click on a column chooses it too")
@@ -111,11 +132,38 @@ class ChartsArea(QWidget):
         self._draw()
         self.chosen.emit()
 
+    def _choose_against(self, index: int) -> None:
+        self.choose_trade_off(AGAINST[index][0])
+
+    def choose_trade_off(self, id: str) -> None:
+        """Quality against "memory", "speed" or "energy"."""
+        found = next((t for t in self._trade_offs if t.id == id), None)
+        if found is not None and not found.reason:
+            self.pair = (found.across, found.up)
+            self.tabs.setCurrentIndex(0)
+            self._draw()
+            self.chosen.emit()
+
+    def can_trade_off(self, id: str) -> bool:
+        return any(t.id == id and not t.reason for t in self._trade_offs)
+
+    def _show_against(self, pair: tuple[str, str] | None) -> None:
+        """Which of the three is drawn, and which cannot be and why."""
+        self.against.blockSignals(True)
+        self.against.clear()
+        for place, found in enumerate(self._trade_offs):
+            self.against.set_enabled(place, not found.reason, found.reason or f"Quality against {found.title.lower()}")
+            if not found.reason and pair == (found.across, found.up):
+                self.against.choose(place)
+        self.against.blockSignals(False)
+
     def _draw(self) -> None:
         comparison = self._comparison
         if comparison is None:
             return
         pair, metric = self.shown_pair(), self.shown_bars()
+        self._trade_offs = trade_offs(comparison)
+        self._show_against(pair)
         self.scatter.set_chart(_scatter(comparison, pair, self._hidden))
         self.bars.set_chart(bar_chart(comparison, metric, self._hidden))
         known = find(metric)
@@ -134,6 +182,11 @@ class ChartsArea(QWidget):
     def _fill_bars(self) -> None:
         if self._comparison is not None:
             fill_chooser(self._metric.menu(), self._comparison, self.shown_bars(), self.choose_bars)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        # the words give way first; the segments' tooltips say them too
+        self._said.setVisible(self.scatter.width() > self._theme.px(_WORDS))
 
     # --- layout -----------------------------------------------------------------------------------
 

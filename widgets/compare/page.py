@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from PySide6.QtCore import QPoint, QSettings, Qt
 from PySide6.QtGui import QGuiApplication, QResizeEvent
@@ -17,7 +19,7 @@ from widgets.compare.ask_bar import AskBar
 from widgets.compare.build import build, folded, shown_metrics
 from widgets.compare.card import NumberCard
 from widgets.compare.card_place import CardPlace
-from widgets.compare.charts_area import ChartsArea
+from widgets.compare.charts_area import AGAINST, ChartsArea
 from widgets.compare.deeds import RowDeeds
 from widgets.compare.edits import CompareEdits
 from widgets.compare.environment import EnvironmentSheet
@@ -27,6 +29,7 @@ from widgets.compare.loading import Loader
 from widgets.compare.notes import NotesBar, notes_of
 from widgets.compare.page_actions import compare_actions
 from widgets.compare.table import CompareTable
+from widgets.compare.texts_place import TextsPlace
 from widgets.compare.tools import CompareTools
 from widgets.compare.views import Loaded, TableView
 from widgets.components import EmptyState
@@ -71,6 +74,7 @@ class ComparePage(Page):
         self.table = CompareTable(theme)
         self.notes = NotesBar(theme)
         self.charts = ChartsArea(theme)
+        self.texts = TextsPlace(services, self)
         self.empty = EmptyState(theme, "", icon_name="bars", action="Go to the demo", clicked=self._to_setup)
         self._build()
         self.card = NumberCard(theme, self)
@@ -103,6 +107,7 @@ class ComparePage(Page):
         self._pages = QStackedWidget()
         self._pages.addWidget(self.empty)
         self._pages.addWidget(self._split)
+        self._pages.addWidget(self.texts.view)
         self.body.addWidget(self.ask)
         self.body.addWidget(self._pages, 1)
 
@@ -123,6 +128,10 @@ class ComparePage(Page):
         tools.export_asked.connect(self.export)
         tools.bundle_asked.connect(self.export_bundle)
         tools.copy_asked.connect(self.copy_table)
+        tools.texts_toggled.connect(self.texts.toggle)
+        self.texts.toggled.connect(self._texts_toggled)
+        self.texts.view.copied.connect(self._texts_copied)
+        self.texts.view.setup_asked.connect(self._to_setup)
         table = self.table
         table.eye_toggled.connect(self.toggle_eye)
         table.metric_chosen.connect(self.charts.choose_bars)
@@ -141,7 +150,7 @@ class ComparePage(Page):
 
     def _add_actions(self) -> None:
         deeds = self.deeds
-        do = {
+        do: dict[str, Callable[[], None]] = {
             "filter": self._focus_filter,
             "by-trial": self._toggle_by_trial,
             "differences": self.toggle_differences,
@@ -162,8 +171,11 @@ class ComparePage(Page):
             "export": self._export_everything,
             "copy-table": self.copy_table,
             "environments": self.compare_environments,
+            "texts": self.texts.toggle,
+            **{f"quality-{id}": partial(self._trade_off, id) for id, _ in AGAINST},
         }
-        can = {
+        can: dict[str, Callable[[], bool]] = {
+            **{f"quality-{id}": partial(self.charts.can_trade_off, id) for id, _ in AGAINST},
             "loaded": lambda: self.loaded is not None,
             "cell": self._has_cell,
             "figure": self.table.on_figure,
@@ -179,6 +191,7 @@ class ComparePage(Page):
             "by-trial": lambda: self.choice.by_trial,
             "differences": lambda: self.choice.differences_first,
             "invalid": lambda: self.include_invalid,
+            "texts": lambda: self.texts.open,
         }
         self.services.actions.add(*compare_actions(do, can, on))
 
@@ -291,7 +304,7 @@ class ComparePage(Page):
         known = {r.configuration for r in loaded.comparison.rows}
         hidden = self._closed_eyes.get(experiment, frozenset()) & known
         self.choice = replace(self.choice, hidden=hidden)
-        self._pages.setCurrentIndex(1)
+        self._pages.setCurrentIndex(2 if self.texts.open else 1)
         self._show()
 
     def _failed(self, error: BaseException) -> None:
@@ -343,6 +356,7 @@ class ComparePage(Page):
         notes = notes_of(comparison, self.columns)
         self.notes.show_notes(same, choice.show_constant, notes, invalid, self.include_invalid)
         self.charts.show_comparison(comparison, choice.hidden)
+        self.texts.show(loaded)
         self.card_place.renew(loaded)
         self.services.actions.update()
 
@@ -402,7 +416,29 @@ class ComparePage(Page):
         self._closed_eyes[self.loader.experiment] = hidden
         self._choose(hidden=hidden)
 
+    # --- texts and trade-offs ---------------------------------------------------------------------
+
+    def _texts_toggled(self, opened: bool) -> None:
+        self._drop_card()
+        self.tools.texts.setChecked(opened)
+        if self.loaded is not None:
+            self._pages.setCurrentIndex(2 if opened else 1)
+        if opened:
+            self.texts.view.prompts.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.services.actions.update()
+
+    def _texts_copied(self, what: str) -> None:
+        self.services.toasts.show("good", f"{what} {'are' if what == 'The texts' else 'is'} on the clipboard.")
+
+    def _trade_off(self, id: str) -> None:
+        if self.texts.open:
+            self.texts.toggle()
+        self.charts.choose_trade_off(id)
+
     def _focus_filter(self) -> None:
+        if self.texts.open:
+            self.texts.view.focus_search()
+            return
         if self.environment.isVisible():
             self.environment.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from widgets.actions import Action
+from widgets.compare.charts_area import AGAINST
 
 
 def compare_actions(
@@ -80,5 +81,26 @@ def compare_actions(
         make("delete", "Delete the selected trials", "experiment", "trials", rows, icon="trash"),
         make("export", "Export charts and table", "export", "loaded", nothing, shortcut="Ctrl+E", icon="export"),
         make("bundle", "Export the whole experiment (Parquet bundle)…", "export", "loaded", nothing, words="records"),
+        make(
+            "texts",
+            "Texts side by side",
+            "view",
+            "loaded",
+            nothing,
+            shortcut="Ctrl+Shift+X",
+            icon="file",
+            words="written answers quality read prompts difference",
+        ),
+        *(
+            make(
+                f"quality-{id}",
+                f"Chart quality against {title.lower()}",
+                "view",
+                f"quality-{id}",
+                f"this experiment has no figure of quality and {title.lower()}",
+                words="trade-off pareto scatter",
+            )
+            for id, title in AGAINST
+        ),
         make("copy-table", "Copy the table", "export", "loaded", nothing, shortcut="Ctrl+Shift+C", icon="copy"),
     )

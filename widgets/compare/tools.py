@@ -36,6 +36,7 @@ class CompareTools(QObject):
     """Formats."""
     bundle_asked = Signal()
     copy_asked = Signal()
+    texts_toggled = Signal()
 
     def __init__(self, theme: Theme, toolbar: PageToolbar, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -60,6 +61,10 @@ class CompareTools(QObject):
         self.columns = self._menu_button("columns", "Columns", "Which metrics are columns", self._columns_menu)
         self.baseline = self._menu_button("pin", "Baseline", "What every configuration is compared with", QMenu())
         self.baseline.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.texts = tool_button(
+            theme, "file", "Texts", "What each configuration wrote for the same prompts, side by side", checkable=True
+        )
+        self.texts.clicked.connect(calling(self.texts_toggled.emit))
         self.export = self._menu_button("export", "Export", "Charts and table as files", self._export_menu())
         self.export.setProperty("kind", "box")
         self._by_configuration = self._rows_action("By configuration", False)
@@ -77,6 +82,7 @@ class CompareTools(QObject):
             toolbar.add(widget)
         toolbar.add_separator()
         toolbar.add(self.baseline)
+        toolbar.add(self.texts)
         toolbar.add_right(self.export)
         # what the wide toolbar needs must not keep the window from becoming narrow
         toolbar.setMinimumWidth(theme.px(_LEAST))
@@ -129,7 +135,7 @@ class CompareTools(QObject):
         self.baseline.setText(shown_text)
         self.baseline.setToolTip(f"{text}. Every configuration is compared with it")
         self.baseline.setAccessibleName(text)
-        for widget in (self.filter, self.rows, self.differences, self.columns, self.baseline, self.export):
+        for widget in (self.filter, self.rows, self.differences, self.columns, self.baseline, self.export, self.texts):
             widget.setEnabled(loaded is not None)
 
     def set_room(self, width: int) -> None:
@@ -143,7 +149,7 @@ class CompareTools(QObject):
         baseline = Qt.ToolButtonStyle.ToolButtonIconOnly if tight else Qt.ToolButtonStyle.ToolButtonTextBesideIcon
         self.baseline.setToolButtonStyle(baseline)
         style = Qt.ToolButtonStyle.ToolButtonIconOnly if narrow else Qt.ToolButtonStyle.ToolButtonTextBesideIcon
-        for button in (self.rows, self.columns):
+        for button in (self.rows, self.columns, self.texts):
             button.setToolButtonStyle(style)
         # it is in the menu of rows, too
         self.differences.setVisible(not narrow)

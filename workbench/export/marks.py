@@ -84,8 +84,9 @@ def draw_series(axes: Axes, chart: Chart, style: Look) -> None:
                 marker=style.marker(series.color),
                 markersize=6,
                 color=color,
-                markeredgecolor=style.background,
-                markeredgewidth=0.6,
+                markerfacecolor=style.background if series.hollow else color,
+                markeredgecolor=color if series.hollow else style.background,
+                markeredgewidth=1.2 if series.hollow else 0.6,
                 zorder=3,
             )
         else:
@@ -216,6 +217,9 @@ def widest_category(axes: Axes, renderer: RendererBase) -> float:
 
 
 def draw_references(axes: Axes, chart: Chart, style: Look) -> None:
+    if chart.front:
+        xs, ys = zip(*chart.front, strict=True)
+        axes.plot(xs, ys, color=style.reference, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     for reference in chart.references:
         line = axes.axvline if reference.orientation == "vertical" else axes.axhline
         line(reference.value, color=style.reference, linewidth=0.8, linestyle=(0, (4, 3)), zorder=4)
