@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engines.protocol.client import engine_environment
@@ -27,14 +27,16 @@ class FetchError(Exception):
         self.advice = advice
 
 
-def run_fetch(module: str, places: Places, report: Report) -> None:
-    """Run `python -m MODULE --progress-json` to its end. Raises `FetchError`."""
-    command = [sys.executable, "-m", module, "--progress-json"]
+def run_fetch(module: str, places: Places, report: Report, arguments: Sequence[str] = ()) -> list[dict[str, object]]:
+    """Run `python -m MODULE --progress-json ARGUMENTS` to its end; returns what it said besides its progress. Raises
+    `FetchError`."""
+    command = [sys.executable, "-m", module, "--progress-json", *arguments]
+    results: list[dict[str, object]] = []
     last = {"message": "The fetch ended without saying why.", "advice": "Nothing was left half done; try again."}
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # nobody would read it, and a full pipe would stop the work
         stdin=subprocess.DEVNULL,
         text=True,
         env=engine_environment(places),
@@ -45,8 +47,10 @@ def run_fetch(module: str, places: Places, report: Report) -> None:
                 said = _parse(line)
                 if "message" in said:
                     last = {"message": str(said["message"]), "advice": str(said.get("advice", ""))}
-                elif said:
-                    fraction = said.get("fraction")
+                elif "fraction" not in said:
+                    results += [said] if said else []
+                else:
+                    fraction = said["fraction"]
                     report(float(fraction) if isinstance(fraction, (int, float)) else None, str(said.get("text", "")))
             code = process.wait()
         except BaseException:
@@ -54,6 +58,7 @@ def run_fetch(module: str, places: Places, report: Report) -> None:
             raise
     if code != 0:
         raise FetchError(last["message"], last["advice"])
+    return results
 
 
 def ensure_tasks(places: Places, report: Report) -> Path:

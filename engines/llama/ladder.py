@@ -1,4 +1,5 @@
-"""The quantisation ladder: which GGUF file an order needs, and how it comes to be. Worker process; light to import.
+"""The quantisation ladder: which GGUF file an order needs, and how it comes to be. Light to import; worker process, or
+`python -m engines.llama.ladder --model JSON --to Q4_K_M,... [--list] [--progress-json]`, which makes files in advance.
 
 Files are made in a process of their own (`engines.llama.ladder_make`): its memory does not stay in the worker that
 measures afterwards, a crash of the quantiser is a failure in words, and a stop ends it at once.
@@ -6,20 +7,23 @@ measures afterwards, a crash of the quantiser is a failure in words, and a stop 
 
 from __future__ import annotations
 
+import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 
 from engines.llama.ladder_cache import CachedFile, cached, content_of, only_facts, sweep
-from engines.llama.ladder_lines import Failed, Made, Step, parse
+from engines.llama.ladder_lines import Failed, Line, Made, Step, parse, say
 from engines.protocol.client import engine_environment
 from engines.protocol.orders import ModelOrder, TrialOrder
 from engines.protocol.places import Places, places
-from engines.techniques.gguf import STORED, type_name
+from engines.techniques.gguf import LADDER, STORED, type_name
 from engines.worker.failures import WorkerFailure
 
 Report = Callable[[str, float], None]
@@ -146,3 +150,68 @@ def _ended(code: int) -> WorkerFailure:
         "Memory may have run out (signal 9), or the processor may lack what llama.cpp was compiled for (signal 4). "
         "Nothing half-made was left.",
     )
+
+
+# --- the command -----------------------------------------------------------------------------------
+
+
+def made_already(model: ModelOrder) -> list[Made]:
+    """The files of this model that are there, the widest first. Raises `WorkerFailure`."""
+    local = local_source(model, allow_network=False)
+    if local is None and model.kind != "random":
+        return []
+    found: list[Made] = []
+    for name in ("F32", "BF16", *LADDER):
+        file = cached_file(places(), model, local, name)
+        facts = file.facts()
+        if facts is not None:
+            found.append(Made(name, str(file.path), facts))
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0 the files are there, 1 one could not be made, 130 interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m engines.llama.ladder", description="Make GGUF files in advance.")
+    parser.add_argument("--progress-json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--model", required=True, help="a ModelOrder as JSON")
+    parser.add_argument("--to", default=",".join(LADDER), help="types, with commas between (default: all)")
+    parser.add_argument("--threads", type=int, default=0, help="processor threads (default: as many as there are)")
+    parser.add_argument("--network", action="store_true", help="a hub model may be fetched")
+    parser.add_argument("--list", action="store_true", help="tell what is there; make nothing")
+    options = parser.parse_args(arguments)
+    model = msgspec.json.decode(options.model, type=ModelOrder)
+
+    def tell(line: Line, plain: str) -> None:
+        if options.progress_json:
+            say(line)
+        else:
+            sys.stdout.write(f"{plain}\n")
+
+    def report(text: str, share: float) -> None:
+        tell(Step(text, share), f"{share:4.0%}  {text}")
+
+    before = signal.signal(signal.SIGTERM, _interrupted)
+    try:
+        if options.list:
+            made = made_already(model)
+        else:
+            types = tuple(options.to.split(","))
+            made = [*make_files(model, types, options.threads, report, allow_network=options.network).values()]
+        for file in made:
+            tell(file, f"{file.type}  {file.path}")
+    except WorkerFailure as failure:
+        tell(Failed(failure.kind, failure.message, failure.advice), f"{failure.message}\n{failure.advice}")
+        return 1
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return 0
+
+
+def _interrupted(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

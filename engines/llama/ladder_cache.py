@@ -7,6 +7,7 @@ each file lies a JSON with its facts, written last: a file without one is not wh
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -98,6 +99,8 @@ def content_of(model: ModelOrder, local: Path | None) -> str:
         total.update(json.dumps(model.config, sort_keys=True, default=str).encode())
     elif local.is_file():
         _sample(local, total)
+    elif not local.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(local))
     else:
         for name in _SMALL_FILES:
             if (local / name).is_file():

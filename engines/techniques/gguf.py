@@ -104,6 +104,11 @@ def type_name(technique: str) -> str | None:
     return _FILE_TYPES.get(technique.removeprefix("precision."))
 
 
+def obstacle_of(model: ModelFacts, machine: MachineFacts) -> str | None:
+    """Why no rung of the ladder can be made of a model, in a sentence, or None."""
+    return _needs_convertible(model, machine)
+
+
 def bits_of(type_name: str) -> float:
     """Bits per weight that a file of this type is reckoned with."""
     for technique in TECHNIQUES:

