@@ -80,7 +80,8 @@ def installation(packages: Sequence[str], probe: ProbeResult, which: Which = shu
     wanted = tuple(dict.fromkeys(packages))
     unknown = next((name for name in wanted if name not in known), None)
     if unknown is not None:
-        raise NothingToInstall(f"{unknown} is no package of an engine. There are: {', '.join((*ENGINES, *known))}.")
+        there = ", ".join(dict.fromkeys((*ENGINES, *known)))
+        raise NothingToInstall(f"{unknown} is no package of an engine. There are: {there}.")
     missing = [known[name] for name in wanted if not known[name].version]
     if not missing:
         there = ", ".join(f"{name} {known[name].version}" for name in wanted)
