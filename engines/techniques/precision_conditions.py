@@ -68,14 +68,18 @@ def int4_against(model: ModelFacts, machine: MachineFacts) -> str | None:
 
 
 def float8_against(model: ModelFacts, machine: MachineFacts) -> str | None:
-    return linear_layers(model, machine) or _capability(machine, (8, 9), "float8")
+    if problem := linear_layers(model, machine):
+        return problem
+    if on_processor(machine):
+        return "On a processor torchao unpacks float8 many times slower than it multiplies; int8 is as small."
+    return _capability(machine, (8, 9), "float8")
 
 
 def float8_dynamic_against(model: ModelFacts, machine: MachineFacts) -> str | None:
     if problem := linear_layers(model, machine):
         return problem
     if machine.device_kind == "cpu":
-        return "float8 products need a GPU of compute capability 8.9; plain float8 stores without them."
+        return "float8 products need a GPU of compute capability 8.9; LLM.int8() rounds activations on processors too."
     if problem := _capability(machine, (8, 9), "float8"):
         return problem
     if model.linear_in_divisor % 16 or model.linear_out_divisor % 16:
@@ -143,10 +147,6 @@ def int4_note(model: ModelFacts, _machine: MachineFacts) -> str | None:
     if model.linear_in_divisor % _TILE:
         return f"Rows are padded to multiples of {_TILE:,} weights, so this model is stored in more than 4 bits."
     return None
-
-
-def experimental(_model: ModelFacts, machine: MachineFacts) -> str | None:
-    return "Experimental on processors." if on_processor(machine) else None
 
 
 def bnb_four_bits(parameters: dict[str, Scalar]) -> float:
