@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.llama.header import FLOATS, read_header
-from engines.llama.library import Library, library
+from engines.llama.library import Library, Words, library
 from engines.worker.failures import WorkerFailure
 
 Report = Callable[[str, float], None]
@@ -94,24 +94,12 @@ def quantise(source: Path, target: Path, type_name: str, *, threads: int, requan
     takes another type for the tensor: see `Contents.fallback` of the result.
     """
     used = library()
-    words = used.words
-    words.forget()
-
-    def hear(level: int, text: bytes, user: object) -> None:
-        if _FALLBACK not in text:  # a line for each tensor; `Contents.fallback` counts them
-            words.hear(level, text, user)
-        found = _PROGRESS.search(text.decode(errors="replace"))
-        if found:
-            report(f"Quantising to {type_name}: {found[3]}", int(found[1]) / int(found[2]))
-
-    callback = used.api.llama_log_callback(hear)
-    used.api.llama_log_set(callback, None)
-    settings = used.api.llama_model_quantize_default_params()
-    settings.nthread = max(1, threads)
-    settings.ftype = _file_type(used, type_name)
-    settings.allow_requantize = requantise
-    settings.max_buf_size = _MAXIMUM_ROWS_BYTES
-    code = used.api.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(settings))
+    before, words = used.words, _Words(lambda name, share: report(f"Quantising to {type_name}: {name}", share))
+    used.words = words
+    try:
+        code = _run(used, source, target, type_name, threads, requantise=requantise)
+    finally:
+        used.words = before
     if code != 0:
         said = words.last_error
         raise WorkerFailure(
@@ -121,6 +109,31 @@ def quantise(source: Path, target: Path, type_name: str, *, threads: int, requan
         )
     with target.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def _run(used: Library, source: Path, target: Path, type_name: str, threads: int, *, requantise: bool) -> int:
+    settings = used.api.llama_model_quantize_default_params()
+    settings.nthread = max(1, threads)
+    settings.ftype = _file_type(used, type_name)
+    settings.allow_requantize = requantise
+    settings.max_buf_size = _MAXIMUM_ROWS_BYTES
+    return int(used.api.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(settings)))
+
+
+class _Words(Words):
+    """Tells each tensor that is begun, and is silent about each that does not fit: `Contents.fallback` counts them."""
+
+    def __init__(self, tell: Report) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def hear(self, level: int, text: bytes, user: object) -> None:
+        if _FALLBACK in text:
+            return
+        super().hear(level, text, user)
+        found = _PROGRESS.search(text.decode(errors="replace"))
+        if found:
+            self._tell(found[3], int(found[1]) / int(found[2]))
 
 
 def _file_type(used: Library, name: str) -> int:
