@@ -115,6 +115,8 @@ _BEGINNINGS: tuple[tuple[str, str, str, Nature, tuple[str, ...]], ...] = (
     ("package.", "", SOFTWARE, "matters", ()),
     ("python.", "Python ", SOFTWARE, "matters", ()),
     ("torch.", "torch, ", SOFTWARE, "matters", ()),
+    ("llama.context.", "llama.cpp, context, ", RUN, "plain", ()),  # follow from what is asked
+    ("llama.load.", "llama.cpp, load, ", RUN, "plain", ()),
     ("llama.", "llama.cpp, ", SOFTWARE, "matters", ("order.engine", *_ON)),
     ("project.", "LLM Workbench, ", SOFTWARE, "plain", ()),
     ("host.", "", MACHINE, "plain", ()),
