@@ -58,6 +58,8 @@ def weight_bytes(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machin
     if technique is None or order is None or technique.id == STORED:
         return facts.stored_bytes
     bits = technique.stored_bits(order.parameters) if technique.stored_bits else technique.bits
+    if technique.shaped_bits is not None:
+        bits = technique.shaped_bits(facts) or bits
     changed = facts.parameters if technique.changes == "all" else facts.linear_parameters
     rest = facts.parameters - changed
     return math.ceil((changed * bits + rest * compute_bits(facts, techniques, machine)) / 8)

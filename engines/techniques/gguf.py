@@ -1,23 +1,24 @@
 """Precisions of the llama.cpp engine: the GGUF file as it is, and the quantisation ladder made from it.
 
-Block formats and their sizes: ggml's quantisation blocks, https://github.com/ggml-org/llama.cpp (ggml-quants). A "_M"
-mix keeps some tensors in a larger format, so the bits of a whole file depend on the model: these are for estimates,
-and a trial counts its own.
+Block formats and their sizes: ggml's quantisation blocks, https://github.com/ggml-org/llama.cpp (ggml-quants). The bits
+of a whole file depend on the model's shape (`engines.techniques.gguf_sizes`); `stored` is for models whose shape is not
+known: what the quantiser says of models of 7 to 8 billion weights. A trial counts its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from engines.protocol.orders import Scalar
 from engines.techniques.facts import MachineFacts, ModelFacts
+from engines.techniques.gguf_sizes import bits_per_weight
 from engines.techniques.model import Technique
 
 CONVERTIBLE = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 """`model_type` of Hugging Face models that `engines.llama.convert` can write as GGUF."""
 PACKAGES = ("llama-cpp-python", "gguf")
 _SOURCE = "llama.cpp, https://github.com/ggml-org/llama.cpp"
+_IMPLEMENTATION = "engines.llama.ladder:plan_file"
 
 
 def _needs_gguf(model: ModelFacts, _machine: MachineFacts) -> str | None:
@@ -39,64 +40,57 @@ def _bits(bits: float, _parameters: dict[str, Scalar]) -> float:
     return bits
 
 
-def _rung(
-    short: str,
-    title: str,
-    sentence: str,
-    *,
-    nominal: float,
-    stored: float,
-    obstacle: Callable[[ModelFacts, MachineFacts], str | None] = _needs_convertible,
-) -> Technique:
+STORED = "precision.gguf-stored"
+
+_RUNGS = (
+    # llama.cpp's name, sentence, nominal bits, bits where the model's shape is not known
+    ("F16", "float16 weights, run by llama.cpp.", 16, 16.0),
+    ("Q8_0", "8 bits in blocks of 32 with one scale.", 8, 8.5),
+    ("Q6_K", "6 bits in super-blocks of 256.", 6, 6.56),
+    ("Q5_K_M", "5 bits, a part of the tensors in 6.", 5, 5.7),
+    ("Q4_K_M", "4 bits, a part of the tensors in 6.", 4, 4.9),
+    ("Q4_0", "4 bits in blocks of 32 with one scale: the oldest and simplest.", 4, 4.65),
+    ("Q3_K_M", "3 bits, a part of the tensors in 4 and 5.", 3, 4.0),
+    ("Q2_K", "2 bits, a part of the tensors in 3 and 4.", 2, 3.2),
+)
+LADDER = tuple(name for name, *_ in _RUNGS)
+"""llama.cpp's names of the file types, the largest first."""
+_FILE_TYPES = {("gguf-f16" if name == "F16" else name.lower()): name for name in LADDER}
+
+
+def _rung(short: str, name: str, sentence: str, nominal: float, stored: float) -> Technique:
     return Technique(
         id=f"precision.{short}",
-        title=title,
+        title="F16 (GGUF)" if name == "F16" else name,
         sentence=sentence,
         source=_SOURCE,
-        implementation="engines.llama.ladder:plan_file",
+        implementation=_IMPLEMENTATION,
         group="GGUF",
         packages=PACKAGES,
         engines=("llama.cpp",),
-        obstacle=obstacle,
+        obstacle=_needs_convertible,
         bits=nominal,
         stored_bits=partial(_bits, stored),
+        shaped_bits=partial(bits_per_weight, name),
         changes="all",
     )
 
 
-STORED = "precision.gguf-stored"
-
 TECHNIQUES = (
-    _rung(
-        "gguf-stored",
-        "GGUF as it is",
-        "The precision the file was written in, run by llama.cpp.",
-        nominal=0,
-        stored=0,
+    Technique(
+        id=STORED,
+        title="GGUF as it is",
+        sentence="The precision the file was written in, run by llama.cpp.",
+        source=_SOURCE,
+        implementation=_IMPLEMENTATION,
+        group="GGUF",
+        packages=PACKAGES,
+        engines=("llama.cpp",),
         obstacle=_needs_gguf,
+        changes="all",
     ),
-    _rung("gguf-f16", "F16 (GGUF)", "float16 weights, run by llama.cpp.", nominal=16, stored=16),
-    _rung("q8_0", "Q8_0", "8 bits in blocks of 32 with one scale.", nominal=8, stored=8.5),
-    _rung("q6_k", "Q6_K", "6 bits in super-blocks of 256.", nominal=6, stored=6.57),
-    _rung("q5_k_m", "Q5_K_M", "5 bits, a part of the tensors in 6.", nominal=5, stored=5.7),
-    _rung("q4_k_m", "Q4_K_M", "4 bits, a part of the tensors in 6.", nominal=4, stored=4.85),
-    _rung("q4_0", "Q4_0", "4 bits in blocks of 32 with one scale: the oldest and simplest.", nominal=4, stored=4.55),
-    _rung("q3_k_m", "Q3_K_M", "3 bits, a part of the tensors in 4 and 5.", nominal=3, stored=3.9),
-    _rung("q2_k", "Q2_K", "2 bits, a part of the tensors in 3 and 4.", nominal=2, stored=3.0),
+    *(_rung(short, *rung) for short, rung in zip(_FILE_TYPES, _RUNGS, strict=True)),
 )
-
-_FILE_TYPES = {
-    "gguf-f16": "F16",
-    "q8_0": "Q8_0",
-    "q6_k": "Q6_K",
-    "q5_k_m": "Q5_K_M",
-    "q4_k_m": "Q4_K_M",
-    "q4_0": "Q4_0",
-    "q3_k_m": "Q3_K_M",
-    "q2_k": "Q2_K",
-}
-LADDER = tuple(_FILE_TYPES.values())
-"""llama.cpp's names of the file types, the largest first."""
 
 
 def type_name(technique: str) -> str | None:
@@ -110,8 +104,5 @@ def obstacle_of(model: ModelFacts, machine: MachineFacts) -> str | None:
 
 
 def bits_of(type_name: str) -> float:
-    """Bits per weight that a file of this type is reckoned with."""
-    for technique in TECHNIQUES:
-        if _FILE_TYPES.get(technique.short) == type_name and technique.stored_bits is not None:
-            return technique.stored_bits({})
-    return {"F32": 32.0, "BF16": 16.0}[type_name]
+    """Bits per weight of a file of this type, where nothing is known of the model."""
+    return {"F32": 32.0, "BF16": 16.0, **{name: bits for name, _, _, bits in _RUNGS}}[type_name]

@@ -100,6 +100,8 @@ class Technique:
     """Nominal bits per weight of what it stores; 0 where it does not change storage."""
     stored_bits: Callable[[dict[str, Scalar]], float] | None = None
     """Bits per changed weight really stored, scales included; None: as `bits`."""
+    shaped_bits: Callable[[ModelFacts], float | None] | None = None
+    """The same where the model's shape decides; None, or None for a model: as `stored_bits`."""
     changes: Literal["all", "linear", "none"] = "none"
     """Which weights it stores differently."""
     details: dict[str, str] = field(default_factory=dict)

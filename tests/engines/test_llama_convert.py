@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engines.techniques.gguf import CONVERTIBLE
 from engines.worker.failures import WorkerFailure
 from engines.workload.text import held_out_text
 from tests.engines.llama_kit import FAMILIES, copy_of, llama_logits, make_family, need_llama, transformers_logits
@@ -20,7 +21,7 @@ need_llama()
 
 from engines.llama import convert_check, convert_sentencepiece, convert_tokenizer  # noqa: E402
 from engines.llama.convert import convert_folder, write_random  # noqa: E402
-from engines.llama.convert_shape import shape_of  # noqa: E402
+from engines.llama.convert_shape import ARCHITECTURES, shape_of  # noqa: E402
 from engines.llama.convert_weights import Stored, converted  # noqa: E402
 from engines.llama.header import read_header  # noqa: E402
 
@@ -282,6 +283,10 @@ def test_that_special_tokens_and_the_chat_template_are_kept(tiny: Path, tmp_path
     assert said["tokenizer.ggml.eos_token_id"] == 1
     assert said["tokenizer.ggml.add_bos_token"] is True
     assert said["tokenizer.ggml.add_eos_token"] is False
+
+
+def test_that_techniques_offer_what_the_converter_knows() -> None:
+    assert set(ARCHITECTURES) == CONVERTIBLE
 
 
 # --- what cannot be converted -----------------------------------------------------------------------

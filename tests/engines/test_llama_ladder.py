@@ -21,7 +21,7 @@ from engines.llama.ladder import GgufFile, make_file, make_files, plan_file
 from engines.protocol.orders import ModelOrder, WorkloadOrder
 from engines.protocol.places import Places
 from engines.protocol.records import Environment, ModelLoaded, PhaseStarted
-from engines.techniques.gguf import LADDER, TECHNIQUES
+from engines.techniques.gguf import LADDER
 from engines.worker.failures import WorkerFailure
 from engines.worker.stop import StopTrial
 from tests.engines.llama_kit import FAMILIES, copy_of, gguf_order, llama_logits, make_family, need_llama
@@ -386,9 +386,3 @@ def test_that_sigterm_in_the_making_stops_the_trial_without_a_file(home: Places,
     assert (outcome.exit_code, outcome.failure) == (0, "")
     assert leftovers(home) == []
     assert not plan_file(order).exists
-
-
-def test_that_every_rung_names_a_file_type() -> None:
-    rungs = [t for t in TECHNIQUES if t.short != "gguf-stored"]
-    assert len(rungs) == len(LADDER)
-    assert all(t.stored_bits is not None and t.stored_bits({}) >= t.bits for t in rungs)
