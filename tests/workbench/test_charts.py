@@ -79,7 +79,7 @@ def test_that_notes_name_interval_exclusions_and_origin(comparison: Comparison) 
 def test_that_a_chart_tells_itself_to_a_screen_reader(comparison: Comparison) -> None:
     summary = bar_chart(comparison, DECODE).summary
     assert summary.startswith("Decode throughput: float32 20.1 tokens/s, bfloat16 26.6 tokens/s")
-    assert "bfloat16 faster, 1.32× [1.23, 1.43]" in summary
+    assert "bfloat16 faster, 1.32× [1.22, 1.43]" in summary
 
 
 def test_that_provenance_names_experiment_trials_and_configurations(comparison: Comparison) -> None:
