@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from engines.protocol.orders import Scalar
 from engines.techniques.facts import CONV1D, MachineFacts, ModelFacts
-from engines.techniques.precision import not_gguf
+from engines.techniques.precision import no_bfloat16, not_gguf
 
 Says = Callable[[ModelFacts, MachineFacts], str | None]
 
@@ -124,6 +124,11 @@ def widened(library: str) -> Says:
         return None
 
     return note
+
+
+def quanto_eight_note(model: ModelFacts, machine: MachineFacts) -> str | None:
+    """With bfloat16 instructions decoding gained and prefill lost (docs/techniques.md)."""
+    return widened("quanto")(model, machine) if no_bfloat16(machine) else None
 
 
 def llm_int8_note(_model: ModelFacts, machine: MachineFacts) -> str | None:

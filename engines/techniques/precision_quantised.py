@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from engines.techniques import precision_conditions as conditions
 from engines.techniques.model import Parameter, Technique
+from engines.techniques.precision import no_bfloat16
 
 _EIGHT, _FOUR = "8 bit", "4 bit"
 _TORCHAO = ("torch", "transformers", "torchao")
@@ -86,8 +87,8 @@ TECHNIQUES = (
         parameters=(COMPUTE,),
         packages=_QUANTO,
         obstacle=conditions.linear_layers,
-        note=conditions.with_share(conditions.widened("quanto")),
-        slow=conditions.on_processor,
+        note=conditions.with_share(conditions.quanto_eight_note),
+        slow=no_bfloat16,
         bits=8,
         changes="linear",
     ),
