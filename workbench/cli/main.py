@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
+import logging
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from engines.protocol.client import RunnerError
 from workbench.cli import INTERRUPTED, NOT_FOUND, RUNNER, STORE, WRONG
@@ -225,4 +230,21 @@ def complain(options: argparse.Namespace, message: str, advice: str = "") -> Non
 
 def entry() -> None:
     """The console script."""
-    sys.exit(main())
+    code = main()
+    if "PySide6.QtWidgets" in sys.modules:
+        _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End this process where a window was open, without PySide's own clean-up: at times it meets a wrapper that is gone
+    already and dies of SIGSEGV (PySide 6.10.3, `destroyQCoreApplication`), after everything has been closed and saved.
+    """
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
