@@ -25,8 +25,9 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
     for choice in techniques if isinstance(techniques, list) else []:
         if isinstance(choice, dict) and isinstance(choice.get("id"), str):
             parameters = choice.get("parameters")
-            axis = choice["id"].partition(".")[0]
-            labels[axis] = technique_title(choice["id"], parameters if isinstance(parameters, dict) else {})
+            labels[axis_label(choice["id"].partition(".")[0])] = technique_title(
+                choice["id"], parameters if isinstance(parameters, dict) else {}
+            )
     workload, engine = _part(resolved, "workload"), _part(resolved, "engine")
     for key, title in (("prompt_tokens", "prompt tokens"), ("new_tokens", "new tokens"), ("batch_size", "batch")):
         if key in workload:
@@ -68,21 +69,28 @@ def _of_llama(engine: Mapping[str, object]) -> dict[str, str]:
 
 
 def technique_title(id: str, parameters: Mapping[str, object]) -> str:
-    """Short name with the parameters that differ from their defaults: "int8", "lora (rank 8)"."""
+    """Its title with the parameters that differ from their defaults: "int8", "Q4_K_M", "LoRA (rank 8)"; the short id of
+    a technique that is not known here."""
     known = find(id)
     defaults = known.defaults() if known is not None else {}
     different = [f"{k} {v}" for k, v in sorted(parameters.items()) if k not in defaults or defaults[k] != v]
-    short = id.partition(".")[2] or id
-    return f"{short} ({', '.join(different)})" if different else short
+    name = known.title if known is not None else id.partition(".")[2] or id
+    return f"{name} ({', '.join(different)})" if different else name
+
+
+def axis_label(id: str) -> str:
+    """An axis as a label is named: "precision", "KV cache"; the id of one that is not known here."""
+    title = next((axis.title for axis in axes() if axis.id == id), id)
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
 
 
 def fill_axes(rows: Sequence[dict[str, str]]) -> None:
     """Where some rows name a technique of an axis and others do not, the others get the axis's default."""
-    defaults = {axis.id: axis.default.partition(".")[2] for axis in axes()}
-    for axis, short in defaults.items():
-        if any(axis in labels for labels in rows):
+    for axis in axes():
+        name = axis_label(axis.id)
+        if any(name in labels for labels in rows):
             for labels in rows:
-                labels.setdefault(axis, short)
+                labels.setdefault(name, technique_title(axis.default, {}))
 
 
 def split(rows: Sequence[Mapping[str, str]]) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -23,7 +23,7 @@ from workbench.experiment_keys import MAX_TRIALS
 from workbench.hashes import matches
 from workbench.machine import best_device, find_device, machine_facts
 from workbench.plan_cells import count_cells, make_cells
-from workbench.plan_types import Configuration, MemoryEstimate, Plan, ResolvedModel, technique_title
+from workbench.plan_types import Configuration, MemoryEstimate, Plan, ResolvedModel
 from workbench.plan_workload import FoundPrompts, needs_network, prompt_problems, task_problems
 from workbench.problems import Fix, Problem
 
@@ -37,7 +37,6 @@ __all__ = [
     "make_plan",
     "new_id",
     "orders",
-    "technique_title",
 ]
 
 MAX_CONFIGURATIONS = 1000

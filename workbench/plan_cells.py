@@ -20,8 +20,9 @@ from workbench.experiment import Experiment, TechniqueChoice
 from workbench.fit import estimate_memory, estimate_once_seconds, estimate_seconds, weight_bytes
 from workbench.hashes import configuration_hash
 from workbench.installing import missing_packages
+from workbench.labels import technique_title
 from workbench.machine import machine_facts
-from workbench.plan_types import Configuration, ResolvedModel, technique_title
+from workbench.plan_types import Configuration, ResolvedModel
 from workbench.plan_workload import FoundPrompts
 from workbench.problems import Fix, Problem
 from workbench.units import format_bytes
@@ -206,7 +207,10 @@ def _title(
 ) -> str:
     """ "SmolLM2-135M-Instruct · int8 · 512 in": the axes the experiment names and what varies in the workload."""
     named = {choice.id.partition(".")[0] for choice in experiment.techniques}
-    parts = [model.order.title, *(technique_title(t) for t in chosen if t.id.partition(".")[0] in named)]
+    parts = [
+        model.order.title,
+        *(technique_title(t.id, t.parameters) for t in chosen if t.id.partition(".")[0] in named),
+    ]
     swept = experiment.workload
     if len(swept.prompt_tokens) > 1:
         parts.append(f"{load.prompt_tokens} in")

@@ -7,8 +7,9 @@ from __future__ import annotations
 import msgspec
 
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, WorkloadOrder
-from engines.techniques import ModelFacts, find
+from engines.techniques import ModelFacts
 from workbench.experiment import Experiment
+from workbench.labels import technique_title
 from workbench.problems import Problem
 
 
@@ -71,7 +72,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     def technique_title(self, axis: str) -> str:
         """Short name of the technique on an axis with its non-default parameters: "int8", "" where none."""
         order = next((t for t in self.techniques if t.id.partition(".")[0] == axis), None)
-        return technique_title(order) if order else ""
+        return technique_title(order.id, order.parameters) if order else ""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,12 +95,3 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def by_hash(self, hash: str) -> Configuration:
         return next(c for c in self.configurations if c.hash == hash)
-
-
-def technique_title(order: TechniqueOrder) -> str:
-    """ "int8", or "int8 (group_size 64)" where parameters differ from their defaults."""
-    technique = find(order.id)
-    defaults = technique.defaults() if technique else {}
-    changed = [f"{name} {value}" for name, value in order.parameters.items() if defaults.get(name) != value]
-    short = order.id.partition(".")[2]
-    return f"{short} ({', '.join(changed)})" if changed else short

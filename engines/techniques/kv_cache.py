@@ -16,7 +16,7 @@ _SOURCE = "llama.cpp (type_k, type_v), https://github.com/ggml-org/llama.cpp"
 TECHNIQUES = (
     Technique(
         id="kv_cache.full",
-        title="Full precision",
+        title="KV full",
         sentence="The engine's own: the compute type in transformers, float16 in llama.cpp.",
         source="https://huggingface.co/docs/transformers/kv_cache",
         implementation="",
@@ -25,7 +25,7 @@ TECHNIQUES = (
     ),
     Technique(
         id="kv_cache.q8_0",
-        title="Q8_0",
+        title="KV Q8_0",
         sentence="8 bits in blocks of 32 with one scale: about half the memory a token.",
         source=_SOURCE,
         implementation="",
@@ -35,7 +35,7 @@ TECHNIQUES = (
     ),
     Technique(
         id="kv_cache.q4_0",
-        title="Q4_0",
+        title="KV Q4_0",
         sentence="4 bits in blocks of 32 with one scale: about a quarter of the memory a token.",
         source=_SOURCE,
         implementation="",

@@ -198,7 +198,7 @@ def test_that_known_times_replace_the_estimate_and_scale_the_others() -> None:
 
 def test_that_parameter_sweeps_multiply_and_show_in_titles(monkeypatch: pytest.MonkeyPatch) -> None:
     from engines.techniques import Parameter, Technique
-    from workbench import plan_cells, plan_types
+    from workbench import labels, plan_cells
 
     fake = Technique(
         id="precision.fake",
@@ -211,7 +211,7 @@ def test_that_parameter_sweeps_multiply_and_show_in_titles(monkeypatch: pytest.M
         changes="linear",
     )
     monkeypatch.setattr(plan_cells, "find", lambda _id: fake)
-    monkeypatch.setattr(plan_types, "find", lambda _id: fake)
+    monkeypatch.setattr(labels, "find", lambda _id: fake)
     swept = Experiment(models=("a",), techniques=(TechniqueChoice("precision.fake", {"group": (32, 64)}),))
     cells = make_plan(swept, ONE, probe()).configurations
     assert [c.technique_title("precision") for c in cells] == ["fake (group 32)", "fake"]
