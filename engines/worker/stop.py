@@ -38,11 +38,20 @@ class Stop:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """A part that is given up at once, in the middle of a library: importing, loading. Nothing may be sent in it,
-        or a record could be cut in two."""
+        """A part that is given up at once, in the middle of a library: importing, loading. Nothing may be sent in it
+        outside `sending`, or a record could be cut in two."""
         self.check()
         self._interruptible = True
         try:
             yield
         finally:
             self._interruptible = False
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """A whole record within an interruptible part: a stop comes before or after it."""
+        before, self._interruptible = self._interruptible, False
+        yield
+        if before:
+            self.check()
+        self._interruptible = before

@@ -13,7 +13,7 @@ from engines.ring import RingWriter
 from engines.worker.channel import Channel
 from engines.worker.engine import Engine
 from engines.worker.evaluate import Evaluation, is_asked_for
-from engines.worker.failures import WorkerFailure, explain
+from engines.worker.failures import WorkerFailure, explain, first_line
 from engines.worker.measure import Requests
 from engines.worker.phases import Phases, quiet_collector
 from engines.worker.stop import Stop, StopTrial
@@ -77,7 +77,7 @@ def run_trial(
             with phases.phase("convert"):
                 channel.progress(f"Making {missing}", 0.02)
                 with stop.interruptible():
-                    facts = engine.make_files(lambda text, share: channel.progress(text, 0.02 + 0.08 * share))
+                    facts = engine.make_files(_making(channel, stop))
                 channel.environment(facts)
         with phases.phase("load"):
             doing = "loading the model"
@@ -103,7 +103,20 @@ def run_trial(
     except StopTrial:
         channel.log("Stopped before anything was measured.")
     except Exception as error:  # an engine's libraries may raise anything: the user gets it in words
-        raise explain(error, doing) from error
+        if not stop.requested:
+            raise explain(error, doing) from error
+        # a library that was interrupted may say so in an exception of its own
+        channel.log(f"Stopped while {doing}: {type(error).__name__}: {first_line(error)}")
+
+
+def _making(channel: Channel, stop: Stop) -> Callable[[str, float], None]:
+    """Tells how far the files are, from within the part that a stop interrupts."""
+
+    def report(text: str, share: float) -> None:
+        with stop.sending():
+            channel.progress(text, 0.02 + 0.08 * share)
+
+    return report
 
 
 def _generate(

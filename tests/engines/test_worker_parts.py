@@ -28,6 +28,7 @@ from engines.protocol.records import (
     ModelLoaded,
     PhaseEnded,
     PhaseStarted,
+    Progress,
     Record,
     Request,
     Stamps,
@@ -219,6 +220,51 @@ def test_that_a_stop_ends_the_idle_phase_at_once(pipe: Pipe, ring: RingWriter, m
         signal.signal(signal.SIGINT, before[1])
     assert time.monotonic() - start < 5
     assert [r.name for r in pipe.records() if isinstance(r, PhaseEnded)] == ["start", "load", "idle"]
+
+
+def test_that_a_library_that_hides_a_stop_in_an_error_of_its_own_is_stopped_not_failed(
+    pipe: Pipe, ring: RingWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Stop()
+
+    class Hiding(FakeEngine):
+        def load(self) -> ModelLoaded:
+            stop.requested = True
+            raise RuntimeError("import of module was interrupted")
+
+    monkeypatch.setattr("engines.worker.trial.make_engine", lambda *_: Hiding(ring))
+    run_trial(make_order("t1", workload=WORKLOAD), pipe.channel, ring, stop, time.monotonic_ns())
+    said = [r.text for r in pipe.records() if isinstance(r, Log)]
+    assert said == ["Stopped while loading the model: RuntimeError: import of module was interrupted"]
+
+
+def test_that_files_are_made_in_a_phase_of_their_own_before_the_load(
+    pipe: Pipe, ring: RingWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine(ring, missing="tiny as Q4_0")
+    monkeypatch.setattr("engines.worker.trial.make_engine", lambda *_: engine)
+    run_trial(make_order("t1", workload=WORKLOAD), pipe.channel, ring, Stop(), time.monotonic_ns())
+    records = pipe.records()
+    names = [r.name for r in records if isinstance(r, PhaseEnded)]
+    assert names[:3] == ["start", "convert", "load"]
+    assert "half" in [r.text for r in records if isinstance(r, Progress)]
+    assert any(r.facts.get("made") == "tiny as Q4_0" for r in records if isinstance(r, Environment))
+
+
+def test_that_a_stop_while_a_record_is_sent_comes_after_it() -> None:
+    stop = Stop()
+    told: list[str] = []
+
+    def send() -> None:
+        with stop.interruptible():
+            with stop.sending():
+                stop._asked(signal.SIGTERM, None)
+                told.append("whole")
+            told.append("never")
+
+    with pytest.raises(StopTrial):
+        send()
+    assert told == ["whole"]
 
 
 # --- steadiness -----------------------------------------------------------------------------------
