@@ -106,7 +106,7 @@ def run_trial(
         if not stop.requested:
             raise explain(error, doing) from error
         # a library that was interrupted may say so in an exception of its own
-        channel.log(f"Stopped while {doing}: {type(error).__name__}: {first_line(error)}")
+        channel.log(f"Stopped while {doing}: {first_line(error)}")
 
 
 def _making(channel: Channel, stop: Stop) -> Callable[[str, float], None]:
