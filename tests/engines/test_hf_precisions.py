@@ -25,6 +25,7 @@ from workbench.model_files import inspect_folder
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.timeout(900),  # the first use of quanto compiles its kernels
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning:torch.*"),
