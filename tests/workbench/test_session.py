@@ -77,8 +77,9 @@ def test_that_a_killed_runner_ends_its_trial_and_goes_on_with_the_queue(house: H
     heard = Heard()
     session.listen(heard)
     session.follow()
-    experiment = session.run(session.plan(house.experiment(trials=3, new_tokens=(600,))))
-    until(lambda: session.queue().in_state("running"))
+    experiment = session.run(session.plan(house.experiment(trials=3, new_tokens=(400,))))
+    # a trial whose worker has not begun would run whole after the kill
+    until(lambda: any(e.phase in ("warmup", "measure") for e in session.queue().in_state("running")))
     runner = house.runner_pid()
     workers = psutil.Process(runner).children()
     os.kill(runner, signal.SIGKILL)
