@@ -293,6 +293,10 @@ def _value_texts(cells: Sequence[Cell | None], measure: _Measure) -> list[str]:
     return three if len({t for t in three if t}) == len(values) else texts(4)
 
 
+_ROOM_FOR_TWO_LINES = 10
+"""Bars up to which a label of two lines has room."""
+
+
 def _directed(measure: _Measure, cut: float | None = None) -> ChartAxis:
     title = f"{measure.title} ({measure.direction})" if measure.direction else measure.title
     return ChartAxis(title, measure.unit, maximum=cut)
@@ -312,7 +316,11 @@ def _category(row: Row, comparison: Comparison) -> str:
     others = [n for n in comparison.varying if n != "model"]
     if "model" not in comparison.varying and "engine" in others and len(others) > 1 and row.labels.get("engine"):
         rest = [n for n in others if n != "engine"]
-        return f"{row.labels['engine']} · {short_title(row.labels, rest, row.title)}"
+        name = short_title(row.labels, rest, row.title)
+        alone = {short_title(r.labels, rest, r.title) for r in comparison.rows}
+        if len(comparison.rows) > _ROOM_FOR_TWO_LINES and len(alone) == len(comparison.rows):
+            return name
+        return f"{row.labels['engine']} · {name}"
     if "model" not in comparison.varying or not others:
         return short_title(row.labels, comparison.varying, row.title)
     return f"{row.model} · {short_title(row.labels, others, row.title)}"
