@@ -167,7 +167,7 @@ def test_that_cells_speak_whole_sentences(loaded: Loaded) -> None:
 
 
 def test_that_the_newest_experiment_is_shown_first(page: ComparePage) -> None:
-    assert page.loader.experiment == "e-fake"
+    assert page.experiment.loader.experiment == "e-fake"
     assert page.tools.count.text() == "12 trials"
     assert len(page.table.view.rows) == 4
 
@@ -180,8 +180,8 @@ def test_that_without_experiments_the_page_offers_one_action(
     assert isinstance(made, ComparePage)
     qtbot.addWidget(made)
     made.activated()
-    qtbot.waitUntil(lambda: made.empty.title.text() == "Nothing to compare yet")
-    made.empty.button.click()
+    qtbot.waitUntil(lambda: made.figures.empty.title.text() == "Nothing to compare yet")
+    made.figures.empty.button.click()
     assert services.navigate.asked == [("setup", None)]  # type: ignore[attr-defined]
     made.deactivated()
     made.shutdown()
@@ -208,8 +208,8 @@ def test_that_a_deleted_experiment_gives_way_to_the_newest(
         detail, experiment=msgspec.structs.replace(detail.experiment, experiment="e-next", number=13)
     )
     workbench.details = [other]
-    page.loader.again()
-    qtbot.waitUntil(lambda: page.loaded is not None and page.loader.experiment == "e-next", timeout=5000)
+    page.experiment.loader.again()
+    qtbot.waitUntil(lambda: page.loaded is not None and page.experiment.loader.experiment == "e-next", timeout=5000)
 
 
 def test_that_another_page_can_ask_for_an_experiment(
@@ -225,7 +225,7 @@ def test_that_another_page_can_ask_for_an_experiment(
     )
     page.activated()
     qtbot.wait(100)
-    assert page.loader.experiment == "e-old", "what was chosen stays"
+    assert page.experiment.loader.experiment == "e-old", "what was chosen stays"
 
 
 def test_that_selection_open_rows_and_scroll_stay_over_a_refresh(
@@ -250,7 +250,7 @@ def test_that_selection_open_rows_and_scroll_stay_over_a_refresh(
 def test_that_a_click_on_a_head_sorts_and_chooses_the_bars(page: ComparePage) -> None:
     place = next(i for i, c in enumerate(page.table.view.columns) if c.metric == MEMORY)
     page.table.head.sectionClicked.emit(place)
-    assert page.choice.sort == f"metric:{MEMORY}"
+    assert page.viewing.choice.sort == f"metric:{MEMORY}"
     assert page.charts.bars.view.chart is not None
     assert page.charts.bars.view.chart.id == f"bars:{MEMORY}"
 
@@ -266,7 +266,7 @@ def test_that_the_eye_takes_a_row_out_of_the_charts(qtbot: QtBot, page: CompareP
     rect = page.table.visualRect(index_of(page, "c-int8"))
     at = page.table.compare_delegate.parts(rect)["eye"].center()
     qtbot.mouseClick(page.table.viewport(), Qt.MouseButton.LeftButton, pos=at)
-    assert page.choice.hidden == {"c-int8"}
+    assert page.viewing.choice.hidden == {"c-int8"}
     for chart in page.charts.charts:
         assert "c-int8" not in [s.key for s in chart.series]
     assert len(page.table.view.rows) == 4
@@ -290,7 +290,7 @@ def test_that_the_keyboard_reaches_cells_rows_and_the_card(qtbot: QtBot, page: C
 
 
 def test_that_including_invalid_trials_is_read_anew_and_counts_them(qtbot: QtBot, page: ComparePage) -> None:
-    page.toggle_invalid()
+    page.viewing.toggle_invalid()
     qtbot.waitUntil(lambda: page.loaded is not None and page.loaded.include_invalid, timeout=5000)
     assert page.loaded is not None
     row = next(r for r in page.loaded.comparison.rows if r.configuration == "c-int8")
@@ -298,13 +298,13 @@ def test_that_including_invalid_trials_is_read_anew_and_counts_them(qtbot: QtBot
 
 
 def test_that_chosen_columns_are_remembered(qtbot: QtBot, page: ComparePage, services: Services) -> None:
-    page.set_columns((MEMORY, "perplexity"))
+    page.viewing.set_columns((MEMORY, "perplexity"))
     assert [c.metric for c in page.table.view.columns if c.metric] == [MEMORY, "perplexity"]
     services.actions.remove([a.id for a in services.actions.all()])
     second = make_page(services)
     assert isinstance(second, ComparePage)
     qtbot.addWidget(second)
-    assert second.choice.metrics == (MEMORY, "perplexity")
+    assert second.viewing.choice.metrics == (MEMORY, "perplexity")
     second.shutdown()
 
 
@@ -329,13 +329,13 @@ def test_that_a_pinned_card_stays_and_follows_its_figures(qtbot: QtBot, page: Co
     qtbot.mouseClick(page.notes, Qt.MouseButton.LeftButton, pos=QPoint(4, 4))
     assert page.card.card is not None
     before = page.card.card
-    page.toggle_invalid()
+    page.viewing.toggle_invalid()
     qtbot.waitUntil(lambda: page.card.card is not None and page.card.card != before, timeout=5000)
 
 
 def test_that_the_card_goes_with_its_row(page: ComparePage) -> None:
     page.card_place.open(choose(page, "c-int8", SPEED))
-    page._filter_changed("float32")
+    page.viewing.set_text("float32")
     assert page.card.card is None
 
 
@@ -413,7 +413,7 @@ def test_that_edit_as_new_goes_to_setup(page: ComparePage, services: Services) -
 def test_that_the_menu_offers_only_what_can_be_done(page: ComparePage) -> None:
     choose(page, "c-float32")
     menu = page.deeds.menu(
-        {"card": page._current_card, "eye": page._eye_chosen, "environments": page.compare_environments}
+        {"card": page.show_card, "eye": page.toggle_eyes, "environments": page.environments.show_selected}
     )
     texts = " | ".join(a.text() for a in menu.actions())
     assert "Set as baseline" not in texts, "it is the baseline"
@@ -428,7 +428,7 @@ def test_that_stored_work_is_offered_where_it_can_be_done(page: ComparePage, ser
     assert services.actions.is_enabled("compare.recompute")
     assert services.actions.is_enabled("compare.bundle")
     assert not services.actions.is_enabled("compare.wall-meter")
-    page._toggle_by_trial()
+    page.toggle_by_trial()
     page.table.setCurrentIndex(page.table.compare_model.index(0, 0))
     services.actions.update()
     assert len(page.deeds.selected().ended) == 1
@@ -441,7 +441,7 @@ def test_that_the_whole_experiment_goes_to_the_folder_that_is_named(
     page: ComparePage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(page.bundles, "export", lambda *given: asked.append(given))
+    monkeypatch.setattr(page.outgoing.bundles, "export", lambda *given: asked.append(given))
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_a, **_k: (str(tmp_path / "mine"), ""))
     page.tools.bundle_asked.emit()
     assert asked == [("e-fake", tmp_path / "mine")]
@@ -500,7 +500,7 @@ def test_that_an_export_writes_into_the_chosen_folder_and_says_where(
     qtbot: QtBot, page: ComparePage, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    page.export(("svg", "csv"))
+    page.outgoing.export(("svg", "csv"))
     qtbot.waitUntil(lambda: bool(services.toasts.history), timeout=20_000)
     toast = services.toasts.history[-1]
     assert toast.severity == "good"
@@ -517,7 +517,7 @@ def test_that_an_export_that_cannot_be_written_says_what_is_safe(
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(blocked))
-    page.export(("csv",))
+    page.outgoing.export(("csv",))
     qtbot.waitUntil(lambda: bool(services.toasts.history), timeout=10_000)
     assert services.toasts.history[-1].severity == "error"
     assert "not touched" in services.toasts.history[-1].advice

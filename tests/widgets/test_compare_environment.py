@@ -156,7 +156,7 @@ def test_that_nothing_is_offered_without_a_selection(page: ComparePage, services
     page.table.selectionModel().clear()
     services.actions.update()
     assert not services.actions.qaction("compare.environments").isEnabled()
-    page.compare_environments()
+    page.environments.show_selected()
     assert not page.environment.isVisible()
 
 

@@ -203,7 +203,7 @@ def test_that_texts_are_copied_one_or_all_with_their_prompt(qtbot: QtBot, page: 
 
 def test_that_ctrl_f_finds_in_the_texts_while_they_are_shown(qtbot: QtBot, page: ComparePage) -> None:
     opened(qtbot, page)
-    page._focus_filter()
+    page.focus_filter()
     assert page.texts.view.search.hasFocus()
     qtbot.keyClicks(page.texts.view.search, "apples")
     qtbot.keyClick(page.texts.view.search, Qt.Key.Key_Escape)
@@ -256,6 +256,6 @@ def test_that_quality_against_memory_is_one_click(qtbot: QtBot, page: ComparePag
 
 def test_that_the_actions_do_the_same_and_leave_the_texts(qtbot: QtBot, page: ComparePage) -> None:
     opened(qtbot, page)
-    page._trade_off("memory")
+    page.trade_off("memory")
     assert not page.texts.open
     assert page.charts.pair[0] == "memory_mean_bytes"

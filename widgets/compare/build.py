@@ -227,3 +227,14 @@ def _ordered(rows: Sequence[RowView], columns: Sequence[Column], choice: Choice)
         return sorted(valued, key=key(place), reverse=choice.descending) + without
 
     return tuple(replace(r, children=tuple(sort(r.children))) for r in (*pinned, *sort(others)))
+
+
+def count_text(loaded: Loaded, view: TableView, filter_text: str) -> str:
+    """ "9 trials", "4 of 9 trials" under a filter, "6 of 9 trials so far" while some have not ended."""
+    total, unfinished = view.total, loaded.unfinished
+    noun = "trial" if total == 1 else "trials"
+    if filter_text.strip():
+        return f"{view.trials} of {total} {noun}"
+    if unfinished:
+        return f"{total - unfinished} of {total} {noun} so far"
+    return f"{total} {noun}"

@@ -63,6 +63,11 @@ class CardPlace(QObject):
         self._table.ring(index)
         self.card.show_card(made, self._anchor(index))
 
+    def drop(self) -> None:
+        """Away with the card, unless it is pinned."""
+        if not self.card.pinned:
+            self.card.dismiss()
+
     def follow(self, _value: int = 0) -> None:
         """The table moved: the card goes with its cell."""
         if self._at is not None and self.card.card is not None:

@@ -18,6 +18,8 @@ from workbench.export.tables import comparison_table
 
 CHART_FORMATS = ("png", "svg", "pdf")
 TABLE_FORMATS = ("csv", "md", "tex", "parquet", "json")
+EVERYTHING = ("png", "svg", "csv", "md")
+"""What "Charts and table" writes."""
 _FOLDER = "compare/export-folder"
 
 

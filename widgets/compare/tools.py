@@ -8,7 +8,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLabel, QMenu, QSizePolicy, QToolButton
 
 from widgets.compare.columns_menu import fill_columns
-from widgets.compare.exports import CHART_FORMATS
+from widgets.compare.exports import CHART_FORMATS, EVERYTHING
 from widgets.compare.toolbar import ExperimentChooser, FilterField, StayOpenMenu, calling
 from widgets.compare.views import Choice, Loaded
 from widgets.components import ToolButton, label, tool_button
@@ -103,8 +103,7 @@ class CompareTools(QObject):
 
     def _export_menu(self) -> QMenu:
         menu = QMenu()
-        everything = ("png", "svg", "csv", "md")
-        menu.addAction("Charts and table…", calling(self.export_asked.emit, everything))
+        menu.addAction("Charts and table…", calling(self.export_asked.emit, EVERYTHING))
         menu.addSeparator()
         for format in CHART_FORMATS:
             menu.addAction(f"Charts as {format.upper()}…", calling(self.export_asked.emit, (format,)))
