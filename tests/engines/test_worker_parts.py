@@ -177,13 +177,16 @@ def cues(records: list[Record]) -> list[str]:
 
 def test_that_prefills_alone_are_told_as_spans_after_the_loop(pipe: Pipe, ring: RingWriter) -> None:
     engine = FakeEngine(ring)
+    begun_ns = time.monotonic_ns()
     loops(engine, pipe).repeat_prefill(0.05)
     records = pipe.records()
     spans = [r for r in records if isinstance(r, PhaseEnded)]
     assert [s.name for s in spans] == ["prefill"] * len(spans)
     assert [s.index for s in spans] == list(range(len(spans)))
     assert len(spans) == engine.prefills - 1, "the first is not counted"
-    assert 0.05 <= (spans[-1].t_ns - spans[0].start_ns) / 1e9 < 0.5
+    assert spans[-1].t_ns >= begun_ns + 50_000_000
+    over_ns = spans[0].start_ns + 50_000_000
+    assert all(s.t_ns < over_ns for s in spans[:-1]), "none begins when the time is over, however slow the machine"
     assert not any(isinstance(r, Request) for r in records)
     assert ring.written == 0
 
@@ -204,21 +207,26 @@ def test_that_the_idle_phase_comes_between_load_and_warm_up(
 
 
 def test_that_a_stop_ends_the_idle_phase_at_once(pipe: Pipe, ring: RingWriter, monkeypatch: pytest.MonkeyPatch) -> None:
-    workload = msgspec.structs.replace(WORKLOAD, idle_s=30.0)
+    workload = msgspec.structs.replace(WORKLOAD, idle_s=3600.0)
     monkeypatch.setattr("engines.worker.trial.make_engine", lambda *_: FakeEngine(ring))
     stop = Stop()
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
-    start = time.monotonic()
+    told = pipe.channel.progress
+
+    def progress(text: str, fraction: float) -> None:
+        told(text, fraction)
+        if text.startswith("Idle"):
+            timer.start()
+
+    monkeypatch.setattr(pipe.channel, "progress", progress)
     try:
         stop.install()
-        timer.start()
         run_trial(make_order("t1", workload=workload), pipe.channel, ring, stop, time.monotonic_ns())
     finally:
         timer.join()
         signal.signal(signal.SIGTERM, before[0])
         signal.signal(signal.SIGINT, before[1])
-    assert time.monotonic() - start < 5
     assert [r.name for r in pipe.records() if isinstance(r, PhaseEnded)] == ["start", "load", "idle"]
 
 
