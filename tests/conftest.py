@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from engines.protocol.places import HOME_VARIABLE, Places, places
 from tests.house import ROOT, House, sleeping_worker_variable
@@ -18,6 +19,9 @@ from tests.tiny_model import make_tiny_model
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+# an example is not wrong because the machine stood still while it was drawn or tried
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 _ended: list[int] = []
 

@@ -56,7 +56,7 @@ class House:
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
 
@@ -74,7 +74,7 @@ class House:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def finished(self, session: Workbench, experiment: str, seconds: float = 30.0) -> tuple[TrialRow, ...]:
+    def finished(self, session: Workbench, experiment: str, seconds: float = 120.0) -> tuple[TrialRow, ...]:
         """Wait until every trial of the experiment has ended and been judged."""
         deadline = time.monotonic() + seconds
         while True:
@@ -110,7 +110,8 @@ class Heard(list[Event]):
         return [event for event in self if isinstance(event, kind)]
 
 
-def until(true: Callable[[], object], seconds: float = 20.0, what: str = "") -> None:
+def until(true: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
+    """Wait for something that happens in well under a second, unless the machine is slow or stands still."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"did not happen within {seconds} s: {what}"

@@ -25,7 +25,7 @@ def no_orphans() -> Iterator[list[str]]:
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     homes: list[str] = []
     yield homes
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + 30.0
     while (left := _left(before, homes)) and time.monotonic() < deadline:
         time.sleep(0.02)
     for process in left.values():
@@ -64,10 +64,11 @@ def runner(short_home: Places) -> Iterator[RunnerProcess]:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[RunnerProcess]:
-    """One runner for the tests of a module that only submit trials, each under names of its own."""
+    """One runner for the tests of a module that only submit trials, each under names of its own. Its grace is long: a
+    worker that is told to stop while the machine stands still has not refused to."""
     with pytest.MonkeyPatch.context() as monkeypatch, _home(monkeypatch):
         running = RunnerProcess(places())
-        running.start("--grace-seconds", "0.5")
+        running.start("--grace-seconds", "60")
         yield running
         running.end()
 

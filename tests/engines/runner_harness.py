@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
 
 
-def until(true: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
+def until(true: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
     """Wait for something that another process does."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -83,13 +83,13 @@ class RunnerProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "engines", "serve", *options], cwd=ROOT, stdout=log, stderr=log
             )
-        until(self._is_ready, 20, "the runner starts")
+        until(self._is_ready, 60, "the runner starts")
 
     def _is_ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log
         try:
-            connect_local(self.places, start=False, timeout=5).close()
+            connect_local(self.places, start=False, timeout=60).close()
         except RunnerError:
             return False
         return True
@@ -99,7 +99,7 @@ class RunnerProcess:
         return self.places.runner_log.read_text()
 
     def connect(self) -> RunnerClient:
-        client = connect_local(self.places, start=False, timeout=10)
+        client = connect_local(self.places, start=False, timeout=60)
         self._clients.append(client)
         return client
 
@@ -125,7 +125,7 @@ class RunnerProcess:
         return next(entry for entry in self.queue().entries if entry.trial == trial)
 
     def until_state(self, trial: str, state: str) -> QueueEntry:
-        until(lambda: self.entry(trial).state == state, 20, f"{trial} is {state}: {self.log}")
+        until(lambda: self.entry(trial).state == state, 60, f"{trial} is {state}: {self.log}")
         return self.entry(trial)
 
     def lines(self, trial: str, after: int = 0) -> list[RecordLine]:
@@ -149,4 +149,4 @@ class RunnerProcess:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)

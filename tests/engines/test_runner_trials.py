@@ -166,11 +166,11 @@ def test_that_stop_keeps_what_was_measured(shared: RunnerProcess) -> None:
     assert (ended.outcome, ended.message, ended.exit_code) == ("stopped", "Stopped by the user.", 0)
 
 
-def test_that_a_worker_that_does_not_stop_is_killed_after_its_grace(shared: RunnerProcess) -> None:
-    shared.submit(make_order("t12a", ["ignore_sigterm"], ["phase", "measure"], ["sleep", 60]))
-    until(lambda: shared.entry("t12a").phase == "measure")
-    shared.client.call(messages.Stop(trial="t12a"))
-    records = shared.records("t12a")
+def test_that_a_worker_that_does_not_stop_is_killed_after_its_grace(runner: RunnerProcess) -> None:
+    runner.submit(make_order("t12a", ["ignore_sigterm"], ["phase", "measure"], ["sleep", 60]))
+    until(lambda: runner.entry("t12a").phase == "measure")
+    runner.client.call(messages.Stop(trial="t12a"))
+    records = runner.records("t12a")
     ended = end_of(records)
     assert (ended.outcome, ended.exit_code) == ("stopped", -signal.SIGKILL)
     assert any("did not end within 0.5 s" in text for text in logged(records, "runner"))

@@ -250,7 +250,9 @@ def test_that_a_polite_stop_keeps_what_was_measured(tiny: Path, tmp_path: Path) 
 
 @pytest.mark.real
 def test_that_a_stop_while_loading_ends_the_worker_at_once(tiny: Path, tmp_path: Path) -> None:
-    worker = start_worker(trial_order(folder_model(tiny)), tmp_path / "w")
+    # requests so long that a signal that comes late finds it warming up
+    workload = msgspec.structs.replace(QUICK, new_tokens=900)
+    worker = start_worker(trial_order(folder_model(tiny), workload=workload), tmp_path / "w")
     worker.wait_for(lambda r: isinstance(r, Progress))
     time.sleep(0.5)
     worker.terminate()

@@ -6,8 +6,9 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -29,6 +30,31 @@ EXPECTED = (
     "QStandardPaths: ",
 )
 """What the offscreen platform says of itself."""
+
+PATIENCE_MS = 60_000
+"""How long a test waits for what takes milliseconds: pytest-qt's 5 s pass while a busy machine stands still."""
+
+
+class Patient(QtBot):
+    """pytest-qt's robot with patience; tests give no times of their own."""
+
+    def waitUntil(self, callback: Callable[[], bool | None], *, timeout: int = PATIENCE_MS) -> None:
+        super().waitUntil(callback, timeout=timeout)
+
+    def waitSignal(self, signal: object, *, timeout: int = PATIENCE_MS, **options: Any) -> Any:
+        return super().waitSignal(signal, timeout=timeout, **options)
+
+    def waitExposed(self, widget: QWidget, *, timeout: int = PATIENCE_MS) -> Any:
+        return super().waitExposed(widget, timeout=timeout)
+
+    def waitActive(self, widget: QWidget, *, timeout: int = PATIENCE_MS) -> Any:
+        return super().waitActive(widget, timeout=timeout)
+
+
+@pytest.fixture
+def qtbot(qapp: QApplication, request: pytest.FixtureRequest) -> QtBot:
+    """pytest-qt's fixture of that name, with more patience."""
+    return Patient(request)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +100,7 @@ def _settle() -> None:
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
 
 
-def _wait(done: object, seconds: float = 3.0) -> None:
+def _wait(done: object, seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not done() and time.monotonic() < end:  # type: ignore[operator]
         time.sleep(0.02)

@@ -118,7 +118,7 @@ def page(qtbot: QtBot, services: Services, workbench: FakeWorkbench) -> Iterator
         made.show()
     services.actions.set_page("compare")
     made.activated()
-    qtbot.waitUntil(lambda: made.loaded is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: made.loaded is not None)
     yield made
     made.deactivated()
     made.shutdown()
@@ -196,7 +196,7 @@ def test_that_only_changes_of_the_shown_experiment_are_read(
     assert workbench.reads == reads
     for _ in range(20):
         page.refresh(StoreChanged(trials=(failed_trial(page),)))
-    qtbot.waitUntil(lambda: workbench.reads > reads, timeout=3000)
+    qtbot.waitUntil(lambda: workbench.reads > reads)
     qtbot.wait(600)
     assert workbench.reads == reads + 1, "a burst is one reading"
 
@@ -209,7 +209,7 @@ def test_that_a_deleted_experiment_gives_way_to_the_newest(
     )
     workbench.details = [other]
     page.experiment.loader.again()
-    qtbot.waitUntil(lambda: page.loaded is not None and page.experiment.loader.experiment == "e-next", timeout=5000)
+    qtbot.waitUntil(lambda: page.loaded is not None and page.experiment.loader.experiment == "e-next")
 
 
 def test_that_another_page_can_ask_for_an_experiment(
@@ -220,9 +220,7 @@ def test_that_another_page_can_ask_for_an_experiment(
     )
     workbench.details.append(older)
     page.show_target(ShowExperiment("e-old"))
-    qtbot.waitUntil(
-        lambda: page.loaded is not None and page.loaded.detail.experiment.experiment == "e-old", timeout=5000
-    )
+    qtbot.waitUntil(lambda: page.loaded is not None and page.loaded.detail.experiment.experiment == "e-old")
     page.activated()
     qtbot.wait(100)
     assert page.experiment.loader.experiment == "e-old", "what was chosen stays"
@@ -237,8 +235,8 @@ def test_that_selection_open_rows_and_scroll_stay_over_a_refresh(
     workbench.details[0] = msgspec.structs.replace(detail, trials=tuple(t for t in detail.trials if t.trial != gone))
     reads = workbench.reads
     page.refresh(StoreChanged(experiments=("e-fake",)))
-    qtbot.waitUntil(lambda: workbench.reads > reads, timeout=3000)
-    qtbot.waitUntil(lambda: page.table.view.total == 11, timeout=5000)
+    qtbot.waitUntil(lambda: workbench.reads > reads)
+    qtbot.waitUntil(lambda: page.table.view.total == 11)
     assert page.table.open_rows() == ("c-float16",)
     assert [r.key for r in page.table.chosen()] == ["c-int8"]
     assert page.table.view.columns[page.table.currentIndex().column()].metric == MEMORY
@@ -291,7 +289,7 @@ def test_that_the_keyboard_reaches_cells_rows_and_the_card(qtbot: QtBot, page: C
 
 def test_that_including_invalid_trials_is_read_anew_and_counts_them(qtbot: QtBot, page: ComparePage) -> None:
     page.viewing.toggle_invalid()
-    qtbot.waitUntil(lambda: page.loaded is not None and page.loaded.include_invalid, timeout=5000)
+    qtbot.waitUntil(lambda: page.loaded is not None and page.loaded.include_invalid)
     assert page.loaded is not None
     row = next(r for r in page.loaded.comparison.rows if r.configuration == "c-int8")
     assert row.counted == 3
@@ -330,7 +328,7 @@ def test_that_a_pinned_card_stays_and_follows_its_figures(qtbot: QtBot, page: Co
     assert page.card.card is not None
     before = page.card.card
     page.viewing.toggle_invalid()
-    qtbot.waitUntil(lambda: page.card.card is not None and page.card.card != before, timeout=5000)
+    qtbot.waitUntil(lambda: page.card.card is not None and page.card.card != before)
 
 
 def test_that_the_card_goes_with_its_row(page: ComparePage) -> None:
@@ -364,12 +362,12 @@ def test_that_a_baseline_is_stored_judged_anew_and_taken_back(
 ) -> None:
     choose(page, "c-int8")
     page.deeds.make_baseline()
-    qtbot.waitUntil(lambda: page.table.view.rows[0].configuration == "c-int8", timeout=5000)
+    qtbot.waitUntil(lambda: page.table.view.rows[0].configuration == "c-int8")
     assert page.table.view.rows[0].baseline
     assert workbench.asked == [SetBaseline(experiment="e-fake", configuration="c-int8")]
     assert page.undo_text() == "the baseline"
     assert page.undo()
-    qtbot.waitUntil(lambda: page.table.view.rows[0].configuration == "c-float32", timeout=5000)
+    qtbot.waitUntil(lambda: page.table.view.rows[0].configuration == "c-float32")
     assert page.undo_text() == ""
 
 
@@ -399,7 +397,7 @@ def test_that_an_experiment_is_renamed_in_place(qtbot: QtBot, page: ComparePage,
     page.ask.field.setText("another name")
     qtbot.keyClick(page.ask.field, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: Rename(experiment="e-fake", name="another name") in workbench.asked)
-    qtbot.waitUntil(lambda: page.tools.experiments.rows[0].name == "another name", timeout=5000)
+    qtbot.waitUntil(lambda: page.tools.experiments.rows[0].name == "another name")
 
 
 def test_that_edit_as_new_goes_to_setup(page: ComparePage, services: Services) -> None:
@@ -501,7 +499,7 @@ def test_that_an_export_writes_into_the_chosen_folder_and_says_where(
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
     page.outgoing.export(("svg", "csv"))
-    qtbot.waitUntil(lambda: bool(services.toasts.history), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(services.toasts.history))
     toast = services.toasts.history[-1]
     assert toast.severity == "good"
     assert toast.advice == str(tmp_path)
@@ -518,7 +516,7 @@ def test_that_an_export_that_cannot_be_written_says_what_is_safe(
     blocked.write_text("not a folder")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(blocked))
     page.outgoing.export(("csv",))
-    qtbot.waitUntil(lambda: bool(services.toasts.history), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(services.toasts.history))
     assert services.toasts.history[-1].severity == "error"
     assert "not touched" in services.toasts.history[-1].advice
 
@@ -528,7 +526,7 @@ def test_that_one_chart_is_exported_in_the_format_asked_for(
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "mine"), ""))
     page.charts.bars._export_as("pdf")
-    qtbot.waitUntil((tmp_path / "mine.pdf").exists, timeout=20_000)
+    qtbot.waitUntil((tmp_path / "mine.pdf").exists)
 
 
 def test_that_the_chart_is_copied_as_image_and_as_values(page: ComparePage) -> None:

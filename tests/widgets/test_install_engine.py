@@ -252,5 +252,5 @@ def test_that_closing_the_window_ends_the_run(qtbot: QtBot, page: MachinesPage, 
     start(qtbot, page)
     page.shutdown()
     assert page.installs._run is not None
-    assert page.installs._run.wait(5) is not None
+    assert page.installs._run.wait(60) is not None
     assert not machine.installed.exists()

@@ -150,7 +150,7 @@ def test_that_a_click_runs_it_progress_is_shown_and_the_result_is_kept_and_told(
     panel = SelfCheckPanel(services.theme, checks)
     qtbot.addWidget(panel)
     panel.show()
-    with qtbot.waitSignal(checks.run.progressed, timeout=10_000), qtbot.waitSignal(checks.changed, timeout=10_000):
+    with qtbot.waitSignal(checks.run.progressed), qtbot.waitSignal(checks.changed):
         qtbot.mouseClick(panel.run_button, Qt.MouseButton.LeftButton)
         assert not panel.progress.isHidden()
         assert panel.buttons.isHidden()
@@ -187,11 +187,11 @@ def test_that_it_can_be_stopped_and_one_runs_at_a_time(
     panel.show()
     assert services.actions.is_enabled("machines.self-check")
     assert not services.actions.is_enabled("machines.stop-self-check")
-    with qtbot.waitSignal(checks.run.progressed, timeout=10_000):
+    with qtbot.waitSignal(checks.run.progressed):
         assert services.actions.invoke("machines.quick-self-check")
     assert not services.actions.is_enabled("machines.self-check")
     checks.start()
-    with qtbot.waitSignal(checks.run.failed, timeout=10_000):
+    with qtbot.waitSignal(checks.run.failed):
         qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
         assert panel.doing.text() == "Stopping"
         assert not panel.stop_button.isEnabled()
@@ -219,7 +219,7 @@ def test_that_a_failure_is_a_toast_in_words(
     services: Services, qtbot: QtBot, make_checks: Callable[..., SelfChecks], code: str, message: str, advice: str
 ) -> None:
     checks = make_checks(code)
-    with qtbot.waitSignal(checks.run.failed, timeout=10_000):
+    with qtbot.waitSignal(checks.run.failed):
         checks.start()
     toast = services.toasts.history[-1]
     assert toast.severity == "error"
@@ -230,7 +230,7 @@ def test_that_a_failure_is_a_toast_in_words(
 
 def test_that_a_program_that_is_not_there_is_a_failure_too(services: Services, qtbot: QtBot) -> None:
     run = SelfCheckRun(services.places, services.bridge, ("/nowhere/python",))
-    with qtbot.waitSignal(run.failed, timeout=10_000) as failed:
+    with qtbot.waitSignal(run.failed) as failed:
         run.start(Path("/tmp/a.duckdb"), quick=False)
     assert failed.args is not None
     assert "could not be started" in failed.args[0]
@@ -258,7 +258,7 @@ def test_that_closing_the_window_ends_the_child(
     services: Services, qtbot: QtBot, make_checks: Callable[..., SelfChecks]
 ) -> None:
     checks = make_checks(STANDING)
-    with qtbot.waitSignal(checks.run.progressed, timeout=10_000):
+    with qtbot.waitSignal(checks.run.progressed):
         checks.start()
     checks.shutdown()
     assert not checks.run.running
@@ -272,7 +272,7 @@ def test_that_the_page_shows_the_stored_one_and_how_fast_sensors_change(
     page = MachinesPage(services)
     qtbot.addWidget(page)
     page.show()
-    qtbot.waitUntil(lambda: page.checks.result is not None, timeout=5000)
+    qtbot.waitUntil(lambda: page.checks.result is not None)
     panel = page.findChild(SelfCheckPanel)
     assert panel is not None
     assert "−0.20 %" in words(panel)
@@ -291,8 +291,8 @@ def test_that_the_run_outlives_a_new_look_at_the_computer(services: Services, qt
     page = MachinesPage(services)
     qtbot.addWidget(page)
     page.checks.run._command = child(tmp_path, STANDING)
-    qtbot.waitUntil(lambda: page.findChild(SelfCheckPanel) is not None, timeout=5000)
-    with qtbot.waitSignal(page.checks.run.progressed, timeout=10_000):
+    qtbot.waitUntil(lambda: page.findChild(SelfCheckPanel) is not None)
+    with qtbot.waitSignal(page.checks.run.progressed):
         page.checks.start()
     page.deactivated()
     page.show_probe(PROBE)

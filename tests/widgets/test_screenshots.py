@@ -94,7 +94,7 @@ def test_that_every_page_shows_real_trials_in_both_themes_and_every_size(
     window.start()
     usable: list[bool] = []
     window.when_usable(lambda: usable.append(True))
-    qtbot.waitUntil(lambda: bool(usable), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(usable))
     monkeypatch.chdir(house.places.data)
     window.navigate("setup", OpenExperimentFile(Path(experiment_file(house).name)))
     for page in PAGES:  # what is read when a page is first shown has arrived before its picture is taken

@@ -85,7 +85,7 @@ class FakeWorkbench:
     def plan(self, experiment: Experiment, base: Path | None = None) -> Plan:
         self.threads.add(threading.current_thread().name)
         if self.gate is not None:
-            assert self.gate.wait(5)
+            assert self.gate.wait(60)
         if self.plan_error is not None:
             raise self.plan_error
         self.planned.append(experiment)
@@ -456,7 +456,7 @@ def test_that_the_starter_is_fetched_only_when_asked_with_progress_in_its_row(
     def ensure(places: Places, report: Callable[[float | None, str], None]) -> Path:
         asked.append(places)
         report(0.25, "Fetching 23 of 93 MB")
-        assert go_on.wait(5)
+        assert go_on.wait(60)
         write_model(places.starter_model)
         return places.starter_model
 

@@ -46,7 +46,7 @@ def bundles(qtbot: QtBot, services: Services) -> Bundles:
 
 
 def told(qtbot: QtBot, services: Services, count: int = 1) -> str:
-    qtbot.waitUntil(lambda: len(services.toasts.history) >= count, timeout=10_000)
+    qtbot.waitUntil(lambda: len(services.toasts.history) >= count)
     return services.toasts.history[-1].message
 
 
