@@ -59,7 +59,7 @@ class HfReader:
             disable_compile=True,
         )
         criterion = _EndOfText(self, len(ids), until)
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: quanto's 4-bit weights cannot be unpacked in it
             output = self._model.generate(
                 inputs,
                 attention_mask=torch.ones_like(inputs),
@@ -82,7 +82,7 @@ class HfReader:
         except ValueError as error:
             raise _too_long(error) from error
         arguments = {"logits_to_keep": len(scored)} if self._takes_rows else {}
-        with torch.inference_mode():
+        with torch.no_grad():  # as above
             inputs = torch.tensor([given], device=self._model.device)
             logits = self._model(input_ids=inputs, use_cache=False, **arguments).logits[0, -len(scored) :].float()
             targets = torch.tensor(scored, device=logits.device)

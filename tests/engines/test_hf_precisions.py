@@ -117,6 +117,21 @@ def test_that_a_quantised_precision_runs_a_whole_trial(outcomes: dict[str, Outco
 
 
 @pytest.mark.parametrize("short", HERE)
+def test_that_a_quantised_precision_writes_texts_and_scores_continuations(tiny: ModelOrder, short: str) -> None:
+    from engines.hf.load import load_tokenizer
+    from engines.hf.reader import HfReader
+    from engines.worker.stop import Stop
+
+    model, tokenizer = load(tiny, short), load_tokenizer(tiny)
+    assert tokenizer is not None
+    reader = HfReader(model, tokenizer, frozenset(), Stop())
+    assert reader.write("Names refer to", 4).tokens == 4
+    found = reader.likelihood("Names refer", " to objects")
+    assert found.tokens > 0
+    assert -100 < found.log_probability < 0
+
+
+@pytest.mark.parametrize("short", HERE)
 def test_that_the_libraries_say_nothing_a_matmul(outcomes: dict[str, Outcome], short: str) -> None:
     assert outcomes[short].stdout == ""
     assert outcomes[short].stderr == ""
