@@ -156,7 +156,7 @@ def test_that_the_running_trial_is_shown_as_its_records_arrive(page: MonitorPage
     arrive(page, full_queue())
     page.services.bridge.records_arrived.emit("t-1", stream())
     qtbot.waitUntil(lambda: page.charts.data is not None)
-    assert page.shown == "t-1"
+    assert page.current.id == "t-1"
     assert page.header.title.text() == "SmolLM2 · int8"
     qtbot.waitUntil(lambda: page.charts.redraws > 0)
     assert [p.chart.kind.title for p in page.charts.plots][:2] == ["Throughput", "Memory"]
@@ -174,12 +174,12 @@ def test_that_the_page_moves_on_with_the_queue_unless_a_trial_was_chosen(page: M
     page.services.bridge.records_arrived.emit("t-1", stream())
     later = queue(entry("t-2", "running", 2, started_wall_ns=1), entry("t-1", "ended", 1, outcome="completed"))
     arrive(page, later)
-    assert page.shown == "t-2"
-    page.show_trial("t-1")
+    assert page.current.id == "t-2"
+    page.current.show("t-1")
     arrive(page, queue(entry("t-3", "running", 3, started_wall_ns=1), *later.entries[1:]))
-    assert page.shown == "t-1"
-    page.show_running()
-    assert page.shown == "t-3"
+    assert page.current.id == "t-1"
+    page.current.show_running()
+    assert page.current.id == "t-3"
 
 
 def test_that_hidden_pages_take_records_and_draw_nothing(page: MonitorPage, qtbot: QtBot) -> None:
@@ -191,7 +191,7 @@ def test_that_hidden_pages_take_records_and_draw_nothing(page: MonitorPage, qtbo
     before = page.charts.redraws
     page.services.bridge.records_arrived.emit("t-1", stream())
     qtbot.wait(60)
-    data = page.trials.get("t-1")
+    data = page.current.trials.get("t-1")
     assert data is not None
     assert data.ended is not None
     assert page.charts.redraws == before
@@ -227,10 +227,10 @@ def test_that_a_refused_stop_is_told_as_a_toast(page: MonitorPage, workbench: Fa
 
 
 def test_that_an_unknown_trial_is_told_and_the_page_stays_usable(page: MonitorPage, qtbot: QtBot) -> None:
-    page.show_trial("t-9")
+    page.current.show("t-9")
     qtbot.waitUntil(lambda: len(page.services.toasts.history) == 1)
     assert page.services.toasts.history[0].message == "There is no trial t-9."
-    assert page.shown == ""
+    assert page.current.id == ""
 
 
 def test_that_removing_can_be_undone_at_the_old_place(
@@ -470,11 +470,11 @@ def test_that_a_wall_meter_is_asked_for_where_a_trial_has_ended(
     page.services.bridge.records_arrived.emit("t-1", stream(part=0.9))
     qtbot.waitUntil(lambda: page.charts.data is not None)
     page.import_meter()
-    assert not page.has_ended()
+    assert not page.current.has_ended()
     assert asked == [], "it still runs"
     page.services.bridge.records_arrived.emit("t-1", stream()[-1:])
     page.services.bridge.records_arrived.emit("t-1", stream())
-    assert page.has_ended()
+    assert page.current.has_ended()
     page.import_meter()
     page.queue.choose("t-0")
     entries = {a.text(): a for a in page.queue.context_menu().actions()}
@@ -488,7 +488,7 @@ def test_that_a_trial_first_seen_in_its_middle_waits_for_the_store(page: Monitor
     middle = tuple(r for r in stream() if r.seq > 10)
     assert not isinstance(middle[0], PhaseStarted) or middle[0].seq > 1
     page.services.bridge.records_arrived.emit("t-7", middle)
-    assert page.trials.get("t-7") is None
+    assert page.current.trials.get("t-7") is None
 
 
 def test_that_every_button_has_a_name_and_a_tooltip(page: MonitorPage) -> None:

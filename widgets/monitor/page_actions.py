@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from widgets.actions import Action
@@ -11,89 +12,58 @@ if TYPE_CHECKING:
 
 
 def page_actions(page: MonitorPage) -> tuple[Action, ...]:
-    """The page's actions; their handlers are its methods."""
-    running = "no trial is running in the charts"
+    """The page's actions; their handlers are methods of its parts."""
+    current, side = page.current, page.side
+    run = partial(Action, menu="Run", group="trial")
+    running = partial(run, enabled=current.runs, reason="no trial is running in the charts")
+    view = partial(Action, menu="View", group="monitor", page="monitor")
     return (
-        Action(
+        running(
             id="monitor.stop",
             text="Stop and keep",
             handler=page.stop,
             shortcut="Ctrl+.",
             icon="stop",
-            menu="Run",
-            group="trial",
-            enabled=page.runs,
-            reason=running,
             words="end trial",
         ),
-        Action(
-            id="monitor.kill",
-            text="Kill the trial",
-            handler=page.kill,
-            icon="kill",
-            menu="Run",
-            group="trial",
-            enabled=page.runs,
-            reason=running,
-        ),
-        Action(
-            id="monitor.retry-failed",
-            text="Retry failed trials",
-            handler=page.retry_failed,
-            icon="refresh",
-            menu="Run",
-            group="trial",
-        ),
-        Action(
+        running(id="monitor.kill", text="Kill the trial", handler=page.kill, icon="kill"),
+        run(id="monitor.retry-failed", text="Retry failed trials", handler=page.queue.retry.click, icon="refresh"),
+        run(
             id="monitor.wall-meter",
             text="Import wall meter readings…",
             handler=page.import_meter,
-            menu="Run",
-            group="trial",
             page="monitor",
-            enabled=page.has_ended,
+            enabled=current.has_ended,
             reason="no trial that has ended is in the charts",
             words="csv power plug energy",
         ),
-        Action(
+        view(
             id="monitor.running",
             text="Show what runs",
-            handler=page.show_running,
+            handler=current.show_running,
             shortcut="Ctrl+R",
             icon="pulse",
-            menu="View",
-            group="monitor",
-            page="monitor",
         ),
-        Action(
+        view(
             id="monitor.follow",
             text="Follow the newest samples",
             handler=page.toggle_follow,
             shortcut="Ctrl+L",
-            menu="View",
-            group="monitor",
-            page="monitor",
-            checked=page.follows,
+            checked=lambda: page.charts.following,
         ),
-        Action(
+        view(
             id="monitor.table",
             text="Charts as table",
             handler=page.tools.table.click,
             shortcut="Ctrl+T",
             icon="table",
-            menu="View",
-            group="monitor",
-            page="monitor",
         ),
-        Action(
+        view(
             id="monitor.side",
             text="Sensors and queue",
-            handler=page.toggle_side,
+            handler=side.toggle,
             shortcut="Ctrl+B",
             icon="panel-right",
-            menu="View",
-            group="monitor",
-            page="monitor",
-            checked=page.side_shown,
+            checked=side.shown,
         ),
     )

@@ -107,6 +107,11 @@ class ChartToolbar(QFrame):
     def _window_chosen(self, index: int) -> None:
         self._stack.set_window(WINDOWS[index][1])
 
+    def set_side(self, shown: bool, offered: bool) -> None:
+        """The button of the right column: on while that is shown, there where it is needed."""
+        self.side.setChecked(shown)
+        self.side.setVisible(offered)
+
     def refresh(self) -> None:
         """Take the stack's state."""
         stack = self._stack

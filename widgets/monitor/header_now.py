@@ -1,0 +1,41 @@
+"""The header of the trial that is shown, as it is at this moment: records, queue, order and clock together. No Qt."""
+
+from __future__ import annotations
+
+from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
+from engines.protocol.orders import TrialOrder
+from widgets.charts.live import latest_time
+from widgets.monitor.header_view import HeaderView, header_view
+from widgets.monitor.queue_rows import entry_seconds_left
+from workbench.series import TrialData
+
+
+def header_now(
+    data: TrialData | None,
+    entry: QueueEntry | None,
+    queue: QueueState | None,
+    where: str,
+    now_wall_s: float,
+) -> HeaderView:
+    """`where` from `where_it_runs`; `now_wall_s` seconds since 1970."""
+    left = None
+    now = 0.0 if data is None else latest_time(data)
+    if entry is not None and entry.state == "running" and queue is not None:
+        left = entry_seconds_left(queue, entry, now_wall_s)
+        now = max(now, now_wall_s - entry.started_wall_ns / 1e9 if entry.started_wall_ns else 0.0)
+    return header_view(data, entry, left, now, where)
+
+
+def where_it_runs(order: TrialOrder | None, entry: QueueEntry | None, probe: ProbeResult | None) -> str:
+    """ "GPU 0 · 128 in, 64 out, batch 1"; of what is known."""
+    device = order.device if order is not None else entry.device if entry is not None else ""
+    title = next((d.title for d in probe.devices if d.id == device), "") if probe is not None else ""
+    return " · ".join(p for p in (title or device, workload_text(order)) if p)
+
+
+def workload_text(order: TrialOrder | None) -> str:
+    """ "128 in, 64 out, batch 1"."""
+    if order is None:
+        return ""
+    work = order.workload
+    return f"{work.prompt_tokens} in, {work.new_tokens} out, batch {work.batch_size}"
