@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -16,8 +17,9 @@ from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
 from engines.protocol.records import Log, Record, Sensor, SensorLost, Sensors, Telemetry
 from engines.telemetry import sampler as sampler_module
 from engines.telemetry.base import Reading, Source, SourceEnded, SourceFailure
-from engines.telemetry.sampler import Sampler
+from engines.telemetry.sampler import Sampler, _Channel
 from engines.telemetry.sources import available_sensors, open_sources, period_of
+from tests.engines.runner_harness import until
 from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError, NVMLError_LibraryNotFound
 
 ORDER = TrialOrder(
@@ -74,10 +76,13 @@ class Trial:
         self.records: list[Record] = []
         self.sampler = Sampler(ORDER, 1, self.records.append, opener=lambda _order, _pid: (list(sources), missing))
 
-    def run(self, seconds: float) -> list[Record]:
+    def run(self, seen: Callable[[], object]) -> list[Record]:
+        """Sample until something is seen."""
         self.sampler.start()
-        time.sleep(seconds)
-        self.sampler.stop()
+        try:
+            until(seen, what="what the trial waits for")
+        finally:
+            self.sampler.stop()
         return self.records
 
     def values(self, source: str, quantity: str = "value_ratio") -> list[float | None]:
@@ -100,7 +105,7 @@ def test_that_sensors_come_first_and_every_reading_follows_in_order() -> None:
     source = Scripted("a", lambda n: {"value_ratio": float(n)})
     missing = Sensor(source="b", quantity="x_watts", title="x", method="", available=False, reason="There is none.")
     trial = Trial(source, missing=(missing,))
-    trial.run(0.3)
+    trial.run(lambda: source.asked >= 10)
     first = trial.records[0]
     assert isinstance(first, Sensors)
     assert [s.source for s in first.sensors] == ["a", "b"]
@@ -108,14 +113,29 @@ def test_that_sensors_come_first_and_every_reading_follows_in_order() -> None:
     assert source.closed == 1
 
 
+@pytest.mark.parametrize("late_ns", [0, 1, 19_999_999, 20_000_000, 20_000_001, 1_310_000_000])
+def test_that_a_deadline_stays_on_the_grid_of_the_first_however_late_a_reading_was(late_ns: int) -> None:
+    start_ns, period_ns = 1_000, 20_000_000
+    channel = _Channel(Scripted("a", lambda n: {"value_ratio": 1.0}, period_s=0.02), start_ns)
+    for n in range(1, 6):
+        now_ns = channel.next_ns + late_ns
+        channel.schedule(now_ns)
+        assert channel.next_ns == start_ns + period_ns * (n + channel.missed)
+        assert now_ns < channel.next_ns <= now_ns + period_ns
+
+
 def test_that_deadlines_do_not_drift() -> None:
-    trial = Trial(Scripted("a", lambda n: {"value_ratio": 1.0}, period_s=0.02))
-    trial.run(0.5)
+    """Readings and those left out together are as many as there were periods, on a machine that stands still too."""
+    source = Scripted("a", lambda n: {"value_ratio": 1.0}, period_s=0.02)
+    trial = Trial(source)
+    before_ns = time.monotonic_ns()
+    trial.run(lambda: source.asked >= 25)
+    after_ns = time.monotonic_ns()
     times = [t for batch in trial.batches("a") for t in batch.times_ns]
-    late = [(t - times[0]) / 1e9 - 0.02 * round((t - times[0]) / 2e7) for t in times[:-1]]
-    assert len(times) >= 20
-    assert sorted(late)[len(late) // 2] == pytest.approx(0, abs=0.005), "each reading stays on the grid of the first"
+    periods = len(times) - 1 + trial.sampler.missed  # the last reading, at the end, has no deadline
     assert times == sorted(times)
+    assert all(t >= before_ns + n * 20_000_000 for n, t in enumerate(times[:-1])), "none before its deadline"
+    assert times[-2] - times[0] < periods * 20_000_000 < after_ns - before_ns + 20_000_000
 
 
 def test_that_a_slow_source_misses_readings_keeps_the_grid_and_says_so() -> None:
@@ -123,11 +143,11 @@ def test_that_a_slow_source_misses_readings_keeps_the_grid_and_says_so() -> None
         time.sleep(0.05)
         return {"value_ratio": 1.0}
 
-    trial = Trial(Scripted("a", slow, period_s=0.02))
-    trial.run(0.4)
-    assert trial.sampler.missed >= 8
-    (note,) = trial.of(Log)
-    assert isinstance(note, Log)
+    source = Scripted("a", slow, period_s=0.02)
+    trial = Trial(source)
+    trial.run(lambda: source.asked >= 6)
+    assert trial.sampler.missed >= 8, "two at least of every reading"
+    (note,) = [r for r in trial.records if isinstance(r, Log) and r.level == "info"]
     assert "left out" in note.text
 
 
@@ -138,23 +158,28 @@ def test_that_a_hole_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.3 if n == 2 else 0)
         return {"value_ratio": 1.0}
 
-    trial = Trial(Scripted("a", stuck))
-    trial.run(0.4)
+    source = Scripted("a", stuck)
+    trial = Trial(source)
+    trial.run(lambda: source.asked >= 4)
     warnings = [r.text for r in trial.records if isinstance(r, Log) and r.level == "warning"]
     assert len(warnings) == 1
-    assert "hole of 0.3 s" in warnings[0]
+    hole = re.search(r"hole of (\d+\.\d) s", warnings[0])
+    assert hole is not None
+    assert float(hole[1]) >= 0.3
 
 
 def test_that_batches_go_out_at_every_flush_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sampler_module.FLUSH_NS == 1e9, "about once a second"
     monkeypatch.setattr(sampler_module, "FLUSH_NS", 200_000_000)
-    trial = Trial(Scripted("a", lambda n: {"value_ratio": 1.0}))
-    trial.sampler.start()
-    time.sleep(0.3)
-    early = len(trial.batches("a"))
-    trial.sampler.stop()
-    assert early == 1
-    assert len(trial.batches("a")) == 2
+    source = Scripted("a", lambda n: {"value_ratio": float(n)})
+    trial = Trial(source)
+    begun = time.monotonic()
+    trial.run(lambda: len(trial.batches("a")) >= 2)
+    batches, elapsed = trial.batches("a"), time.monotonic() - begun
+    assert 3 <= len(batches) <= elapsed / 0.2 + 1, (
+        "two while it ran and one at the end; no more than there were flushes"
+    )
+    assert [v for b in batches for v in b.columns["value_ratio"]] == [float(n) for n in range(1, source.asked + 1)]
 
 
 @pytest.mark.parametrize("error", [SourceFailure("gone"), OSError(5, "gone"), ValueError("gone")])
@@ -166,7 +191,7 @@ def test_that_a_sensor_is_lost_after_three_failures_and_others_go_on(error: Exce
 
     failing, healthy = Scripted("a", answer), Scripted("b", lambda n: {"value_ratio": 2.0})
     trial = Trial(failing, healthy)
-    trial.run(0.3)
+    trial.run(lambda: trial.of(SensorLost) and healthy.asked > 9)
     (lost,) = trial.of(SensorLost)
     assert isinstance(lost, SensorLost)
     assert (lost.source, lost.quantity) == ("a", "")
@@ -185,7 +210,7 @@ def test_that_two_failures_in_a_row_are_forgiven() -> None:
 
     source = Scripted("a", answer)
     trial = Trial(source)
-    trial.run(0.3)
+    trial.run(lambda: source.asked >= 9)
     assert not trial.of(SensorLost)
     assert trial.values("a")[:6] == [None, None, 1.0, None, None, 1.0]
 
@@ -197,7 +222,7 @@ def test_that_one_vanished_quantity_is_said_while_its_source_goes_on() -> None:
         quantities=("value_ratio", "power_watts"),
     )
     trial = Trial(source)
-    trial.run(0.3)
+    trial.run(lambda: source.asked >= 9)
     (lost,) = trial.of(SensorLost)
     assert isinstance(lost, SensorLost)
     assert (lost.source, lost.quantity) == ("a", "power_watts")
@@ -211,8 +236,9 @@ def test_that_the_end_of_the_worker_is_not_a_lost_sensor() -> None:
             raise SourceEnded
         return {"value_ratio": 1.0}
 
-    trial = Trial(Scripted("a", answer), Scripted("b", lambda n: {"value_ratio": 2.0}))
-    trial.run(0.2)
+    others = Scripted("b", lambda n: {"value_ratio": 2.0})
+    trial = Trial(Scripted("a", answer), others)
+    trial.run(lambda: others.asked > 6)
     assert not trial.of(SensorLost)
     assert trial.values("a") == [1.0, 1.0]
     assert len(trial.values("b")) > 5
@@ -221,7 +247,7 @@ def test_that_the_end_of_the_worker_is_not_a_lost_sensor() -> None:
 def test_that_a_quantity_without_a_value_yet_is_neither_zero_nor_lost() -> None:
     source = Scripted("a", lambda n: {"value_ratio": 1.0} if n > 4 else {}, period_s=0.02)
     trial = Trial(source)
-    trial.run(0.3)
+    trial.run(lambda: source.asked >= 9)
     assert set(trial.values("a")) == {1.0}
     assert not trial.of(SensorLost)
 
@@ -231,14 +257,16 @@ def test_that_disturbing_queries_wait_while_a_request_is_measured() -> None:
     light = Scripted("b", lambda n: {"value_ratio": 1.0})
     trial = Trial(heavy, light)
     trial.sampler.set_measuring(True)
-    trial.sampler.start()
-    time.sleep(0.2)
-    assert heavy.asked == 0
-    assert light.asked > 5
-    trial.sampler.set_measuring(False)
-    time.sleep(0.1)
-    trial.sampler.stop()
-    assert heavy.asked >= 1
+    asked_early: list[int] = []
+
+    def seen() -> bool:
+        if light.asked > 5 and not asked_early:
+            asked_early.append(heavy.asked)
+            trial.sampler.set_measuring(False)
+        return heavy.asked >= 1
+
+    trial.run(seen)
+    assert asked_early == [0]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -248,7 +276,7 @@ def test_that_an_unforeseen_error_is_in_the_trials_record_and_sources_are_closed
 
     source = Scripted("a", answer)
     trial = Trial(source)
-    trial.run(0.1)
+    trial.run(lambda: trial.records[1:])
     (said,) = trial.of(Log)
     assert isinstance(said, Log)
     assert (said.level, "driver bug" in said.text) == ("error", True)
@@ -289,23 +317,30 @@ def test_that_a_processor_trial_is_watched_without_touching_a_gpu(worker: int) -
         raise AssertionError("a processor trial opened NVML")
 
     sampler = Sampler(ORDER, worker, records.append, opener=partial(open_sources, nvml_loader=forbidden))
+    begun = time.monotonic()
     sampler.start()
-    time.sleep(1.3)
+    until(lambda: _read(records, "rss_bytes") >= 20 and _read(records, "pss_bytes") >= 2)
     sampler.stop()
+    elapsed = time.monotonic() - begun
     columns: dict[tuple[str, str], list[float | None]] = {}
     for record in records:
         if isinstance(record, Telemetry):
             assert all(len(values) == len(record.times_ns) for values in record.columns.values())
             for quantity, values in record.columns.items():
                 columns.setdefault((record.source, quantity), []).extend(values)
-    assert len(columns["proc.tree", "rss_bytes"]) >= 20
-    assert len(columns["proc.tree", "pss_bytes"]) == 3, "at once, after a second, at the end"
+    assert 20 < len(columns["proc.tree", "rss_bytes"]) <= 20 * elapsed + 2
+    assert 3 <= len(columns["proc.tree", "pss_bytes"]) <= elapsed + 2, "at once, after every second, at the end"
     assert max(v for v in columns["proc.tree", "cpu_utilisation_ratio"] if v is not None) > 0.2
     sensors = records[0]
     assert isinstance(sensors, Sensors)
     announced = {(s.source, s.quantity) for s in sensors.sensors if s.available}
     assert announced == set(columns)
     assert all(s.reason for s in sensors.sensors if not s.available)
+
+
+def _read(records: list[Record], quantity: str) -> int:
+    """How many readings of a quantity were told so far."""
+    return sum(len(r.times_ns) for r in tuple(records) if isinstance(r, Telemetry) and quantity in r.columns)
 
 
 def test_that_a_gpu_lost_midway_leaves_the_rest_of_the_trial(worker: int) -> None:
@@ -315,9 +350,9 @@ def test_that_a_gpu_lost_midway_leaves_the_rest_of_the_trial(worker: int) -> Non
     order = msgspec.structs.replace(ORDER, device=f"cuda:{gpu.uuid}")
     sampler = Sampler(order, worker, records.append, opener=partial(open_sources, nvml_loader=lambda: library))
     sampler.start()
-    time.sleep(0.25)
+    until(lambda: _read(records, "power_watts") >= 3)
     gpu.lost = True
-    time.sleep(0.35)
+    until(lambda: any(isinstance(r, SensorLost) for r in tuple(records)))
     sampler.stop()
     name = f"nvml.{gpu.uuid}"
     lost = [r for r in records if isinstance(r, SensorLost)]
@@ -327,8 +362,10 @@ def test_that_a_gpu_lost_midway_leaves_the_rest_of_the_trial(worker: int) -> Non
     powers = [v for b in batches if b.source == name for v in b.columns.get("power_watts", [])]
     assert powers[:3] == [300.0] * 3
     assert powers[-3:] == [None] * 3
-    assert [v for b in batches if b.source == name for v in b.columns.get("process_memory_bytes", [])] == [2 << 30]
-    assert len([t for b in batches if b.source == "proc.host" for t in b.times_ns]) >= 8
+    held = [v for b in batches if b.source == name for v in b.columns.get("process_memory_bytes", [])]
+    assert {v for v in held if v is not None} == {2 << 30}
+    lost_ns = lost[0].t_ns
+    assert [t for b in batches if b.source == "proc.host" for t in b.times_ns if t > lost_ns], "the rest goes on"
     assert library.open == 0
 
 
