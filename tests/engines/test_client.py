@@ -43,7 +43,7 @@ def engines(*arguments: str, text: str = "", cwd: Path = ROOT) -> subprocess.Com
         capture_output=True,
         text=True,
         cwd=cwd,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -55,11 +55,12 @@ def test_that_no_runner_is_started_unasked(short_home: Places) -> None:
 
 
 def test_that_a_runner_starts_by_itself_and_outlives_its_client(started: Places) -> None:
+    before_ns = time.monotonic_ns()
     with connect_local(started) as client:
         welcome = client.welcome
         assert welcome.pid != os.getpid()
         assert welcome.boot
-        assert abs(welcome.clock_mono_ns - time.monotonic_ns()) < 10_000_000_000
+        assert before_ns < welcome.clock_mono_ns < time.monotonic_ns()
     process = psutil.Process(welcome.pid)
     assert process.ppid() != os.getpid()
     assert not [child for child in psutil.Process().children() if child.pid == welcome.pid]
@@ -74,7 +75,7 @@ def test_that_two_clients_starting_at_once_end_up_with_one_runner(started: Place
     found: list[int] = []
 
     def connect() -> None:
-        with connect_local(started, timeout=30) as client:
+        with connect_local(started, timeout=120) as client:
             found.append(client.welcome.pid)
 
     threads = [threading.Thread(target=connect) for _ in range(4)]
@@ -102,7 +103,7 @@ def test_that_a_caller_with_pipes_is_not_held_up_from_another_folder(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -180,7 +181,7 @@ def over_pair(serve: Callable[[io.BufferedReader, io.BufferedWriter], None]) -> 
         ours.shutdown(socket.SHUT_RDWR)
         ours.close()
 
-    return RunnerClient(ours.makefile("rb"), ours.makefile("wb"), hang_up=hang_up, timeout=5)
+    return RunnerClient(ours.makefile("rb"), ours.makefile("wb"), hang_up=hang_up, timeout=60)
 
 
 def test_that_a_login_banner_is_passed_over() -> None:
@@ -267,11 +268,11 @@ def test_that_connect_joins_a_far_client_through_pipes(started: Places) -> None:
     )
     assert far.stdin is not None
     assert far.stdout is not None
-    with RunnerClient(far.stdout, far.stdin, hang_up=far.terminate, client="far", timeout=20) as client:
+    with RunnerClient(far.stdout, far.stdin, hang_up=far.terminate, client="far", timeout=120) as client:
         client.call(messages.Submit(orders=(make_order("t1", ["logs", 50, 1000]),)))
         lines = list(client.stream(messages.Attach(trial="t1")))
         assert len(lines) >= 50
-    assert far.wait(timeout=10) is not None
+    assert far.wait(timeout=120) is not None
 
 
 def test_that_connect_says_the_magic_word_first_and_ends_with_its_input(started: Places) -> None:

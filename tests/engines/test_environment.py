@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -21,9 +20,10 @@ from engines.environment import (
     power_source,
     runner_facts,
 )
-from engines.neighbours import busy_neighbours
+from engines.neighbours import Neighbour, busy_neighbours
 from engines.project import project_commit, project_facts, source_hash
 from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
+from tests.engines.runner_harness import until
 from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError_DriverNotLoaded, NVMLError_NotSupported
 
 ORDER = TrialOrder(
@@ -272,7 +272,7 @@ def test_that_the_commit_is_what_git_says(tmp_path: Path) -> None:
 
 
 def test_that_a_busy_neighbour_is_named_and_our_own_child_is_not() -> None:
-    spin = "import time\nend = time.monotonic() + 30\nwhile time.monotonic() < end: pass"
+    spin = "import time\nend = time.monotonic() + 300\nwhile time.monotonic() < end: pass"
     read_end, write_end = os.pipe()
     # The middle process ends at once: what it started belongs to the system then, not to us.
     middle = f"import os, subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {spin!r}]); "
@@ -282,13 +282,18 @@ def test_that_a_busy_neighbour_is_named_and_our_own_child_is_not() -> None:
     foreign = int(os.read(read_end, 32))
     os.close(read_end)
     own = subprocess.Popen([sys.executable, "-c", spin])
+    named: list[dict[int, Neighbour]] = []
+
+    def look() -> bool:
+        named.append({neighbour.pid: neighbour for neighbour in busy_neighbours(interval_s=0.3)})
+        return foreign in named[-1]
+
     try:
-        time.sleep(0.2)
-        found = {neighbour.pid: neighbour for neighbour in busy_neighbours(interval_s=0.3)}
+        until(look)
     finally:
         own.kill()
         own.wait()
         os.kill(foreign, 9)
-    assert own.pid not in found
-    assert found[foreign].name.startswith("python")
-    assert found[foreign].cores > 0.05
+    assert not any(own.pid in found for found in named)
+    assert named[-1][foreign].name.startswith("python")
+    assert named[-1][foreign].cores > 0.05

@@ -114,14 +114,17 @@ def test_that_a_stopped_waiting_trial_ends_without_having_run(runner: RunnerProc
     assert record.message == "Removed from the queue before it started."
 
 
-def test_that_a_watcher_sees_the_queue_change_at_most_four_times_a_second(runner: RunnerProcess) -> None:
+def test_that_a_watcher_sees_the_queue_change_at_most_four_times_a_second(
+    runner: RunnerProcess, tmp_path: Path
+) -> None:
     steps = [["progress", f"step {n}", n / 100] for n in range(100)]
     spread = [step for each in steps for step in (each, ["sleep", 0.005])]
     states = []
-    runner.submit(make_order("t1", *spread))
+    runner.submit(make_order("t1", ["wait_for", str(tmp_path / "go")], *spread))
     for state in runner.connect().stream(messages.Watch()):
         assert isinstance(state, QueueState)
         states.append(state)
+        (tmp_path / "go").touch()
         if state.in_state("ended"):
             break
     # 100 changes in half a second and more; how much more depends on the machine
@@ -247,7 +250,7 @@ def test_that_a_runner_that_is_told_to_end_stops_its_trial_and_keeps_the_queue(r
     assert isinstance(seen[-1], messages.RecordLine)
     assert '"trial_ended"' in seen[-1].line, "those who follow it see its end"
     assert runner.process is not None
-    assert runner.process.wait(timeout=20) == 0
+    assert runner.process.wait(timeout=120) == 0
     runner.hang_up()
     runner.start()
     runner.until_state("t2", "running")
@@ -267,21 +270,26 @@ def test_that_an_unreadable_queue_is_put_aside(short_home: Places) -> None:
     assert runner.end() == 0
 
 
-def test_that_an_idle_runner_ends_and_a_busy_one_does_not(short_home: Places) -> None:
+def test_that_an_idle_runner_ends_and_a_busy_one_does_not(short_home: Places, tmp_path: Path) -> None:
     runner = RunnerProcess(short_home)
-    runner.start("--idle-seconds", "0.3")
-    runner.submit(make_order("t1", ["sleep", 1.0]))
+    runner.start()
+    runner.submit(make_order("t1", ["sleep", 60]), make_order("t2", ["wait_for", str(tmp_path / "go")]))
+    runner.until_state("t1", "running")
+    assert runner.end() == 0
+    runner.start("--idle-seconds", "0.3")  # it finds work: it cannot be idle before this test speaks to it
+    runner.until_state("t2", "running")
     runner.hang_up()
     assert runner.process is not None
     with pytest.raises(subprocess.TimeoutExpired):
         runner.process.wait(timeout=0.8)
-    assert runner.process.wait(timeout=10) == 0
+    (tmp_path / "go").touch()
+    assert runner.process.wait(timeout=120) == 0
     assert not short_home.runner_socket.exists()
 
 
 def test_that_a_second_runner_steps_back(runner: RunnerProcess) -> None:
     second = subprocess.run(
-        [sys.executable, "-m", "engines", "serve"], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-m", "engines", "serve"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert second.returncode == 5
     assert second.stderr == "A runner is already running.\n"
