@@ -5,6 +5,7 @@ Pure: from an `ExperimentDetail` to values that a table, a chart, a command and 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,9 @@ from workbench.metrics.tasks import TOLD_FROM_CHANCE
 from workbench.statistics import Interval as Interval
 from workbench.statistics import RatioEstimate
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, ReasonRow, TrialRow
+
+_BYTES = re.compile(r"([\d,]+) bytes of ")
+"""In the scope of a perplexity."""
 
 
 @dataclass(frozen=True)
@@ -298,9 +302,7 @@ def _footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: b
         which = ", ".join(f"{t.number} ({_why(t, detail.reasons)})" for t in invalid)
         what = "counted because you asked for it" if kept_invalid else "left out of the summaries"
         notes.append(f"Invalid, {what}: trial {which}.")
-    perplexities = [row.cells["perplexity"] for row in rows if "perplexity" in row.cells]
-    if len({cell.scope for cell in perplexities if cell.value is not None}) > 1:
-        notes.append("Perplexities over different tokens are shown without a ratio; compare bits per byte.")
+    notes += _different_tokens(rows)
     if detail.experiment.note:
         notes.append(detail.experiment.note)
     near = [row.title for row in rows if _near_chance(row.cells.get("accuracy_above_chance_errors"))]
@@ -310,6 +312,22 @@ def _footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: b
     if unfinished:
         notes.append(f"{unfinished} of {len(detail.trials)} trials have not ended: the figures will move.")
     return tuple(notes)
+
+
+def _different_tokens(rows: Sequence[Row]) -> list[str]:
+    """What holds of quality where not all rows were asked the same tokens."""
+    cells = [row.cells["perplexity"] for row in rows if "perplexity" in row.cells]
+    scopes = {cell.scope for cell in cells if cell.value is not None}
+    if len(scopes) < 2:
+        return []
+    note = "Perplexities over different tokens are shown without a ratio; compare bits per byte."
+    lengths = sorted({int(found[1].replace(",", "")) for scope in scopes if (found := _BYTES.search(scope))})
+    if len(lengths) > 1:
+        note += (
+            f" These are over stretches of {lengths[0]:,} to {lengths[-1]:,} bytes: a part of the difference may be "
+        )
+        note += "the text's."
+    return [note]
 
 
 def _near_chance(cell: Cell | None) -> bool:

@@ -50,17 +50,15 @@ def trade_offs(comparison: Comparison) -> tuple[TradeOff, ...]:
 
 
 def quality_metric(comparison: Comparison) -> str:
-    """The figure of quality that holds for all rows alike: perplexity over the same tokens, else bits per byte, else
-    accuracy. "" where there is none."""
-    known = [m for m in QUALITY if m in comparison.metrics]
-    if known[:1] == ["perplexity"] and not same_tokens(comparison) and "bits_per_byte" in known:
-        return "bits_per_byte"
-    return known[0] if known else ""
+    """The figure of quality that holds for all rows alike: perplexity over the same tokens, else bits per byte of the
+    same text, else accuracy on the same questions. "" where there is none."""
+    known = (m for m in QUALITY if m in comparison.metrics)
+    return next((m for m in known if _same_scope(comparison, m)), "")
 
 
-def same_tokens(comparison: Comparison) -> bool:
-    """Whether all perplexities were taken over the same tokens."""
-    cells = [r.cells["perplexity"] for r in comparison.rows if "perplexity" in r.cells]
+def _same_scope(comparison: Comparison, metric: str) -> bool:
+    """Whether all values of a metric were taken over the same."""
+    cells = [r.cells[metric] for r in comparison.rows if metric in r.cells]
     scopes = {c.scope for c in cells if c.value is not None}
     return len(scopes) <= 1 and "" not in scopes
 
@@ -97,6 +95,8 @@ def front_line(points: Sequence[tuple[float, float]], better_x: str, better_y: s
 
 def _why_not(comparison: Comparison, metrics: Sequence[str]) -> str:
     """Why none of these is there: the reason of the first that says one."""
+    if any(m in comparison.metrics for m in metrics):
+        return "Quality was measured over other texts or questions in different rows: it cannot be drawn on one axis."
     reason = next((comparison.unavailable[m] for m in metrics if m in comparison.unavailable), "")
     known = find(metrics[0])
     title = known.title if known is not None else metrics[0]

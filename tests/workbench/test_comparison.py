@@ -11,6 +11,7 @@ import pytest
 from tests.workbench.synthetic import NO_POWER, experiment_detail
 from workbench.comparison import Comparison, Row, compare
 from workbench.store.operations import ExperimentDetail
+from workbench.trade_offs import quality_metric, trade_offs
 
 DECODE, PERPLEXITY, TTFT = "decode_tokens_per_second", "perplexity", "time_to_first_token_s"
 
@@ -153,7 +154,28 @@ def test_that_perplexities_over_different_tokens_have_no_ratio(detail: Experimen
     cell = row(found, "int8").cells[PERPLEXITY]
     assert (cell.value, cell.ratio, cell.word) == (pytest.approx(22.9), None, "")
     assert row(found, "int8").cells["bits_per_byte"].ratio is not None
-    assert any("compare bits per byte" in n for n in found.footnotes)
+    note = next(n for n in found.footnotes if "compare bits per byte" in n)
+    assert "stretches of 1,900 to 2,210 bytes" in note
+
+
+def test_that_bits_per_byte_of_another_text_have_no_ratio_and_no_trade_off(detail: ExperimentDetail) -> None:
+    other = {t.trial for t in detail.trials if t.configuration == "c-int8"}
+    moved = msgspec.structs.replace(
+        detail,
+        metrics=tuple(
+            msgspec.structs.replace(m, scope=f"another {m.scope}")
+            if m.metric in (PERPLEXITY, "bits_per_byte") and m.trial in other
+            else m
+            for m in detail.metrics
+        ),
+    )
+    found = compare(moved)
+    cell = row(found, "int8").cells["bits_per_byte"]
+    assert cell.value is not None
+    assert (cell.ratio, cell.word) == (None, "")
+    assert quality_metric(compare(detail)) == PERPLEXITY
+    assert quality_metric(found) == ""
+    assert all("other texts" in t.reason for t in trade_offs(found))
 
 
 def test_that_a_repeated_trial_of_a_block_counts_with_its_block(detail: ExperimentDetail) -> None:

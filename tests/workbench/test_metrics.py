@@ -246,6 +246,22 @@ def test_perplexity_and_bits_per_byte_of_a_known_loss() -> None:
     assert "no evaluation" in reason("perplexity", [])
 
 
+def test_that_the_scope_of_quality_tells_texts_windows_and_stretches_apart() -> None:
+    def scopes(id: str, **changes: object) -> str:
+        told = {"data_name": "text", "data_hash": "sha256:0123456789abcdef", "context_tokens": 512, **changes}
+        found = metric(id).compute(arrange([Evaluation(nll_sum=9.0, tokens=2_048, text_bytes=8_100, **told)]))  # type: ignore[arg-type]
+        assert isinstance(found, Value)
+        return found.scope
+
+    assert scopes("perplexity") == "2,048 tokens, 8,100 bytes of text (01234567), windows of 512 tokens"
+    # another patch release of Python: the same lengths, another text
+    assert scopes("perplexity", data_hash="sha256:0f23456789abcdef") != scopes("perplexity")
+    assert scopes("perplexity", context_tokens=256) != scopes("perplexity")
+    assert scopes("bits_per_byte") == scopes("bits_per_byte", context_tokens=256) == "text (01234567)"
+    assert scopes("bits_per_byte", data_hash="sha256:0f") == "text (0f)"
+    assert metric("bits_per_byte").same_scope
+
+
 def test_every_metric_recomputed_independently_from_the_raw_records() -> None:
     for fake in (FakeTrial(seed=4), FakeTrial(seed=5, device="gpu", batch_size=2)):
         stream = records(fake)

@@ -22,7 +22,10 @@ def _evaluation(records: TrialRecords) -> Evaluation | NotAvailable:
 
 
 def _quality(
-    figure: Callable[[Evaluation], float | None], method: str, why_not: str
+    figure: Callable[[Evaluation], float | None],
+    method: Callable[[Evaluation], str],
+    scope: Callable[[Evaluation], str],
+    why_not: str,
 ) -> Callable[[TrialRecords], Value | NotAvailable]:
     def compute(records: TrialRecords) -> Value | NotAvailable:
         found = _evaluation(records)
@@ -31,7 +34,7 @@ def _quality(
         value = figure(found)
         if value is None or not math.isfinite(value):
             return NotAvailable(why_not)
-        return Value(value, f"{method}, context {found.context_tokens} tokens", found.tokens, _scope(found))
+        return Value(value, f"{method(found)}, context {found.context_tokens} tokens", found.tokens, scope(found))
 
     return compute
 
@@ -58,7 +61,20 @@ def above_chance(records: TrialRecords) -> Value | NotAvailable:
 
 
 def _scope(found: Evaluation) -> str:
-    return f"{found.tokens:,} tokens, {found.text_bytes:,} bytes of {found.data_name} ({found.data_hash[:8]})"
+    """Which tokens were scored: windows of another size begin elsewhere in the text."""
+    windows = f", windows of {found.context_tokens:,} tokens" if found.context_tokens > 0 else ""
+    return f"{found.tokens:,} tokens, {found.text_bytes:,} bytes of {_text(found)}{windows}"
+
+
+def _text(found: Evaluation) -> str:
+    """The text by name and the first digits of its hash."""
+    digits = found.data_hash.removeprefix("sha256:")[:8]
+    return f"{found.data_name} ({digits})" if digits else found.data_name
+
+
+def _stretch(found: Evaluation) -> str:
+    """Bytes are a method, not a scope: the same number of tokens is another stretch of the text for every tokenizer."""
+    return f"Σ token loss / ln 2 / bytes, over {found.text_bytes:,} bytes, {found.tokens:,} tokens"
 
 
 METRICS = (
@@ -70,8 +86,10 @@ METRICS = (
         unit="ratio",
         better="lower",
         window="evaluate",
-        version=1,
-        compute=_quality(_perplexity, "exp(mean token loss)", "The loss is too large for a perplexity."),
+        version=2,
+        compute=_quality(
+            _perplexity, lambda _: "exp(mean token loss)", _scope, "The loss is too large for a perplexity."
+        ),
         group="quality",
         primary=True,
         same_scope=True,
@@ -80,13 +98,15 @@ METRICS = (
     Metric(
         id="bits_per_byte",
         title="Bits per byte",
-        definition="Σ token loss / ln 2 / bytes of the text: comparable where tokenizers differ.",
+        definition="Σ token loss / ln 2 / bytes of the text: comparable where tokenizers differ. Compared only over "
+        "the same text; tokenizers that make longer tokens are asked over a longer stretch of it.",
         unit="bit/B",
         better="lower",
         window="evaluate",
-        version=1,
-        compute=_quality(_bits_per_byte, "Σ token loss / ln 2 / bytes", "The evaluated text has no bytes."),
+        version=2,
+        compute=_quality(_bits_per_byte, _stretch, _text, "The evaluated text has no bytes."),
         group="quality",
+        same_scope=True,
         needs=("evaluation",),
     ),
     Metric(
@@ -97,7 +117,7 @@ METRICS = (
         unit="ratio",
         better="higher",
         window="evaluate",
-        version=1,
+        version=2,
         compute=above_chance,
         shown_unit="%",
         group="quality",
