@@ -136,6 +136,7 @@ class LlamaEngine:
         )
         return {
             "workload.window_s": f"{workload.window_s:g}",
+            "workload.depth_tokens": str(workload.depth_tokens),
             **self._prompts.facts(),
             "generate.settings": "greedy, end of sequence ignored, an empty KV cache for every request",
             "generate.sampler": "argmax of numpy over llama.cpp's logits",

@@ -7,15 +7,19 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.hf import files
 from engines.hf.clocks import EventClock, HostClock
+from engines.hf.preflight import preflight
+from engines.protocol.orders import ModelOrder
 from engines.ring import RingWriter, create_ring
 from engines.worker.failures import WorkerFailure
 from engines.workload.text import Prompts, held_out_text, random_tokens, text_hash
+from tests.engines.worker_harness import QUICK, trial_order
 
 
 def write_safetensors(file: Path, sizes: dict[str, int]) -> None:
@@ -35,6 +39,16 @@ def folder(tmp_path: Path) -> Path:
     (made / "config.json").write_text('{"model_type": "llama"}')
     write_safetensors(made / "model.safetensors", {"a": 10, "b": 6})
     return made
+
+
+# --- the order ------------------------------------------------------------------------------------
+
+
+def test_that_a_context_depth_is_refused_instead_of_left_out(folder: Path) -> None:
+    model = ModelOrder(ref="m", title="m", kind="folder", path=str(folder))
+    preflight(trial_order(model, "float32", QUICK))
+    with pytest.raises(WorkerFailure, match="context depth"):
+        preflight(trial_order(model, "float32", msgspec.structs.replace(QUICK, depth_tokens=1)))
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -134,6 +134,16 @@ def test_a_worked_example_of_the_flop_formula() -> None:
     assert "set by the user" in used.method
 
 
+def test_that_flops_count_what_was_in_the_cache_before_the_request() -> None:
+    """Depth 100: the three positions attend to 101, 102 and 103 tokens."""
+    assert request_flops(1000, 2, 8, prompt=2, tokens=2, batch=1, depth=100) == 6000 + 4 * 2 * 8 * (101 + 102 + 103)
+    deep = found("model_flops_per_second", [Environment(facts={"workload.depth_tokens": "100"}), *TRIAL])
+    assert deep.value == pytest.approx(2 * request_flops(1000, 2, 8, 10, 5, 1, depth=100) / 5)
+    assert "100 tokens in the cache" in deep.method
+    flat = found("model_flops_per_second", [Environment(facts={"workload.depth_tokens": "0"}), *TRIAL])
+    assert flat == found("model_flops_per_second", TRIAL)
+
+
 def test_that_flops_need_a_peak_and_a_known_shape() -> None:
     assert "peak is not known" in reason("model_flops_utilisation_ratio", TRIAL)
     others = TRIAL[1:]

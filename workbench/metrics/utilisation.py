@@ -25,6 +25,8 @@ layer multiplies queries with keys and weights with values over all earlier posi
 they were multiplied, norms and activations not at all (Kaplan et al. 2020, section 2.1, with the exact sum over
 positions)."""
 
+DEPTH_FACT = "workload.depth_tokens"
+
 
 def utilisation(records: TrialRecords) -> Value | NotAvailable:
     """EfficientLLM's PCU: (1/T) ∫ utilisation/peak utilisation dt."""
@@ -69,14 +71,17 @@ def steal(records: TrialRecords) -> Value | NotAvailable:
     return Value(float(np.mean(among)), "/proc/stat, share of processor time taken by the host", len(among))
 
 
-def request_flops(parameters: float, layers: float, width: float, prompt: int, tokens: int, batch: int) -> float:
-    """FLOPs of one request by `FLOP_FORMULA`: `prompt` tokens read, `tokens` made of each of `batch` sequences.
+def request_flops(
+    parameters: float, layers: float, width: float, prompt: int, tokens: int, batch: int, depth: int = 0
+) -> float:
+    """FLOPs of one request by `FLOP_FORMULA`: `prompt` tokens read, `tokens` made of each of `batch` sequences, with
+    `depth` tokens in the cache before it starts.
 
     Every position but the last one made goes through the model once: prompt + tokens − 1 of them, and position i
-    attends to i tokens. `width` is heads x the mean of the key's and the value's size; 0 leaves attention out.
+    attends to depth + i tokens. `width` is heads x the mean of the key's and the value's size; 0 leaves attention out.
     """
     positions = prompt + tokens - 1
-    attended = positions * (positions + 1) / 2
+    attended = positions * depth + positions * (positions + 1) / 2
     return batch * (2 * parameters * positions + 4 * layers * width * attended)
 
 
@@ -94,18 +99,34 @@ def flop_rate(records: TrialRecords) -> Value | NotAvailable:
             return NotAvailable("A mixture of experts: how many parameters a token uses is not known.")
         parameters = active
     layers, width = records.detail("layers"), records.detail("attention_width")
+    depth = _depth(records)
     spent = sum(r.end_ns - r.start_ns for r in measured) / NS
     if spent <= 0 or parameters <= 0 or any(r.batch_size < 1 or r.stamps < 1 for r in measured):
         return NotAvailable("The requests' tokens or times do not hold.")
     flops = sum(
         request_flops(
-            parameters, layers or 0.0, width or 0.0, r.prompt_tokens, r.generated_tokens // r.batch_size, r.batch_size
+            parameters,
+            layers or 0.0,
+            width or 0.0,
+            r.prompt_tokens,
+            r.generated_tokens // r.batch_size,
+            r.batch_size,
+            depth,
         )
         for r in measured
     )
     scope = "" if layers and width else "without attention: the model's shape is not known"
-    method = f"{FLOP_FORMULA}, {parameters:,.0f} parameters{'; ' + scope if scope else ''}; over the requests' time"
+    deep = f", {depth:,} tokens in the cache before each request" if depth else ""
+    method = (
+        f"{FLOP_FORMULA}, {parameters:,.0f} parameters{deep}{'; ' + scope if scope else ''}; over the requests' time"
+    )
     return Value(flops / spent, method, len(measured), scope)
+
+
+def _depth(records: TrialRecords) -> int:
+    """Tokens in the cache before each request; engines that cannot start at a depth do not tell of it."""
+    told = records.environment.get(DEPTH_FACT, "")
+    return int(told) if told.isdecimal() else 0
 
 
 def model_flops_utilisation(records: TrialRecords) -> Value | NotAvailable:
@@ -150,7 +171,7 @@ METRICS = (
         unit="ratio",
         better="higher",
         window=MEASURED,
-        version=1,
+        version=2,
         compute=model_flops_utilisation,
         shown_unit="%",
         group="energy",
@@ -166,7 +187,7 @@ METRICS = (
         unit="FLOP/s",
         better="higher",
         window=MEASURED,
-        version=1,
+        version=2,
         compute=flop_rate,
         shown_unit="GFLOP/s",
         group="speed",
