@@ -92,13 +92,15 @@ def _facts(trials: ConfigurationTrials) -> _Facts:
 def _original(
     family: Sequence[ConfigurationRow], facts: Mapping[str, _Facts], pinned: str | None
 ) -> ConfigurationRow | None:
-    """The configuration with the most bits per weight; of several, the pinned one, then the first."""
+    """The configuration with the most bits per weight, or with the most bytes where one does not tell its bits; of
+    several, the pinned one, then the first."""
     sized = [c for c in family if facts[c.configuration].size is not None]
+    bits_told = all(facts[c.configuration].nominal_bits is not None for c in sized)
 
     def rank(row: ConfigurationRow) -> tuple[float, bool, int]:
         own = facts[row.configuration]
-        bits = own.nominal_bits if own.nominal_bits is not None else (own.size or 0.0)
-        return bits, row.configuration == pinned, -row.position
+        largest = own.nominal_bits if bits_told else own.size
+        return largest or 0.0, row.configuration == pinned, -row.position
 
     return max(sized, key=rank, default=None)
 

@@ -77,6 +77,13 @@ def test_that_it_is_blank_near_chance_and_without_quality() -> None:
     assert "size of the tensors" in absent(with_values(DETAIL, "tensor_bytes", "c-int8", None, reason="None."))
 
 
+def test_that_a_file_that_does_not_tell_its_bits_is_not_taken_for_the_original() -> None:
+    untold = with_values(DETAIL, "nominal_bits_per_weight", "c-int8", None, reason="The engine did not tell it.")
+    found = cell(untold, "c-int8")
+    assert found.value == pytest.approx(cell(DETAIL, "c-int8").value)
+    assert "float32" in found.method.partition("original: ")[2]
+
+
 def test_that_an_unknown_vocabulary_is_a_caution_in_the_method() -> None:
     untold = DETAIL
     for name in ("c-int8", "c-float32"):
