@@ -60,10 +60,10 @@ def main(
     says = _Says(window)
     guard.tell(says.say)
     for path in files:
-        window.when_usable(partial(window.take_file, path))
+        window.when_usable(partial(window.incoming.take, path))
     if demo:
         window.navigate("monitor", None)
-        window.run_demo()
+        window.demo_messages.run()
     window.when_usable(partial(_offer_crashes, window, where.crashes))
     starter = _AfterPaint(window)
     window.show()

@@ -31,6 +31,15 @@ class Cards(QObject):
         self._history: HistoryPanel | None = None
         self._about: AboutCard | None = None
 
+    def open_palette(self) -> None:
+        self.palette.open()
+
+    def open_sheet(self) -> None:
+        self.sheet.open()
+
+    def open_about(self) -> None:
+        self.about.open()
+
     @property
     def palette(self) -> Palette:
         if self._palette is None:

@@ -41,6 +41,9 @@ class StatusLine(QStatusBar):
         shared = "" if is_owner else ", opened by another window or command; this one works through it"
         self.store.setText(f"Store: {trials}{shared}")
 
+    def set_uncounted(self, error: BaseException) -> None:
+        self.store.setText(f"Store: {error}")
+
     def set_closed(self) -> None:
         self.store.setText("Store: not open")
 

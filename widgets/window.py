@@ -10,21 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSettings, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QSettings, Qt, QUrl, Signal
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMainWindow, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QVBoxLayout, QWidget
 
 from engines.protocol.messages import QueueState
 from engines.protocol.places import Places
 from widgets import session_state
 from widgets.actions import Actions
 from widgets.bridge import Bridge
-from widgets.bundles import Bundles
 from widgets.cards import Cards
+from widgets.database import Database
+from widgets.demo_messages import DemoMessages
 from widgets.demo_run import DemoRun
-from widgets.dropped import target_of
 from widgets.focus_ring import FocusRing
+from widgets.incoming import Incoming
 from widgets.menus import Corner, Menus
+from widgets.navigation import Navigation
 from widgets.opening import OpeningPage
 from widgets.page import Page
 from widgets.page_stack import PageStack
@@ -32,20 +34,16 @@ from widgets.queue_strip import QueueStrip
 from widgets.rail import Rail
 from widgets.services import Services
 from widgets.status_line import StatusLine
-from widgets.store_opener import StoreOpener
-from widgets.targets import ImportFolder, NewExperiment
+from widgets.targets import NewExperiment
 from widgets.theme import Theme
 from widgets.toast_layer import ToastLayer
 from widgets.toasts import Toasts
 from widgets.window_actions import PAGES, frame_actions
 from workbench.events import Notice, StoreChanged
-from workbench.store.operations import Counts, GetCounts
+from workbench.store.operations import Counts
 
 if TYPE_CHECKING:
     from widgets.settings_page import SettingsPage
-    from workbench.demo import DemoReport
-
-_COUNT_EVERY_MS = 2000
 
 
 class Window(QMainWindow):
@@ -62,16 +60,9 @@ class Window(QMainWindow):
         self.theme = theme
         self.places = places
         self.settings = settings
-        self._database = database or session_state.remembered_database(settings, places)
-        self._explicit = database is not None
-        self._counts: Counts | None = None
-        self._set_up_anyway = False
-        self._wanted_page = ""
-        self._pending: list[Callable[[], None]] = []
         self._settings_page: SettingsPage | None = None
         self.setWindowTitle("LLM Workbench")
         self.setAcceptDrops(True)
-
         self.toasts = Toasts(self)
         self.bridge = Bridge(self)
         self.actions_ = Actions(self, theme)
@@ -85,78 +76,77 @@ class Window(QMainWindow):
             navigate=self.navigate,
         )
         self.demo = DemoRun(self.bridge, self)
-        self.bundles = Bundles(self.services, self)
-        self.opener = StoreOpener(self.bridge, places, self)
+        self.database = Database(self.bridge, places, settings, self.toasts, database, self)
+        self.demo_messages = DemoMessages(self.demo, self.services, self.database)
+        self.incoming = Incoming(self.services, self.database, self)
+        self.cards = Cards(self.services, self)
         self._build()
         self._connect()
-        self._wanted_page = session_state.restore(self, settings, theme)
-        self.rail.choose(self._wanted_page)
 
     # --- parts --------------------------------------------------------------------------------------
 
     def _build(self) -> None:
         theme = self.theme
+        self.rail = Rail(theme, PAGES, self)
+        makers: dict[str, Callable[[], Page]] = {
+            "first_start": self._make_first_start,
+            "settings": self._make_settings,
+        }
+        self.stack = PageStack(self.services, makers, self)
+        self.strip = QueueStrip(theme, self)
+        self.status = StatusLine(theme, self)
+        self.status.set_database(self.database.path)
+        self.opening = OpeningPage(theme)
+        self.opening.show_waiting(self.database.path)
+        wanted = session_state.restore(self, self.settings, theme)
+        self.navigation = Navigation(self.rail, self.stack, self.opening, self.database, self.actions_, wanted)
         self.actions_.add(*frame_actions(self))
         self.corner_ = Corner(theme, self.toasts)
         self.menuBar().setCornerWidget(self.corner_)
         self._menus = Menus(self.menuBar(), self.actions_)
+        self._arrange()
+        self.stack.show_other(self.opening)
+        self.stack.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.stack.setProperty("ring", False)
+        self.stack.setFocus()
+        self.layer = ToastLayer(theme, self.toasts, self, self.strip)
+        self.ring = FocusRing(theme, self)
+        theme.follow(self._restyle)
+
+    def _arrange(self) -> None:
         centre = QWidget()
         column = QVBoxLayout(centre)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         row = QHBoxLayout()
         row.setSpacing(0)
-        self.rail = Rail(theme, PAGES, self)
-        self.stack = PageStack(
-            self.services,
-            {"first_start": self._make_first_start, "settings": self._make_settings},
-            self,
-        )
         row.addWidget(self.rail)
         row.addWidget(self.stack, 1)
-        self.strip = QueueStrip(theme, self)
         column.addLayout(row, 1)
         column.addWidget(self.strip)
         self.setCentralWidget(centre)
-        self.status = StatusLine(theme, self)
         self.setStatusBar(self.status)
-        self.status.set_database(self._database)
-        self.opening = OpeningPage(theme)
-        self.opening.show_waiting(self._database)
-        self.stack.show_other(self.opening)
-        self.stack.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        self.stack.setProperty("ring", False)
-        self.stack.setFocus()
-        self.cards = Cards(self.services, self)
-        self.layer = ToastLayer(theme, self.toasts, self, self.strip)
-        self.ring = FocusRing(theme, self)
-        self._count_timer = QTimer(self)
-        self._count_timer.setSingleShot(True)
-        self._count_timer.setInterval(_COUNT_EVERY_MS)
-        theme.follow(self._restyle)
 
     def _connect(self) -> None:
-        bridge = self.bridge
-        self.rail.asked.connect(self._rail_asked)
-        self.corner_.palette_asked.connect(self.show_palette)
+        bridge, database = self.bridge, self.database
+        self.corner_.palette_asked.connect(self.cards.open_palette)
         self.corner_.theme_asked.connect(self._toggle_theme)
         self.corner_.history_asked.connect(self.toggle_history)
         self.strip.pause_toggled.connect(self._pause)
-        self.strip.opened.connect(self._show_queue)
-        self.strip.failures_opened.connect(self._show_queue)
-        self.opening.again.connect(self._open_database)
-        self.opening.other.connect(self.choose_database)
-        self.opener.opened.connect(self._store_opened)
-        self.opener.failed.connect(self._store_failed)
+        for asked in (self.strip.opened, self.strip.failures_opened):
+            asked.connect(self.navigation.go_to_queue)
+        database.opening.connect(self._database_changed)
+        database.failed.connect(self.status.set_closed)
+        database.ready.connect(self._database_ready)
+        database.usable.connect(self.usable)
+        database.counted.connect(self._counted)
+        database.uncounted.connect(self.status.set_uncounted)
         bridge.queue_changed.connect(self._queue_changed)
         bridge.store_changed.connect(self._store_changed)
         bridge.link_changed.connect(self.status.set_link)
         bridge.notice.connect(self._notice)
         bridge.work_told.connect(self.status.set_work)
-        self._count_timer.timeout.connect(self._count)
-        self.demo.started.connect(self._demo_started)
-        self.demo.failed.connect(self._demo_failed)
-        self.demo.finished.connect(self._demo_finished)
+        self.demo_messages.reported.connect(self.demo_reported)
         self.theme.changed.connect(self._look_changed)
 
     def _make_first_start(self) -> Page:
@@ -167,8 +157,8 @@ class Window(QMainWindow):
     def _make_settings(self) -> Page:
         from widgets.settings_page import SettingsPage
 
-        page = SettingsPage(self.services, self._database)
-        page.database_asked.connect(self.choose_database)
+        page = SettingsPage(self.services, self.database.path)
+        page.database_asked.connect(self.database.ask)
         page.look_changed.connect(self._look_changed)
         self._settings_page = page
         return page
@@ -180,140 +170,39 @@ class Window(QMainWindow):
         self.setMinimumSize(min(px(1120), screen.width(), 1120), min(px(700), screen.height(), 700))
         self.menuBar().setFixedHeight(self.theme.height("menu_bar"))
 
-    # --- opening ------------------------------------------------------------------------------------
+    # --- database and pages -------------------------------------------------------------------------
 
     def start(self) -> None:
         """After the first paint: open the database, then show the page."""
-        self._open_database()
-
-    def _open_database(self) -> None:
-        self.opening.show_waiting(self._database)
-        self.stack.show_other(self.opening)
-        self.status.set_database(self._database)
-        self.opener.open(self._database)
-
-    def _store_opened(self) -> None:
-        if not self._explicit:
-            self.settings.setValue("window/database", str(self._database))
-        self.bridge.run(GetCounts(), self._first_counted, self._store_failed)
-
-    def _first_counted(self, counts: Counts) -> None:
-        self._show_counts(counts)
-        self.actions_.update()
-        self.stack.refresh(StoreChanged())
-        self.navigate(self._wanted_page or "setup", None)
-        pending, self._pending = self._pending, []
-        for call in pending:
-            call()
-        self.usable.emit()
-
-    def _store_failed(self, error: BaseException) -> None:
-        self.status.set_closed()
-        self.opening.show_error(error, self._database)
-        self.stack.show_other(self.opening)
+        self.database.open()
 
     def when_usable(self, call: Callable[[], None]) -> None:
         """Run now if the database is open, else as soon as it is."""
-        if self._counts is not None:
-            call()
-        else:
-            self._pending.append(call)
+        self.database.when_ready(call)
 
-    def choose_database(self) -> None:
-        """Ask for another file and open it; a name that does not exist yet makes a new database."""
-        name, _ = QFileDialog.getSaveFileName(
-            self,
-            "Choose a database, or name a new one",
-            str(self._database.parent),
-            "Databases (*.duckdb);;All files (*)",
-            options=QFileDialog.Option.DontConfirmOverwrite,
-        )
-        if name:
-            self.open_database(Path(name))
-
-    def open_database(self, database: Path) -> None:
-        """Close what is open and open another file. Running trials of the old one go on in the runner."""
-        if self.opener.busy:
-            self.toasts.show("info", "A database is still being opened.", "Choose again when it is open.")
-            return
-        workbench = self.bridge.detach()
-        self._counts = None
-        self._database = database if database.suffix else database.with_suffix(".duckdb")
-        self._explicit = False
+    def _database_changed(self, path: Path) -> None:
+        self.status.set_database(path)
         if self._settings_page is not None:
-            self._settings_page.set_database(self._database)
-        if workbench is not None:
-            self.bridge.run(workbench.close, self._closed_old, self._store_failed)
-            self.opening.show_waiting(self._database)
-            self.stack.show_other(self.opening)
-        else:
-            self._open_database()
+            self._settings_page.set_database(path)
 
-    def _closed_old(self, _nothing: None) -> None:
-        self._open_database()
-
-    # --- pages --------------------------------------------------------------------------------------
+    def _database_ready(self) -> None:
+        self.actions_.update()
+        self.stack.refresh(StoreChanged())
+        self.navigation.go_where_wanted()
 
     def navigate(self, name: str, target: object = None) -> None:
-        """Show a page and hand it a target. Before the database is open the page waits, Settings does not."""
-        if isinstance(target, NewExperiment) or (target is not None and name == "setup"):
-            self._set_up_anyway = True
-        self._wanted_page = name
-        self.rail.choose(name)
-        if self._counts is None and name != "settings":
-            if target is not None:
-                self._pending.append(partial(self.navigate, name, target))
-            self.stack.show_other(self.opening)
-            self.actions_.set_page("")
-            return
-        page = self.stack.show_page(self._page_behind(name))
-        self.actions_.set_page(name)
-        if target is not None:
-            page.show_target(target)
-
-    def _page_behind(self, name: str) -> str:
-        """Setup is the first start's page as long as nothing was measured and nothing is to be set up."""
-        empty = self._counts is not None and self._counts.trials == 0
-        return "first_start" if name == "setup" and empty and not self._set_up_anyway else name
-
-    def _rail_asked(self, name: str) -> None:
-        self.navigate(name, None)
-
-    def _show_queue(self) -> None:
-        self.navigate("monitor", None)
+        """Show a page and hand it a target, as soon as that is possible."""
+        self.navigation.go(name, target)
 
     def new_experiment(self) -> None:
         self.navigate("setup", NewExperiment())
-
-    def open_file(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(
-            self, "Open", "", "Experiments and models (*.toml *.gguf config.json bundle.json);;All files (*)"
-        )
-        if name:
-            self.take_file(Path(name))
-
-    def take_file(self, path: Path) -> None:
-        """Open an experiment file, choose a model, take a whole experiment in; anything else is explained."""
-        target = target_of(path)
-        if isinstance(target, str):
-            self.toasts.show("warning", target, "Nothing was changed.")
-        elif isinstance(target, ImportFolder):
-            self.when_usable(partial(self.bundles.import_, target.path))
-        else:
-            self.navigate("setup", target)
-
-    def import_experiment(self) -> None:
-        self.bundles.ask_import()
-
-    def is_open(self) -> bool:
-        return self.bridge.workbench is not None
 
     def undo(self) -> None:
         if self.stack.current is not None:
             self.stack.current.undo()
 
     def can_undo(self) -> bool:
-        page = self.stack.current if hasattr(self, "stack") else None
+        page = self.stack.current
         return page is not None and bool(page.undo_text())
 
     def zoom(self, step: int) -> None:
@@ -329,25 +218,16 @@ class Window(QMainWindow):
 
     def _store_changed(self, change: StoreChanged) -> None:
         self.stack.refresh(change)
-        if not self._count_timer.isActive():
-            self._count_timer.start()
+        self.database.count_soon()
 
-    def _count(self) -> None:
-        if self.bridge.workbench is not None:
-            self.bridge.run(GetCounts(), self._show_counts, self._count_failed)
-
-    def _show_counts(self, counts: Counts) -> None:
-        self._counts = counts
+    def _counted(self, counts: Counts) -> None:
         workbench = self.bridge.workbench
         self.status.set_counts(counts, is_owner=workbench is None or workbench.is_owner)
-
-    def _count_failed(self, error: BaseException) -> None:
-        self.status.store.setText(f"Store: {error}")
 
     def _notice(self, notice: Notice) -> None:
         self.toasts.show(notice.severity, notice.message, notice.advice)
 
-    # --- queue and demo -----------------------------------------------------------------------------
+    # --- queue ----------------------------------------------------------------------------------
 
     def _pause(self, paused: bool) -> None:
         workbench = self.bridge.workbench
@@ -356,42 +236,6 @@ class Window(QMainWindow):
 
     def toggle_pause(self) -> None:
         self._pause(not self.strip.view.paused)
-
-    def is_paused(self) -> bool:
-        return hasattr(self, "strip") and self.strip.view.paused
-
-    def has_queue(self) -> bool:
-        return self.bridge.queue is not None
-
-    def run_demo(self) -> None:
-        """Start the demo as soon as the database is open."""
-        self.when_usable(self.demo.start)
-
-    def can_run_demo(self) -> bool:
-        return self.bridge.workbench is not None and self.demo.state == "idle"
-
-    def _demo_started(self, _experiment: str) -> None:
-        self._count()
-        self.navigate("monitor", None)
-        self.actions_.update()
-
-    def _demo_failed(self, message: str, advice: str) -> None:
-        self.toasts.show(
-            "error", f"The demo could not run: {message}", advice, action="Try again", handler=self.run_demo
-        )
-        self.actions_.update()
-
-    def _demo_finished(self, report: DemoReport) -> None:
-        self.actions_.update()
-        folder = report.files[0].parent if report.files else report.database.parent
-        self.toasts.show(
-            "good",
-            "The demo has ended; its table and charts are exported.",
-            str(folder),
-            action="Compare",
-            handler=partial(self.navigate, "compare", None),
-        )
-        self.demo_reported.emit(report)
 
     # --- look ---------------------------------------------------------------------------------------
 
@@ -414,21 +258,13 @@ class Window(QMainWindow):
         for page in self.stack.pages:
             page.reset_layout()
         if not self.isMaximized():
-            self.resize(self.theme.tokens["width"]["window_design"], 900)
+            self.resize(self.theme.tokens["width"]["window_design"], session_state.HEIGHT)
 
-    # --- cards over the window ----------------------------------------------------------------------
-
-    def show_palette(self) -> None:
-        self.cards.palette.open()
+    # --- over the window ----------------------------------------------------------------------------
 
     def toggle_history(self) -> None:
+        """The messages, under the bell."""
         self.cards.history.toggle(self.corner_)
-
-    def show_shortcuts(self) -> None:
-        self.cards.sheet.open()
-
-    def show_about(self) -> None:
-        self.cards.about.open()
 
     def open_crashes(self) -> None:
         self.places.crashes.mkdir(parents=True, exist_ok=True)
@@ -437,14 +273,12 @@ class Window(QMainWindow):
     # --- session ------------------------------------------------------------------------------------
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if any(url.isLocalFile() for url in event.mimeData().urls()):
+        if self.incoming.takes(event.mimeData()):
             event.setDropAction(Qt.DropAction.CopyAction)
             event.accept()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        for url in event.mimeData().urls():
-            if url.isLocalFile():
-                self.take_file(Path(url.toLocalFile()))
+        self.incoming.take_dropped(event.mimeData())
         event.acceptProposedAction()
 
     def quit_(self) -> None:
@@ -452,14 +286,14 @@ class Window(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Trials and queue go on in the runner; what has arrived is stored before the process ends."""
-        session_state.save(self, self.settings, self._wanted_page, self.stack.pages)
+        session_state.save(self, self.settings, self.navigation.wanted, self.stack.pages)
         self.hide()
-        self._count_timer.stop()
+        self.database.stop()
         self.stack.shutdown()
         workbench = self.bridge.workbench
         self.bridge.close()
         if workbench is not None:
             workbench.close()
-        self.opener.close()
+        self.database.close()
         event.accept()
         self.closed.emit()

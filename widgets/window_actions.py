@@ -25,45 +25,41 @@ _MODE_TITLES = {"light": "Light", "dark": "Dark", "system": "As the system"}
 
 def frame_actions(window: Window) -> tuple[Action, ...]:
     """Everything the frame offers by itself."""
+    parts = (_file_actions, _page_actions, _view_actions, _run_actions, _help_actions)
+    return tuple(action for part in parts for action in part(window))
+
+
+def _file_actions(window: Window) -> tuple[Action, ...]:
+    file = partial(Action, menu="File")
+    database = partial(file, group="database")
     return (
-        Action(
+        file(
             id="file.new",
             text="New experiment",
             handler=window.new_experiment,
             shortcut="Ctrl+N",
             icon="sliders",
-            menu="File",
             words="set up start over",
         ),
-        Action(
+        file(
             id="file.open",
             text="Open experiment file or model",
-            handler=window.open_file,
+            handler=window.incoming.ask,
             shortcut="Ctrl+O",
             icon="folder",
-            menu="File",
             words="toml gguf",
         ),
-        Action(
+        database(
             id="file.import",
             text="Import experiment…",
-            handler=window.import_experiment,
+            handler=window.incoming.bundles.ask_import,
             icon="folder",
-            menu="File",
-            group="database",
-            enabled=window.is_open,
+            enabled=window.database.is_open,
             reason="the database is not open",
             words="bundle parquet folder",
         ),
-        Action(
-            id="file.database",
-            text="Choose another database",
-            handler=window.choose_database,
-            icon="server",
-            menu="File",
-            group="database",
-        ),
-        Action(id="file.quit", text="Quit", handler=window.quit_, shortcut="Ctrl+Q", menu="File", group="quit"),
+        database(id="file.database", text="Choose another database", handler=window.database.ask, icon="server"),
+        file(id="file.quit", text="Quit", handler=window.quit_, shortcut="Ctrl+Q", group="quit"),
         Action(
             id="edit.undo",
             text="Undo",
@@ -74,99 +70,6 @@ def frame_actions(window: Window) -> tuple[Action, ...]:
             enabled=window.can_undo,
             reason="nothing on this page to take back",
         ),
-        *_page_actions(window),
-        Action(
-            id="view.palette",
-            text="Command palette",
-            handler=window.show_palette,
-            shortcut="Ctrl+K",
-            icon="search",
-            menu="View",
-            group="find",
-        ),
-        Action(
-            id="view.messages",
-            text="Messages",
-            handler=window.toggle_history,
-            shortcut="Ctrl+Shift+M",
-            icon="bell",
-            menu="View",
-            group="find",
-            words="toasts history notifications",
-        ),
-        *_look_actions(window),
-        Action(
-            id="view.zoom-in",
-            text="Zoom in",
-            handler=partial(window.zoom, 1),
-            shortcut="Ctrl++, Ctrl+=",
-            icon="plus",
-            menu="View",
-            group="zoom",
-        ),
-        Action(
-            id="view.zoom-out",
-            text="Zoom out",
-            handler=partial(window.zoom, -1),
-            shortcut="Ctrl+-",
-            icon="minus",
-            menu="View",
-            group="zoom",
-        ),
-        Action(
-            id="view.zoom-reset",
-            text="Normal zoom",
-            handler=partial(window.zoom, 0),
-            shortcut="Ctrl+0",
-            menu="View",
-            group="zoom",
-        ),
-        Action(
-            id="view.reset-layout",
-            text="Reset layout",
-            handler=window.reset_layout,
-            menu="View",
-            group="layout",
-            words="splitters panels columns",
-        ),
-        Action(
-            id="run.demo",
-            text="Run the demo",
-            handler=window.run_demo,
-            icon="play",
-            menu="Run",
-            enabled=window.can_run_demo,
-            reason="the database is not open, or a demo is under way",
-        ),
-        Action(
-            id="run.pause",
-            text="Pause queue",
-            handler=window.toggle_pause,
-            shortcut="Ctrl+P",
-            icon="pause",
-            menu="Run",
-            group="queue",
-            checked=window.is_paused,
-            enabled=window.has_queue,
-            reason="the runner has not answered yet",
-            words="resume go on",
-        ),
-        Action(
-            id="help.shortcuts",
-            text="Keyboard shortcuts",
-            handler=window.show_shortcuts,
-            shortcut="F1",
-            icon="keyboard",
-            menu="Help",
-        ),
-        Action(
-            id="help.crashes",
-            text="Open the folder of crash reports",
-            handler=window.open_crashes,
-            icon="folder",
-            menu="Help",
-        ),
-        Action(id="help.about", text="About", handler=window.show_about, icon="info", menu="Help", group="about"),
     )
 
 
@@ -186,37 +89,119 @@ def _page_actions(window: Window) -> tuple[Action, ...]:
     )
 
 
+def _view_actions(window: Window) -> tuple[Action, ...]:
+    view = partial(Action, menu="View")
+    find, zoom = partial(view, group="find"), partial(view, group="zoom")
+    return (
+        find(
+            id="view.palette",
+            text="Command palette",
+            handler=window.cards.open_palette,
+            shortcut="Ctrl+K",
+            icon="search",
+        ),
+        find(
+            id="view.messages",
+            text="Messages",
+            handler=window.toggle_history,
+            shortcut="Ctrl+Shift+M",
+            icon="bell",
+            words="toasts history notifications",
+        ),
+        *_look_actions(window),
+        zoom(
+            id="view.zoom-in",
+            text="Zoom in",
+            handler=partial(window.zoom, 1),
+            shortcut="Ctrl++, Ctrl+=",
+            icon="plus",
+        ),
+        zoom(id="view.zoom-out", text="Zoom out", handler=partial(window.zoom, -1), shortcut="Ctrl+-", icon="minus"),
+        zoom(id="view.zoom-reset", text="Normal zoom", handler=partial(window.zoom, 0), shortcut="Ctrl+0"),
+        view(
+            id="view.reset-layout",
+            text="Reset layout",
+            handler=window.reset_layout,
+            group="layout",
+            words="splitters panels columns",
+        ),
+    )
+
+
 def _look_actions(window: Window) -> tuple[Action, ...]:
+    theme = window.theme
+    mode = partial(Action, menu="View/Theme", group="look", words="theme colours")
+    scale = partial(Action, menu="View/Text size", group="look", words="text size scale")
+
+    def is_mode(name: str) -> bool:
+        return theme.mode == name
+
+    def is_scale(size: float) -> bool:
+        return abs(theme.scale - size) < 0.01
+
     modes = tuple(
-        Action(
-            id=f"view.theme-{mode}",
-            text=_MODE_TITLES[mode],
-            handler=partial(window.choose_look, mode=mode),
-            menu="View/Theme",
-            group="look",
-            checked=partial(_is_mode, window, mode),
-            words="theme colours",
+        mode(
+            id=f"view.theme-{name}",
+            text=_MODE_TITLES[name],
+            handler=partial(window.choose_look, mode=name),
+            checked=partial(is_mode, name),
         )
-        for mode in MODES
+        for name in MODES
     )
     scales = tuple(
-        Action(
-            id=f"view.scale-{round(scale * 100)}",
-            text=f"{scale:.0%}",
-            handler=partial(window.choose_look, scale=scale),
-            menu="View/Text size",
-            group="look",
-            checked=partial(_is_scale, window, scale),
-            words="text size scale",
+        scale(
+            id=f"view.scale-{round(size * 100)}",
+            text=f"{size:.0%}",
+            handler=partial(window.choose_look, scale=size),
+            checked=partial(is_scale, size),
         )
-        for scale in SCALES
+        for size in SCALES
     )
     return (*modes, *scales)
 
 
-def _is_mode(window: Window, mode: str) -> bool:
-    return window.theme.mode == mode
+def _run_actions(window: Window) -> tuple[Action, ...]:
+    return (
+        Action(
+            id="run.demo",
+            text="Run the demo",
+            handler=window.demo_messages.run,
+            icon="play",
+            menu="Run",
+            enabled=window.demo_messages.can_run,
+            reason="the database is not open, or a demo is under way",
+        ),
+        Action(
+            id="run.pause",
+            text="Pause queue",
+            handler=window.toggle_pause,
+            shortcut="Ctrl+P",
+            icon="pause",
+            menu="Run",
+            group="queue",
+            checked=lambda: window.strip.view.paused,
+            enabled=lambda: window.bridge.queue is not None,
+            reason="the runner has not answered yet",
+            words="resume go on",
+        ),
+    )
 
 
-def _is_scale(window: Window, scale: float) -> bool:
-    return abs(window.theme.scale - scale) < 0.01
+def _help_actions(window: Window) -> tuple[Action, ...]:
+    help_ = partial(Action, menu="Help")
+    return (
+        help_(
+            id="help.shortcuts",
+            text="Keyboard shortcuts",
+            handler=window.cards.open_sheet,
+            shortcut="F1",
+            icon="keyboard",
+        ),
+        help_(
+            id="help.crashes",
+            text="Open the folder of crash reports",
+            handler=window.open_crashes,
+            icon="folder",
+        ),
+        help_(id="help.about", text="About", handler=window.cards.open_about, icon="info", group="about"),
+    )

@@ -191,7 +191,7 @@ def test_that_a_guest_says_who_owns_the_store(
     window = make()
     start(qtbot, window)
     fake.made[0].is_owner = False
-    window._count()
+    window.database.count()
     qtbot.waitUntil(lambda: "another window" in window.status.store.text())
 
 
@@ -293,12 +293,12 @@ def test_that_a_dropped_bundle_is_taken_in(
     window = make()
     (tmp_path / "bundle.json").write_text("{}")
     taken: list[Path] = []
-    monkeypatch.setattr(window.bundles, "import_", taken.append)
-    window.take_file(tmp_path)
+    monkeypatch.setattr(window.incoming.bundles, "import_", taken.append)
+    window.incoming.take(tmp_path)
     assert taken == [], "the database is not open yet"
     start(qtbot, window)
     assert taken == [tmp_path]
-    window.take_file(tmp_path / "bundle.json")
+    window.incoming.take(tmp_path / "bundle.json")
     assert taken == [tmp_path, tmp_path]
     assert window.actions_.is_enabled("file.import")
 
