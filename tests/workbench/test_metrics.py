@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from engines.protocol.records import (
+    Environment,
     Evaluation,
+    ModelLoaded,
     PhaseEnded,
     Record,
     Request,
@@ -153,6 +155,29 @@ def test_a_worked_example_of_energy_and_device_memory() -> None:
     assert value("utilisation_ratio", stream) == pytest.approx(0.5)
 
 
+def test_that_what_the_trial_added_to_the_device_is_counted_from_before_the_load() -> None:
+    """4 GB were in use, the model brought 16 GB, requests 1 GB more; in the idle phase the model is there already."""
+
+    def stream(first_reading: float) -> list[Record]:
+        used = {0.1: 4e9, 2.0: 12e9, 4.0: 20e9, 5.0: 20e9, 7.0: 21e9, 9.0: 21e9}
+        read = {t: v for t, v in used.items() if t >= first_reading}
+        return [
+            next(r for r in records(FakeTrial(device="gpu")) if isinstance(r, ModelLoaded)),
+            PhaseEnded(name="load", start_ns=SECOND, t_ns=3 * SECOND),
+            PhaseEnded(name="idle", start_ns=4 * SECOND, t_ns=5 * SECOND),
+            request(0, 6.0, 0, 3, 8.0),
+            times(0, 7.0, 7.5, 8.0),
+            Telemetry(
+                source=GPU,
+                times_ns=[round(t * SECOND) for t in read],
+                columns={"memory_used_bytes": [*read.values()]},
+            ),
+        ]
+
+    assert value("device_memory_change_bytes", stream(0.0)) == pytest.approx(17e9)
+    assert "before the model was loaded" in reason("device_memory_change_bytes", stream(2.0))
+
+
 def test_that_without_a_counter_energy_is_the_integral_of_the_power_curve() -> None:
     stream = gpu_trial([50, 100, 200, 300, 400, 500], None)
     assert value("energy_joules", stream) == pytest.approx(750.0)
@@ -237,6 +262,18 @@ def test_that_failed_readings_are_skipped_not_zero() -> None:
         ),
     ]
     assert value("memory_mean_bytes", stream) == pytest.approx(100.0)
+
+
+def test_that_memory_says_where_weights_are_pages_of_a_mapped_file() -> None:
+    stream = list(records())
+    mapped = [*stream, Environment(facts={"llama.load.memory_map": "yes"})]
+    for id in ("memory_mean_bytes", "memory_pss_peak_bytes", "memory_rss_peak_bytes"):
+        plain, told = (metric(id).compute(arrange(s)) for s in (stream, mapped))
+        assert isinstance(plain, Value)
+        assert isinstance(told, Value)
+        assert (told.value, told.n) == (plain.value, plain.n)
+        assert "mapped file" in told.method
+        assert "mapped file" not in plain.method
 
 
 def test_perplexity_and_bits_per_byte_of_a_known_loss() -> None:

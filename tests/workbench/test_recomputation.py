@@ -262,15 +262,11 @@ def memory(t: Trial) -> dict[str, float]:
         ),
     }
     if gpu:
-        times, values = t.readings(GPU, "memory_used_bytes")
-        s, e = t.span("idle")
-        inside = (times > s) & (times < e)
-        grid = np.concatenate(([s], times[inside], [e])) - s
-        level = np.trapezoid(np.interp(grid, times - s, values), grid) / (e - s)
+        _, values = t.readings(GPU, "memory_used_bytes")
         found |= {
             "allocator_peak_bytes": t.said("memory_peak", "record LIKE '%allocator%'")["peak_bytes"],
             "device_process_peak_bytes": t.largest(GPU, "process_memory_bytes", 0, t.end),
-            "device_memory_change_bytes": t.largest(GPU, "memory_used_bytes", t.start, t.end) - level,
+            "device_memory_change_bytes": t.largest(GPU, "memory_used_bytes", t.start, t.end) - values[0],
         }
     return found
 

@@ -28,7 +28,7 @@ def _polled_peak(quantity: str, what: str) -> Callable[[TrialRecords], Value | N
         if not len(among):
             length = (window[1] - window[0]) / NS
             return NotAvailable(f"No reading of {_in_sentence(what)} fell into the measured window of {length:.2g} s.")
-        method = f"largest reading of {_in_sentence(what)}, polled: a lower bound of the true peak"
+        method = f"largest reading of {_in_sentence(what)}, polled: a lower bound of the true peak{_mapped(records)}"
         return Value(float(np.max(among)), method, len(among))
 
     return compute
@@ -53,14 +53,22 @@ def mean_memory(records: TrialRecords) -> Value | NotAvailable:
     mean = mean_over(times, values, *window)
     if mean is None:
         return NotAvailable(f"{what} was not read through the measured window.")
-    return Value(mean, f"{_in_sentence(what)}, time-weighted mean of the readings{_shared(records)}", len(times))
+    note = "" if on_gpu(records) else _shared(records) + _mapped(records)
+    return Value(mean, f"{_in_sentence(what)}, time-weighted mean of the readings{note}", len(times))
 
 
 def _shared(records: TrialRecords) -> str:
     """What is to be said of the memory of a worker forked from a template."""
-    if on_gpu(records) or records.started is None or records.started.start_method != "template":
+    if records.started is None or records.started.start_method != "template":
         return ""
     return "; pages shared with the template process count as the worker's"
+
+
+def _mapped(records: TrialRecords) -> str:
+    """What is to be said of weights that are pages of a mapped file."""
+    if records.environment.get("llama.load.memory_map") != "yes":
+        return ""
+    return "; weights are pages of the mapped file, which count once touched and which the system can take back"
 
 
 def memory_share(records: TrialRecords) -> Value | NotAvailable:
@@ -147,11 +155,14 @@ def device_change(records: TrialRecords) -> Value | NotAvailable:
     _, among = inside(times, values, *window)
     if not len(among):
         return NotAvailable("No reading of device memory fell into the measured window.")
-    idle = next((s for s in records.spans if s.name == "idle"), None)
-    base = mean_over(times, values, idle.start_ns, idle.end_ns) if idle is not None else None
-    start = "its mean in the idle phase" if base is not None else "the first reading of the trial"
-    level = float(values[0]) if base is None else base
-    return Value(float(np.max(among)) - level, f"largest reading in the window less {start}; a lower bound", len(among))
+    # not the idle phase: there the model is loaded and the context made, and both are what the trial brought
+    load = next((s.start_ns for s in records.spans if s.name == "load"), None)
+    if load is not None and int(times[0]) >= load:
+        return NotAvailable(
+            "Device memory was not read before the model was loaded: its level without it is not known."
+        )
+    change = float(np.max(among)) - float(values[0])
+    return Value(change, "largest reading in the window less the first reading of the trial; a lower bound", len(among))
 
 
 def tensor_bytes(records: TrialRecords) -> Value | NotAvailable:
@@ -286,17 +297,17 @@ METRICS = (
     ),
     Metric(
         id="device_memory_change_bytes",
-        title="Device memory above idle",
-        definition="Largest device memory in use in the window less the idle level: everything the trial brought, "
-        "context and libraries included.",
+        title="Device memory added",
+        definition="Largest device memory in use in the window less what was in use when the trial began, before the "
+        "model was loaded: everything the trial brought, context and libraries included.",
         unit="B",
         better="lower",
         window=MEASURED,
-        version=1,
+        version=2,
         compute=device_change,
         shown_unit="GiB",
         group="memory",
-        needs=("request", "memory_used_bytes", "idle"),
+        needs=("request", "memory_used_bytes"),
     ),
     Metric(
         id="tensor_bytes",
