@@ -84,7 +84,7 @@ def test_that_a_real_trial_is_recorded_whole(real_runner: RunnerProcess, tmp_pat
     assert "Traceback" not in real_runner.log
 
 
-def test_that_real_workers_are_forked_from_a_template_within_a_second(
+def test_that_real_workers_are_forked_from_a_template_and_import_nothing_again(
     real_runner: RunnerProcess, tmp_path: Path
 ) -> None:
     folder = make_tiny_model(tmp_path / "model")
@@ -100,10 +100,8 @@ def test_that_real_workers_are_forked_from_a_template_within_a_second(
     assert facts[0]["template.pid"] == facts[1]["template.pid"]
     assert facts[0]["worker.start_method"] == "template"
     assert "start.fallback" not in facts[0] | facts[1]
-    started = second[0]
-    assert isinstance(started, TrialStarted)
-    ready = next(r for r in second if isinstance(r, PhaseEnded) and r.name == "start")
-    assert (ready.t_ns - started.clock.mono_ns) / 1e9 < 1.0
+    # processor time: a machine that stands still adds none
+    assert _start_cpu(second) < _start_cpu(plain) / 4
     # about the same memory either way, though most pages are shared: without their being counted it would be 0.4 of it.
     # Not closer, because other processes with the same libraries come and go, and each lowers proportional memory
     assert 0.6 < _memory(second) / _memory(plain) < 1.5
@@ -113,6 +111,13 @@ def test_that_real_workers_are_forked_from_a_template_within_a_second(
 
 def _facts(records: list[Record]) -> dict[str, str]:
     return {key: value for r in records if isinstance(r, Environment) for key, value in r.facts.items()}
+
+
+def _start_cpu(records: list[Record]) -> float:
+    """Processor seconds from the worker's first step until it could load a model."""
+    spent = next(r.cpu_seconds for r in records if isinstance(r, PhaseEnded) and r.name == "start")
+    assert spent is not None
+    return spent
 
 
 def _memory(records: list[Record]) -> float:
@@ -127,4 +132,4 @@ def test_that_a_real_worker_out_of_memory_is_told_from_a_crash(real_runner: Runn
     ended = real_runner.records("t1")[-1]
     assert isinstance(ended, TrialEnded)
     assert (ended.outcome, ended.failure) == ("failed", "out_of_memory"), ended
-    assert isinstance(real_runner.client.call(messages.Probe(), timeout=60), messages.ProbeResult)
+    assert isinstance(real_runner.client.call(messages.Probe(), timeout=240), messages.ProbeResult)
