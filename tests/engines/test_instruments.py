@@ -150,8 +150,9 @@ def test_that_the_clock_and_a_stamp_have_a_cost_and_a_step() -> None:
 
 
 def test_that_the_command_prints_what_the_workbench_reads() -> None:
-    command = [sys.executable, "-m", "engines", "instruments", "--seconds", "0.2", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=60)
+    # two seconds of each source: changes are seen in them though the machine stands still for one
+    command = [sys.executable, "-m", "engines", "instruments", "--seconds", "2", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=240)
     found = msgspec.json.decode(done.stdout, type=Instruments)
     assert found.clock.stamp_ns > 0
     rss = next(q for s in found.sources for q in s.quantities if q.quantity == "rss_bytes")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
@@ -100,12 +102,12 @@ def test_that_a_slow_rate_bounds_the_repaints(stack: ChartStack, qtbot: QtBot) -
     stack.set_rate(2.0)
     stack.redraw()
     assert stack.data is not None
-    before = stack.redraws
+    before, begun = stack.redraws, time.monotonic()
     for i in range(30):
         grow(stack.data, 21.0 + i / 10)
         stack.notify()
         qtbot.wait(10)
-    assert stack.redraws - before <= 1
+    assert stack.redraws - before <= 2.0 * (time.monotonic() - begun) + 1
 
 
 def test_that_a_hidden_stack_draws_nothing_and_catches_up_when_shown(stack: ChartStack, qtbot: QtBot) -> None:

@@ -223,7 +223,7 @@ def test_that_a_running_experiment_ends_early_and_everyone_is_told(
     wanted = house.experiment(trials=30, precisions=("float32", "bfloat16"), new_tokens=(40,))
     run = msgspec.structs.replace(wanted.run, stop_at_ratio=0.9)
     experiment = session.run(session.plan(msgspec.structs.replace(wanted, run=run)))
-    until(lambda: heard.of(Notice), seconds=90.0, what="the experiment ends early")
+    until(lambda: heard.of(Notice), seconds=200.0, what="the experiment ends early")
     trials = house.finished(session, experiment)
     assert 2 * LEAST <= len(trials) < 60
     assert {t.outcome for t in trials} == {"completed"}

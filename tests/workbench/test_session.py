@@ -9,11 +9,18 @@ import time
 import psutil
 import pytest
 
-from engines.protocol.messages import ListSpools
+from engines.protocol.client import RunnerClient, connect_local
+from engines.protocol.messages import GetQueue, ListSpools, QueueState
 from tests.house import Heard, House, until
 from workbench.events import QueueChanged, RecordsArrived, RunnerLink, StoreChanged
 from workbench.problems import ProblemsFound
 from workbench.store.operations import GetExperiment, GetTrial, ListTrials, Query, ReadRecords, StoreError
+
+
+def queue_of(client: RunnerClient) -> QueueState:
+    state = client.call(GetQueue())
+    assert isinstance(state, QueueState)
+    return state
 
 
 def test_that_an_experiment_becomes_figures(house: House) -> None:
@@ -29,7 +36,8 @@ def test_that_an_experiment_becomes_figures(house: House) -> None:
     detail = session.store.execute(GetExperiment(experiment=experiment))
     per_token = [m.value for m in detail.metrics if m.metric == "time_per_output_token_s"]
     assert len(per_token) == 4
-    assert all(value is not None and 0.002 <= value < 0.1 for value in per_token), "the worker sleeps 2 ms a token"
+    assert all(value is not None and value >= 0.002 for value in per_token), "the worker sleeps 2 ms a token"
+    assert min(v for v in per_token if v is not None) < 0.1, "and the machine stood still in some of the trials at most"
     assert heard.of(RunnerLink)[0].state == "connected"
     assert heard.of(QueueChanged)
     assert {event.trial for event in heard.of(RecordsArrived)} == {t.trial for t in trials}
@@ -43,7 +51,8 @@ def test_that_trials_end_while_no_client_is_there_and_the_next_start_has_every_r
     until(lambda: session.queue().in_state("running"))
     session.close()
     # nobody listens while the trials run to their ends
-    time.sleep(2.5)
+    with connect_local(house.places, start=False) as client:
+        until(lambda: len(queue_of(client).in_state("ended")) == 2, what="both trials end")
     again = house.open()
     again.follow()
     trials = house.finished(again, experiment)
@@ -59,7 +68,8 @@ def test_that_a_killed_client_loses_nothing(house: House) -> None:
 
     file.write_text(dump(house.experiment(trials=3, new_tokens=(150,))))
     process = house.start("run", str(file))
-    until(lambda: "running" in {e["state"] for e in house.json("queue")["entries"]}, what="a trial runs")
+    # a look takes a second of its own: the first trials may have ended in it
+    until(lambda: {"running", "ended"} & {e["state"] for e in house.json("queue")["entries"]}, what="a trial runs")
     process.kill()
     process.communicate()
     session = house.open()
