@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +176,13 @@ class LlamaEngine:
             context.close()
         if nll is None:
             return None
+        if not math.isfinite(nll):
+            raise WorkerFailure(
+                "technique",
+                f"{self._order.model.title} computes numbers that are not finite: it has no perplexity.",
+                "Speed and memory were measured and are kept, but its answers are worthless. The file may be damaged, "
+                "or its weights overflow in this precision: choose another rung of the ladder or another file.",
+            )
         return Evaluation(
             nll_sum=nll,
             tokens=tokens,

@@ -151,6 +151,17 @@ def test_that_prefills_alone_are_repeated_for_energy(tiny: Path, tmp_path: Path)
     assert len(outcome.stamps) == sum(r.stamps for r in outcome.all(Request))
 
 
+def test_that_numbers_that_are_not_finite_end_the_trial_in_words(tmp_path: Path) -> None:
+    """As in the transformers engine: what was timed is kept, and no perplexity is said."""
+    file = write_tiny_gguf(tmp_path / "broken.gguf", spread=math.nan)
+    workload = msgspec.structs.replace(QUICK, perplexity_tokens=100)
+    outcome = run_worker(order_for(file, workload), tmp_path / "trial")
+    assert (outcome.exit_code, outcome.failure) == (3, "technique")
+    assert "not finite" in failure_text(outcome)
+    assert len(outcome.measured) == 2
+    assert not outcome.all(Evaluation)
+
+
 # --- ends -----------------------------------------------------------------------------------------
 
 
