@@ -7,5 +7,6 @@
 - `count`: parameters and bytes from tensors      - `text`: held-out text and prompts
 - `generate`: the measured loop                   - `clocks`: host stamps and device events
 - `perplexity`: quality                           - `facts`: environment
+- `reader`: text in, text out                     - `likelihoods`: many continuations at once
 - `convert`: the starter model, GGUF to folder
 """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from transformers import (
@@ -13,13 +15,16 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from engines.hf.likelihoods import Scorer
 from engines.worker.engine import Continuation, Likelihood
 from engines.worker.failures import WorkerFailure
 from engines.worker.stop import Stop
-from engines.workload.pairs import cut_at, encode_pair, fit_pair, fit_prompt
+from engines.workload.pairs import Asked, asked, cut_at, fit_prompt
 
 CONTEXT_TOKENS = 2048
 """Taken where a model does not say how much it can hold."""
+_AT_ONCE = 512
+"""Pairs that are tokens at the same time: a benchmark's are too many to hold."""
 
 
 class HfReader:
@@ -32,7 +37,8 @@ class HfReader:
         own = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.context_tokens = own if isinstance(own, int) and own > 1 else CONTEXT_TOKENS
         self._begin = _begin(tokenizer, ends)
-        self._takes_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
+        takes_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._scorer = Scorer(model, takes_rows=takes_rows)
 
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
@@ -74,21 +80,30 @@ class HfReader:
         return Continuation(text=text if cut is None else cut, tokens=len(kept), ended=ended)
 
     def likelihood(self, context: str, continuation: str) -> Likelihood:
-        before, scored = encode_pair(self.encode, context, continuation, self._begin)
-        if not scored:
-            return Likelihood(log_probability=0.0, greedy=True, tokens=0)
+        return self.likelihoods([(context, continuation)], lambda done: None)[0]
+
+    def likelihoods(self, pairs: Sequence[tuple[str, str]], report: Callable[[int], None]) -> list[Likelihood]:
+        found: list[Likelihood] = []
+        while len(found) < len(pairs):
+            done = len(found)
+            found += self._some(pairs[done : done + _AT_ONCE], partial(_further, report, done))
+        return found
+
+    def _some(self, pairs: Sequence[tuple[str, str]], report: Callable[[int], None]) -> list[Likelihood]:
+        report(0)
+        questions = [self._asked(context, continuation) for context, continuation in pairs]
+        scored = [question for question in questions if question.targets]
+        scores = iter(self._scorer.score(scored, report))
+        return [
+            Likelihood(*next(scores), tokens=len(question.targets)) if question.targets else Likelihood(0.0, True, 0)
+            for question in questions
+        ]
+
+    def _asked(self, context: str, continuation: str) -> Asked:
         try:
-            given = fit_pair(before, scored, self.context_tokens)
+            return asked(self.encode, context, continuation, self._begin, self.context_tokens)
         except ValueError as error:
             raise _too_long(error) from error
-        arguments = {"logits_to_keep": len(scored)} if self._takes_rows else {}
-        with torch.no_grad():  # as above
-            inputs = torch.tensor([given], device=self._model.device)
-            logits = self._model(input_ids=inputs, use_cache=False, **arguments).logits[0, -len(scored) :].float()
-            targets = torch.tensor(scored, device=logits.device)
-            losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-            greedy = bool((logits.argmax(dim=-1) == targets).all())
-        return Likelihood(log_probability=-float(losses.double().sum()), greedy=greedy, tokens=len(scored))
 
     def decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
@@ -109,6 +124,10 @@ class _EndOfText(StoppingCriteria):
         if self._until and not done:
             done = cut_at(self._reader.decode(input_ids[0, self._start :].tolist()), self._until) is not None
         return torch.full((input_ids.shape[0],), done, dtype=torch.bool, device=input_ids.device)
+
+
+def _further(report: Callable[[int], None], before: int, done: int) -> None:
+    report(before + done)
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> frozenset[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,14 +16,15 @@ from engines.llama.vocabulary import Vocabulary
 from engines.worker.engine import Continuation, Likelihood
 from engines.worker.failures import WorkerFailure
 from engines.worker.stop import Stop
-from engines.workload.pairs import cut_at, encode_pair, fit_pair, fit_prompt
+from engines.workload.pairs import asked, cut_at, fit_prompt, shared
 
 _LEAST_TOKENS = 1024
 """Context that is made at first; longer texts get a longer one."""
 
 
 class LlamaReader:
-    """Reads and writes one sequence at a time. `make_context(tokens)` makes a context that holds so many."""
+    """Reads and writes one sequence at a time; what it has in common with the one before it stays in the cache.
+    `make_context(tokens)` makes a context that holds so many."""
 
     def __init__(
         self, library: Library, model: Model, vocabulary: Vocabulary, make_context: Callable[[int], Context], stop: Stop
@@ -34,6 +35,10 @@ class LlamaReader:
         self._make_context = make_context
         self._stop = stop
         self._context: Context | None = None
+        self._held: list[int] = []
+        """Ids that the cache holds at least, from the first position on."""
+        # a recurrent state cannot be taken back, and a sliding window has let go of what it would need
+        self._rewinds = not model.recurrent and not model.window
         self.context_tokens = model.context_tokens
 
     def encode(self, text: str) -> list[int]:
@@ -73,36 +78,57 @@ class LlamaReader:
         return Continuation(_text(written), count, ended=False)
 
     def likelihood(self, context: str, continuation: str) -> Likelihood:
-        before, scored = encode_pair(self.encode, context, continuation, self._begin())
-        if not scored:
-            return Likelihood(log_probability=0.0, greedy=True, tokens=0)
         try:
-            given = fit_pair(before, scored, self.context_tokens)
+            question = asked(self.encode, context, continuation, self._begin(), self.context_tokens)
         except ValueError as error:
             raise _too_long(error) from error
-        whole = [*given, scored[-1]]
-        made = score(self._library, self._context_for(len(whole)), whole, len(whole) - len(scored), Stop())
+        if not question.targets:
+            return Likelihood(log_probability=0.0, greedy=True, tokens=0)
+        whole, first = [*question.given, question.targets[-1]], question.first + 1
+        place = self._context_for(len(whole))
+        kept = self._keep(place, question.given, first - 1)
+        made = score(self._library, place, whole, first, Stop(), kept)
         assert made is not None
+        self._held = question.given
         return Likelihood(
             log_probability=float(made.log_probabilities.sum()),
             greedy=bool(made.likeliest.all()),
-            tokens=len(scored),
+            tokens=len(question.targets),
         )
+
+    def likelihoods(self, pairs: Sequence[tuple[str, str]], report: Callable[[int], None]) -> list[Likelihood]:
+        """One after the other: what a pair shares with the one before it is in the cache already."""
+        found: list[Likelihood] = []
+        for pair in pairs:
+            report(len(found))
+            found.append(self.likelihood(*pair))
+        return found
 
     def close(self) -> None:
         if self._context is not None:
             self._context.close()
             self._context = None
+        self._held = []
+
+    def _keep(self, context: Context, ids: list[int], most: int) -> int:
+        """Leave in the cache what it holds of the beginning of `ids`, `most` of them at the most -> how many are left;
+        with 0 the cache is to be emptied."""
+        kept = min(shared(self._held, ids), most) if self._rewinds else 0
+        self._held = []  # until what follows is computed nobody knows what it holds
+        return kept if kept and context.keep(kept) else 0
 
     def _read(self, context: Context, ids: list[int]) -> None:
-        """Put a prompt into an empty cache; the logits of its last token are there afterwards."""
+        """Have a prompt and nothing else in the cache; the logits of its last token are there afterwards."""
         rows = Tokens(self._library.api.llama_batch, len(ids))
         rows.token[:] = ids
         rows.position[:] = np.arange(len(ids))
         rows.wanted[-1] = 1
-        context.clear()
-        for first in range(0, len(ids), context.batch_tokens):
+        kept = self._keep(context, ids, len(ids) - 1)
+        if not kept:
+            context.clear()
+        for first in range(kept, len(ids), context.batch_tokens):
             context.decode(rows.batch(first, min(context.batch_tokens, len(ids) - first)))
+        self._held = ids
 
     def _begin(self) -> int:
         """The id that stands for an empty context."""

@@ -27,20 +27,24 @@ class Scores:
     likeliest: np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def score(library: Library, context: Context, ids: Sequence[int], first: int, stop: Stop) -> Scores | None:
-    """Log probabilities of `ids[first:]`, each given all of `ids` before it; `first` is 1 or more. Empties the cache
-    first. None when stopped. Raises `WorkerFailure`."""
+def score(
+    library: Library, context: Context, ids: Sequence[int], first: int, stop: Stop, kept: int = 0
+) -> Scores | None:
+    """Log probabilities of `ids[first:]`, each given all of `ids` before it; `first` is 1 or more. The cache holds
+    `ids[:kept]` and nothing else, `kept` under `first`; 0 empties it first. None when stopped. Raises
+    `WorkerFailure`."""
     inputs = np.asarray(ids[:-1], np.int32)
     targets = np.asarray(ids, np.int64)
     rows = Tokens(library.api.llama_batch, len(inputs))
     rows.token[:] = inputs
     rows.position[:] = np.arange(len(inputs))
     rows.wanted[first - 1 :] = 1
-    context.clear()
+    if not kept:
+        context.clear()
     found: list[np.ndarray[Any, np.dtype[np.float64]]] = []
     best: list[np.ndarray[Any, np.dtype[np.bool_]]] = []
     piece = min(PIECE_TOKENS, context.batch_tokens)
-    for start in range(0, len(inputs), piece):
+    for start in range(kept, len(inputs), piece):
         if stop.requested:
             return None
         end = min(start + piece, len(inputs))

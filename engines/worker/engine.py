@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,6 +74,12 @@ class Reader(Protocol):
 
     def likelihood(self, context: str, continuation: str) -> Likelihood:
         """Of `continuation` after `context` ("" stands for the begin-of-sequence token)."""
+        ...
+
+    def likelihoods(self, pairs: Sequence[tuple[str, str]], report: Callable[[int], None]) -> list[Likelihood]:
+        """Of many pairs of context and continuation, in their order: the same as one by one within rounding, but what
+        pairs share is computed once where the model allows it. `report(done)` is called between computations and may
+        raise."""
         ...
 
 

@@ -7,6 +7,8 @@ the same in every trial of a configuration, so the first block's trials do them 
 
 from __future__ import annotations
 
+import math
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +24,8 @@ from engines.worker.failures import explain
 from engines.worker.stop import Stop, StopTrial
 
 Report = Callable[[int, int], None]
-"""(done, of how many)"""
+"""(done, of how many; 0: not known yet). May raise."""
+_REPORT_EVERY_S = 0.5
 
 _PERPLEXITY, _TEXTS, _TASKS, _DONE = 0.87, 0.88, 0.90, 0.98
 """Places of the parts within the trial's progress."""
@@ -90,6 +93,7 @@ class Evaluation:
         except RunnerGone:
             raise
         except Exception as error:  # noqa: BLE001  a harness, its data sets and the network may raise anything
+            self._stop.check()  # a library may turn a stop into an error of its own
             failure = explain(error, doing)
             self._channel.log(f"{failure.message} {failure.advice}", "error")
             self._channel.cue(code, failure.message)
@@ -116,16 +120,28 @@ class Evaluation:
             )
 
     def _task(self, reader: Reader, number: int) -> None:
-        from engines.worker.lm_eval_tasks import score_task  # late: the harness is optional and takes seconds
+        with self._stop.interruptible():  # the harness may be in the middle of an import or a download
+            score = self._scored(reader, number)
+        self._channel.send(score)
 
+    def _scored(self, reader: Reader, number: int) -> TaskScore:
         workload = self._order.workload
         name, share = workload.tasks[number], (_DONE - _TASKS) / len(workload.tasks)
+        title = f"Task {number + 1} of {len(workload.tasks)}, {name}"
+        told_s, told_of = -math.inf, -1
 
         def report(done: int, of: int) -> None:
+            """Ends the evaluation where the trial was stopped."""
+            nonlocal told_s, told_of
             self._stop.check()
-            text = f"Task {number + 1} of {len(workload.tasks)}, {name}: {done} of {of} answers"
-            self._channel.progress(text, _TASKS + share * (number + done / max(1, of)))
+            now = time.monotonic()
+            if of != told_of or now - told_s >= _REPORT_EVERY_S:
+                told_s, told_of = now, of
+                text = f"{title}: {done} of {of} answers" if of else f"{title}: getting its questions"
+                with self._stop.sending():
+                    self._channel.progress(text, _TASKS + share * (number + done / max(1, of)))
 
-        report(0, 1)
-        score: TaskScore = score_task(name, workload.task_samples, reader, report)
-        self._channel.send(score)
+        report(0, 0)
+        from engines.worker.lm_eval_tasks import score_task  # late: the harness is optional and takes seconds
+
+        return score_task(name, workload.task_samples, reader, report)

@@ -12,7 +12,6 @@ import json
 import logging
 import math
 import re
-import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata
@@ -34,36 +33,30 @@ from engines.worker.failures import WorkerFailure, first_line
 
 _NEW_TOKENS = 256
 """Of an answer, where the task does not say."""
-_REPORT_EVERY_S = 0.5
 _MEASURES = ("acc_norm", "exact_match", "prompt_level_strict_acc", "acc")
 """What of a task's figures is its score, the first that it has."""
 _ANSWER = r"(-?[$0-9.,]*[0-9])"
 
 
 class ReaderModel(LM):
-    """A reader as the harness wants it. Requests are answered one after the other."""
+    """A reader as the harness wants it. `report` is called before every computation and may end the evaluation."""
 
     def __init__(self, reader: Reader, report: Report) -> None:
         super().__init__()
         self._reader, self._report = reader, report
-        self._told_s = 0.0
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        found: list[tuple[float, bool]] = []
-        for request in requests:
-            self._tell(len(found), len(requests))
-            context, continuation = request.args
-            likelihood = self._reader.likelihood(context, continuation)
-            found.append((likelihood.log_probability, likelihood.greedy))
-        return found
+        pairs = [request.args for request in requests]
+        found = self._reader.likelihoods(pairs, lambda done: self._report(done, len(pairs)))
+        return [(likelihood.log_probability, likelihood.greedy) for likelihood in found]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         """Texts longer than the context are scored in pieces of half of it, each after the piece before it."""
         found: list[float] = []
         for request in requests:
-            self._tell(len(found), len(requests))
             total, before = 0.0, ""
             for piece in self._pieces(request.args[0]):
+                self._report(len(found), len(requests))
                 total += self._reader.likelihood(before, piece).log_probability
                 before = piece
             found.append(total)
@@ -72,7 +65,7 @@ class ReaderModel(LM):
     def generate_until(self, requests: list[Instance]) -> list[str]:
         found: list[str] = []
         for request in requests:
-            self._tell(len(found), len(requests))
+            self._report(len(found), len(requests))
             context, settings = request.args
             until = settings.get("until") or ()
             wanted = int(settings.get("max_gen_toks", _NEW_TOKENS))
@@ -89,13 +82,6 @@ class ReaderModel(LM):
         middle = text.rfind(" ", 1, len(text) // 2 + 1)
         middle = middle if middle > 0 else len(text) // 2
         return [*self._pieces(text[:middle]), *self._pieces(text[middle:])]
-
-    def _tell(self, done: int, of: int) -> None:
-        """Progress twice a second; ends the evaluation where the trial was stopped."""
-        now = time.monotonic()
-        if now - self._told_s >= _REPORT_EVERY_S:
-            self._told_s = now
-            self._report(done, of)
 
 
 def score_task(name: str, samples: int, reader: Reader, report: Report) -> TaskScore:

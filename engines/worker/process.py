@@ -42,6 +42,7 @@ def prepare_process(threads: int, device: str, *, allow_network: bool) -> None:
     environ["TOKENIZERS_PARALLELISM"] = "false"
     environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    environ["TQDM_DISABLE"] = "1"  # bars of other libraries would be lines of the trial's log
     environ["DO_NOT_TRACK"] = "1"
     if allow_network:
         environ.pop("HF_HUB_OFFLINE", None)

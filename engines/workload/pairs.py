@@ -8,6 +8,7 @@ Pure; worker process.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 Encode = Callable[[str], list[int]]
 
@@ -29,6 +30,36 @@ def fit_pair(context: Sequence[int], continuation: Sequence[int], context_tokens
     if not continuation or len(continuation) > context_tokens:
         raise ValueError(f"{len(continuation):,} tokens cannot be scored with a context of {context_tokens:,}")
     return [*context, *continuation][-(context_tokens + 1) : -1]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A continuation to be scored: the model is given `given`, whose last `len(targets)` places predict `targets`."""
+
+    given: list[int]
+    targets: list[int]
+
+    @property
+    def prompt(self) -> list[int]:
+        """What stands before the first target: the same for all answers to one question."""
+        return self.given[: self.first + 1]
+
+    @property
+    def first(self) -> int:
+        """The place in `given` that predicts the first target."""
+        return len(self.given) - len(self.targets)
+
+
+def asked(encode: Encode, context: str, continuation: str, begin: int, context_tokens: int) -> Asked:
+    """A pair of texts as a model is asked for it; no targets where the continuation is empty. Raises `ValueError`
+    where the continuation does not fit."""
+    before, targets = encode_pair(encode, context, continuation, begin)
+    return Asked(fit_pair(before, targets, context_tokens) if targets else [], targets)
+
+
+def shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids two lists begin with alike."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def fit_prompt(prompt: Sequence[int], new_tokens: int, context_tokens: int, begin: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +83,79 @@ def test_that_too_much_text_loses_its_beginning_or_is_refused(parts) -> None:  #
         reading.likelihood("", long)
     with pytest.raises(WorkerFailure, match="leave no room"):
         reading.write("hello", CONTEXT_TOKENS)
+
+
+# --- many at once ---------------------------------------------------------------------------------
+
+PAIRS = [
+    ("Which is a statement?\nAnswer:", " the import statement binds names"),
+    ("Which is a statement?\nAnswer:", " no"),
+    ("Which is a statement?\nAnswer:", ""),
+    ("Which is a statement?\nAnswer:", " a class body is executed in a new namespace, which is then discarded"),
+    ("", "names refer to objects"),
+    ("Names refer to ", "objects"),
+    ("Names are introduced by name binding operations. " * 30, "Each name"),
+    ("Names are introduced by name binding operations. " * 30, "Every other name there is"),
+    ("word " * 2000, "end"),
+    ("word " * 2000, "and end"),
+]
+
+
+def family(folder: Path, name: str):  # type: ignore[no-untyped-def]
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from tests.engines.llama_kit import FAMILIES, make_family
+
+    made = make_family(folder, FAMILIES[name])
+    return AutoModelForCausalLM.from_pretrained(made).eval(), AutoTokenizer.from_pretrained(made)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["llama", "mistral"])
+@pytest.mark.parametrize(("tokens", "logits_bytes"), [(2048, 2**27), (60, 2**27), (2048, 40_000)])
+def test_that_many_at_once_are_as_likely_as_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, tokens: int, logits_bytes: int
+) -> None:
+    from engines.hf import likelihoods
+
+    parts = family(tmp_path / name, name)
+    alone = [reader(parts).likelihood(*pair) for pair in PAIRS]
+    monkeypatch.setattr(likelihoods, "_BATCH_TOKENS", tokens)
+    monkeypatch.setattr(likelihoods, "_LOGITS_BYTES", logits_bytes)
+    told: list[int] = []
+    together = reader(parts).likelihoods(PAIRS, told.append)
+    assert [(found.tokens, found.greedy) for found in together] == [(found.tokens, found.greedy) for found in alone]
+    for found, expected in zip(together, alone, strict=True):
+        assert found.log_probability == pytest.approx(expected.log_probability, rel=1e-4, abs=1e-4)
+    assert together[2].tokens == 0
+    assert len({round(found.log_probability, 2) for found in together}) == len(PAIRS)
+    assert told == sorted(told)
+    assert told[0] == 0
+    assert max(told) < len(PAIRS)
+
+
+@pytest.mark.real
+def test_that_a_prompt_is_computed_once_for_all_its_answers(parts) -> None:  # type: ignore[no-untyped-def]
+    model, _ = parts
+    seen: list[int] = []
+    hook = model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    try:
+        prompt = "Names are introduced by name binding operations. " * 10
+        reading = reader(parts)
+        reading.likelihoods([(prompt, f"{word} name") for word in ("one", "another", "no", "every")], lambda done: None)
+        assert len(seen) == 2
+        assert sum(seen) < 1.5 * len(reading.encode(prompt))
+    finally:
+        hook.remove()
+
+
+@pytest.mark.real
+def test_that_what_reports_may_end_it_between_two_computations(parts) -> None:  # type: ignore[no-untyped-def]
+    def report(done: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reader(parts).likelihoods([(f"Question {n}", "answer") for n in range(600)], report)

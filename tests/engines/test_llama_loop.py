@@ -241,3 +241,52 @@ def test_that_a_text_longer_than_the_context_is_refused_in_words(load) -> None: 
     with pytest.raises(WorkerFailure, match="too long"):
         reader.likelihood("the", "zq" * CONTEXT_TOKENS)
     assert reader.likelihood("the " * CONTEXT_TOKENS, "end").tokens > 0  # its beginning is left out
+
+
+PAIRS = [
+    ("the names of the list are the same", " as the string"),
+    ("the names of the list are the same", " in every module"),
+    ("the names of the list", " are objects"),
+    ("", "the"),
+    ("in the module", " is a name"),
+    ("in the module", ""),
+    ("the names of the list are the same", " as the string"),
+    ("the list " * CONTEXT_TOKENS, "end"),
+    ("the list " * CONTEXT_TOKENS, "of names"),
+]
+
+
+@pytest.mark.parametrize("rewinds", [True, False])
+def test_that_what_is_still_in_the_cache_changes_no_likelihood(load, rewinds: bool) -> None:  # type: ignore[no-untyped-def]
+    alone = []
+    for pair in PAIRS:
+        reader = load().engine.reader()
+        alone.append(reader.likelihood(*pair))
+    reader = load().engine.reader()
+    reader._rewinds = rewinds
+    told: list[int] = []
+    together = reader.likelihoods(PAIRS, told.append)
+    assert [(found.tokens, found.greedy) for found in together] == [(found.tokens, found.greedy) for found in alone]
+    for found, expected in zip(together, alone, strict=True):
+        assert found.log_probability == pytest.approx(expected.log_probability, rel=1e-4, abs=1e-4)
+    assert told == list(range(len(PAIRS)))
+
+
+def test_that_a_prompt_is_computed_once_for_all_its_answers(load, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    reader = load().engine.reader()
+    computed: list[int] = []
+    context = reader._context_for(200)
+    decode = context.decode
+    monkeypatch.setattr(context, "decode", lambda batch: (computed.append(batch.n_tokens), decode(batch)))
+    prompt = "the names of the list are " * 5
+    reader.likelihoods([(prompt, f"{word} name") for word in ("a", "no", "every")], lambda done: None)
+    assert sum(computed) < 1.5 * len(reader.encode(prompt))
+
+
+def test_that_writing_after_other_texts_with_the_same_beginning_is_the_same(load) -> None:  # type: ignore[no-untyped-def]
+    prompts = ["the string is in the list", "the string is in the module", "the string", "a"]
+    alone = [load().engine.reader().write(prompt, NEW) for prompt in prompts]
+    reader = load().engine.reader()
+    assert [reader.write(prompt, NEW) for prompt in prompts] == alone
+    reader.likelihood(prompts[1], " is the name")
+    assert [reader.write(prompt, NEW) for prompt in reversed(prompts)] == alone[::-1]
