@@ -115,6 +115,9 @@ class TelemetryOrder(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
     rate_hz: float = 10.0
     """Readings per second, 20 at the most."""
+    turns_s: float = 0.0
+    """Above 0, for the self-check: while the trial measures, telemetry is on and off in turns of so many seconds, at
+    least 0.2. 0: it stays on."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -222,6 +222,18 @@ class Sensors(_Base, frozen=True, kw_only=True, tag="sensors"):
     sensors: tuple[Sensor, ...]
 
 
+class TelemetryTurn(_Base, frozen=True, kw_only=True, tag="telemetry_turn"):
+    """A stretch of the measured phase with telemetry on, or off on purpose (`TelemetryOrder.turns_s`); told by the
+    runner when it is over. `t_ns` is its end."""
+
+    index: int
+    """From 0 within the trial; 2n and 2n + 1 are a pair, one of them on."""
+    on: bool
+    start_ns: int
+    runner_cpu_seconds: float | None = None
+    """Processor time of the runner, all its threads, within the turn."""
+
+
 class SensorLost(_Base, frozen=True, kw_only=True, tag="sensor_lost"):
     """A source stopped answering in the middle of a trial; its earlier readings stay."""
 
@@ -290,6 +302,7 @@ KnownRecord = (
     | MemoryPeak
     | Telemetry
     | Sensors
+    | TelemetryTurn
     | SensorLost
     | Environment
     | Log

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from engines.protocol.orders import TrialOrder
+from engines.protocol.orders import TelemetryOrder, TrialOrder
 from engines.protocol.records import (
     Cue,
     Environment,
@@ -42,6 +42,7 @@ from engines.runner.outcome import Ending, Evidence, failure_kind, judge, memory
 from engines.runner.settings import RunnerSettings
 from engines.runner.start import Starter, resolved
 from engines.runner.template import Templates
+from engines.runner.turns import Turns
 from engines.runner.worker import WorkerProcess
 from engines.spool import RING, clock_pair
 
@@ -96,11 +97,10 @@ class TrialRun:
         self._warmth: dict[str, str] = {}
         self._failure: Cue | None = None
         self._sampler: Sampler | None = None
+        self._turns: Turns | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._kills_before = memory_kills()
-        self._tick_s = min(_SLOWEST_TICK_S, 1 / min(_FASTEST_RATE_HZ, max(order.telemetry.rate_hz, 0.1)))
-        if not order.telemetry.enabled:
-            self._tick_s = _SLOWEST_TICK_S
+        self._tick_s = _tick_of(order.telemetry, watched=order.telemetry.enabled)
 
     # --- the main path ------------------------------------------------------------------------------
 
@@ -261,8 +261,22 @@ class TrialRun:
             self._around.status_changed()
 
     def _tell_sampler(self, phase: str, *, begins: bool) -> None:
-        if phase == "measure" and self._sampler is not None:
-            self._sampler.set_measuring(begins)
+        if phase != "measure" or self._sampler is None:
+            return
+        self._sampler.set_measuring(begins)
+        if begins and self._turns is None and self.order.telemetry.turns_s > 0:
+            self._turns = Turns(self.order, switch=self._watch, tell=lambda turn: self._journal.add([turn]))
+            self._turns.begin()
+        elif not begins and self._turns is not None:
+            self._turns.end()
+
+    def _watch(self, on: bool) -> None:
+        """Telemetry on or off from now on, with the tick that a trial with or without it has. The first tick comes
+        after half its time: every turn then holds as many as belong to it."""
+        if self._sampler is not None:
+            self._sampler.set_paused(not on)
+        self._tick_s = _tick_of(self.order.telemetry, watched=on)
+        self._after("tick", self._tick_s / 2, self._tick)
 
     def _tick(self) -> None:
         self._read_ring()
@@ -281,6 +295,9 @@ class TrialRun:
         self._journal.add([Log(t_ns=monotonic_ns(), level=level, source="runner", text=text)])
 
     def _after(self, name: str, seconds: float, then: Callable[[], None]) -> None:
+        """`name`: of the timer; one of the same name is replaced."""
+        if name in self._timers:
+            self._timers[name].cancel()
         self._timers[name] = asyncio.get_running_loop().call_later(seconds, then)
 
     def _reach_time_limit(self) -> None:
@@ -330,6 +347,8 @@ class TrialRun:
             self._cancel_timers()
 
     def _cancel_timers(self) -> None:
+        if self._turns is not None:  # the worker ended within a turn
+            self._turns.end()
         for timer in self._timers.values():
             timer.cancel()
 
@@ -353,3 +372,10 @@ class TrialRun:
         )
         self.end_is_written = self._journal.end(self.ended)
         return self.ended
+
+
+def _tick_of(telemetry: TelemetryOrder, *, watched: bool) -> float:
+    """Seconds from tick to tick, with telemetry or without."""
+    if not watched:
+        return _SLOWEST_TICK_S
+    return min(_SLOWEST_TICK_S, 1 / min(_FASTEST_RATE_HZ, max(telemetry.rate_hz, 0.1)))

@@ -71,6 +71,11 @@ class _Channel:
             self.missed += behind
             self.next_ns += behind * self.period_ns
 
+    def pass_over(self, now_ns: int) -> None:
+        """After a pause: go on with the grid's next deadline. Those of the pause are not missed, and it is no hole."""
+        self.next_ns += max(0, -((self.next_ns - now_ns) // self.period_ns)) * self.period_ns
+        self.done_ns = 0
+
 
 def _worth_sending(values: list[float | None], channel: _Channel, name: str) -> bool:
     failing = channel.failures or channel.column_failures.get(name, 0)
@@ -103,6 +108,9 @@ class Sampler:
         self._worker_pid = worker_pid
         self._opener = opener
         self._ending = threading.Event()
+        self._paused = threading.Event()
+        self._wake = threading.Event()
+        """Set after each of the two above: the thread sleeps on this one."""
         self._measuring = threading.Event()
         self._thread: threading.Thread | None = None
         self._channels: list[_Channel] = []
@@ -123,10 +131,19 @@ class Sampler:
         else:
             self._measuring.clear()
 
+    def set_paused(self, paused: bool) -> None:
+        """Read nothing until told otherwise; a reading that is under way is finished. From any thread, at once."""
+        if paused:
+            self._paused.set()
+        else:
+            self._paused.clear()
+        self._wake.set()
+
     def stop(self) -> None:
         """Read once more, send what is left, close the sources. Returns when the thread has ended (milliseconds,
         a reading of a GPU at the most). Safe to call twice and without `start`."""
         self._ending.set()
+        self._wake.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -160,6 +177,9 @@ class Sampler:
         self._channels = [_Channel(source, start_ns) for source in sources]
         next_flush_ns = start_ns + FLUSH_NS
         while not self._ending.is_set() and self._channels:
+            if self._paused.is_set():
+                next_flush_ns += self._rest()
+                continue
             now_ns = time.monotonic_ns()
             for channel in tuple(self._channels):
                 if channel.next_ns <= now_ns:
@@ -170,12 +190,28 @@ class Sampler:
                 self._flush()
                 next_flush_ns = max(next_flush_ns + FLUSH_NS, now_ns)
             due_ns = min((*(channel.next_ns for channel in self._channels), next_flush_ns))
-            self._ending.wait(max(0, due_ns - time.monotonic_ns()) / 1e9)
+            self._sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
         for channel in tuple(self._channels):
             if not channel.source.disturbs:
                 self._read(channel)
         self._flush()
         self._note_lateness()
+
+    def _sleep(self, seconds: float | None) -> None:
+        """Until the time is over (None: for as long as it takes) or something was asked for."""
+        self._wake.wait(seconds)
+        self._wake.clear()
+
+    def _rest(self) -> int:
+        """Sleep until the pause or the trial is over. -> how long it took (ns). What is not sent yet waits too, so that
+        all of the work for telemetry is done while it is on."""
+        begun_ns = time.monotonic_ns()
+        while self._paused.is_set() and not self._ending.is_set():
+            self._sleep(None)
+        now_ns = time.monotonic_ns()
+        for channel in self._channels:
+            channel.pass_over(now_ns)
+        return now_ns - begun_ns
 
     def _read(self, channel: _Channel) -> None:
         before_ns = time.monotonic_ns()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engines.protocol import messages
@@ -18,6 +20,7 @@ from engines.protocol.records import (
     Sensors,
     Stamps,
     Telemetry,
+    TelemetryTurn,
     TrialEnded,
     TrialStarted,
 )
@@ -82,6 +85,46 @@ def test_that_a_real_trial_is_recorded_whole(real_runner: RunnerProcess, tmp_pat
     facts = {key: value for record in records if isinstance(record, Environment) for key, value in record.facts.items()}
     assert facts
     assert "Traceback" not in real_runner.log
+
+
+def test_that_turns_with_telemetry_hold_readings_at_its_rate_and_turns_without_hold_none(
+    real_runner: RunnerProcess, tmp_path: Path
+) -> None:
+    order = real_order("t1", make_tiny_model(tmp_path / "model"))
+    order = msgspec.structs.replace(
+        order,
+        telemetry=TelemetryOrder(rate_hz=10.0, turns_s=0.6),
+        workload=msgspec.structs.replace(order.workload, window_s=5.0),
+    )
+    real_runner.submit(order)
+    records = real_runner.records("t1")
+    ended = records[-1]
+    assert isinstance(ended, TrialEnded)
+    assert ended.outcome == "completed", ended
+    turns = [record for record in records if isinstance(record, TelemetryTurn)]
+    measured = next(record for record in records if isinstance(record, PhaseEnded) and record.name == "measure")
+    assert [turn.index for turn in turns] == list(range(len(turns)))
+    assert len(turns) >= 4
+    assert {turn.on for turn in turns[:2]} == {turn.on for turn in turns[2:4]} == {True, False}
+    assert all(before.t_ns <= after.start_ns for before, after in itertools.pairwise(turns))
+    assert measured.start_ns <= turns[0].start_ns, "no turn begins before the trial measures"
+    read = [t for r in records if isinstance(r, Telemetry) and r.source == "proc.host" for t in r.times_ns]
+    inside = {turn.index: sum(turn.start_ns < t < turn.t_ns for t in read) for turn in turns}
+    off = [turn for turn in turns if not turn.on]
+    assert all(inside[turn.index] <= 1 for turn in off), "one may have been under way"
+    assert sum(inside[turn.index] for turn in off) < len(off), "and seldom is"
+    whole = [turn for turn in turns if turn.on and turn.index != turns[-1].index]
+    due = sum((turn.t_ns - turn.start_ns) / 1e9 * 10 for turn in whole)
+    assert due / 2 < sum(inside[turn.index] for turn in whole) <= due + len(whole), (
+        "a machine that stands still reads less"
+    )
+    assert any(t > measured.t_ns for t in read), "telemetry is on again after the last turn"
+    assert all(turn.runner_cpu_seconds is not None and turn.runner_cpu_seconds >= 0 for turn in turns)
+    ticks = [record.t_ns for record in records if isinstance(record, Stamps)]
+    in_on, in_off = (
+        sum(turn.start_ns < t < turn.t_ns for t in ticks for turn in turns if turn.on is on) for on in (True, False)
+    )
+    assert in_on > in_off, "the runner's tick is slower without telemetry"
 
 
 def test_that_real_workers_are_forked_from_a_template_and_import_nothing_again(

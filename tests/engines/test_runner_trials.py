@@ -19,6 +19,7 @@ from engines.protocol.records import (
     PhaseStarted,
     Record,
     Stamps,
+    TelemetryTurn,
     TrialEnded,
     TrialStarted,
     UnknownRecord,
@@ -201,6 +202,22 @@ def test_that_what_a_worker_leaves_behind_is_killed(shared: RunnerProcess, tmp_p
 def test_that_missing_telemetry_does_not_fail_a_trial(shared: RunnerProcess) -> None:
     shared.submit(make_order("t16a", ["sleep", 0.3], telemetry=TelemetryOrder(enabled=True)))
     assert end_of(shared.records("t16a")).outcome == "completed"
+
+
+def test_that_turns_end_with_the_worker_that_dies_in_one_and_never_begin_without_telemetry(
+    shared: RunnerProcess,
+) -> None:
+    in_turns = TelemetryOrder(turns_s=0.2)
+    steps: list[list[object]] = [["phase", "measure"], ["sleep", 0.7], ["signal", signal.SIGKILL]]
+    shared.submit(make_order("t16b", ["sleep", 0.5], *steps, telemetry=in_turns))
+    records = shared.records("t16b")
+    assert end_of(records).outcome == "failed"
+    turns = [record for record in records if isinstance(record, TelemetryTurn)]
+    assert len(turns) >= 2
+    assert turns[-1].t_ns > turns[-1].start_ns
+    off = TelemetryOrder(enabled=False, turns_s=0.2)
+    shared.submit(make_order("t16c", *steps[:2], telemetry=off))
+    assert not [record for record in shared.records("t16c") if isinstance(record, TelemetryTurn)]
 
 
 def test_that_a_full_ring_is_counted_and_not_fatal(shared: RunnerProcess) -> None:

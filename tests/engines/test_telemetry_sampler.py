@@ -269,6 +269,42 @@ def test_that_disturbing_queries_wait_while_a_request_is_measured() -> None:
     assert asked_early == [0]
 
 
+def test_that_in_a_pause_nothing_is_read_and_what_was_read_is_not_lost() -> None:
+    source = Scripted("a", lambda n: {"value_ratio": float(n)})
+    trial = Trial(source)
+    trial.sampler.start()
+    until(lambda: source.asked > 3)
+    trial.sampler.set_paused(True)
+    asked = source.asked
+    time.sleep(0.3)
+    assert source.asked <= asked + 1, "at most the reading that was under way"
+    trial.sampler.set_paused(False)
+    until(lambda: source.asked > asked + 3)
+    trial.sampler.stop()
+    assert trial.values("a") == [float(n) for n in range(1, source.asked + 1)]
+
+
+def test_that_after_a_pause_readings_go_on_where_their_grid_was_and_none_is_missed() -> None:
+    channel = _Channel(Scripted("a", lambda n: {}, period_s=0.1), 0)
+    channel.append(0, 0, {"value_ratio": 1.0})
+    for now_ns, expected_ns in ((350_000_000, 400_000_000), (400_000_000, 400_000_000), (900_000_001, 1_000_000_000)):
+        channel.pass_over(now_ns)
+        assert channel.next_ns == expected_ns
+    channel.append(1_000_000_000, 1_000_000_000, {"value_ratio": 1.0})
+    channel.append(1_100_000_000, 1_100_000_000, {"value_ratio": 1.0})
+    assert (channel.missed, channel.longest_gap_ns) == (0, 100_000_000)
+
+
+def test_that_a_paused_sampler_can_be_stopped_and_reads_once_more() -> None:
+    source = Scripted("a", lambda n: {"value_ratio": float(n)})
+    trial = Trial(source)
+    trial.sampler.set_paused(True)
+    trial.sampler.start()
+    until(lambda: trial.records)
+    trial.sampler.stop()
+    assert trial.values("a") == [1.0]
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_that_an_unforeseen_error_is_in_the_trials_record_and_sources_are_closed() -> None:
     def answer(n: int) -> Reading:

@@ -110,7 +110,8 @@ def temperature_drift(records: TrialRecords) -> tuple[Reason, ...]:
 
 
 def sampling_gap(records: TrialRecords) -> tuple[Reason, ...]:
-    """Holes in the readings, judged by each source's own rhythm: the median of its periods in this trial."""
+    """Holes in the readings, judged by each source's own rhythm: the median of its periods in this trial. Turns without
+    telemetry are no holes."""
     window = records.window()
     if window is None or window[1] <= window[0]:
         return ()
@@ -120,7 +121,7 @@ def sampling_gap(records: TrialRecords) -> tuple[Reason, ...]:
         if source in lost or len(times) < 3:
             continue
         period = float(np.median(np.diff(times)))
-        hole = _longest_hole(times, *window)
+        hole = max((_longest_hole(times, *part) for part in _watched(records, *window)), default=0.0)
         if hole > GAP_PERIODS * period:
             text = f"{source} was not read for {hole / NS:.1f} s of the measured window (period {period / NS:.2g} s)."
             reasons.append(_warn("sampling_gap", text))
@@ -136,6 +137,14 @@ def _reading_times(records: TrialRecords) -> dict[str, Longs]:
         if len(found.times_ns) > len(densest.get(source, ())):
             densest[source] = found.times_ns
     return densest
+
+
+def _watched(records: TrialRecords, start: int, end: int) -> list[tuple[int, int]]:
+    """The window without the turns in which telemetry was off on purpose: what lies between those."""
+    off = [turn for turn in records.turns if not turn.on]
+    begins = [start, *(turn.t_ns for turn in off)]
+    ends = [*(min(turn.start_ns, end) for turn in off), end]
+    return [(begin, stop) for begin, stop in zip(begins, ends, strict=True) if begin < stop]
 
 
 def _longest_hole(times: Longs, start: int, end: int) -> float:

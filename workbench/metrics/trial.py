@@ -24,6 +24,7 @@ from engines.protocol.records import (
     Step,
     TaskScore,
     Telemetry,
+    TelemetryTurn,
     TrialEnded,
     TrialStarted,
 )
@@ -82,6 +83,8 @@ class TrialRecords:
     """Training steps, warm-up included, in order."""
     scores: tuple[TaskScore, ...] = ()
     """On tasks, in order."""
+    turns: tuple[TelemetryTurn, ...] = ()
+    """Telemetry on and off on purpose, in order; () where it stayed on."""
     assumptions: Assumptions = NOTHING_ASSUMED
     """What the user has set: the only figures here that nobody measured."""
 
@@ -128,6 +131,7 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
     lost: list[SensorLost] = []
     stamps: list[Stamps] = []
     telemetry: list[Telemetry] = []
+    turns: list[TelemetryTurn] = []
     peaks: dict[tuple[str, str], int] = {}
     environment: dict[str, str] = {}
     sensors: dict[tuple[str, str], Sensor] = {}
@@ -156,6 +160,8 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
             stamps.append(record)
         elif isinstance(record, Telemetry):
             telemetry.append(record)
+        elif isinstance(record, TelemetryTurn):
+            turns.append(record)
         elif isinstance(record, MemoryPeak):
             key = (record.phase, record.source)
             peaks[key] = max(peaks.get(key, 0), record.peak_bytes)
@@ -180,6 +186,7 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
         sensors=tuple(sensors.values()),
         steps=tuple(sorted(steps, key=lambda s: (s.start_ns, s.index))),
         scores=tuple(scores),
+        turns=tuple(sorted(turns, key=lambda t: t.start_ns)),
         assumptions=assumptions,
     )
 
