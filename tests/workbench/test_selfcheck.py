@@ -6,6 +6,8 @@ import json
 import math
 import os
 import signal
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,16 @@ from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.places import places
 from engines.protocol.records import ModelLoaded, PhaseEnded
 from tests.house import House, until
+from workbench.cli import selfcheck as cli
+from workbench.cli.main import build_parser, main
 from workbench.comparison import compare
 from workbench.experiment import dump, parse
+from workbench.metrics.trial import arrange
 from workbench.models import resolve
 from workbench.problems import ProblemsFound
 from workbench.selfcheck import load
-from workbench.selfcheck.blocks import TrialFigures, by_block, effect, enough, rates, share
+from workbench.selfcheck.blocks import by_block, effect, share
+from workbench.selfcheck.load import TurnPlan
 from workbench.selfcheck.processor_time import processor_seconds
 from workbench.selfcheck.result import (
     Effect,
@@ -40,10 +46,11 @@ from workbench.selfcheck.words import NOT_MEASURED, cautions, headline, rows, up
 from workbench.statistics import t_quantile
 from workbench.store.local import LocalStore
 from workbench.store.migrate import Scheme, current_scheme
-from workbench.store.operations import AddSelfCheck, GetExperiment, ListSelfChecks, ListTrials, Query
+from workbench.store.operations import AddSelfCheck, GetExperiment, ListSelfChecks, ListTrials
 from workbench.store.records import replay
 
-FAST = Options(blocks=2, window=False, sensor_s=0.2, window_s=0.4)
+SHORT_TURNS = TurnPlan(turns=4, each_s=0.4)
+FAST = Options(blocks=2, window=False, sensor_s=0.2, window_s=0.4, turns=SHORT_TURNS)
 MACHINE = ProbeResult(
     machine="here",
     devices=(Device(id="cpu", title="CPU", memory_total_bytes=8 << 30, memory_free_bytes=6 << 30),),
@@ -67,7 +74,8 @@ def result(**changes: Any) -> SelfCheck:
         "quick": False,
         "ended": "answered",
         "blocks": 31,
-        "trials": 248,
+        "trials": 124,
+        "method": "turns",
         "telemetry": Effect(ratio=0.998, low=0.994, high=1.002, blocks=31),
         "again": Effect(ratio=1.001, low=0.996, high=1.006, blocks=31),
         "runner": Share(mean=0.0092, low=0.0069, high=0.0115, trials=62),
@@ -150,50 +158,46 @@ def test_that_a_share_is_a_mean_over_trials_with_its_interval_and_never_below_ze
     assert alone.high is None
 
 
-def test_that_blocks_end_two_after_the_interval_is_narrow_and_not_before_seven() -> None:
-    def trials(blocks: int, noise: float) -> list[TrialFigures]:
-        return [
-            TrialFigures(arm=arm, block=b, tokens_per_second=100 * (1 + (noise if arm == "on" and b % 2 else 0)))  # type: ignore[arg-type]
-            for b in range(blocks)
-            for arm in ("on", "off")
-        ]
-
-    assert not enough(trials(6, 1e-4), 0.005).stop
-    assert enough(trials(7, 1e-4), 0.005).stop
-    assert not enough(trials(20, 0.1), 0.005).stop
-    assert rates(trials(1, 0.0))["on"] == {0: pytest.approx(100)}
-
-
 # --- arms and order -------------------------------------------------------------------------------
 
 
-def test_that_a_block_holds_every_arm_as_often_and_opens_the_window_once() -> None:
-    firsts = set()
-    for block in range(20):
-        groups = load.block_order(load.ARMS, 2, 7, block)
-        assert sorted(arm.name for group in groups for arm in group) == sorted(a.name for a in load.ARMS for _ in "12")
-        assert [len({arm.window for arm in group}) for group in groups] == [1, 1], "the window's trials in a row"
+def test_that_a_block_holds_every_arm_once_in_random_order_and_the_window_before_or_after() -> None:
+    firsts, orders = set(), set()
+    for block in range(60):
+        groups = load.block_order(load.ARMS, 7, block)
+        assert sorted(arm.name for group in groups for arm in group) == sorted(a.name for a in load.ARMS)
+        assert [len({arm.window for arm in group}) for group in groups] == [1, 1], "the window's trial by itself"
         firsts.add(groups[0][0].window)
+        orders.add(tuple(arm.name for group in groups for arm in group if not arm.window))
     assert firsts == {True, False}, "which come first is drawn by lot"
-    assert load.block_order(load.ARMS, 2, 7, 3) == load.block_order(load.ARMS, 2, 7, 3)
-    assert load.block_order(load.ARMS, 2, 7, 3) != load.block_order(load.ARMS, 2, 8, 3)
-    assert all(not arm.window for g in load.block_order(load.ARMS[:3], 2, 7, 0) for arm in g)
+    assert len(orders) == 6
+    assert load.block_order(load.ARMS, 7, 3) == load.block_order(load.ARMS, 7, 3)
+    assert all(not arm.window for g in load.block_order(load.ARMS[:3], 7, 0) for arm in g)
 
 
-def test_that_arms_differ_in_telemetry_only_and_are_configurations_of_their_own() -> None:
+def test_that_arms_do_the_same_work_watched_alike_and_turns_only_last_longer() -> None:
     pattern = load.pattern(load.experiment(), MACHINE, store="s", id="e-1")
     made = {arm.name: load.trial_order(pattern, arm, 3, 5, 8) for arm in load.ARMS}
-    assert [name for name, order in made.items() if not order.telemetry.enabled] == ["off"]
+    assert all(order.telemetry.enabled for order in made.values())
+    assert [name for name, order in made.items() if order.telemetry.turns_s] == ["turns"]
+    turns = made["turns"]
+    assert turns.workload.window_s >= load.TURNS.turns * turns.telemetry.turns_s
+    assert turns.expected_s > made["on"].expected_s
     assert len({order.configuration for order in made.values()}) == 4
     assert all(order.configuration.startswith(f"{pattern.configuration}+") for order in made.values())
-    same = {
+    shared = {"trial": "", "configuration": "", "title": "", "color": 0, "model": pattern.model, "expected_s": 0.0}
+    alike = {
         msgspec.json.encode(
-            msgspec.structs.replace(o, trial="", configuration="", title="", color=0, model=pattern.model)
+            msgspec.structs.replace(
+                order,
+                workload=msgspec.structs.replace(order.workload, window_s=0.0),
+                telemetry=msgspec.structs.replace(order.telemetry, turns_s=0.0),
+                **shared,
+            )
         )
-        for name, o in made.items()
-        if name != "off"
+        for order in made.values()
     }
-    assert len(same) == 1, "the same work, whatever the arm"
+    assert len(alike) == 1, "the same work, whatever the arm"
 
 
 def test_that_the_stored_experiment_can_be_planned_again(tmp_path: Path) -> None:
@@ -213,12 +217,14 @@ def test_that_a_device_that_is_not_there_is_refused_in_words() -> None:
 def test_that_every_figure_is_said_with_its_interval_its_bar_and_what_it_means() -> None:
     said = {row.title: row for row in rows(result())}
     assert said["Telemetry, throughput"].value == "−0.20 % (−0.60 to +0.20)"
+    assert "in turns within trials" in said["Telemetry, throughput"].meaning
+    assert "opening the sensors at the start is not in it" in said["Telemetry, throughput"].meaning
     assert said["Telemetry, throughput"].verdict == "passed"
     assert "at most 0.60 %" in said["Telemetry, throughput"].meaning
     assert said["Runner and sampler"].value == "0.92 % (0.69 to 1.15)"
     assert "0.50 %" in said["The same twice (A/A)"].meaning
     assert all(row.meaning.endswith(".") for row in said.values())
-    assert headline(result()).endswith("18 min, 31 blocks, 248 trials")
+    assert headline(result()).endswith("18 min, 31 blocks, 124 trials")
 
 
 def test_that_what_was_not_measured_has_no_number() -> None:
@@ -233,6 +239,22 @@ def test_that_a_loss_that_shows_and_a_gain_are_said_as_such() -> None:
     assert "costs 2.0 to 3.0 %" in slower.meaning
     assert slower.verdict == "missed"
     assert "nothing that shows" in rows(result(telemetry=ratio(1.001, 1.02)))[0].meaning
+
+
+def test_that_one_stored_by_the_older_method_is_read_and_says_so(tmp_path: Path) -> None:
+    older = json.loads(msgspec.json.encode(result(telemetry_processor=ratio(0.98, 1.01))))
+    del older["method"]  # as they were stored
+    store = LocalStore(tmp_path / "a.duckdb")
+    try:
+        store.execute(AddSelfCheck(result=msgspec.convert(older, SelfCheck)))
+        (found,) = store.execute(ListSelfChecks())
+    finally:
+        store.close()
+    assert found.method == "trials"
+    said = {row.title: row for row in rows(found)}
+    assert "compared separate trials" in said["Telemetry, throughput"].meaning
+    assert "Telemetry, CPU time" in said
+    assert "Telemetry, CPU time" not in {row.title for row in rows(result())}
 
 
 def test_that_a_busy_computer_a_second_window_and_an_early_end_are_cautions() -> None:
@@ -306,9 +328,13 @@ def test_that_a_database_of_the_version_before_gets_the_table_and_one_of_another
 def test_that_a_whole_self_check_runs_stores_its_figures_and_its_trials_stand_in_compare(house: House) -> None:
     told: list[Progress] = []
     found = self_check(FAST, told.append, places_=house.places)
-    assert (found.blocks, found.trials, found.failed) == (2, 12, 0)
-    assert found.ended == "blocks"
-    for one in (found.telemetry, found.telemetry_processor, found.again):
+    assert (found.blocks, found.trials, found.failed) == (2, 6, 0)
+    assert (found.ended, found.method) == ("blocks", "turns")
+    assert found.telemetry_processor is None, "turns do not know it"
+    for shared in (found.runner, found.runner_bare):
+        assert shared is not None
+        assert shared.trials == 2
+    for one in (found.telemetry, found.again, found.again_processor):
         assert one is not None
         assert one.blocks == 2
         assert one.low is not None
@@ -325,12 +351,10 @@ def test_that_a_whole_self_check_runs_stores_its_figures_and_its_trials_stand_in
     assert all(t.verdict for t in detail.trials), "every trial was judged"
     table = compare(detail)
     assert len(table.rows) == 3
-    watched = session.store.execute(
-        Query(sql="SELECT t.title, count(s.value) FROM trials t LEFT JOIN samples s USING (trial) GROUP BY 1")
-    ).rows
-    samples = {str(title): count for title, count in watched}
-    assert samples.pop("No telemetry") == 0, "nothing was read in the arm without telemetry"
-    assert all(isinstance(count, int) and count > 0 for count in samples.values())
+    (turns, *_) = [t.trial for t in detail.trials if t.title.startswith("Telemetry in turns")]
+    arranged = arrange(replay(session.store, turns))
+    assert len(arranged.turns) >= SHORT_TURNS.turns
+    assert "sampling_gap" not in {r.code for r in detail.reasons if r.trial == turns}, "off on purpose is no hole"
 
 
 def test_that_processor_time_counts_between_two_looks_within_the_measured_window_only() -> None:
@@ -384,7 +408,7 @@ def test_that_without_a_window_to_open_the_rest_is_measured_and_the_reason_noted
         raise NoWindow("No display took it.")
 
     monkeypatch.setattr(OwnWindow, "open", refuse)
-    found = self_check(Options(blocks=1, sensor_s=0.2, window_s=0.3), quiet, places_=house.places)
+    found = self_check(Options(blocks=1, sensor_s=0.2, window_s=0.3, turns=SHORT_TURNS), quiet, places_=house.places)
     assert found.window is None
     assert found.telemetry is not None
     assert any("No display took it." in note for note in found.notes)
@@ -435,21 +459,42 @@ def test_that_sigterm_ends_it_without_leftovers(house: House) -> None:
 # --- command --------------------------------------------------------------------------------------
 
 
-def test_that_the_command_prints_a_table_json_and_the_stored_one(house: House) -> None:
-    none = house.command("selfcheck", "--show")
-    assert none.returncode == 5
-    assert "llm-workbench selfcheck" in none.stderr
-    done = house.command("selfcheck", "--blocks", "1", "--no-window", "--json")
-    assert done.returncode in (0, 1), done.stderr
-    found = json.loads(done.stdout)
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command in this process, its trials short."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cli, "chosen", lambda _options: replace(FAST, blocks=1))
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("short")
+def test_that_the_command_prints_a_table_json_and_the_stored_one(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["selfcheck", "--show"]) == 5
+    assert "llm-workbench selfcheck" in capsys.readouterr().err
+    assert main(["selfcheck", "--blocks", "1", "--no-window", "--json"]) in (0, 1)
+    done = capsys.readouterr()
+    found = json.loads(done.out)
     assert found["blocks"] == 1
-    progress = [json.loads(line)["progress"] for line in done.stderr.splitlines()]
+    progress = [json.loads(line)["progress"] for line in done.err.splitlines()]
     assert all(0 <= p["fraction"] <= 1 and p["text"] for p in progress)
     shown = house.command("selfcheck", "--show")
     assert shown.returncode == 0, shown.stderr
     for word in ("Telemetry, throughput", "Runner and sampler", "not measured", "Stamp of a token", "Resident memory"):
         assert word in shown.stdout
     assert house.json("selfcheck", "--show")["id"] == found["id"]
+
+
+def test_that_the_commands_wishes_are_those_of_its_options() -> None:
+    parser = build_parser()
+    plain = cli.chosen(parser.parse_args(["selfcheck"]))
+    assert plain is not None
+    assert (plain.minutes, plain.blocks, plain.window, plain.turns) == (20.0, None, True, load.TURNS)
+    quick = cli.chosen(parser.parse_args(["selfcheck", "--quick", "--blocks", "3", "--no-window", "--device", "cpu"]))
+    assert quick is not None
+    assert (quick.minutes, quick.blocks, quick.window, quick.device, quick.quick) == (4.0, 3, False, "cpu", True)
 
 
 @pytest.mark.parametrize("wrong", [("--blocks", "0"), ("--minutes", "0"), ("--minutes", "-3")])
@@ -477,9 +522,11 @@ def test_that_a_real_block_with_a_real_window_measures_every_part(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LLM_WORKBENCH_WORKER")
-    found = self_check(Options(blocks=1, sensor_s=0.2, window_s=1.0), quiet, places_=house.places)
+    found = self_check(
+        Options(blocks=1, sensor_s=0.2, window_s=1.0, turns=TurnPlan(turns=4, each_s=1.0)), quiet, places_=house.places
+    )
     assert found.notes == ()
-    assert (found.trials, found.failed) == (8, 0)
+    assert (found.trials, found.failed) == (4, 0)
     for one in (found.telemetry, found.window, found.again, found.window_processor):
         assert one is not None
         assert one.ratio > 0

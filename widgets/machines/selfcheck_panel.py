@@ -141,7 +141,7 @@ class SelfCheckPanel(Panel):
         self.run_button = push_button("Run self-check", self._checks.start)
         self.run_button.setToolTip("As many blocks as the answer takes, 20 minutes at most")
         self.quick_button = push_button("Quick run", self._checks.start_quick)
-        self.quick_button.setToolTip("About 5 minutes: wider intervals, seldom an answer to the 1 % question")
+        self.quick_button.setToolTip("About 5 minutes: fewer blocks, wider intervals")
         row.addWidget(self.run_button)
         row.addWidget(self.quick_button)
         row.addStretch(1)

@@ -183,7 +183,7 @@ def build_parser() -> argparse.ArgumentParser:
     look.add_argument("--yes", action="store_true", help="do not ask before installing")
 
     check = add("selfcheck", "selfcheck:selfcheck", "What measuring costs on this computer, and what it shows.")
-    check.add_argument("--quick", action="store_true", help="within five minutes: wider intervals, seldom an answer")
+    check.add_argument("--quick", action="store_true", help="within five minutes: wider intervals")
     check.add_argument("--minutes", type=float, metavar="M", help="end the blocks after this time at the latest (20)")
     check.add_argument("--blocks", type=int, metavar="N", help="run exactly so many blocks")
     check.add_argument("--device", default="", metavar="ID", help="as `doctor` lists them (default: the best)")

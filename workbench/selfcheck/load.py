@@ -1,7 +1,8 @@
 """The work a self-check runs: a small llama with random weights, and the arms it is run in. Pure; any thread.
 
 Twelve million parameters in float32: 48 MB, more than most caches hold, so that decoding waits for memory as real
-models do, and yet loaded in a fifth of a second. A trial takes some three seconds and keeps every thread it gets busy.
+models do, and yet loaded in a fifth of a second. A trial takes some three seconds, the one with turns twenty-seven, and
+keeps every thread it gets busy.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ WORKLOAD = Workload(
     prefill_energy_s=0.0,
 )
 
-ArmName = Literal["on", "again", "off", "window"]
+ArmName = Literal["on", "again", "turns", "window"]
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,34 @@ class Arm:
 
     name: ArmName
     title: str
-    telemetry: bool = True
+    turns: bool = False
+    """Telemetry on and off in turns, in one longer trial."""
     window: bool = False
 
 
 ARMS = (
     Arm("on", "telemetry"),
     Arm("again", "telemetry, again"),
-    Arm("off", "no telemetry", telemetry=False),
+    Arm("turns", "telemetry in turns", turns=True),
     Arm("window", "telemetry and window", window=True),
 )
-"""The first is what the others are compared with."""
+"""The first is what a window, and the same again, are compared with; the arm with turns is compared with itself."""
+
+
+@dataclass(frozen=True)
+class TurnPlan:
+    """How many turns, on and off together, and how long (s) each is."""
+
+    turns: int = 16
+    each_s: float = 1.5
+
+    @property
+    def window_s(self) -> float:
+        """Measured seconds that hold them all: the first begins a moment after the window does."""
+        return self.turns * self.each_s + 0.25
+
+
+TURNS = TurnPlan()
 
 
 def resolved_model() -> ResolvedModel:
@@ -120,9 +138,10 @@ def pattern(wanted: Experiment, machine: ProbeResult, *, store: str, id: str) ->
     return made[0]
 
 
-def trial_order(of: TrialOrder, arm: Arm, block: int, position: int, total: int) -> TrialOrder:
+def trial_order(of: TrialOrder, arm: Arm, block: int, position: int, total: int, turns: TurnPlan = TURNS) -> TrialOrder:
     """A trial of an arm. Each arm is a configuration of its own in the store, so that Compare sets them side by side:
     the same hash, "+" and the arm's name; the model's title, which tells them apart in a table, carries it too."""
+    window_s = turns.window_s if arm.turns else of.workload.window_s
     return msgspec.structs.replace(
         of,
         trial=new_id("t"),
@@ -133,16 +152,18 @@ def trial_order(of: TrialOrder, arm: Arm, block: int, position: int, total: int)
         block=block,
         position=position,
         total=max(total, position + 1),
-        telemetry=TelemetryOrder(enabled=arm.telemetry, rate_hz=of.telemetry.rate_hz),
+        workload=msgspec.structs.replace(of.workload, window_s=window_s),
+        expected_s=of.expected_s + window_s - of.workload.window_s,
+        telemetry=TelemetryOrder(rate_hz=of.telemetry.rate_hz, turns_s=turns.each_s if arm.turns else 0.0),
     )
 
 
-def block_order(arms: Sequence[Arm], repeats: int, seed: int, block: int) -> tuple[tuple[Arm, ...], ...]:
-    """The arms of a block in running order: those without a window in random order, those with one in a row (a window
-    opens once a block), and which come first by lot."""
+def block_order(arms: Sequence[Arm], seed: int, block: int) -> tuple[tuple[Arm, ...], ...]:
+    """The arms of a block in running order: those without a window in random order, then or before them those with one
+    (a window opens once a block), by lot."""
     lot = random.Random(f"{seed}/{block}")
-    bare = [arm for arm in arms if not arm.window for _ in range(repeats)]
+    bare = [arm for arm in arms if not arm.window]
     lot.shuffle(bare)
-    groups = [tuple(bare), tuple(arm for arm in arms if arm.window for _ in range(repeats))]
+    groups = [tuple(bare), tuple(arm for arm in arms if arm.window)]
     lot.shuffle(groups)
     return tuple(group for group in groups if group)

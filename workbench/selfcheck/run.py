@@ -21,9 +21,9 @@ from engines.protocol.places import Places, places
 from workbench.experiment import dump
 from workbench.plan import new_id
 from workbench.selfcheck import load
-from workbench.selfcheck.blocks import TrialFigures, effect, enough, processor_rates, rates, share
+from workbench.selfcheck.blocks import OFF, ON, TrialFigures, effect, enough, processor_rates, rates, share, turn_rates
 from workbench.selfcheck.instruments import NoInstruments, measure_instruments
-from workbench.selfcheck.load import ARMS, Arm
+from workbench.selfcheck.load import ARMS, TURNS, Arm, TurnPlan
 from workbench.selfcheck.result import TARGET, Ended, SelfCheck
 from workbench.selfcheck.trials import TrialFailed, Trials
 from workbench.selfcheck.window import NoWindow, OwnWindow
@@ -32,8 +32,6 @@ from workbench.store.operations import AddExperiment, AddSelfCheck, AddTrials, D
 from workbench.units import format_duration
 from workbench.version import version
 
-REPEATS = 2
-"""Trials of each arm in a block."""
 MOST_BLOCKS = 200
 _MOST_FAILURES = 3
 _PER_MINUTE = 60.0
@@ -62,7 +60,8 @@ class Options:
     sensor_s: float = 2.0
     """How long each sensor is watched."""
     window_s: float | None = None
-    """Measured seconds of each trial; None: as `load` has it."""
+    """Measured seconds of each trial without turns; None: as `load` has it."""
+    turns: TurnPlan = TURNS
 
     @classmethod
     def of_quick(cls) -> Options:
@@ -223,7 +222,7 @@ class _Check:
     def _run_block(self, trials: Trials, window: OwnWindow) -> None:
         assert self._pattern is not None
         block = self._state.blocks
-        groups = load.block_order(self._arms, REPEATS, self._options.seed, block)
+        groups = load.block_order(self._arms, self._options.seed, block)
         orders = [[(arm, self._order(arm, block)) for arm in group] for group in groups]
         with self._session() as session:
             session.store.execute(
@@ -248,8 +247,8 @@ class _Check:
 
     def _order(self, arm: Arm, block: int) -> TrialOrder:
         assert self._pattern is not None
-        planned = (self._options.blocks or 1) * len(self._arms) * REPEATS
-        order = load.trial_order(self._pattern, arm, block, self._position, planned)
+        planned = (self._options.blocks or 1) * len(self._arms)
+        order = load.trial_order(self._pattern, arm, block, self._position, planned, self._options.turns)
         self._position += 1
         return order
 
@@ -281,8 +280,7 @@ class _Check:
     def _result(self) -> SelfCheck:
         state, options = self._state, self._options
         speed, work = rates(state.trials), processor_rates(state.trials)
-        bare = [t for t in state.trials if t.arm == "off"]
-        watched = [t for t in state.trials if t.arm in ("on", "again")]
+        turns = [t.turns for t in state.trials if t.turns is not None]
         foreign = [t.foreign_cores for t in state.trials if t.foreign_cores is not None]
         shown = any(arm.window for arm in self._arms)
         return SelfCheck(
@@ -298,16 +296,16 @@ class _Check:
             failed=state.failed,
             experiment=state.experiment,
             target=options.target,
+            method="turns",
             version=version(),
             instruments=state.instruments,
-            telemetry=effect(speed, "on", "off"),
-            telemetry_processor=effect(work, "on", "off"),
+            telemetry=effect(turn_rates(state.trials), ON, OFF),
             window=effect(speed, "window", "on"),
             window_processor=effect(work, "window", "on"),
             again=effect(speed, "again", "on"),
             again_processor=effect(work, "again", "on"),
-            runner=share(t.runner_share for t in watched),
-            runner_bare=share(t.runner_share for t in bare),
+            runner=share(t.on.runner_share for t in turns),
+            runner_bare=share(t.off.runner_share for t in turns),
             window_process=share(t.window_share for t in state.trials if t.arm == "window"),
             window_shown=("offscreen" if options.offscreen else "on the display") if shown else "",
             other_window=state.other_window,
@@ -324,8 +322,7 @@ class _Check:
         """By the blocks asked for, or by the time allowed: when the answer comes earlier it ends earlier."""
         options, state = self._options, self._state
         elapsed = time.monotonic() - state.begun
-        each = (self._arms and len(self._arms) * REPEATS) or 1
-        done = self._position_done() / each
+        done = self._position_done() / len(self._arms)
         if options.blocks is not None:
             fraction = done / options.blocks
             left = elapsed * (1 - fraction) / fraction if done >= 1 else None

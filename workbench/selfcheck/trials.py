@@ -1,6 +1,6 @@
 """Runs the trials of a self-check one after another and reads their figures.
 
-This process sleeps while a trial runs: no stream is open, nothing is taken in. It looks at the runner's processor time
+This process sleeps while a trial runs: no stream is open, nothing is taken in. It looks at the window's processor time
 twice, at times when the trial is known to measure, and asks the runner when the trial should be over.
 """
 
@@ -23,6 +23,7 @@ from workbench.metrics.trial import TrialRecords, arrange
 from workbench.selfcheck.blocks import TrialFigures
 from workbench.selfcheck.load import Arm
 from workbench.selfcheck.processor_time import processor_seconds
+from workbench.selfcheck.turns import in_turns
 
 _POLL_S = 0.1
 _MARGIN_S = 0.2
@@ -63,8 +64,7 @@ class Trials:
         self._client = client
         self._sleep = sleep
         self._starts_s: list[float] = []
-        """From submission to the measured window, of late."""
-        self._lengths_s: list[float] = []
+        """From submission to the measured window, of late: a block's first trial also makes a template."""
         self.running = ""
 
     def run(self, order: TrialOrder, arm: Arm, window_pid: int | None = None) -> TrialFigures:
@@ -72,10 +72,8 @@ class Trials:
         submitted_ns = time.monotonic_ns()
         self._client.call(Submit(orders=(order,)))
         self.running = order.trial
-        looks = {"runner": Looks(self._client.welcome.pid)}
-        if window_pid is not None:
-            looks["window"] = Looks(window_pid)
-        self._sleep_through(submitted_ns, list(looks.values()))
+        look = None if window_pid is None else Looks(window_pid)
+        self._sleep_through(submitted_ns, order.workload.window_s, look)
         self._wait(order.trial)
         self.running = ""
         records = self._records(order.trial)
@@ -84,16 +82,18 @@ class Trials:
         rate = throughput(told)
         if told.ended is None or told.ended.outcome != "completed" or measured is None or not isinstance(rate, Value):
             raise TrialFailed(_why(told))
-        self._remember(submitted_ns, measured)
+        turns = in_turns(told) if arm.turns else None
+        if arm.turns and turns is None:
+            raise TrialFailed("No two turns of a trial could be compared: too few tokens in them, or no readings.")
+        self._starts_s = [*self._starts_s[-6:], (measured.start_ns - submitted_ns) / 1e9]
         tokens = sum(r.generated_tokens for r in told.measured)
-        shares = {name: look.share(measured.start_ns, measured.t_ns) for name, look in looks.items()}
         return TrialFigures(
             arm=arm.name,
             block=order.block,
             tokens_per_second=rate.value,
             tokens_per_processor_second=tokens / measured.cpu_seconds if measured.cpu_seconds else None,
-            runner_share=shares["runner"],
-            window_share=shares.get("window"),
+            turns=turns,
+            window_share=None if look is None else look.share(measured.start_ns, measured.t_ns),
             foreign_cores=_foreign(told),
         )
 
@@ -103,16 +103,15 @@ class Trials:
             self._client.call(Stop(trial=self.running, how="kill"))
             self.running = ""
 
-    def _sleep_through(self, submitted_ns: int, looks: list[Looks]) -> None:
-        """Sleep until the trial should be over, and look twice on the way, once it is known how long trials take."""
-        if len(self._starts_s) < 2:
-            return
-        start_s, length_s = statistics.median(self._starts_s), statistics.median(self._lengths_s)
-        for moment_s in (start_s + _MARGIN_S, start_s + length_s - _MARGIN_S):
-            self._sleep_until(submitted_ns, moment_s)
-            for look in looks:
+    def _sleep_through(self, submitted_ns: int, window_s: float, look: Looks | None) -> None:
+        """Sleep until the trial should be over, and look twice on the way, once it is known how long trials take to
+        start."""
+        start_s = statistics.median(self._starts_s) if self._starts_s else 0.0
+        if look is not None and len(self._starts_s) >= 2:
+            for moment_s in (start_s + _MARGIN_S, start_s + window_s - _MARGIN_S):
+                self._sleep_until(submitted_ns, moment_s)
                 look.look()
-        self._sleep_until(submitted_ns, start_s + length_s)
+        self._sleep_until(submitted_ns, start_s + window_s)
 
     def _sleep_until(self, since_ns: int, seconds: float) -> None:
         left_s = seconds - (time.monotonic_ns() - since_ns) / 1e9
@@ -130,7 +129,7 @@ class Trials:
             if state.paused and entry.state == "waiting":
                 raise TrialFailed(f"The queue was paused. {state.pause_reason}".strip())
             if time.monotonic() > deadline:
-                raise TrialFailed(f"A trial of three seconds has not ended after {_PATIENCE_S:.0f} s.")
+                raise TrialFailed(f"A trial that should be over has not ended after {_PATIENCE_S:.0f} s more.")
             self._sleep(_POLL_S)
 
     def _records(self, trial: str) -> list[Record]:
@@ -140,11 +139,6 @@ class Trials:
                 with contextlib.suppress(BadLine):
                     found.append(decode_record(reply.line))
         return found
-
-    def _remember(self, submitted_ns: int, measured: PhaseEnded) -> None:
-        """The last few: a block's first trial also makes a template, and takes longer to start."""
-        self._starts_s = [*self._starts_s[-6:], (measured.start_ns - submitted_ns) / 1e9]
-        self._lengths_s = [*self._lengths_s[-6:], (measured.t_ns - measured.start_ns) / 1e9]
 
 
 def _foreign(told: TrialRecords) -> float | None:

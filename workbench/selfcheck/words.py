@@ -11,6 +11,7 @@ from workbench.selfcheck.result import (
     LOSS_BAR,
     SAMPLER_BAR,
     Effect,
+    Method,
     SelfCheck,
     Share,
     Verdict,
@@ -25,8 +26,8 @@ BUSY_CORES = 0.1
 NOT_MEASURED = "not measured"
 
 WHAT_IT_DOES = (
-    "Runs short trials of a small model with and without telemetry, and with and without a window, in random order, "
-    "and measures the clock and the sensors. It says what measuring costs here and how small a difference this "
+    "Runs short trials of a small model with and without a window, and longer ones in which telemetry is on and off in "
+    "turns, and measures the clock and the sensors. It says what measuring costs here and how small a difference this "
     "computer can show. Nothing else should run meanwhile."
 )
 
@@ -129,12 +130,18 @@ def sensor_rows(sources: Sequence[SourceRate]) -> list[tuple[str, str, str, str]
     return found
 
 
+_HOW: dict[Method, str] = {
+    "turns": "On and off in turns within trials, while they decode; opening the sensors at the start is not in it.",
+    "trials": "By the older method, which compared separate trials: wide intervals.",
+}
+
+
 def _telemetry(result: SelfCheck) -> list[Row]:
     found = result.telemetry
     bar = f"loss ≤ {100 * LOSS_BAR:g} %"
     if found is None:
         return [Row("Telemetry, throughput", NOT_MEASURED, "No block was whole.", bar)]
-    meaning = _loss(found, "Watching at 10 Hz")
+    meaning = f"{_loss(found, 'Watching at 10 Hz')} {_HOW[result.method]}"
     return [
         Row("Telemetry, throughput", percent(found), meaning, bar, loss_verdict(found)),
         *_beside("Telemetry, CPU time", result.telemetry_processor),
@@ -144,7 +151,7 @@ def _telemetry(result: SelfCheck) -> list[Row]:
 def _runner(result: SelfCheck) -> list[Row]:
     bar = f"≤ {100 * SAMPLER_BAR:g} % of a core"
     if result.runner is None:
-        return [Row("Runner and sampler", NOT_MEASURED, "Too few trials to know when to look at the runner.", bar)]
+        return [Row("Runner and sampler", NOT_MEASURED, "No trial told the runner's processor time.", bar)]
     meaning = "Of one core: the whole runner with its sampler at 10 Hz, while a trial is measured"
     if result.runner_bare is not None:
         meaning += f"; without telemetry {of_a_core(result.runner_bare)}"
