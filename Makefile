@@ -58,7 +58,7 @@ $(VENV)/application: $(BIN)/python pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 $(VENV)/development: $(VENV)/application
-	$(PIP) install -q -c $(CONSTRAINTS) "$(TORCH)" -e ".[transformers,quanto,dev]"
+	$(PIP) install -q -c $(CONSTRAINTS) "$(TORCH)" -e ".[transformers,quanto,tasks,dev]"
 	@touch $@
 
 $(VENV)/gguf: $(VENV)/application

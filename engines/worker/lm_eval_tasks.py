@@ -27,7 +27,7 @@ from lm_eval.tasks import TaskManager
 from engines.protocol.places import places
 from engines.protocol.records import TaskScore
 from engines.protocol.tasks import HARNESS, LocalTask, harness_name, local_task
-from engines.worker.engine import Reader
+from engines.worker.engine import Likelihood, Reader
 from engines.worker.evaluate import Report
 from engines.worker.failures import WorkerFailure, first_line
 
@@ -48,7 +48,13 @@ class ReaderModel(LM):
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         pairs = [request.args for request in requests]
         found = self._reader.likelihoods(pairs, lambda done: self._report(done, len(pairs)))
-        return [(likelihood.log_probability, likelihood.greedy) for likelihood in found]
+        if not all(math.isfinite(likelihood.log_probability) for likelihood in found):
+            raise WorkerFailure(
+                "technique",
+                "With this precision the model computes numbers that are not finite: it has no accuracy.",
+                "Speed and memory were measured and are kept, but its answers are worthless. Choose another precision.",
+            )
+        return [(_number(likelihood), likelihood.greedy) for likelihood in found]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         """Texts longer than the context are scored in pieces of half of it, each after the piece before it."""
@@ -57,7 +63,7 @@ class ReaderModel(LM):
             total, before = 0.0, ""
             for piece in self._pieces(request.args[0]):
                 self._report(len(found), len(requests))
-                total += self._reader.likelihood(before, piece).log_probability
+                total += _number(self._reader.likelihood(before, piece))
                 before = piece
             found.append(total)
         return found
@@ -82,6 +88,18 @@ class ReaderModel(LM):
         middle = text.rfind(" ", 1, len(text) // 2 + 1)
         middle = middle if middle > 0 else len(text) // 2
         return [*self._pieces(text[:middle]), *self._pieces(text[middle:])]
+
+
+def _number(likelihood: Likelihood) -> float:
+    """Its log probability. Raises `WorkerFailure` where that is no number: the harness would take the first answer for
+    the likeliest, and that is often the right one."""
+    if math.isnan(likelihood.log_probability):
+        raise WorkerFailure(
+            "technique",
+            "The model computes numbers that are not finite: it has no accuracy.",
+            "float16 overflows beyond 65,504: choose bfloat16 or float32, or another file of the model.",
+        )
+    return likelihood.log_probability
 
 
 def score_task(name: str, samples: int, reader: Reader, report: Report) -> TaskScore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -207,6 +208,19 @@ def test_that_fewer_questions_may_be_asked() -> None:
 
 
 @pytest.mark.usefixtures("questions")
+def test_that_answers_that_are_no_numbers_give_no_score() -> None:
+    """Of likelihoods that are not a number the first is taken for the largest; it is often the right answer."""
+
+    class Overflowing(EchoReader):
+        def likelihood(self, context: str, continuation: str) -> Likelihood:
+            return Likelihood(math.nan, False, 1)
+
+    told = evaluate(tasks("truthfulqa-sample"), Overflowing())
+    assert told.all(TaskScore) == []
+    assert [(cue.code, "not finite" in cue.text) for cue in told.all(Cue)] == [("task_failed", True)]
+
+
+@pytest.mark.usefixtures("questions")
 def test_that_a_stop_within_a_task_gives_no_score() -> None:
     stop = Stop()
 
@@ -217,6 +231,17 @@ def test_that_a_stop_within_a_task_gives_no_score() -> None:
 
     told = evaluate(tasks("hellaswag-sample"), Interrupted(), stop=stop)
     assert told.all(TaskScore) == told.all(Cue) == []
+
+
+@pytest.mark.usefixtures("questions")
+def test_that_likelihoods_that_are_no_numbers_give_no_score_but_a_reason() -> None:
+    class Overflowing(EchoReader):
+        def likelihood(self, context: str, continuation: str) -> Likelihood:
+            return Likelihood(float("nan"), False, 1)
+
+    told = evaluate(tasks("hellaswag-sample"), Overflowing())
+    assert told.all(TaskScore) == []
+    assert "not finite" in told.all(Cue)[0].text
 
 
 def test_that_missing_and_changed_questions_are_told_with_the_command(home: Places) -> None:
