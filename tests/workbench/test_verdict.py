@@ -15,6 +15,7 @@ from engines.protocol.records import (
     SensorLost,
     Stamps,
     Telemetry,
+    TelemetryTurn,
     TrialEnded,
 )
 from tests.workbench.synthetic import GPU, SECOND, FakeTrial, clock_jump, records, with_cue
@@ -204,3 +205,21 @@ def test_that_slow_details_beside_fast_readings_are_no_gap() -> None:
     """PSS is read once a second, and less often on a large process: its rhythm is not the source's."""
     stream = records(FakeTrial(rate_hz=10.0, tokens_per_second=10.0))
     assert judge(arrange(stream)).verdict == "valid"
+
+
+def test_that_a_turn_without_telemetry_is_no_gap_and_a_hole_beside_it_is_one() -> None:
+    stream = without_readings(records(FakeTrial()), 3.2)
+    whole = next(r for r in judge(arrange(stream)).reasons if r.code == "sampling_gap")
+    assert "3.1 s" in whole.message
+    start = next(r.start_ns for r in stream if isinstance(r, Request) and not r.warmup) + SECOND // 2
+
+    def turned(off_s: float, on: bool = False) -> Stream:
+        turn = TelemetryTurn(index=0, on=on, start_ns=start, t_ns=start + round(off_s * SECOND), seq=10**6)
+        return (*stream, turn)
+
+    def codes(of: Stream) -> set[str]:
+        return {r.code for r in judge(arrange(of)).reasons}
+
+    assert "sampling_gap" not in codes(turned(4.5))
+    assert "sampling_gap" in codes(turned(2.0)), "the rest of the hole"
+    assert "sampling_gap" in codes(turned(4.5, on=True))
