@@ -35,6 +35,7 @@ def write_tiny_gguf(
     context_tokens: int = CONTEXT_TOKENS,
     heads: int = HEADS,
     spread: float = 0.2,
+    norm_epsilon: float = 1e-5,
     parts: tuple[int, int] | None = None,
 ) -> Path:
     """Matrices are stored as `stored`: "F32", "F16" or "Q8_0". Without a `tokenizer` the file says that it has none.
@@ -47,7 +48,7 @@ def write_tiny_gguf(
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(heads)
     writer.add_head_count_kv(KV_HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_layer_norm_rms_eps(norm_epsilon)
     writer.add_rope_dimension_count(HIDDEN // heads)
     writer.add_rope_freq_base(10000.0)
     if parts:

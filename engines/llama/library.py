@@ -7,6 +7,7 @@ log; what else matters is kept here for facts and for explaining failures.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections import deque
 from functools import cache
@@ -104,6 +105,8 @@ class Library:
 @cache
 def library() -> Library:
     """The one library of this process. Raises `WorkerFailure`."""
+    # where a debugger is installed, ggml starts it on itself before it aborts: seconds, and pages of log
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     try:
         import llama_cpp
     except ModuleNotFoundError as error:

@@ -19,7 +19,8 @@ _LONGEST_TEXT = 4_000
 _GARBAGE_SHOWN = 20
 _BURST = 200
 _LINES_PER_S = 20.0
-_TAIL_LINES = 40
+_TAIL_LINES = 160
+"""A crash writes the stack of every thread after its last words."""
 _NS = 1_000_000_000
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 """Terminal colours and control characters, which a progress bar writes and a log cannot show."""

@@ -1,11 +1,13 @@
 """How a trial ended: from what is known of its worker to outcome, kind, message and advice.
 
-`judge` is pure. "Out of memory" is only said where it is proven: by the worker itself, by the control group's count of
-kills, or by an allocation that failed under the trial's own limit. Any other SIGKILL is "possibly" that.
+`judge` is pure. "Out of memory" is only said where it is proven: by the worker itself, also in its last words before an
+abort, by the control group's count of kills, or by an allocation that failed under the trial's own limit. Any other
+SIGKILL is "possibly" that.
 """
 
 from __future__ import annotations
 
+import re
 import signal
 from dataclasses import dataclass
 from enum import Enum
@@ -17,8 +19,19 @@ from engines.protocol.records import Cue, OutcomeName
 FAILED_EXIT = 3
 """Exit code of a worker that has said why in a `Cue` "failure:KIND"."""
 _FAILURE = "failure:"
-_NO_MEMORY = ("MemoryError", "bad_alloc", "can't allocate memory", "Cannot allocate memory", "not enough memory")
+_ABORT_SIGNS = ("bad_alloc", "insufficient memory", "can't allocate memory", "Cannot allocate memory")
+"""How C++, ggml, torch and the system's library say that an allocation failed, before they abort."""
+_NO_MEMORY = (*_ABORT_SIGNS, "MemoryError", "not enough memory", "OpenBLAS error: Memory allocation")
+_FATAL = "Fatal Python error: "
+"""Begins what Python's fault handler writes after the words of whatever crashed: stacks and lists of modules."""
+_SIGNALS = ("Aborted", "Segmentation fault", "Bus error", "Illegal instruction", "Floating-point exception")
+"""The fault handler's names of signals, which say nothing that the exit code does not."""
+_WORDS = 6
+"""How many of the last lines are looked at for the reason."""
+_ASSERTION = re.compile(r"(?:.*/)?([\w.+-]+:\d+): (GGML_ASSERT\(.*\)) failed")
+"""How ggml and llama.cpp end their process when they find something that cannot be."""
 _KEPT = "What was measured up to then is kept; the queue goes on."
+_SMALLER = f"{_KEPT} Choose a smaller model, batch or precision, or close other programs."
 _DISK_ADVICE = (
     "What was written before is safe. The queue is paused: free some space, then resume it and run this trial again."
 )
@@ -89,18 +102,41 @@ def judge(evidence: Evidence) -> Judgement:
         )
     if evidence.exit_code == -signal.SIGKILL:
         return _killed(evidence)
-    return Judgement("failed", "engine", _crash(evidence), f"{_KEPT} The trial's log has the engine's own words.")
+    words = _last_words(evidence.stderr_tail)
+    failed = next((line for line in words if any(sign in line for sign in _ABORT_SIGNS)), "")
+    if evidence.exit_code == -signal.SIGABRT and failed:
+        return Judgement("failed", "out_of_memory", f"An allocation failed, and the engine ended: {failed}", _SMALLER)
+    asserted = next(filter(None, map(_ASSERTION.fullmatch, words)), None)
+    if asserted:
+        return Judgement(
+            "failed",
+            "engine",
+            f"llama.cpp ended itself, because what it checks does not hold: {asserted[2]} ({asserted[1]}).",
+            f"{_KEPT} The model's file may contradict itself, or llama.cpp cannot do what was asked of it: try another "
+            "file or setting, or another version of llama-cpp-python.",
+        )
+    return Judgement(
+        "failed", "engine", _crash(evidence, words), f"{_KEPT} The trial's log has the engine's own words."
+    )
 
 
 def _killed(evidence: Evidence) -> Judgement:
-    advice = f"{_KEPT} Choose a smaller model, batch or precision, or close other programs."
     if evidence.memory_kills > 0:
-        return Judgement("failed", "out_of_memory", "Killed by the system: the machine ran out of memory.", advice)
-    return Judgement("failed", "killed", "Killed, possibly out of memory.", advice)
+        return Judgement("failed", "out_of_memory", "Killed by the system: the machine ran out of memory.", _SMALLER)
+    return Judgement("failed", "killed", "Killed, possibly out of memory.", _SMALLER)
 
 
-def _crash(evidence: Evidence) -> str:
-    last = next((line.strip() for line in reversed(evidence.stderr_tail.splitlines()) if line.strip()), "")
+def _last_words(stderr_tail: str) -> list[str]:
+    """What was written last, the last line first; of a crash what was written before Python's fault handler told where
+    it was, which ends with the words that the engine died with where it gave any."""
+    lines = [" ".join(line.split()) for line in stderr_tail.splitlines() if line.strip()]
+    fatal = next((place for place, line in enumerate(lines) if line.startswith(_FATAL)), len(lines))
+    said = [*lines[:fatal], *(line.removeprefix(_FATAL) for line in lines[fatal : fatal + 1])]
+    return [line for line in said[::-1] if line not in _SIGNALS][:_WORDS]
+
+
+def _crash(evidence: Evidence, words: list[str]) -> str:
+    last = next(iter(words), "")
     if evidence.exit_code < 0:
         try:
             name = signal.Signals(-evidence.exit_code).name

@@ -13,7 +13,7 @@ from engines.machine import share_here
 from engines.processors import Share, share_for
 from engines.protocol.records import Cue, Log, Progress, Record
 from engines.runner.lines import LineSplitter, RecordPipe, TextPipe
-from engines.runner.outcome import Ending, Evidence, judge, memory_kills
+from engines.runner.outcome import Ending, Evidence, Judgement, judge, memory_kills
 from engines.runner.queue import Queue
 from engines.runner.settings import default_settings
 from tests.engines.runner_harness import make_order
@@ -56,6 +56,45 @@ def test_that_every_end_of_a_worker_has_one_outcome(evidence: Evidence, outcome:
 
 def test_that_an_unproven_kill_is_only_possibly_out_of_memory() -> None:
     assert judge(Evidence(exit_code=KILLED)).message == "Killed, possibly out of memory."
+
+
+CRASH = """
+Fatal Python error: Aborted
+
+Current thread 0x00007f6243277b80 (most recent call first):
+  File "engine.py", line 252 in load
+
+Extension modules: numpy._core._multiarray_umath (total: 1)
+"""
+
+
+def crashed(number: signal.Signals, before: str, report: str = CRASH) -> Judgement:
+    return judge(Evidence(exit_code=-int(number), stderr_tail=before + report))
+
+
+def test_that_the_last_words_of_a_crash_are_those_before_the_fault_handlers() -> None:
+    said = crashed(signal.SIGSEGV, "reading\na last word", CRASH.replace("Aborted", "Segmentation fault"))
+    assert said.message == "The engine crashed (SIGSEGV). Its last words: a last word"
+    assert crashed(signal.SIGSEGV, "").message == "The engine crashed (SIGSEGV)."
+
+
+def test_that_an_abort_of_llama_cpp_is_told_without_the_path_it_was_compiled_in() -> None:
+    said = crashed(signal.SIGABRT, "/tmp/build x/ggml/src/ops.cpp:4132: GGML_ASSERT(eps >= 0.0f) failed")
+    assert said.failure == "engine"
+    assert "GGML_ASSERT(eps >= 0.0f) (ops.cpp:4132)" in said.message
+    assert "/tmp" not in said.message
+    called_back = CRASH.replace("Aborted", "/tmp/ops.cpp:1: GGML_ASSERT(a) failed")
+    assert "GGML_ASSERT(a) (ops.cpp:1)" in crashed(signal.SIGABRT, "", called_back).message
+
+
+def test_that_an_abort_after_a_failed_allocation_is_out_of_memory_without_a_limit_too() -> None:
+    words = (
+        "ggml_aligned_malloc: insufficient memory (attempted to allocate  19.73 MB)\nggml.c:1: GGML_ASSERT(p) failed"
+    )
+    said = crashed(signal.SIGABRT, words)
+    assert said.failure == "out_of_memory"
+    assert "insufficient memory (attempted to allocate 19.73 MB)" in said.message
+    assert crashed(signal.SIGSEGV, words).failure == "engine"
 
 
 def test_that_memory_kills_can_be_counted_or_are_zero() -> None:

@@ -123,14 +123,18 @@ def kv_cache(records: TrialRecords) -> Value | NotAvailable:
 
 
 def lifetime_peak(records: TrialRecords) -> Value | NotAvailable:
-    known = [peak for (_, source), peak in records.peaks.items() if source == "rusage"]
-    if known:
-        return Value(float(max(known)), "the kernel's high-water mark of the worker's resident memory, exact", 1)
+    """Exact where the worker told it at the end of its phases. One that was killed or crashed told nothing of its last
+    phase, the very one that mattered: there a larger reading from outside counts."""
+    known = max((peak for (_, source), peak in records.peaks.items() if source == "rusage"), default=0)
     _, values = series(records, TREE, "rss_bytes")
+    read = float(np.max(values)) if len(values) else 0.0
+    told_all = records.ended is None or records.ended.outcome == "completed"
+    if known and (told_all or read <= known):
+        return Value(float(known), "the kernel's high-water mark of the worker's resident memory, exact", 1)
     if not len(values):
         return why_missing(records, TREE, "rss_bytes", "Resident memory of the process tree")
     method = "largest reading of resident memory, polled: a lower bound of the true peak"
-    return Value(float(np.max(values)), method, len(values))
+    return Value(read, method, len(values))
 
 
 def allocator_peak(records: TrialRecords) -> Value | NotAvailable:
@@ -248,7 +252,7 @@ METRICS = (
         unit="B",
         better="lower",
         window="whole trial",
-        version=1,
+        version=2,
         compute=lifetime_peak,
         shown_unit="GiB",
         group="memory",
