@@ -60,7 +60,8 @@ def kill_leftovers(mark: str, session: int, *, spare: Collection[int], take_stra
     """
     killed: list[int] = []  # what is dead shows its mark no more, and still is to be reaped
     deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline:
+    tried = False
+    while not tried or time.monotonic() < deadline:  # once at least, though the machine stood still meanwhile
         roots = [
             child
             for child in children_of(os.getpid())
@@ -74,6 +75,7 @@ def kill_leftovers(mark: str, session: int, *, spare: Collection[int], take_stra
                     killed.append(pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+        tried = True
         gone = [_reaped(root) for root in roots]
         if not all(gone):
             time.sleep(0.005)

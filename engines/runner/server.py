@@ -29,6 +29,7 @@ _HIGH_WATER = 1 << 18
 _WATCH_PERIOD_S = 0.25
 """At most four queue states a second go to a watcher."""
 _LAST_WORDS_S = 0.2
+_LAST_WORDS_TURNS = 20
 
 Send = Callable[[Reply], Coroutine[None, None, None]]
 
@@ -87,7 +88,10 @@ class Server:
         if self._server is not None:
             self._server.close()
         if self._connections:
-            await asyncio.sleep(_LAST_WORDS_S)  # streams send the ends of the trials that were just stopped
+            # Streams send the ends of the trials that were just stopped. In turns of the loop, not in one sleep: a
+            # machine that stands still would sleep for it, and the streams would have had no turn.
+            for _ in range(_LAST_WORDS_TURNS):
+                await asyncio.sleep(_LAST_WORDS_S / _LAST_WORDS_TURNS)
         for task in self._connections:
             task.cancel()
         if self._connections:

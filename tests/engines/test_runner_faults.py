@@ -20,7 +20,8 @@ from engines.protocol.codec import encode_call
 from engines.protocol.messages import RecordLine
 from engines.protocol.places import Places
 from engines.protocol.records import Log, TrialEnded
-from tests.engines.runner_harness import RunnerProcess, make_order, until
+from engines.runner import leftovers
+from tests.engines.runner_harness import RunnerProcess, is_alive, make_order, until
 
 
 @pytest.fixture
@@ -103,6 +104,14 @@ def test_that_a_runner_killed_on_a_full_disk_ends_its_trial_when_there_is_space(
     records = runner.records("t1")
     assert isinstance(records[-1], TrialEnded)
     assert records[-1].failure == "runner_died"
+
+
+def test_that_what_is_left_behind_is_killed_though_the_machine_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "_PATIENCE_S", 0.0)  # as if it had passed before the first look
+    left = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    assert leftovers.kill_leftovers("nobody:", left.pid, spare=(), take_strangers=False) == [left.pid]
+    until(lambda: not is_alive(left.pid))
+    left.wait()
 
 
 def test_that_only_this_user_can_reach_the_socket(runner: RunnerProcess) -> None:
