@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase  # noqa: E402
 from engines.hf import count, facts, files, shape  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, load_tokenizer, local_files  # noqa: E402
-from engines.hf.perplexity import negative_log_likelihood, window_size  # noqa: E402
+from engines.hf.perplexity import bytes_between, negative_log_likelihood, window_size  # noqa: E402
 from engines.hf.preflight import precision_of  # noqa: E402
 from engines.hf.reader import HfReader, end_tokens  # noqa: E402
 from engines.protocol.orders import TrialOrder  # noqa: E402
@@ -188,11 +188,10 @@ class HfEngine:
                 "Speed and memory were measured and are kept, but its answers are worthless. float16 overflows beyond "
                 "65,504: choose bfloat16 or float32 (or that compute precision).",
             )
-        scored = self._tokenizer.decode(ids[needed - tokens : needed], clean_up_tokenization_spaces=False)
         return Evaluation(
             nll_sum=nll,
             tokens=tokens,
-            text_bytes=len(str(scored).encode()),
+            text_bytes=bytes_between(self._tokenizer, ids, needed - tokens, needed),
             data_name=text.text_name(),
             data_hash=text.text_hash(),
             context_tokens=size,

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Sequence
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engines.worker.stop import Stop
 from engines.workload.windows import Window, size_for, windows
@@ -34,6 +34,14 @@ def negative_log_likelihood(model: PreTrainedModel, ids: Sequence[int], tokens: 
                 return None
             total += _window_loss(model, ids, window, takes_rows=takes_rows)
     return total
+
+
+def bytes_between(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], first: int, end: int) -> int:
+    """Bytes of text that the tokens `ids[first:end]` stand for, in a text that begins with `ids[0]`. Not those of the
+    tokens decoded alone: a tokenizer of SentencePiece's kind takes the space before their first word for one of its
+    own and drops it."""
+    before, whole = (tokenizer.decode(ids[:place], clean_up_tokenization_spaces=False) for place in (first, end))
+    return len(str(whole).encode()) - len(str(before).encode())
 
 
 def _window_loss(model: PreTrainedModel, ids: Sequence[int], window: Window, *, takes_rows: bool) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -238,6 +239,42 @@ def test_that_merges_with_bytes_become_sentencepiece(tiny: Path, tmp_path: Path)
     assert facts["gguf.tokenizer"] == "llama, default"
     said = convert_check.check_tokens(tmp_path / "model.gguf", folder)
     assert said.startswith("the same"), said
+
+
+def test_that_both_engines_count_the_same_bytes_of_the_scored_text(tiny: Path, tmp_path: Path) -> None:
+    """Their perplexities compare only then. A token of SentencePiece's kind begins with the space before its word."""
+    from transformers import AutoTokenizer
+
+    from engines.hf.perplexity import bytes_between
+    from engines.llama.library import library
+    from engines.llama.vocabulary import Vocabulary
+
+    folder = sentencepiece_folder(tiny, tmp_path / "model")
+    document = json.loads((folder / "tokenizer.json").read_text())
+    parts = [
+        {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+        {"type": "ByteFallback"},
+        {"type": "Fuse"},
+        {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+    ]
+    document["decoder"] = {"type": "Sequence", "decoders": parts}  # Llama 2's
+    (folder / "tokenizer.json").write_text(json.dumps(document))
+    convert_folder(folder, tmp_path / "model.gguf", "F16", "tiny", quiet)
+    api = library().api
+    settings = api.llama_model_default_params()
+    settings.vocab_only = True
+    model = api.llama_model_load_from_file(os.fsencode(tmp_path / "model.gguf"), settings)
+    try:
+        vocabulary, tokenizer = Vocabulary(library(), model), AutoTokenizer.from_pretrained(folder)
+        words = held_out_text()[:3_000]
+        ids = vocabulary.encode(words)
+        assert ids == tokenizer(words, add_special_tokens=False)["input_ids"]
+        spaced = [n for n, token in enumerate(ids) if n and vocabulary.piece(token).startswith(b" ")]
+        for first in (spaced[3], spaced[3] + 1, spaced[40]):
+            theirs = bytes_between(tokenizer, ids, first, first + 300)
+            assert theirs == len(vocabulary.decode(ids[first : first + 300]))
+    finally:
+        api.llama_model_free(model)
 
 
 def model_proto(pieces: list[tuple[str, float, int]]) -> bytes:
