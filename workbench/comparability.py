@@ -159,24 +159,21 @@ def _memory(sides: Sequence[_Side]) -> list[Finding]:
 def _cache(sides: Sequence[_Side], engines_differ: bool) -> list[Finding]:
     """Types of the KV cache: "full" is not the same in both engines."""
     kinds = {s.technique("kv_cache") or _FULL for s in sides}
-    if engines_differ and kinds == {_FULL}:
-        return [
-            Finding(
-                "kv_cache",
-                "The KV cache is float16 in llama.cpp and of the compute type in transformers: float32 there takes "
-                "twice the memory a token.",
-            )
-        ]
+    full = {s.engine for s in sides if (s.technique("kv_cache") or _FULL) == _FULL}
+    parts: list[str] = []
+    if engines_differ and len(full) > 1:
+        parts.append(
+            "At full precision the KV cache is float16 in llama.cpp and of the compute type in transformers: float32 "
+            "there takes twice the memory a token."
+        )
     quantised = sorted(t.title for k in kinds - {_FULL} if (t := find(k)) is not None)
     if len(kinds) > 1 and quantised:
-        return [
-            Finding(
-                "kv_cache",
-                f"KV caches differ ({', '.join(quantised)} beside full precision): their loss is in the texts and "
-                "tasks, and in perplexity as far as it reads from the cache.",
-            )
-        ]
-    return []
+        beside = " beside full precision" if _FULL in kinds else ""
+        parts.append(
+            f"KV caches differ ({', '.join(quantised)}{beside}): their loss is in the texts and tasks, "
+            "and in perplexity as far as it reads from the cache."
+        )
+    return [Finding("kv_cache", " ".join(parts))] if parts else []
 
 
 def _batches(sides: Sequence[_Side]) -> list[Finding]:

@@ -123,7 +123,9 @@ def test_that_full_is_not_the_same_cache_in_both_engines() -> None:
         "int8",
         techniques=[{"id": "precision.q8_0"}, {"id": "kv_cache.q4_0"}],  # type: ignore[arg-type]
     )
-    assert "Q4_0 beside full" in str(told(quantised, "kv_cache"))
+    both = str(told(quantised, "kv_cache"))
+    assert "Q4_0 beside full" in both
+    assert "float16 in llama.cpp" in both, "the other configurations are at full precision in both engines"
 
 
 def test_that_long_prompts_and_batches_say_how_each_engine_computes_them() -> None:
