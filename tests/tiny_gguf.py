@@ -37,10 +37,13 @@ def write_tiny_gguf(
     spread: float = 0.2,
     norm_epsilon: float = 1e-5,
     parts: tuple[int, int] | None = None,
+    tensors_a_part: int = 0,
 ) -> Path:
     """Matrices are stored as `stored`: "F32", "F16" or "Q8_0". Without a `tokenizer` the file says that it has none.
-    `parts` (number from 1, of how many) only says that the file is one of several; it holds a whole model."""
-    writer = GGUFWriter(file, architecture)
+    `parts` (number from 1, of how many) only says that the file is one of several; it holds a whole model.
+    `tensors_a_part` writes a model in several parts, "NAME-00001-of-00003.gguf"; -> the first."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    writer = GGUFWriter(file, architecture, split_max_tensors=tensors_a_part)
     writer.add_name("tiny")
     writer.add_block_count(LAYERS)
     writer.add_context_length(context_tokens)
@@ -72,8 +75,9 @@ def write_tiny_gguf(
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
+    written = writer.format_shard_names(file)
     writer.close()
-    return file
+    return Path(written[0])
 
 
 def vocabulary() -> list[str]:

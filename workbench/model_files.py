@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from engines.protocol.gguf_parts import parts_of
 from engines.protocol.orders import ModelKind
 from engines.techniques import ModelFacts
 from engines.techniques.facts import CONV1D
@@ -58,9 +59,11 @@ def inspect_folder(folder: Path) -> tuple[ModelFacts, str]:
 
 
 def inspect_gguf(file: Path) -> tuple[ModelFacts, str, str]:
-    """Facts, fingerprint and the file's own name ("" where it has none) of a GGUF file."""
-    header = _cached_header(str(file), *_stamp(file))
-    meta = header.metadata
+    """Facts, fingerprint and the file's own name ("" where it has none) of a GGUF model, by its file or its first
+    part."""
+    files = _whole_gguf(file)
+    headers = [_cached_header(str(part), *_stamp(part)) for part in files]
+    meta, tensors = headers[0].metadata, [t for header in headers for t in header.tensors]
     architecture = meta.get("general.architecture")
     if not isinstance(architecture, str):
         raise BrokenModel(f"{file.name} does not say what architecture it is.", "Convert it again.")
@@ -74,9 +77,9 @@ def inspect_gguf(file: Path) -> tuple[ModelFacts, str, str]:
     facts = ModelFacts(
         kind="gguf",
         architecture=architecture,
-        parameters=sum(t.weights for t in header.tensors),
-        stored_bytes=sum(t.size_bytes for t in header.tensors),
-        stored_dtype=_common_dtype(header.tensors),
+        parameters=sum(t.weights for t in tensors),
+        stored_bytes=sum(t.size_bytes for t in tensors),
+        stored_dtype=_common_dtype(tensors),
         layers=number("block_count"),
         hidden=hidden,
         heads=heads,
@@ -85,14 +88,33 @@ def inspect_gguf(file: Path) -> tuple[ModelFacts, str, str]:
         vocabulary=number("vocab_size") or (words if isinstance(words, int) else 0),
         context_tokens=number("context_length"),
         linear_parameters=sum(
-            t.weights
-            for t in header.tensors
-            if t.name.startswith("blk.") and len(t.shape) == 2 and "gate_inp" not in t.name
+            t.weights for t in tensors if t.name.startswith("blk.") and len(t.shape) == 2 and "gate_inp" not in t.name
         ),
         has_tokenizer="tokenizer.ggml.model" in meta,
     )
     name = meta.get("general.name", "")
-    return facts, _cached_digest(str(file), *_stamp(file)), name if isinstance(name, str) else ""
+    digests = [_cached_digest(str(part), *_stamp(part)) for part in files]
+    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return facts, whole, name if isinstance(name, str) else ""
+
+
+def _whole_gguf(file: Path) -> tuple[Path, ...]:
+    """The files of a GGUF model, all of them there."""
+    files = parts_of(file)
+    missing = [part.name for part in files if not part.is_file()]
+    if missing and len(files) > 1:
+        verb, more = ("are", ", ...") if len(missing) > 1 else ("is", "")
+        raise BrokenModel(
+            f"{len(missing)} of {len(files)} parts of the model {verb} missing in {file.parent}: {missing[0]}{more}.",
+            "Fetch what is missing into the same folder, under its own name.",
+        )
+    count = _cached_header(str(file), *_stamp(file)).metadata.get("split.count", 1)
+    if isinstance(count, int) and count > 1 and len(files) != count:
+        raise BrokenModel(
+            f"{file.name} is a part of a model in {count} files, and its name does not say so.",
+            f"Put all of them into one folder, named like NAME-00001-of-{count:05d}.gguf: llama.cpp goes by the names.",
+        )
+    return files
 
 
 def read_config(folder: Path) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.places import Places
 from workbench.catalogue import catalogue, find_entry
 from workbench.model_files import read_config
@@ -124,12 +125,25 @@ def _search(root: Path, source: str) -> Iterator[LocalModel]:
         seen.add(real)
         if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
             yield _folder_model(folder, str(folder), folder.name, source)
-        for file in _files(folder, ".gguf"):
-            yield LocalModel(
-                ref=str(file), title=file.stem, source=source, kind="gguf", path=str(file), size_bytes=_size(file)
-            )
+        yield from _gguf_models(folder, source)
         if depth < _MAX_DEPTH:
             waiting.extend((inner, depth + 1) for inner in reversed(_folders(folder)))
+
+
+def _gguf_models(folder: Path, source: str) -> Iterator[LocalModel]:
+    """A model in several parts once, by its first part."""
+    there = _files(folder, ".gguf")
+    for parts in dict.fromkeys(parts_of(file) for file in there):
+        missing = sum(part not in there for part in parts)
+        yield LocalModel(
+            ref=str(parts[0]),
+            title=model_stem(parts[0]),
+            source=source,
+            kind="gguf",
+            path=str(parts[0]),
+            size_bytes=sum(_size(part) for part in parts),
+            problem=f"{missing} of its {len(parts)} parts {'are' if missing > 1 else 'is'} missing." if missing else "",
+        )
 
 
 class _Layer(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 from engines.techniques import ModelFacts
@@ -105,8 +106,9 @@ def _of_path(ref: str, path: Path) -> ResolvedModel | Problem:
         return _folder(ref, path, path.name)
     if path.suffix == ".safetensors":
         return _problem(ref, "One weight file alone is not a model.", f"Give its folder: {path.parent}")
+    path = parts_of(path)[0]  # llama.cpp begins with the first, whichever was chosen
     facts, fingerprint, name = inspect_gguf(path)
-    title = path.stem if path.suffix == ".gguf" else name or path.name
+    title = model_stem(path) if path.suffix == ".gguf" else name or path.name
     order = ModelOrder(
         ref=ref,
         title=title,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.protocol.gguf_parts import parts_of
 from engines.worker.failures import WorkerFailure
 
 _HEADER_MAX = 100 << 20
@@ -70,7 +71,8 @@ def check_folder(folder: Path) -> None:
 
 
 def check_gguf(file: Path) -> None:
-    """Raise `WorkerFailure` unless `file` starts like a GGUF file."""
+    """Raise `WorkerFailure` unless `file` starts like a GGUF file and is the whole model: transformers reads one file
+    and would fill what lies in the others with random weights."""
     try:
         with file.open("rb") as stream:
             magic = stream.read(4)
@@ -80,6 +82,13 @@ def check_gguf(file: Path) -> None:
         ) from error
     if magic != b"GGUF":
         raise _broken(file, "it does not begin with the GGUF magic")
+    if len(parts_of(file)) > 1:
+        raise WorkerFailure(
+            "model",
+            f"{file.name} is one of {len(parts_of(file))} parts of a model, and transformers reads GGUF models in one "
+            "file only.",
+            "Run it with the llama.cpp engine, or give the model's folder in Hugging Face format.",
+        )
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -121,7 +130,7 @@ def tensors(file: Path) -> list[TensorEntry]:
 def stored_bytes(path: Path) -> int | None:
     """Bytes of the tensors in a model's safetensors or GGUF files; None for other formats."""
     if path.is_file():
-        return _gguf_bytes(path)
+        return sum(map(_gguf_bytes, parts_of(path)))
     files = weight_files(path)
     if not files or files[0].suffix != ".safetensors":
         return None
@@ -129,10 +138,10 @@ def stored_bytes(path: Path) -> int | None:
 
 
 def hashes(path: Path) -> Iterator[tuple[str, str]]:
-    """(file name, hash) of config, tokenizer and weights. Whole files up to 2 GiB ("sha256:…"), larger ones by their
-    size and edges ("sha256-edges:…")."""
-    files = [path] if path.is_file() else [path / n for n in ("config.json", "tokenizer.json")] + weight_files(path)
-    for file in files:
+    """(file name, hash) of config, tokenizer and weights, or of each part of a GGUF model. Whole files up to 2 GiB
+    ("sha256:…"), larger ones by their size and edges ("sha256-edges:…")."""
+    named = [path / n for n in ("config.json", "tokenizer.json")]
+    for file in parts_of(path) if path.is_file() else [*named, *weight_files(path)]:
         if file.is_file():
             yield file.name, _hash(file)
 

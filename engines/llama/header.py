@@ -1,6 +1,6 @@
 """The header of a GGUF file, read before llama.cpp sees the file: what it holds, and whether it is whole.
 
-Only the header is read, never a weight. No import beyond the standard library; worker process. Raises `WorkerFailure`.
+Only the header is read, never a weight. Nothing heavy is imported; worker process. Raises `WorkerFailure`.
 Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. (`workbench.model_headers` reads the same for the
 list of models, one floor up; the floors share no file reader.)
 """
@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.protocol.gguf_parts import parts_of
 from engines.worker.failures import WorkerFailure
 
 VERSIONS = (2, 3)
@@ -89,19 +90,60 @@ def read_header(file: Path) -> Header:
     """Read and check the header against the size of the file, and of the other files of a model in several parts: all
     their tensors, under the first one's metadata."""
     first = _read_one(file)
-    parts = first.metadata.get("split.count")
     tensors = list(first.tensors)
-    if isinstance(parts, int) and parts > 1:
-        stem, found, _ = file.stem.rpartition(f"-00001-of-{parts:05d}")
-        if not found:
-            raise WorkerFailure(
-                "model", f"{file.name} is a part of a model in {parts} files.", f"Choose its part 00001-of-{parts:05d}."
-            )
-        for number in range(2, parts + 1):
-            tensors += _read_one(file.with_name(f"{stem}-{number:05d}-of-{parts:05d}.gguf")).tensors
+    count = _part_number(first, "split.count") or 1
+    if count > 1:
+        files = _parts(file, first, count)
+        for number, other in enumerate(files[1:], start=1):
+            tensors += _checked_part(other, number, count).tensors
+        told = _part_number(first, "split.tensors.count")
+        if told is not None and told != len(tensors):
+            raise _broken(file, f"its {count} parts hold {len(tensors)} tensors together, not {told}")
     if not tensors:
         raise WorkerFailure("model", f"{file.name} holds no tensors: it is no model.", "Choose another file.")
     return Header(first.metadata, tuple(tensors))
+
+
+def _parts(file: Path, first: Header, count: int) -> tuple[Path, ...]:
+    """The files of a model in `count` parts, of which `file` must be the first."""
+    number = (_part_number(first, "split.no") or 0) + 1
+    files = parts_of(file)
+    if len(files) != count or files[number - 1] != file:
+        name = f"NAME-{number:05d}-of-{count:05d}.gguf"
+        raise WorkerFailure(
+            "model",
+            f"{file.name} is part {number} of a model in {count} files, and its name does not say so.",
+            f"llama.cpp finds the parts by their names: put all of them into one folder, named like {name}.",
+        )
+    if number > 1:
+        raise WorkerFailure(
+            "model",
+            f"{file.name} is part {number} of a model in {count} files.",
+            f"Choose its first part, {files[0].name}.",
+        )
+    missing = [other for other in files if not other.is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise WorkerFailure(
+            "model",
+            f"The model is in {count} files, and {missing[0].name}{more} is missing in {file.parent}.",
+            "Fetch what is missing into the same folder, under its own name; what is there can stay.",
+        )
+    return files
+
+
+def _checked_part(file: Path, number: int, count: int) -> Header:
+    """A part after the first; `number` from 0."""
+    found = _read_one(file)
+    told = _part_number(found, "split.no"), _part_number(found, "split.count")
+    if told != (number, count):
+        raise _broken(file, f"it is not part {number + 1} of {count}, as its name says")
+    return found
+
+
+def _part_number(header: Header, name: str) -> int | None:
+    value = header.metadata.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool | ListLength) else None
 
 
 def _read_one(file: Path) -> Header:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.locked import locked_if_free
+from engines.protocol.gguf_parts import parts_of
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 
@@ -98,7 +99,8 @@ def content_of(model: ModelOrder, local: Path | None) -> str:
     if local is None:
         total.update(json.dumps(model.config, sort_keys=True, default=str).encode())
     elif local.is_file():
-        _sample(local, total)
+        for file in parts_of(local):
+            _sample(file, total)
     elif not local.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(local))
     else:

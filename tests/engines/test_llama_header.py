@@ -106,9 +106,32 @@ def test_that_an_unknown_tensor_type_is_refused_by_name(file: Path) -> None:
 def test_that_a_model_in_several_files_counts_the_tensors_of_all(tmp_path: Path) -> None:
     parts = [write_tiny_gguf(tmp_path / f"m-0000{n}-of-00002.gguf", parts=(n, 2)) for n in (1, 2)]
     assert read_header(parts[0]).parameters == 2 * read_header(write_tiny_gguf(tmp_path / "one.gguf")).parameters
-    assert "Choose its part 00001-of-00002" in refused(parts[1]).advice
+    assert "Choose its first part, m-00001-of-00002.gguf" in refused(parts[1]).advice
     parts[1].unlink()
-    assert "m-00002-of-00002.gguf" in refused(parts[0]).message
+    assert "m-00002-of-00002.gguf is missing" in refused(parts[0]).message
+
+
+def test_that_a_part_under_another_name_is_told_what_it_should_be_called(tmp_path: Path) -> None:
+    renamed = write_tiny_gguf(tmp_path / "best.gguf", parts=(2, 3))
+    assert "best.gguf is part 2 of a model in 3 files" in refused(renamed).message
+    assert "NAME-00002-of-00003.gguf" in refused(renamed).advice
+
+
+def test_that_a_part_that_is_another_one_is_damaged(tmp_path: Path) -> None:
+    first = write_tiny_gguf(tmp_path / "m-00001-of-00002.gguf", parts=(1, 2))
+    write_tiny_gguf(tmp_path / "m-00002-of-00002.gguf", parts=(1, 2))
+    assert "m-00002-of-00002.gguf is damaged: it is not part 2 of 2" in refused(first).message
+    write_tiny_gguf(tmp_path / "m-00002-of-00002.gguf")
+    assert "it is not part 2 of 2" in refused(first).message
+
+
+def test_that_parts_of_different_models_are_noticed_by_their_number_of_tensors(tmp_path: Path) -> None:
+    first = write_tiny_gguf(tmp_path / "m.gguf", tensors_a_part=8)
+    assert first.name == "m-00001-of-00003.gguf"
+    assert len(read_header(first).tensors) == 20
+    other = write_tiny_gguf(tmp_path / "other.gguf", tensors_a_part=9)
+    other.with_name("other-00003-of-00003.gguf").replace(tmp_path / "m-00003-of-00003.gguf")
+    assert "its 3 parts hold 18 tensors together, not 20" in refused(first).message
 
 
 # --- what the shape means -------------------------------------------------------------------------

@@ -283,6 +283,38 @@ def test_that_the_table_of_gguf_types_is_the_reference_library_s() -> None:
         assert GGUF_TYPES[int(kind)] == (kind.name, block, size)
 
 
+def test_that_a_gguf_model_in_parts_is_one_model_by_any_of_its_parts(home: Places, tmp_path: Path) -> None:
+    from tests.tiny_gguf import write_tiny_gguf
+
+    first = write_tiny_gguf(tmp_path / "tiny.gguf", tensors_a_part=8)
+    whole = model_of(resolve(str(write_tiny_gguf(tmp_path / "whole" / "tiny.gguf")), home, tmp_path))
+    for chosen in ("tiny-00001-of-00003.gguf", "tiny-00002-of-00003.gguf"):
+        model = model_of(resolve(chosen, home, tmp_path))
+        assert (model.order.title, model.order.path) == ("tiny", str(first))
+        assert model.facts == whole.facts
+    before = inspect_gguf(first)[1]
+    last = tmp_path / "tiny-00003-of-00003.gguf"
+    last.write_bytes(last.read_bytes()[:-1] + b"\1")
+    assert inspect_gguf(first)[1] != before, "every part is in the fingerprint"
+    (listed,) = (m for m in local_models(home, (tmp_path,)) if "whole" not in m.path)
+    assert (listed.title, listed.ref, listed.problem) == ("tiny", str(first), "")
+    assert listed.size_bytes == sum(file.stat().st_size for file in tmp_path.glob("tiny-*.gguf"))
+
+
+def test_that_a_missing_part_and_a_renamed_one_are_told(home: Places, tmp_path: Path) -> None:
+    from tests.tiny_gguf import write_tiny_gguf
+
+    write_tiny_gguf(tmp_path / "tiny.gguf", tensors_a_part=8)
+    (tmp_path / "tiny-00002-of-00003.gguf").rename(tmp_path / "second.gguf")
+    missing = problem_of(resolve("tiny-00001-of-00003.gguf", home, tmp_path))
+    assert "1 of 3 parts of the model is missing" in missing.message
+    assert "tiny-00002-of-00003.gguf" in missing.message
+    renamed = problem_of(resolve("second.gguf", home, tmp_path))
+    assert "NAME-00001-of-00003.gguf" in renamed.hint
+    listed = {m.title: m for m in local_models(home, (tmp_path,))}
+    assert listed["tiny"].problem == "1 of its 3 parts is missing."
+
+
 # --- stores ----------------------------------------------------------------------------------------
 
 
