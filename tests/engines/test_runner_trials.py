@@ -12,6 +12,7 @@ import pytest
 
 from engines.protocol import messages
 from engines.protocol.client import RunnerError
+from engines.protocol.codec import decode_record
 from engines.protocol.orders import EngineOrder, Limits, TelemetryOrder
 from engines.protocol.records import (
     Cue,
@@ -205,18 +206,24 @@ def test_that_missing_telemetry_does_not_fail_a_trial(shared: RunnerProcess) -> 
 
 
 def test_that_turns_end_with_the_worker_that_dies_in_one_and_never_begin_without_telemetry(
-    shared: RunnerProcess,
+    shared: RunnerProcess, tmp_path: Path
 ) -> None:
-    in_turns = TelemetryOrder(turns_s=0.2)
-    steps: list[list[object]] = [["phase", "measure"], ["sleep", 0.7], ["signal", signal.SIGKILL]]
-    shared.submit(make_order("t16b", ["sleep", 0.5], *steps, telemetry=in_turns))
-    records = shared.records("t16b")
+    in_turns, gate = TelemetryOrder(turns_s=0.2), tmp_path / "gate"
+    measure: list[list[object]] = [["phase", "measure"], ["wait_for", str(gate)]]
+    shared.submit(make_order("t16b", ["sleep", 0.5], *measure, ["signal", signal.SIGKILL], telemetry=in_turns))
+    records: list[Record] = []
+    turns: list[TelemetryTurn] = []
+    for reply in shared.client.stream(messages.Attach(trial="t16b")):
+        assert isinstance(reply, messages.RecordLine)
+        records.append(decode_record(reply.line))
+        turns = [record for record in records if isinstance(record, TelemetryTurn)]
+        if len(turns) == 2:
+            gate.touch()
     assert end_of(records).outcome == "failed"
-    turns = [record for record in records if isinstance(record, TelemetryTurn)]
-    assert len(turns) >= 2
+    assert len(turns) > 2, "also the one in which it died"
     assert turns[-1].t_ns > turns[-1].start_ns
     off = TelemetryOrder(enabled=False, turns_s=0.2)
-    shared.submit(make_order("t16c", *steps[:2], telemetry=off))
+    shared.submit(make_order("t16c", ["phase", "measure"], ["sleep", 0.7], telemetry=off))
     assert not [record for record in shared.records("t16c") if isinstance(record, TelemetryTurn)]
 
 
