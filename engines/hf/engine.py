@@ -136,7 +136,7 @@ class HfEngine:
         self._ends = end_tokens(model, self._tokenizer)
         if self._tokenizer is None:
             vocabulary = int(model.config.get_text_config().vocab_size)
-            tokens = text.random_tokens(vocabulary, max(4096, 4 * workload.prompt_tokens), order.block)
+            tokens = text.random_text(vocabulary, workload.prompt_tokens, order.block)
         else:
             tokens = self._text_ids = text.text_tokens(self._encode)
         # by block, not by the trial's seed: every configuration of a block gets the same prompts

@@ -121,23 +121,24 @@ class LlamaEngine:
         if vocabulary.exists:
             ids = self._text_ids = text.text_tokens(vocabulary.encode)
         else:
-            most = max(workload.prompt_tokens, workload.depth_tokens)
-            ids = text.random_tokens(vocabulary.size, max(4096, 4 * most), order.block)
+            ids = text.random_text(vocabulary.size, workload.prompt_tokens, order.block)
         # by block, not by the trial's seed: every configuration of a block gets the same prompts
         encode = self._encode if vocabulary.exists else None
         self._prompts = make_prompts(workload, order.block, ids, encode)
         self._depth_ids = (ids * (1 + workload.depth_tokens // len(ids)))[: workload.depth_tokens]
+        keeps = not model.recurrent and not model.window
         self._generator = Generator(
             self._library,
             context,
             self._ring,
             self._stop,
             Lengths(workload.prompt_tokens, workload.new_tokens, workload.batch_size, workload.depth_tokens),
-            keeps_depth=not model.recurrent and not model.window,
+            keeps_depth=keeps,
         )
         return {
             "workload.window_s": f"{workload.window_s:g}",
             "workload.depth_tokens": str(workload.depth_tokens),
+            "workload.depth_computed": "before every request" if workload.depth_tokens and not keeps else "once",
             **self._prompts.facts(),
             "generate.settings": "greedy, end of sequence ignored, an empty KV cache for every request",
             "generate.sampler": "argmax of numpy over llama.cpp's logits",

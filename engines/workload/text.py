@@ -14,6 +14,9 @@ from functools import cache
 
 TokenIds = list[int]
 
+RANDOM_TOKENS = 1 << 17
+"""Length of what stands for a text where there is no tokenizer."""
+
 
 @cache
 def held_out_text() -> str:
@@ -61,8 +64,14 @@ class Prompts:
         raise ValueError(f"the text has no more different prompts of {self._length} tokens")
 
 
+def random_text(vocabulary: int, prompt_tokens: int, seed: int) -> TokenIds:
+    """In place of a text, for a model without a tokenizer: the same in every engine, and as long as the real one, so
+    that prompts do not run out where a GPU takes thousands."""
+    return random_tokens(vocabulary, max(RANDOM_TOKENS, 4 * prompt_tokens), seed)
+
+
 def random_tokens(vocabulary: int, count: int, seed: int) -> TokenIds:
-    """Token ids for a model without a tokenizer: uniform over the vocabulary."""
+    """Token ids, uniform over the vocabulary."""
     source = random.Random(f"tokens {seed}")
     return [source.randrange(vocabulary) for _ in range(count)]
 

@@ -18,7 +18,7 @@ from engines.hf.preflight import preflight
 from engines.protocol.orders import ModelOrder
 from engines.ring import RingWriter, create_ring
 from engines.worker.failures import WorkerFailure
-from engines.workload.text import Prompts, held_out_text, random_tokens, text_hash
+from engines.workload.text import Prompts, held_out_text, random_text, random_tokens, text_hash
 from tests.engines.worker_harness import QUICK, trial_order
 
 
@@ -134,6 +134,15 @@ def test_that_an_exhausted_text_is_told_instead_of_repeating_a_prompt() -> None:
     prompts = Prompts([1, 2, 3, 4], 4, 0)
     with pytest.raises(ValueError, match="no more different prompts"):
         prompts.next_batch(9)
+
+
+def test_that_what_stands_for_a_text_lasts_for_the_prompts_of_a_gpu() -> None:
+    """1,500 requests of 32 sequences: a window of 5 s, the warm-up, and prefills alone for 5 s."""
+    made = Prompts(random_text(512, 128, 0), 128, 0)
+    for _ in range(1_500):
+        made.next_batch(32)
+    assert len(random_text(512, 100_000, 0)) == 400_000, "a long prompt has room to begin in different places"
+    assert random_text(512, 100_000, 0)[:1_000] == random_text(512, 128, 0)[:1_000]
 
 
 def test_that_random_tokens_lie_in_the_vocabulary() -> None:

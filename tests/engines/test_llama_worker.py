@@ -98,7 +98,7 @@ def test_that_facts_say_how_llama_cpp_ran(outcomes: dict[str, Outcome]) -> None:
     told = facts(outcomes["full"])
     assert (told["llama.context.n_batch"], told["llama.context.n_threads"]) == ("16", "1")
     assert told["llama.context.n_seq_max"] == "2"
-    assert told["workload.depth_tokens"] == "12"
+    assert (told["workload.depth_tokens"], told["workload.depth_computed"]) == ("12", "once")
     assert told["generate.synchronous"] == "per token"
     assert "CPU" in told["llama.system_info"]
     assert told["package.llama-cpp-python"]

@@ -122,6 +122,17 @@ def test_that_a_difference_smaller_than_its_error_is_not_measurable() -> None:
     )
 
 
+def test_that_a_depth_computed_between_requests_is_not_taken_for_their_energy() -> None:
+    told = [Environment(facts={"workload.depth_computed": "before every request"}), *TRIAL]
+    for id in ("energy_joules", "power_mean_watts", "energy_per_token_joules", "energy_net_per_token_joules"):
+        assert "depth was computed anew" in reason(id, told)
+    assert "depth was computed anew" in reason("prefill_energy_joules", told)
+    assert "depth was computed anew" in reason("decode_energy_per_token_joules", told)
+    once = [Environment(facts={"workload.depth_computed": "once"}), *TRIAL]
+    assert found("energy_per_token_joules", once) == found("energy_per_token_joules", TRIAL)
+    assert found("idle_power_watts", told) == found("idle_power_watts", TRIAL)
+
+
 def test_a_worked_example_of_the_flop_formula() -> None:
     """Prompt 2, two tokens: three positions that attend to 1, 2 and 3 tokens."""
     assert request_flops(1000, 2, 8, prompt=2, tokens=2, batch=1) == 2 * 1000 * 3 + 4 * 2 * 8 * (1 + 2 + 3)

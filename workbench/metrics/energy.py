@@ -26,6 +26,8 @@ COUNTER_TOLERANCE = 0.05
 """Counter and integral of the power curve further apart than this are flagged by the verdict."""
 
 NEEDS = ("request", "energy_joules", "power_watts")
+DEPTH_COMPUTED = "workload.depth_computed"
+"""Environment fact of engines that can start at a depth: "once" or "before every request"."""
 STILL = "Not measurable: the energy counter stood still through the window."
 
 
@@ -102,8 +104,20 @@ def energy(records: TrialRecords) -> Value | NotAvailable:
     window = records.window()
     if window is None:
         return no_window(records)
+    if between := between_requests(records):
+        return between
     found = energy_between(records, *window)
     return found if isinstance(found, NotAvailable) else Value(found.joules, found.method)
+
+
+def between_requests(records: TrialRecords) -> NotAvailable | None:
+    """Why the energy of a window is not that of its requests, where work lies between them."""
+    if records.environment.get(DEPTH_COMPUTED) != "before every request":
+        return None
+    return NotAvailable(
+        "Not measurable: the context depth was computed anew before every request, because this model's cache cannot "
+        "be cut back to it, and the window's energy holds that too."
+    )
 
 
 def _per(records: TrialRecords, amount: float, method: str, n: int | None = None) -> Value | NotAvailable:

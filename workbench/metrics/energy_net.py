@@ -8,6 +8,7 @@ from collections.abc import Callable
 from workbench.metrics.energy import (
     MIN_ENERGY_WINDOW_S,
     NEEDS,
+    between_requests,
     energy,
     energy_between,
     generated,
@@ -92,6 +93,8 @@ def _prefill(records: TrialRecords) -> tuple[float, float, int, str] | NotAvaila
     spans = repeated_prefills(records)
     if not spans:
         return NotAvailable("The trial repeated no prefills: the energy of phases is not known.")
+    if between := between_requests(records):
+        return between
     found = energy_between(records, spans[0].start_ns, spans[-1].end_ns)
     if isinstance(found, NotAvailable):
         return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workbench.metrics.energy import energy, generated, nothing_made
+from workbench.metrics.energy import between_requests, energy, generated, nothing_made
 from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords
@@ -35,6 +35,8 @@ def energy_estimate(records: TrialRecords) -> Value | NotAvailable:
     spent = counter_change(times, values, *window)
     if spent is None:
         return NotAvailable("Processor time was not read through the measured window.")
+    if between := between_requests(records):
+        return between
     if spent <= 0:
         return NotAvailable("The processor time stood still through the window.")
     return Value(spent * watts, f"estimate: {spent:.4g} processor seconds x {watts:g} W per core set by the user")
