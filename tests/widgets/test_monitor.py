@@ -122,9 +122,11 @@ def queue(*entries: QueueEntry, paused: bool = False) -> QueueState:
     return QueueState(entries=entries, paused=paused)
 
 
-def full_queue() -> QueueState:
+def full_queue(now: float | None = None) -> QueueState:
+    """`now`: wall time (s) at which the running trial has run for 20 s."""
+    started = (time.time() if now is None else now) - 20
     return queue(
-        entry("t-1", "running", 1, fraction=0.5, started_wall_ns=int((time.time() - 20) * 1e9)),
+        entry("t-1", "running", 1, fraction=0.5, started_wall_ns=int(started * 1e9)),
         entry("t-2", "waiting", 2),
         entry("t-3", "waiting", 3, block=1),
         entry("t-4", "waiting", 4, block=1),
@@ -405,8 +407,9 @@ def test_that_readings_carry_units_people_use(quantity: str, value: float, text:
 
 
 def test_that_queue_rows_say_time_left_and_outcome() -> None:
-    state = full_queue()
-    rows = {r.trial: r for r in queue_rows(state, time.time())}
+    now = 1_760_000_000.0
+    state = full_queue(now)
+    rows = {r.trial: r for r in queue_rows(state, now)}
     assert rows["t-1"].left == "20 s left"
     assert rows["t-2"].left == "40 s"
     assert (rows["t-0"].left, rows["t-0"].tone) == ("out of memory", "error")
