@@ -109,7 +109,7 @@ def test_that_token_gaps_do_not_leak_from_one_request_to_the_next() -> None:
 def test_that_warm_up_requests_count_in_no_figure() -> None:
     slow_warmup: list[Record] = [request(9, 0.0, 10, 2, 9.0, warmup=True), times(10, 4.0, 9.0)]
     for m in METRICS:
-        if m.group in ("speed", "latency") and m.id != "load_s":
+        if m.group in ("speed", "latency") and m.id not in ("load_s", "first_call_s"):
             alone, beside = m.compute(arrange(TWO_REQUESTS)), m.compute(arrange([*slow_warmup, *TWO_REQUESTS]))
             assert alone == beside, m.id
 
@@ -223,6 +223,12 @@ def test_that_a_worker_from_a_template_has_no_cold_start() -> None:
     forked = [msgspec.structs.replace(r, start_method="template") if isinstance(r, TrialStarted) else r for r in plain]
     assert value("load_s", list(plain)) == 0.9
     assert "no cold start" in reason("load_s", forked)
+    first = next(r for r in plain if isinstance(r, Request))
+    assert first.warmup
+    assert value("first_call_s", list(plain)) == pytest.approx((first.end_ns - first.start_ns) / 1e9)
+    assert "no cold start" in reason("first_call_s", forked)
+    assert "was not finished" in reason("first_call_s", [r for r in plain if r is not first])
+    assert "was not finished" in reason("first_call_s", [r for r in plain if not (isinstance(r, Request) and r.warmup)])
     found = metric("memory_mean_bytes").compute(arrange(forked))
     assert isinstance(found, Value)
     assert "shared with the template" in found.method

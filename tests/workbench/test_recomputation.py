@@ -191,6 +191,9 @@ def speed_and_latency(t: Trial) -> dict[str, float]:
         ),
         "throughput_tokens_per_second": t.one("SELECT sum(generated_tokens) / (sum(end_ns - start_ns) / 1e9) FROM own"),
         "load_s": t.model["load_s"],
+        "first_call_s": t.one(
+            f"SELECT arg_min(end_ns - start_ns, start_ns) / 1e9 FROM requests WHERE trial = '{t.trial}'"
+        ),
         "time_to_first_token_s": t.one(f"SELECT avg(ttft) FROM {first}"),
         "time_to_first_token_median_s": t.one(f"SELECT median(ttft) FROM {first}"),
         "inter_token_latency_s": float(gaps.mean()),

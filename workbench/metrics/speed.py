@@ -66,12 +66,30 @@ def throughput(records: TrialRecords) -> Value | NotAvailable:
     return _ratio(tokens, spent, "clock readings around each measured call", tokens)
 
 
+def _no_cold_start(records: TrialRecords) -> NotAvailable | None:
+    if records.started is None or records.started.start_method == "plain":
+        return None
+    return NotAvailable(
+        "The worker was forked from a template process that had imported the libraries: this is no cold start. "
+        'Use start_method = "plain" to measure loading and the first call.'
+    )
+
+
+def first_call(records: TrialRecords) -> Value | NotAvailable:
+    """The first request of all, before anything was warm."""
+    if warm := _no_cold_start(records):
+        return warm
+    first = next(iter(records.requests), None)
+    if first is None or not first.warmup or first.index != 0:
+        return NotAvailable("The first request of the warm-up was not finished, or its record is missing.")
+    if first.end_ns <= first.start_ns:
+        return NotAvailable("The measured time is not positive: the clock readings do not hold.")
+    return Value((first.end_ns - first.start_ns) / NS, "clock readings around the first request, in a fresh process", 1)
+
+
 def load_time(records: TrialRecords) -> Value | NotAvailable:
-    if records.started is not None and records.started.start_method != "plain":
-        return NotAvailable(
-            "The worker was forked from a template process that had imported the libraries: this is no cold start. "
-            'Use start_method = "plain" to measure loading.'
-        )
+    if warm := _no_cold_start(records):
+        return warm
     if records.model is not None and records.model.load_s > 0:
         return Value(records.model.load_s, "worker's clock around loading and conversion, in a fresh process", 1)
     span = next((s for s in records.spans if s.name == "load"), None)
@@ -128,5 +146,19 @@ METRICS = (
         compute=load_time,
         group="latency",
         needs=("model_loaded", "phase_ended"),
+    ),
+    Metric(
+        id="first_call_s",
+        title="First call",
+        definition="End-to-end time of the first request after loading, in a fresh process: with what is chosen, made "
+        "or read only once. Later requests of the warm-up show how soon that is over.",
+        unit="s",
+        better="lower",
+        window="first request of the warm-up",
+        version=1,
+        compute=first_call,
+        group="latency",
+        task="generate",
+        needs=("request",),
     ),
 )
