@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
-from engines.protocol.tasks import local_task
+from engines.protocol.tasks import OTHER_LOAD, OTHER_QUESTIONS, harness_name, harness_task, local_task
 from engines.techniques import MachineFacts, ModelFacts, Technique, find
 from engines.techniques.gguf import STORED
 from engines.techniques.precision import BFLOAT16_FLAGS
@@ -46,8 +46,8 @@ _WARMUP_REQUESTS = 4
 """Warm-up is usually steady after as many; the cap of the workload holds."""
 _TEXTS, _TEXT_PROMPT_TOKENS = 6, 60
 """Built-in prompts that texts are written for, and their length with a chat template."""
-_CASES, _QUESTION_TOKENS, _ANSWER_TOKENS = 100, 500, 200
-"""Of a task: questions, tokens read for one with all its choices, and tokens of a free answer."""
+_HARNESS_S = 8.0
+"""The evaluation harness is imported and makes its requests."""
 _SLOW = 4.0
 """A format without instructions on a processor is emulated: about so much slower."""
 
@@ -165,18 +165,36 @@ def estimate_once_seconds(
     engine: EngineOrder,
     machine: MachineFacts,
 ) -> float:
-    """Seconds that a configuration's first trial takes beside: texts to read, and tasks. Rougher still."""
+    """Seconds that a configuration's first trial takes beside: texts to read, and tasks by the tokens of their
+    questions and answers (`engines.protocol.tasks`)."""
     if facts.parameters <= 0 or not (workload.text_tokens or workload.tasks):
         return 0.0
     pace = _pace(facts, techniques, engine, machine)
     texts = _TEXTS * (pace.prefill(_TEXT_PROMPT_TOKENS) + workload.text_tokens * pace.token())
-    tasks = 0.0
-    for name in workload.tasks:
-        task = local_task(name)
-        asked = min(workload.task_samples or _CASES, task.cases if task else _CASES)
-        written = _ANSWER_TOKENS * pace.token() if task is not None and task.measure == "exact_match" else 0.0
-        tasks += asked * (pace.prefill(_QUESTION_TOKENS) + written)
-    return (texts if workload.text_tokens else 0.0) + tasks
+    tasks = sum(_task_seconds(name, workload.task_samples, engine, pace) for name in workload.tasks)
+    return (texts if workload.text_tokens else 0.0) + tasks + (_HARNESS_S if workload.tasks else 0.0)
+
+
+def questions_asked(name: str, samples: int) -> int:
+    """How many questions of a task are asked where `samples` of each of its parts are wanted (0: all)."""
+    local, theirs = local_task(name), harness_task(harness_name(name))
+    if local is not None:
+        return min(samples or local.cases, local.cases)
+    questions, parts = (theirs.questions, theirs.parts) if theirs is not None else (OTHER_QUESTIONS, 1)
+    return min(samples * parts or questions, questions)
+
+
+def _task_seconds(name: str, samples: int, engine: EngineOrder, pace: _Pace) -> float:
+    known = local_task(name) or harness_task(harness_name(name))
+    load = known.load if known is not None else OTHER_LOAD
+    question = pace.prefill(load.prompt_tokens)
+    if not load.answers:
+        question += load.answer_tokens * pace.token()
+    elif engine.id == "llama.cpp":
+        question += load.answers * pace.prefill(load.answer_tokens)  # one after the other
+    else:
+        question += pace.prefill(load.answers * load.answer_tokens)
+    return questions_asked(name, samples) * question
 
 
 def _pace(facts: ModelFacts, techniques: Sequence[TechniqueOrder], engine: EngineOrder, machine: MachineFacts) -> _Pace:

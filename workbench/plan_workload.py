@@ -12,12 +12,10 @@ import msgspec
 
 from engines.protocol.messages import ProbeResult
 from engines.protocol.prompt_file import PromptFileError, read_prompt_file
-from engines.protocol.tasks import HARNESS, LOCAL_TASKS, harness_name, local_task
+from engines.protocol.tasks import FETCH, HARNESS, LOCAL_TASKS, harness_name, harness_task, local_task
 from workbench.experiment import Experiment
 from workbench.experiment_keys import did_you_mean
 from workbench.problems import Problem, Severity
-
-FETCH = "llm-workbench tasks --fetch"
 
 
 class FoundPrompts(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,9 +89,29 @@ def task_problems(experiment: Experiment, machine: ProbeResult) -> Iterator[Prob
     if missing:
         what = f"the questions of {', '.join(missing)} are not on this computer"
         yield _of_tasks("warning", f"Accuracy will be missing: {what}.", f"Fetch them: {FETCH}")
-    online = [name for name in known if harness_name(name)]
-    if online:
-        yield _of_tasks("note", f"The questions of {', '.join(online)} come from the network when they are run.")
+    yield from _online_notes([theirs for name in known if (theirs := harness_name(name))])
+
+
+def _online_notes(names: list[str]) -> Iterator[Problem]:
+    """What tasks of the harness need beside a model, of those that something is known of."""
+    if not names:
+        return
+    titles = ", ".join(task.title if (task := harness_task(name)) else name for name in names)
+    yield _of_tasks(
+        "note",
+        f"The questions of {titles} come from the network when they are run.",
+        "Where the hub cannot be reached the trials say so within seconds, and keep their other figures.",
+    )
+    known = [task for name in names if (task := harness_task(name))]
+    guarded = ", ".join(task.title for task in known if task.account)
+    if guarded:
+        hint = "Agree to their terms on their page of the hub, and set HF_TOKEN."
+        yield _of_tasks("note", f"The questions of {guarded} are given to people with an account on the hub.", hint)
+    extras = sorted({task.extra for task in known if task.extra})
+    if extras:
+        titles = " and ".join(task.title for task in known if task.extra)
+        hint = f"Install them where the runner runs: pip install '{HARNESS}[{','.join(extras)}]'"
+        yield _of_tasks("note", f"{titles} may need further packages.", hint)
 
 
 def needs_network(tasks: tuple[str, ...]) -> bool:

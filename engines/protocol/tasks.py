@@ -12,6 +12,20 @@ from engines.protocol.places import Places
 
 HARNESS = "lm-eval"
 """The package that scores; also what stands before the name of a task of its own ("lm-eval:arc_easy")."""
+FETCH = "llm-workbench tasks --fetch"
+"""What fetches the questions of the samples."""
+
+
+@dataclass(frozen=True)
+class QuestionLoad:
+    """What one question costs a model, in tokens on average: what estimates of time rest on."""
+
+    prompt_tokens: int
+    """With solved examples, read once a question."""
+    answers: int = 0
+    """Whose likelihood is computed; 0: the answer is written."""
+    answer_tokens: int = 0
+    """Of each of them, or of the text that is written."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,8 @@ class LocalTask:
     sha256: str
     licence: str
     source: str
+    load: QuestionLoad
+    """Counted with the tokenizer of SmolLM2."""
 
 
 LOCAL_TASKS = (
@@ -51,6 +67,7 @@ LOCAL_TASKS = (
         sha256="39cbb198ffadf9d1341c0af3a52043b7a81b0861df560c26dca0fbe653990973",
         licence="MIT",
         source="Cobbe et al. 2021, arXiv 2110.14168",
+        load=QuestionLoad(prompt_tokens=788, answer_tokens=124),
     ),
     LocalTask(
         id="hellaswag-sample",
@@ -65,6 +82,7 @@ LOCAL_TASKS = (
         sha256="d5a2a8aedea785d21ec275c88fad28a7dec835e5ac0d168ecfa79a81f194ae5e",
         licence="MIT",
         source="Zellers et al. 2019, arXiv 1905.07830",
+        load=QuestionLoad(prompt_tokens=52, answers=4, answer_tokens=30),
     ),
     LocalTask(
         id="truthfulqa-sample",
@@ -80,8 +98,97 @@ LOCAL_TASKS = (
         sha256="4e016075319bb5e87a33ce9fe656f1fa6994fdd6d55a05fba1a34262a0106d3a",
         licence="Apache-2.0",
         source="Lin et al. 2021, arXiv 2109.07958",
+        load=QuestionLoad(prompt_tokens=17, answers=5, answer_tokens=11),
     ),
 )
+
+
+@dataclass(frozen=True)
+class HarnessTask:
+    """What is known here of a task of the harness before it is fetched."""
+
+    name: str
+    """The harness's."""
+    title: str
+    sentence: str
+    questions: int
+    parts: int
+    """Tasks of their own that it is made of: a number of questions is asked of each."""
+    load: QuestionLoad
+    """Rough averages of what the harness makes of the questions: they are not here to be counted."""
+    extra: str = ""
+    """Of the harness's package, where the task needs more of it: lm-eval[EXTRA]."""
+    account: bool = False
+    """Whether its questions are given to people with an account on the hub only."""
+
+    @property
+    def id(self) -> str:
+        """As an experiment names it."""
+        return f"{HARNESS}:{self.name}"
+
+
+PAPER_TASKS = (
+    HarnessTask(
+        name="leaderboard_mmlu_pro",
+        title="MMLU-Pro",
+        sentence="Knowledge and reasoning in 14 subjects, up to ten answers to choose from, five solved examples.",
+        questions=12_032,
+        parts=1,
+        load=QuestionLoad(prompt_tokens=1100, answers=10, answer_tokens=1),
+    ),
+    HarnessTask(
+        name="leaderboard_bbh",
+        title="BBH",
+        sentence="24 kinds of puzzles with answers to choose from, three solved examples.",
+        questions=5761,
+        parts=24,
+        load=QuestionLoad(prompt_tokens=500, answers=5, answer_tokens=3),
+    ),
+    HarnessTask(
+        name="leaderboard_gpqa",
+        title="GPQA",
+        sentence="Questions for graduates in physics, chemistry and biology, four answers to choose from.",
+        questions=1192,
+        parts=3,
+        load=QuestionLoad(prompt_tokens=300, answers=4, answer_tokens=3),
+        account=True,
+    ),
+    HarnessTask(
+        name="leaderboard_ifeval",
+        title="IFEval",
+        sentence="Texts written to instructions that a program can check.",
+        questions=541,
+        parts=1,
+        load=QuestionLoad(prompt_tokens=60, answer_tokens=400),
+        extra="ifeval",
+    ),
+    HarnessTask(
+        name="leaderboard_math_hard",
+        title="MATH (hard)",
+        sentence="Mathematics of the hardest of five levels, the answer written, four solved examples.",
+        questions=1324,
+        parts=7,
+        load=QuestionLoad(prompt_tokens=900, answer_tokens=400),
+        extra="math",
+    ),
+    HarnessTask(
+        name="leaderboard_musr",
+        title="MuSR",
+        sentence="Long stories with questions that take several steps, two to five answers to choose from.",
+        questions=756,
+        parts=3,
+        load=QuestionLoad(prompt_tokens=1200, answers=3, answer_tokens=8),
+    ),
+)
+"""The six tasks of EfficientLLM (arXiv 2505.13840), as the Open LLM Leaderboard 2 asks them."""
+OTHER_LOAD = QuestionLoad(prompt_tokens=400, answers=4, answer_tokens=20)
+"""Taken for tasks of which nothing is known."""
+OTHER_QUESTIONS = 1000
+
+
+def harness_task(name: str) -> HarnessTask | None:
+    """The task of the harness by its own name; None where nothing is known of it."""
+    return next((task for task in PAPER_TASKS if task.name == name), None)
 
 
 def local_task(name: str) -> LocalTask | None:

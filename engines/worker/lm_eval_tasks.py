@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -26,10 +27,11 @@ from lm_eval.tasks import TaskManager
 
 from engines.protocol.places import places
 from engines.protocol.records import TaskScore
-from engines.protocol.tasks import HARNESS, LocalTask, harness_name, local_task
+from engines.protocol.tasks import FETCH, HARNESS, LocalTask, harness_name, harness_task, local_task, tasks_ready
 from engines.worker.engine import Likelihood, Reader
 from engines.worker.evaluate import Report
 from engines.worker.failures import WorkerFailure, first_line
+from engines.worker.hub import hub_name, why_unreachable, work_offline
 
 _NEW_TOKENS = 256
 """Of an answer, where the task does not say."""
@@ -147,12 +149,10 @@ def _questions(task: LocalTask) -> bytes:
         raw = file.read_bytes()
     except FileNotFoundError as error:
         raise WorkerFailure(
-            "package", f"The questions of {task.id} are not on this machine.", "Run: llm-workbench tasks --fetch"
+            "package", f"The questions of {task.id} are not on this machine.", f"Run: {FETCH}"
         ) from error
     if hashlib.sha256(raw).hexdigest() != task.sha256:
-        raise WorkerFailure(
-            "package", f"{file} is not the file it should be.", "Remove it and run: llm-workbench tasks --fetch"
-        )
+        raise WorkerFailure("package", f"{file} is not the file it should be.", f"Remove it and run: {FETCH}")
     return raw
 
 
@@ -251,11 +251,19 @@ def _manager() -> TaskManager:
 
 
 def _score_theirs(name: str, theirs: str, samples: int, reader: Reader, report: Report) -> TaskScore:
+    offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+    unreachable = "the trial was given no network" if offline else why_unreachable()
+    if unreachable:
+        work_offline()  # what was fetched before is in the cache
     try:
         tasks = _manager().load([theirs])["tasks"]
-    except (ConnectionError, OSError) as error:
-        raise _not_fetched(theirs, error) from error
+    except ModuleNotFoundError as error:
+        raise _lacks_packages(theirs, error) from error
+    except OSError as error:
+        raise _not_fetched(theirs, error, unreachable) from error
     except (KeyError, ValueError) as error:
+        if unreachable and isinstance(error, ValueError):  # of its own questions only a part is in the cache
+            raise _not_fetched(theirs, error, unreachable) from error
         raise WorkerFailure(
             "order",
             f"{HARNESS} has no task {theirs}, or cannot make it ({first_line(error)}).",
@@ -301,11 +309,31 @@ def _part(
     return count, score, stderr, measure, int(task.config.num_fewshot or 0), chance
 
 
-def _not_fetched(theirs: str, error: Exception) -> WorkerFailure:
+def _not_fetched(theirs: str, error: Exception, unreachable: str) -> WorkerFailure:
+    ready = ", ".join(tasks_ready(places()))
+    here = f"Tasks that run here without: {ready}." if ready else f"The samples need it once: {FETCH}"
+    if unreachable:
+        return WorkerFailure(
+            "package",
+            f"The questions of {theirs} are not on this computer, and {hub_name()} cannot be reached ({unreachable}).",
+            f"The trial's other figures are kept. Tasks of the harness need the network the first time. {here}",
+        )
     return WorkerFailure(
         "package",
         f"The questions of {theirs} could not be fetched ({first_line(error)}).",
-        "Tasks of the harness need the network the first time. The samples of `llm-workbench tasks` need none.",
+        "The trial's other figures are kept. Some data sets ask for an account on the hub: agree to their terms on "
+        f"their page and set HF_TOKEN. {here}",
+    )
+
+
+def _lacks_packages(theirs: str, error: ModuleNotFoundError) -> WorkerFailure:
+    """A package of the task's own: the harness names some of them in its extras."""
+    known = harness_task(theirs)
+    extra = f"{HARNESS}[{known.extra}]" if known is not None and known.extra else ""
+    return WorkerFailure(
+        "package",
+        f"{theirs} needs a package that is not installed: {error.name or extra or first_line(error)}.",
+        f"The trial's other figures are kept. Install it: pip install '{extra or error.name or HARNESS}'",
     )
 
 

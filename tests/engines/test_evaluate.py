@@ -281,21 +281,65 @@ def test_that_a_long_text_is_scored_in_pieces_that_lose_nothing() -> None:
     assert total == -len(asked)
 
 
-def test_that_a_task_of_the_harness_without_a_network_and_an_unknown_one_are_told(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+class Manager:
+    """The harness's index of tasks, as it fails."""
+
+    def load(self, names: list[str]) -> dict[str, object]:
+        raise {
+            "arc_easy": ConnectionError("no route"),
+            "half": ValueError("Couldn't find cache for half"),
+            "leaderboard_ifeval": ModuleNotFoundError("No module named 'langdetect'", name="langdetect"),
+        }.get(names[0], KeyError("no such task"))
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A trial that may use the network, and a hub that answers."""
     lm_eval_tasks = pytest.importorskip("engines.worker.lm_eval_tasks", exc_type=ImportError)
-
-    class Manager:
-        def load(self, names: list[str]) -> dict[str, object]:
-            raise ConnectionError("no route") if names == ["arc_easy"] else KeyError("no such task")
-
     monkeypatch.setattr(lm_eval_tasks, "_manager", Manager)
-    told = evaluate(tasks("lm-eval:arc_easy", "lm-eval:nothing"), EchoReader())
-    first, second = told.all(Cue)
-    assert "could not be fetched (ConnectionError: no route)." in first.text
-    assert "has no task nothing" in second.text
-    assert "need the network the first time" in told.all(Log)[0].text
+    monkeypatch.setattr(lm_eval_tasks, "why_unreachable", lambda: "")
+    monkeypatch.setattr(lm_eval_tasks, "work_offline", lambda: None)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("harness")
+def test_that_a_task_that_cannot_be_fetched_an_unknown_one_and_a_lacking_package_are_told() -> None:
+    told = evaluate(tasks("lm-eval:arc_easy", "lm-eval:nothing", "lm-eval:leaderboard_ifeval"), EchoReader())
+    first, second, third = (cue.text for cue in told.all(Cue))
+    assert "could not be fetched (ConnectionError: no route)." in first
+    assert "has no task nothing" in second
+    assert third == "leaderboard_ifeval needs a package that is not installed: langdetect."
+    logs = [log.text for log in told.all(Log)]
+    assert "set HF_TOKEN" in logs[0]
+    assert "pip install 'lm-eval[ifeval]'" in logs[2]
+
+
+def test_that_without_a_network_the_task_says_so_and_what_runs_here(harness: pytest.MonkeyPatch, home: Places) -> None:
+    from engines.worker import lm_eval_tasks
+
+    offline: list[bool] = []
+    harness.setattr(lm_eval_tasks, "why_unreachable", lambda: "Name or service not known")
+    harness.setattr(lm_eval_tasks, "work_offline", lambda: offline.append(True))
+    told = evaluate(tasks("lm-eval:arc_easy"), EchoReader())
+    assert offline == [True]  # what is in the cache is still used
+    assert "huggingface.co cannot be reached (Name or service not known)" in told.all(Cue)[0].text
+    said = told.all(Log)[0].text
+    assert "other figures are kept" in said
+    assert "llm-workbench tasks --fetch" in said
+    home.tasks.mkdir(parents=True)
+    (home.tasks / "hellaswag.jsonl").write_text("{}")
+    again = evaluate(tasks("lm-eval:half"), EchoReader())
+    assert "are not on this computer" in again.all(Cue)[0].text
+    assert "Tasks that run here without: hellaswag-sample." in again.all(Log)[0].text
+
+
+def test_that_a_trial_that_may_not_use_the_network_never_asks(harness: pytest.MonkeyPatch) -> None:
+    from engines.worker import lm_eval_tasks
+
+    harness.setenv("HF_HUB_OFFLINE", "1")
+    harness.setattr(lm_eval_tasks, "why_unreachable", lambda: pytest.fail("it asked"))
+    assert "given no network" in evaluate(tasks("lm-eval:arc_easy"), EchoReader()).all(Cue)[0].text
 
 
 def test_that_the_parts_of_a_group_are_weighed_by_their_questions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,6 +364,8 @@ def test_that_the_parts_of_a_group_are_weighed_by_their_questions(monkeypatch: p
     }
     manager = type("Manager", (), {"load": lambda self, names: {"tasks": parts}})
     monkeypatch.setattr(lm_eval_tasks, "_manager", manager)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(lm_eval_tasks, "work_offline", lambda: None)
     monkeypatch.setattr(lm_eval_tasks, "_evaluate", lambda *_: figures)
     (score,) = evaluate(tasks("lm-eval:group"), EchoReader()).all(TaskScore)
     assert (score.measure, score.samples, score.shots, score.data_name) == ("acc_norm", 40, 3, "org/set")

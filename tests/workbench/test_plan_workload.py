@@ -8,13 +8,14 @@ import msgspec
 
 from engines.protocol.messages import Package
 from engines.protocol.orders import WorkloadOrder
-from engines.protocol.tasks import LOCAL_TASKS
+from engines.protocol.tasks import LOCAL_TASKS, PAPER_TASKS
 from tests.workbench.test_plan import ONE, experiment, messages, probe
 from workbench.experiment import Experiment, RunSettings, Workload, parse
 from workbench.hashes import configuration_hash
 from workbench.plan import Plan, make_plan, orders
 from workbench.plan_types import ResolvedModel
 from workbench.plan_workload import FoundPrompts, find_prompts
+from workbench.presets import presets
 from workbench.problems import Problem
 
 REAL = {ref: msgspec.structs.replace(model, quality_available=True) for ref, model in ONE.items()}
@@ -131,6 +132,20 @@ def test_that_a_task_of_the_harness_gets_the_network_and_says_so() -> None:
     assert severities(plan) == ["note"]
     assert orders(plan, store="s", experiment="e")[0].allow_network
     assert not orders(planned(Workload(tasks=("gsm8k-sample",))), store="s", experiment="e")[0].allow_network
+
+
+def test_that_the_papers_tasks_say_by_their_names_what_each_needs() -> None:
+    plan = planned(Workload(tasks=tuple(task.id for task in PAPER_TASKS), task_samples=20))
+    assert severities(plan) == ["note"] * 3
+    said = messages(plan.problems)
+    assert "MMLU-Pro, BBH, GPQA, IFEval, MATH (hard), MuSR come from the network" in said
+    assert "GPQA are given to people with an account" in said
+    assert "pip install 'lm-eval[ifeval,math]'" in said
+
+
+def test_that_the_preset_is_the_papers_six_tasks() -> None:
+    preset = next(preset for preset in presets() if preset.id == "efficientllm-tasks")
+    assert preset.experiment.workload.tasks == tuple(task.id for task in PAPER_TASKS)
 
 
 def test_that_random_weights_leave_tasks_and_texts_out_and_say_so() -> None:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QLineEdit, QVBoxLayout, QWidget
 
-from engines.protocol.tasks import HARNESS, LOCAL_TASKS, harness_name, local_task
+from engines.protocol.tasks import FETCH, HARNESS, LOCAL_TASKS, harness_name, local_task
 from widgets.components import label, set_look
 from widgets.theme import Theme
-from workbench.plan_workload import FETCH
 
 
 @dataclass(frozen=True)

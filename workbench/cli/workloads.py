@@ -11,12 +11,11 @@ from dataclasses import asdict
 from importlib import metadata
 
 from engines.protocol.places import places
-from engines.protocol.tasks import HARNESS, LOCAL_TASKS, tasks_ready
+from engines.protocol.tasks import FETCH, HARNESS, LOCAL_TASKS, tasks_ready
 from workbench.cli import DOWNLOAD, OK
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
 from workbench.fetching import FetchError, ensure_tasks
-from workbench.plan_workload import FETCH
 from workbench.session import Workbench
 from workbench.texts import ConfigurationText, PromptTexts, written_texts
 
