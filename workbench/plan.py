@@ -199,7 +199,10 @@ def _calibrated(cells: tuple[Configuration, ...], timings: Mapping[str, float]) 
     """Known times in place of estimates; the other estimates scaled by how wrong those were on this machine."""
     ratios = [timings[c.hash] / c.expected_s for c in cells if c.hash in timings and c.expected_s > 0]
     factor = median(ratios) if ratios else 1.0
-    return tuple(msgspec.structs.replace(c, expected_s=timings.get(c.hash, c.expected_s * factor)) for c in cells)
+    return tuple(
+        msgspec.structs.replace(c, expected_s=timings.get(c.hash, c.expected_s * factor), once_s=c.once_s * factor)
+        for c in cells
+    )
 
 
 def _skipped(experiment: Experiment, cells: Sequence[Configuration], problems: list[Problem]) -> tuple[str, ...]:

@@ -64,8 +64,8 @@ def test_that_noisy_quality_carries_its_interval_through() -> None:
     assert found.n == 3
 
 
-def absent(detail: ExperimentDetail, configuration: str = "c-int8") -> str:
-    found = cell(detail, configuration)
+def absent(detail: ExperimentDetail, configuration: str = "c-int8", metric: str = "compression_rate") -> str:
+    found = cell(detail, configuration, metric)
     assert found.value is None
     return found.reason
 
@@ -75,6 +75,54 @@ def test_that_it_is_blank_near_chance_and_without_quality() -> None:
     assert "No quality was measured" in absent(with_values(DETAIL, "perplexity", "c-int8", None, reason="None."))
     assert "other text" in absent(with_values(DETAIL, "perplexity", "c-int8", 20.0, scope="another text"))
     assert "size of the tensors" in absent(with_values(DETAIL, "tensor_bytes", "c-int8", None, reason="None."))
+
+
+QUESTIONS = "100 questions of hellaswag-sample (d5a2a8ae), acc_norm, 0 examples"
+BY_ACCURACY = "compression_rate_accuracy"
+
+
+def with_accuracy(original: float, compressed: float, errors: float | None = 5.0) -> ExperimentDetail:
+    """400 bytes and 100, and these accuracies over the same questions."""
+    made = DETAIL
+    for configuration, size, accuracy in (("c-float32", 400.0, original), ("c-int8", 100.0, compressed)):
+        made = with_values(made, "tensor_bytes", configuration, size)
+        made = with_values(made, "accuracy_mean_ratio", configuration, accuracy, scope=QUESTIONS)
+        made = with_values(made, "accuracy_above_chance_errors", configuration, errors)
+    return made
+
+
+def test_a_worked_compression_rate_by_accuracy() -> None:
+    """A quarter of the bytes, four fifths of the right answers: 400 / 100 x 0.40 / 0.50 = 3.2."""
+    found = cell(with_accuracy(0.50, 0.40), "c-int8", BY_ACCURACY)
+    assert found.value == pytest.approx(3.2)
+    assert "accuracy 0.400 / 0.500" in found.method
+    assert "400 / 100" in found.method
+    assert "not checked" not in found.method
+    assert found.scope == QUESTIONS
+    assert cell(with_accuracy(0.50, 0.40), "c-float32", BY_ACCURACY).value == pytest.approx(1.0)
+    # a better answer to fewer bytes is more than the bytes alone
+    assert cell(with_accuracy(0.40, 0.50), "c-int8", BY_ACCURACY).value == pytest.approx(5.0)
+
+
+def test_that_a_rate_by_accuracy_is_blank_near_chance_of_either_and_over_other_questions() -> None:
+    def reason(detail: ExperimentDetail) -> str:
+        """Of the cell, or of the whole column where no configuration has a value."""
+        comparison = compare(detail)
+        if BY_ACCURACY in comparison.unavailable:
+            return comparison.unavailable[BY_ACCURACY]
+        return absent(detail, metric=BY_ACCURACY)
+
+    good = with_accuracy(0.50, 0.40)
+    for configuration in ("c-int8", "c-float32"):
+        near = with_values(good, "accuracy_above_chance_errors", configuration, 1.95)
+        assert "not told from guessing" in reason(near)
+    assert "near chance" in reason(with_accuracy(0.0, 0.40, errors=None))
+    assert "other questions" in reason(with_values(good, "accuracy_mean_ratio", "c-int8", 0.4, scope="50 questions"))
+    assert "No accuracy" in reason(with_values(good, "accuracy_mean_ratio", "c-int8", None, reason="None."))
+    assert "size of the tensors" in reason(with_values(good, "tensor_bytes", "c-int8", None, reason="None."))
+    unknown = cell(with_accuracy(0.50, 0.40, errors=None), "c-int8", BY_ACCURACY)
+    assert unknown.value == pytest.approx(3.2)
+    assert "nearness to chance not checked" in unknown.method
 
 
 def test_that_a_file_that_does_not_tell_its_bits_is_not_taken_for_the_original() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
+from engines.protocol.tasks import LOCAL_TASKS
 from engines.techniques import MachineFacts, ModelFacts, find
 from workbench.catalogue import catalogue, find_entry
 from workbench.fit import (
@@ -22,6 +23,7 @@ from workbench.fit import (
     estimate_memory,
     estimate_once_seconds,
     estimate_seconds,
+    questions_asked,
     weight_bytes,
 )
 
@@ -160,3 +162,34 @@ def test_that_texts_and_tasks_cost_a_first_trial_more() -> None:
 
     assert once() == 0
     assert 0 < once(text_tokens=64) < once(text_tokens=64, tasks=("gsm8k-sample",))
+
+
+def test_that_the_time_of_tasks_follows_the_tokens_of_their_questions_and_answers() -> None:
+    """One thread, 40 GFLOP/s, 135M parameters: 2 x 134.5e6 / 40e9 = 6.73 ms of work a token; 30 layers' calls 6 ms."""
+
+    def tasks(*names: str, samples: int = 10, engine: str = "transformers") -> float:
+        load = msgspec.structs.replace(WorkloadOrder(), tasks=names, task_samples=samples)
+        none = estimate_once_seconds(facts(), precision("float32"), load, EngineOrder(id=engine), GPU)
+        assert none > 0
+        return estimate_once_seconds(facts(), precision("float32"), load, EngineOrder(id=engine), PLAIN)
+
+    a_token, call = 2 * 134_515_008 / 4.0e10, 30 * 2.0e-4
+    swag = LOCAL_TASKS[1].load
+    expected = 10 * (2 * call + a_token * (swag.prompt_tokens + swag.answers * swag.answer_tokens))
+    base = tasks("hellaswag-sample", samples=10) - expected
+    assert 0 < base < 20  # the harness itself
+    assert tasks("hellaswag-sample", samples=20) - base == pytest.approx(2 * expected)
+    assert tasks("hellaswag-sample", engine="llama.cpp") > tasks("hellaswag-sample")
+    assert tasks("gsm8k-sample") > tasks("hellaswag-sample")
+    assert tasks("gsm8k-sample", "hellaswag-sample") > tasks("gsm8k-sample")
+    assert tasks("hellaswag-sample", samples=0) == tasks("hellaswag-sample", samples=100)
+    assert tasks("lm-eval:leaderboard_musr") > tasks("lm-eval:arc_easy") > base
+
+
+def test_that_a_number_of_questions_is_asked_of_each_part_of_a_task() -> None:
+    assert questions_asked("gsm8k-sample", 0) == 95
+    assert questions_asked("gsm8k-sample", 200) == 95
+    assert questions_asked("lm-eval:leaderboard_bbh", 20) == 24 * 20
+    assert questions_asked("lm-eval:leaderboard_gpqa", 0) == 1192
+    assert questions_asked("lm-eval:leaderboard_ifeval", 100_000) == 541
+    assert questions_asked("lm-eval:arc_easy", 7) == 7
