@@ -38,11 +38,14 @@ def write_tiny_gguf(
     norm_epsilon: float = 1e-5,
     parts: tuple[int, int] | None = None,
     tensors_a_part: int = 0,
+    window: int = 0,
 ) -> Path:
     """Matrices are stored as `stored`: "F32", "F16" or "Q8_0". Without a `tokenizer` the file says that it has none.
     `parts` (number from 1, of how many) only says that the file is one of several; it holds a whole model.
-    `tensors_a_part` writes a model in several parts, "NAME-00001-of-00003.gguf"; -> the first."""
+    `tensors_a_part` writes a model in several parts, "NAME-00001-of-00003.gguf"; -> the first.
+    With a `window` (tokens) it is a small Cohere 2, whose layers attend to so many tokens only."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    architecture = "cohere2" if window else architecture
     writer = GGUFWriter(file, architecture, split_max_tensors=tensors_a_part)
     writer.add_name("tiny")
     writer.add_block_count(LAYERS)
@@ -54,6 +57,10 @@ def write_tiny_gguf(
     writer.add_layer_norm_rms_eps(norm_epsilon)
     writer.add_rope_dimension_count(HIDDEN // heads)
     writer.add_rope_freq_base(10000.0)
+    if window:
+        writer.add_layer_norm_eps(norm_epsilon)
+        writer.add_float32(f"{architecture}.logit_scale", 1.0)
+        writer.add_uint32(f"{architecture}.attention.sliding_window", window)
     if parts:
         writer.add_uint16("split.no", parts[0] - 1)
         writer.add_uint16("split.count", parts[1])
@@ -71,7 +78,7 @@ def write_tiny_gguf(
         writer.add_chat_template(template)
     else:
         writer.add_tokenizer_model("no_vocab")
-    _add_tensors(writer, len(words), stored, heads, spread)
+    _add_tensors(writer, len(words), stored, heads, spread, feed_forward_norm=not window)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -92,7 +99,9 @@ def _byte_letters() -> list[str]:
     return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
 
 
-def _add_tensors(writer: GGUFWriter, words: int, stored: str, heads: int, spread: float) -> None:
+def _add_tensors(
+    writer: GGUFWriter, words: int, stored: str, heads: int, spread: float, *, feed_forward_norm: bool
+) -> None:
     random = np.random.default_rng(20240613)
     size = HIDDEN // heads
 
@@ -113,7 +122,8 @@ def _add_tensors(writer: GGUFWriter, words: int, stored: str, heads: int, spread
         matrix(f"{block}.attn_k", KV_HEADS * size, HIDDEN)
         matrix(f"{block}.attn_v", KV_HEADS * size, HIDDEN)
         matrix(f"{block}.attn_output", HIDDEN, heads * size)
-        norm(f"{block}.ffn_norm")
+        if feed_forward_norm:
+            norm(f"{block}.ffn_norm")
         matrix(f"{block}.ffn_gate", FEED_FORWARD, HIDDEN)
         matrix(f"{block}.ffn_up", FEED_FORWARD, HIDDEN)
         matrix(f"{block}.ffn_down", HIDDEN, FEED_FORWARD)

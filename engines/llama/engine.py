@@ -202,7 +202,9 @@ class LlamaEngine:
         return self._reader
 
     def unload(self) -> dict[str, str]:
-        late = shape.cache_facts(self._library, self._context) if self._context is not None else {}
+        late: dict[str, str] = {}
+        if self._context is not None and self._model is not None:
+            late = shape.cache_facts(self._library, self._context, windowed=self._model.window > 0)
         for part in (self._reader, self._context, self._model):
             if part is not None:
                 part.close()

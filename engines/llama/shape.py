@@ -15,7 +15,8 @@ from engines.llama.library import Library
 
 KV_FACT = "cache.bytes_per_token"
 _BOOKKEEPING_BYTES = 12
-"""What llama.cpp's state says of each cell beside keys and values: position, number of sequences, one sequence."""
+"""What llama.cpp's state says of each cell beside keys and values: position, number of sequences, one sequence. Of a
+model with a sliding window it says so twice: layers with the window have a cache of their own."""
 _EXPERTS = re.compile(r"ffn_(gate|up|down|gate_up)_exps\.")
 
 
@@ -92,9 +93,10 @@ def compute_type(header: Header, *, on_gpu: bool) -> str:
     return {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}.get(most, "int8" if most else "")
 
 
-def cache_facts(library: Library, context: Context) -> dict[str, str]:
+def cache_facts(library: Library, context: Context, *, windowed: bool) -> dict[str, str]:
     """Bytes that one more token of one sequence takes in the cache, over all layers: the cache's own state after two
-    tokens less that after one, less llama.cpp's 12 bytes of bookkeeping. Empties the cache."""
+    tokens less that after one, less llama.cpp's 12 bytes of bookkeeping a cache. Empties the cache. `windowed`: some
+    layers see a window only, and have a cache of their own."""
     rows: Any = Tokens(library.api.llama_batch, 1)
     context.clear()
     sizes = []
@@ -103,7 +105,7 @@ def cache_facts(library: Library, context: Context) -> dict[str, str]:
         context.decode(rows.batch(0, 1))
         sizes.append(context.state_bytes())
     context.clear()
-    grown = sizes[1] - sizes[0] - _BOOKKEEPING_BYTES
+    grown = sizes[1] - sizes[0] - _BOOKKEEPING_BYTES * (2 if windowed else 1)
     if grown <= 0:
         return {"cache.problem": "The model keeps no cache that grows with the tokens."}
     return {KV_FACT: str(grown)}

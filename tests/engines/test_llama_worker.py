@@ -84,6 +84,16 @@ def test_that_the_cache_is_measured_to_the_byte(outcomes: dict[str, Outcome], ca
     assert float(facts(outcomes[cache])["cache.bytes_per_token"]) == values * CACHES[cache]
 
 
+def test_that_a_window_of_attention_has_a_cache_of_its_own_and_a_depth_that_is_made_anew(tmp_path: Path) -> None:
+    file = write_tiny_gguf(tmp_path / "windowed.gguf", window=8)
+    outcome = run_worker(order_for(file, msgspec.structs.replace(QUICK, depth_tokens=12)), tmp_path / "trial")
+    assert (outcome.exit_code, outcome.failure) == (0, "")
+    told = facts(outcome)
+    assert float(told["cache.bytes_per_token"]) == 2 * LAYERS * KV_HEADS * HIDDEN // 2 * CACHES["full"]
+    assert told["workload.depth_computed"] == "before every request"
+    assert "attention_width" not in outcome.only(ModelLoaded).details, "not every layer attends to all positions"
+
+
 def test_that_the_model_is_counted_by_its_file(outcomes: dict[str, Outcome], tiny: Path) -> None:
     loaded, header = outcomes["full"].only(ModelLoaded), read_header(tiny)
     assert loaded.parameters == header.parameters
