@@ -16,7 +16,7 @@ def loaded_by(statement: str) -> set[str]:
     """Top-level packages a fresh interpreter has loaded after `statement`."""
     script = f"import sys, json\n{statement}\nprint(json.dumps(sorted({{m.partition('.')[0] for m in sys.modules}})))"
     output = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=240
     ).stdout
     return set(json.loads(output.splitlines()[-1]))
 
