@@ -114,6 +114,7 @@ class SetupPage(Page):
         self.workload.prompts_wanted.connect(self.wishes.prompts)
         self.workload.tasks_changed.connect(self.wishes.tasks)
         self.workload.engine_changed.connect(self.wishes.engine)
+        self.workload.install_wanted.connect(self.wishes.install)
         self.techniques.install_wanted.connect(self.wishes.install)
         self.machine.toggled.connect(self.wishes.device)
         self.machine.refresh_wanted.connect(self.look_again)
