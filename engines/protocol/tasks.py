@@ -14,6 +14,8 @@ HARNESS = "lm-eval"
 """The package that scores; also what stands before the name of a task of its own ("lm-eval:arc_easy")."""
 FETCH = "llm-workbench tasks --fetch"
 """What fetches the questions of the samples."""
+QUESTIONS = "sample questions"
+"""Stands for them among the packages that can be installed."""
 
 
 @dataclass(frozen=True)

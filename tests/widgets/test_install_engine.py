@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
+import msgspec
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
@@ -15,6 +16,7 @@ from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.messages import Device, Package, ProbeResult, QueueEntry, QueueState
+from engines.protocol.tasks import LOCAL_TASKS, QUESTIONS
 from widgets.machines.page import MachinesPage
 from widgets.services import Services
 from widgets.targets import InstallPackages
@@ -225,6 +227,54 @@ def test_that_a_package_that_is_there_is_said_and_opens_nothing(
     page.show_target(InstallPackages(("torch",)))
     assert not page.sheet.isVisible()
     assert "installed already" in services.toasts.history[-1].message
+
+
+def fetch_with(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
+    """The fake in place of the Python that fetches, and a probe that knows what it fetched."""
+    monkeypatch.setattr("workbench.installing.sys.executable", str(machine.python))
+    probe = machine.workbench.probe
+
+    def looked(*, refresh: bool = False) -> ProbeResult:
+        found = probe(refresh=refresh)
+        ready = tuple(task.id for task in LOCAL_TASKS) if machine.installed.exists() else ()
+        return msgspec.structs.replace(found, task_data=ready)
+
+    monkeypatch.setattr(machine.workbench, "probe", looked)
+
+
+def test_that_the_questions_of_tasks_are_fetched_with_the_output_in_view(
+    qtbot: QtBot, page: MachinesPage, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch_with(monkeypatch, machine)
+    page.show_target(InstallPackages((QUESTIONS,)))
+    sheet = page.sheet
+    qtbot.waitUntil(sheet.isVisible)
+    assert sheet.header.title.text() == "Fetch sample questions"
+    assert sheet.command.text() == f"{machine.python} -m engines.task_data"
+    assert sheet.start.text() == "Fetch"
+    assert not machine.installed.exists()  # nothing by itself
+    click(qtbot, sheet.start)
+    qtbot.waitUntil(lambda: "Building" in sheet.log.toPlainText())
+    machine.go.touch()
+    qtbot.waitUntil(lambda: page.installs.state == "installed")
+    assert sheet.said.text() == "Fetched: sample questions of GSM8K, HellaSwag, TruthfulQA."
+
+
+def test_that_a_fetch_that_fails_keeps_its_last_lines_and_can_be_tried_again(
+    qtbot: QtBot, page: MachinesPage, machine: Machine, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch_with(monkeypatch, machine)
+    machine.fail.touch()
+    machine.go.touch()
+    page.show_target(InstallPackages((QUESTIONS,)))
+    click(qtbot, page.sheet.start)
+    qtbot.waitUntil(lambda: page.installs.state == "failed")
+    assert page.sheet.said.text().startswith("The command ended with code 2; nothing was fetched.")
+    assert services.toasts.history[-1].message == "Sample questions could not be fetched."
+    machine.fail.unlink()
+    assert page.sheet.start.text() == "Try again"
+    click(qtbot, page.sheet.start)
+    qtbot.waitUntil(lambda: page.installs.state == "installed")
 
 
 def test_that_running_trials_are_named_because_their_figures_would_suffer(qtbot: QtBot, page: MachinesPage) -> None:

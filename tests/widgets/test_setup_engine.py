@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QComboBox
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.messages import Package, ProbeResult
-from engines.protocol.tasks import LOCAL_TASKS
+from engines.protocol.tasks import LOCAL_TASKS, PAPER_TASKS, QUESTIONS
 from tests.widgets.test_setup_page import FakeWorkbench, fake, page  # noqa: F401  fixtures
 from widgets.dropped import target_of
 from widgets.services import Services
@@ -175,6 +175,41 @@ def test_that_a_ticked_task_is_unticked_even_where_it_cannot_run(
     assert box.isEnabled()
     box.click()
     assert page.draft.experiment.workload.tasks == ()
+
+
+def test_that_what_tasks_lack_is_a_button_away_on_the_machines_page(
+    qtbot: QtBot,
+    page: SetupPage,
+    fake: FakeWorkbench,
+    services: Services,
+) -> None:
+    asked = services.navigate.asked  # type: ignore[attr-defined]
+    with_packages(fake, "torch")
+    page.look_again()
+    listed = page.workload.tasks
+    qtbot.waitUntil(lambda: "lm-eval" in listed.buttons)
+    assert list(listed.buttons) == ["lm-eval"]  # one for all of them
+    qtbot.mouseClick(listed.buttons["lm-eval"], Qt.MouseButton.LeftButton)
+    with_packages(fake, "torch", "lm-eval")
+    page.look_again()
+    qtbot.waitUntil(lambda: QUESTIONS in listed.buttons)
+    assert "3 MB" in listed.buttons[QUESTIONS].text()
+    qtbot.mouseClick(listed.buttons[QUESTIONS], Qt.MouseButton.LeftButton)
+    assert asked == [("machines", InstallPackages(("lm-eval",))), ("machines", InstallPackages((QUESTIONS,)))]
+    with_packages(fake, "torch", "lm-eval", ready=tuple(task.id for task in LOCAL_TASKS))
+    page.look_again()
+    qtbot.waitUntil(lambda: not listed.buttons)
+    assert all(box.isEnabled() for box in listed.boxes.values())
+
+
+def test_that_the_papers_tasks_are_called_by_their_names() -> None:
+    rows = task_rows([task.id for task in PAPER_TASKS], (), True)[len(LOCAL_TASKS) :]
+    assert [row.title for row in rows] == ["MMLU-Pro", "BBH", "GPQA", "IFEval", "MATH (hard)", "MuSR"]
+    assert all(row.checked and not row.reason for row in rows)
+    tips = {row.title: row.tip for row in rows}
+    assert "account" in tips["GPQA"]
+    assert "lm-eval[math]" in tips["MATH (hard)"]
+    assert "24 parts" in tips["BBH"]
 
 
 def test_that_a_task_is_named_once() -> None:

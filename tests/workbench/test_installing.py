@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engines.protocol.messages import Package, ProbeResult
+from engines.protocol.tasks import LOCAL_TASKS, QUESTIONS
 from workbench.installing import (
     Installation,
     InstallRun,
@@ -192,3 +194,18 @@ def _gone(process: int) -> bool:
 def test_that_a_python_that_is_not_there_is_an_error_of_the_system() -> None:
     with pytest.raises(OSError):
         InstallRun(Installation(("x",), ("/nowhere/python", "-m", "pip")), print, print)
+
+
+def test_that_the_questions_of_tasks_are_fetched_by_our_own_command() -> None:
+    bare = machine()
+    made = installation([QUESTIONS], bare, only())
+    assert made.arguments == (sys.executable, "-m", "engines.task_data")
+    assert (made.verb, made.title, made.named) == ("Fetch", "sample questions", "Sample questions")
+    assert made.can_start
+    assert "3 MB" in made.cautions[0]
+    ready = msgspec.structs.replace(bare, task_data=tuple(task.id for task in LOCAL_TASKS))
+    with pytest.raises(NothingToInstall, match="here already"):
+        installation([QUESTIONS], ready, only())
+    assert progress_of(" 45%  Fetching the questions: 1 MB") == 0.45
+    assert progress_of("100%  /home/me/tasks") == 1.0
+    assert progress_of("45% of it") is None

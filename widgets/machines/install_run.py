@@ -13,6 +13,7 @@ from typing import Literal
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from engines.protocol.messages import ProbeResult
+from engines.protocol.tasks import LOCAL_TASKS, QUESTIONS
 from widgets.services import Services
 from workbench.installing import Installation, InstallRun, NothingToInstall, installation, progress_of
 
@@ -129,14 +130,15 @@ class Installs(QObject):
     def _finish(self, code: int) -> None:
         assert self.plan is not None
         assert self._run is not None
-        names = " and ".join(self.plan.packages)
+        names, done = self.plan.named, self.plan.done.lower()
         if self._run.stopped:
-            self.told = "Stopped. Nothing was installed; what was there before is untouched."
+            self.told = f"Stopped. Nothing was {done}; what was there before is untouched."
             self._set("stopped")
         elif code:
-            self.told = f"pip ended with code {code}; nothing was installed. The last lines say why."
+            said = f"{'pip' if self.plan.verb == 'Install' else 'The command'} ended with code {code}"
+            self.told = f"{said}; nothing was {done}. The last lines say why."
             self._set("failed")
-            self._services.toasts.show("error", f"{names} could not be installed.", f"pip ended with code {code}.")
+            self._services.toasts.show("error", f"{names} could not be {done}.", f"{said}.")
         else:
             self._set("looking")
             self._look()
@@ -154,13 +156,16 @@ class Installs(QObject):
     def _looked(self, probe: ProbeResult | None) -> None:
         assert self.plan is not None
         versions = {p.name: p.version for p in probe.packages} if probe is not None else {}
+        if probe is not None and all(task.id in probe.task_data for task in LOCAL_TASKS):
+            versions[QUESTIONS] = "of " + ", ".join(task.title.partition(",")[0] for task in LOCAL_TASKS)
         lacking = [name for name in self.plan.packages if probe is not None and not versions.get(name)]
         if lacking:
-            self.told = f"pip said it is done, but {' and '.join(lacking)} is not found. Start the application again."
+            missing = " and ".join(lacking)
+            self.told = f"The command says it is done, but {missing} is not found. Start the application again."
             self._set("failed")
             return
         named = ", ".join(f"{name} {versions.get(name, '')}".strip() for name in self.plan.packages)
-        self.told = f"Installed: {named}."
+        self.told = f"{self.plan.done}: {named}."
         self._set("installed")
         self._services.toasts.show("good", self.told)
 

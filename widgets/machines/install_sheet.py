@@ -1,4 +1,6 @@
-"""The sheet that installs what an engine lacks: the command, what it needs, a start button, the output. Main thread."""
+"""The sheet that installs what an engine lacks, or fetches what tasks lack: the command, what it needs, a start button,
+the output. Main thread.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +31,7 @@ class InstallSheet(Overlay):
         self.installs = installs
         self.header = PanelHeader(theme, "Install")
         self.header.add_tool(tool_button(theme, "close", tip="Close (Esc)", clicked=self.leave, compact=True))
+        self.what = label(role="dense", tone="muted")
         self.command = label(role="mono", wrap=True, selectable=True)
         self.command.setAccessibleName("The command that is run")
         self.copy_command = tool_button(theme, "copy", tip="Copy the command", clicked=self._copy_command, compact=True)
@@ -41,13 +44,13 @@ class InstallSheet(Overlay):
         self.said = label(tone="secondary", wrap=True)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Steps of the compiler")
+        self.bar.setAccessibleName("How far it is")
         self.log = QPlainTextEdit()
         self.log.setReadOnly(True)
         self.log.setAccessibleName("Output")
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.log.setMaximumBlockCount(_MOST_LINES)
-        self.log.setPlaceholderText("What pip and the compiler say stands here.")
+        self.log.setPlaceholderText("What the command says stands here.")
         self.log.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
@@ -74,8 +77,7 @@ class InstallSheet(Overlay):
         command.addWidget(self.command, 1)
         command.addWidget(self.copy_command, 0, Qt.AlignmentFlag.AlignTop)
         self._command_row = command
-        what = label("This is run, and nothing else, when you press Install:", role="dense", tone="muted")
-        self._upper.addWidget(what)
+        self._upper.addWidget(self.what)
         self._upper.addLayout(command)
         self._upper.addWidget(self._notes_holder)
         self._upper.addWidget(self.queue)
@@ -123,9 +125,11 @@ class InstallSheet(Overlay):
     def tell_queue(self, running: int) -> None:
         """How many trials run now: their figures would suffer."""
         one = "A trial is" if running == 1 else f"{running} trials are"
+        plan = self.installs.plan
+        fetches = plan is not None and plan.verb == "Fetch"
+        busy = "Unpacking disturbs it:" if fetches else "Compiling keeps every core busy:"
         self.queue.setText(
-            f"{one} running. Compiling keeps every core busy: figures measured meanwhile would be wrong. Pause the "
-            "queue and let it finish first."
+            f"{one} running. {busy} figures measured meanwhile would be wrong. Pause the queue and let it finish first."
             if running
             else ""
         )
@@ -138,7 +142,8 @@ class InstallSheet(Overlay):
         plan = self.installs.plan
         if plan is None:
             return
-        self.header.set_title(f"Install {' and '.join(plan.packages)}")
+        self.header.set_title(f"{plan.verb} {plan.title}")
+        self.what.setText(f"This is run, and nothing else, when you press {plan.verb}:")
         self.command.setText(plan.command)
         while (item := self._notes.takeAt(0)) is not None:
             widget = item.widget()
@@ -178,7 +183,8 @@ class InstallSheet(Overlay):
         installs, plan = self.installs, self.installs.plan
         busy, state = installs.busy, installs.state
         self.start.setVisible(not busy and state != "installed")
-        self.start.setText("Try again" if state in ("failed", "stopped") else "Install")
+        verb = plan.verb if plan is not None else "Install"
+        self.start.setText("Try again" if state in ("failed", "stopped") else verb)
         can = plan is not None and plan.can_start
         self.start.setEnabled(can)
         self.start.setToolTip("" if can else "Something it needs is missing: see above")
@@ -187,10 +193,11 @@ class InstallSheet(Overlay):
         if state == "running":
             text = f"Running for {format_duration(max(1, round(installs.seconds)))}"
             if installs.progress is not None:
-                text += f", {100 * installs.progress:.0f} % of the compiler's steps"
+                text += f", {100 * installs.progress:.0f} %"
+                text += " of the compiler's steps" if verb == "Install" else ""
             text += ". It goes on when you close this; closing the window ends it."
         elif state == "looking":
-            text = "Installed. Looking at this computer again."
+            text = f"{plan.done if plan is not None else 'Installed'}. Looking at this computer again."
         self.said.setText(text)
         set_look(self.said, tone=_TONES.get(state, "secondary"))
         self.bar.setVisible(state == "running" and installs.progress is not None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QCheckBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from engines.protocol.tasks import FETCH, HARNESS, LOCAL_TASKS, harness_name, local_task
-from widgets.components import label, set_look
+from engines.protocol.tasks import HARNESS, LOCAL_TASKS, QUESTIONS, harness_name, harness_task, local_task
+from widgets.components import label, push_button, set_look
 from widgets.theme import Theme
 
 
@@ -21,27 +22,44 @@ class TaskRow:
     checked: bool
     reason: str = ""
     """Why it cannot run here."""
+    lacking: str = ""
+    """What Machines would install or fetch so that it can."""
 
 
 def task_rows(chosen: Sequence[str], ready: Sequence[str] | None, harness: bool | None) -> tuple[TaskRow, ...]:
     """The samples, then tasks of the harness that the experiment names. `ready` are the samples whose questions are
     here, `harness` whether the package that scores is; None where nobody has looked yet."""
     rows: list[TaskRow] = []
-    missing = f"Needs {HARNESS}: Machines installs it." if harness is False else ""
+    missing = f"Accuracy is scored by {HARNESS}, which is not installed." if harness is False else ""
     for task in LOCAL_TASKS:
-        reason = missing
+        reason, lacking = missing, HARNESS if missing else ""
         if not reason and ready is not None and task.id not in ready:
-            reason = f"Its questions are not on this computer. Fetch them: {FETCH}"
+            reason, lacking = "The samples' questions are not on this computer.", QUESTIONS
         tip = f"{task.sentence} {task.cases} questions; guessing gets {task.chance_text}. {task.source}."
-        rows.append(TaskRow(task.id, task.title, tip, task.id in chosen, reason))
+        rows.append(TaskRow(task.id, task.title, tip, task.id in chosen, reason, lacking))
     for name in chosen:
         if local_task(name) is not None:
             continue
-        known = harness_name(name)
-        reason = missing if known else "Nobody knows a task of this name."
-        tip = f"{known or name}: a task of {HARNESS}; its questions come from the hub where they are not here."
-        rows.append(TaskRow(name, known or name, tip, True, reason))
+        theirs = harness_name(name)
+        known = harness_task(theirs)
+        reason = missing if theirs else "Nobody knows a task of this name."
+        lacking = HARNESS if theirs and missing else ""
+        rows.append(
+            TaskRow(name, known.title if known else theirs or name, _tip(theirs or name), True, reason, lacking)
+        )
     return tuple(rows)
+
+
+def _tip(theirs: str) -> str:
+    """Of a task of the harness, by its own name."""
+    known = harness_task(theirs)
+    text = f"{theirs}: a task of {HARNESS}; its questions come from the hub where they are not here."
+    if known is not None:
+        parts = f" in {known.parts} parts" if known.parts > 1 else ""
+        text = f"{known.sentence} {known.questions:,} questions{parts}.\n{text}"
+        text += " The hub gives them to people with an account." if known.account else ""
+        text += f" It needs {HARNESS}[{known.extra}]." if known.extra else ""
+    return text
 
 
 class TaskList(QWidget):
@@ -49,12 +67,16 @@ class TaskList(QWidget):
 
     changed = Signal(object)
     """A tuple of task names."""
+    install_wanted = Signal(object)
+    """A tuple of packages, as `widgets.targets.InstallPackages` names them."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
         self._rows: tuple[TaskRow, ...] | None = None
         self.boxes: dict[str, QCheckBox] = {}
+        self.buttons: dict[str, QPushButton] = {}
+        """By what they install or fetch."""
         self._column = QVBoxLayout(self)
         self._list = QVBoxLayout()
         self._column.addLayout(self._list)
@@ -87,7 +109,7 @@ class TaskList(QWidget):
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()
-        self.boxes = {}
+        self.boxes, self.buttons = {}, {}
         self._rows = rows
         for row in rows:
             box = QCheckBox(row.title)
@@ -98,10 +120,14 @@ class TaskList(QWidget):
             box.clicked.connect(self._clicked)
             self.boxes[row.id] = box
             self._list.addWidget(box)
-        reasons = dict.fromkeys(r.reason for r in rows if r.reason)
-        for reason in reasons:
-            said = label(reason, role="dense", tone="muted", wrap=True, selectable=True)
-            self._list.addWidget(said)
+        for reason, lacking in dict.fromkeys((r.reason, r.lacking) for r in rows if r.reason):
+            self._list.addWidget(label(reason, role="dense", tone="muted", wrap=True, selectable=True))
+            if lacking:
+                text = "Fetch them, 3 MB" if lacking == QUESTIONS else f"Install {lacking}"
+                button = push_button(text, partial(self.install_wanted.emit, (lacking,)))
+                button.setToolTip("Shows the command on the Machines page; nothing is run before you say so there")
+                self.buttons[lacking] = button
+                self._list.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
         if focused in self.boxes:
             self.boxes[focused].setFocus()
 

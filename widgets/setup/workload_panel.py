@@ -75,6 +75,8 @@ class WorkloadPanel(Panel):
     """`Path` of a prompt file, None for the built-in prompts."""
     tasks_changed = Signal(object)
     """A tuple of task names."""
+    install_wanted = Signal(object)
+    """A tuple of what the tasks lack."""
     engine_changed = Signal(str, object)
     """key of the [engine] table, values"""
 
@@ -152,6 +154,7 @@ class WorkloadPanel(Panel):
             self._add(form, *entry)
         self.tasks = TaskList(self._theme)
         self.tasks.changed.connect(self.tasks_changed)
+        self.tasks.install_wanted.connect(self.install_wanted)
         form.add("Tasks", self.tasks, "Accuracy on questions with known answers, scored by lm-eval")
         self._add(form, *_SAMPLES)
         return form
