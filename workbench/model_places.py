@@ -70,6 +70,15 @@ def hub_snapshot(repository: str) -> Path | None:
     return None
 
 
+def hub_file(repository: str, name: str) -> Path | None:
+    """A GGUF file of a hub repository in the cache, all its parts there; None without one."""
+    for cache in hub_caches():
+        for snapshot in _folders(cache / f"models--{repository.replace('/', '--')}" / "snapshots"):
+            if all(part.is_file() for part in parts_of(snapshot / name)):
+                return snapshot / name
+    return None
+
+
 def _snapshot(folder: Path) -> Path | None:
     try:
         main = (folder / "refs" / "main").read_text(encoding="utf-8").strip()

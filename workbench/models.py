@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
+
 from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
@@ -17,7 +19,7 @@ from workbench.catalogue import CatalogueEntry, catalogue, find_entry
 from workbench.experiment_keys import did_you_mean
 from workbench.model_files import inspect_folder, inspect_gguf
 from workbench.model_headers import BrokenModel
-from workbench.model_places import LocalModel, hub_snapshot, local_models
+from workbench.model_places import LocalModel, hub_file, hub_snapshot, local_models
 from workbench.plan_types import ResolvedModel
 from workbench.problems import Fix, Problem
 
@@ -27,6 +29,7 @@ RANDOM = "random:"
 SELF_CHECK = "random:self-check"
 """The self-check's own model: its experiments can be planned again, and it stands in no list."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_FILE = re.compile(rf"({_HUB_ID.pattern})/((?:[\w.-]+/)*[\w.-]+\.gguf)")
 _STARTER_ORIGIN = "dequantised from Q4_1"
 
 
@@ -54,6 +57,9 @@ def _resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
     path = base / Path(ref).expanduser()
     if ref and path.exists():
         return _of_path(ref, path.absolute())
+    on_hub = _HUB_FILE.fullmatch(ref)
+    if on_hub and not (base / on_hub[1].partition("/")[0]).exists():  # else a path with a slip in it
+        return _of_hub_file(ref, on_hub[1], on_hub[2])
     if ref.startswith(("/", "~", ".")) or ref.endswith((".gguf", ".safetensors")) or not ref:
         return _problem(ref, "There is no such file or folder.", f"Looked at {path.absolute()}." if ref else "")
     if _HUB_ID.fullmatch(ref):
@@ -62,7 +68,9 @@ def _resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
     return _problem(
         ref,
         "Unknown model.",
-        hint or "Give a catalogue id (llm-workbench models), a folder, a GGUF file or a hub id like org/name.",
+        hint
+        or "Give a catalogue id (llm-workbench models), a folder, a GGUF file or a hub id like org/name or "
+        "org/name/FILE.gguf.",
     )
 
 
@@ -84,15 +92,19 @@ def _of_catalogue(entry: CatalogueEntry, places: Places) -> ResolvedModel | Prob
     if entry.starter and (folder / "config.json").is_file():
         return _folder(entry.id, folder, f"{entry.title} (from Q4_1)", origin=_STARTER_ORIGIN)
     snapshot = hub_snapshot(entry.hub)
+    unfinished = ""
     if snapshot is not None:
-        return _folder(entry.id, snapshot, entry.title, revision=snapshot.name)
+        try:
+            return _folder(entry.id, snapshot, entry.title, revision=snapshot.name)
+        except BrokenModel as error:
+            unfinished = f" What is in the hub's cache is not whole: {error}"
     if entry.starter:
         hint = "Fetch it with: llm-workbench models --fetch-starter (93 MB); llm-workbench demo does it too."
     else:
         hint = "Run it with random weights (speed and memory are true), or let it be downloaded when it runs."
     return _problem(
         entry.id,
-        f"{entry.title} is not on this computer.",
+        f"{entry.title} is not on this computer.{unfinished}",
         hint,
         (
             Fix("Random weights", f"models.{entry.id}", f"{RANDOM}{entry.id}"),
@@ -122,18 +134,35 @@ def _of_path(ref: str, path: Path) -> ResolvedModel | Problem:
 
 def _of_hub(ref: str, places: Places) -> ResolvedModel | Problem:
     snapshot = hub_snapshot(ref)
+    unfinished = ""
     if snapshot is not None:
-        return _folder(ref, snapshot, ref.rpartition("/")[2], revision=snapshot.name)
+        try:
+            return _folder(ref, snapshot, ref.rpartition("/")[2], revision=snapshot.name)
+        except BrokenModel as error:
+            # a fetch that ended early, most often: the next one goes on with it
+            unfinished = f"What is in the hub's cache is not whole: {error}"
     entry = find_entry(ref)
     facts = entry.facts("hub") if entry else _unknown_facts()
-    note = Problem(
-        severity="note",
-        place=ref,
-        message=f"{ref} will be downloaded from the Hugging Face hub when it runs.",
-        hint="" if entry else "Its size, and so what it needs, is not known before.",
-    )
+    hint = unfinished or ("" if entry else "Its size, and so what it needs, is not known before.")
     order = ModelOrder(ref=ref, title=entry.title if entry else ref.rpartition("/")[2], kind="hub", path=ref)
+    return ResolvedModel(order=order, facts=facts, problems=(_fetched_later(ref, hint),))
+
+
+def _of_hub_file(ref: str, repository: str, name: str) -> ResolvedModel | Problem:
+    """One GGUF model in a repository: "org/name/FILE.gguf"."""
+    file = hub_file(repository, name)
+    if file is not None:
+        return _of_path(ref, file)
+    # a GGUF file as far as anything can be said of it: no engine but llama.cpp fetches one
+    facts = msgspec.structs.replace(_unknown_facts(), kind="gguf")
+    order = ModelOrder(ref=ref, title=model_stem(Path(name)), kind="hub", path=f"{repository}/{name}")
+    note = _fetched_later(ref, "Its size, and so what it needs, is not known before.")
     return ResolvedModel(order=order, facts=facts, problems=(note,))
+
+
+def _fetched_later(ref: str, hint: str) -> Problem:
+    message = f"{ref} will be downloaded from the Hugging Face hub when it runs."
+    return Problem(severity="note", place=ref, message=message, hint=hint)
 
 
 def _folder(ref: str, folder: Path, title: str, *, revision: str = "", origin: str = "") -> ResolvedModel:

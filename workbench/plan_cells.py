@@ -126,7 +126,7 @@ def _combinations(experiment: Experiment, model: ResolvedModel) -> Iterator[Chos
     named = {choice.id.partition(".")[0] for choice in experiment.techniques}
     per_axis: list[list[TechniqueOrder]] = []
     for axis, choices in _by_axis(experiment).items():
-        if axis == "precision" and axis not in named and model.order.kind == "gguf":
+        if axis == "precision" and axis not in named and model.facts.kind == "gguf":
             choices = [TechniqueChoice(STORED)]
         per_axis.append([order for choice in choices for order in _resolved(choice)])
     return itertools.product(*per_axis)

@@ -24,6 +24,12 @@ def preflight(order: TrialOrder) -> None:
         files.check_folder(Path(model.path))
     elif model.kind == "gguf":
         files.check_gguf(Path(model.path))
+    elif model.kind == "hub" and model.path.endswith(".gguf"):
+        raise WorkerFailure(
+            "model",
+            f"{model.title} is a GGUF file on the hub, which the transformers engine does not fetch.",
+            "Run it with the llama.cpp engine, or fetch the file first and choose it.",
+        )
     elif model.kind == "hub" and not order.allow_network:
         raise WorkerFailure(
             "model",

@@ -19,6 +19,7 @@ from types import FrameType
 import msgspec
 
 from engines.llama.ladder_cache import CachedFile, cached, content_of, only_facts, sweep
+from engines.llama.ladder_hub import hub_source, names_gguf
 from engines.llama.ladder_lines import Failed, Line, Made, Step, parse, say
 from engines.protocol.client import engine_environment
 from engines.protocol.orders import ModelOrder, TrialOrder
@@ -48,10 +49,10 @@ def plan_file(order: TrialOrder) -> GgufFile:
     `WorkerFailure`."""
     wanted = _type_of(order)
     model = order.model
-    if not wanted:
-        return GgufFile(Path(model.path), exists=True, title=model.title)
-    title = f"{model.title} as {wanted}"
     local = local_source(model, allow_network=False)
+    if not wanted:
+        return GgufFile(local or places().models, exists=local is not None, title=model.title)
+    title = f"{model.title} as {wanted}"
     if local is None and model.kind == "hub":
         return GgufFile(places().models / "gguf", exists=False, title=title)
     file = cached_file(places(), model, local, wanted)
@@ -63,17 +64,18 @@ def make_file(order: TrialOrder, report: Report) -> dict[str, str]:
     """Make the file that `plan_file` named, if it is not there; returns its facts. Raises `WorkerFailure`; nothing
     half-made is left, whatever ends it."""
     wanted = _type_of(order)
-    if not wanted:
+    if not wanted and order.model.kind != "hub":
         return {}
-    made = make_files(order.model, (wanted,), order.engine.threads, report, allow_network=order.allow_network)
-    return only_facts(made[wanted].facts)
+    types = (wanted,) if wanted else ()  # none: the hub's own file is fetched
+    made = make_files(order.model, types, order.engine.threads, report, allow_network=order.allow_network)
+    return only_facts(made[wanted].facts) if wanted else {}
 
 
 def make_files(
     model: ModelOrder, types: tuple[str, ...], threads: int, report: Report, *, allow_network: bool = False
 ) -> dict[str, Made]:
-    """Each type's file, made unless it is there. Blocks; `report` is called in the caller's thread. Raises
-    `WorkerFailure`."""
+    """Each type's file, made unless it is there; without types a hub model is only fetched. Blocks; `report` is called
+    in the caller's thread. Raises `WorkerFailure`."""
     command = [sys.executable, "-m", "engines.llama.ladder_make", "--model", msgspec.json.encode(model).decode()]
     command += ["--to", ",".join(types), "--threads", str(threads), *(["--network"] if allow_network else [])]
     made: dict[str, Made] = {}
@@ -96,7 +98,7 @@ def make_files(
             process.wait()
             sweep(places())
             raise
-    if failure is not None or not set(types) <= made.keys():
+    if failure is not None or process.returncode or not set(types) <= made.keys():
         sweep(places())
         raise failure or _ended(process.returncode)
     return made
@@ -113,23 +115,22 @@ def cached_file(here: Places, model: ModelOrder, local: Path | None, wanted: str
     return cached(here, content, model.title, wanted)
 
 
-def local_source(model: ModelOrder, *, allow_network: bool) -> Path | None:
+def local_source(model: ModelOrder, *, allow_network: bool, report: Report | None = None) -> Path | None:
     """The folder or file a model's GGUF is made from; None for random weights, and for a hub model that is not here.
-    With `allow_network` a hub model is fetched. Raises `WorkerFailure`."""
+    With `allow_network` a hub model is fetched, and `report` is told how far it is, from another thread. Raises
+    `WorkerFailure`."""
     if model.kind == "random":
         return None
     if model.kind != "hub":
         return Path(model.path)
-    from engines.llama.ladder_hub import hub_folder
-
-    return hub_folder(model, allow_network=allow_network)
+    return hub_source(model, allow_network=allow_network, report=report)
 
 
 def _type_of(order: TrialOrder) -> str:
     """llama.cpp's name of the file type an order wants; "" for the file as it is. Raises `WorkerFailure`."""
     chosen = order.technique("precision")
     if chosen is None or chosen.id == STORED:
-        if order.model.kind != "gguf":
+        if not names_gguf(order.model):
             raise WorkerFailure("order", "Only a GGUF file can be run as it is.", _CHOOSE)
         return ""
     name = type_name(chosen.id)

@@ -41,6 +41,8 @@ Report = Callable[[str, float], None]
 _SPARE_BYTES = 64 << 20
 _FALLBACK_ROOM = 1.4
 """Where rows do not fit the blocks of a type, llama.cpp takes a larger one: 4.85 bits became 6.17 in SmolLM2-135M."""
+_FETCH_SHARE = 0.5
+"""Of the whole, where a hub model is fetched first."""
 _DEQUANTISED = re.compile(r"dequantised from (\S+)")
 
 
@@ -200,19 +202,29 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--network", action="store_true", help="a hub model may be fetched")
     options = parser.parse_args(arguments)
     model = msgspec.json.decode(options.model, type=ModelOrder)
-    here, types = places(), options.to.split(",")
+    os.environ |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    if not options.network:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    here, types = places(), [name for name in options.to.split(",") if name]
     try:
         library()
-        local = local_source(model, allow_network=options.network)
+        fetching = model.kind == "hub" and options.network
+        local = local_source(model, allow_network=options.network, report=_steps(0.0, _FETCH_SHARE))
         if local is None and model.kind == "hub":
             raise WorkerFailure(
                 "model",
-                f"{model.title} is on the hub, and the network may not be used.",
-                "Allow the network for this experiment, or download the model and choose its folder.",
+                f"{model.title} was fetched, and is no whole model."
+                if fetching
+                else f"{model.title} is on the hub, and the network may not be used.",
+                "Check it on the hub, or choose another model."
+                if fetching
+                else "Allow the network for this experiment, or download the model and choose its folder.",
             )
         maker = Maker(here, model, local, options.threads)
         for place, wanted in enumerate(types):
-            path, facts = maker.make(wanted, _steps(place, len(types)))
+            start = _FETCH_SHARE if fetching else 0.0
+            share = (1.0 - start) / len(types)
+            path, facts = maker.make(wanted, _steps(start + place * share, share))
             say(Made(wanted, str(path), facts))
     except BrokenPipeError:
         return 1
@@ -223,11 +235,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _steps(number: int, count: int) -> Report:
+def _steps(start: float, length: float) -> Report:
+    """Says each step as a share of the whole, which this part of the work begins at `start` and takes `length` of."""
     last = [-1.0]
 
     def report(text: str, share: float) -> None:
-        fraction = round((number + share) / count, 3)
+        fraction = round(start + length * share, 3)
         if fraction != last[0]:
             last[0] = fraction
             say(Step(text, fraction))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engines.hf import files
 from engines.llama.header import Header, read_header
+from engines.llama.ladder_hub import names_gguf
 from engines.llama.shape import head_sizes
 from engines.protocol.orders import TechniqueOrder, TrialOrder
 from engines.techniques import Technique, find
@@ -44,7 +45,7 @@ def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
         _known(other)
     chosen = order.technique("precision") or TechniqueOrder(id=STORED)
     technique = _known(chosen)
-    if technique.id == STORED and order.model.kind != "gguf":
+    if technique.id == STORED and not names_gguf(order.model):
         raise WorkerFailure(
             "technique",
             f"{order.model.title} is no GGUF file: it has no precision that it was written in.",

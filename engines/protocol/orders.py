@@ -22,8 +22,9 @@ ModelKind = Literal["folder", "gguf", "hub", "random"]
 class ModelOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the weights come from.
 
-    `folder` and `gguf` carry an absolute `path` on the machine under test; `hub` carries a repository id in
-    `path` and a `revision`; `random` carries the architecture's `config` (Hugging Face keys) and no path.
+    `folder` and `gguf` carry an absolute `path` on the machine under test (of a GGUF model in parts the first); `hub`
+    carries a repository id in `path`, or a GGUF file of one ("org/name/FILE.gguf"), and a `revision`; `random` carries
+    the architecture's `config` (Hugging Face keys) and no path.
     """
 
     ref: str

@@ -315,6 +315,36 @@ def test_that_a_missing_part_and_a_renamed_one_are_told(home: Places, tmp_path: 
     assert listed["tiny"].problem == "1 of its 3 parts is missing."
 
 
+def test_that_a_gguf_file_of_the_hub_is_fetched_later_and_then_a_file_like_any(
+    home: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    later = model_of(resolve("org/name/sub/small-Q8_0.gguf", home, tmp_path))
+    assert (later.order.kind, later.order.path) == ("hub", "org/name/sub/small-Q8_0.gguf")
+    assert (later.order.title, later.facts.kind) == ("small-Q8_0", "gguf")
+    assert "will be downloaded" in later.problems[0].message
+    file = write_gguf(tmp_path / "hub" / "models--org--name" / "snapshots" / "abc" / "sub" / "small-Q8_0.gguf")
+    here = model_of(resolve("org/name/sub/small-Q8_0.gguf", home, tmp_path))
+    assert (here.order.kind, here.order.path) == ("gguf", str(file))
+
+
+def test_that_a_path_with_a_slip_in_it_is_no_hub_model(home: Places, tmp_path: Path) -> None:
+    (tmp_path / "models" / "good").mkdir(parents=True)
+    assert "no such file" in problem_of(resolve("models/gooood/x.gguf", home, tmp_path)).message
+
+
+def test_that_a_download_that_did_not_finish_can_be_gone_on_with(
+    home: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    snapshot = make_folder(tmp_path / "hub" / "models--org--name" / "snapshots" / "abc")
+    assert model_of(resolve("org/name", home, tmp_path)).order.kind == "folder"
+    (snapshot / "model.safetensors").unlink()
+    again = model_of(resolve("org/name", home, tmp_path))
+    assert again.order.kind == "hub"
+    assert "is not whole" in again.problems[0].hint
+
+
 # --- stores ----------------------------------------------------------------------------------------
 
 
