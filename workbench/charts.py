@@ -56,7 +56,7 @@ class Series:
     labels: tuple[str, ...] = ()
     """One per point: "0.189"."""
     hollow: bool = False
-    """Markers are drawn open: another engine than that of the filled ones."""
+    """Markers and bars are drawn open: another engine than that of the filled ones."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,7 @@ def bar_chart(comparison: Comparison, metric: str, hidden: frozenset[str] = froz
     cells = [r.cells.get(metric) for r in rows]
     texts = _value_texts(cells, measure)
     series = []
+    engines = _engines(comparison)
     for place, (row, cell) in enumerate(zip(rows, cells, strict=True)):
         value = cell.value if cell is not None else None
         low, high = measure.ends(cell.interval if cell is not None else None)
@@ -149,6 +150,7 @@ def bar_chart(comparison: Comparison, metric: str, hidden: frozenset[str] = froz
                 x_low=np.array([low]),
                 x_high=np.array([high]),
                 labels=(texts[place],),
+                hollow=len(engines) > 1 and row.labels.get("engine") != engines[0],
             )
         )
     pinned = next((c for r, c in zip(rows, cells, strict=True) if r.is_baseline and c and c.value is not None), None)
@@ -164,7 +166,7 @@ def bar_chart(comparison: Comparison, metric: str, hidden: frozenset[str] = froz
         y=ChartAxis("", categories=tuple(_category(r, comparison) for r in rows)),
         series=tuple(series),
         references=references,
-        notes=_notes(comparison, rows, cells, (cut,)),
+        notes=(*_notes(comparison, rows, cells, (cut,)), *_engine_note(series, engines)),
         provenance=provenance_line(comparison, rows),
         summary=_bar_summary(measure, rows, cells, comparison),
         empty=_empty(comparison, metric, cells),
@@ -211,8 +213,7 @@ def scatter_chart(comparison: Comparison, x_metric: str, y_metric: str, hidden: 
     front = _front(series, across, up)
     if front:
         notes = (*notes, "Dashed: Pareto front of the means; no configuration shown is better in both.")
-    if any(s.hollow for s in series) and not all(s.hollow for s in series):
-        notes = (*notes, f"Filled: {engines[0]}; open: {', '.join(engines[1:])}.")
+    notes = (*notes, *_engine_note(series, engines))
     if missing and series:
         notes = (*notes, f"Not drawn, without both figures: {', '.join(missing)}.")
     drawn = f"{len(series)} of {len(rows)} configurations" if missing else f"{len(rows)} configurations"
@@ -245,6 +246,13 @@ def point_names(comparison: Comparison) -> dict[str, str]:
 def _engines(comparison: Comparison) -> tuple[str, ...]:
     """Engines of the rows, in their order."""
     return tuple(dict.fromkeys(r.labels["engine"] for r in comparison.rows if r.labels.get("engine")))
+
+
+def _engine_note(series: Sequence[Series], engines: Sequence[str]) -> tuple[str, ...]:
+    """What filled and open mean, where both are drawn."""
+    if any(s.hollow for s in series) and not all(s.hollow for s in series):
+        return (f"Filled: {engines[0]}; open: {', '.join(engines[1:])}.",)
+    return ()
 
 
 def _front(series: Sequence[Series], across: _Measure, up: _Measure) -> tuple[tuple[float, float], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -12,6 +13,8 @@ from widgets.charts.axes import Gutter, Ticks
 from widgets.theme import Theme
 
 _ALIGN = Qt.AlignmentFlag
+_TIGHTEST = 0.72
+"""How close lines of names may come, in heights of a line: letters still do not touch."""
 SEPARATOR = " · "
 """Titles of configurations are "model · technique": what differs is written on top, the rest below."""
 
@@ -39,30 +42,53 @@ class TitledGutter(Gutter):
 
 
 class CategoryGutter(QGraphicsWidget):
-    """Names of categories right-aligned beside their bars, in two lines, as wide as the longest needs."""
+    """Names of categories right-aligned beside their bars, as wide as the longest needs: in two lines where the bars
+    leave room, in one where they do not, and where even that is too much every second one, or fewer."""
 
     def __init__(self, theme: Theme, names: Sequence[str], widest: float) -> None:
         super().__init__()
         self._theme = theme
-        self._lines = [_two_lines(name) for name in names]
+        self._names = tuple(names)
+        self._widest = widest
+        self._one_line = False
+        self._lines: list[tuple[str, str]] = []
         self._centers: Sequence[float] = ()
-        upper, lower = QFontMetricsF(theme.font("dense")), QFontMetricsF(theme.font("caption"))
+        self._fold(False)
+
+    def _fold(self, one_line: bool) -> None:
+        self._one_line = one_line
+        self._lines = [(_one_line(name), "") if one_line else _two_lines(name) for name in self._names]
+        upper, lower = QFontMetricsF(self._theme.font("dense")), QFontMetricsF(self._theme.font("caption"))
         needed = max((max(upper.horizontalAdvance(a), lower.horizontalAdvance(b)) for a, b in self._lines), default=0.0)
-        width = min(needed, widest) + theme.px(16)
+        width = min(needed, self._widest) + self._theme.px(16)
         self.setMinimumWidth(width)
         self.setMaximumWidth(width)
+
+    @property
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """What stands beside each bar, above and below."""
+        return tuple(self._lines)
 
     def show_centers(self, centers: Sequence[float]) -> None:
         """Heights (px) of the categories' middles."""
         self._centers = centers
+        needed = sum(QFontMetricsF(self._theme.font(role)).height() for role in ("dense", "caption"))
+        one_line = self._spacing() < needed
+        if one_line != self._one_line:
+            self._fold(one_line)
         self.update()
+
+    def _spacing(self) -> float:
+        """From one bar to the next (px)."""
+        return abs(self._centers[1] - self._centers[0]) if len(self._centers) > 1 else 1e9
 
     def paint(self, painter: QPainter, option: object, widget: object = None) -> None:
         box = self.boundingRect()
         width = int(box.width()) - self._theme.px(8)
         upper, lower = self._theme.font("dense"), self._theme.font("caption")
         upper_height, lower_height = QFontMetricsF(upper).height(), QFontMetricsF(lower).height()
-        for (first, second), center in zip(self._lines, self._centers, strict=False):
+        every = max(1, math.ceil(_TIGHTEST * upper_height / max(self._spacing(), 1.0)))
+        for (first, second), center in list(zip(self._lines, self._centers, strict=False))[::every]:
             top = center - (upper_height + (lower_height if second else 0)) / 2
             for text, font, height, color in (
                 (first, upper, upper_height, "text.primary"),
@@ -110,6 +136,12 @@ class BottomAxis(QGraphicsWidget):
         painter.setPen(self._theme.color("chart.label_text"))
         title = metrics.elidedText(self._title, Qt.TextElideMode.ElideRight, box.width())
         painter.drawText(QRectF(0, 4 + self._line, box.width(), self._line), _ALIGN.AlignCenter, title)
+
+
+def _one_line(name: str) -> str:
+    """What differs first: that is what is read down the column."""
+    above, below = _two_lines(name)
+    return f"{above}{SEPARATOR}{below}" if below else above
 
 
 def _two_lines(name: str) -> tuple[str, str]:

@@ -47,7 +47,7 @@ class Target:
 class _Laid:
     """Everything positioned for one size of one chart."""
 
-    bars: list[tuple[QRectF, QColor]] = field(default_factory=list)
+    bars: list[tuple[QRectF, QColor, bool]] = field(default_factory=list)
     intervals: list[tuple[QLineF, QColor]] = field(default_factory=list)
     points: list[tuple[QPointF, str, QColor, bool]] = field(default_factory=list)
     lines: list[tuple[QPolygonF, QColor, float]] = field(default_factory=list)
@@ -149,7 +149,8 @@ class Marks(QGraphicsItem):
                 continue
             zero, tip = self._map(0, position), self._map(value, position)
             left, right = min(zero.x(), tip.x()), max(zero.x(), tip.x())
-            self._laid.bars.append((QRectF(left, tip.y() - half, max(right - left, 1.0), 2 * half), color))
+            bar = QRectF(left, tip.y() - half, max(right - left, 1.0), 2 * half)
+            self._laid.bars.append((bar, color, series.hollow))
             low, high = _interval(series.x_low, series.x_high, i)
             if low is not None and high is not None:
                 seen, beyond = _cut(high, self._chart.x.maximum)
@@ -169,6 +170,7 @@ class Marks(QGraphicsItem):
 
     def _lay_points(self, series: Series, color: QColor) -> list[tuple[QPointF, str, QColor]]:
         marker = self._theme.run_marker(series.color) if series.color >= 0 else "o"
+        cap = self._theme.px(_CAP)
         loose = []
         for i, (x, y) in enumerate(zip(series.x, series.y, strict=True)):
             if not (np.isfinite(x) and np.isfinite(y)):
@@ -179,11 +181,11 @@ class Marks(QGraphicsItem):
             if x_low is not None and x_high is not None:
                 seen, beyond = _cut(x_high, self._chart.x.maximum)
                 a, b = self._map(x_low, y).x(), self._map(seen, y).x()
-                self._laid.intervals += [(line, color) for line in _whiskers(a, b, at.y(), _CAP, beyond)]
+                self._laid.intervals += [(line, color) for line in _whiskers(a, b, at.y(), cap, beyond)]
             if y_low is not None and y_high is not None:
                 seen, beyond = _cut(y_high, self._chart.y.maximum)
                 a, b = self._map(x, y_low).y(), self._map(x, seen).y()
-                upright = [QLineF(w.y1(), w.x1(), w.y2(), w.x2()) for w in _whiskers(a, b, at.x(), _CAP, beyond)]
+                upright = [QLineF(w.y1(), w.x1(), w.y2(), w.x2()) for w in _whiskers(a, b, at.x(), cap, beyond)]
                 self._laid.intervals += [(line, color) for line in upright]
             self._laid.points.append((at, marker, color, series.hollow))
             name = series.labels[i] if i < len(series.labels) else series.title
@@ -195,7 +197,9 @@ class Marks(QGraphicsItem):
                     _spoken(self._chart.y.title, _number(y), self._chart.y.unit, y_low, y_high),
                 )
             )
-            self._laid.targets.append(Target(at, QRectF(at.x() - 12, at.y() - 12, 24, 24), said))
+            reach = self._theme.px(12)
+            area = QRectF(at.x() - reach, at.y() - reach, 2 * reach, 2 * reach)
+            self._laid.targets.append(Target(at, area, said))
         return loose
 
     def _lay_line(self, index: int, series: Series, color: QColor) -> float | None:
@@ -228,7 +232,8 @@ class Marks(QGraphicsItem):
         return last
 
     def _lay_loose_labels(self, loose: list[tuple[QPointF, str, QColor]], metrics: QFontMetricsF) -> None:
-        obstacles = [QRectF(at.x() - 7, at.y() - 7, 14, 14) for at, _, _ in loose]
+        reach = self._theme.px(7)
+        obstacles = [QRectF(at.x() - reach, at.y() - reach, 2 * reach, 2 * reach) for at, _, _ in loose]
         obstacles += [
             QRectF(line.p1(), line.p2()).normalized().adjusted(-1, -1, 1, 1) for line, _ in self._laid.intervals
         ]
@@ -258,8 +263,11 @@ class Marks(QGraphicsItem):
 
     def paint(self, painter: QPainter, option: object, widget: object = None) -> None:
         laid, theme = self._laid, self._theme
-        for rect, color in laid.bars:
+        thick = theme.px(2)
+        for rect, color, hollow in laid.bars:
             painter.fillRect(rect, color)
+            if hollow and min(rect.width(), rect.height()) > 2 * thick:
+                painter.fillRect(rect.adjusted(thick, thick, -thick, -thick), theme.color("chart.background"))
         painter.setPen(QPen(theme.color("chart.reference"), 1, Qt.PenStyle.DashLine))
         painter.drawLines(laid.references)
         painter.drawPolyline(laid.front)
@@ -267,15 +275,16 @@ class Marks(QGraphicsItem):
             painter.setPen(QPen(color, width))
             painter.drawPolyline(polygon)
         for line, color in laid.intervals:
-            painter.setPen(QPen(color, 1))
+            painter.setPen(QPen(color, theme.px(1)))
             painter.drawLine(line)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        marker_edge = theme.px(_MARKER)
         for at, marker, color, hollow in laid.points:
             painter.save()
             painter.translate(at)
-            painter.scale(_MARKER, _MARKER)
+            painter.scale(marker_edge, marker_edge)
             ground = theme.color("chart.background")
-            pen = QPen(color if hollow else ground, 2 if hollow else 1)
+            pen = QPen(color if hollow else ground, theme.px(2 if hollow else 1))
             pen.setCosmetic(True)
             painter.setPen(pen)
             painter.setBrush(ground if hollow else color)

@@ -132,7 +132,7 @@ class _Maker:
             if column.kind == "label":
                 return self._labels(row, column)
             if column.kind == "trials":
-                return cells.trials_cell(row, self._loaded.trials_of(row.configuration))
+                return cells.trials_cell(row, self._loaded.trials_of(row.configuration), self._reasons)
             text = self._texts[column.metric][row.configuration]
             return cells.metric_cell(row.cells.get(column.metric), column, text, missing.get(column.metric, ""))
 

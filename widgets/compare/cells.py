@@ -13,6 +13,8 @@ from workbench.store.operations import ReasonRow, TrialRow
 from workbench.units import format_range, format_ratio, practical_unit, show
 
 ARROWS = {"higher": "↑", "lower": "↓"}
+_MOST_REASONS = 3
+"""Reasons of warnings in a tooltip; trials have their own."""
 MACHINE = "not available on this machine"
 
 
@@ -116,8 +118,8 @@ def _tip(cell: Cell, column: Column) -> str:
 # --- trials ---------------------------------------------------------------------------------------
 
 
-def trials_cell(row: Row, trials: Iterable[TrialRow]) -> CellView:
-    """How many trials count: "3", "2 of 3" with what became of the others."""
+def trials_cell(row: Row, trials: Iterable[TrialRow], reasons: Iterable[ReasonRow] = ()) -> CellView:
+    """How many trials count: "3", "2 of 3" with what became of the others, or with how many carry a warning."""
     listed = list(trials)
     running = sum(t.state == "running" for t in listed)
     waiting = sum(t.state not in ("ended", "running") for t in listed)
@@ -125,14 +127,24 @@ def trials_cell(row: Row, trials: Iterable[TrialRow]) -> CellView:
     text = str(row.trials) if row.counted == row.trials else f"{row.counted} of {row.trials}"
     short = [f.partition(":")[0] for f in row.failed]
     told = ", ".join((*row.failed, *open_))
+    warned = {t.trial for t in listed if t.verdict == "warning"}
+    said = [f"{len(warned)} warned"] if warned else []
+    why = list(dict.fromkeys(r.message for r in reasons if r.trial in warned and r.severity != "invalid"))
+    caution = f"{_counted(len(warned))} with a warning: {' '.join(why[:_MOST_REASONS])}".rstrip(": ") if warned else ""
+    tip = f"{text} trials count. {told}".strip() if told else f"{text} trials, all of them count."
+    spoken = "; ".join(part for part in (f"{text} trials{f': {told}' if told else ''}", caution) if part)
     return CellView(
         text=text,
-        second=", ".join((*short, *open_)),
-        tone="warn" if row.failed else "muted",
-        tip=f"{text} trials count. {told}".strip() if told else f"{text} trials, all of them count.",
-        spoken=f"{text} trials{f': {told}' if told else ''}",
+        second=", ".join((*short, *open_) or said),
+        tone="warn" if row.failed or (warned and not open_) else "muted",
+        tip=f"{tip} {caution}".strip(),
+        spoken=spoken,
         sort=(0, float(row.counted), ""),
     )
+
+
+def _counted(trials: int) -> str:
+    return "1 trial" if trials == 1 else f"{trials} trials"
 
 
 def trial_state(trial: TrialRow) -> tuple[str, str]:

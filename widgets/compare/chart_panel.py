@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QPoint, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from widgets.charts.chart_view import ChartView
@@ -34,6 +34,8 @@ class ChartPanel(Panel):
     """chart, format"""
     copied = Signal(str)
     """What was copied."""
+    widened = Signal(int)
+    """Another width (px)."""
 
     def __init__(self, theme: Theme, title: str, parent: QWidget | None = None) -> None:
         super().__init__(theme, title, ground="base", parent=parent)
@@ -66,6 +68,10 @@ class ChartPanel(Panel):
         """Something of the page's own, left of the export button."""
         self.header.row.insertWidget(self.header.row.count() - self._tools, widget)
 
+    def show_subtitle(self, shown: bool) -> None:
+        """Whether there is room for it; the chart's axes say the same."""
+        self._said.setVisible(shown)
+
     def set_chart(self, chart: Chart, title: str = "") -> None:
         """Draw; the header says what it is. Where nothing changed nothing is drawn."""
         self.header.set_title(title or chart.title)
@@ -74,6 +80,10 @@ class ChartPanel(Panel):
         self.setAccessibleDescription(chart.summary or chart.empty)
         if not same_chart(self.view.chart, chart):
             self.view.set_chart(chart)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.widened.emit(self.width())
 
     # --- menus ------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QSplitter, QTabBar, QVBoxLayout, QWidget
 
 from widgets.compare.chart_panel import ChartPanel, fill_chooser
@@ -20,8 +19,8 @@ AGAINST = (("memory", "Memory"), ("speed", "Speed"), ("energy", "Energy"))
 """What quality is set against with one click; see `workbench.trade_offs`."""
 
 
-_WORDS = 700
-"""Width of the trade-off's panel (of the design) from which "Quality against" is written out."""
+_WORDS, _SUBTITLE = 560, 860
+"""Widths of the trade-off's panel (of the design) from which "Quality against" is written out, and the subtitle."""
 
 
 class ChartsArea(QWidget):
@@ -47,6 +46,7 @@ class ChartsArea(QWidget):
         for place, (_, title) in enumerate(AGAINST):
             self.against.set_text(place, title)
         self.against.chosen.connect(self._choose_against)
+        self.scatter.widened.connect(self._give_words)
         self._said = label("Quality against", role="dense", tone="muted")
         self.against.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         for widget in (self._said, self.against):
@@ -183,10 +183,10 @@ class ChartsArea(QWidget):
         if self._comparison is not None:
             fill_chooser(self._metric.menu(), self._comparison, self.shown_bars(), self.choose_bars)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        # the words give way first; the segments' tooltips say them too
-        self._said.setVisible(self.scatter.width() > self._theme.px(_WORDS))
+    def _give_words(self, width: int) -> None:
+        """The words give way first; the segments' tooltips and the axes say them too."""
+        self._said.setVisible(width > self._theme.px(_WORDS))
+        self.scatter.show_subtitle(width > self._theme.px(_SUBTITLE))
 
     # --- layout -----------------------------------------------------------------------------------
 

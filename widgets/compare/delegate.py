@@ -191,8 +191,8 @@ class CompareDelegate(QStyledItemDelegate):
         painter.setFont(theme.font("dense") if trial else theme.font("body", 500))
         quiet = row.hidden or cell.missing or (bool(row.trial) and cell.tone == "muted" and not cell.second)
         painter.setPen(theme.color("text.muted") if quiet else theme.color("text.primary"))
-        if cell.tone in ("warn", "error") and not row.flat:
-            painter.setPen(tone)
+        if cell.tone in ("warn", "error") and not row.flat and not cell.text.isdigit():
+            painter.setPen(tone)  # "2 of 3" is the news; a whole count is not, only what is said of it
         painter.drawText(upper, _RIGHT, cell.text)
         used = painter.fontMetrics().horizontalAdvance(cell.text)
         painter.setFont(theme.font("dense"))

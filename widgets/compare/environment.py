@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeyEvent
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from widgets.compare.environment_sections import as_text, counts
 from widgets.compare.environment_table import MATTERS, EnvironmentTable
@@ -42,7 +42,7 @@ class EnvironmentSheet(Overlay):
         self._pages = QStackedWidget()
         self._pages.addWidget(self.table)
         self._pages.addWidget(self.empty)
-        self._legend = QWidget()
+        self._legend = QFrame()
         self._legend_row = QHBoxLayout(self._legend)
         self._legend_row.addWidget(IconLabel(theme, "warning", "status.warn", 14, meaning="warning"))
         self._legend_row.addWidget(label(MATTERS, role="dense", tone="muted"))
@@ -52,6 +52,9 @@ class EnvironmentSheet(Overlay):
         column.setSpacing(0)
         column.addWidget(self.header)
         column.addWidget(self._pages, 1)
+        self._legend.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._legend.setProperty("ground", "panel")
+        self._legend.setProperty("edge", "top")
         column.addWidget(self._legend)
         theme.follow(self._restyle)
 

@@ -11,6 +11,7 @@ from widgets.components import ElidedLabel, label, push_button
 from widgets.theme import Theme
 from workbench.comparison import Comparison
 from workbench.metrics.registry import find
+from workbench.store.operations import TrialRow
 
 
 class NotesBar(QFrame):
@@ -90,7 +91,7 @@ class NotesBar(QFrame):
         self._said.setVisible(count > 0 and not self._open)
         self._all.setVisible(self._open)
         self._more.setVisible(count > 0)
-        self._more.setText("Less" if self._open else "All notes" if count > 1 else "Whole note")
+        self._more.setText("Less" if self._open else f"All {count} notes" if count > 1 else "Whole note")
 
 
 def same_text(same: Mapping[str, str]) -> str:
@@ -106,12 +107,15 @@ def same_text(same: Mapping[str, str]) -> str:
     return ", ".join(parts)
 
 
-def notes_of(comparison: Comparison, shown: Sequence[str]) -> tuple[str, ...]:
-    """The comparison's cautions, and the primary metrics that nothing could measure."""
+def notes_of(comparison: Comparison, shown: Sequence[str], trials: Sequence[TrialRow] = ()) -> tuple[str, ...]:
+    """How many trials carry a warning, the comparison's cautions, and the primary metrics that nothing could
+    measure."""
     missing: dict[str, list[str]] = {}
     for metric, reason in comparison.unavailable.items():
         known = find(metric)
         if known is not None and (known.primary or metric in shown):
             missing.setdefault(reason, []).append(known.title)
     told = [f"Not available: {', '.join(titles)}. {reason}" for reason, titles in missing.items()]
-    return (*comparison.footnotes, *told)
+    warned = sum(t.verdict == "warning" for t in trials)
+    caution = f"{warned} of {len(trials)} trials carry a warning; the count of a row says which." if warned else ""
+    return (*([caution] if caution else []), *comparison.footnotes, *told)

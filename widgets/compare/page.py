@@ -194,7 +194,7 @@ class ComparePage(Page):
         self._show_tools()
         same = {n: comparison.constant[n] for n in folded(comparison, replace(choice, show_constant=False))}
         invalid = sum(t.verdict == "invalid" and t.outcome == "completed" for t in loaded.detail.trials)
-        notes = notes_of(comparison, self._columns())
+        notes = notes_of(comparison, self._columns(), loaded.detail.trials)
         self.notes.show_notes(same, choice.show_constant, notes, invalid, self.viewing.include_invalid)
         self.charts.show_comparison(comparison, choice.hidden)
         self.texts.show(loaded)

@@ -66,6 +66,8 @@ class CompareTable(QTreeView):
         self.selectionModel().selectionChanged.connect(self.chosen_changed)
         self.selectionModel().currentChanged.connect(self._current_changed)
         theme.follow(self._restyle)
+        # once the cells have their new sizes, too
+        theme.changed.connect(self._fit_columns)
 
     def _restyle(self) -> None:
         self.compare_delegate.restyle()

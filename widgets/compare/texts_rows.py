@@ -88,7 +88,8 @@ def _column(text: ConfigurationText, title: str) -> TextColumn:
         return TextColumn(
             text.configuration, title, text.color, "no text", "", reason=text.reason, baseline=text.is_baseline
         )
-    length = f"{text.tokens:,} token{'' if text.tokens == 1 else 's'}{', ended by itself' if text.ended else ''}"
+    how = "ended by itself" if text.ended else "cut there"
+    length = f"{text.tokens:,} token{'' if text.tokens == 1 else 's'}, {how}"
     if text.is_baseline:
         meta = f"Baseline · {length}"
         return TextColumn(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QComboBox, QLineEdit, QMenu, QStyle, QStyleOptionComboBox, QStylePainter, QWidget
 
@@ -40,10 +40,12 @@ class ExperimentChooser(QComboBox):
         self.setMinimumContentsLength(12)
         self.setMaxVisibleItems(16)
         self.activated.connect(self._activated)
-        theme.follow(self._restyle)
 
-    def _restyle(self) -> None:
-        self.setMinimumWidth(self._theme.px(140))
+    def wished_width(self) -> int:
+        """At which the whole name is read."""
+        row = self.current()
+        name = row.name if row is not None else "No experiment"
+        return self.fontMetrics().horizontalAdvance(name) + self._theme.px(44)
 
     @property
     def rows(self) -> tuple[ExperimentRow, ...]:
@@ -113,9 +115,8 @@ class FilterField(QLineEdit):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self.setProperty("role", "mono")
         self.setAccessibleName("Filter of the table")
-        self.setPlaceholderText("Filter: int8, precision:bf")
+        self.setPlaceholderText("Filter rows")
         self.setClearButtonEnabled(True)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -127,11 +128,6 @@ class FilterField(QLineEdit):
 
     def _restyle(self) -> None:
         self.setTextMargins(self._theme.px(22), 0, 0, 0)
-        self.setMinimumWidth(self._theme.px(120))
-        self.setMaximumWidth(self._theme.px(270))
-
-    def sizeHint(self) -> QSize:
-        return QSize(self._theme.px(250), super().sizeHint().height())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)

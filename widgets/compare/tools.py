@@ -17,9 +17,12 @@ from widgets.theme import Theme
 from workbench.labels import short_title
 
 _TABLES = (("csv", "CSV"), ("md", "Markdown"), ("tex", "LaTeX"), ("parquet", "Parquet"), ("json", "JSON"))
-_BASELINE = 210
+_BASELINE, _FILTER, _LONGEST = 130, 150, 420
+"""Least of the baseline's name, what the filter has before the experiment's name grows, and that name's most."""
 _LEAST = 420
-_SHORT, _TIGHT = 1330, 940
+_WIDE, _SHORT, _SHORTER, _TIGHT = 1400, 1260, 1040, 940
+_GAPS = 120
+"""Margins, separators and the space between the toolbar's parts."""
 
 
 class CompareTools(QObject):
@@ -44,8 +47,8 @@ class CompareTools(QObject):
         self._loaded: Loaded | None = None
         self._shown: tuple[str, ...] = ()
         self._toolbar = toolbar
-        self._room: tuple[bool, bool] | None = None
-        """Narrow, tight."""
+        self._width = 0
+        """Of the page; 0 until it is laid out."""
         self.experiments = ExperimentChooser(theme)
         self.filter = FilterField(theme)
         self.count: QLabel = label(tone="muted")
@@ -88,6 +91,7 @@ class CompareTools(QObject):
         toolbar.setMinimumWidth(theme.px(_LEAST))
         self._columns_menu.aboutToShow.connect(self._fill_columns)
         self.baseline.menu().aboutToShow.connect(self._fill_baseline)
+        theme.changed.connect(self._restyle)
 
     def _menu_button(self, icon: str, text: str, tip: str, menu: QMenu) -> ToolButton:
         button = tool_button(self._theme, icon, text, tip)
@@ -116,6 +120,10 @@ class CompareTools(QObject):
         menu.addAction("Copy the table", calling(self.copy_asked.emit))
         return menu
 
+    def _restyle(self) -> None:
+        self._toolbar.setMinimumWidth(self._theme.px(_LEAST))
+        self.set_room(self._width)
+
     # --- state ------------------------------------------------------------------------------------
 
     def show_state(self, loaded: Loaded | None, choice: Choice, shown: tuple[str, ...], include_invalid: bool) -> None:
@@ -129,31 +137,48 @@ class CompareTools(QObject):
             part.setChecked(choice.differences_first)
         name = self._baseline_name()
         text = f"Baseline: {name}" if name else "Baseline"
-        room = self._theme.px(150 if self._room is not None and self._room[0] else _BASELINE)
-        shown_text = self.baseline.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, room)
-        self.baseline.setText(shown_text)
         self.baseline.setToolTip(f"{text}. Every configuration is compared with it")
         self.baseline.setAccessibleName(text)
         for widget in (self.filter, self.rows, self.differences, self.columns, self.baseline, self.export, self.texts):
             widget.setEnabled(loaded is not None)
+        self._share()
 
     def set_room(self, width: int) -> None:
-        """Icons without words in a toolbar under 1330 px (of the design), and under 940 only what is needed."""
-        narrow, tight = width < self._theme.px(_SHORT), width < self._theme.px(_TIGHT)
-        if (narrow, tight) == self._room:
-            return
-        self._room = (narrow, tight)
+        """`width` of the page. Under 1400 px (of the design) "Differences first" is in the menu of rows only, under
+        1260 rows and columns have icons alone, under 1040 Texts too, under 940 there is only what is needed."""
+        self._width = width
+        px = self._theme.px
+        narrow, tight = width < px(_SHORT), width < px(_TIGHT)
         self._toolbar.title.setVisible(not tight)
         self.count.setVisible(not tight)
-        baseline = Qt.ToolButtonStyle.ToolButtonIconOnly if tight else Qt.ToolButtonStyle.ToolButtonTextBesideIcon
-        self.baseline.setToolButtonStyle(baseline)
-        style = Qt.ToolButtonStyle.ToolButtonIconOnly if narrow else Qt.ToolButtonStyle.ToolButtonTextBesideIcon
-        for button in (self.rows, self.columns, self.texts):
-            button.setToolButtonStyle(style)
-        # it is in the menu of rows, too
-        self.differences.setVisible(not narrow)
-        self.filter.setMaximumWidth(self._theme.px(180 if narrow else 270))
-        self.experiments.setFixedWidth(self._theme.px(140 if tight else 180 if narrow else 216))
+        self.differences.setVisible(width >= px(_WIDE))
+        icons, words = Qt.ToolButtonStyle.ToolButtonIconOnly, Qt.ToolButtonStyle.ToolButtonTextBesideIcon
+        self.baseline.setToolButtonStyle(icons if tight else words)
+        for button in (self.rows, self.columns):
+            button.setToolButtonStyle(icons if narrow else words)
+        self.texts.setToolButtonStyle(icons if width < px(_SHORTER) else words)
+        self._share()
+
+    def _share(self) -> None:
+        """What the buttons leave goes to the baseline's name, the filter and the experiment's name."""
+        if not self._width:
+            return
+        px, name = self._theme.px, self._baseline_name()
+        text = f"Baseline: {name}" if name else "Baseline"
+        self.baseline.setText(text)
+        fixed = (self._toolbar.title, self.count, self.rows, self.differences, self.columns, self.texts, self.export)
+        gaps = px(_GAPS) + self.baseline.sizeHint().width() - self._text_width(text)
+        free = self._width - gaps - sum(w.sizeHint().width() for w in fixed if not w.isHidden())
+        least_name, least_filter = px(140), px(110)
+        named = min(self._text_width(text), max(free - least_name - least_filter, px(_BASELINE)))
+        self.baseline.setText(self.baseline.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, named))
+        free -= named if self.baseline.toolButtonStyle() != Qt.ToolButtonStyle.ToolButtonIconOnly else 0
+        chooser = max(least_name, min(self.experiments.wished_width(), px(_LONGEST), free - px(_FILTER)))
+        self.experiments.setFixedWidth(chooser)
+        self.filter.setFixedWidth(max(least_filter, min(px(270), free - chooser)))
+
+    def _text_width(self, text: str) -> int:
+        return self.baseline.fontMetrics().horizontalAdvance(text)
 
     def _baseline_name(self) -> str:
         if self._loaded is None:

@@ -72,7 +72,11 @@ def draw_series(axes: Axes, chart: Chart, style: Look) -> None:
     for series in chart.series:
         color = style.color(series.color)
         if series.style == "bars":
-            axes.barh(series.y, np.nan_to_num(series.x), height=0.56, color=color, zorder=2)
+            fill = style.background if series.hollow else color
+            edge = 1.2 if series.hollow else 0.0
+            axes.barh(
+                series.y, np.nan_to_num(series.x), height=0.56, color=fill, edgecolor=color, linewidth=edge, zorder=2
+            )
             # on dark bars an interval is read by its edge of ground
             _whiskers(axes, series, chart, style.text, 3, edge=style.background)
         elif series.style == "markers":
