@@ -50,6 +50,10 @@ class Page(QWidget):
         outer.addWidget(self.toolbar)
         outer.addLayout(self.body, 1)
         self._initial_splits: dict[str, QByteArray] = {}
+        self.foot: QWidget | None = None
+        """A bar at the page's bottom that messages must not cover."""
+        self._scale = services.theme.scale
+        services.theme.changed.connect(self._rescale)
 
     # --- hooks ------------------------------------------------------------------------------------
 
@@ -85,6 +89,7 @@ class Page(QWidget):
         """Keep what the user arranged. Subclasses extend it under their own group."""
         for splitter in self._splitters():
             settings.setValue(f"{self.name}/splitter/{splitter.objectName()}", splitter.saveState())
+        settings.setValue(f"{self.name}/scale", self._scale)
 
     def restore_layout(self, settings: QSettings) -> None:
         for splitter in self._splitters():
@@ -92,6 +97,7 @@ class Page(QWidget):
             state = settings.value(f"{self.name}/splitter/{splitter.objectName()}")
             if isinstance(state, QByteArray):
                 splitter.restoreState(state)
+                scale_panes(splitter, self._scale / _number(settings.value(f"{self.name}/scale"), self._scale))
 
     def reset_layout(self) -> None:
         """View > Reset layout."""
@@ -99,6 +105,13 @@ class Page(QWidget):
             state = self._initial_splits.get(splitter.objectName())
             if state is not None:
                 splitter.restoreState(state)
+
+    def _rescale(self) -> None:
+        """The text size changed: panes of a fixed size follow it, those that stretch take the rest."""
+        before, self._scale = self._scale, self.services.theme.scale
+        if before != self._scale:
+            for splitter in self._splitters():
+                scale_panes(splitter, self._scale / before)
 
     def _splitters(self) -> list[QSplitter]:
         return [s for s in self.findChildren(QSplitter) if s.objectName()]
@@ -120,9 +133,9 @@ class PageToolbar(QFrame):
         self._left = 1
         self._theme.follow(self._restyle)
 
-    def add(self, widget: QWidget) -> None:
-        """Append after the title."""
-        self._row.insertWidget(self._left, widget)
+    def add(self, widget: QWidget, stretch: int = 0) -> None:
+        """Append after the title; what stretches shares the free room, as far as its greatest width allows."""
+        self._row.insertWidget(self._left, widget, stretch)
         self._left += 1
 
     def add_separator(self) -> None:
@@ -136,3 +149,26 @@ class PageToolbar(QFrame):
         self.setFixedHeight(self._theme.height("page_toolbar"))
         self._row.setContentsMargins(self._theme.spacing("m"), 0, self._theme.spacing("m"), 0)
         self._row.setSpacing(self._theme.spacing("s"))
+
+
+def scale_panes(splitter: QSplitter, ratio: float) -> None:
+    """Multiply the panes that do not stretch, where others do."""
+    across = splitter.orientation() == Qt.Orientation.Horizontal
+    panes = [pane for pane in map(splitter.widget, range(splitter.count())) if pane is not None]
+    policies = [pane.sizePolicy() for pane in panes]
+    stretches = [p.horizontalStretch() if across else p.verticalStretch() for p in policies]
+    sizes = splitter.sizes()
+    if ratio == 1.0 or not sum(sizes) or not any(stretches) or all(stretches):
+        return
+    fixed = [0 if stretch else round(size * ratio) for size, stretch in zip(sizes, stretches, strict=True)]
+    left = max(0, sum(sizes) - sum(fixed))
+    splitter.setSizes([left * s // sum(stretches) if s else f for s, f in zip(stretches, fixed, strict=True)])
+
+
+def _number(value: object, otherwise: float) -> float:
+    """What an ini file gives back as text; `otherwise` where it is no size."""
+    try:
+        found = float(str(value))
+    except ValueError:
+        return otherwise
+    return found if found > 0 else otherwise

@@ -34,6 +34,11 @@ class PageStack(QStackedWidget):
     def made(self, name: str) -> Page | None:
         return self._pages.get(name)
 
+    def foot(self, otherwise: QWidget) -> QWidget:
+        """The bar at the bottom of the shown page; `otherwise` where it has none."""
+        foot = self.current.foot if self.current is not None else None
+        return foot if foot is not None and foot.isVisible() else otherwise
+
     def show_page(self, name: str) -> Page:
         """Create if needed, restore its layout, show, tell it."""
         page = self._pages.get(name)

@@ -5,6 +5,8 @@ Cards are children of the window: no window of their own, never taking the focus
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -70,8 +72,8 @@ class ToastCard(QFrame):
 class ToastLayer(QObject):
     """Places the cards of a window and keeps them in the corner."""
 
-    def __init__(self, theme: Theme, toasts: Toasts, window: QWidget, above: QWidget) -> None:
-        """`above` is the widget the cards stand on (the queue strip)."""
+    def __init__(self, theme: Theme, toasts: Toasts, window: QWidget, above: Callable[[], QWidget]) -> None:
+        """`above` gives the widget the cards stand on: the page's foot, or the queue strip."""
         super().__init__(window)
         self.window_ = window
         self._theme = theme
@@ -104,7 +106,8 @@ class ToastLayer(QObject):
     def place(self) -> None:
         """Stack the cards upwards from the corner."""
         margin = self._theme.spacing("m")
-        bottom = self._above.mapTo(self.window_, self._above.rect().topLeft()).y() - margin
+        above = self._above()
+        bottom = above.mapTo(self.window_, above.rect().topLeft()).y() - margin
         for card in reversed(self._cards):
             card.resize(card.width(), max(card.heightForWidth(card.width()), card.minimumSizeHint().height()))
             bottom -= card.height()

@@ -109,7 +109,8 @@ class Window(QMainWindow):
         self.stack.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.stack.setProperty("ring", False)
         self.stack.setFocus()
-        self.layer = ToastLayer(theme, self.toasts, self, self.strip)
+        self.layer = ToastLayer(theme, self.toasts, self, partial(self.stack.foot, self.strip))
+        self.stack.currentChanged.connect(self.layer.place)
         self.ring = FocusRing(theme, self)
         theme.follow(self._restyle)
 

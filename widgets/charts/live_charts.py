@@ -201,9 +201,7 @@ class LiveCharts(QWidget):
         # an empty layout had shrunk to nothing and would stay so until the next resize
         self._view.ci.layout.activate()
         self._view.ci.setGeometry(self._view.range)
-        self._missing.setText(
-            "\n".join(f"{c.kind.title}: not available on this machine: {c.missing}" for c in charts if c.missing)
-        )
+        self._missing.setText("\n".join(f"{c.kind.title}: not available. {c.missing}" for c in charts if c.missing))
         self._missing.setVisible(bool(self._missing.text()))
 
     def _plot_added(self, plot: LivePlot) -> None:

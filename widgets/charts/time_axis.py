@@ -185,10 +185,11 @@ class TimeAxis(QWidget):
             painter.drawText(QPointF(self._left + x - width / 2, height / 2 + metrics.ascent() / 2), said)
         right = float(self.width() - self.inset - theme.width("readout_column") + theme.px(8))
         for title, color in self._legend:
-            painter.fillRect(QRectF(right, height / 2 - 5, 11, 11), theme.phase_color(color, "lane"))
+            edge = theme.px(11)
+            painter.fillRect(QRectF(right, (height - edge) / 2, edge, edge), theme.phase_color(color, "lane"))
             painter.setPen(theme.color("text.secondary"))
-            painter.drawText(QPointF(right + 16, height / 2 + metrics.ascent() / 2), title)
-            right += 28 + metrics.horizontalAdvance(title)
+            painter.drawText(QPointF(right + theme.px(16), height / 2 + metrics.ascent() / 2), title)
+            right += theme.px(28) + metrics.horizontalAdvance(title)
         if tag is not None and self._tag is not None:
             painter.setFont(theme.font("caption", 600))
             painter.fillRect(tag, theme.color("chart.crosshair"))

@@ -114,7 +114,7 @@ def _summary(devices: tuple[Device, ...]) -> str:
     parts = []
     if processor is not None:
         cores = processor.details.get("cores", "")
-        parts.append(f"{cores} cores" if cores else processor.title)
+        parts.append(f"{cores} core{'' if cores == '1' else 's'}" if cores else processor.title)
         parts.append(format_bytes(processor.memory_total_bytes))
     parts.append(", ".join(gpus) if gpus else "no GPU")
     return " · ".join(parts)

@@ -94,6 +94,7 @@ class MachinesPage(Page):
         self.sheet = InstallSheet(theme, self.installs, self)
         self.sheet.copied.connect(self._copied)
         services.bridge.queue_changed.connect(self._queue_changed)
+        theme.changed.connect(self._show_again)
         if services.bridge.probe is not None:
             self.show_probe(services.bridge.probe)
         elif services.workbench is not None:
@@ -175,7 +176,7 @@ class MachinesPage(Page):
         self._show_again()
 
     def _show_again(self) -> None:
-        """A probe or a self-check has come; the view stays where it was scrolled to."""
+        """A probe or a self-check has come, or the text has another size; the view stays where it was scrolled to."""
         if self._probe is None:
             return
         self._facts = machine_facts(self._probe, measured_rates(self.checks.result))

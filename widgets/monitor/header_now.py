@@ -26,11 +26,24 @@ def header_now(
     return header_view(data, entry, left, now, where)
 
 
-def where_it_runs(order: TrialOrder | None, entry: QueueEntry | None, probe: ProbeResult | None) -> str:
-    """ "GPU 0 · 128 in, 64 out, batch 1"; of what is known."""
+def where_it_runs(
+    data: TrialData | None, order: TrialOrder | None, entry: QueueEntry | None, probe: ProbeResult | None
+) -> str:
+    """ "GPU 0 · 128 in, 64 out, batch 1"; of what is known. A trial that has told where it ran is believed: it may come
+    from another machine, or from this one as it was."""
     device = order.device if order is not None else entry.device if entry is not None else ""
+    told = _processor(data) if device == "cpu" else ""
     title = next((d.title for d in probe.devices if d.id == device), "") if probe is not None else ""
-    return " · ".join(p for p in (title or device, workload_text(order)) if p)
+    return " · ".join(p for p in (told or title or device, workload_text(order)) if p)
+
+
+def _processor(data: TrialData | None) -> str:
+    """ "Intel(R) Xeon(R) Processor, 2 cores" of a trial's own facts; "" while it has told none."""
+    facts = {} if data is None else data.environment
+    model, cores = facts.get("cpu.model", ""), facts.get("cpu.cores", "")
+    if not model or model.startswith("not available"):
+        return ""
+    return f"{model}, {cores} core{'' if cores == '1' else 's'}" if cores.isdigit() else model
 
 
 def workload_text(order: TrialOrder | None) -> str:

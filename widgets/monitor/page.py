@@ -205,7 +205,7 @@ class MonitorPage(Page):
         data, entry, queue = current.data, current.entry, current.queue
         self.header.setVisible(bool(current.id) and (data is not None or entry is not None))
         if current.id:
-            where = where_it_runs(current.trials.order_of(current.id), entry, self.services.bridge.probe)
+            where = where_it_runs(data, current.trials.order_of(current.id), entry, self.services.bridge.probe)
             view = header_now(data, entry, queue, where, time.time())
             self.header.show_view(view, queue is not None and queue.paused)
 

@@ -136,7 +136,9 @@ class MachinePanel(Panel):
         top = Qt.AlignmentFlag.AlignTop
         for index, fact in enumerate(facts):
             grid.addWidget(label(fact.name, role="dense", tone="muted"), index, 0, top)
-            text = label(fact.text, role="dense", tone="primary" if fact.available else "secondary", wrap=True)
+            # a path may break at its slashes, but not right after the first one
+            said = fact.text.replace(" /", " /\u2060")
+            text = label(said, role="dense", tone="primary" if fact.available else "secondary", wrap=True)
             text.setToolTip(fact.hint)
             grid.addWidget(text, index, 1, top)
         column.addLayout(grid)

@@ -13,7 +13,7 @@ from workbench.experiment import Experiment, parse
 from workbench.presets import Preset, presets
 from workbench.problems import Problem, ProblemsFound
 from workbench.store.operations import ExperimentDetail, GetExperiment, GetTrial, TrialRow
-from workbench.studies import LeftOut, find_study, left_out_text, make
+from workbench.studies import LeftOut, find_study, make
 
 if TYPE_CHECKING:
     from widgets.setup.page import SetupPage
@@ -89,8 +89,8 @@ class Openings(QObject):
             page.file_problems.close_list()
             page.load(State(experiment, experiment, None, study.title), f"opening “{study.title}”")
             if left_out:
-                count = "1 precision" if len(left_out) == 1 else f"{len(left_out)} precisions"
-                page.services.toasts.show("info", f"{count} left out, which cannot run here.", left_out_text(left_out))
+                said = f"Left out, because they cannot run here: {', '.join(item.title for item in left_out)}."
+                page.services.toasts.show("info", said, "Their grey rows in Techniques say why.")
 
         def failed(error: BaseException) -> None:
             if isinstance(error, ProblemsFound) and not chosen:

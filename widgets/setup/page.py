@@ -75,6 +75,7 @@ class SetupPage(Page):
         self.body.addWidget(self.file_problems)
         self.body.addWidget(self.halves, 1)
         self.body.addWidget(self.run_bar)
+        self.foot = self.run_bar
         self._keep = QTimer(self)
         self._keep.setSingleShot(True)
         self._keep.setInterval(_KEEP_MS)

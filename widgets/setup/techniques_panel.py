@@ -120,7 +120,7 @@ class TechniqueDelegate(RowDelegate):
         draw_check(
             painter, theme, QRect(rect.left() + px(28), rect.top(), px(16), rect.height()), row.checked, row.enabled
         )
-        left, right, name = rect.left() + px(52), rect.right() - px(8), px(96)
+        left, right, name = rect.left() + px(52), rect.right() - px(8), px(112)
         alone = right - left - name < px(_LEAST_SENTENCE)
         width = right - left if alone else name - px(6)
         color = theme.color("text.primary" if row.enabled else "text.disabled")

@@ -48,7 +48,7 @@ class SetupTools(QObject):
         self.start_over = tool_button(
             theme, "refresh", "Start over", "A new experiment; Ctrl+Z brings this one back", self.start_over_wanted.emit
         )
-        toolbar.add(self.name)
+        toolbar.add(self.name, 1)
         toolbar.add(self.presets)
         toolbar.add(self.recent)
         toolbar.add_separator()
@@ -59,7 +59,8 @@ class SetupTools(QObject):
         theme.follow(self._restyle)
 
     def _restyle(self) -> None:
-        self.name.setFixedWidth(self._theme.px(216))
+        self.name.setMinimumWidth(self._theme.px(216))
+        self.name.setMaximumWidth(self._theme.px(440))
 
     def _menu_button(self, title: str, tip: str) -> ToolButton:
         button = ToolButton(self._theme, text=title, tip=tip, kind="box")
