@@ -62,7 +62,7 @@ $(VENV)/development: $(VENV)/application
 	@touch $@
 
 $(VENV)/gguf: $(VENV)/application
-	$(BIN)/python packaging/install_gguf.py $(CONSTRAINTS)
+	$(BIN)/python -m engines.llama.install --quiet -c $(CONSTRAINTS)
 	@touch $@
 
 clean:

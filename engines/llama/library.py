@@ -20,7 +20,7 @@ _DEBUG, _WARNING, _ERROR, _CONTINUED = 1, 3, 4, 5
 _KEPT_LINES = 400
 _KEPT_ERRORS = 12
 PACKAGE_ADVICE = (
-    "Install it into the environment the runner uses: pip install 'llm-workbench[gguf]' (compiles llama.cpp)."
+    "Install it where the runner runs: llm-workbench doctor --install gguf (compiles llama.cpp, about ten minutes)."
 )
 
 

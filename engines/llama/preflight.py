@@ -27,7 +27,7 @@ def preflight(order: TrialOrder) -> None:
         raise WorkerFailure(
             "package",
             "The package llama-cpp-python is missing.",
-            "Install it into the environment the runner uses: pip install 'llm-workbench[gguf]' (it is compiled).",
+            "Install it where the runner runs: llm-workbench doctor --install gguf (compiles llama.cpp, ten minutes).",
         )
     precision_of(order)
     kv_cache_of(order)

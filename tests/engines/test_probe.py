@@ -81,6 +81,16 @@ def test_that_a_missing_package_comes_with_the_command_that_installs_it(monkeypa
     assert all(package.gives for package in found.values())
 
 
+def test_that_what_has_to_be_compiled_has_a_command_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.metadata, "version", _missing)
+    found = {package.name: package.install for package in packages()}
+    assert found["llama-cpp-python"] == f"{sys.executable} -m engines.llama.install"
+
+
+def _missing(name: str) -> str:
+    raise metadata.PackageNotFoundError(name)
+
+
 def test_that_the_install_commands_ask_for_what_the_project_declares() -> None:
     project = tomllib.loads((Path(module.__file__).parent.parent / "pyproject.toml").read_text())["project"]
     declared = {line for extra in project["optional-dependencies"].values() for line in extra}

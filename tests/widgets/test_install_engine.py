@@ -58,7 +58,8 @@ class FakeWorkbench:
     def _package(self, name: str, there: list[str]) -> Package:
         if name in there:
             return Package(name=name, version="9.9", gives=GIVES)
-        return Package(name=name, gives=GIVES, install=f'{self.python} -m pip install "{name}>=1"')
+        how = "engines.llama.install" if name == "llama-cpp-python" else f'pip install "{name}>=1"'
+        return Package(name=name, gives=GIVES, install=f"{self.python} -m {how}")
 
 
 PIP = """#!/bin/sh
@@ -128,7 +129,7 @@ def test_that_a_missing_package_offers_its_command_and_nothing_starts_by_itself(
     click(qtbot, row_button(page, "llama-cpp-python"))
     sheet = page.sheet
     assert sheet.isVisible()
-    assert sheet.command.text() == f'{machine.python} -m pip install --verbose "llama-cpp-python>=1" "gguf>=1"'
+    assert sheet.command.text() == f'{machine.python} -m engines.llama.install "gguf>=1"'
     assert sheet.header.title.text() == "Install llama-cpp-python and gguf"
     qtbot.wait(150)
     assert page.installs.state == "idle"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -34,9 +35,10 @@ def machine(*missing: str, python: str = PYTHON) -> ProbeResult:
         "gguf": "gguf>=0.10",
         "llama-cpp-python": "llama-cpp-python>=0.3.16",
     }
+    commands = {n: f'{python} -m pip install "{r}"' for n, r in wanted.items()}
+    commands["llama-cpp-python"] = f"{python} -m engines.llama.install"  # as `engines.probe` says
     packages = tuple(
-        Package(name=n, install=f'{python} -m pip install "{r}"') if n in missing else Package(name=n, version="1.0")
-        for n, r in wanted.items()
+        Package(name=n, install=commands[n]) if n in missing else Package(name=n, version="1.0") for n in wanted
     )
     return ProbeResult(machine="here", devices=(), sensors=(), packages=packages, facts={})
 
@@ -62,7 +64,9 @@ def test_that_an_engine_means_its_packages_and_only_those_that_are_missing() -> 
     assert both.packages == ("llama-cpp-python", "gguf")
     one = installation(expand(["llama.cpp"]), machine("llama-cpp-python"), everything)
     assert one.packages == ("llama-cpp-python",)
-    assert one.arguments[-1] == "llama-cpp-python>=0.3.16"
+    assert one.arguments == (PYTHON, "-m", "engines.llama.install")
+    assert both.arguments == (PYTHON, "-m", "engines.llama.install", "gguf>=0.10")
+    assert both.command == f'{PYTHON} -m engines.llama.install "gguf>=0.10"'
 
 
 def test_that_the_package_gguf_alone_is_not_the_engine() -> None:
@@ -70,10 +74,17 @@ def test_that_the_package_gguf_alone_is_not_the_engine() -> None:
     assert expand(["torchao", "llama.cpp", "gguf"]) == ("torchao", "llama-cpp-python", "gguf")
 
 
-def test_that_what_is_compiled_shows_its_output_and_says_how_long_it_takes() -> None:
+def test_that_what_is_compiled_says_how_long_it_takes() -> None:
     made = installation(["llama-cpp-python"], machine("llama-cpp-python"), everything)
-    assert "--verbose" in made.arguments
+    assert "--quiet" not in made.arguments, "the compiler's lines tell how far it is"
     assert "minutes" in made.cautions[0]
+
+
+def test_that_the_module_it_names_is_there_and_answers() -> None:
+    made = installation(["llama-cpp-python"], machine("llama-cpp-python", python=sys.executable), everything)
+    environment = {**os.environ, **dict(made.environment)}
+    done = subprocess.run([*made.arguments, "--help"], capture_output=True, text=True, env=environment, check=True)
+    assert "Install llama-cpp-python" in done.stdout
 
 
 def test_that_torch_warns_of_its_size() -> None:
