@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,7 +25,7 @@ from engines.llama.convert_check import check_tokens
 from engines.llama.convert_weights import FloatType, open_folder, widest
 from engines.llama.header import FLOATS
 from engines.llama.ladder import cached_file, local_source
-from engines.llama.ladder_cache import LOCK, TEMPORARY, CachedFile, clear_leftovers
+from engines.llama.ladder_cache import FOLDER, LOCK, TEMPORARY, CachedFile, clear_leftovers
 from engines.llama.ladder_lines import Failed, Made, Step, say
 from engines.llama.library import library
 from engines.llama.quantise import contents, quantise
@@ -54,6 +54,26 @@ class Maker:
         self._model = model
         self._local = local
         self._threads = threads or len(os.sched_getaffinity(0))
+
+    def check_room(self, types: Sequence[str]) -> None:
+        """Raise `WorkerFailure` before the first of several files where the disk cannot hold all that lack: the least
+        that they need, since how much rows that do not fit will add is looked at file by file."""
+        lacking = {name for name in types if cached_file(self._here, self._model, self._local, name).facts() is None}
+        is_file = self._local is not None and self._local.is_file()
+        if not is_file and lacking - FLOATS:
+            own = self._own_type()
+            if cached_file(self._here, self._model, self._local, own).facts() is None:
+                lacking.add(own)
+        if len(lacking) < 2:
+            return
+        parameters = self._parameters()
+        needed = int(sum(parameters * bits_of(name) / 8 for name in lacking)) + _SPARE_BYTES
+        folder = self._here.models / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            what = f"{len(lacking)} GGUF files of {self._model.title} need at least {needed / 1e6:,.0f} MB together"
+            raise _no_space(folder, what, free)
 
     def make(self, wanted: str, report: Report) -> tuple[Path, dict[str, str]]:
         """The file and its facts; made unless it is there. Raises `WorkerFailure`, OSError."""
@@ -114,10 +134,9 @@ class Maker:
     def _converted(self, draft: Path, wanted: str, report: Report) -> dict[str, str]:
         part = _part(report, 0.0, 0.9)
         if self._local is None:
-            self._check_space(draft.parent, wanted, _random_parameters(self._model))
+            self._check_space(draft.parent, wanted, self._parameters())
             return write_random(self._model.config, draft, self._model.title, part)
-        own_bytes = sum(t.raw.size for t in open_folder(self._local).values())
-        self._check_space(draft.parent, wanted, own_bytes)
+        self._check_space(draft.parent, wanted, self._parameters())
         kind: FloatType = "F32" if wanted == "F32" else "BF16" if wanted == "BF16" else "F16"
         facts = convert_folder(self._local, draft, kind, self._model.title, part)
         report("Comparing tokens with the model's own tokenizer", 0.92)
@@ -138,6 +157,13 @@ class Maker:
         """A model whose weights come from a quantised file carries that on, whatever they are stored in now."""
         origin = _DEQUANTISED.search(self._model.origin)
         return {"gguf.requantised_from": origin[1]} if origin else {}
+
+    def _parameters(self) -> int:
+        if self._local is None:
+            return _random_parameters(self._model)
+        if self._local.is_file():
+            return contents(self._local).parameters
+        return sum(t.raw.size for t in open_folder(self._local).values())
 
     def _own_type(self) -> str:
         return "F16" if self._local is None else widest(open_folder(self._local))
@@ -163,7 +189,7 @@ def _random_parameters(model: ModelOrder) -> int:
 def _no_space(folder: Path, what: str, free: int) -> WorkerFailure:
     return WorkerFailure(
         "engine",
-        f"{what} while it is made; the disk of {folder.parent} has {free / 1e6:,.0f} MB free.",
+        f"{what} while made; the disk of {folder.parent} has {free / 1e6:,.0f} MB free.",
         "Nothing was left behind. Free some space (Settings, Models in the cache), or put the application's folders "
         "elsewhere with LLM_WORKBENCH_HOME.",
     )
@@ -221,6 +247,7 @@ def main(arguments: list[str]) -> int:
                 else "Allow the network for this experiment, or download the model and choose its folder.",
             )
         maker = Maker(here, model, local, options.threads)
+        maker.check_room(types)
         for place, wanted in enumerate(types):
             start = _FETCH_SHARE if fetching else 0.0
             share = (1.0 - start) / len(types)

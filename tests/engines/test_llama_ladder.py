@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from engines.llama import ladder
-from engines.llama.ladder import GgufFile, make_file, make_files, plan_file
+from engines.llama.ladder import GgufFile, cached_file, make_file, make_files, plan_file
 from engines.protocol.orders import ModelOrder, WorkloadOrder
 from engines.protocol.places import Places
 from engines.protocol.records import Environment, ModelLoaded, PhaseStarted
@@ -277,6 +277,22 @@ def test_that_a_disk_that_is_too_small_is_told_before(
         maker.make("Q8_0", quiet)
     assert "LLM_WORKBENCH_HOME" in failure.value.advice
     assert leftovers(home) == []
+
+
+def test_that_too_little_room_for_all_is_told_before_the_first(
+    home: Places, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every rung alone would fit."""
+    maker = ladder_make.Maker(home, folder_order(tiny), tiny, 1)
+    maker.make("Q8_0", quiet)
+    usage, spare = shutil.disk_usage(tiny), ladder_make._SPARE_BYTES
+    parameters = contents(cached_file(home, folder_order(tiny), tiny, "F32").path).parameters
+    monkeypatch.setattr(ladder_make.shutil, "disk_usage", lambda _: usage._replace(free=spare + parameters))
+    with pytest.raises(WorkerFailure, match="3 GGUF files of tiny need at least") as failure:
+        maker.check_room(("Q8_0", "Q6_K", "Q4_0", "Q2_K"))
+    assert "LLM_WORKBENCH_HOME" in failure.value.advice
+    maker.check_room(("Q8_0", "Q4_0"))
+    maker.make("Q4_0", quiet)
 
 
 def test_that_a_disk_that_becomes_full_leaves_nothing(
