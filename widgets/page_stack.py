@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-from PySide6.QtWidgets import QStackedWidget, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QStackedWidget, QWidget
 
 from widgets.components import EmptyState
 from widgets.page import Page
@@ -50,6 +51,7 @@ class PageStack(QStackedWidget):
             if self._services.workbench is not None:
                 page.refresh(StoreChanged())
         if page is not self.current:
+            self._take_focus()
             self._leave()
             self.current = page
             self.setCurrentWidget(page)
@@ -64,6 +66,13 @@ class PageStack(QStackedWidget):
         if self.indexOf(widget) < 0:
             self.addWidget(widget)
         self.setCurrentWidget(widget)
+
+    def _take_focus(self) -> None:
+        """From a control of the page that goes: Qt would hand it to whatever button comes next, and a Space meant for
+        nothing would press it. Tab goes on from here to the new page's first control."""
+        focused = QApplication.focusWidget()
+        if focused is not None and self.isAncestorOf(focused):
+            self.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _leave(self) -> None:
         if self.current is not None:

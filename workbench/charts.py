@@ -250,7 +250,8 @@ def _engines(comparison: Comparison) -> tuple[str, ...]:
 
 def _engine_note(series: Sequence[Series], engines: Sequence[str]) -> tuple[str, ...]:
     """What filled and open mean, where both are drawn."""
-    if any(s.hollow for s in series) and not all(s.hollow for s in series):
+    drawn = {s.hollow for s in series if np.isfinite(s.x).any()}
+    if len(drawn) == 2:
         return (f"Filled: {engines[0]}; open: {', '.join(engines[1:])}.",)
     return ()
 

@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from widgets.charts.axes import nice_range, nice_step, ticks
 from widgets.charts.chart_view import ChartView
+from widgets.charts.frame import CategoryGutter
 from widgets.charts.history import History
 from widgets.charts.labels import place_labels, spread
 from widgets.charts.table import ColumnsModel, chart_as_tsv
@@ -89,6 +90,19 @@ def test_that_bar_labels_are_inside_the_plot_and_apart(qtbot: QtBot, theme: Them
     assert len(rects) == 5  # four values and the baseline
     assert not overlaps(rects)
     assert all(marks.boundingRect().contains(r) for r in rects)
+
+
+def test_that_names_take_two_lines_only_where_the_bars_leave_room(theme: Theme) -> None:
+    names = ("SmolLM2-135M · Q8_0", "SmolLM2-135M · Q6_K", "plain")
+    gutter = CategoryGutter(theme, names, 400.0)
+    gutter.show_centers([40.0, 120.0, 200.0])
+    assert gutter.lines[0] == ("Q8_0", "SmolLM2-135M")
+    narrow = gutter.minimumWidth()
+    gutter.show_centers([10.0, 24.0, 38.0])
+    assert gutter.lines == (("Q8_0 · SmolLM2-135M", ""), ("Q6_K · SmolLM2-135M", ""), ("plain", ""))
+    assert gutter.minimumWidth() > narrow
+    gutter.show_centers([40.0, 120.0, 200.0])
+    assert gutter.lines[0] == ("Q8_0", "SmolLM2-135M"), "room again"
 
 
 def test_that_labels_of_crowded_points_do_not_collide(qtbot: QtBot, theme: Theme) -> None:

@@ -22,7 +22,7 @@ from widgets.compare.notes import notes_of, same_text
 from widgets.compare.toolbar import experiment_text
 from widgets.compare.views import DASH, CellView, Choice, Column, Loaded, RowView, TableView
 from workbench.charts import bar_chart
-from workbench.store.operations import ExperimentDetail
+from workbench.store.operations import ExperimentDetail, ReasonRow
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workbench"))
 import synthetic
@@ -42,6 +42,38 @@ def row(view: TableView, name: str) -> RowView:
 def cell(view: TableView, name: str, metric: str) -> CellView:
     place = [c.metric for c in view.columns].index(metric)
     return row(view, name).cells[place]
+
+
+# --- warnings -------------------------------------------------------------------------------------
+
+
+def with_warnings(loaded: Loaded, configuration: str, message: str) -> Loaded:
+    """The same experiment, the trials of one configuration with a warning."""
+    detail = loaded.detail
+    warned = [t for t in detail.trials if t.configuration == configuration and t.verdict == "valid"]
+    assert warned
+    trials = tuple(msgspec.structs.replace(t, verdict="warning") if t in warned else t for t in detail.trials)
+    reasons = tuple(ReasonRow(trial=t.trial, code="busy_machine", severity="warning", message=message) for t in warned)
+    return compared(msgspec.structs.replace(detail, trials=trials, reasons=(*detail.reasons, *reasons)))
+
+
+def test_that_a_row_says_how_many_of_its_trials_carry_a_warning_and_why(loaded: Loaded) -> None:
+    warned = with_warnings(loaded, "c-bfloat16", "The machine was busy.")
+    view = build(warned, Choice())
+    place = [c.kind for c in view.columns].index("trials")
+    said = row(view, "bfloat16").cells[place]
+    assert (said.text, said.second, said.tone) == ("3", "3 warned", "warn")
+    assert "3 trials with a warning: The machine was busy." in said.tip
+    assert "busy" in said.spoken
+    plain = row(view, "float32").cells[place]
+    assert (plain.text, plain.second) == ("3", "")
+
+
+def test_that_warnings_are_counted_under_the_table(loaded: Loaded) -> None:
+    warned = with_warnings(loaded, "c-bfloat16", "The machine was busy.")
+    notes = notes_of(warned.comparison, (), warned.detail.trials)
+    assert notes[0].startswith(f"3 of {len(warned.detail.trials)} trials carry a warning")
+    assert not any("warning" in n for n in notes_of(loaded.comparison, (), loaded.detail.trials))
 
 
 # --- filter ---------------------------------------------------------------------------------------

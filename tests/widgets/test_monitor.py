@@ -16,9 +16,10 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
-from engines.protocol.messages import QueueEntry, QueueState
+from engines.protocol.messages import Device, ProbeResult, QueueEntry, QueueState
 from engines.protocol.records import Cue, Log, PhaseStarted, Record, Sensor, SensorLost, Sensors, TrialEnded
 from widgets.monitor import make_page
+from widgets.monitor.header_now import where_it_runs
 from widgets.monitor.header_view import segments, span
 from widgets.monitor.log_model import LogModel
 from widgets.monitor.page import MonitorPage
@@ -461,6 +462,16 @@ def test_that_a_failed_trial_says_what_happened_and_what_to_do(page: MonitorPage
     qtbot.waitUntil(lambda: ended.message in page.header.line.text())
     assert ended.advice in page.header.line.text()
     assert not page.header.kill.isVisible()
+
+
+def test_that_a_trial_names_the_machine_it_ran_on_and_not_this_one() -> None:
+    waits = entry("t-1", "waiting")
+    told = TrialData(trial="t-1", title="x", environment={"cpu.model": "Another Processor", "cpu.cores": "2"})
+    cpu = Device(id="cpu", title="This Processor, 8 cores", memory_total_bytes=1, memory_free_bytes=1)
+    here = ProbeResult(machine="host", devices=(cpu,), sensors=(), packages=(), facts={})
+    assert where_it_runs(told, None, waits, here) == "Another Processor, 2 cores"
+    assert where_it_runs(TrialData(trial="t-1", title="x"), None, waits, here) == "This Processor, 8 cores"
+    assert where_it_runs(None, None, None, here) == ""
 
 
 def test_that_a_wall_meter_is_asked_for_where_a_trial_has_ended(

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QPushButton, QSplitter, QWidget
 from pytestqt.qtbot import QtBot
 
 import workbench.session
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
 from engines.protocol.places import Places
-from widgets.page import Page
+from widgets.page import Page, scale_panes
 from widgets.theme import Theme
 from widgets.window import Window
 from widgets.window_actions import PAGES
@@ -311,6 +311,67 @@ def test_that_long_work_is_told_in_the_status_line(qtbot: QtBot, make: Callable[
     assert not window.status.work.isHidden()
     window.bridge.work_told.emit("")
     assert window.status.work.isHidden()
+
+
+def test_that_messages_stand_above_the_bar_at_the_foot_of_a_page(
+    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
+) -> None:
+    fake.trials = 1
+    window = make()
+    start(qtbot, window)
+    window.navigate("setup", None)
+    page = window.stack.current
+    assert page is not None
+    page.foot = QPushButton("Run")
+    page.body.addStretch(1)
+    page.body.addWidget(page.foot)
+    qtbot.waitUntil(page.foot.isVisible)
+    QApplication.processEvents()
+    window.toasts.show("info", "Something is left out.")
+    card = window.layer.cards[0]
+    foot = page.foot.mapTo(window, page.foot.rect().topLeft()).y()
+    assert card.geometry().bottom() < foot
+    window.navigate("monitor", None)
+    assert card.geometry().bottom() > foot, "a page without one gives the room back"
+
+
+def test_that_a_page_that_goes_hands_its_focus_to_no_button(
+    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
+) -> None:
+    fake.trials = 1
+    window = make()
+    start(qtbot, window)
+    window.navigate("monitor", None)
+    pages = []
+    for name in ("setup", "monitor"):
+        window.navigate(name, None)
+        assert window.stack.current is not None
+        pages.append(QPushButton(name))
+        window.stack.current.body.addWidget(pages[-1])
+    window.navigate("setup", None)
+    window.activateWindow()
+    pages[0].setFocus()
+    qtbot.waitUntil(pages[0].hasFocus)
+    window.navigate("monitor", None)
+    assert window.stack.hasFocus()
+    assert not pages[1].hasFocus()
+
+
+@pytest.mark.parametrize(("before", "ratio", "after"), [((300, 700), 2.0, (600, 400)), ((300, 700), 0.5, (150, 850))])
+def test_that_panes_of_a_fixed_size_follow_the_text(
+    qtbot: QtBot, before: tuple[int, int], ratio: float, after: tuple[int, int]
+) -> None:
+    splitter = QSplitter()
+    qtbot.addWidget(splitter)
+    splitter.setHandleWidth(0)
+    for _ in before:
+        splitter.addWidget(QWidget())
+    splitter.setStretchFactor(1, 1)
+    splitter.resize(1000, 100)
+    splitter.show()
+    splitter.setSizes(list(before))
+    scale_panes(splitter, ratio)
+    assert tuple(splitter.sizes()) == after
 
 
 def test_that_errors_stay_and_old_messages_give_way(qtbot: QtBot, make: Callable[[], Window]) -> None:

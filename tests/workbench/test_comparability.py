@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.workbench.synthetic import experiment_detail
-from workbench.charts import point_names, scatter_chart
+from workbench.charts import bar_chart, point_names, scatter_chart
 from workbench.comparability import Finding, comparability, comparability_notes
 from workbench.comparison import compare
 from workbench.store.operations import ExperimentDetail
@@ -231,10 +231,22 @@ def test_that_both_engines_stand_in_one_chart_told_apart_by_open_markers() -> No
     assert len(chart.front) > 2
 
 
+def test_that_bars_of_the_other_engine_are_open_and_the_chart_says_so() -> None:
+    compared = compare(two_engines())
+    chart = bar_chart(compared, "memory_mean_bytes")
+    assert [s.hollow for s in chart.series] == [False, False, True, True]
+    assert "Filled: transformers; open: llama.cpp." in chart.notes
+    alone = bar_chart(compared, "memory_mean_bytes", hidden=frozenset({"c-int8", "c-float16"}))
+    assert not any("Filled" in note for note in alone.notes)
+
+
 def test_that_one_engine_has_no_open_markers_and_no_note_about_them() -> None:
-    chart = scatter_chart(compare(DETAIL), "memory_mean_bytes", "perplexity")
-    assert not any(s.hollow for s in chart.series)
-    assert not any("Filled" in note for note in chart.notes)
+    for chart in (
+        scatter_chart(compare(DETAIL), "memory_mean_bytes", "perplexity"),
+        bar_chart(compare(DETAIL), "perplexity"),
+    ):
+        assert not any(s.hollow for s in chart.series)
+        assert not any("Filled" in note for note in chart.notes)
 
 
 def test_that_configurations_only_the_engine_tells_apart_are_named_by_it() -> None:

@@ -40,6 +40,7 @@ class ChartPanel(Panel):
     def __init__(self, theme: Theme, title: str, parent: QWidget | None = None) -> None:
         super().__init__(theme, title, ground="base", parent=parent)
         self._theme = theme
+        self._kind = title
         self.view = ChartView(theme, header=False)
         self.view.setMinimumHeight(theme.px(96))
         self.setMinimumWidth(theme.px(220))
@@ -74,7 +75,7 @@ class ChartPanel(Panel):
 
     def set_chart(self, chart: Chart, title: str = "") -> None:
         """Draw; the header says what it is. Where nothing changed nothing is drawn."""
-        self.header.set_title(title or chart.title)
+        self.header.set_title(title or chart.title or self._kind)
         self._said.setText(chart.subtitle)
         self.setAccessibleName(chart.title)
         self.setAccessibleDescription(chart.summary or chart.empty)

@@ -16,7 +16,7 @@ from widgets.theme import Theme
 
 _WIDEST_LABEL = 280
 _LEAST_LABEL = 140
-_WIDEST_TRIALS = 118
+_WIDEST_TRIALS = 140
 _LEAD = 86
 _CURSOR = QAbstractItemView.CursorAction
 _FLAG = QItemSelectionModel.SelectionFlag

@@ -170,7 +170,8 @@ class CompareTools(QObject):
         gaps = px(_GAPS) + self.baseline.sizeHint().width() - self._text_width(text)
         free = self._width - gaps - sum(w.sizeHint().width() for w in fixed if not w.isHidden())
         least_name, least_filter = px(140), px(110)
-        named = min(self._text_width(text), max(free - least_name - least_filter, px(_BASELINE)))
+        # a fraction of a pixel less than the text needs would cut it
+        named = min(self._text_width(text) + 2, max(free - least_name - least_filter, px(_BASELINE)))
         self.baseline.setText(self.baseline.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, named))
         free -= named if self.baseline.toolButtonStyle() != Qt.ToolButtonStyle.ToolButtonIconOnly else 0
         chooser = max(least_name, min(self.experiments.wished_width(), px(_LONGEST), free - px(_FILTER)))

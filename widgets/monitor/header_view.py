@@ -35,7 +35,7 @@ class HeaderView:
     title: str
     color: int
     line: str
-    """Machine, place in the experiment and what is done, or how the trial ended."""
+    """What is done or how the trial ended, place in the experiment, machine."""
     status: str
     """"", or the tone of the line where a trial ended badly: "error", "warn"."""
     segments: tuple[Segment, ...]
@@ -53,17 +53,17 @@ def header_view(
     color = entry.color if entry is not None else data.color if data is not None else 0
     running = entry is not None and entry.state == "running" and (data is None or data.ended is None)
     ended = None if data is None else data.ended
-    parts = [device or (entry.device if entry is not None else "")]
-    if entry is not None:
-        parts.append(f"trial {entry.position + 1} of {entry.total}")
-        if running:
-            parts.append(doing(entry.text, entry.phase))
+    # the news first: the end of the line is what a narrow window cuts
+    parts = [doing(entry.text, entry.phase)] if entry is not None and running else []
     status = ""
     if ended is not None:
         parts.append(
             ended.outcome if not ended.message else f"{ended.outcome}: {ended.message} {ended.advice}".rstrip()
         )
         status = "error" if ended.outcome in ("failed", "lost") else ""
+    if entry is not None:
+        parts.append(f"trial {entry.position + 1} of {entry.total}")
+    parts.append(device or (entry.device if entry is not None else ""))
     phases = [] if data is None else data.phases
     return HeaderView(
         title=title,
