@@ -11,6 +11,7 @@ from engines.techniques import ModelFacts
 from workbench.experiment import Experiment
 from workbench.labels import technique_title
 from workbench.problems import Problem
+from workbench.units import format_duration
 
 
 class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +69,14 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def runnable(self) -> bool:
         return not any(p.severity == "error" for p in self.problems)
+
+    @property
+    def time_text(self) -> str:
+        """How long a trial takes: "about 36 s, first 1 h 38 min" where the first one answers tasks too; "unknown"."""
+        if not self.expected_s:
+            return "unknown"
+        first = f", first {format_duration(self.expected_s + self.once_s)}" if self.once_s >= 1 else ""
+        return f"about {format_duration(self.expected_s)}{first}"
 
     def technique_title(self, axis: str) -> str:
         """Short name of the technique on an axis with its non-default parameters: "int8", "" where none."""

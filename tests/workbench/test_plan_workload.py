@@ -143,6 +143,15 @@ def test_that_the_papers_tasks_say_by_their_names_what_each_needs() -> None:
     assert "pip install 'lm-eval[ifeval,math]'" in said
 
 
+def test_that_the_first_trial_says_how_long_its_tasks_take() -> None:
+    plain = planned(Workload()).configurations[0]
+    asked = planned(Workload(tasks=("hellaswag-sample",))).configurations[0]
+    assert plain.time_text.startswith("about ")
+    assert "first" not in plain.time_text
+    assert asked.time_text.startswith(f"{plain.time_text}, first ")
+    assert msgspec.structs.replace(asked, expected_s=0.0).time_text == "unknown"
+
+
 def test_that_the_preset_is_the_papers_six_tasks() -> None:
     preset = next(preset for preset in presets() if preset.id == "efficientllm-tasks")
     assert preset.experiment.workload.tasks == tuple(task.id for task in PAPER_TASKS)

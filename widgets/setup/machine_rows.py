@@ -104,15 +104,16 @@ def _of_device(sensor: Sensor, device: str) -> bool:
 
 
 def _quality(experiment: Experiment, plan: Plan | None) -> Measured:
-    if not experiment.workload.perplexity_tokens:
-        return Measured("Quality", "left out: 0 tokens for perplexity", False)
+    load = experiment.workload
+    tasks = f"accuracy on {len(load.tasks)} task{'' if len(load.tasks) == 1 else 's'}" if load.tasks else ""
+    wanted = [part for part in ("perplexity on held-out text" if load.perplexity_tokens else "", tasks) if part]
+    if not wanted:
+        return Measured("Quality", "left out: 0 tokens for perplexity, no task", False)
     cells = plan.configurations if plan is not None else ()
     models = {c.model.ref: c.model.kind for c in cells}
     random = sum(kind == "random" for kind in models.values())
-    if not models:
-        return Measured("Quality", "perplexity on held-out text")
-    if random == len(models):
+    if models and random == len(models):
         return Measured("Quality", "not available: the weights are random", False)
     if random:
         return Measured("Quality", f"{len(models) - random} of {len(models)} models; random weights have none")
-    return Measured("Quality", "perplexity, every model" if len(models) > 1 else "perplexity on held-out text")
+    return Measured("Quality", ", ".join(wanted) + (", every model" if len(models) > 1 else ""))

@@ -17,6 +17,10 @@ from workbench.units import GIB, format_bytes, format_duration, significant
 State = Literal["runs", "left_out", "cannot"]
 RANK = {"error": 0, "warning": 1, "note": 2, "": 3}
 FILTERS = ("All", "Cannot run", "Warnings", "Notes")
+_TIME_TIP = (
+    "Measured before, or estimated: good to a factor of three. The first trial of a configuration also writes its "
+    "texts and answers its tasks"
+)
 _SEVERITIES = ("", "error", "warning", "note")
 
 
@@ -176,7 +180,7 @@ def _columns(plan: Plan) -> tuple[Column, ...]:
     columns += [
         Column("memory", "Memory", tip="Estimated need against the whole device; the tick is what is free now"),
         Column("needs", "Needs / free", tip="Estimated"),
-        Column("time", "Time per trial", right=True, tip="Measured before, or estimated: good to a factor of three"),
+        Column("time", "Time per trial", right=True, tip=_TIME_TIP),
         Column("trials", "Trials", right=True),
         Column("problems", "Problems and fixes"),
     ]
@@ -204,7 +208,7 @@ def _row(
         "machine": (device, device),
         "memory": ("", cell.memory.needed),
         "needs": (f"{needed}{free}", cell.memory.needed),
-        "time": (time_text or (format_duration(cell.expected_s) if cell.expected_s else "unknown"), cell.expected_s),
+        "time": (time_text or cell.time_text, cell.expected_s + cell.once_s),
         "trials": (str(trials), trials),
     }
     for column in columns:

@@ -86,7 +86,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
             c.title,
             c.device,
             f"{format_bytes(c.memory.needed)} of {format_bytes(c.memory.device_free)}",
-            format_duration(c.expected_s) if c.expected_s else "unknown",
+            c.time_text,
             "left out" if c.hash in plan.skipped else "; ".join(f"{p.severity}: {p.message}" for p in c.problems),
         )
         for c in plan.configurations
