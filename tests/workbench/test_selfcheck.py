@@ -126,6 +126,8 @@ def test_that_values_which_are_not_positive_are_left_out() -> None:
         (0.990, 0.995, "passed"),
         (0.980, 0.989, "missed"),
         (0.970, 0.999, "inconclusive"),
+        (1.002, 1.009, "passed"),
+        (1.011, 1.013, "inconclusive"),
         (None, None, "inconclusive"),
     ],
 )
@@ -239,6 +241,7 @@ def test_that_a_loss_that_shows_and_a_gain_are_said_as_such() -> None:
     assert "costs 2.0 to 3.0 %" in slower.meaning
     assert slower.verdict == "missed"
     assert "nothing that shows" in rows(result(telemetry=ratio(1.001, 1.02)))[0].meaning
+    assert "cannot give 10 to 12 % more" in rows(result(telemetry=ratio(1.10, 1.12)))[0].meaning
 
 
 def test_that_one_stored_by_the_older_method_is_read_and_says_so(tmp_path: Path) -> None:

@@ -97,11 +97,17 @@ class SelfCheck(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+def cannot_be(effect: Effect, bar: float = LOSS_BAR) -> bool:
+    """A gain of more than the bar, with its whole interval: watching makes nothing faster, so what shows is something
+    else that is as large as what is looked for."""
+    return effect.low is not None and effect.low > 1 + bar
+
+
 def loss_verdict(effect: Effect | None, bar: float = LOSS_BAR) -> Verdict | None:
     """Whether the loss is within the bar: the whole interval, part of it, or none. None without an effect."""
     if effect is None:
         return None
-    if effect.low is None or effect.high is None:
+    if effect.low is None or effect.high is None or cannot_be(effect, bar):
         return "inconclusive"
     if effect.low >= 1 - bar:
         return "passed"

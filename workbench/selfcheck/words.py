@@ -15,6 +15,7 @@ from workbench.selfcheck.result import (
     SelfCheck,
     Share,
     Verdict,
+    cannot_be,
     loss_verdict,
     same_verdict,
     share_verdict,
@@ -226,6 +227,9 @@ def _loss(effect: Effect, what: str) -> str:
         return f"{what}: one block carries no interval."
     if effect.high < 1:
         return f"{what} costs {_size(1 - effect.high)} to {_size(1 - effect.low)} % of the tokens per second."
+    if cannot_be(effect):
+        gain = f"{_size(effect.low - 1)} to {_size(effect.high - 1)} % more tokens per second"
+        return f"{what} cannot give {gain}: something else moved them."
     if effect.low > 1:
         return f"{what} costs nothing that shows."
     return f"{what} costs at most {_size(1 - effect.low)} % of the tokens per second; none is shown."
