@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -299,6 +300,58 @@ def test_that_a_sentencepiece_file_is_taken_before_the_merges(tiny: Path, tmp_pa
     assert found.space_prefix
     convert_folder(folder, tmp_path / "model.gguf", "F16", "tiny", quiet)
     assert convert_check.check_tokens(tmp_path / "model.gguf", folder).startswith("the same")
+
+
+TRAINED = Path(__file__).with_name("data") / "sentencepiece_bpe.model"
+"""A model that the package sentencepiece trained, and what it makes of some texts, beside it as JSON."""
+
+
+def trained_folder(tiny: Path, target: Path, *, legacy: bool) -> Path:
+    """A folder of Llama 2's kind: tokenizer.model as it was trained, tokenizer.json as transformers writes it of that:
+    with a normaliser, or (not `legacy`) with a pre-tokenizer that puts the space before the text."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from transformers.convert_slow_tokenizer import generate_merges
+
+    folder = copy_of(tiny, target)
+    shutil.copy(TRAINED, folder / "tokenizer.model")
+    pieces = convert_sentencepiece.read(TRAINED).pieces
+    vocabulary = {piece.text: n for n, piece in enumerate(pieces)}
+    merges = generate_merges(vocabulary, {piece.text: piece.score for piece in pieces})
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    if legacy:
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=False)
+    tokenizer.decoder = decoders.ByteFallback()
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.mark.parametrize("files", ["tokenizer.model", "both", "tokenizer.json"])
+@pytest.mark.parametrize("legacy", [True, False])
+def test_that_a_trained_sentencepiece_model_gives_the_tokens_of_sentencepiece_and_transformers(
+    files: str, legacy: bool, tiny: Path, tmp_path: Path
+) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    folder = trained_folder(tiny, tmp_path / "model", legacy=legacy)
+    theirs = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    for name in {"tokenizer.model", "tokenizer.json"} - {files} if files != "both" else ():
+        (folder / name).unlink()
+    target = tmp_path / "model.gguf"
+    facts = convert_folder(folder, target, "F16", "tiny", quiet)
+    assert facts["gguf.tokenizer"] == "llama, default"
+    samples = json.loads(TRAINED.with_suffix(".json").read_text(encoding="utf-8"))["samples"]
+    assert sum(len(sample["ids"]) for sample in samples) > 2000
+    for sample in samples:
+        assert convert_check.llama_tokens(target, sample["text"]) == sample["ids"], sample["text"]
+        if legacy or not sample["text"].startswith((" ", "▁")):
+            assert theirs.encode(sample["text"], add_special_tokens=False) == sample["ids"], sample["text"]
+    if (folder / "tokenizer.json").is_file():
+        said = convert_check.check_tokens(target, folder)
+        assert said.startswith("the same as the model's own tokenizer over ")
+        assert said.endswith(" characters" if legacy else ", but for text that begins with a space")
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xff\xff", b"not a model", b"\x0a\x7fshort"])
