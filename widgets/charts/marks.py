@@ -126,7 +126,7 @@ class Marks(QGraphicsItem):
 
     def _lay_references(self) -> None:
         rect = self._box.rect()
-        metrics = QFontMetricsF(self._theme.font("caption"))
+        metrics = QFontMetricsF(self._theme.font("dense"))
         for reference in self._chart.references:
             at = self._map(reference.value, reference.value)
             size = QSizeF(metrics.horizontalAdvance(reference.title), metrics.height())

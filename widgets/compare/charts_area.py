@@ -19,7 +19,7 @@ AGAINST = (("memory", "Memory"), ("speed", "Speed"), ("energy", "Energy"))
 """What quality is set against with one click; see `workbench.trade_offs`."""
 
 
-_WORDS, _SUBTITLE = 560, 860
+_WORDS, _SUBTITLE = 660, 900
 """Widths of the trade-off's panel (of the design) from which "Quality against" is written out, and the subtitle."""
 
 

@@ -63,7 +63,8 @@ class CompareDelegate(QStyledItemDelegate):
         two = sum(lower.horizontalAdvance(p) for p in (cell.second, cell.rest) if p)
         two += gap if cell.second and cell.rest else 0
         before = self._theme.px(_TEXT + _PIN if first else PAD)
-        return max(one, two) + before + self._theme.px(PAD)
+        # widths of letters are fractions, rounded down: a pixel less than the text needs cuts two letters off
+        return max(one, two) + 2 + before + self._theme.px(PAD)
 
     def parts(self, rect: QRect) -> dict[str, QRect]:
         """Places of expander and eye in the first column's cell."""
