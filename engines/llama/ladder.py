@@ -191,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     def report(text: str, share: float) -> None:
         tell(Step(text, share), f"{share:4.0%}  {text}")
 
-    before = signal.signal(signal.SIGTERM, _interrupted)
+    before = {number: signal.signal(number, _interrupted) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         if options.list:
             made = made_already(model)
@@ -206,11 +206,15 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
 
 
 def _interrupted(_signum: int, _frame: FrameType | None) -> None:
+    # Ctrl-C reaches everybody at the terminal, and whoever started this then says so once more: clearing up goes on
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

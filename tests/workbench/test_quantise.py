@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from engines.protocol.places import Places
-from tests.house import House
+from tests.engines.llama_kit import make_family
+from tests.engines.runner_harness import until
+from tests.house import ROOT, House
 from tests.tiny_model import make_tiny_model
 from workbench import gguf_files
 from workbench.cli.main import main
@@ -57,6 +64,39 @@ def test_that_files_are_made_listed_and_shown_with_the_models(house: House, tiny
     assert isinstance(found, ResolvedModel)
     assert found.facts.architecture == "llama"
     assert found.facts.stored_bytes == pytest.approx(made[1]["size_bytes"], rel=0.3)
+
+
+@pytest.mark.real
+def test_that_ctrl_c_leaves_finished_files_and_nothing_half_made(home: Places, tmp_path: Path) -> None:
+    """As a terminal sends it: to the command, and to every process that it started."""
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed (make gguf)")
+    settings = {"model_type": "llama", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 1}
+    folder = make_family(tmp_path / "model", settings, "bfloat16")
+    command = [sys.executable, "-m", "workbench", "quantise", str(folder), "--to", "Q8_0,Q4_K_M"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True) as run:
+        until(lambda: _frozen_half_made(home, "Q4_K_M"), 60, "a half-made Q4_K_M file")
+        os.killpg(run.pid, signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Interrupted" in said
+    assert "Traceback" not in said
+    assert [file.type for file in all_files(home)] == ["BF16", "Q8_0"]
+    assert not list((home.models / "gguf").rglob(".making-*"))
+
+
+def _frozen_half_made(home: Places, type_name: str) -> bool:
+    """Whether a file of this type is half made; its maker is stopped then, until somebody ends it."""
+    for draft in (home.models / "gguf").glob(f"*/.making-*-{type_name}.gguf"):
+        try:
+            maker = psutil.Process(int(draft.name.split("-")[1]))
+            maker.suspend()
+            if draft.exists():
+                return True
+            maker.resume()
+        except (psutil.NoSuchProcess, FileNotFoundError):
+            continue
+    return False
 
 
 def test_that_a_wrong_type_and_model_are_told(
