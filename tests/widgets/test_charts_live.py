@@ -77,7 +77,7 @@ def stack(qtbot: QtBot, theme: Theme) -> ChartStack:
 
 def test_that_a_chart_without_any_sensor_says_why_and_is_not_drawn(stack: ChartStack) -> None:
     assert [p.chart.kind.title for p in stack.plots] == ["Throughput", "Memory", "Utilisation"]
-    assert stack.missing_text == "Power: not available on this machine: energy_uj is readable by root only."
+    assert stack.missing_text == "Power: not available. energy_uj is readable by root only."
 
 
 def test_that_values_are_shown_in_the_charts_units() -> None:
