@@ -17,7 +17,7 @@ from workbench.comparison_trials import ConfigurationTrials, in_order, metric_id
 from workbench.environment_notes import environment_notes
 from workbench.metrics.model import Metric
 from workbench.metrics.registry import find
-from workbench.metrics.tasks import TOLD_FROM_CHANCE
+from workbench.metrics.tasks import NOT_ASKED, TOLD_FROM_CHANCE, told_of
 from workbench.statistics import Interval as Interval
 from workbench.statistics import RatioEstimate
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, ReasonRow, TrialRow
@@ -57,6 +57,10 @@ class Cell:
     unit: str = ""
     scope: str = ""
     """What the values were taken over; "" where trials differ."""
+    error: float | None = None
+    """Standard error over what was drawn (a task's questions), in the metric's unit: nothing between trials."""
+    mark: str = ""
+    """A caution in two words that stands beside the figure: "near chance"."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,7 @@ def _cell(metric: str, trials: ConfigurationTrials) -> Cell:
         return Cell(metric, None, reason=trials.reason(metric), excluded=excluded, unit=unit)
     scopes = {row.scope for _, row, _ in found}
     made = Counter(row.method for _, row, _ in found).most_common(1)[0][0]
+    error, mark = told_of(made) if known is not None and known.needs == ("task_score",) else (None, "")
     return Cell(
         metric,
         summary.value,
@@ -206,7 +211,14 @@ def _cell(metric: str, trials: ConfigurationTrials) -> Cell:
         method=f"{made}; {summary.method}" if not (known and known.exact) else made,
         unit=unit,
         scope=scopes.pop() if len(scopes) == 1 else "",
+        error=error,
+        mark=mark,
     )
+
+
+def worth_telling(metric: Metric, reason: str) -> bool:
+    """Whether it is worth a line that a primary metric has no value: not where nobody asked for it."""
+    return metric.primary and not reason.endswith(NOT_ASKED)
 
 
 def _derived(metric: str, figure: comparison_compression.Figure) -> Cell:

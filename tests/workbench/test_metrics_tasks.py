@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
 from engines.protocol.records import Cue, Record, TaskScore
-from tests.workbench.synthetic import FakeTrial, records
+from tests.workbench.synthetic import FakeTrial, experiment_detail, records
+from workbench.comparison import compare, worth_telling
+from workbench.export.tables import cell_lines
 from workbench.metrics.evaluate import evaluate_trial
 from workbench.metrics.registry import METRICS, find
-from workbench.metrics.tasks import TOLD_FROM_CHANCE, accuracy_id, metric_of, sampling_error
+from workbench.metrics.tasks import TOLD_FROM_CHANCE, accuracy_id, metric_of, sampling_error, told_of
 from workbench.store.operations import MetricRow
 
 
@@ -69,6 +72,52 @@ def test_that_the_mean_counts_tasks_alike_and_a_later_score_replaces_an_earlier_
     assert found["accuracy_mean_ratio"].n == 60
     assert found["accuracy:lm-eval:arc_easy"].value == 0.5
     assert found["accuracy_above_chance_errors"].n == 50
+
+
+def test_that_a_stored_method_tells_its_error_and_its_nearness_to_chance() -> None:
+    clear, near = score("hellaswag-sample", 0.6), score("hellaswag-sample", 0.3)
+    for said, mark in ((clear, ""), (near, "near chance")):
+        found = rows(said)
+        assert said.stderr is not None
+        error, told = told_of(found["accuracy_hellaswag_sample_ratio"].method)
+        assert error == pytest.approx(said.stderr, abs=0.0005)
+        assert told == mark
+        error, told = told_of(found["accuracy_mean_ratio"].method)
+        assert error == pytest.approx(sampling_error(said), abs=0.0005)
+        assert told == mark
+    assert told_of("exact_match, 5 examples") == (None, "")
+    assert told_of(rows(near)["accuracy_above_chance_errors"].method) == (None, "")
+    unknown = rows(score("lm-eval:x", 0.01, chance=None))["accuracy_mean_ratio"]
+    assert told_of(unknown.method)[1] == ""  # what guessing gets is not known
+
+
+def test_that_a_table_shows_the_error_beside_a_score_and_near_chance_in_place_of_a_ratio() -> None:
+    detail = experiment_detail(1)
+    scores = {"c-float32": 0.6, "c-int8": 0.3}
+    trials = {t.trial: t.configuration for t in detail.trials}
+    made = {
+        name: rows(score("hellaswag-sample", share))["accuracy_hellaswag_sample_ratio"]
+        for name, share in scores.items()
+    }
+    metrics = tuple(
+        msgspec.structs.replace(made[trials[m.trial]], trial=m.trial)
+        if m.metric == "accuracy_hellaswag_sample_ratio" and trials[m.trial] in made
+        else m
+        for m in detail.metrics
+    )
+    comparison = compare(msgspec.structs.replace(detail, metrics=metrics), baseline="c-float32")
+    cells = {row.configuration: row.cells["accuracy_hellaswag_sample_ratio"] for row in comparison.rows}
+    assert cell_lines(cells["c-float32"], "%") == ("60.00 ± 4.9", "baseline")
+    assert cell_lines(cells["c-int8"], "%") == ("30.00 ± 4.6", "near chance")
+
+
+def test_that_tasks_nobody_asked_for_are_not_told_as_missing_but_failed_ones_are() -> None:
+    metric = find("accuracy_mean_ratio")
+    assert metric is not None
+    assert metric.primary
+    assert not worth_telling(metric, rows()["accuracy_mean_ratio"].reason)
+    failed = rows(Cue(code="task_failed", text="The questions are not on this machine."))
+    assert worth_telling(metric, failed["accuracy_mean_ratio"].reason)
 
 
 def test_that_a_task_of_the_harness_is_a_metric_by_its_name() -> None:

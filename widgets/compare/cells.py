@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from widgets.compare.views import DASH, CellView, Column
 from workbench.comparison import Cell, Comparison, Row
 from workbench.comparison_trials import ConfigurationTrials, words
-from workbench.export.tables import column_unit
+from workbench.export.tables import column_unit, with_error
 from workbench.metrics.registry import find
 from workbench.store.operations import ReasonRow, TrialRow
 from workbench.units import format_range, format_ratio, practical_unit, show
@@ -63,9 +63,15 @@ def metric_cell(cell: Cell | None, column: Column, text: str, missing: str = "")
         )
     unit = unit_word(column.unit)
     sort = (0, cell.value, "")
+    text = with_error(text, cell, column.unit)
     if cell.word == "baseline":
-        spoken = f"{column.title}: {text}{unit}, the baseline"
-        return CellView(text=text, second="baseline", tone="muted", tip=_tip(cell, column), spoken=spoken, sort=sort)
+        spoken = ", ".join(part for part in (f"{column.title}: {text}{unit}", "the baseline", cell.mark) if part)
+        second = ", ".join(part for part in ("baseline", cell.mark) if part)
+        tone = "warn" if cell.mark else "muted"
+        return CellView(text=text, second=second, tone=tone, tip=_tip(cell, column), spoken=spoken, sort=sort)
+    if cell.mark:  # its ratio says nothing
+        spoken = f"{column.title}: {text}{unit}, {cell.mark}"
+        return CellView(text=text, second=cell.mark, tone="warn", tip=_tip(cell, column), spoken=spoken, sort=sort)
     if cell.ratio is None:
         why = no_ratio(cell, column.metric)
         return CellView(
@@ -108,6 +114,8 @@ def unit_word(unit: str) -> str:
 
 
 def _tip(cell: Cell, column: Column) -> str:
+    if cell.error is not None:
+        return f"± is the standard error over the questions: {cell.scope}. Enter or a click shows how it was made."
     count = f"{cell.n} {'trial' if cell.n == 1 else 'trials'}"
     if cell.interval is None:
         return f"{count}. Enter or a click shows how it was made."

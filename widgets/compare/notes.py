@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWi
 
 from widgets.components import ElidedLabel, label, push_button
 from widgets.theme import Theme
-from workbench.comparison import Comparison
+from workbench.comparison import Comparison, worth_telling
 from workbench.metrics.registry import find
 from workbench.store.operations import TrialRow
 
@@ -113,7 +113,7 @@ def notes_of(comparison: Comparison, shown: Sequence[str], trials: Sequence[Tria
     missing: dict[str, list[str]] = {}
     for metric, reason in comparison.unavailable.items():
         known = find(metric)
-        if known is not None and (known.primary or metric in shown):
+        if known is not None and (worth_telling(known, reason) or metric in shown):
             missing.setdefault(reason, []).append(known.title)
     told = [f"Not available: {', '.join(titles)}. {reason}" for reason, titles in missing.items()]
     warned = sum(t.verdict == "warning" for t in trials)

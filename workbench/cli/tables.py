@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from workbench.comparison import Comparison
+from workbench.comparison import Comparison, worth_telling
 from workbench.export.tables import comparison_json, comparison_table
 from workbench.metrics.registry import METRICS
 
@@ -39,7 +39,8 @@ def print_comparison(comparison: Comparison, *, as_json: bool = False, metrics: 
     print_table(header, rows)
     for label, value in comparison.constant.items():
         print(f"The same for all: {label} {value}")
-    wanted = set(metrics) or {m.id for m in METRICS if m.primary} | _ALWAYS_EXPLAINED
+    told = {m.id for m in METRICS if worth_telling(m, comparison.unavailable.get(m.id, ""))}
+    wanted = set(metrics) or told | _ALWAYS_EXPLAINED
     missing = {m: reason for m, reason in comparison.unavailable.items() if m in wanted}
     for reason in sorted(set(missing.values())):
         names = ", ".join(sorted(m for m, r in missing.items() if r == reason))

@@ -88,12 +88,20 @@ def cell_lines(cell: Cell | None, unit: str) -> Strings:
     else:
         # four digits without an interval: deterministic figures differ in the fourth
         text = show(cell.value, cell.unit, unit, 4).text
+    text = with_error(text, cell, unit)
     if cell.word == "baseline":
-        return text, cell.word
+        return text, ", ".join(part for part in (cell.word, cell.mark) if part)
+    if cell.mark:  # its ratio says nothing
+        return text, cell.mark
     if cell.ratio is None:
         return (text,)
     ends = (cell.ratio_interval.low, cell.ratio_interval.high) if cell.ratio_interval is not None else ()
     return text, f"{cell.word} {format_ratio(cell.ratio, *ends)}".strip()
+
+
+def with_error(text: str, cell: Cell, unit: str) -> str:
+    """ "35.0 ± 7.6" where the figure has an error of its own."""
+    return text if cell.error is None else f"{text} ± {show(cell.error, cell.unit, unit, 2).text}"
 
 
 def _heading(metric: str, unit: str) -> str:

@@ -9,6 +9,7 @@ errors above what guessing gets.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 from engines.protocol.records import TaskScore
@@ -20,6 +21,9 @@ PREFIX = "accuracy:"
 """Before the name of a task that is no sample of ours: "accuracy:lm-eval:arc_easy"."""
 TOLD_FROM_CHANCE = 1.96
 """Standard errors above chance from which a score is told from guessing (95 %)."""
+NEAR = "near chance"
+NOT_ASKED = "tasks run in trials of the first block only, where the experiment names any."
+_ERROR = re.compile(r"standard error (?:about )?([\d.]+) %")
 
 
 def accuracy_id(task: str) -> str:
@@ -42,6 +46,12 @@ def of_other_tasks(records: TrialRecords) -> tuple[Metric, ...]:
     return tuple(metric for metric in found if metric is not None)
 
 
+def told_of(method: str) -> tuple[float | None, str]:
+    """(standard error, "near chance" or "") as the method of a score tells them."""
+    found = _ERROR.search(method)
+    return (float(found[1]) / 100 if found else None), (NEAR if f", {NEAR}" in method else "")
+
+
 def sampling_error(score: TaskScore) -> float:
     """Agresti and Coull's standard error of a proportion."""
     share = (score.score * score.samples + 2) / (score.samples + 4)
@@ -58,7 +68,7 @@ def _none(records: TrialRecords, what: str) -> NotAvailable:
     failed = next((cue.text for cue in records.cues if cue.code == "task_failed"), "")
     if failed:
         return NotAvailable(failed)
-    return NotAvailable(f"{what}; tasks run in trials of the first block only, where the experiment names any.")
+    return NotAvailable(f"{what}; {NOT_ASKED}")
 
 
 def _accuracy(task: str) -> Callable[[TrialRecords], Value | NotAvailable]:
@@ -70,7 +80,7 @@ def _accuracy(task: str) -> Callable[[TrialRecords], Value | NotAvailable]:
         if score.stderr is not None:
             method += f", standard error {score.stderr * 100:.1f} %"
         if score.chance is not None and score.score - score.chance < TOLD_FROM_CHANCE * sampling_error(score):
-            method += f", near chance: guessing gets {score.chance * 100:.0f} %"
+            method += f", {NEAR}: guessing gets {score.chance * 100:.0f} %"
         return Value(score.score, method, score.samples, _scope(score))
 
     return compute
@@ -84,6 +94,9 @@ def mean_accuracy(records: TrialRecords) -> Value | NotAvailable:
     value = sum(s.score for s in scores) / len(scores)
     error = math.sqrt(sum(sampling_error(s) ** 2 for s in scores)) / len(scores)
     method = f"mean of {len(scores)} task{'s' if len(scores) > 1 else ''}, standard error about {error * 100:.1f} %"
+    chances = [s.chance for s in scores if s.chance is not None]
+    if len(chances) == len(scores) and value - sum(chances) / len(chances) < TOLD_FROM_CHANCE * error:
+        method += f", {NEAR}: guessing gets {100 * sum(chances) / len(chances):.0f} %"
     return Value(value, method, sum(s.samples for s in scores), "; ".join(sorted(_scope(s) for s in scores)))
 
 
@@ -141,6 +154,7 @@ METRICS = (
         version=1,
         compute=mean_accuracy,
         shown_unit="%",
+        primary=True,
         group="quality",
         same_scope=True,
         needs=("task_score",),
