@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 from PySide6.QtCore import QByteArray, QSettings, Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
 
@@ -53,6 +56,9 @@ class Page(QWidget):
         self.foot: QWidget | None = None
         """A bar at the page's bottom that messages must not cover."""
         self._scale = services.theme.scale
+        self._panes: dict[str, list[float]] = {}
+        """Sizes at text size 100 % of splitters that nobody moved since the text size changed: a small window cuts
+        large text's panes short, and small text has its own again."""
         services.theme.changed.connect(self._rescale)
 
     # --- hooks ------------------------------------------------------------------------------------
@@ -97,7 +103,9 @@ class Page(QWidget):
             state = settings.value(f"{self.name}/splitter/{splitter.objectName()}")
             if isinstance(state, QByteArray):
                 splitter.restoreState(state)
-                scale_panes(splitter, self._scale / _number(settings.value(f"{self.name}/scale"), self._scale))
+                kept = _number(settings.value(f"{self.name}/scale"), self._scale)
+                if kept != self._scale:
+                    resize_panes(splitter, [size * self._scale / kept for size in splitter.sizes()])
 
     def reset_layout(self) -> None:
         """View > Reset layout."""
@@ -109,9 +117,14 @@ class Page(QWidget):
     def _rescale(self) -> None:
         """The text size changed: panes of a fixed size follow it, those that stretch take the rest."""
         before, self._scale = self._scale, self.services.theme.scale
-        if before != self._scale:
-            for splitter in self._splitters():
-                scale_panes(splitter, self._scale / before)
+        if before == self._scale:
+            return
+        for splitter in self._splitters():
+            name = splitter.objectName()
+            if name not in self._panes:
+                self._panes[name] = [size / before for size in splitter.sizes()]
+                splitter.splitterMoved.connect(partial(self._panes.pop, name, None))
+            resize_panes(splitter, [size * self._scale for size in self._panes[name]])
 
     def _splitters(self) -> list[QSplitter]:
         return [s for s in self.findChildren(QSplitter) if s.objectName()]
@@ -151,17 +164,17 @@ class PageToolbar(QFrame):
         self._row.setSpacing(self._theme.spacing("s"))
 
 
-def scale_panes(splitter: QSplitter, ratio: float) -> None:
-    """Multiply the panes that do not stretch, where others do."""
+def resize_panes(splitter: QSplitter, wanted: Sequence[float]) -> None:
+    """Give the panes that do not stretch their wanted sizes (px), where others do stretch."""
     across = splitter.orientation() == Qt.Orientation.Horizontal
     panes = [pane for pane in map(splitter.widget, range(splitter.count())) if pane is not None]
     policies = [pane.sizePolicy() for pane in panes]
     stretches = [p.horizontalStretch() if across else p.verticalStretch() for p in policies]
-    sizes = splitter.sizes()
-    if ratio == 1.0 or not sum(sizes) or not any(stretches) or all(stretches):
+    room = sum(splitter.sizes())
+    if not room or not any(stretches) or all(stretches):
         return
-    fixed = [0 if stretch else round(size * ratio) for size, stretch in zip(sizes, stretches, strict=True)]
-    left = max(0, sum(sizes) - sum(fixed))
+    fixed = [0 if stretch else round(size) for size, stretch in zip(wanted, stretches, strict=True)]
+    left = max(0, room - sum(fixed))
     splitter.setSizes([left * s // sum(stretches) if s else f for s, f in zip(stretches, fixed, strict=True)])
 
 

@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 import workbench.session
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
 from engines.protocol.places import Places
-from widgets.page import Page, scale_panes
+from widgets.page import Page
 from widgets.theme import Theme
 from widgets.window import Window
 from widgets.window_actions import PAGES
@@ -357,21 +357,34 @@ def test_that_a_page_that_goes_hands_its_focus_to_no_button(
     assert not pages[1].hasFocus()
 
 
-@pytest.mark.parametrize(("before", "ratio", "after"), [((300, 700), 2.0, (600, 400)), ((300, 700), 0.5, (150, 850))])
-def test_that_panes_of_a_fixed_size_follow_the_text(
-    qtbot: QtBot, before: tuple[int, int], ratio: float, after: tuple[int, int]
+def test_that_panes_of_a_fixed_size_follow_the_text_and_come_back(
+    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
 ) -> None:
+    fake.trials = 1
+    window = make()
+    start(qtbot, window)
+    window.navigate("setup", None)
+    page = window.stack.current
+    assert page is not None
     splitter = QSplitter()
-    qtbot.addWidget(splitter)
+    splitter.setObjectName("panes")
     splitter.setHandleWidth(0)
-    for _ in before:
+    splitter.setChildrenCollapsible(False)
+    for _ in range(2):
         splitter.addWidget(QWidget())
     splitter.setStretchFactor(1, 1)
-    splitter.resize(1000, 100)
+    page.body.addWidget(splitter)
     splitter.show()
-    splitter.setSizes(list(before))
-    scale_panes(splitter, ratio)
-    assert tuple(splitter.sizes()) == after
+    QApplication.processEvents()
+    room = sum(splitter.sizes())
+    splitter.widget(1).setMinimumWidth(room - 700)
+    splitter.setSizes([400, room - 400])
+    window.choose_look(scale=1.5)
+    assert splitter.sizes() == [600, room - 600]
+    window.choose_look(scale=2.0)
+    assert splitter.sizes() == [700, room - 700], "the other pane keeps its least"
+    window.choose_look(scale=1.0)
+    assert splitter.sizes() == [400, room - 400]
 
 
 def test_that_errors_stay_and_old_messages_give_way(qtbot: QtBot, make: Callable[[], Window]) -> None:

@@ -124,7 +124,9 @@ class SensorDelegate(QStyledItemDelegate):
             rate_at = inner.left() + int(inner.width() * 0.71)
             method = QRect(inner.left() + title_width, inner.top(), rate_at - inner.left() - title_width, high)
             painter.drawText(method, middle, metrics.elidedText(row.source, _ELIDE, method.width() - 4))
-            painter.drawText(QRect(rate_at, inner.top(), theme.px(56), high), middle, row.rate)
+            room = inner.right() - value_width - rate_at
+            if metrics.horizontalAdvance(row.rate) <= room:  # a narrow column has the value, the rate is in Machines
+                painter.drawText(QRect(rate_at, inner.top(), room, high), middle, row.rate)
         else:
             painter.setFont(theme.font("caption"))
             below = QRect(inner.left(), rect.top() + high - theme.px(2), inner.width(), rect.height() - high)
