@@ -329,3 +329,31 @@ def many(detail: ExperimentDetail, times: int) -> ExperimentDetail:
     return msgspec.structs.replace(
         detail, configurations=tuple(configurations), trials=tuple(trials), metrics=tuple(metrics)
     )
+
+
+# --- tasks ----------------------------------------------------------------------------------------
+
+
+def test_that_a_score_shows_its_error_and_that_it_is_near_chance_in_table_and_card(loaded: Loaded) -> None:
+    metric = "accuracy_mean_ratio"
+    methods = {"c-float32": "standard error about 4.9 %", "c-int8": "standard error about 4.6 %, near chance: 25 %"}
+    trials = {t.trial: t.configuration for t in loaded.detail.trials}
+    metrics = tuple(
+        msgspec.structs.replace(
+            m, value=0.3, n=100, scope="100 questions", reason="", method=f"mean of 1 task, {methods[trials[m.trial]]}"
+        )
+        if m.metric == metric and trials[m.trial] in methods
+        else m
+        for m in loaded.detail.metrics
+    )
+    scored = compared(msgspec.structs.replace(loaded.detail, metrics=metrics))
+    view = build(scored, Choice(metrics=(metric,)))
+    clear, near = cell(view, "float32", metric), cell(view, "int8", metric)
+    assert (clear.text, clear.second, clear.tone) == ("30.0 ± 4.9", "baseline", "muted")
+    assert (near.text, near.second, near.tone) == ("30.0 ± 4.6", "near chance", "mark")
+    assert "over the questions: 100 questions" in near.tip
+    assert near.spoken.endswith("near chance")
+    card = configuration_card(scored, "c-int8", view.columns[-1])
+    assert card is not None
+    assert (card.value, card.chip, card.status) == ("30.0 ± 4.6", "near chance", "warn")
+    assert "not told from guessing" in {label: text for label, text, _ in card.fields}["Verdict"]

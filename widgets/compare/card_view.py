@@ -14,6 +14,7 @@ from workbench.environment_notes import essentials
 from workbench.export.provenance import of_comparison
 from workbench.labels import short_title
 from workbench.metrics.registry import find
+from workbench.metrics.tasks import NEAR
 from workbench.statistics import Interval
 from workbench.units import format_range, format_ratio, scale, show, significant
 
@@ -92,10 +93,10 @@ def configuration_card(loaded: Loaded, configuration: str, column: Column) -> Ca
         metric=column.title,
         configuration=configuration,
         trial=open_,
-        value="not available" if cell.value is None else _value(cell, column),
+        value="not available" if cell.value is None else cells.with_error(_value(cell, column), cell, column.unit),
         unit="" if cell.value is None else cells.unit_word(column.unit).strip(),
         chip=_chip(cell),
-        status="neutral" if cell.good is None else "good" if cell.good else "bad",
+        status="warn" if cell.mark else "neutral" if cell.good is None else "good" if cell.good else "bad",
         strip=_strip(loaded, row, cell, column) if cell.value is not None else None,
         fields=tuple(fields),
     )
@@ -150,6 +151,8 @@ def verdict(cell: Cell, column: Column, comparison: Comparison) -> str:
     """The verdict in a sentence."""
     pinned = next((r for r in comparison.rows if r.is_baseline), None)
     against = f"the baseline {_name(comparison, pinned)}" if pinned is not None else "the baseline"
+    if cell.mark == NEAR:
+        return "Near chance: it is not told from guessing, so that no ratio of it says anything."
     if cell.word == "baseline":
         return "This is the baseline: the others are compared with it."
     if cell.ratio is None:
@@ -172,11 +175,13 @@ def _name(comparison: Comparison, row: Row) -> str:
 
 
 def _value(cell: Cell, column: Column) -> str:
-    return "" if cell.value is None else show(cell.value, cell.unit, column.unit, 4).text
+    return "" if cell.value is None else show(cell.value, cell.unit, column.unit, 4 if cell.error is None else 3).text
 
 
 def _chip(cell: Cell) -> str:
     """ "faster: 1.19× [1.15, 1.23]", without the interval where it is long."""
+    if cell.mark:
+        return ", ".join(part for part in ("baseline" if cell.word == "baseline" else "", cell.mark) if part)
     if cell.ratio is None or cell.word == "baseline":
         return cell.word
     ends = (cell.ratio_interval.low, cell.ratio_interval.high) if cell.ratio_interval is not None else ()

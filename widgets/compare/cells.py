@@ -67,11 +67,11 @@ def metric_cell(cell: Cell | None, column: Column, text: str, missing: str = "")
     if cell.word == "baseline":
         spoken = ", ".join(part for part in (f"{column.title}: {text}{unit}", "the baseline", cell.mark) if part)
         second = ", ".join(part for part in ("baseline", cell.mark) if part)
-        tone = "warn" if cell.mark else "muted"
+        tone = "mark" if cell.mark else "muted"
         return CellView(text=text, second=second, tone=tone, tip=_tip(cell, column), spoken=spoken, sort=sort)
     if cell.mark:  # its ratio says nothing
         spoken = f"{column.title}: {text}{unit}, {cell.mark}"
-        return CellView(text=text, second=cell.mark, tone="warn", tip=_tip(cell, column), spoken=spoken, sort=sort)
+        return CellView(text=text, second=cell.mark, tone="mark", tip=_tip(cell, column), spoken=spoken, sort=sort)
     if cell.ratio is None:
         why = no_ratio(cell, column.metric)
         return CellView(

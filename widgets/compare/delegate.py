@@ -20,6 +20,7 @@ TONES = {
     "good": "status.good",
     "bad": "status.bad",
     "warn": "status.warn",
+    "mark": "status.warn",  # of what stands below a figure; the figure itself is no news
     "error": "status.error",
     "muted": "text.muted",
     "": "text.muted",

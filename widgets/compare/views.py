@@ -90,7 +90,7 @@ class CellView:
     second: str = ""
     rest: str = ""
     tone: str = ""
-    """ "good", "bad", "warn", "error", "muted" or ""."""
+    """ "good", "bad", "warn", "mark", "error", "muted" or ""."""
     tip: str = ""
     spoken: str = ""
     """The whole cell in words, for a screen reader."""
