@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ from workbench.studies import LeftOut, find_study, make
 
 if TYPE_CHECKING:
     from widgets.setup.page import SetupPage
+
+
+_NAMED = 6
+"""Names in a message; the rest is counted."""
 
 
 class Openings(QObject):
@@ -89,8 +94,7 @@ class Openings(QObject):
             page.file_problems.close_list()
             page.load(State(experiment, experiment, None, study.title), f"opening “{study.title}”")
             if left_out:
-                said = f"Left out, because they cannot run here: {', '.join(item.title for item in left_out)}."
-                page.services.toasts.show("info", said, "Their grey rows in Techniques say why.")
+                page.services.toasts.show("info", *left_out_words(left_out))
 
         def failed(error: BaseException) -> None:
             if isinstance(error, ProblemsFound) and not chosen:
@@ -135,3 +139,13 @@ class Openings(QObject):
 
     def _failed(self, error: BaseException) -> None:
         self._page.services.toasts.error(error)
+
+
+def left_out_words(left_out: Sequence[LeftOut]) -> tuple[str, str]:
+    """ "4 precisions are left out, which cannot run here." and which, as far as a message has room."""
+    names, more = [item.title for item in left_out[:_NAMED]], len(left_out) - _NAMED
+    which = ", ".join(names) + (f" and {more} more" if more > 0 else "")
+    one = len(left_out) == 1
+    said = "1 precision is" if one else f"{len(left_out)} precisions are"
+    where = "Its grey row in Techniques says why." if one else "Their grey rows in Techniques say why."
+    return f"{said} left out, which cannot run here.", f"{which}. {where}"
