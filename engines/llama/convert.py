@@ -39,6 +39,8 @@ class _Tensor:
     shape: tuple[int, ...]
     type: FloatType
     make: Callable[[], Array]
+    release: Callable[[], None] = lambda: None
+    """Called once it is written."""
 
     @property
     def size_bytes(self) -> int:
@@ -95,7 +97,7 @@ def _folder_tensors(stored: Mapping[str, Stored], shape: Shape, wanted: FloatTyp
         yield _Tensor("rope_freqs.weight", factors.shape, "F32", lambda: factors)
     for place, tensor, name in placed.values():
         kind: FloatType = wanted if tensor.raw.ndim > 1 else "F32"
-        yield _Tensor(place.name, tensor.raw.shape, kind, _maker(tensor, place, shape, kind, name))
+        yield _Tensor(place.name, tensor.raw.shape, kind, _maker(tensor, place, shape, kind, name), tensor.release)
 
 
 def _maker(tensor: Stored, place: Place, shape: Shape, kind: FloatType, name: str) -> Callable[[], Array]:
@@ -192,6 +194,7 @@ def _write(
         done, whole = 0, sum(t.size_bytes for t in tensors)
         for tensor in tensors:
             writer.write_tensor_data(np.ascontiguousarray(tensor.make()))
+            tensor.release()
             done += tensor.size_bytes
             report(f"Converting: {tensor.name}", done / whole)
         for file in writer.fout or ():

@@ -7,6 +7,7 @@ such type, so it is held as uint16.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,15 @@ class Stored:
 
     type: FloatType
     raw: Array
+    mapped: np.memmap[Any, Any] | None = None
+    """The file it lies in."""
+
+    def release(self) -> None:
+        """Give the file's pages that were read back to the system: they can be read again. A model that is converted
+        would otherwise stand in this process's memory as a whole by and by."""
+        pages = getattr(self.mapped, "_mmap", None)
+        if isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
 
 
 def open_folder(folder: Path) -> dict[str, Stored]:
@@ -58,7 +68,7 @@ def open_folder(folder: Path) -> dict[str, Stored]:
                     "Take the model in float32, float16 or bfloat16.",
                 )
             data = mapped[entry.offset_bytes : entry.offset_bytes + entry.size_bytes]
-            found[entry.name] = Stored(kind, data.view(NUMPY_TYPES[kind]).reshape(entry.shape))
+            found[entry.name] = Stored(kind, data.view(NUMPY_TYPES[kind]).reshape(entry.shape), mapped)
     return found
 
 

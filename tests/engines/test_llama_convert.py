@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -24,7 +25,7 @@ need_llama()
 from engines.llama import convert_check, convert_sentencepiece, convert_tokenizer  # noqa: E402
 from engines.llama.convert import convert_folder, write_random  # noqa: E402
 from engines.llama.convert_shape import ARCHITECTURES, shape_of  # noqa: E402
-from engines.llama.convert_weights import Stored, converted  # noqa: E402
+from engines.llama.convert_weights import Stored, converted, open_folder  # noqa: E402
 from engines.llama.header import read_header  # noqa: E402
 
 IDS = [(n * 7919) % VOCABULARY for n in range(200)]
@@ -85,6 +86,23 @@ def test_that_types_are_converted_as_torch_does(wanted: str) -> None:
     assert np.array_equal(found.view(np.int16), expected.view(torch.int16).numpy())
     back = converted(Stored(wanted, found), "F32")  # type: ignore[arg-type]
     assert np.array_equal(back, expected.float().numpy())
+
+
+def test_that_a_tensor_that_is_written_no_longer_takes_memory(tiny: Path) -> None:
+    """Or a model would stand in memory as a whole at the end of its conversion."""
+    file = str(tiny / "model.safetensors")
+    (first, *_) = tensors = list(open_folder(tiny).values())
+    checksum = sum(float(tensor.raw.sum()) for tensor in tensors)
+    assert resident_kibibytes(file) > 300
+    first.release()
+    assert resident_kibibytes(file) == 0
+    assert sum(float(tensor.raw.sum()) for tensor in tensors) == checksum, "it can be read again"
+
+
+def resident_kibibytes(file: str) -> int:
+    """Of a mapped file in this process."""
+    blocks = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text(), flags=re.MULTILINE)
+    return sum(int(re.findall(r"^Rss: +(\d+)", block, re.MULTILINE)[0]) for block in blocks if file in block)
 
 
 def test_that_a_weight_too_large_for_float16_is_told(tiny: Path, tmp_path: Path) -> None:
