@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,10 +75,17 @@ def test_that_ctrl_c_leaves_finished_files_and_nothing_half_made(home: Places, t
     folder = make_family(tmp_path / "model", settings, "bfloat16")
     command = [sys.executable, "-m", "workbench", "quantise", str(folder), "--to", "Q8_0,Q4_K_M"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True) as run:
-        until(lambda: _frozen_half_made(home, "Q4_K_M"), 60, "a half-made Q4_K_M file")
-        os.killpg(run.pid, signal.SIGINT)
-        _, said = run.communicate(timeout=60)
+    for _ in range(3):
+        with subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        ) as run:
+            until(lambda run=run: run.poll() is not None or _frozen_half_made(home, "Q4_K_M"), 120, "a half-made file")
+            if run.poll() is None:
+                os.killpg(run.pid, signal.SIGINT)
+            _, said = run.communicate(timeout=60)
+        if run.returncode != 0:
+            break
+        shutil.rmtree(home.models / "gguf")  # made whole before this process could look: it stood still
     assert run.returncode == 130
     assert "Interrupted" in said
     assert "Traceback" not in said
