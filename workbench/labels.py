@@ -94,18 +94,29 @@ def fill_axes(rows: Sequence[dict[str, str]]) -> None:
 
 
 def split(rows: Sequence[Mapping[str, str]]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Which labels differ between rows, and the value of those that do not."""
+    """Which labels differ between rows, and the value of those that do not. Where other engines' rows do not have a
+    setting, its value names the engine it holds for: "sdpa (transformers)"."""
     names: list[str] = []
     for labels in rows:
         names += [n for n in labels if n not in names]
-    varying = tuple(n for n in names if len(_values(rows, n)) > 1)
-    constant = {n: next((labels[n] for labels in rows if n in labels), "") for n in names if n not in varying}
+    varying = tuple(n for n in names if len({labels.get(n, "") for labels in _concerned(rows, n)}) > 1)
+    constant = {n: _held(rows, n) for n in names if n not in varying}
     return varying, constant
 
 
-def _values(rows: Sequence[Mapping[str, str]], name: str) -> set[str]:
-    """What a label says over the rows. One that only an engine has is not another value for the other engine."""
-    return {labels.get(name, "") for labels in rows if name in labels or name not in OF_ENGINE}
+def _concerned(rows: Sequence[Mapping[str, str]], name: str) -> list[Mapping[str, str]]:
+    """The rows that a label can say something of: all, or those of the engines that have such a setting."""
+    engines = {labels.get("engine", "") for labels in rows if name in labels}
+    return [labels for labels in rows if name not in OF_ENGINE or labels.get("engine", "") in engines]
+
+
+def _held(rows: Sequence[Mapping[str, str]], name: str) -> str:
+    """The one value of a label, with the engine it holds for where it does not hold for all rows."""
+    concerned = _concerned(rows, name)
+    value = concerned[0].get(name, "")
+    if len(concerned) == len(rows):
+        return value
+    return f"{value} ({', '.join(dict.fromkeys(r.get('engine', '') for r in concerned))})"
 
 
 def short_title(labels: Mapping[str, str], varying: Sequence[str], fallback: str) -> str:

@@ -258,5 +258,11 @@ def test_that_configurations_only_the_engine_tells_apart_are_named_by_it() -> No
 def test_that_a_setting_only_one_engine_has_is_no_difference_by_itself() -> None:
     comparison = compare(two_engines())
     assert "attention" not in comparison.varying
-    assert comparison.constant["attention"] == "sdpa"
+    assert comparison.constant["attention"] == "sdpa (transformers)"
     assert "engine" in comparison.varying
+
+
+def test_that_a_setting_which_differs_within_its_engine_is_a_difference() -> None:
+    comparison = compare(changed(two_engines(), LLAMA[0], engine={"memory_map": False}))
+    assert "memory map" in comparison.varying
+    assert "memory map" not in comparison.constant

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWi
 from widgets.components import ElidedLabel, label, push_button
 from widgets.theme import Theme
 from workbench.comparison import Comparison, worth_telling
+from workbench.labels import OF_ENGINE
 from workbench.metrics.registry import find
 from workbench.store.operations import TrialRow
 
@@ -95,13 +96,14 @@ class NotesBar(QFrame):
 
 
 def same_text(same: Mapping[str, str]) -> str:
-    """ "SmolLM2-135M, 128 prompt tokens, batch 1": plain numbers carry their label."""
+    """ "SmolLM2-135M, 128 prompt tokens, batch 1": plain numbers carry their label, and so does what is a setting of
+    an engine ("attention sdpa (transformers)")."""
     parts = []
     for name, value in same.items():
         if value.replace(",", "").isdigit():
             parts.append(f"{value} {name}" if name.endswith("tokens") else f"{name} {value}")
-        elif name == "threads":
-            parts.append(f"threads {value}")
+        elif name == "threads" or name in OF_ENGINE:
+            parts.append(f"{name} {value}")
         elif value:
             parts.append(value)
     return ", ".join(parts)
