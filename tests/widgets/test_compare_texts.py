@@ -14,10 +14,22 @@ from pytestqt.qtbot import QtBot
 from engines.protocol.codec import encode_record
 from engines.protocol.records import WrittenText
 from tests.widgets.test_compare import FakeWorkbench, detail, page  # noqa: F401  fixtures
+from tests.workbench.synthetic import experiment_detail
 from widgets.compare.page import ComparePage
 from widgets.compare.text_column import TextColumnView
-from widgets.compare.texts_rows import as_text, columns, found_in, prompt_rows, prompt_title, shown_columns
+from widgets.compare.texts_rows import (
+    Standing,
+    as_text,
+    columns,
+    found_in,
+    prompt_rows,
+    prompt_title,
+    shown_columns,
+    spread,
+    standings,
+)
 from widgets.services import Services
+from workbench.comparison import compare
 from workbench.store.operations import ExperimentDetail, ReadKinds, SaidRow
 from workbench.texts import ConfigurationText, PromptTexts
 
@@ -122,6 +134,41 @@ def test_that_a_search_is_found_without_regard_to_case_and_never_as_a_pattern() 
     assert found_in("Aa.a", "a") == ((0, 1), (1, 2), (3, 4))
     assert found_in("a+b", "a+") == ((0, 2),)
     assert found_in("abc", "  ") == ()
+
+
+def test_that_the_first_columns_hold_both_engines_and_both_ends_of_size() -> None:
+    hf, gguf = "transformers", "llama.cpp"
+    known = {f"hf-{size}": Standing(hf, float(size)) for size in (320, 160, 90, 60)}
+    known |= {f"gguf-{size}": Standing(gguf, float(size)) for size in (160, 90, 50, 40)}
+    found = spread(tuple(known), known, 4)
+    assert found[0] == "hf-320"
+    assert "gguf-40" in found
+    assert {known[c].engine for c in found} == {hf, gguf}
+    assert len(found) == 4
+    assert list(found) == [c for c in known if c in found]
+
+
+def test_that_a_baseline_in_the_middle_leaves_room_for_smallest_and_largest() -> None:
+    known = {c: Standing("e", size) for c, size in (("b", 4.0), ("c", 3.0), ("d", 1.0), ("e", 2.0), ("f", 8.0))}
+    assert spread(tuple(known), known, 3) == ("b", "d", "f")
+
+
+def test_that_of_one_size_the_engines_are_still_spread() -> None:
+    known = {c: Standing(engine, 5.0) for c, engine in (("a", "x"), ("b", "x"), ("c", "x"), ("d", "x"), ("e", "y"))}
+    assert spread(tuple(known), known, 3) == ("a", "b", "e")
+
+
+def test_that_the_first_columns_are_the_first_ones_where_nothing_is_known() -> None:
+    assert spread("abcde", {}, 4) == ("a", "b", "c", "d")
+    assert spread("ab", {"b": Standing("e", None)}, 4) == ("a", "b")
+    assert spread((), {}, 4) == ()
+
+
+def test_that_sizes_and_engines_are_those_of_the_comparison() -> None:
+    found = standings(compare(experiment_detail(2)))
+    assert {s.engine for s in found.values()} == {"transformers"}
+    assert all(s.size is None or s.size > 0 for s in found.values())
+    assert any(s.size for s in found.values())
 
 
 def test_that_without_prompts_there_are_no_columns() -> None:

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.compare.text_column import TextColumnView
-from widgets.compare.texts_rows import as_text, columns, prompt_rows, shown_columns
+from widgets.compare.texts_rows import NOTHING_KNOWN, Standing, as_text, columns, prompt_rows, shown_columns
 from widgets.compare.toolbar import StayOpenMenu, calling
 from widgets.components import EmptyState, Panel, PanelHeader, ToolButton, label, tool_button
 from widgets.setup.paint import draw_focus, draw_ground, draw_text
@@ -78,6 +78,7 @@ class TextsView(QWidget):
         self._theme = theme
         self._prompts: tuple[PromptTexts, ...] = ()
         self._titles: Mapping[str, str] = {}
+        self._known = NOTHING_KNOWN
         self._chosen: tuple[str, ...] | None = None
         self._prompt = ""
         self._scrolling = False
@@ -172,9 +173,16 @@ class TextsView(QWidget):
 
     # --- content ----------------------------------------------------------------------------------
 
-    def show_texts(self, prompts: tuple[PromptTexts, ...], titles: Mapping[str, str], unfinished: int) -> None:
-        """Texts of an experiment; `titles` are short names of its configurations, `unfinished` trials still to run."""
-        self._prompts, self._titles = prompts, titles
+    def show_texts(
+        self,
+        prompts: tuple[PromptTexts, ...],
+        titles: Mapping[str, str],
+        unfinished: int,
+        standings: Mapping[str, Standing] = NOTHING_KNOWN,
+    ) -> None:
+        """Texts of an experiment; `titles` are short names of its configurations, `unfinished` trials still to run,
+        `standings` what the columns that nobody has chosen are spread over."""
+        self._prompts, self._titles, self._known = prompts, titles, standings
         if not prompts:
             later = "Its first trials have not ended yet. " if unfinished else ""
             self._show_empty("No text was written in this experiment", f"{later}{HOW}", action=True)
@@ -212,7 +220,7 @@ class TextsView(QWidget):
     @property
     def shown(self) -> tuple[str, ...]:
         """Configurations in columns now."""
-        return shown_columns(self._prompts, self._chosen)
+        return shown_columns(self._prompts, self._chosen, self._known)
 
     def _prompt_chosen(self, item: QListWidgetItem | None) -> None:
         if item is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, Signal
 
 from widgets.compare.texts import TextsView
+from widgets.compare.texts_rows import standings
 from widgets.compare.views import Loaded
 from widgets.services import Services
 from workbench.charts import point_names
@@ -59,4 +60,5 @@ class TextsPlace(QObject):
             self.view.forget_choice()
         baseline = loaded.comparison.baseline
         prompts = arrange(loaded.detail, said, baseline=baseline)
-        self.view.show_texts(prompts, point_names(loaded.comparison), loaded.unfinished)
+        comparison = loaded.comparison
+        self.view.show_texts(prompts, point_names(comparison), loaded.unfinished, standings(comparison))

@@ -5,12 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import log
+from types import MappingProxyType
 
+from workbench.comparison import Comparison
 from workbench.texts import ConfigurationText, PromptTexts
 
 MOST_FIRST = 4
 """Columns that are shown before anybody has chosen."""
 _WORD_END = re.compile(r"\s|$")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What tells configurations apart at first sight."""
+
+    engine: str = ""
+    size: float | None = None
+    """Bytes of the loaded tensors; None where no trial told."""
+
+
+_UNKNOWN = Standing()
+NOTHING_KNOWN: Mapping[str, Standing] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -52,15 +68,59 @@ def prompt_title(id: str) -> str:
     return words[:1].upper() + words[1:] or "Prompt"
 
 
-def shown_columns(prompts: Sequence[PromptTexts], chosen: Collection[str] | None) -> tuple[str, ...]:
-    """Configurations in columns, the baseline first and always; without a choice the first few that wrote."""
+def standings(comparison: Comparison) -> dict[str, Standing]:
+    """Engine and size of every configuration of a comparison."""
+    return {
+        r.configuration: Standing(
+            r.labels.get("engine", ""), cell.value if (cell := r.cells.get("tensor_bytes")) is not None else None
+        )
+        for r in comparison.rows
+    }
+
+
+def shown_columns(
+    prompts: Sequence[PromptTexts], chosen: Collection[str] | None, known: Mapping[str, Standing] = NOTHING_KNOWN
+) -> tuple[str, ...]:
+    """Configurations in columns, the baseline first and always; without a choice a few that wrote, spread over engines
+    and sizes as far as these are `known`."""
     if not prompts:
         return ()
     everyone = [t for t in prompts[0].texts if t.is_baseline] + [t for t in prompts[0].texts if not t.is_baseline]
     wrote = {t.configuration for p in prompts for t in p.texts if t.text is not None}
     if chosen is None:
-        return tuple(t.configuration for t in everyone if t.is_baseline or t.configuration in wrote)[:MOST_FIRST]
+        writers = [t.configuration for t in everyone if t.is_baseline or t.configuration in wrote]
+        chosen = spread(writers, known, MOST_FIRST)
     return tuple(t.configuration for t in everyone if t.is_baseline or t.configuration in chosen)
+
+
+def spread(configurations: Sequence[str], known: Mapping[str, Standing], most: int) -> tuple[str, ...]:
+    """The first configuration and others that stand far from it and from each other: the smallest and the largest,
+    then of the engine with the fewest the one whose size is farthest from those taken. The earlier of equals; at most
+    `most`, in the given order."""
+    taken = list(configurations[:1])
+    rest = list(configurations[1:])
+
+    def share(configuration: str) -> int:
+        """How many of its engine are taken."""
+        engine = known.get(configuration, _UNKNOWN).engine
+        return sum(known.get(c, _UNKNOWN).engine == engine for c in taken)
+
+    def distance(configuration: str) -> float:
+        """Of its size to the nearest one taken, as a logarithm; 0 where it is not known."""
+        sizes = [size for c in taken if (size := known.get(c, _UNKNOWN).size)]
+        own = known.get(configuration, _UNKNOWN).size
+        return min((abs(log(own / size)) for size in sizes), default=0.0) if own else 0.0
+
+    sizes = sorted({size for c in configurations if (size := known.get(c, _UNKNOWN).size)})
+    for extreme in (*sizes[:1], *sizes[-1:]):
+        of_size = [c for c in rest if known.get(c, _UNKNOWN).size == extreme]
+        if len(taken) < most and of_size and all(known.get(c, _UNKNOWN).size != extreme for c in taken):
+            taken.append(min(of_size, key=share))
+            rest.remove(taken[-1])
+    while rest and len(taken) < most:
+        taken.append(min(rest, key=lambda c: (share(c), -distance(c))))
+        rest.remove(taken[-1])
+    return tuple(c for c in configurations if c in taken)
 
 
 def columns(prompt: PromptTexts, shown: Sequence[str], titles: Mapping[str, str]) -> tuple[TextColumn, ...]:
