@@ -19,6 +19,7 @@ from engines.hf import count, facts, files, shape  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, load_tokenizer, local_files  # noqa: E402
 from engines.hf.perplexity import bytes_between, negative_log_likelihood, window_size  # noqa: E402
+from engines.hf.precision import import_needed  # noqa: E402
 from engines.hf.preflight import precision_of  # noqa: E402
 from engines.hf.reader import HfReader, end_tokens  # noqa: E402
 from engines.protocol.orders import TrialOrder  # noqa: E402
@@ -97,10 +98,11 @@ class HfEngine:
 
     def load(self) -> ModelLoaded:
         order = self._order
-        start = time.monotonic()
         technique, chosen = precision_of(order)
+        import_needed(technique.packages)
         module, _, name = technique.implementation.partition(":")
         implementation = getattr(importlib.import_module(module), name)
+        start = time.monotonic()
         model: PreTrainedModel = implementation(
             LoadRequest(
                 model=order.model,

@@ -9,7 +9,7 @@ and several times slower.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from transformers import PreTrainedModel
@@ -57,8 +57,20 @@ def changed(model: PreTrainedModel, request: LoadRequest) -> PreTrainedModel:
     return model
 
 
+MODULES_OF = {"torchao": "torchao.quantization", "bitsandbytes": "bitsandbytes", "optimum-quanto": "optimum.quanto"}
+"""Of the packages that only some precisions need."""
+
+
+def import_needed(packages: Iterable[str]) -> None:
+    """Import the libraries a precision needs beside torch and transformers, so that its load time does not hold that.
+    Raises `WorkerFailure` where one is missing or broken."""
+    for package in packages:
+        if package in MODULES_OF:
+            need(MODULES_OF[package], package)
+
+
 def need(module: str, package: str) -> None:
-    """Import a library that only some precisions need. Raises `WorkerFailure` where it is missing or broken."""
+    """Import one library. Raises `WorkerFailure` where it is missing or broken."""
     try:
         importlib.import_module(module)
     except ImportError as error:

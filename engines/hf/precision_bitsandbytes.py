@@ -10,15 +10,12 @@ import torch
 from transformers import PreTrainedModel
 
 from engines.hf.load import LoadRequest, load_weights
-from engines.hf.precision import changed, chosen_dtype, linear_layers, need, reads_from_files, short
+from engines.hf.precision import changed, chosen_dtype, linear_layers, reads_from_files, short
 from engines.worker.failures import WorkerFailure, first_line, is_out_of_memory
-
-_PACKAGE = "bitsandbytes"
 
 
 def load_llm_int8(request: LoadRequest) -> PreTrainedModel:
     """8-bit rows with one float32 scale each; columns of activations above the threshold are multiplied in 16 bits."""
-    need(_PACKAGE, _PACKAGE)
     import bitsandbytes
     from transformers import BitsAndBytesConfig
 
@@ -47,7 +44,6 @@ def load_llm_int8(request: LoadRequest) -> PreTrainedModel:
 
 def load_four_bit(request: LoadRequest) -> PreTrainedModel:
     """nf4 or fp4, as the technique's id says: blocks of 64 weights with one scale each."""
-    need(_PACKAGE, _PACKAGE)
     import bitsandbytes
     from transformers import BitsAndBytesConfig
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 from transformers import PreTrainedModel
 
 from engines.hf.load import LoadRequest, load_weights
-from engines.hf.precision import changed, chosen_dtype, linear_layers, need, reads_from_files, short
+from engines.hf.precision import changed, chosen_dtype, linear_layers, reads_from_files, short
 
 
 def load_quanto(request: LoadRequest) -> PreTrainedModel:
     """Linear layers in the format that the technique's id ends with: "quanto-int4"."""
-    need("optimum.quanto", "optimum-quanto")
     from optimum.quanto import freeze, qint4, qint8, quantize
     from transformers import QuantoConfig
 

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from engines.hf.load import LoadRequest, empty_model, load_weights
-from engines.hf.precision import changed, chosen_dtype, linear_layers, need, reads_from_files, short
+from engines.hf.precision import changed, chosen_dtype, linear_layers, reads_from_files, short
 from engines.worker.failures import WorkerFailure
 
 GROUP_SIZES = (128, 64, 32)
@@ -22,7 +22,6 @@ GROUP_SIZES = (128, 64, 32)
 
 def load_int8(request: LoadRequest) -> PreTrainedModel:
     """8-bit rows with one float32 scale each."""
-    need("torchao", "torchao")
     from torchao.quantization import Int8WeightOnlyConfig
 
     return _load(request, chosen_dtype(request), Int8WeightOnlyConfig(set_inductor_config=False))
@@ -30,7 +29,6 @@ def load_int8(request: LoadRequest) -> PreTrainedModel:
 
 def load_float8(request: LoadRequest) -> PreTrainedModel:
     """float8 (e4m3) rows with one float32 scale each, widened for every product."""
-    need("torchao", "torchao")
     from torchao.quantization import Float8WeightOnlyConfig
 
     return _load(request, chosen_dtype(request), Float8WeightOnlyConfig(set_inductor_config=False))
@@ -38,7 +36,6 @@ def load_float8(request: LoadRequest) -> PreTrainedModel:
 
 def load_float8_dynamic(request: LoadRequest) -> PreTrainedModel:
     """float8 rows, and activations rounded to float8 row by row; scales by row need bfloat16 around them."""
-    need("torchao", "torchao")
     _gpu_only(request)
     from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow
 
@@ -48,7 +45,6 @@ def load_float8_dynamic(request: LoadRequest) -> PreTrainedModel:
 
 def load_int4(request: LoadRequest) -> PreTrainedModel:
     """4-bit groups, tile-packed for torch's own kernel."""
-    need("torchao", "torchao")
     _gpu_only(request)
     widths = [layer.in_features for _, layer in linear_layers(empty_model(request))]
     size = group_size(str(request.parameters.get("group_size", "auto")), widths, request.model.title)

@@ -277,17 +277,30 @@ def test_that_a_model_in_which_nothing_was_quantised_is_a_failure(short: str) ->
         ("nf4", "bitsandbytes", "bitsandbytes"),
         ("llm-int8", "bitsandbytes", "bitsandbytes"),
         ("quanto-int4", "optimum.quanto", "optimum-quanto"),
-        ("int8", "torchao", "torchao"),
+        ("int8", "torchao.quantization", "torchao"),
     ],
 )
 def test_that_a_missing_package_is_named_as_it_is_installed(
     short: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from engines.hf.precision import import_needed
+    from engines.worker.failures import WorkerFailure
+
+    technique = find(f"precision.{short}")
+    assert technique is not None
     monkeypatch.setitem(sys.modules, module, None)
-    failure = failure_of(RANDOM, short)
-    assert failure.kind == "package"
-    assert failure.advice.endswith(f"pip install {package}")
-    assert failure.message == f"The package {package} is missing."
+    with pytest.raises(WorkerFailure) as caught:
+        import_needed(technique.packages)
+    assert caught.value.kind == "package"
+    assert caught.value.advice.endswith(f"pip install {package}")
+    assert caught.value.message == f"The package {package} is missing."
+
+
+def test_that_what_a_precision_imports_is_imported_before_its_load_is_timed() -> None:
+    from engines.hf.precision import MODULES_OF
+
+    wanted = {p for t in techniques("precision") if "transformers" in t.engines for p in t.packages}
+    assert wanted - {"torch", "transformers", "accelerate"} == set(MODULES_OF)
 
 
 def test_that_a_broken_package_is_told_from_a_missing_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

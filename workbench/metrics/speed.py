@@ -138,7 +138,7 @@ METRICS = (
         id="load_s",
         title="Load time",
         definition="Time to load the model and bring it into its precision, in a fresh process; files may be in the "
-        "system's cache.",
+        "system's cache. Importing the libraries comes before it.",
         unit="s",
         better="lower",
         window="load",
