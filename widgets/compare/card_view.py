@@ -12,6 +12,7 @@ from workbench.comparison import Cell, Comparison, Row
 from workbench.comparison_trials import words
 from workbench.environment_notes import essentials
 from workbench.export.provenance import of_comparison
+from workbench.export.tables import with_error
 from workbench.labels import short_title
 from workbench.metrics.registry import find
 from workbench.metrics.tasks import NEAR
@@ -93,7 +94,7 @@ def configuration_card(loaded: Loaded, configuration: str, column: Column) -> Ca
         metric=column.title,
         configuration=configuration,
         trial=open_,
-        value="not available" if cell.value is None else cells.with_error(_value(cell, column), cell, column.unit),
+        value="not available" if cell.value is None else with_error(_value(cell, column), cell, column.unit),
         unit="" if cell.value is None else cells.unit_word(column.unit).strip(),
         chip=_chip(cell),
         status="warn" if cell.mark else "neutral" if cell.good is None else "good" if cell.good else "bad",
