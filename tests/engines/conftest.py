@@ -62,6 +62,16 @@ def runner(short_home: Places) -> Iterator[RunnerProcess]:
     running.end()
 
 
+@pytest.fixture
+def real_runner(short_home: Places, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunnerProcess]:
+    """A runner that listens and starts real workers; ended after the test."""
+    monkeypatch.delenv(WORKER_VARIABLE)
+    running = RunnerProcess(short_home)
+    running.start()
+    yield running
+    running.end()
+
+
 @pytest.fixture(scope="module")
 def shared() -> Iterator[RunnerProcess]:
     """One runner for the tests of a module that only submit trials, each under names of its own. Its grace is long: a

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +14,7 @@ import pytest
 
 from engines.llama.ladder import plan_file
 from engines.protocol.orders import Limits, ModelOrder, TelemetryOrder, TrialOrder, WorkloadOrder
-from engines.protocol.places import Places
 from engines.protocol.records import MemoryPeak, ModelLoaded, PhaseStarted, Record, Request, TrialEnded
-from engines.runner.settings import WORKER_VARIABLE
 from tests.engines.llama_kit import gguf_order, need_llama
 from tests.engines.runner_harness import RunnerProcess, is_alive, until
 from tests.engines.worker_harness import QUICK
@@ -27,15 +24,6 @@ need_llama()
 pytestmark = pytest.mark.real
 
 STORED, Q4_K_M = "precision.gguf-stored", "precision.q4_k_m"
-
-
-@pytest.fixture
-def real_runner(short_home: Places, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunnerProcess]:
-    monkeypatch.delenv(WORKER_VARIABLE)
-    running = RunnerProcess(short_home)
-    running.start()
-    yield running
-    running.end()
 
 
 def order_for(

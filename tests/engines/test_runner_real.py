@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,7 +10,6 @@ import pytest
 
 from engines.protocol import messages
 from engines.protocol.orders import Limits, ModelOrder, TechniqueOrder, TelemetryOrder, TrialOrder, WorkloadOrder
-from engines.protocol.places import Places
 from engines.protocol.records import (
     Environment,
     PhaseEnded,
@@ -24,7 +22,6 @@ from engines.protocol.records import (
     TrialEnded,
     TrialStarted,
 )
-from engines.runner.settings import WORKER_VARIABLE
 from engines.runner.start import with_method
 from tests.engines.runner_harness import RunnerProcess
 from tests.tiny_model import make_tiny_model
@@ -50,15 +47,6 @@ def real_order(trial: str, folder: Path, limits: Limits | None = None) -> TrialO
         telemetry=TelemetryOrder(rate_hz=10.0),
         limits=limits or Limits(),
     )
-
-
-@pytest.fixture
-def real_runner(short_home: Places, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunnerProcess]:
-    monkeypatch.delenv(WORKER_VARIABLE)
-    running = RunnerProcess(short_home)
-    running.start()
-    yield running
-    running.end()
 
 
 def test_that_a_real_trial_is_recorded_whole(real_runner: RunnerProcess, tmp_path: Path) -> None:
