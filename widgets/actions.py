@@ -59,12 +59,22 @@ class Actions(QObject):
         self._theme = theme
         self._actions: dict[str, Action] = {}
         self._made: dict[str, QAction] = {}
+        self._announced: set[str] = set()
         self._page = ""
         theme.changed.connect(self._retint)
 
+    def announce(self, *actions: Action) -> None:
+        """Register what a page will bring when it is made: `add` of the same id takes the place."""
+        self.add(*actions)
+        self._announced |= {a.id for a in actions}
+
     def add(self, *actions: Action) -> None:
-        """Register actions. ValueError for an id that is taken or a shortcut that is taken in the same place."""
+        """Register actions. ValueError for an id that is taken (an announced one is not) or a shortcut that is taken in
+        the same place."""
         for action in actions:
+            if action.id in self._announced:
+                self._fulfil(action)
+                continue
             if action.id in self._actions:
                 raise ValueError(f"action {action.id!r} is registered twice")
             clash = self._clash(action)
@@ -74,28 +84,44 @@ class Actions(QObject):
             self._made[action.id] = self._make(action)
         self.changed.emit()
 
+    def _fulfil(self, action: Action) -> None:
+        """Put an action where it was announced: menus and buttons keep the QAction they have."""
+        clash = self._clash(action)
+        if clash:
+            raise ValueError(f"{action.shortcut} of {action.id!r} belongs to {clash!r}")
+        self._announced.discard(action.id)
+        self._actions[action.id] = action
+        self._dress(action, self._made[action.id])
+
     def _clash(self, new: Action) -> str:
         keys = set(shortcuts(new))
         for old in self._actions.values():
-            if keys & set(shortcuts(old)) and (not old.page or not new.page or old.page == new.page):
+            if (
+                old.id != new.id
+                and keys & set(shortcuts(old))
+                and (not old.page or not new.page or old.page == new.page)
+            ):
                 return old.id
         return ""
 
     def _make(self, action: Action) -> QAction:
-        made = QAction(action.text, self._window)
+        made = QAction(self._window)
         made.setObjectName(action.id)
-        made.setShortcuts([QKeySequence(s) for s in shortcuts(action)])
         made.setShortcutContext(Qt.ShortcutContext.WindowShortcut)
         made.setMenuRole(QAction.MenuRole.NoRole)
-        if action.icon:
-            made.setIcon(icon(self._theme, action.icon))
-        if action.checked is not None:
-            made.setCheckable(True)
-            made.setChecked(action.checked())
         made.triggered.connect(self._triggered)
         self._window.addAction(made)
-        self._refresh(action, made)
+        self._dress(action, made)
         return made
+
+    def _dress(self, action: Action, made: QAction) -> None:
+        """Words, keys, icon and state of an action."""
+        made.setText(action.text)
+        made.setShortcuts([QKeySequence(s) for s in shortcuts(action)])
+        if action.icon:
+            made.setIcon(icon(self._theme, action.icon))
+        made.setCheckable(action.checked is not None)
+        self._refresh(action, made)
 
     def _triggered(self) -> None:
         sender = self.sender()
@@ -166,6 +192,7 @@ class Actions(QObject):
         """Forget actions (a page that is closed)."""
         for id in ids:
             self._actions.pop(id, None)
+            self._announced.discard(id)
             made = self._made.pop(id, None)
             if made is not None:
                 self._window.removeAction(made)

@@ -20,6 +20,7 @@ from widgets import session_state
 from widgets.actions import Actions
 from widgets.bridge import Bridge
 from widgets.cards import Cards
+from widgets.compare.entries import announced
 from widgets.database import Database
 from widgets.demo_messages import DemoMessages
 from widgets.demo_run import DemoRun
@@ -101,6 +102,7 @@ class Window(QMainWindow):
         wanted = session_state.restore(self, self.settings, theme)
         self.navigation = Navigation(self.rail, self.stack, self.opening, self.database, self.actions_, wanted)
         self.actions_.add(*frame_actions(self))
+        self.actions_.announce(*announced())
         self.corner_ = Corner(theme, self.toasts)
         self.menuBar().setCornerWidget(self.corner_)
         self._menus = Menus(self.menuBar(), self.actions_)

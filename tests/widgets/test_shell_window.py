@@ -444,3 +444,18 @@ def test_that_the_frame_fits_the_smallest_window(
     right = window.corner_.mapTo(window, window.corner_.rect().topRight()).x()
     assert right <= window.width()
     window.choose_look(mode="light", scale=1.0)
+
+
+def test_that_compares_entries_are_there_before_its_page_and_say_why_they_cannot_run(
+    qtbot: QtBot, make: Callable[[], Window]
+) -> None:
+    window = make()
+    shown = [a.text() for a in window.menuBar().actions() if a.isVisible()]
+    assert "&Compare" in shown
+    entry = window.actions_.qaction("compare.texts")
+    assert not entry.isEnabled()
+    assert entry.toolTip() == "Texts side by side: show the Compare page first"
+    start(qtbot, window)
+    window.cards.palette.open("texts side")
+    found = window.cards.palette.model.index(0).data(Qt.ItemDataRole.UserRole)
+    assert (found.id, found.enabled, found.detail) == ("compare.texts", False, "show the Compare page first")

@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QSizePolicy, QSplitter, QTabBar, QVBoxLayout, QWidget
 
 from widgets.compare.chart_panel import ChartPanel, fill_chooser
+from widgets.compare.entries import AGAINST
 from widgets.components import SegmentedControl, label
 from widgets.theme import Theme
 from workbench.charts import Chart, bar_chart, scatter_chart
@@ -14,10 +15,6 @@ from workbench.export.bundle import trade_off
 from workbench.export.tables import default_metrics
 from workbench.metrics.registry import find
 from workbench.trade_offs import TradeOff, trade_offs
-
-AGAINST = (("memory", "Memory"), ("speed", "Speed"), ("energy", "Energy"))
-"""What quality is set against with one click; see `workbench.trade_offs`."""
-
 
 _WORDS, _SUBTITLE = 660, 900
 """Widths of the trade-off's panel (of the design) from which "Quality against" is written out, and the subtitle."""
