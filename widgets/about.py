@@ -60,10 +60,13 @@ class AboutCard(Overlay):
 
     def open(self) -> None:
         self.text.setText(versions())
+        self.place()
+        self.appear()
+
+    def place(self) -> None:
         self.setFixedWidth(self.theme.px(440))
         self.adjustSize()
         self.centre()
-        self.appear()
 
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self.text.text())

@@ -5,7 +5,7 @@ The base of the palette, the shortcut sheet, the message history and the about c
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QApplication, QFrame, QWidget
 
@@ -26,6 +26,22 @@ class Overlay(QFrame):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setProperty("ring", False)
         self.hide()
+        host.installEventFilter(self)
+        theme.changed.connect(self._refit)
+
+    def place(self) -> None:
+        """Take the size and place that suit the window and the text size; asked while it is open. The base does
+        nothing."""
+
+    def _refit(self) -> None:
+        if self.isVisible():
+            self.place()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """The window changed its size under an open card."""
+        if watched is self.host and event.type() == QEvent.Type.Resize:
+            self._refit()
+        return super().eventFilter(watched, event)
 
     def appear(self, focus: QWidget | None = None) -> None:
         """Show on top and move the focus in."""

@@ -126,8 +126,7 @@ class Palette(Overlay):
         self._actions = actions
         self._items: tuple[Candidate, ...] = ()
         self._recent: list[str] = []
-        column = QVBoxLayout(self)
-        column.setContentsMargins(theme.px(8), theme.px(8), theme.px(8), theme.px(8))
+        self._column = column = QVBoxLayout(self)
         self.field = QLineEdit(self)
         self.field.setPlaceholderText("Type a few letters of an action, an experiment or a trial")
         self.field.setAccessibleName("Search actions, experiments and trials")
@@ -156,14 +155,28 @@ class Palette(Overlay):
             self._search(self.field.text())
 
     def open(self, text: str = "") -> None:
-        px = self.theme.px
-        width = min(px(WIDTH), self.host.width() - 2 * px(24))
-        self.move((self.host.width() - width) // 2, self.theme.height("menu_bar") + px(8))
-        self.setFixedWidth(width)
         self.field.setText(text)
         self._search(text)
         self.appear(self.field)
         self.asked.emit()
+
+    def place(self) -> None:
+        """Under the menu bar, in the middle; as many whole rows as the window has room for."""
+        px = self.theme.px
+        edge = px(8)
+        self._column.setContentsMargins(edge, edge, edge, edge)
+        width = min(px(WIDTH), self.host.width() - 2 * px(24))
+        top = self.theme.height("menu_bar") + edge
+        self.move((self.host.width() - width) // 2, top)
+        self.setFixedWidth(width)
+        row = self.theme.height("row")
+        room = self.host.height() - top - self.field.sizeHint().height() - 4 * edge
+        rows = max(1, min(self.model.rowCount(), ROWS, room // row))
+        self.list.setFixedHeight(rows * row)
+        # the rows' height is that of the text now, which the view has remembered from before
+        self.list.doItemsLayout()
+        self.list.scrollTo(self.list.currentIndex())
+        self.adjustSize()
 
     def _candidates(self) -> list[Candidate]:
         made = []
@@ -184,8 +197,7 @@ class Palette(Overlay):
             self.list.setCurrentIndex(self.model.index(0))
         self.nothing.setVisible(not found)
         self.list.setVisible(found > 0)
-        self.list.setFixedHeight(max(1, min(found, ROWS)) * self.theme.height("row"))
-        self.adjustSize()
+        self.place()
 
     def _run(self, index: QModelIndex) -> None:
         candidate = index.data(Qt.ItemDataRole.UserRole)
@@ -202,7 +214,7 @@ class Palette(Overlay):
         if watched is self.field and event.type() == QEvent.Type.FocusOut and self.isVisible():
             self.hide()
         if watched is not self.field or not isinstance(event, QKeyEvent) or event.type() != QEvent.Type.KeyPress:
-            return False
+            return super().eventFilter(watched, event)
         steps = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1, Qt.Key.Key_PageDown: ROWS, Qt.Key.Key_PageUp: -ROWS}
         key = Qt.Key(event.key())
         if key in steps and self.model.rowCount():

@@ -47,10 +47,13 @@ class ShortcutsSheet(Overlay):
 
     def open(self) -> None:
         self._fill()
+        self.place()
+        self.appear()
+
+    def place(self) -> None:
         width = min(self.theme.px(800), self.host.width() - 80)
         self.resize(width, min(self.theme.px(560), self.host.height() - 120))
         self.centre()
-        self.appear()
 
     def _fill(self) -> None:
         inner = QWidget()

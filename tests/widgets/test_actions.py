@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 from widgets.actions import Action, Actions
 from widgets.matching import Candidate, rank, score
 from widgets.menus import Menus
-from widgets.palette import Palette, PaletteModel
+from widgets.palette import ROWS, WIDTH, Palette, PaletteModel
 from widgets.shortcuts_sheet import ShortcutsSheet, grouped
 from widgets.theme import Theme
 
@@ -75,6 +75,30 @@ def test_that_an_id_or_a_shortcut_can_be_taken_only_once(actions: Actions) -> No
         actions.add(Action(id="other", text="x", handler=print, shortcut="Ctrl+O"))
 
 
+def test_that_what_a_page_will_bring_stands_in_its_place_from_the_start(actions: Actions, ran: list[str]) -> None:
+    later = {"id": "compare.copy", "text": "Copy", "menu": "Compare", "shortcut": "Ctrl+D", "page": "compare"}
+    actions.announce(Action(**later, handler=print, enabled=lambda: False, reason="show it first"))  # type: ignore[arg-type]
+    actions.add(Action(id="last", text="Last", handler=print))
+    made = actions.qaction("compare.copy")
+    assert (made.isEnabled(), made.toolTip()) == (False, "Copy: show it first")
+    actions.set_page("compare")
+    assert not actions.invoke("compare.copy")
+    actions.add(Action(**later, handler=lambda: ran.append("copy"), checked=lambda: True))  # type: ignore[arg-type]
+    assert actions.qaction("compare.copy") is made
+    assert (made.isEnabled(), made.isChecked()) == (True, True)
+    made.trigger()
+    assert ran == ["copy"]
+    assert [a.id for a in actions.all()][-2:] == ["compare.copy", "last"]
+    with pytest.raises(ValueError, match="twice"):
+        actions.add(Action(**later, handler=print))  # type: ignore[arg-type]
+
+
+def test_that_an_announced_action_takes_no_shortcut_that_is_taken(actions: Actions) -> None:
+    actions.announce(Action(id="compare.copy", text="Copy", handler=print, page="compare"))
+    with pytest.raises(ValueError, match=r"file\.open"):
+        actions.add(Action(id="compare.copy", text="Copy", handler=print, page="compare", shortcut="Ctrl+O"))
+
+
 def test_that_two_pages_may_share_a_shortcut(actions: Actions) -> None:
     actions.add(Action(id="setup.export", text="x", handler=print, shortcut="Ctrl+E", page="setup"))
     assert "setup.export" in actions
@@ -133,6 +157,28 @@ def test_that_the_palette_does_not_run_what_is_disabled(
     assert palette.isVisible()
     qtbot.keyClick(palette.field, Qt.Key.Key_Escape)
     assert not palette.isVisible()
+
+
+def test_that_an_open_palette_follows_the_window_and_the_text_size(
+    qtbot: QtBot, window: QMainWindow, theme: Theme, actions: Actions
+) -> None:
+    actions.add(*(Action(id=f"many.{n}", text=f"Action {n}", handler=print) for n in range(20)))
+    palette = Palette(theme, actions, window)
+    window.show()
+    palette.open()
+    width, height = palette.width(), palette.list.height()
+    window.resize(700, 300)
+    qtbot.waitUntil(lambda: abs(palette.geometry().center().x() - window.width() // 2) <= 1)
+    assert palette.width() == width
+    qtbot.waitUntil(lambda: palette.geometry().bottom() < window.height())
+    assert palette.list.height() < height
+    window.resize(1200, 800)
+    qtbot.waitUntil(lambda: palette.list.height() == height)
+    theme.choose("light", 1.5)
+    qtbot.waitUntil(lambda: palette.width() == theme.px(WIDTH) > width)
+    assert palette.list.height() == ROWS * theme.height("row") > height
+    assert palette.list.sizeHintForRow(0) == theme.height("row")
+    assert abs(palette.geometry().center().x() - window.width() // 2) <= 1
 
 
 def test_that_the_palette_model_keeps_qts_rules(qtbot: QtBot) -> None:
