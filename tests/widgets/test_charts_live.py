@@ -88,6 +88,20 @@ def test_that_values_are_shown_in_the_charts_units() -> None:
     assert np.isnan(use.value_at(0.0))
 
 
+def test_that_memory_is_drawn_as_steps_with_a_gap_where_nothing_was_read(stack: ChartStack) -> None:
+    data = trial(ended=True)
+    slow = data.channels["proc.tree/pss_bytes"] = Channel("proc.tree/pss_bytes", "PSS", "B")
+    times = np.array([0.0, 1, 2, 3, 4, 5, 15, 16, 17, 18, 19])
+    slow.extend(times, times * GIB)
+    stack.set_trial(data, threads=2)
+    memory = next(p for p in stack.plots if p.chart.kind.title == "Memory")
+    x, y = memory._curves[0].getData()
+    assert list(zip(x[:4], y[:4], strict=True)) == [(0, 0), (1, 0), (1, 1), (2, 1)]
+    assert list(x[np.isnan(y)]) == [6]
+    throughput = stack.plots[0]._curves[0].getData()[1]
+    assert not np.isnan(throughput).any()
+
+
 def test_that_nothing_is_repainted_without_new_records(stack: ChartStack, qtbot: QtBot) -> None:
     stack.redraw()
     before = stack.redraws

@@ -27,6 +27,8 @@ class Kind:
     right: bool = False
     help: str = ""
     """What exactly it is, for the tooltip."""
+    steps: bool = False
+    """A level: the value of a reading holds until the next one."""
     per_thread: bool = False
     """The channel counts cores; divided by the worker's threads it says how much of its share is used."""
 
@@ -55,11 +57,11 @@ CHARTS = (
         "Memory",
         "GiB",
         (
-            Kind("nvml.*/memory_used_bytes", "Device", 1 / GIB, help=_DEVICE),
-            Kind("nvml.*/process_memory_bytes", "Device, own", 1 / GIB, help=_OWN),
-            Kind("*/allocator_bytes", "Allocator", 1 / GIB),
-            Kind("proc.tree/pss_bytes", "Process PSS", 1 / GIB, help=_PSS),
-            Kind("proc.tree/rss_bytes", "Process RSS", 1 / GIB, help=_RSS),
+            Kind("nvml.*/memory_used_bytes", "Device", 1 / GIB, help=_DEVICE, steps=True),
+            Kind("nvml.*/process_memory_bytes", "Device, own", 1 / GIB, help=_OWN, steps=True),
+            Kind("*/allocator_bytes", "Allocator", 1 / GIB, steps=True),
+            Kind("proc.tree/pss_bytes", "Process PSS", 1 / GIB, help=_PSS, steps=True),
+            Kind("proc.tree/rss_bytes", "Process RSS", 1 / GIB, help=_RSS, steps=True),
         ),
     ),
     ChartKind("Power", "W", (Kind("nvml.*/power_watts", "GPU"), Kind("rapl*/power_watts", "CPU package"))),
@@ -95,6 +97,12 @@ class LiveSeries:
     scale: float
     right: bool = False
     help: str = ""
+    steps: bool = False
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a sensor is read at a rate, so that a long silence means that nothing was read."""
+        return "/" in self.channel.key
 
     def value_at(self, time: float) -> float:
         """The last reading at or before `time` (s) in the chart's unit; NaN before the first."""
@@ -138,8 +146,11 @@ def _series(data: TrialData, kind: Kind, threads: int) -> list[LiveSeries]:
     scale = kind.scale / max(threads, 1) if kind.per_thread else kind.scale
     title = "Worker CPU, one core" if kind.per_thread and threads == 0 else kind.title
     if len(matches) == 1:
-        return [LiveSeries(title, matches[0], scale, kind.right, kind.help)]
-    return [LiveSeries(f"{title} {i}", channel, scale, kind.right, kind.help) for i, channel in enumerate(matches)]
+        return [LiveSeries(title, matches[0], scale, kind.right, kind.help, kind.steps)]
+    return [
+        LiveSeries(f"{title} {i}", channel, scale, kind.right, kind.help, kind.steps)
+        for i, channel in enumerate(matches)
+    ]
 
 
 def _reason(data: TrialData, kind: ChartKind) -> str:

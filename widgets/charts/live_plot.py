@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QGraphicsItem
 from widgets.charts.axes import Ground, Gutter, Ticks, nice_range, ticks
 from widgets.charts.decimation import Pyramid, Reduced
 from widgets.charts.live import LiveChart, LiveSeries
+from widgets.charts.readings import GAP_COLUMNS, as_line
 from widgets.theme import Theme
 
 
@@ -188,9 +189,10 @@ class LivePlot:
         self._low, self._high = low, high
         self.box.setRange(xRange=(start, end), yRange=(low, high), padding=0, disableAutoRange=False)
         for curve, points, series in zip(self._curves, reduced, self.series, strict=True):
-            y = self._onto_left(points.y, left, right) if series.right else points.y
+            x, y = self._line(points, series, (end - start) / width)
+            y = self._onto_left(y, left, right) if series.right else y
             whole = not np.isnan(y).any()
-            curve.setData(points.x, y, connect="all" if whole else "finite", skipFiniteCheck=whole)
+            curve.setData(x, y, connect="all" if whole else "finite", skipFiniteCheck=whole)
         count = max(2, int((height - head) / self.theme.px(26)))
         marks = ticks(left[0], left[1], count)
         self.left.show_ticks(marks if any(not s.right for s in self.series) else Ticks((), (), 1.0), low, high)
@@ -201,6 +203,15 @@ class LivePlot:
         self.ground.show_lines(across, [height - (v - low) / (high - low) * height for v in marks.values])
         most = max((r.per_point for r in reduced), default=1)
         self.caption.say(f"drawn as min and max of {most:,} samples" if most > 1 else "")
+
+    @staticmethod
+    def _line(points: Reduced, series: LiveSeries, column_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """What a curve goes through. Tokens are no readings: nothing is missing between two of them."""
+        if not series.is_read:
+            return points.x, points.y
+        # reduced to pixel columns, steps cannot be seen, and neighbours stand up to two columns apart
+        steps, least = series.steps and not points.decimated, GAP_COLUMNS * column_s if points.decimated else 0.0
+        return as_line(points.x, points.y, series.channel.times, steps=steps, least_s=least)
 
     def show_crosshair(self, time: float | None, start: float, end: float) -> None:
         """Line and dots at `time` (s), nothing for None."""

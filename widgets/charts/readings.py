@@ -1,0 +1,62 @@
+"""How a sensor's readings become a line: steps where a value holds until the next, broken where nothing was read.
+
+Plain numpy, no Qt; on the main thread at every repaint, so nothing here grows with the series but with what is drawn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+
+GAP_PERIODS = 3.0
+"""Readings that are further apart than so many periods are not joined."""
+GAP_COLUMNS = 3.0
+"""Pixel columns that a gap of a reduced series is wider than."""
+_AROUND = 5
+"""Distances on either side that say what the period is there: a slow sensor changes its period."""
+
+
+def as_line(x: Floats, y: Floats, times: Floats, *, steps: bool, least_s: float = 0.0) -> tuple[Floats, Floats]:
+    """Points of the line of the readings `y` at `x` (s), both of shape (n,), rising and some of all the `times` (m,).
+
+    A gap is a NaN: before it the last reading holds for one period. Distances up to `least_s` (a few pixel columns of
+    a reduced series) are no gaps.
+    """
+    if len(x) < 2:
+        return x, y
+    gaps, periods = _gaps(x, times, least_s)
+    if not steps and not len(gaps):
+        return x, y
+    held_until = x[gaps] + periods
+    if steps:
+        # a reading, and the same value where the next one comes
+        until = x[1:].copy()
+        until[gaps] = held_until
+        line_x = np.append(np.stack((x[:-1], until), axis=1).ravel(), x[-1])
+        line_y = np.append(np.repeat(y[:-1], 2), y[-1])
+        places = 2 * gaps + 2
+        return np.insert(line_x, places, held_until), np.insert(line_y, places, np.nan)
+    places = np.repeat(gaps + 1, 2)
+    held = np.repeat(y[gaps], 2)
+    held[1::2] = np.nan
+    return np.insert(x, places, np.repeat(held_until, 2)), np.insert(y, places, held)
+
+
+def _gaps(x: Floats, times: Floats, least_s: float) -> tuple[Places, Floats]:
+    """Places of the drawn readings that a gap follows, and the period there (s): the median of the distances around,
+    also of those that are out of view."""
+    drawn, count = np.diff(x), len(times) - 1
+    far = max(least_s, GAP_PERIODS * float(np.median(drawn))) if len(drawn) > _AROUND else least_s
+    found = np.nonzero(drawn > far)[0]
+    if not len(found) or count < 1:
+        return found[:0], np.empty(0)
+    width = min(2 * _AROUND + 1, count)
+    middle = np.searchsorted(times, x[found], side="right") - 1
+    first = np.clip(middle - _AROUND, 0, count - width)
+    around = first[:, None] + np.arange(width)
+    periods = np.median(times[around + 1] - times[around], axis=1)
+    real = drawn[found] > GAP_PERIODS * periods
+    return found[real], periods[real]
