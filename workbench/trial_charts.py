@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -34,6 +35,8 @@ class _Plan:
     base: str
     unit: str
     curves: tuple[_Curve, ...]
+    style: Literal["line", "steps"] = "line"
+    """Steps for levels that are read now and then: a value holds until the next reading."""
     sensor: str = ""
     """Quantity whose missing sensor explains an empty chart."""
 
@@ -50,9 +53,10 @@ _PLANS = (
             _Curve("proc.tree/rss_bytes", "Resident (RSS)"),
             _Curve("proc.tree/pss_bytes", "Proportional (PSS)"),
         ),
+        "steps",
         "rss_bytes",
     ),
-    _Plan("power", "Power", "W", "W", (_Curve("/power_watts", "Power"),), "power_watts"),
+    _Plan("power", "Power", "W", "W", (_Curve("/power_watts", "Power"),), sensor="power_watts"),
     _Plan(
         "utilisation",
         "Utilisation",
@@ -63,7 +67,7 @@ _PLANS = (
             _Curve("proc.tree/cpu_utilisation_ratio", "Worker, of one core"),
             _Curve("proc.host/cpu_utilisation_ratio", "Machine"),
         ),
-        "cpu_utilisation_ratio",
+        sensor="cpu_utilisation_ratio",
     ),
 )
 
@@ -108,6 +112,7 @@ def _chart(data: TrialData, plan: _Plan, bands: tuple[Band, ...], end: float) ->
                 title=curve.title,
                 x=channel.times[good].copy(),
                 y=channel.values[good] / factor,
+                style=plan.style,
                 color=data.color if not series else -min(place, 2),
             )
         )

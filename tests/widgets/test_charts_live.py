@@ -98,6 +98,8 @@ def test_that_memory_is_drawn_as_steps_with_a_gap_where_nothing_was_read(stack: 
     x, y = memory._curves[0].getData()
     assert list(zip(x[:4], y[:4], strict=True)) == [(0, 0), (1, 0), (1, 1), (2, 1)]
     assert list(x[np.isnan(y)]) == [6]
+    assert (memory.series[0].value_at(5.5), memory.series[0].value_at(15.5)) == (5, 15)
+    assert np.isnan(memory.series[0].value_at(10.0))
     throughput = stack.plots[0]._curves[0].getData()[1]
     assert not np.isnan(throughput).any()
 

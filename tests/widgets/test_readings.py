@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widgets.charts.readings import as_line
+from widgets.charts.readings import as_line, in_gap
 
 NAN = float("nan")
 
@@ -60,6 +60,13 @@ def test_that_pixel_columns_apart_are_no_gap_of_a_reduced_series() -> None:
 
 def test_that_a_failed_reading_stays_one() -> None:
     assert np.isnan(line([0, 1, 2], [1, NAN, 3], steps=True)[3][1])
+
+
+def test_that_a_time_at_which_nothing_was_read_is_told() -> None:
+    times = np.array([*range(8), *range(30, 38)], dtype=float)
+    assert [in_gap(times, t) for t in (-1.0, 3.5, 7.9, 8.5, 29.9, 30.0, 99.0)] == [0, 0, 0, 1, 1, 0, 0]
+    assert not in_gap(np.empty(0), 1.0)
+    assert not in_gap(np.array([1.0]), 1.5)
 
 
 def test_that_one_reading_and_none_are_what_they_are() -> None:

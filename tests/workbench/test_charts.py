@@ -118,6 +118,8 @@ def test_that_an_experiment_without_results_has_an_empty_state() -> None:
 
 def test_that_a_trials_curves_are_in_shown_units_over_its_phases() -> None:
     throughput, memory, power, utilisation = trial_charts(trial(FakeTrial(device="gpu")))
+    assert {s.style for s in memory.series} == {"steps"}
+    assert {s.style for s in utilisation.series} == {"line"}
     assert 20 < float(np.mean(throughput.series[0].y)) < 28
     assert [s.title for s in memory.series] == ["Device memory in use", "Resident (RSS)", "Proportional (PSS)"]
     assert 0.5 < float(memory.series[1].y.max()) < 1.5

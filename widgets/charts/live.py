@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 import numpy.typing as npt
 
+from widgets.charts.readings import in_gap
 from workbench.series import Channel, TrialData
 
 GIB = 1024.0**3
@@ -105,7 +106,10 @@ class LiveSeries:
         return "/" in self.channel.key
 
     def value_at(self, time: float) -> float:
-        """The last reading at or before `time` (s) in the chart's unit; NaN before the first."""
+        """The last reading at or before `time` (s) in the chart's unit; NaN before the first, and where nothing was
+        read."""
+        if self.is_read and in_gap(self.channel.times, time):
+            return float("nan")
         place = int(np.searchsorted(self.channel.times, time, side="right")) - 1
         return float(self.channel.values[place]) * self.scale if place >= 0 else float("nan")
 

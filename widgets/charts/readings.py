@@ -45,6 +45,17 @@ def as_line(x: Floats, y: Floats, times: Floats, *, steps: bool, least_s: float 
     return np.insert(x, places, np.repeat(held_until, 2)), np.insert(y, places, held)
 
 
+def in_gap(times: Floats, time: float) -> bool:
+    """Whether nothing was read at `time` (s): between two readings too far apart, and more than a period after the
+    first. After the last reading nothing is known, so it is no gap."""
+    place = int(np.searchsorted(times, time, side="right")) - 1
+    if not 0 <= place < len(times) - 1:
+        return False
+    period = float(_periods(times, np.array([place]))[0])
+    before, after = float(times[place]), float(times[place + 1])
+    return after - before > GAP_PERIODS * period and time - before > period
+
+
 def _gaps(x: Floats, times: Floats, least_s: float) -> tuple[Places, Floats]:
     """Places of the drawn readings that a gap follows, and the period there (s): the median of the distances around,
     also of those that are out of view."""
@@ -53,10 +64,16 @@ def _gaps(x: Floats, times: Floats, least_s: float) -> tuple[Places, Floats]:
     found = np.nonzero(drawn > far)[0]
     if not len(found) or count < 1:
         return found[:0], np.empty(0)
-    width = min(2 * _AROUND + 1, count)
-    middle = np.searchsorted(times, x[found], side="right") - 1
-    first = np.clip(middle - _AROUND, 0, count - width)
-    around = first[:, None] + np.arange(width)
-    periods = np.median(times[around + 1] - times[around], axis=1)
+    periods = _periods(times, np.searchsorted(times, x[found], side="right") - 1)
     real = drawn[found] > GAP_PERIODS * periods
     return found[real], periods[real]
+
+
+def _periods(times: Floats, places: Places) -> Floats:
+    """Median distance (s) of the readings around each of the places, of two or more `times`."""
+    count = len(times) - 1
+    width = min(2 * _AROUND + 1, count)
+    first = np.clip(places - _AROUND, 0, count - width)
+    around = first[:, None] + np.arange(width)
+    periods: Floats = np.median(times[around + 1] - times[around], axis=1)
+    return periods
