@@ -314,3 +314,20 @@ def test_that_rows_and_report_say_the_same() -> None:
     assert all(row.value in text_report(RESULT) for row in facts.rows)
     assert measured_rates(RESULT) == {("proc.tree", "rss_bytes"): "704 Hz"}
     assert measured_rates(None) == {}
+
+
+def test_that_the_panels_words_hold_together() -> None:
+    facts = panel_facts(RESULT)
+    assert facts.extent.endswith("on CPU.")
+    told = [r.meaning for r in facts.rows if "%" in r.meaning]
+    assert told
+    assert not any(" %" in meaning for meaning in told)
+
+
+def test_that_the_list_of_machines_follows_the_text_size(qtbot: QtBot, services: Services) -> None:
+    page = MachinesPage(services)
+    qtbot.addWidget(page)
+    small = page._row.minimumHeight()
+    services.theme.choose("light", 2.0)
+    assert page._row.minimumHeight() == services.theme.height("machine_row") > small
+    page.shutdown()

@@ -57,6 +57,7 @@ ENTRIES = (
     Entry("rename", "Rename the experiment", "experiment", icon="edit"),
     Entry("delete", "Delete the selected trials", "experiment", icon="trash"),
     Entry("export", "Export charts and table", "export", shortcut="Ctrl+E", icon="export"),
+    Entry("copy-table", "Copy the table", "export", shortcut="Ctrl+Shift+C", icon="copy"),
     Entry("bundle", "Export the whole experiment (Parquet bundle)…", "export", words="records"),
     Entry(
         "texts",
@@ -70,7 +71,6 @@ ENTRIES = (
         Entry(f"quality-{id}", f"Chart quality against {title.lower()}", "view", words="trade-off pareto scatter")
         for id, title in AGAINST
     ),
-    Entry("copy-table", "Copy the table", "export", shortcut="Ctrl+Shift+C", icon="copy"),
 )
 
 

@@ -79,6 +79,7 @@ class MachinesPage(Page):
         splitter.setObjectName("list")
         splitter.setHandleWidth(1)
         self._list = self._make_list()
+        theme.follow(self._fit_list)
         self._right = QScrollArea()
         self._right.setWidgetResizable(True)
         self._right.setFrameShape(QFrame.Shape.NoFrame)
@@ -216,13 +217,10 @@ class MachinesPage(Page):
     def _make_list(self) -> QWidget:
         theme = self.services.theme
         panel = Panel(theme, "Machines", "1")
-        row = QFrame()
+        self._row = row = QFrame()
         row.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         row.setProperty("ground", "base")
-        row.setMinimumHeight(theme.height("machine_row"))
-        inner = QHBoxLayout(row)
-        inner.setContentsMargins(theme.spacing("m"), 0, theme.spacing("m"), 0)
-        inner.setSpacing(theme.spacing("m"))
+        self._row_parts = inner = QHBoxLayout(row)
         inner.addWidget(IconLabel(theme, "chip", "text.secondary", 20))
         names = QVBoxLayout()
         names.setSpacing(0)
@@ -237,18 +235,26 @@ class MachinesPage(Page):
         inner.addWidget(label("ready", role="dense", tone="good"))
         panel.body.addWidget(row)
         panel.body.addWidget(line())
-        hint = label(
+        self._hint = label(
             "Trials run in a runner of their own on this computer. They go on when the window closes; it catches up "
             "when it opens again.",
             role="dense",
             tone="muted",
             wrap=True,
         )
-        hint.setContentsMargins(theme.spacing("m"), theme.spacing("m"), theme.spacing("m"), 0)
-        panel.body.addWidget(hint)
+        panel.body.addWidget(self._hint)
         panel.body.addStretch(1)
-        panel.setMinimumWidth(theme.px(220))
         return panel
+
+    def _fit_list(self) -> None:
+        """The list follows the text size; the right side is built anew."""
+        theme = self.services.theme
+        edge = theme.spacing("m")
+        self._row.setMinimumHeight(theme.height("machine_row"))
+        self._row_parts.setContentsMargins(edge, 0, edge, 0)
+        self._row_parts.setSpacing(edge)
+        self._hint.setContentsMargins(edge, edge, edge, 0)
+        self._list.setMinimumWidth(theme.px(220))
 
     def _make_detail(self, facts: MachineFacts) -> QWidget:
         theme = self.services.theme

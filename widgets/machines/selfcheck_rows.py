@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from workbench.selfcheck.result import SelfCheck, Verdict
-from workbench.selfcheck.words import cautions, extent, headline, rows, update_rate, when
+from workbench.selfcheck.words import cautions, device_title, extent, headline, rows, update_rate, when
 
+_FIRM = "\u00a0"
 _LOOK: dict[Verdict, tuple[str, str]] = {
     "passed": ("check", "status.good"),
     "missed": ("error", "status.bad"),
@@ -42,16 +43,25 @@ def panel_facts(result: SelfCheck) -> PanelFacts:
     counts: dict[Verdict, int] = {}
     for row in rows(result):
         if row.verdict is None:
-            shown.append(PanelRow(row.title, row.value, row.meaning))
+            shown.append(PanelRow(row.title, row.value, _kept(row.meaning)))
             continue
         counts[row.verdict] = counts.get(row.verdict, 0) + 1
         icon, color = _LOOK[row.verdict]
         shown.append(
-            PanelRow(row.title, row.value, row.meaning, icon, color, f"{row.verdict}: {row.bar}".replace(" ", "\u00a0"))
+            PanelRow(
+                row.title, row.value, _kept(row.meaning), icon, color, f"{row.verdict}: {row.bar}".replace(" ", _FIRM)
+            )
         )
     worst: tuple[tuple[Verdict, str], ...] = (("missed", "bad"), ("inconclusive", "warn"), ("passed", "good"))
     chip = next(((f"{counts[verdict]} {verdict}", status) for verdict, status in worst if verdict in counts), None)
-    return PanelFacts(when(result), f"{extent(result)} on {result.device}.", tuple(shown), cautions(result), chip)
+    return PanelFacts(
+        when(result), f"{extent(result)} on {device_title(result)}.", tuple(shown), cautions(result), chip
+    )
+
+
+def _kept(text: str) -> str:
+    """No line ends between a number and its per cent."""
+    return text.replace(" %", f"{_FIRM}%")
 
 
 def measured_rates(result: SelfCheck | None) -> dict[tuple[str, str], str]:

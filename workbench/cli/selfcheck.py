@@ -23,7 +23,7 @@ from workbench.cli.tables import print_table
 from workbench.selfcheck.result import SelfCheck, loss_verdict, share_verdict
 from workbench.selfcheck.run import Options, Progress, SelfCheckError, at_most, self_check
 from workbench.selfcheck.window import has_display
-from workbench.selfcheck.words import cautions, headline, rows, sensor_rows
+from workbench.selfcheck.words import cautions, device_title, headline, rows, sensor_rows
 from workbench.session import Workbench
 from workbench.store.operations import ListSelfChecks
 from workbench.units import format_duration
@@ -100,7 +100,7 @@ def print_result(result: SelfCheck, *, as_json: bool) -> None:
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(result)).decode())
         return
-    print(f"Self-check of {result.machine} ({result.device}): {headline(result)}\n")
+    print(f"Self-check of {result.machine} ({device_title(result)}): {headline(result)}\n")
     table = [
         (row.title, row.value, row.bar, row.verdict or "", textwrap.fill(row.meaning, _MEANING)) for row in rows(result)
     ]

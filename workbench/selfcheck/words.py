@@ -66,6 +66,11 @@ def extent(result: SelfCheck) -> str:
     return f"{format_duration(result.duration_s)}, {blocks}, {trials}"
 
 
+def device_title(result: SelfCheck) -> str:
+    """ "CPU", or a GPU as the experiment named it."""
+    return "CPU" if result.device == "cpu" else result.device
+
+
 def when(result: SelfCheck) -> str:
     """In the time zone of whoever reads."""
     try:
