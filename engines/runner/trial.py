@@ -1,6 +1,6 @@
 """One running trial: its worker started, watched and recorded, up to its end record. On the runner's loop.
 
-A tick at the telemetry rate reads the ring and writes what has come since the last; the worker's own records are
+A tick, at most four a second, reads the ring and writes what has come since the last; the worker's own records are
 written as they come. Between ticks the process sleeps unless a pipe has something. When the worker is gone, what it
 left behind is killed, the pipes are read out, and the one outcome is written.
 """
@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SLOWEST_TICK_S = 0.5
-_FASTEST_RATE_HZ = 20.0
+_FASTEST_RATE_HZ = 4.0
+"""Sensors are read at their own rate on another thread; a curve of tokens a quarter of a second late is live."""
 _FACTS_PATIENCE_S = 5.0
 FULL = (errno.ENOSPC, errno.EDQUOT)
 

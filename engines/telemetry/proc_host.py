@@ -16,11 +16,13 @@ PROC = Path("/proc")
 _FOREIGN_WINDOW_NS = 1_000_000_000
 """Others' use is a small difference of counters with 10 ms steps: taken over the last second, not over 100 ms."""
 
+DETAILS_PERIOD_S = 1.0
+
 _PRESSURE = {"pressure_cpu_ratio": "cpu", "pressure_memory_ratio": "memory"}
 
 
 class ProcHost:
-    """Machine-wide processor use, steal, memory left, pressure, and the cores that others use."""
+    """Machine-wide processor use, steal, and the cores that others use."""
 
     name = NAME
     disturbs = False
@@ -39,25 +41,16 @@ class ProcHost:
         self._tree_seconds = tree_seconds
         self._own_seconds = own_seconds
         self._stat = KeptFile(proc / "stat", 512)
-        self._meminfo = KeptFile(proc / "meminfo")
-        self._pressure: dict[str, KeptFile] = {}
-        self._sensors = sensors_of_host(1 / period_s, proc)
-        for sensor in self._sensors:
-            if sensor.available and sensor.quantity in _PRESSURE:
-                self._pressure[sensor.quantity] = KeptFile(proc / "pressure" / _PRESSURE[sensor.quantity], 256)
         self._times: HostTimes | None = None
-        self._stalled: dict[str, tuple[int, float]] = {}
         self._history: deque[tuple[int, float]] = deque()
 
     def sensors(self) -> tuple[Sensor, ...]:
-        return self._sensors
+        return sensors_of_use(1 / self.period_s)
 
     def read(self) -> Reading:
         now_ns = time.monotonic_ns()
         times = parse_host_stat(self._stat.read())
-        reading: Reading = {
-            "memory_available_bytes": parse_kilobytes(self._meminfo.read(), b"MemAvailable", "/proc/meminfo"),
-        }
+        reading: Reading = {}
         before, self._times = self._times, times
         if before is not None and times.total_s > before.total_s:
             span_s = times.total_s - before.total_s
@@ -66,13 +59,6 @@ class ProcHost:
         foreign = self._foreign_cores(now_ns, times.busy_s)
         if foreign is not None:
             reading["foreign_cpu_ratio"] = foreign
-        for quantity, file in self._pressure.items():
-            stalled_s = parse_pressure(file.read())
-            earlier = self._stalled.get(quantity)
-            at_ns = time.monotonic_ns()
-            self._stalled[quantity] = (at_ns, stalled_s)
-            if earlier is not None and at_ns > earlier[0]:
-                reading[quantity] = _share(stalled_s - earlier[1], (at_ns - earlier[0]) / 1e9)
         return reading
 
     def _foreign_cores(self, now_ns: int, busy_s: float) -> float | None:
@@ -87,7 +73,45 @@ class ProcHost:
         return max(0.0, (others_s - first_s) / ((now_ns - first_ns) / 1e9))
 
     def close(self) -> None:
-        for file in (self._stat, self._meminfo, *self._pressure.values()):
+        self._stat.close()
+
+
+class ProcHostDetails:
+    """Memory left and pressure, once a second: every file costs 0.08 ms to read when the processor has slept before."""
+
+    name = NAME
+    disturbs = False
+
+    def __init__(self, *, proc: Path = PROC) -> None:
+        """Raises `OSError` where there is no /proc/meminfo."""
+        self.period_s = DETAILS_PERIOD_S
+        self._meminfo = KeptFile(proc / "meminfo")
+        self._sensors = sensors_of_details(proc)
+        self._pressure = {
+            sensor.quantity: KeptFile(proc / "pressure" / _PRESSURE[sensor.quantity], 256)
+            for sensor in self._sensors
+            if sensor.available and sensor.quantity in _PRESSURE
+        }
+        self._stalled: dict[str, tuple[int, float]] = {}
+
+    def sensors(self) -> tuple[Sensor, ...]:
+        return self._sensors
+
+    def read(self) -> Reading:
+        reading: Reading = {
+            "memory_available_bytes": parse_kilobytes(self._meminfo.read(), b"MemAvailable", "/proc/meminfo"),
+        }
+        for quantity, file in self._pressure.items():
+            stalled_s = parse_pressure(file.read())
+            earlier = self._stalled.get(quantity)
+            at_ns = time.monotonic_ns()
+            self._stalled[quantity] = (at_ns, stalled_s)
+            if earlier is not None and at_ns > earlier[0]:
+                reading[quantity] = _share(stalled_s - earlier[1], (at_ns - earlier[0]) / 1e9)
+        return reading
+
+    def close(self) -> None:
+        for file in (self._meminfo, *self._pressure.values()):
             file.close()
 
 
@@ -109,9 +133,26 @@ def _pressure_obstacle(file: Path) -> str:
     return ""
 
 
-def sensors_of_host(rate_hz: float, proc: Path = PROC) -> tuple[Sensor, ...]:
+def sensors_of_use(rate_hz: float) -> tuple[Sensor, ...]:
+    """What `ProcHost` reads."""
+
     def sensor(quantity: str, title: str, method: str) -> Sensor:
         return Sensor(source=NAME, quantity=quantity, title=title, method=method, rate_hz=rate_hz)
+
+    return (
+        sensor("cpu_utilisation_ratio", "Processor use of the machine", "/proc/stat, 1.0 = all cores busy"),
+        sensor("steal_ratio", "Stolen processor time", "/proc/stat, share of all cores' time"),
+        sensor(
+            "foreign_cpu_ratio",
+            "Cores used by others",
+            "busy time of the machine less the worker's tree and the runner, over the last second, 1.0 = one core",
+        ),
+    )
+
+
+def sensors_of_details(proc: Path = PROC) -> tuple[Sensor, ...]:
+    """What `ProcHostDetails` reads."""
+    rate_hz = 1 / DETAILS_PERIOD_S
 
     def pressure(quantity: str, title: str) -> Sensor:
         reason = _pressure_obstacle(proc / "pressure" / _PRESSURE[quantity])
@@ -127,13 +168,12 @@ def sensors_of_host(rate_hz: float, proc: Path = PROC) -> tuple[Sensor, ...]:
         )
 
     return (
-        sensor("cpu_utilisation_ratio", "Processor use of the machine", "/proc/stat, 1.0 = all cores busy"),
-        sensor("steal_ratio", "Stolen processor time", "/proc/stat, share of all cores' time"),
-        sensor("memory_available_bytes", "Memory left", "/proc/meminfo MemAvailable, of the whole machine"),
-        sensor(
-            "foreign_cpu_ratio",
-            "Cores used by others",
-            "busy time of the machine less the worker's tree and the runner, over the last second, 1.0 = one core",
+        Sensor(
+            source=NAME,
+            quantity="memory_available_bytes",
+            title="Memory left",
+            method="/proc/meminfo MemAvailable, of the whole machine",
+            rate_hz=rate_hz,
         ),
         pressure("pressure_cpu_ratio", "Waiting for a processor"),
         pressure("pressure_memory_ratio", "Waiting for memory"),

@@ -57,13 +57,17 @@ def open_sources(
     try:
         sources.append(proc_host.ProcHost(period_s, tree_seconds=host_seconds, proc=proc))
     except OSError as error:
-        missing += _unavailable(proc_host.sensors_of_host(1 / period_s, proc), f"/proc cannot be read: {error}.")
+        missing += _unavailable(proc_host.sensors_of_use(1 / period_s), f"/proc cannot be read: {error}.")
     if order.device.startswith(CUDA):
         gpu_sources, gpu_missing = _open_gpu(order.device.removeprefix(CUDA), period_s, pids, nvml_loader)
         sources += gpu_sources
         missing += gpu_missing
     sources.append(rapl.Rapl(period_s, sys=sys))
     sources.append(hwmon.CpuTemperature(sys=sys))
+    try:
+        sources.append(proc_host.ProcHostDetails(proc=proc))
+    except OSError as error:
+        missing += _unavailable(proc_host.sensors_of_details(proc), f"/proc cannot be read: {error}.")
     if tree is not None:
         sources.append(proc_tree.ProcTreeDetails(tree, shared=shared, proc=proc))
     return sources, tuple(missing)
@@ -88,7 +92,8 @@ def available_sensors(
     return (
         *proc_tree.sensors_of_tree(rate_hz),
         *proc_tree.sensors_of_details(proc_tree.maps_obstacle(proc, _self_pid(proc))),
-        *proc_host.sensors_of_host(rate_hz, proc),
+        *proc_host.sensors_of_use(rate_hz),
+        *proc_host.sensors_of_details(proc),
         *rapl.sensors_of_rapl(rate_hz, sys),
         *hwmon.sensors_of_hwmon(sys),
         *_gpu_sensors(rate_hz, nvml_loader),

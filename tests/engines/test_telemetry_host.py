@@ -9,7 +9,7 @@ import pytest
 
 from engines.telemetry import proc_host
 from engines.telemetry.hwmon import CpuTemperature
-from engines.telemetry.proc_host import ProcHost
+from engines.telemetry.proc_host import ProcHost, ProcHostDetails
 from engines.telemetry.rapl import Rapl
 
 
@@ -50,12 +50,14 @@ def fake(tmp_path: Path) -> FakeHost:
 
 
 def test_that_shares_are_of_the_time_between_two_readings(fake: FakeHost, clock: FakeTime) -> None:
-    host = ProcHost(0.1, proc=fake.root)
-    assert set(host.read()) == {"memory_available_bytes"}
+    host, details = ProcHost(0.1, proc=fake.root), ProcHostDetails(proc=fake.root)
+    assert not host.read()
+    assert set(details.read()) == {"memory_available_bytes"}
     clock.pass_by(1.0)
     fake.busy(100, idle=60, steal=40)
     fake.pressure(250_000)
-    reading = host.read()
+    reading = host.read() | details.read()
+    details.close()
     assert reading["cpu_utilisation_ratio"] == pytest.approx(0.5)
     assert reading["steal_ratio"] == pytest.approx(0.2)
     assert reading["memory_available_bytes"] == 640 * 1024
@@ -101,7 +103,7 @@ def test_that_two_readings_within_one_tick_claim_nothing(fake: FakeHost, clock: 
 
 def test_that_a_kernel_without_pressure_is_explained_and_the_rest_goes_on(fake: FakeHost) -> None:
     (fake.root / "pressure" / "cpu").unlink()
-    host = ProcHost(0.1, proc=fake.root)
+    host = ProcHostDetails(proc=fake.root)
     sensors = {s.quantity: s for s in host.sensors()}
     assert "pressure" in sensors["pressure_cpu_ratio"].reason
     assert sensors["pressure_cpu_ratio"].hint
@@ -114,11 +116,13 @@ def test_that_a_kernel_without_pressure_is_explained_and_the_rest_goes_on(fake: 
 
 
 def test_that_this_machine_is_read_within_bounds() -> None:
-    host = ProcHost(0.1)
+    host, details = ProcHost(0.1), ProcHostDetails()
     host.read()
+    details.read()
     time.sleep(0.1)
-    reading = host.read()
+    reading = host.read() | details.read()
     host.close()
+    details.close()
     assert {"cpu_utilisation_ratio", "steal_ratio", "memory_available_bytes"} <= set(reading)
     assert all(value is not None and 0 <= value <= 1 for key, value in reading.items() if key.endswith("_ratio"))
 
