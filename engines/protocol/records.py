@@ -184,7 +184,8 @@ class TaskScore(_Base, frozen=True, kw_only=True, tag="task_score"):
 
 
 class MemoryPeak(_Base, frozen=True, kw_only=True, tag="memory_peak"):
-    """Peak of one phase as the worker knows it: `source` is "allocator" (torch CUDA) or "rusage" (whole life)."""
+    """Peak of one phase as the worker knows it: `source` is "allocator" (torch CUDA) or "rusage" (the
+    kernel's high-water mark of the resident set)."""
 
     phase: PhaseName
     source: Literal["allocator", "rusage"]
