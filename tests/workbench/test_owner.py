@@ -177,7 +177,7 @@ def test_that_a_guest_that_leaves_or_sends_nonsense_harms_nobody(database: Path)
         with socket.socket(socket.AF_UNIX) as link:
             link.connect(str(database.with_name("a.duckdb.sock")))
             link.sendall(nonsense)
-    guest, _ = open_store(database)
+    guest, _ = open_store(database, patience=60.0)
     assert guest.execute(ListTrials()) == ()
     guest.close()
     owner.close()
