@@ -23,6 +23,7 @@ WIRE_VERSION = 1
 
 _LENGTH = struct.Struct(">I")
 _LARGEST = 2**31
+_PIECE = 1 << 20
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -103,12 +104,11 @@ def same_user(link: socket.socket) -> bool:
 
 
 def _receive(link: socket.socket, length: int) -> bytes | None:
-    parts = bytearray(length)
-    view = memoryview(parts)
-    done = 0
-    while done < length:
-        count = link.recv_into(view[done:])
-        if count == 0:
+    """Takes memory for what has come, not for what was announced: four bytes of nonsense may announce a gigabyte."""
+    parts = bytearray()
+    while len(parts) < length:
+        part = link.recv(min(length - len(parts), _PIECE))
+        if not part:
             return None
-        done += count
+        parts += part
     return bytes(parts)
