@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -326,6 +329,34 @@ def test_that_a_closed_store_says_so(tmp_path: Path) -> None:
         store.execute(GetStoreId())
     assert caught.value.code == "closed"
     assert [p.name for p in tmp_path.iterdir()] == ["a.duckdb"], "a write-ahead log is left"
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads give way to each other after every few instructions."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_that_a_store_closes_while_others_read(tmp_path: Path) -> None:
+    def read(store: LocalStore) -> str:
+        try:
+            while True:
+                store.execute(GetCounts())
+        except StoreError as error:
+            return error.code
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(10):
+            store = LocalStore(tmp_path / f"{number}.duckdb")
+            ends = [pool.submit(read, store) for _ in range(4)]
+            time.sleep(0.005)  # any moment of their reading will do
+            store.close()
+            assert {end.result(60) for end in ends} <= {"closed", "interrupted"}
+    assert len(list(tmp_path.iterdir())) == 10, "a write-ahead log is left"
 
 
 def test_that_every_table_and_column_is_documented(asked: LocalStore) -> None:

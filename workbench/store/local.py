@@ -123,17 +123,18 @@ class LocalStore:
         try:
             yield cursor
         finally:
-            cursor.close()  # ends its transaction
-            with self._readers:
+            with self._readers:  # nobody finds a closed cursor to interrupt
+                cursor.close()  # ends its transaction
                 self._cursors.discard(cursor)
                 self._readers.notify_all()
 
     def _open_connection(self) -> duckdb.DuckDBPyConnection:
-        if self._closed:
-            raise faults.closed(self.path)
-        if self._connection is None:  # given up after a fatal error
-            self._connection = open_database(self.path, self._scheme)
-        return self._connection
+        with self._readers:
+            if self._closed:
+                raise faults.closed(self.path)
+            if self._connection is None:  # given up after a fatal error
+                self._connection = open_database(self.path, self._scheme)
+            return self._connection
 
     def _forget_connection(self) -> None:
         """DuckDB refuses to go on after a fatal error: the next operation opens the file again."""
