@@ -1,13 +1,16 @@
 """The thread that reads a trial's sensors at its rate. Owned by the runner, one for each running trial.
 
-Deadlines are absolute (start + n periods), so lateness never adds up, and the thread sleeps on an event between
-them, so nothing spins. A reading's time is the middle of the call that took it.
+Deadlines are absolute (start + n periods), so lateness never adds up, and the thread sleeps between them, so nothing
+spins. A reading's time is the middle of the call that took it.
 """
 
 from __future__ import annotations
 
+import os
+import select
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 from engines.protocol.orders import TrialOrder
@@ -86,6 +89,28 @@ def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1e9)
 
 
+class _Alarm:
+    """A sleep that other threads can end. On a processor that has slept, waking from a poll costs half of what waking
+    from a `threading.Event` does: less code is cold."""
+
+    def __init__(self) -> None:
+        descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # for as long as this object: a late ring must not reach whoever got the number next
+        weakref.finalize(self, os.close, descriptor)
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+
+    def ring(self) -> None:
+        """From any thread, also when nobody sleeps: the next sleep then ends at once."""
+        os.eventfd_write(self._descriptor, 1)
+
+    def sleep(self, milliseconds: float | None = None) -> None:
+        """Until rung, or the time is over (up to a millisecond later)."""
+        if self._poll.poll(milliseconds):
+            os.eventfd_read(self._descriptor)
+
+
 class Sampler:
     """Reads the sensors of one trial from `start()` to `stop()` and says what it reads through `emit`.
 
@@ -109,8 +134,8 @@ class Sampler:
         self._opener = opener
         self._ending = threading.Event()
         self._paused = threading.Event()
-        self._wake = threading.Event()
-        """Set after each of the two above: the thread sleeps on this one."""
+        self._alarm = _Alarm()
+        """Rung after each of the two above."""
         self._measuring = threading.Event()
         self._thread: threading.Thread | None = None
         self._channels: list[_Channel] = []
@@ -137,13 +162,13 @@ class Sampler:
             self._paused.set()
         else:
             self._paused.clear()
-        self._wake.set()
+        self._alarm.ring()
 
     def stop(self) -> None:
         """Read once more, send what is left, close the sources. Returns when the thread has ended (milliseconds,
         a reading of a GPU at the most). Safe to call twice and without `start`."""
         self._ending.set()
-        self._wake.set()
+        self._alarm.ring()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -190,24 +215,19 @@ class Sampler:
                 self._flush()
                 next_flush_ns = max(next_flush_ns + FLUSH_NS, now_ns)
             due_ns = min((*(channel.next_ns for channel in self._channels), next_flush_ns))
-            self._sleep(max(0, due_ns - time.monotonic_ns()) / 1e9)
+            self._alarm.sleep(max(0, due_ns - time.monotonic_ns()) / 1e6)
         for channel in tuple(self._channels):
             if not channel.source.disturbs:
                 self._read(channel)
         self._flush()
         self._note_lateness()
 
-    def _sleep(self, seconds: float | None) -> None:
-        """Until the time is over (None: for as long as it takes) or something was asked for."""
-        self._wake.wait(seconds)
-        self._wake.clear()
-
     def _rest(self) -> int:
         """Sleep until the pause or the trial is over. -> how long it took (ns). What is not sent yet waits too, so that
         all of the work for telemetry is done while it is on."""
         begun_ns = time.monotonic_ns()
         while self._paused.is_set() and not self._ending.is_set():
-            self._sleep(None)
+            self._alarm.sleep()
         now_ns = time.monotonic_ns()
         for channel in self._channels:
             channel.pass_over(now_ns)

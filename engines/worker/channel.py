@@ -6,6 +6,8 @@ import os
 import select
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -23,19 +25,39 @@ class Channel:
     def __init__(self, fd: int) -> None:
         os.set_inheritable(fd, False)
         self._fd = fd
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._held: list[bytes] | None = None
 
     def send(self, record: KnownRecord) -> None:
         """Write one record; a `t_ns` of 0 becomes now. Raises `RunnerGone`."""
         if not record.t_ns:
             record = msgspec.structs.replace(record, t_ns=time.monotonic_ns())
-        line = memoryview(encode_record(record) + b"\n")
+        line = encode_record(record) + b"\n"
         with self._lock:
+            if self._held is None:
+                self._write(line)
+            else:
+                self._held.append(line)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is sent within goes out in one write at its end, also when it fails: the runner wakes up once for it.
+        Other threads wait. Raises `RunnerGone`."""
+        with self._lock:
+            self._held = []
             try:
-                while line:
-                    line = line[os.write(self._fd, line) :]
-            except BrokenPipeError as error:
-                raise RunnerGone from error
+                yield
+            finally:
+                held, self._held = self._held, None
+                self._write(b"".join(held))
+
+    def _write(self, data: bytes) -> None:
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[os.write(self._fd, left) :]
+        except BrokenPipeError as error:
+            raise RunnerGone from error
 
     def reader_is_gone(self) -> bool:
         """Whether the other end of the pipe is closed, without writing to it."""

@@ -7,6 +7,8 @@ Main thread of the worker process.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.records import Request, Stamps
@@ -41,11 +43,13 @@ class Requests:
         durations: list[float] = []
         state: Steadiness | None = None
         while len(durations) < cap:
-            done = self._run(len(durations), warmup=True)
+            done = self._run()
             if done is None:
                 return
             durations.append(done.duration_s)
-            self._channel.progress(f"Warm-up {len(durations)} of at most {cap}", 0.25 + 0.2 * len(durations) / cap)
+            with self._told_together():
+                self._tell(done, len(durations) - 1, warmup=True)
+                self._channel.progress(f"Warm-up {len(durations)} of at most {cap}", 0.25 + 0.2 * len(durations) / cap)
             state = steadiness(durations)
             if state is not None and state.steady:
                 return
@@ -64,7 +68,7 @@ class Requests:
             if self._ring.capacity - self._ring.written < self._workload.new_tokens:
                 reason = "the ring of token stamps is full"
                 break
-            done = self._run(count, warmup=False)
+            done = self._run()
             if done is None:
                 break
             first_ns = first_ns or done.start_ns
@@ -72,7 +76,9 @@ class Requests:
             count += 1
             self.measured = count
             share = min(count / wanted, (last_ns - first_ns) / 1e9 / window_s if window_s > 0 else 1.0)
-            self._channel.progress(f"Request {count}", 0.45 + 0.4 * share)
+            with self._told_together():
+                self._tell(done, count - 1, warmup=False)
+                self._channel.progress(f"Request {count}", 0.45 + 0.4 * share)
         measured_s = (last_ns - first_ns) / 1e9
         if count < wanted or measured_s < window_s:
             self._channel.cue(
@@ -93,20 +99,24 @@ class Requests:
                 break
             spans.append((done.start_ns, done.end_ns))
             collect_between()
-        for index, (start_ns, end_ns) in enumerate(spans):
-            self._phases.span("prefill", index, start_ns, end_ns)
+        with self._channel.together():
+            for index, (start_ns, end_ns) in enumerate(spans):
+                self._phases.span("prefill", index, start_ns, end_ns)
 
-    def _run(self, index: int, *, warmup: bool) -> Finished | None:
-        """One request and its records; None when stopped."""
+    def _run(self) -> Finished | None:
+        """One request; None when stopped."""
         if self._stop.requested:
             return None
         done = self._engine.request(self._number)
         self._number += 1
-        if done is None:
-            return None
-        self._tell(done, index, warmup=warmup)
-        collect_between()
         return done
+
+    @contextmanager
+    def _told_together(self) -> Iterator[None]:
+        """All that is said of a request in one go, then the rubbish it left."""
+        with self._channel.together():
+            yield
+        collect_between()
 
     def _tell(self, done: Finished, index: int, *, warmup: bool) -> None:
         workload = self._workload

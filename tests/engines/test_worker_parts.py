@@ -177,6 +177,37 @@ def cues(records: list[Record]) -> list[str]:
     return [r.code for r in records if isinstance(r, Cue)]
 
 
+def test_that_what_is_sent_together_is_one_write_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = Pipe()
+    writes: list[int] = []
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: writes.append(len(data)) or write(fd, data))
+    with pipe.channel.together():
+        for text in ("one", "two", "three"):
+            pipe.channel.log(text)
+        assert not pipe.records()
+    assert [r.text for r in pipe.records() if isinstance(r, Log)] == ["one", "two", "three"]
+    assert len(writes) == 1
+    pipe.channel.log("alone")
+    assert len(writes) == 2
+
+
+def test_that_what_was_sent_before_a_failure_goes_out() -> None:
+    pipe = Pipe()
+
+    def send(text: str) -> None:
+        with pipe.channel.together():
+            pipe.channel.log(text)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        send("before")
+    assert [r.text for r in pipe.records() if isinstance(r, Log)] == ["before"]
+    pipe.close_reader()
+    with pytest.raises(RunnerGone):
+        send("to nobody")
+
+
 def test_that_prefills_alone_are_told_as_spans_after_the_loop(pipe: Pipe, ring: RingWriter) -> None:
     engine = FakeEngine(ring)
     begun_ns = time.monotonic_ns()
