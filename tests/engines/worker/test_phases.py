@@ -1,0 +1,60 @@
+"""Phases: what is told of one, its memory peak, and the collector that is off while it is measured."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+
+import pytest
+
+from engines.protocol.codec import decode_record
+from engines.protocol.records import (
+    MemoryPeak,
+    PhaseEnded,
+    PhaseStarted,
+)
+from engines.worker.phases import Phases, quiet_collector
+from tests.engines.runner_harness import ROOT
+from tests.engines.worker.kit import Pipe
+
+
+def test_that_a_phase_is_closed_with_its_peak_when_its_body_raises(pipe: Pipe) -> None:
+    with pytest.raises(RuntimeError), Phases(pipe.channel).phase("load", 5):
+        raise RuntimeError
+    started, peak, ended = pipe.records()
+    assert isinstance(started, PhaseStarted)
+    assert started.t_ns == 5
+    assert isinstance(peak, MemoryPeak)
+    assert peak.peak_bytes > 1 << 20
+    assert isinstance(ended, PhaseEnded)
+    assert ended.start_ns == 5
+
+
+PEAKS = """
+from engines.worker.channel import Channel
+from engines.worker.phases import Phases
+phases = Phases(Channel(1))
+with phases.phase("load"):
+    block = bytearray(64 << 20)
+    block[::4096] = b"x" * len(block[::4096])
+    del block
+with phases.phase("measure"):
+    pass
+"""
+
+
+def test_that_the_resident_peak_belongs_to_its_phase() -> None:
+    """In a process of its own: one that has grown over a thousand tests has memory that comes and goes by itself."""
+    told = subprocess.run([sys.executable, "-c", PEAKS], stdout=subprocess.PIPE, check=True, cwd=ROOT).stdout
+    records = [decode_record(line) for line in told.splitlines()]
+    first, second = [r.peak_bytes for r in records if isinstance(r, MemoryPeak)]
+    assert second < first - (32 << 20)
+
+
+def test_that_the_collector_is_off_in_the_measured_part_and_on_again_after_it() -> None:
+    with quiet_collector():
+        assert not gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
