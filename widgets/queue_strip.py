@@ -39,7 +39,7 @@ class QueueStrip(QFrame):
 
         self.pause = ToolButton(theme, "pause", "Pause queue", parent=self)
         self.pause.clicked.connect(self._toggle_pause)
-        self._swatch = Swatch(theme, round_=True, parent=self)
+        self._swatch = Swatch(theme, dot=True, parent=self)
         self.title = ElidedLabel(parent=self)
         self.title.setProperty("strong", "600")
         self.detail = ElidedLabel(tone="muted", parent=self)

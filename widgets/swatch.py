@@ -1,25 +1,26 @@
-"""A small square or dot in a configuration's run colour. Main thread."""
+"""A small square or marker in a configuration's look. Main thread."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, Qt
+from PySide6.QtCore import QRectF
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
+from widgets.run_paint import paint_dot, paint_swatch
 from widgets.theme import Theme
 
-EDGE = 12
-DOT = 8
+EDGE = 14
+DOT = 10
 
 
 class Swatch(QWidget):
-    """12 px square, or an 8 px dot. Never the only carrier of a meaning: the name stands beside it."""
+    """14 px square, or its marker alone on 10 px. Never the only carrier of a meaning: the name stands beside it."""
 
-    def __init__(self, theme: Theme, index: int | None = None, *, round_: bool = False, parent: QWidget | None = None):
+    def __init__(self, theme: Theme, index: int | None = None, *, dot: bool = False, parent: QWidget | None = None):
         super().__init__(parent)
         self._theme = theme
         self._index = index
-        self._round = round_
+        self._dot = dot
         theme.follow(self._restyle)
 
     def set_run(self, index: int | None) -> None:
@@ -29,16 +30,13 @@ class Swatch(QWidget):
             self.update()
 
     def _restyle(self) -> None:
-        edge = self._theme.px(DOT if self._round else EDGE)
+        edge = self._theme.px(DOT if self._dot else EDGE)
         self.setFixedSize(edge, edge)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         if self._index is None:
             return
         painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(self._theme.run_color(self._index))
-        radius = self.width() / 2 if self._round else float(self._theme.radius("swatch"))
-        painter.drawRoundedRect(QRectF(self.rect()), radius, radius)
+        paint = paint_dot if self._dot else paint_swatch
+        paint(painter, self._theme, QRectF(self.rect()), self._index)
         painter.end()

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import QApplication
 from shiboken6 import isValid
 
 from widgets.stylesheet import style_sheet
+from workbench.run_looks import Texture, mixed, run_look
 
 MODES = ("light", "dark", "system")
 SCALES = (0.9, 1.0, 1.15, 1.3, 1.5, 2.0)
@@ -134,14 +135,28 @@ class Theme(QObject):
         return QColor(self.hex(path))
 
     def run_color(self, index: int) -> QColor:
-        """Colour of a configuration; repeats after ten."""
-        runs = self.tokens["themes"][self.name]["run"]
-        return QColor(runs[index % len(runs)]["color"])
+        """Colour of a configuration; repeats after ten, see `workbench.run_looks`."""
+        return QColor(self._run_hex(index))
 
     def run_marker(self, index: int) -> str:
-        """pyqtgraph symbol of a configuration. After ten the colours repeat and the markers move on by one."""
-        runs = self.tokens["themes"][self.name]["run"]
-        return str(runs[(index + index // len(runs)) % len(runs)]["marker"])
+        """Name of a configuration's marker (`widgets.run_paint.marker_path`)."""
+        return str(self._runs[run_look(index).marker]["marker"])
+
+    def run_texture(self, index: int) -> Texture:
+        """Texture of a configuration's bars and swatches."""
+        return run_look(index).texture
+
+    def run_stripe(self, index: int, share: float) -> QColor:
+        """Colour of that texture's stripes, with the given share of the ground in it."""
+        return QColor(mixed(self._run_hex(index), self.hex("chart.background"), share))
+
+    def _run_hex(self, index: int) -> str:
+        return str(self._runs[run_look(index).color]["color"])
+
+    @property
+    def _runs(self) -> list[dict[str, Any]]:
+        runs: list[dict[str, Any]] = self.tokens["themes"][self.name]["run"]
+        return runs
 
     def phase_color(self, phase: str, part: str = "band") -> QColor:
         """Ground of a phase; `part` is "band" (behind curves) or "lane". An unknown phase is drawn as idle."""

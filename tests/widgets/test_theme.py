@@ -141,9 +141,12 @@ def test_that_all_icons_draw_something_in_their_colour(qapp: QApplication, theme
         assert all(c.red() > 240 and c.green() < 16 for c in inked), f"{name} has a colour of its own"
 
 
-def test_that_run_colours_repeat_after_ten_with_another_marker(theme: Theme) -> None:
+def test_that_run_colours_repeat_after_ten_with_another_marker_and_texture(theme: Theme) -> None:
     assert theme.run_color(3) == theme.run_color(13)
     assert theme.run_marker(3) != theme.run_marker(13)
+    assert (theme.run_texture(3), theme.run_texture(13)) == ("plain", "rising")
+    assert theme.run_stripe(3, 0.0) == theme.run_color(3)
+    assert theme.run_stripe(3, 1.0) == theme.color("chart.background")
 
 
 class Emitter(QObject):

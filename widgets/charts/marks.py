@@ -10,13 +10,13 @@ from itertools import pairwise
 
 import numpy as np
 import pyqtgraph as pg
-from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
 from PySide6.QtCore import QLineF, QPointF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPainterPath, QPen, QPolygonF
 from PySide6.QtWidgets import QGraphicsItem
 
 from widgets.charts.decimation import Pyramid
 from widgets.charts.labels import place_labels, spread
+from widgets.run_paint import marker_path, paint_area
 from widgets.theme import Theme
 from workbench.charts import Chart, Series
 
@@ -43,11 +43,19 @@ class Target:
     text: str
 
 
+@dataclass(frozen=True)
+class _Bar:
+    rect: QRectF
+    run: int
+    """Palette index."""
+    hollow: bool
+
+
 @dataclass
 class _Laid:
     """Everything positioned for one size of one chart."""
 
-    bars: list[tuple[QRectF, QColor, bool]] = field(default_factory=list)
+    bars: list[_Bar] = field(default_factory=list)
     intervals: list[tuple[QLineF, QColor]] = field(default_factory=list)
     points: list[tuple[QPointF, str, QColor, bool]] = field(default_factory=list)
     lines: list[tuple[QPolygonF, QColor, float]] = field(default_factory=list)
@@ -104,7 +112,7 @@ class Marks(QGraphicsItem):
         for index, series in enumerate(self._chart.series):
             color = self.color(series.color)
             if series.style == "bars":
-                self._lay_bars(series, color, metrics)
+                self._lay_bars(series, metrics)
             elif series.style == "markers":
                 loose += self._lay_points(series, color)
             else:
@@ -140,7 +148,7 @@ class Marks(QGraphicsItem):
             if reference.title:
                 self._laid.texts.append(_Text(place, reference.title, self._theme.color("text.muted")))
 
-    def _lay_bars(self, series: Series, color: QColor, metrics: QFontMetricsF) -> None:
+    def _lay_bars(self, series: Series, metrics: QFontMetricsF) -> None:
         row = abs(self._map(0, 1).y() - self._map(0, 0).y())
         half = min(self._theme.px(10), row * 0.3)
         dark = self._theme.color("text.primary")
@@ -150,7 +158,7 @@ class Marks(QGraphicsItem):
             zero, tip = self._map(0, position), self._map(value, position)
             left, right = min(zero.x(), tip.x()), max(zero.x(), tip.x())
             bar = QRectF(left, tip.y() - half, max(right - left, 1.0), 2 * half)
-            self._laid.bars.append((bar, color, series.hollow))
+            self._laid.bars.append(_Bar(bar, series.color, series.hollow))
             low, high = _interval(series.x_low, series.x_high, i)
             if low is not None and high is not None:
                 seen, beyond = _cut(high, self._chart.x.maximum)
@@ -264,10 +272,8 @@ class Marks(QGraphicsItem):
     def paint(self, painter: QPainter, option: object, widget: object = None) -> None:
         laid, theme = self._laid, self._theme
         thick = theme.px(2)
-        for rect, color, hollow in laid.bars:
-            painter.fillRect(rect, color)
-            if hollow and min(rect.width(), rect.height()) > 2 * thick:
-                painter.fillRect(rect.adjusted(thick, thick, -thick, -thick), theme.color("chart.background"))
+        for bar in laid.bars:
+            paint_area(painter, theme, bar.rect, bar.run, hollow=bar.hollow, edge=thick)
         painter.setPen(QPen(theme.color("chart.reference"), 1, Qt.PenStyle.DashLine))
         painter.drawLines(laid.references)
         painter.drawPolyline(laid.front)
@@ -288,7 +294,7 @@ class Marks(QGraphicsItem):
             pen.setCosmetic(True)
             painter.setPen(pen)
             painter.setBrush(ground if hollow else color)
-            painter.drawPath(Symbols[marker])
+            painter.drawPath(marker_path(marker))
             painter.restore()
         painter.setFont(theme.font("dense"))
         for text in laid.texts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pyqtgraph.graphicsItems.ScatterPlotItem import Symbols
 from PySide6.QtCore import QObject, QPoint, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPen
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
@@ -10,6 +9,8 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 from widgets.compare.model import CELL_ROLE, ROW_ROLE, Index
 from widgets.compare.views import CellView, RowView
 from widgets.icons import pixmap
+from widgets.run_paint import paint_swatch
+from widgets.swatch import EDGE
 from widgets.theme import Theme
 
 PAD = 12
@@ -146,21 +147,9 @@ class CompareDelegate(QStyledItemDelegate):
         painter.drawPixmap(QRectF(at.x(), at.y() - edge / 2, edge, edge), picture, QRectF(picture.rect()))
 
     def _swatch(self, painter: QPainter, row: RowView, left: int, middle: int) -> None:
-        """The configuration's colour with its marker cut out: what a point of the charts looks like."""
-        theme, edge = self._theme, self._theme.px(14)
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        color = theme.run_color(row.color)
-        if row.hidden:
-            color.setAlphaF(0.45)
-        painter.setBrush(color)
-        painter.drawRoundedRect(QRectF(left, middle - edge / 2, edge, edge), 2, 2)
-        painter.translate(left + edge / 2, middle)
-        painter.scale(edge * 0.56, edge * 0.56)
-        painter.setBrush(theme.color("bg.base"))
-        painter.drawPath(Symbols[theme.run_marker(row.color)])
-        painter.restore()
+        """What the configuration's points and bars of the charts look like."""
+        edge = self._theme.px(EDGE)
+        paint_swatch(painter, self._theme, QRectF(left, middle - edge / 2, edge, edge), row.color, faded=row.hidden)
 
     def _labels(self, painter: QPainter, row: RowView, cell: CellView, lines: tuple[QRect, QRect], first: bool) -> None:
         theme, px = self._theme, self._theme.px

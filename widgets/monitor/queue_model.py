@@ -23,6 +23,8 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from widgets.icons import pixmap
 from widgets.monitor.queue_rows import QueueRow, dropped
+from widgets.run_paint import paint_swatch
+from widgets.swatch import EDGE
 from widgets.theme import Theme
 
 Index = QModelIndex | QPersistentModelIndex
@@ -159,13 +161,10 @@ class QueueDelegate(QStyledItemDelegate):
         painter.drawPixmap(
             QRectF(rect.left() + px(8), rect.center().y() - edge / 2 + 1, edge, edge), picture, QRectF(picture.rect())
         )
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(theme.run_color(row.color))
-        swatch = px(12)
-        painter.drawRoundedRect(QRectF(rect.left() + px(30), rect.center().y() - swatch / 2 + 1, swatch, swatch), 2, 2)
+        swatch = px(EDGE)
+        place = QRectF(rect.left() + px(29), rect.center().y() - swatch / 2 + 1, swatch, swatch)
+        paint_swatch(painter, theme, place, row.color)
         self._paint_texts(painter, row, QRect(rect.left() + px(48), rect.top(), rect.width() - px(60), rect.height()))
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         painter.fillRect(QRect(rect.left(), rect.bottom(), rect.width(), 1), theme.color("border.subtle"))
         if option.state & QStyle.StateFlag.State_HasFocus:
             painter.setPen(theme.color("border.focus"))

@@ -140,6 +140,7 @@ def _settings(style: Look) -> dict[str, object]:
         "text.parse_math": False,
         "font.size": 7.5,
         "path.simplify": True,
+        "hatch.linewidth": 2.0,
     }
 
 

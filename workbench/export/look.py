@@ -8,10 +8,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
+from workbench.run_looks import Texture, mixed, run_look
+
 ThemeName = Literal["light", "dark"]
 
 MARKERS = ("o", "s", "D", "^", "v", "h", "P", "*", "p", "X")
 """matplotlib's names for the ten run markers, in the palette's order (see assets/tokens.json)."""
+_HATCHES: dict[Texture, str] = {
+    "plain": "", "rising": "//", "level": "---", "falling": "\\\\", "upright": "|||", "crossed": "xx",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,18 @@ class Look:
         """A run's colour, or a neutral one at -1 and -2."""
         if index < 0:
             return self.neutral[0 if index == -1 else 1]
-        return self.runs[index % len(self.runs)]
+        return self.runs[run_look(index).color]
 
     def marker(self, index: int) -> str:
-        """After ten configurations colours repeat and the markers move on by one."""
-        return MARKERS[(index + index // len(MARKERS)) % len(MARKERS)] if index >= 0 else "o"
+        return MARKERS[run_look(index).marker] if index >= 0 else "o"
+
+    def hatch(self, index: int) -> str:
+        """matplotlib's pattern for a run's texture; "" for none."""
+        return _HATCHES[run_look(index).texture] if index >= 0 else ""
+
+    def stripe(self, index: int, share: float) -> str:
+        """Colour of that pattern, with the given share of the ground in it."""
+        return mixed(self.color(index), self.background, share)
 
 
 @cache

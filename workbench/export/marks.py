@@ -19,6 +19,7 @@ from matplotlib.transforms import Bbox
 from workbench.charts import Chart, ChartAxis, Floats, Series
 from workbench.export.look import Look
 from workbench.phases import phase_title
+from workbench.run_looks import HOLLOW_STRIPE, STRIPE
 
 _SEPARATOR = " · "
 _CATEGORY = "category-name"
@@ -74,9 +75,16 @@ def draw_series(axes: Axes, chart: Chart, style: Look) -> None:
         if series.style == "bars":
             fill = style.background if series.hollow else color
             edge = 1.2 if series.hollow else 0.0
-            axes.barh(
-                series.y, np.nan_to_num(series.x), height=0.56, color=fill, edgecolor=color, linewidth=edge, zorder=2
-            )
+            lengths = np.nan_to_num(series.x)
+            if hatch := style.hatch(series.color):
+                # matplotlib draws a pattern in the colour of the edge: a second bar brings it, and the edge lies above
+                axes.barh(series.y, lengths, height=0.56, color=fill, linewidth=0, zorder=1.8)
+                stripe = style.stripe(series.color, HOLLOW_STRIPE if series.hollow else STRIPE)
+                axes.barh(
+                    series.y, lengths, height=0.56, color="none", edgecolor=stripe, linewidth=0, hatch=hatch, zorder=1.9
+                )
+                fill = "none"
+            axes.barh(series.y, lengths, height=0.56, color=fill, edgecolor=color, linewidth=edge, zorder=2)
             # on dark bars an interval is read by its edge of ground
             _whiskers(axes, series, chart, style.text, 3, edge=style.background)
         elif series.style == "markers":
