@@ -28,6 +28,11 @@ class Channel:
         return self._count
 
     @property
+    def is_read(self) -> bool:
+        """Whether a sensor is read at a rate ("SOURCE/QUANTITY"): a long silence means that nothing was read."""
+        return "/" in self.key
+
+    @property
     def times(self) -> Floats:
         return self._times[: self._count]
 

@@ -12,12 +12,14 @@ from typing import Literal
 import numpy as np
 
 from workbench.charts import Band, Chart, ChartAxis, Series
-from workbench.series import Channel, Phase, TrialData
+from workbench.readings import as_line
+from workbench.series import Channel, Floats, Phase, TrialData
 from workbench.units import format_duration, format_value, scale
 from workbench.version import version
 
 _ENCLOSING = ("measure",)
 """Phases that hold others: their parts are drawn instead."""
+_BROKEN = "A curve is broken where nothing was read."
 
 
 @dataclass(frozen=True)
@@ -103,24 +105,25 @@ def _chart(data: TrialData, plan: _Plan, bands: tuple[Band, ...], end: float) ->
     found = [(curve, channel) for curve in plan.curves if (channel := _channel(data, curve.key)) is not None]
     series: list[Series] = []
     for place, (curve, channel) in enumerate(found):
-        good = np.isfinite(channel.values)
-        if not good.any():
+        if not np.isfinite(channel.values).any():
             continue
+        x, y = _line(channel)
         series.append(
             Series(
                 key=channel.key,
                 title=curve.title,
-                x=channel.times[good].copy(),
-                y=channel.values[good] / factor,
+                x=x,
+                y=y / factor,
                 style=plan.style,
                 color=data.color if not series else -min(place, 2),
             )
         )
     ranges = [
-        f"{s.title} from {format_value(float(s.y.min()), plan.unit, plan.unit)} "
-        f"to {format_value(float(s.y.max()), plan.unit, plan.unit)}."
+        f"{s.title} from {format_value(float(np.nanmin(s.y)), plan.unit, plan.unit)} "
+        f"to {format_value(float(np.nanmax(s.y)), plan.unit, plan.unit)}."
         for s in series
     ]
+    broken = [c for _, c in found if c.is_read and any(s.key == c.key and np.isnan(s.y).any() for s in series)]
     return Chart(
         id=f"trial:{plan.id}",
         title=plan.title,
@@ -129,10 +132,18 @@ def _chart(data: TrialData, plan: _Plan, bands: tuple[Band, ...], end: float) ->
         y=ChartAxis(plan.title, plan.unit, minimum=0.0),
         series=tuple(series),
         bands=bands,
+        notes=(_BROKEN,) if broken else (),
         provenance=f"Trial {data.trial} · {data.title} · llm-workbench {version()}",
         summary=f"{plan.title} of {data.title} over {format_duration(end)}. {' '.join(ranges)}",
         empty="" if series else _why_empty(data, plan),
     )
+
+
+def _line(channel: Channel) -> tuple[Floats, Floats]:
+    """What a curve goes through (s, base unit), broken where a reading failed or none was made: as the window draws it.
+    Corners of steps are left to whoever draws."""
+    times, values = channel.times.copy(), channel.values.copy()
+    return as_line(times, values, times, steps=False) if channel.is_read else (times, values)
 
 
 def _channel(data: TrialData, key: str) -> Channel | None:

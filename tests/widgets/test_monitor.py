@@ -294,6 +294,23 @@ def test_that_the_table_twin_replaces_the_charts_and_copies_them(page: MonitorPa
     assert QGuiApplication.clipboard().text().startswith("Time (s)\tThroughput: Generated (tokens/s)")
 
 
+def test_that_the_charts_of_a_trial_are_exported_whole_under_its_name(
+    page: MonitorPage, qtbot: QtBot, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    assert not page.tools.export.isEnabled()
+    page.outgoing.charts("svg")  # nothing is shown: nothing is asked, nothing is written
+    arrive(page, queue(entry("t-1", "running")))
+    services.bridge.records_arrived.emit("t-1", stream())
+    qtbot.waitUntil(page.tools.export.isEnabled)
+    next(a for a in page.tools.export.menu().actions() if "SVG" in a.text()).trigger()
+    qtbot.waitUntil(lambda: bool(services.toasts.history))
+    assert services.toasts.history[-1].severity == "good", services.toasts.history[-1]
+    names = sorted(p.name for p in tmp_path.glob("*.svg"))
+    assert [n.rpartition("-")[2] for n in names] == ["memory.svg", "throughput.svg", "utilisation.svg"]
+    assert all(n.startswith("smollm2") for n in names)
+
+
 def test_that_the_log_shows_cues_as_warnings_and_filters(page: MonitorPage, qtbot: QtBot) -> None:
     arrive(page, full_queue())
     records = stream(part=0.5)

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from engines.protocol.records import Telemetry
 from tests.workbench.synthetic import NO_POWER, FakeTrial, experiment_detail, records
 from workbench.charts import bar_chart, scatter_chart
 from workbench.comparison import Comparison, compare
@@ -120,7 +121,8 @@ def test_that_a_trials_curves_are_in_shown_units_over_its_phases() -> None:
     throughput, memory, power, utilisation = trial_charts(trial(FakeTrial(device="gpu")))
     assert {s.style for s in memory.series} == {"steps"}
     assert {s.style for s in utilisation.series} == {"line"}
-    assert 20 < float(np.mean(throughput.series[0].y)) < 28
+    assert 20 < float(np.nanmean(throughput.series[0].y)) < 28
+    assert np.isnan(throughput.series[0].y).any(), "nothing is generated between two requests"
     assert [s.title for s in memory.series] == ["Device memory in use", "Resident (RSS)", "Proportional (PSS)"]
     assert 0.5 < float(memory.series[1].y.max()) < 1.5
     assert memory.y.unit == "GiB"
@@ -128,6 +130,42 @@ def test_that_a_trials_curves_are_in_shown_units_over_its_phases() -> None:
     assert utilisation.y.unit == "%"
     assert [s.color for s in memory.series] == [2, -1, -2]
     assert {b.phase for b in throughput.bands} >= {"load", "warmup", "prefill", "decode", "evaluate"}
+
+
+def readings(times: list[float], values: list[float | None], quantity: str = "rss_bytes") -> TrialData:
+    data = TrialData(trial="t-1", title="SmolLM2 · float32")
+    nanoseconds = [round(1e9 * t) for t in times]
+    data.take(Telemetry(source="proc.tree", times_ns=nanoseconds, columns={quantity: values}))
+    return data
+
+
+@pytest.mark.parametrize(("quantity", "place"), [("rss_bytes", 1), ("cpu_utilisation_ratio", 3)])
+def test_that_a_curve_is_broken_where_a_reading_failed(quantity: str, place: int) -> None:
+    chart = trial_charts(readings([0, 1, 2, 3, 4], [1.0, 1.0, None, 2.0, 1.0], quantity))[place]
+    (series,) = chart.series
+    assert list(np.isnan(series.y)) == [False, False, True, False, False]
+    assert list(series.x) == [0, 1, 2, 3, 4]
+    assert "A curve is broken where nothing was read." in chart.notes
+    assert "nan" not in chart.summary.lower()
+
+
+def test_that_a_curve_is_broken_where_the_sensor_was_silent() -> None:
+    times = [*range(8), *range(30, 38)]
+    chart = trial_charts(readings([float(t) for t in times], [1024.0**3] * 16))[1]
+    (series,) = chart.series
+    (gap,) = np.flatnonzero(np.isnan(series.y))
+    # the last reading holds for one period, and nothing is drawn until the next
+    assert (series.x[gap - 1], series.y[gap - 1]) == (8, 1.0)
+    assert (series.x[gap], series.x[gap + 1], series.y[gap + 1]) == (8, 30, 1.0)
+
+
+def test_that_an_unbroken_curve_has_no_note_about_gaps_and_tokens_have_none() -> None:
+    throughput, memory, *_ = trial_charts(trial(FakeTrial()))
+    assert throughput.notes == memory.notes == ()
+
+
+def test_that_a_sensor_that_never_answered_has_no_curve() -> None:
+    assert trial_charts(readings([0, 1, 2], [None, None, None]))[1].series == ()
 
 
 def test_that_a_missing_sensor_and_a_failed_trial_say_so_in_their_charts() -> None:

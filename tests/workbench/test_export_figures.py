@@ -8,6 +8,7 @@ import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -16,12 +17,14 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from engines.protocol.records import Telemetry
 from tests.workbench.synthetic import FakeTrial, experiment_detail, records
 from workbench.charts import Chart, ChartAxis, Reference, Series, bar_chart, scatter_chart
 from workbench.comparison import compare
 from workbench.export import figures
 from workbench.export.look import look
 from workbench.export.provenance import of_chart
+from workbench.run_looks import HOLLOW_STRIPE, STRIPE
 from workbench.series import TrialData
 from workbench.trial_charts import trial_charts
 
@@ -234,6 +237,40 @@ def test_that_colours_repeat_with_another_marker_after_ten() -> None:
     assert style.color(0) == style.color(10)
     assert style.marker(0) != style.marker(10)
     assert len({style.marker(i) for i in range(10)}) == 10
+
+
+def many_bars(count: int, *, hollow: bool = False) -> Chart:
+    series = tuple(
+        Series(f"c{i}", f"c{i}", np.array([1.0 + i]), np.array([float(i)]), i, "bars", hollow=hollow)
+        for i in range(count)
+    )
+    names = tuple(s.title for s in series)
+    return Chart("bars:x", "X", "", ChartAxis("X", minimum=0.0), ChartAxis("", categories=names), series)
+
+
+@pytest.mark.parametrize("hollow", [False, True])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_that_bars_beyond_ten_have_a_texture_in_every_format(theme: Any, hollow: bool) -> None:
+    few = figures.render(many_bars(10, hollow=hollow), "svg", theme=theme, made=MADE).decode()
+    many = figures.render(many_bars(17, hollow=hollow), "svg", theme=theme, made=MADE).decode()
+    assert few.count("<pattern") == 0
+    assert many.count("<pattern") == 7
+    stripe = look(theme).stripe(10, HOLLOW_STRIPE if hollow else STRIPE)
+    assert stripe.lower() in many.lower()
+    for format in ("png", "pdf"):
+        assert figures.render(many_bars(12, hollow=hollow), format, theme=theme, made=MADE)  # type: ignore[arg-type]
+
+
+def test_that_a_gap_of_a_curve_is_one_in_the_figure() -> None:
+    data = TrialData(trial="t-1", title="SmolLM2 · float32")
+    values = [1e9, 1e9, None, 2e9, 2e9]
+    times = [round(1e9 * t) for t in range(5)]
+    data.take(Telemetry(source="proc.tree", times_ns=times, columns={"rss_bytes": values}))
+    chart = trial_charts(data)[1]
+    figure = figures.draw(chart, look("light"), 7.0, None)
+    (line,) = figure.axes[0].lines
+    drawn = np.asarray(line.get_path().cleaned(transform=None, remove_nans=True).codes)
+    assert (drawn == 1).sum() >= 2, "the pen is lifted once"
 
 
 def test_that_saving_goes_by_suffix(bars: Chart, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 import numpy.typing as npt
 
-from widgets.charts.readings import in_gap
+from workbench.readings import in_gap
 from workbench.series import Channel, TrialData
 
 GIB = 1024.0**3
@@ -102,8 +102,7 @@ class LiveSeries:
 
     @property
     def is_read(self) -> bool:
-        """Whether a sensor is read at a rate, so that a long silence means that nothing was read."""
-        return "/" in self.channel.key
+        return self.channel.is_read
 
     def value_at(self, time: float) -> float:
         """The last reading at or before `time` (s) in the chart's unit; NaN before the first, and where nothing was

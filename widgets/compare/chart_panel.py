@@ -9,9 +9,9 @@ from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from widgets.charts.chart_view import ChartView
-from widgets.compare.exports import CHART_FORMATS
 from widgets.compare.toolbar import calling
 from widgets.components import ElidedLabel, Panel, ToolButton, tool_button
+from widgets.exports import CHART_FORMATS
 from widgets.theme import Theme
 from workbench.charts import Chart
 from workbench.comparison import Comparison

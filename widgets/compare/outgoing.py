@@ -10,9 +10,9 @@ from PySide6.QtWidgets import QWidget
 
 from widgets.bundles import Bundles
 from widgets.compare.charts_area import ChartsArea
-from widgets.compare.exports import EVERYTHING, Exports, table_text
 from widgets.compare.viewing import Viewing
 from widgets.compare.views import Loaded
+from widgets.exports import EVERYTHING, Exports, table_text
 from widgets.services import Services
 from workbench.charts import Chart, bar_chart
 from workbench.export.bundle import file_name

@@ -8,10 +8,10 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLabel, QMenu, QSizePolicy, QToolButton
 
 from widgets.compare.columns_menu import fill_columns
-from widgets.compare.exports import CHART_FORMATS, EVERYTHING
 from widgets.compare.toolbar import ExperimentChooser, FilterField, StayOpenMenu, calling
 from widgets.compare.views import Choice, Loaded
 from widgets.components import ToolButton, label, tool_button
+from widgets.exports import CHART_FORMATS, EVERYTHING
 from widgets.page import PageToolbar
 from widgets.theme import Theme
 from workbench.labels import short_title

@@ -21,6 +21,7 @@ from widgets.monitor.header import TrialHeader
 from widgets.monitor.header_now import header_now, where_it_runs
 from widgets.monitor.log_panel import LogPanel
 from widgets.monitor.nothing import nothing_shown
+from widgets.monitor.outgoing import Outgoing
 from widgets.monitor.page_actions import page_actions
 from widgets.monitor.queue_edits import QueueEdits
 from widgets.monitor.queue_panel import QueuePanel
@@ -49,6 +50,7 @@ class MonitorPage(Page):
         self.current = CurrentTrial(services.bridge, self.isVisible, self)
         self.edits = QueueEdits(services, self)
         self.meter = WallMeterImport(services, self)
+        self.outgoing = Outgoing(services, self, self.current)
         self.header = TrialHeader(theme)
         self.charts = ChartStack(theme)
         self.tools = ChartToolbar(theme, self.charts)
@@ -121,6 +123,7 @@ class MonitorPage(Page):
         self.header.stop_requested.connect(self.stop)
         self.header.kill_requested.connect(self.kill)
         self.tools.table_toggled.connect(self._toggle_table)
+        self.tools.export_wanted.connect(self.outgoing.charts)
         self.tools.side_toggled.connect(self.side.set_shown)
         self.side.arranged.connect(self.tools.set_side)
         self.sensors.closed.connect(self.side.close_)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from widgets.charts.stack import ChartStack
 from widgets.components import label, line, tool_button
+from widgets.exports import CHART_FORMATS
 from widgets.theme import Theme
 
 WINDOWS: tuple[tuple[str, float | None], ...] = (("60 s", 60.0), ("5 min", 300.0), ("Whole trial", None))
@@ -17,6 +19,8 @@ class ChartToolbar(QFrame):
     right column on a narrow window."""
 
     table_toggled = Signal(bool)
+    export_wanted = Signal(str)
+    """Format: one of `widgets.exports.CHART_FORMATS`."""
     side_toggled = Signal(bool)
 
     def __init__(self, theme: Theme, stack: ChartStack, parent: QWidget | None = None) -> None:
@@ -69,6 +73,13 @@ class ChartToolbar(QFrame):
             checkable=True,
         )
         self.table.clicked.connect(self.table_toggled)
+        self.export = tool_button(theme, "export", "Export", "Export these charts as files", compact=True)
+        self.export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        formats = QMenu(self.export)
+        for format in CHART_FORMATS:
+            formats.addAction(f"As {format.upper()}…").setData(format)
+        formats.triggered.connect(self._format_chosen)
+        self.export.setMenu(formats)
         self.between = label(tone="muted", role="dense")
         self.side = tool_button(theme, "panel-right", "", "Show sensors and queue", compact=True, checkable=True)
         self.side.clicked.connect(self.side_toggled)
@@ -86,6 +97,7 @@ class ChartToolbar(QFrame):
             self.cursors,
             self.phases,
             self.table,
+            self.export,
         ):
             self._row.addWidget(widget)
         self._row.addStretch(1)
@@ -107,6 +119,9 @@ class ChartToolbar(QFrame):
     def _window_chosen(self, index: int) -> None:
         self._stack.set_window(WINDOWS[index][1])
 
+    def _format_chosen(self, action: QAction) -> None:
+        self.export_wanted.emit(action.data())
+
     def set_side(self, shown: bool, offered: bool) -> None:
         """The button of the right column: on while that is shown, there where it is needed."""
         self.side.setChecked(shown)
@@ -126,5 +141,5 @@ class ChartToolbar(QFrame):
         self.follow.setEnabled(live)
         self.freeze.setEnabled(live)
         self.window_length.setEnabled(live)
-        for tool in (self.fit, self.cursors, self.phases, self.table):
+        for tool in (self.fit, self.cursors, self.phases, self.table, self.export):
             tool.setEnabled(stack.data is not None)

@@ -1,4 +1,4 @@
-"""Charts and tables of the comparison into files, off the main thread. Main thread but for `write_*`."""
+"""Charts and tables into files, off the main thread. Main thread but for `write_*`."""
 
 from __future__ import annotations
 
@@ -61,6 +61,14 @@ class Exports(QObject):
             self._remember(Path(name))
             self._run(partial(write_all, comparison, tuple(metrics), tuple(charts), tuple(formats), Path(name)))
 
+    def charts(self, charts: Sequence[Chart], name: str, format: str) -> None:
+        """Charts into a folder, each as one file whose name begins with `name`; empty ones are left out."""
+        title = "Choose the folder for the charts; files of the same names are replaced"
+        chosen = QFileDialog.getExistingDirectory(self._window, title, str(self._folder()))
+        if chosen:
+            self._remember(Path(chosen))
+            self._run(partial(write_charts, tuple(charts), name, (format,), Path(chosen)))
+
     # --- working ----------------------------------------------------------------------------------
 
     def _run(self, work: partial[tuple[Path, ...]]) -> None:
@@ -68,9 +76,7 @@ class Exports(QObject):
 
     def _written(self, files: tuple[Path, ...]) -> None:
         if not files:
-            self._services.toasts.show(
-                "info", "There was nothing to export.", "No configuration has these figures yet."
-            )
+            self._services.toasts.show("info", "There was nothing to export.", "Nothing of it has figures yet.")
             return
         what = files[0].name if len(files) == 1 else f"{len(files)} files"
         self._services.toasts.show(
@@ -110,12 +116,17 @@ def write_all(
     """Tables by `workbench.export.bundle`, charts as they stand in the window, in light colours. Any thread."""
     tables = tuple(f for f in formats if f not in CHART_FORMATS)
     written = list(export_comparison(comparison, folder, formats=tables, metrics=metrics)) if tables else []
+    return (*written, *write_charts(charts, comparison.name, [f for f in formats if f in CHART_FORMATS], folder))
+
+
+def write_charts(charts: Sequence[Chart], name: str, formats: Sequence[str], folder: Path) -> tuple[Path, ...]:
+    """Every chart that has something to draw in every format. Any thread. Raises `OSError`."""
+    written: list[Path] = []
     for chart in charts:
         if chart.empty or not chart.series:
             continue
-        for format in (f for f in formats if f in CHART_FORMATS):
-            path = folder / f"{file_name(comparison.name)}-{file_name(chart.title)}.{format}"
-            written += write_chart(chart, path)
+        for format in formats:
+            written += write_chart(chart, folder / f"{file_name(name)}-{file_name(chart.title)}.{format}")
     return tuple(written)
 
 

@@ -1,6 +1,7 @@
 """How a sensor's readings become a line: steps where a value holds until the next, broken where nothing was read.
 
-Plain numpy, no Qt; on the main thread at every repaint, so nothing here grows with the series but with what is drawn.
+Plain numpy. The window asks at every repaint, so nothing here grows with the series but with what is drawn; exports
+ask once.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widgets.charts.readings import as_line, in_gap
+from workbench.readings import as_line, in_gap
 
 NAN = float("nan")
 

@@ -1,0 +1,29 @@
+"""What leaves the Monitor page as files: the curves of the trial that is in the charts. Main thread."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QWidget
+
+from widgets.exports import Exports
+from widgets.monitor.current import CurrentTrial
+from widgets.services import Services
+
+
+class Outgoing(QObject):
+    """Nothing goes out while no trial is shown."""
+
+    def __init__(self, services: Services, page: QWidget, current: CurrentTrial) -> None:
+        super().__init__(page)
+        self._current = current
+        self._exports = Exports(services, page)
+
+    def charts(self, format: str) -> None:
+        """Every chart of the whole trial, as far as it has come, into a folder that the user chooses."""
+        data = self._current.data
+        if data is None:
+            return
+        from workbench.trial_charts import trial_charts  # late: statistics come with it
+
+        # the end of the id tells trials of one configuration apart
+        self._exports.charts(trial_charts(data), f"{data.title} {data.trial[-8:]}", format)
