@@ -144,6 +144,15 @@ class Actions(QObject):
         on_page = not action.page or action.page == self._page
         return on_page and (action.enabled is None or action.enabled())
 
+    def why_not(self, id: str) -> str:
+        """Why an action cannot run now; "" where it can, or where nothing is known of it."""
+        action = self._actions[id]
+        if self.is_enabled(id):
+            return ""
+        if action.page and action.page != self._page:
+            return f"show the {action.page.capitalize()} page first"
+        return action.reason
+
     def set_page(self, page: str) -> None:
         """Which page is shown; enables its actions."""
         self._page = page
@@ -161,8 +170,8 @@ class Actions(QObject):
             made.setChecked(action.checked())
         keys = made.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
         tip = f"{action.text} ({keys})" if keys else action.text
-        if not enabled and action.reason:
-            tip = f"{action.text}: {action.reason}"
+        if why_not := self.why_not(action.id):
+            tip = f"{action.text}: {why_not}"
         made.setToolTip(tip)
         made.setStatusTip(tip)
 

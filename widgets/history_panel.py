@@ -21,6 +21,7 @@ class HistoryPanel(Overlay):
     def __init__(self, theme: Theme, toasts: Toasts, host: QWidget) -> None:
         super().__init__(theme, host, "Messages")
         self._toasts = toasts
+        self._below: QWidget | None = None
         column = QVBoxLayout(self)
         column.setContentsMargins(1, 1, 1, 1)
         column.setSpacing(0)
@@ -40,14 +41,21 @@ class HistoryPanel(Overlay):
         if self.isVisible():
             self.leave()
             return
+        self._below = below
         self._fill()
-        px = self.theme.px
-        width = px(WIDTH + 60)
-        top = below.mapTo(self.host, below.rect().bottomLeft()).y() + px(4)
-        height = min(px(420), self.host.height() - top - 100)
-        self.setGeometry(self.host.width() - width - px(8), top, width, height)
+        self.place()
         self.appear()
         self._toasts.mark_read()
+
+    def place(self) -> None:
+        """Under its widget at the right edge, as far as the window has room."""
+        if self._below is None:
+            return
+        px, edge = self.theme.px, self.theme.px(8)
+        width = min(px(WIDTH + 60), self.host.width() - 2 * edge)
+        top = self._below.mapTo(self.host, self._below.rect().bottomLeft()).y() + px(4)
+        height = min(px(420), self.host.height() - top - px(100))
+        self.setGeometry(self.host.width() - width - edge, top, width, height)
 
     def _fill(self) -> None:
         inner = QWidget()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QMenuBar, QSizePolicy, QWidget
 
-from widgets.actions import MENUS, Actions
+from widgets.actions import MENUS, Action, Actions
 from widgets.components import IconLabel, ToolButton, label, tool_button
 from widgets.theme import Theme
 from widgets.toasts import Toasts
+
+_LAST = ("quit", "about")
+"""Groups that end their menus, whatever pages add."""
 
 
 class Menus(QObject):
@@ -41,10 +46,7 @@ class Menus(QObject):
         group = None
         depth = path.count("/") + 1
         subs: dict[str, QMenu] = {}
-        for action in self._actions.all():
-            below = action.menu == path or action.menu.startswith(f"{path}/")
-            if not below:
-                continue
+        for action in in_groups([a for a in self._actions.all() if f"{a.menu}/".startswith(f"{path}/")]):
             if group is not None and action.group != group:
                 menu.addSeparator()
             group = action.group
@@ -55,6 +57,14 @@ class Menus(QObject):
                 if sub not in subs:
                     subs[sub] = menu.addMenu(sub)
                     self._fill(subs[sub], f"{path}/{sub}")
+
+
+def in_groups(actions: Sequence[Action]) -> list[Action]:
+    """Actions of one group together, the groups in the order in which they first appear."""
+    groups: dict[str, list[Action]] = {}
+    for action in actions:
+        groups.setdefault(action.group, []).append(action)
+    return [a for group in sorted(groups, key=_LAST.__contains__) for a in groups[group]]
 
 
 class Bell(ToolButton):

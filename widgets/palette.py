@@ -186,7 +186,7 @@ class Palette(Overlay):
             enabled = self._actions.is_enabled(action.id)
             keys = self._actions.qaction(action.id).shortcut().toString(QKeySequence.SequenceFormat.NativeText)
             place = action.menu.replace("/", " › ")
-            detail = place if enabled else action.reason or place
+            detail = self._actions.why_not(action.id) or place
             made.append(Candidate(action.id, action.text, detail, keys, action.words, action.icon, enabled))
         return [*made, *self._items]
 

@@ -20,13 +20,16 @@ from widgets import session_state
 from widgets.actions import Actions
 from widgets.bridge import Bridge
 from widgets.cards import Cards
-from widgets.compare.entries import announced
+from widgets.compare import entries as compare
 from widgets.database import Database
 from widgets.demo_messages import DemoMessages
 from widgets.demo_run import DemoRun
+from widgets.entries import announced
 from widgets.focus_ring import FocusRing
 from widgets.incoming import Incoming
+from widgets.machines import entries as machines
 from widgets.menus import Corner, Menus
+from widgets.monitor import entries as monitor
 from widgets.navigation import Navigation
 from widgets.opening import OpeningPage
 from widgets.page import Page
@@ -34,6 +37,7 @@ from widgets.page_stack import PageStack
 from widgets.queue_strip import QueueStrip
 from widgets.rail import Rail
 from widgets.services import Services
+from widgets.setup import entries as setup
 from widgets.status_line import StatusLine
 from widgets.targets import NewExperiment
 from widgets.theme import Theme
@@ -102,7 +106,8 @@ class Window(QMainWindow):
         wanted = session_state.restore(self, self.settings, theme)
         self.navigation = Navigation(self.rail, self.stack, self.opening, self.database, self.actions_, wanted)
         self.actions_.add(*frame_actions(self))
-        self.actions_.announce(*announced())
+        for page in (setup, monitor, compare, machines):
+            self.actions_.announce(*announced(page.ENTRIES))
         self.corner_ = Corner(theme, self.toasts)
         self.menuBar().setCornerWidget(self.corner_)
         self._menus = Menus(self.menuBar(), self.actions_)

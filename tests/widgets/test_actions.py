@@ -77,10 +77,10 @@ def test_that_an_id_or_a_shortcut_can_be_taken_only_once(actions: Actions) -> No
 
 def test_that_what_a_page_will_bring_stands_in_its_place_from_the_start(actions: Actions, ran: list[str]) -> None:
     later = {"id": "compare.copy", "text": "Copy", "menu": "Compare", "shortcut": "Ctrl+D", "page": "compare"}
-    actions.announce(Action(**later, handler=print, enabled=lambda: False, reason="show it first"))  # type: ignore[arg-type]
+    actions.announce(Action(**later, handler=print, enabled=lambda: False, reason="no row is selected"))  # type: ignore[arg-type]
     actions.add(Action(id="last", text="Last", handler=print))
     made = actions.qaction("compare.copy")
-    assert (made.isEnabled(), made.toolTip()) == (False, "Copy: show it first")
+    assert (made.isEnabled(), made.toolTip()) == (False, "Copy: show the Compare page first")
     actions.set_page("compare")
     assert not actions.invoke("compare.copy")
     actions.add(Action(**later, handler=lambda: ran.append("copy"), checked=lambda: True))  # type: ignore[arg-type]

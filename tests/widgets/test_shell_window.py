@@ -404,6 +404,27 @@ def test_that_errors_stay_and_old_messages_give_way(qtbot: QtBot, make: Callable
     assert not window.corner_.bell.dot
 
 
+def test_that_open_messages_follow_the_windows_size_and_the_texts(qtbot: QtBot, make: Callable[[], Window]) -> None:
+    window = make()
+    start(qtbot, window)
+    window.actions_.invoke("view.messages")
+    history = window.cards.history
+    gap = window.width() - history.geometry().right()
+    top = history.y()
+    for width, height in ((1120, 700), (1600, 1000)):
+        window.resize(width, height)
+        qtbot.waitUntil(
+            lambda wide=width: window.width() - history.geometry().right() == gap and window.width() == wide
+        )
+        assert history.y() == top
+        assert history.geometry().bottom() < window.height()
+    before = history.width()
+    window.choose_look(scale=1.3)
+    qtbot.waitUntil(lambda: history.width() > before)
+    assert history.geometry().right() < window.width()
+    window.choose_look(scale=1.0)
+
+
 def test_that_the_look_is_chosen_at_once_and_remembered(
     qtbot: QtBot, make: Callable[[], Window], qapp: QApplication
 ) -> None:

@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from widgets.actions import Action
-from widgets.compare.entries import AGAINST, ENTRIES, Entry, as_action
+from widgets.compare.entries import AGAINST, ENTRIES
 from widgets.compare.environment_sections import MOST_SIDES
+from widgets.entries import Does, fulfilled
 
 if TYPE_CHECKING:
     from widgets.compare.page import ComparePage
@@ -21,36 +22,28 @@ class _Needs(NamedTuple):
     reason: str
 
 
-class _Does(NamedTuple):
-    """What an entry does on a page; `on` says whether a checkable one is checked."""
-
-    needs: _Needs
-    handler: Callable[[], None]
-    on: Callable[[], bool] | None = None
-
-
 def page_actions(page: ComparePage) -> tuple[Action, ...]:
     """The page's actions, one of each of `ENTRIES`; their handlers are methods of its parts."""
     does = _of_table(page) | _of_rows(page) | _of_experiment(page)
-    return tuple(_action(entry, does[entry.id]) for entry in ENTRIES)
+    return fulfilled(ENTRIES, {f"compare.{id}": made for id, made in does.items()})
 
 
-def _of_table(page: ComparePage) -> dict[str, _Does]:
+def _of_table(page: ComparePage) -> dict[str, Does]:
     viewing = page.viewing
     loaded = _loaded(page)
     cell = _Needs(page.has_cell, "no row is selected")
     figure = _Needs(page.table.on_figure, "the current cell is no figure")
     return {
-        "filter": _Does(loaded, page.focus_filter),
-        "by-trial": _Does(loaded, page.toggle_by_trial, lambda: viewing.choice.by_trial),
-        "differences": _Does(loaded, viewing.toggle_differences, lambda: viewing.choice.differences_first),
-        "invalid": _Does(loaded, viewing.toggle_invalid, lambda: viewing.include_invalid),
-        "sort": _Does(cell, page.sort_current),
-        "card": _Does(figure, page.show_card),
+        "filter": Does(page.focus_filter, *loaded),
+        "by-trial": Does(page.toggle_by_trial, *loaded, lambda: viewing.choice.by_trial),
+        "differences": Does(viewing.toggle_differences, *loaded, lambda: viewing.choice.differences_first),
+        "invalid": Does(viewing.toggle_invalid, *loaded, lambda: viewing.include_invalid),
+        "sort": Does(page.sort_current, *cell),
+        "card": Does(page.show_card, *figure),
     }
 
 
-def _of_rows(page: ComparePage) -> dict[str, _Does]:
+def _of_rows(page: ComparePage) -> dict[str, Does]:
     deeds, selected = page.deeds, page.deeds.selected
     no_row = "no row is selected"
     rows = _Needs(lambda: bool(selected().rows), no_row)
@@ -61,39 +54,35 @@ def _of_rows(page: ComparePage) -> dict[str, _Does]:
     ended = _Needs(lambda: bool(selected().ended), "no ended trial is selected")
     one_ended = _Needs(lambda: len(selected().ended) == 1, "select one trial that has ended")
     return {
-        "open": _Does(trials, deeds.open),
-        "baseline": _Does(configuration, deeds.make_baseline),
-        "eye": _Does(rows, page.toggle_eyes),
-        "environments": _Does(sides, page.environments.show_selected),
-        "retry": _Does(failed, deeds.retry_failed),
-        "again": _Does(ended, deeds.run_again),
-        "edit": _Does(trials, deeds.edit_as_new),
-        "wall-meter": _Does(one_ended, deeds.import_meter),
-        "delete": _Does(trials, deeds.delete),
+        "open": Does(deeds.open, *trials),
+        "baseline": Does(deeds.make_baseline, *configuration),
+        "eye": Does(page.toggle_eyes, *rows),
+        "environments": Does(page.environments.show_selected, *sides),
+        "retry": Does(deeds.retry_failed, *failed),
+        "again": Does(deeds.run_again, *ended),
+        "edit": Does(deeds.edit_as_new, *trials),
+        "wall-meter": Does(deeds.import_meter, *one_ended),
+        "delete": Does(deeds.delete, *trials),
     }
 
 
-def _of_experiment(page: ComparePage) -> dict[str, _Does]:
+def _of_experiment(page: ComparePage) -> dict[str, Does]:
     outgoing, loaded = page.outgoing, _loaded(page)
 
-    def against(id: str, title: str) -> _Does:
+    def against(id: str, title: str) -> Does:
         reason = f"this experiment has no figure of quality and {title.lower()}"
-        return _Does(_Needs(partial(page.charts.can_trade_off, id), reason), partial(page.trade_off, id))
+        return Does(partial(page.trade_off, id), partial(page.charts.can_trade_off, id), reason)
 
     return {
-        "recompute": _Does(loaded, page.recompute),
-        "rename": _Does(loaded, page.deeds.rename),
-        "export": _Does(loaded, outgoing.export_everything),
-        "bundle": _Does(loaded, outgoing.export_bundle),
-        "texts": _Does(loaded, page.texts.toggle, lambda: page.texts.open),
-        "copy-table": _Does(loaded, outgoing.copy_table),
+        "recompute": Does(page.recompute, *loaded),
+        "rename": Does(page.deeds.rename, *loaded),
+        "export": Does(outgoing.export_everything, *loaded),
+        "bundle": Does(outgoing.export_bundle, *loaded),
+        "texts": Does(page.texts.toggle, *loaded, lambda: page.texts.open),
+        "copy-table": Does(outgoing.copy_table, *loaded),
         **{f"quality-{id}": against(id, title) for id, title in AGAINST},
     }
 
 
 def _loaded(page: ComparePage) -> _Needs:
     return _Needs(lambda: page.loaded is not None, "no experiment is shown")
-
-
-def _action(entry: Entry, does: _Does) -> Action:
-    return as_action(entry, does.handler, enabled=does.needs.can, reason=does.needs.reason, checked=does.on)

@@ -10,8 +10,9 @@ from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from engines.protocol.messages import ProbeResult, QueueState
-from widgets.actions import Action
 from widgets.components import Chip, EmptyState, IconLabel, Panel, PanelHeader, label, line, tool_button
+from widgets.entries import Does, fulfilled
+from widgets.machines.entries import ENTRIES
 from widgets.machines.facts import MachineFacts, machine_facts, report
 from widgets.machines.install_run import Installs
 from widgets.machines.install_sheet import InstallSheet
@@ -46,35 +47,12 @@ class MachinesPage(Page):
         self.copy_button = tool_button(theme, "copy", "Copy report", "Copy this page as text", self.copy_report)
         self.toolbar.add_right(self.test_button)
         self.toolbar.add_right(self.copy_button)
-        services.actions.add(
-            Action(
-                id="machines.look",
-                text="Look again at this computer",
-                handler=self.look,
-                shortcut="F5",
-                icon="refresh",
-                menu="Machines",
-                page="machines",
-            ),
-            Action(
-                id="machines.copy-report",
-                text="Copy machine report",
-                handler=self.copy_report,
-                icon="copy",
-                menu="Machines",
-            ),
-            Action(
-                id="machines.install-llama",
-                text="Install the llama.cpp engine…",
-                handler=lambda: self._install_row("llama-cpp-python"),
-                icon="terminal",
-                menu="Machines",
-                page="machines",
-                enabled=self._lacks_llama,
-                reason="it is installed",
-                words="gguf llama-cpp-python pip compile",
-            ),
-        )
+        does = {
+            "machines.look": Does(self.look),
+            "machines.copy-report": Does(self.copy_report),
+            "machines.install-llama": Does(self._install_llama, self._lacks_llama, "it is installed"),
+        }
+        services.actions.add(*fulfilled(ENTRIES, does))
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setObjectName("list")
         splitter.setHandleWidth(1)
@@ -135,6 +113,9 @@ class MachinesPage(Page):
     def _lacks_llama(self) -> bool:
         probe = self._probe
         return probe is not None and any(p.name == "llama-cpp-python" and not p.version for p in probe.packages)
+
+    def _install_llama(self) -> None:
+        self._install_row("llama-cpp-python")
 
     def _install_row(self, package: str) -> None:
         self.install(expand(("llama.cpp",)) if package == "llama-cpp-python" else (package,))

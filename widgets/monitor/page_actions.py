@@ -1,69 +1,36 @@
-"""What one can do on the Monitor page, for menus, shortcuts and the palette. Main thread."""
+"""What the Monitor page's entries in the registry of actions do, and when they can. Main thread."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from widgets.actions import Action
+from widgets.entries import Does, fulfilled
+from widgets.monitor.entries import ENTRIES
+from widgets.monitor.queue_rows import failed_trials
 
 if TYPE_CHECKING:
     from widgets.monitor.page import MonitorPage
 
 
 def page_actions(page: MonitorPage) -> tuple[Action, ...]:
-    """The page's actions; their handlers are methods of its parts."""
+    """The page's actions, one of each of `ENTRIES`; their handlers are methods of its parts."""
     current, side = page.current, page.side
-    run = partial(Action, menu="Run", group="trial")
-    running = partial(run, enabled=current.runs, reason="no trial is running in the charts")
-    view = partial(Action, menu="View", group="monitor", page="monitor")
-    return (
-        running(
-            id="monitor.stop",
-            text="Stop and keep",
-            handler=page.stop,
-            shortcut="Ctrl+.",
-            icon="stop",
-            words="end trial",
-        ),
-        running(id="monitor.kill", text="Kill the trial", handler=page.kill, icon="kill"),
-        run(id="monitor.retry-failed", text="Retry failed trials", handler=page.queue.retry.click, icon="refresh"),
-        run(
-            id="monitor.wall-meter",
-            text="Import wall meter readings…",
-            handler=page.import_meter,
-            page="monitor",
-            enabled=current.has_ended,
-            reason="no trial that has ended is in the charts",
-            words="csv power plug energy",
-        ),
-        view(
-            id="monitor.running",
-            text="Show what runs",
-            handler=current.show_running,
-            shortcut="Ctrl+R",
-            icon="pulse",
-        ),
-        view(
-            id="monitor.follow",
-            text="Follow the newest samples",
-            handler=page.toggle_follow,
-            shortcut="Ctrl+L",
-            checked=lambda: page.charts.following,
-        ),
-        view(
-            id="monitor.table",
-            text="Charts as table",
-            handler=page.tools.table.click,
-            shortcut="Ctrl+T",
-            icon="table",
-        ),
-        view(
-            id="monitor.side",
-            text="Sensors and queue",
-            handler=side.toggle,
-            shortcut="Ctrl+B",
-            icon="panel-right",
-            checked=side.shown,
-        ),
-    )
+    not_running = "no trial is running in the charts"
+    does = {
+        "stop": Does(page.stop, current.runs, not_running),
+        "kill": Does(page.kill, current.runs, not_running),
+        "retry-failed": Does(page.queue.retry.click, lambda: _has_failed(page), "no trial of the queue has failed"),
+        "wall-meter": Does(page.import_meter, current.has_ended, "no trial that has ended is in the charts"),
+        "running": Does(current.show_running),
+        "follow": Does(page.toggle_follow, on=lambda: page.charts.following),
+        "table": Does(page.tools.table.click),
+        "export": Does(page.tools.export.click, lambda: current.data is not None, "no trial is in the charts"),
+        "side": Does(side.toggle, on=side.shown),
+    }
+    return fulfilled(ENTRIES, {f"monitor.{id}": made for id, made in does.items()})
+
+
+def _has_failed(page: MonitorPage) -> bool:
+    state = page.services.bridge.queue
+    return state is not None and bool(failed_trials(state))

@@ -268,14 +268,14 @@ class SetupPage(Page):
             "Models of the catalogue run with random weights at once: speed and memory are true, quality is not "
             "measured.",
         )
-        offer = self.shelf.library.scanned and not self.shelf.library.starter_here
+        offer = self.shelf.lacks_starter()
         empty.button.setText("Fetch the starter model, 93 MB" if offer else "Set up the demo")
         empty.button.show()
 
     def _empty_action(self) -> None:
         if self.planned is None and self.draft.experiment.models:
             self._ask(refresh=True, now=True)
-        elif self.shelf.library.scanned and not self.shelf.library.starter_here:
+        elif self.shelf.lacks_starter():
             self.shelf.fetch()
         else:
             self.openings.preset(presets()[0])

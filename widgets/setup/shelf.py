@@ -33,6 +33,10 @@ class Shelf(QObject):
         self._again: tuple[tuple[Path, ...], tuple[str, ...]] | None = None
         self._progressed.connect(self._progress)
 
+    def lacks_starter(self) -> bool:
+        """Whether one has looked and the starter model is not here."""
+        return self.library.scanned and not self.library.starter_here
+
     def look(self, folders: Sequence[Path], added: Sequence[str]) -> None:
         """Look through the folders; what is asked for meanwhile follows."""
         wanted = (tuple(folders), tuple(added))

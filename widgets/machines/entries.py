@@ -1,0 +1,17 @@
+"""What Machines offers in menus and palette; the page says what each does. Main thread."""
+
+from __future__ import annotations
+
+from widgets.entries import Entry
+
+ENTRIES = (
+    Entry("machines.look", "Look again at this computer", "Machines", shortcut="F5", icon="refresh"),
+    Entry("machines.copy-report", "Copy machine report", "Machines", icon="copy", anywhere=True),
+    Entry(
+        "machines.install-llama",
+        "Install the llama.cpp engine…",
+        "Machines",
+        icon="terminal",
+        words="gguf llama-cpp-python pip compile",
+    ),
+)

@@ -1,0 +1,39 @@
+"""What Setup offers in menus and palette; `page_actions` says what each does. Main thread."""
+
+from __future__ import annotations
+
+from widgets.entries import Entry
+
+ENTRIES = (
+    Entry("setup.save", "Save experiment", "File", "save", shortcut="Ctrl+S", icon="save"),
+    Entry("setup.save-as", "Save experiment as", "File", "save", shortcut="Ctrl+Shift+S"),
+    Entry(
+        "setup.run",
+        "Run the plan",
+        "Run",
+        shortcut="Ctrl+Return, Ctrl+Enter",
+        icon="play",
+        words="start submit queue trials",
+    ),
+    Entry("setup.find", "Find a model", "Edit", shortcut="Ctrl+F", icon="search", words="hub id search"),
+    Entry(
+        "setup.fixes",
+        "Fixes of the configuration",
+        "Edit",
+        shortcut="Alt+Return, Alt+Enter",
+        words="problem leave out",
+    ),
+    Entry("setup.rename", "Name the experiment", "Edit", shortcut="F2"),
+    Entry("setup.add-folder", "Add a folder of models", "File", "models", icon="folder"),
+    Entry("setup.fetch-starter", "Fetch the starter model, 93 MB", "File", "models"),
+    Entry("setup.copy-command", "Copy the command of this experiment", "Edit", icon="terminal"),
+    # one for each of `workbench.studies.STUDIES`, which is too much to import before the window is painted
+    Entry(
+        "setup.study-precision",
+        "Precision study of the chosen model",
+        "File",
+        icon="target",
+        words="every precision both engines preset gguf quantisation",
+    ),
+    Entry("setup.look", "Look at this computer again", "Machines", shortcut="F5", icon="refresh"),
+)
