@@ -15,7 +15,10 @@ NAME = "proc.host"
 PROC = Path("/proc")
 _FOREIGN_WINDOW_NS = 1_000_000_000
 """Others' use is a small difference of counters with 10 ms steps: taken over the last second, not over 100 ms."""
+_FOREIGN_LEAST_NS = 400_000_000
 
+LEAST_PERIOD_S = 0.5
+"""The kernel counts this in steps of 10 ms: over half a second a core's use is known to 2 %, over a tenth to 10 %."""
 DETAILS_PERIOD_S = 1.0
 
 _PRESSURE = {"pressure_cpu_ratio": "cpu", "pressure_memory_ratio": "memory"}
@@ -35,9 +38,10 @@ class ProcHost:
         own_seconds: Callable[[], float] = time.process_time,
         proc: Path = PROC,
     ) -> None:
-        """`tree_seconds` and `own_seconds` are the processor time (s) so far of the worker's tree and of this
-        process: neither is foreign. Raises `OSError` where there is no /proc/stat."""
-        self.period_s = period_s
+        """`period_s`: of the fastest source, of which this one takes a multiple (`period_of`). `tree_seconds` and
+        `own_seconds` are the processor time (s) so far of the worker's tree and of this process: neither is foreign.
+        Raises `OSError` where there is no /proc/stat."""
+        self.period_s = period_of(period_s)
         self._tree_seconds = tree_seconds
         self._own_seconds = own_seconds
         self._stat = KeptFile(proc / "stat", 512)
@@ -62,13 +66,13 @@ class ProcHost:
         return reading
 
     def _foreign_cores(self, now_ns: int, busy_s: float) -> float | None:
-        """Cores in use by neither the worker nor us over the last second; None until half a second is known."""
+        """Cores in use by neither the worker nor us over the last second; None until two fifths of one are known."""
         others_s = busy_s - self._tree_seconds() - self._own_seconds()
         self._history.append((now_ns, others_s))
         while len(self._history) > 2 and now_ns - self._history[1][0] >= _FOREIGN_WINDOW_NS:
             self._history.popleft()
         first_ns, first_s = self._history[0]
-        if now_ns - first_ns < _FOREIGN_WINDOW_NS / 2:
+        if now_ns - first_ns < _FOREIGN_LEAST_NS:
             return None
         return max(0.0, (others_s - first_s) / ((now_ns - first_ns) / 1e9))
 
@@ -113,6 +117,12 @@ class ProcHostDetails:
     def close(self) -> None:
         for file in (self._meminfo, *self._pressure.values()):
             file.close()
+
+
+def period_of(fastest_s: float) -> float:
+    """Seconds between readings: half a second or more, on the grid of the fastest source, so that nothing wakes up for
+    this one alone."""
+    return fastest_s * max(1, round(LEAST_PERIOD_S / fastest_s))
 
 
 def _share(part: float, whole: float) -> float:

@@ -57,7 +57,8 @@ def open_sources(
     try:
         sources.append(proc_host.ProcHost(period_s, tree_seconds=host_seconds, proc=proc))
     except OSError as error:
-        missing += _unavailable(proc_host.sensors_of_use(1 / period_s), f"/proc cannot be read: {error}.")
+        rate_hz = 1 / proc_host.period_of(period_s)
+        missing += _unavailable(proc_host.sensors_of_use(rate_hz), f"/proc cannot be read: {error}.")
     if order.device.startswith(CUDA):
         gpu_sources, gpu_missing = _open_gpu(order.device.removeprefix(CUDA), period_s, pids, nvml_loader)
         sources += gpu_sources
@@ -92,7 +93,7 @@ def available_sensors(
     return (
         *proc_tree.sensors_of_tree(rate_hz),
         *proc_tree.sensors_of_details(proc_tree.maps_obstacle(proc, _self_pid(proc))),
-        *proc_host.sensors_of_use(rate_hz),
+        *proc_host.sensors_of_use(1 / proc_host.period_of(1 / rate_hz)),
         *proc_host.sensors_of_details(proc),
         *rapl.sensors_of_rapl(rate_hz, sys),
         *hwmon.sensors_of_hwmon(sys),

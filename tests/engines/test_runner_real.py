@@ -96,7 +96,7 @@ def test_that_turns_with_telemetry_hold_readings_at_its_rate_and_turns_without_h
     assert {turn.on for turn in turns[:2]} == {turn.on for turn in turns[2:4]} == {True, False}
     assert all(before.t_ns <= after.start_ns for before, after in itertools.pairwise(turns))
     assert measured.start_ns <= turns[0].start_ns, "no turn begins before the trial measures"
-    read = [t for r in records if isinstance(r, Telemetry) and r.source == "proc.host" for t in r.times_ns]
+    read = [t for r in records if isinstance(r, Telemetry) and "rss_bytes" in r.columns for t in r.times_ns]
     inside = {turn.index: sum(turn.start_ns < t < turn.t_ns for t in read) for turn in turns}
     off = [turn for turn in turns if not turn.on]
     assert all(inside[turn.index] <= 1 for turn in off), "one may have been under way"

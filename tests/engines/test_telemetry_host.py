@@ -81,15 +81,25 @@ def test_that_neither_the_worker_nor_the_runner_is_foreign(fake: FakeHost, clock
     host.close()
 
 
-def test_that_foreign_use_waits_for_half_a_second_of_history(fake: FakeHost, clock: FakeTime) -> None:
+def test_that_foreign_use_waits_for_some_history(fake: FakeHost, clock: FakeTime) -> None:
     host = ProcHost(0.1, own_seconds=lambda: 0.0, proc=fake.root)
     seen = []
     for step in range(8):
         fake.busy(step * 10)
         seen.append(host.read().get("foreign_cpu_ratio"))
         clock.pass_by(0.1)
-    assert seen[:5] == [None] * 5
-    assert seen[5:] == [pytest.approx(1.0)] * 3
+    assert seen[:4] == [None] * 4
+    assert seen[4:] == [pytest.approx(1.0)] * 4
+    host.close()
+
+
+@pytest.mark.parametrize(("rate_hz", "own_hz"), [(20.0, 2.0), (10.0, 2.0), (3.0, 1.5), (1.0, 1.0), (0.1, 0.1)])
+def test_that_it_is_read_at_most_twice_a_second_and_never_alone(rate_hz: float, own_hz: float) -> None:
+    host = ProcHost(1 / rate_hz)
+    assert 1 / host.period_s == pytest.approx(own_hz)
+    assert [sensor.rate_hz for sensor in host.sensors()] == pytest.approx([own_hz] * 3)
+    multiple = host.period_s * rate_hz
+    assert multiple == pytest.approx(round(multiple)), "a deadline of the fastest source is due as well"
     host.close()
 
 
