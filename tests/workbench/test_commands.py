@@ -113,7 +113,10 @@ def test_that_stop_all_ends_what_runs_and_what_waits(house: House, tmp_path: Pat
     until(lambda: "running" in {e["state"] for e in house.json("queue")["entries"]}, what="a trial runs")
     done = house.command("stop", "--all")
     assert done.returncode == 0, done.stderr
+    assert "waiting trials: taken off the queue" in done.stdout
+    assert "stopping, its data is kept" in done.stdout
     until(lambda: {t["outcome"] for t in house.json("list", "1")} == {"stopped"}, what="all are stopped")
+    assert house.command("stop", "--all").stdout.strip() == "Nothing is running, nothing waits."
 
 
 def test_that_pause_and_resume_show_in_the_queue(house: House) -> None:

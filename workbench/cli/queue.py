@@ -8,12 +8,14 @@ import sys
 import msgspec
 
 from engines.protocol.client import RunnerError, connect_local
-from engines.protocol.messages import GetQueue, QueueState, SetPaused
+from engines.protocol.messages import GetQueue, QueueEntry, QueueState, SetPaused
 from engines.protocol.places import places
 from workbench.cli import NOT_FOUND, OK, WRONG
 from workbench.cli.tables import print_table
 from workbench.session import Workbench
 from workbench.store.operations import GetTrial
+
+_NOTHING = "Nothing is running, nothing waits."
 
 
 def queue(options: argparse.Namespace) -> int:
@@ -33,7 +35,7 @@ def queue(options: argparse.Namespace) -> int:
         print(msgspec.json.format(msgspec.json.encode(state)).decode())
         return OK
     if not state.entries:
-        print("Nothing is running, nothing waits.")
+        print(_NOTHING)
     else:
         rows = [
             (
@@ -70,7 +72,23 @@ def stop(options: argparse.Namespace) -> int:
         for trial in wanted:
             if trial in entries:
                 workbench.stop(trial, kill=options.kill)
-                print(f"{trial}: {'killed' if options.kill else 'stopping, its data is kept'}")
+        if not wanted:
+            print(_NOTHING)
+        for line in _told([entries[trial] for trial in wanted if trial in entries], kill=options.kill):
+            print(line)
         for trial in idle:
             print(f"llm-workbench: {trial} neither runs nor waits.", file=sys.stderr)
         return NOT_FOUND if idle else OK
+
+
+def _told(stopped: list[QueueEntry], *, kill: bool) -> list[str]:
+    """What became of trials that ran or waited: those that ran one by one, those that waited as one line."""
+    waiting = [e.trial for e in stopped if e.state != "running"]
+    lines = [
+        f"{e.trial}: {'killed' if kill else 'stopping, its data is kept'}" for e in stopped if e.state == "running"
+    ]
+    if len(waiting) == 1:
+        lines.insert(0, f"{waiting[0]}: taken off the queue")
+    elif waiting:
+        lines.insert(0, f"{len(waiting)} waiting trials: taken off the queue")
+    return lines
