@@ -6,7 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+# setuptools would warn, in a box, of what an installation from the checkout itself means
+PIP := PYTHONWARNINGS="ignore:Editable installation" $(BIN)/python -m pip --disable-pip-version-check
 CONSTRAINTS := packaging/constraints.txt
 # torch is named exactly: a range would let pip pass over an installed CPU build for a larger one
 TORCH := torch==2.13.0
