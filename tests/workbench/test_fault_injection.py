@@ -12,10 +12,12 @@ import pytest
 
 from engines.protocol.records import (
     ClockPair,
+    Environment,
     PhaseEnded,
     Record,
     Request,
     SensorLost,
+    Sensors,
     Stamps,
     Step,
     Telemetry,
@@ -214,6 +216,15 @@ def not_synchronised(stream: Stream, rng: Rng) -> Stream:
     return changed(stream, measured(stream, rng), synchronised=False)
 
 
+def stranger_on_the_device(stream: Stream, rng: Rng) -> Stream:
+    numbers = " ".join(str(n) for n in rng.integers(2, 4_194_304, int(rng.integers(1, 4))))
+    return (*stream, Environment(facts={"gpu.0.processes_foreign": numbers}, seq=10**6))
+
+
+def nobody_watched(stream: Stream, _rng: Rng) -> Stream:
+    return tuple(r for r in stream if not isinstance(r, Telemetry | Sensors))
+
+
 INVALID: dict[str, tuple[str, Fault]] = {
     f.__name__: (code, f)
     for code, f in (
@@ -251,6 +262,8 @@ WARNING: dict[str, tuple[str, str, Fault]] = {
     "hole": ("sampling_gap", "cpu", readings_lost),
     "sensor": ("sensor_lost", "cpu", sensor_gone),
     "asynchronous": ("asynchronous", "cpu", not_synchronised),
+    "stranger": ("foreign_process", "gpu", stranger_on_the_device),
+    "nobody": ("unwatched", "cpu", nobody_watched),
     "counter_still": ("counter_still", "gpu", column(GPU, "energy_joules", lambda _v, _t, bad: 100 * bad)),
     "curve_high": (
         "counter_against_integral",
@@ -304,13 +317,14 @@ def test_that_every_disturbance_is_told_and_no_other(name: str) -> None:
 
 def steps(*changes: dict[str, int]) -> Stream:
     ended = clean(0, "cpu")[-1]
+    watched = Telemetry(source="proc.host", times_ns=[0], columns={"steal_ratio": [0.0]})
     made = [
         {"index": i, "start_ns": i * SECOND, "end_ns": i * SECOND + SECOND // 2, "tokens": 8, "samples": 1}
         for i in range(4)
     ]
     for place, change in enumerate(changes):
         made[place] |= change
-    return (*(Step(warmup=False, **fields) for fields in made), ended)
+    return (*(Step(warmup=False, **fields) for fields in made), watched, ended)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from engines.protocol.records import (
     Record,
     Request,
     SensorLost,
+    Sensors,
     Stamps,
     Telemetry,
     TelemetryTurn,
@@ -145,6 +146,32 @@ def test_that_an_injected_fault_of_a_gpu_is_found(severity: str, code: str, faul
     verdict = judge(arrange(fault(records(GPU_TRIAL))))
     assert {r.code for r in verdict.reasons} == {code}
     assert verdict.verdict == severity
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("4194305", "Another process was on the GPU when the trial began (4194305)"),
+        ("12 1034", "Other processes were on the GPU when the trial began (12, 1034)"),
+        ("none", ""),
+        ("not told by the driver (NVML: Not Supported)", ""),
+    ],
+)
+def test_that_others_on_the_trials_own_gpu_are_a_caution(told: str, said: str) -> None:
+    fact = Environment(facts={"gpu.0.processes_foreign": told}, seq=10**6)
+    verdict = judge(arrange((*records(GPU_TRIAL), fact)))
+    assert [r.code for r in verdict.reasons] == (["foreign_process"] if said else [])
+    assert verdict.verdict == ("warning" if said else "valid")
+    assert not said or verdict.reasons[0].message.startswith(said)
+    assert judge(arrange((*records(CPU_TRIAL), fact))).verdict == "valid", "a GPU that only stands in the machine"
+
+
+def test_that_a_trial_that_nobody_watched_is_not_simply_valid() -> None:
+    blind = tuple(r for r in records(CPU_TRIAL) if not isinstance(r, Telemetry | Sensors))
+    verdict = judge(arrange(blind))
+    assert [r.code for r in verdict.reasons] == ["unwatched"]
+    meter = Telemetry(source="wall_meter", times_ns=[1], columns={"power_watts": [50.0]})
+    assert [r.code for r in judge(arrange((*blind, meter))).reasons] == ["unwatched"], "a meter sees no neighbours"
 
 
 def test_that_throttle_bits_without_a_slowdown_do_not_count() -> None:

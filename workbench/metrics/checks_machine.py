@@ -10,6 +10,7 @@ import numpy as np
 from workbench.metrics.energy import COUNTER_TOLERANCE, MIN_ENERGY_WINDOW_S, counter_energy, curve_energy
 from workbench.metrics.reason import Reason
 from workbench.metrics.trial import Floats, Longs, TrialRecords
+from workbench.metrics.wall import SOURCE as WALL_METER
 from workbench.metrics.window import NS, counter_change, device_source, inside, mean_over, on_gpu, power_source, series
 
 STEAL_LIMIT = 0.02
@@ -23,6 +24,9 @@ TEMPERATURE_DRIFT_LIMIT = 10.0
 """Kelvin between the first and the last fifth of the window."""
 GAP_PERIODS = 5.0
 """A hole in the readings longer than this many of their periods."""
+
+FOREIGN_FACT = "gpu.0.processes_foreign"
+"""Environment fact with the numbers of others' processes on the trial's GPU at its start, or why there are none."""
 
 THROTTLE_REASONS = {
     0x04: "power cap",
@@ -64,6 +68,25 @@ def busy_machine(records: TrialRecords) -> tuple[Reason, ...]:
     if not found:
         return ()
     return (_warn("busy_machine", f"The machine was busy: {'; '.join(found)}."),)
+
+
+def foreign_process(records: TrialRecords) -> tuple[Reason, ...]:
+    """Somebody else computes on the trial's GPU."""
+    numbers = records.environment.get(FOREIGN_FACT, "").split()
+    if not on_gpu(records) or not numbers or not all(number.isdecimal() for number in numbers):
+        return ()
+    what = "Another process was" if len(numbers) == 1 else "Other processes were"
+    text = f"{what} on the GPU when the trial began ({', '.join(numbers)}): time, memory and energy may be theirs."
+    return (_warn("foreign_process", text),)
+
+
+def unwatched(records: TrialRecords) -> tuple[Reason, ...]:
+    """No sensor was read in the whole trial: none of the other checks of the machine can say anything."""
+    watched = any(source != WALL_METER for source, _ in records.samples)
+    if records.window() is None or watched or records.lost_sensors:
+        return ()
+    text = "Nothing watched this trial: whether the machine was busy, hot or swapping is not known."
+    return (_warn("unwatched", text),)
 
 
 def swapping(records: TrialRecords) -> tuple[Reason, ...]:
@@ -175,6 +198,8 @@ def counter_against_curve(records: TrialRecords) -> tuple[Reason, ...]:
 
 MACHINE_CHECKS = (
     busy_machine,
+    foreign_process,
+    unwatched,
     swapping,
     throttled,
     temperature_drift,
