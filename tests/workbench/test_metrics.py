@@ -257,6 +257,42 @@ def test_that_mean_memory_weighs_by_time() -> None:
     assert value("memory_mean_bytes", stream) == pytest.approx(200.0, rel=1e-6)
 
 
+def test_that_a_mean_is_made_of_the_readings_of_the_window_and_says_what_read_them() -> None:
+    sensor = Sensor(source="proc.tree", quantity="pss_bytes", title="", method="/proc/PID/smaps_rollup")
+    stream: list[Record] = [
+        Sensors(sensors=(sensor,)),
+        request(0, 10.0, 0, 2, 14.5),
+        times(0, 11.0, 14.5),
+        Telemetry(source="proc.tree", times_ns=[s * SECOND for s in range(20)], columns={"pss_bytes": [100.0] * 20}),
+    ]
+    for id in ("memory_mean_bytes", "memory_pss_peak_bytes"):
+        found = metric(id).compute(arrange(stream))
+        assert isinstance(found, Value)
+        assert found.n == 5, id
+        assert "(/proc/PID/smaps_rollup; read every 1 s)" in found.method
+    used = metric("utilisation_ratio").compute(arrange(gpu_trial([50.0] * 6, None)))
+    assert isinstance(used, Value)
+    assert used.n == 4, "from 1 s to 4 s of 6 readings"
+
+
+def test_that_energy_names_the_power_reading_it_was_made_from() -> None:
+    field = "NVML_FI_DEV_POWER_INSTANT, instantaneous"
+    told = Sensors(sensors=(Sensor(source=GPU, quantity="power_watts", title="", method=field),))
+    for counter in (None, [0.0, 70, 230, 480, 820, 1300]):
+        found = metric("energy_joules").compute(arrange([told, *gpu_trial([50, 100, 200, 300, 400, 500], counter)]))
+        assert isinstance(found, Value)
+        assert f"({field}; read every 1 s)" in found.method
+
+
+def test_that_figures_made_of_stamps_say_whether_the_loop_waited() -> None:
+    queued = [msgspec.structs.replace(r, synchronised=False) if isinstance(r, Request) else r for r in TWO_REQUESTS]
+    for id in ("decode_tokens_per_second", "inter_token_latency_s"):
+        for stream, said in ((TWO_REQUESTS, "waited for each token"), (queued, "did not wait for each token")):
+            found = metric(id).compute(arrange(stream))
+            assert isinstance(found, Value)
+            assert said in found.method
+
+
 def test_that_failed_readings_are_skipped_not_zero() -> None:
     stream: list[Record] = [
         request(0, 0.0, 0, 2, 2.0),

@@ -14,13 +14,22 @@ import duckdb
 import numpy as np
 import pytest
 
-from engines.protocol.records import ClockPair, ModelLoaded, Record, Step, TaskScore, TrialEnded, TrialStarted
+from engines.protocol.records import (
+    ClockPair,
+    ModelLoaded,
+    Record,
+    Step,
+    TaskScore,
+    Telemetry,
+    TrialEnded,
+    TrialStarted,
+)
 from tests.workbench.store_kit import add_experiment, lines
 from tests.workbench.synthetic import GPU, NO_POWER, SECOND, START_NS, WALL_NS, FakeTrial, records
 from workbench.export.records_parquet import export_bundle
 from workbench.intake import evaluate
 from workbench.metrics.assumptions import Assumptions
-from workbench.metrics.registry import PER_TRIAL
+from workbench.metrics.registry import PER_TRIAL, find
 from workbench.store.local import LocalStore
 from workbench.store.operations import Ingest
 from workbench.wall_meter import import_wall_meter
@@ -45,7 +54,19 @@ def training() -> tuple[Record, ...]:
     stream: list[Record] = [
         TrialStarted(clock=clock, worker_pid=1, t_ns=START_NS, threads=1),
         ModelLoaded(
-            parameters=1000, tensor_bytes=4000, bytes_by_dtype={}, original_bytes=4000, nominal_bits=32.0, t_ns=START_NS
+            parameters=1000,
+            tensor_bytes=4000,
+            bytes_by_dtype={},
+            original_bytes=4000,
+            nominal_bits=32.0,
+            device=f"cuda:{GPU.removeprefix('nvml.')}",
+            t_ns=START_NS,
+        ),
+        Telemetry(
+            source=GPU,
+            times_ns=[START_NS + i * SECOND // 4 for i in range(24)],
+            columns={"energy_joules": [1e6 + 60.0 * i + i * i for i in range(24)]},
+            t_ns=START_NS,
         ),
     ]
     for index in range(5):
@@ -324,7 +345,15 @@ def trained(t: Trial) -> dict[str, float]:
         "sum((record->>'end_ns')::BIGINT - (record->>'start_ns')::BIGINT) / 1e9, count(*) FROM records "
         f"WHERE trial = '{t.trial}' AND kind = 'step' AND NOT (record->>'warmup')::BOOLEAN"
     )
+    start, end = t.row(
+        "SELECT min((record->>'start_ns')::BIGINT), max((record->>'end_ns')::BIGINT) FROM records "
+        f"WHERE trial = '{t.trial}' AND kind = 'step' AND NOT (record->>'warmup')::BOOLEAN"
+    )
+    joules = t.gain(GPU, "energy_joules", start, end)
     return {
+        "energy_joules": joules,
+        "energy_per_step_joules": joules / count,
+        "power_mean_watts": joules / ((end - start) / 1e9),
         "training_tokens_per_second": tokens / spent,
         "training_samples_per_second": samples / spent,
         "training_tokens_per_parameter_second": tokens / t.model["parameters"] / spent,
@@ -340,8 +369,6 @@ PARTS: dict[str, tuple[Callable[[Trial], dict[str, float]], ...]] = {
     "t-gpu": (speed_and_latency, model_and_quality, memory, energy),
     "t-train": (trained,),
 }
-WITHOUT_A_CASE = {"energy_per_step_joules"}
-"""Computed as energy per request is; no stream here has both a power meter and training steps."""
 
 
 @pytest.mark.parametrize("trial", PARTS)
@@ -360,7 +387,39 @@ def test_that_every_figure_agrees_with_a_computation_of_its_own(bundle: duckdb.D
 
 def test_that_every_metric_has_a_value_in_one_of_these_trials(bundle: duckdb.DuckDBPyConnection) -> None:
     valued = {m for (m,) in bundle.execute("SELECT DISTINCT metric FROM metrics WHERE value IS NOT NULL").fetchall()}
-    assert {m.id for m in PER_TRIAL} - valued == WITHOUT_A_CASE
+    assert {m.id for m in PER_TRIAL} == valued & {m.id for m in PER_TRIAL}
+
+
+@pytest.mark.parametrize("trial", ["t-cpu", "t-gpu"])
+def test_that_what_a_figure_is_made_of_is_counted_right(bundle: duckdb.DuckDBPyConnection, trial: str) -> None:
+    """The `n` of a figure counts what its metric says it counts."""
+    t = Trial(bundle, trial)
+    (first,) = t.row("SELECT sum(batch_size) FROM own")
+    (prompts,) = t.row("SELECT sum(prompt_tokens * batch_size) FROM own")
+    counted = {
+        "requests": {t.requests},
+        "requests or steps": {t.requests},
+        "tokens": {t.tokens, t.tokens - first, t.said("evaluation")["tokens"]},
+        "prompt tokens": {prompts},
+        "gaps": {len(t.gaps())},
+        "parameters": {t.model["parameters"]},
+        "questions": {335, 295, 100, 95, 40},
+    }
+    rows = bundle.execute(f"SELECT metric, n FROM metrics WHERE trial = '{trial}' AND n IS NOT NULL").fetchall()
+    for metric, n in rows:
+        known = find(metric)
+        assert known is not None
+        if known.counts in counted:
+            assert n in counted[known.counts], metric
+    within = f"trial = '{trial}' AND t_ns BETWEEN {t.start} AND {t.end}"
+    polled = {"memory_mean_bytes": (GPU, "memory_used_bytes"), "utilisation_ratio": (GPU, "utilisation_ratio")}
+    if trial == "t-cpu":
+        polled = dict.fromkeys(("memory_mean_bytes", "memory_pss_peak_bytes"), ("proc.tree", "pss_bytes"))
+    for metric, (source, quantity) in polled.items():
+        (readings,) = t.row(
+            f"SELECT count(*) FROM samples WHERE {within} AND source = '{source}' AND quantity = '{quantity}'"
+        )
+        assert dict(rows)[metric] == readings > 0
 
 
 def test_that_what_has_no_value_has_a_reason_and_no_zero(bundle: duckdb.DuckDBPyConnection) -> None:

@@ -36,7 +36,9 @@ METRICS = (
         version=1,
         compute=_elsewhere,
         group="quality",
+        beside=("compression_nominal_ratio",),
         compared=True,
+        counts="blocks",
         needs=("tensor_bytes", "perplexity", "above_chance_ratio"),
     ),
     Metric(
@@ -50,7 +52,9 @@ METRICS = (
         version=1,
         compute=_elsewhere,
         group="quality",
+        beside=("compression_nominal_ratio",),
         compared=True,
+        counts="blocks",
         needs=("tensor_bytes", "accuracy_mean_ratio", "accuracy_above_chance_errors"),
     ),
     Metric(
@@ -66,6 +70,7 @@ METRICS = (
         group="memory",
         exact=True,
         compared=True,
+        counts="blocks",
         needs=("nominal_bits_per_weight",),
     ),
 )

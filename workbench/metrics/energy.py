@@ -15,6 +15,7 @@ from workbench.metrics.window import (
     integral,
     no_window,
     power_source,
+    read_by,
     series,
     why_missing,
 )
@@ -72,15 +73,19 @@ def energy_between(records: TrialRecords, start: int, end: int) -> Measured | No
     if counter is not None:
         if counter <= 0:
             return NotAvailable(STILL)
-        beside = "" if curve is None else f"; the power curve {_agreement(curve, counter)}"
-        method = f"{_meter(source)} energy counter at both ends of the window, idle level included{beside}"
+        how = read_by(records, source, "energy_joules")
+        beside = ""
+        if curve is not None:
+            beside = f"; the power curve{read_by(records, source, 'power_watts')} {_agreement(curve, counter)}"
+        method = f"{_meter(source)} energy counter{how} at both ends of the window, idle level included{beside}"
         apart = 0.0 if curve is None else abs(curve - counter)
         return Measured(counter, max(apart, counter / length * _period(records, "energy_joules")), method)
     if curve is None or curve <= 0:
         return NotAvailable("Not measurable: the power reading stood at zero through the window.")
     counted = len(series(records, source, "energy_joules")[0]) > 0
     why = "the counter does not reach both ends of the window" if counted else "no counter here"
-    method = f"integral of the {_meter(source)} power readings, idle level included; {why}"
+    how = read_by(records, source, "power_watts")
+    method = f"integral of the {_meter(source)} power readings{how}, idle level included; {why}"
     return Measured(curve, curve / length * _period(records, "power_watts"), method)
 
 
@@ -197,6 +202,7 @@ METRICS = (
         compute=mean_power,
         group="energy",
         primary=True,
+        beside=("energy_per_token_joules", "energy_per_request_joules", "energy_per_step_joules"),
         needs=NEEDS,
     ),
     Metric(
@@ -210,6 +216,8 @@ METRICS = (
         compute=energy_per_token,
         group="energy",
         primary=True,
+        counts="tokens",
+        beside=("energy_net_per_token_joules",),
         needs=NEEDS,
     ),
     Metric(
@@ -223,6 +231,8 @@ METRICS = (
         compute=energy_per_request,
         group="energy",
         task="generate",
+        counts="requests",
+        beside=("energy_net_per_request_joules",),
         needs=NEEDS,
     ),
     Metric(
@@ -234,6 +244,7 @@ METRICS = (
         window=MEASURED,
         version=1,
         compute=tokens_per_joule,
+        counts="tokens",
         group="energy",
         task="generate",
         needs=NEEDS,
@@ -247,6 +258,7 @@ METRICS = (
         window=MEASURED,
         version=1,
         compute=energy_delay,
+        counts="requests",
         group="energy",
         task="generate",
         needs=NEEDS,
@@ -260,6 +272,7 @@ METRICS = (
         window=MEASURED,
         version=1,
         compute=energy,
+        beside=("energy_net_joules",),
         group="energy",
         needs=NEEDS,
     ),
@@ -272,6 +285,7 @@ METRICS = (
         window="measured steps",
         version=1,
         compute=energy_per_step,
+        counts="steps",
         group="energy",
         task="train",
         needs=("step", "energy_joules", "power_watts"),

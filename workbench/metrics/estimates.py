@@ -101,6 +101,7 @@ METRICS = (
         window=MEASURED,
         version=1,
         compute=energy_estimate_per_token,
+        counts="tokens",
         group="cost",
         estimate=True,
         task="generate",
@@ -115,6 +116,7 @@ METRICS = (
         better="lower",
         window=MEASURED,
         version=1,
+        counts="tokens",
         compute=_per_million(
             lambda records: records.assumptions.price_per_kwh,
             "{:g} {}/kWh",
@@ -135,6 +137,7 @@ METRICS = (
         better="lower",
         window=MEASURED,
         version=1,
+        counts="tokens",
         compute=_per_million(
             lambda records: records.assumptions.carbon_grams_per_kwh,
             "{:g} g CO2e/kWh",

@@ -11,7 +11,7 @@ import numpy as np
 
 from engines.protocol.records import Request, Step
 from workbench.metrics.model import Metric, NotAvailable, Value
-from workbench.metrics.speed import MEASURED, no_stamps, whole
+from workbench.metrics.speed import MEASURED, no_stamps, waiting, whole
 from workbench.metrics.trial import Floats, TrialRecords
 from workbench.metrics.window import NS, no_window
 from workbench.statistics import needed_for_percentile, percentile
@@ -42,7 +42,8 @@ def gap_mean(records: TrialRecords) -> Value | NotAvailable:
     gaps = token_gaps(records)
     if not len(gaps):
         return no_stamps(records) if not whole(records) else NotAvailable("Requests of one token have no gaps.")
-    return Value(float(np.mean(gaps)), "mean of the gaps between neighbouring tokens of a request", len(gaps))
+    method = f"mean of the gaps between neighbouring tokens of a request; {waiting(records)}"
+    return Value(float(np.mean(gaps)), method, len(gaps))
 
 
 def _gap_percentile(q: float) -> Callable[[TrialRecords], Value | NotAvailable]:
@@ -55,7 +56,7 @@ def _gap_percentile(q: float) -> Callable[[TrialRecords], Value | NotAvailable]:
             return NotAvailable(
                 f"{len(gaps)} gaps cannot carry a {q:g}th percentile: {needed_for_percentile(q):,} are needed."
             )
-        return Value(value, f"{q:g}th percentile of the gaps inside requests", len(gaps))
+        return Value(value, f"{q:g}th percentile of the gaps inside requests; {waiting(records)}", len(gaps))
 
     return compute
 
@@ -89,6 +90,7 @@ def _percentile_metric(q: float) -> Metric:
         window="decode of the measured requests",
         version=1,
         compute=_gap_percentile(q),
+        counts="gaps",
         shown_unit="ms",
         group="latency",
         task="generate",
@@ -106,6 +108,7 @@ METRICS = (
         window="prefill of the measured requests",
         version=1,
         compute=_first_token(lambda times: float(np.mean(times)), "mean"),
+        counts="requests",
         shown_unit="ms",
         group="latency",
         primary=True,
@@ -120,6 +123,7 @@ METRICS = (
         window="prefill of the measured requests",
         version=1,
         compute=_first_token(lambda times: float(np.median(times)), "median"),
+        counts="requests",
         shown_unit="ms",
         group="latency",
         needs=("request", "stamps"),
@@ -133,6 +137,7 @@ METRICS = (
         window="decode of the measured requests",
         version=1,
         compute=gap_mean,
+        counts="gaps",
         shown_unit="ms",
         group="latency",
         needs=("request", "stamps"),
@@ -150,6 +155,7 @@ METRICS = (
         window=MEASURED,
         version=1,
         compute=per_output_token,
+        counts="requests",
         shown_unit="ms",
         group="latency",
         needs=("request", "stamps"),
@@ -163,6 +169,7 @@ METRICS = (
         window=MEASURED,
         version=1,
         compute=average_latency,
+        counts="requests or steps",
         group="latency",
         needs=("request", "step"),
     ),

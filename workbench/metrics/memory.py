@@ -10,7 +10,17 @@ from engines.protocol.records import ModelLoaded
 from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords
-from workbench.metrics.window import NS, device_source, inside, mean_over, no_window, on_gpu, series, why_missing
+from workbench.metrics.window import (
+    NS,
+    device_source,
+    inside,
+    mean_over,
+    no_window,
+    on_gpu,
+    read_by,
+    series,
+    why_missing,
+)
 
 TREE = "proc.tree"
 _MEASURING = ("measure", "prefill", "decode", "step")
@@ -28,7 +38,8 @@ def _polled_peak(quantity: str, what: str) -> Callable[[TrialRecords], Value | N
         if not len(among):
             length = (window[1] - window[0]) / NS
             return NotAvailable(f"No reading of {_in_sentence(what)} fell into the measured window of {length:.2g} s.")
-        method = f"largest reading of {_in_sentence(what)}, polled: a lower bound of the true peak{_mapped(records)}"
+        how = read_by(records, TREE, quantity)
+        method = f"largest reading of {_in_sentence(what)}{how}: a lower bound of the true peak{_mapped(records)}"
         return Value(float(np.max(among)), method, len(among))
 
     return compute
@@ -54,7 +65,9 @@ def mean_memory(records: TrialRecords) -> Value | NotAvailable:
     if mean is None:
         return NotAvailable(f"{what} was not read through the measured window.")
     note = "" if on_gpu(records) else _shared(records) + _mapped(records)
-    return Value(mean, f"{_in_sentence(what)}, time-weighted mean of the readings{note}", len(times))
+    how = read_by(records, source, quantity)
+    among, _ = inside(times, values, *window)
+    return Value(mean, f"{_in_sentence(what)}, time-weighted mean of the readings{how}{note}", len(among))
 
 
 def _shared(records: TrialRecords) -> str:
@@ -201,6 +214,8 @@ METRICS = (
         shown_unit="GiB",
         group="memory",
         primary=True,
+        by_device=True,
+        beside=("memory_mean_ratio",),
         needs=("request", "memory_used_bytes", "pss_bytes"),
     ),
     Metric(
@@ -215,6 +230,7 @@ METRICS = (
         compute=memory_share,
         shown_unit="%",
         group="memory",
+        by_device=True,
         needs=("request", "memory_used_bytes", "pss_bytes", "environment"),
     ),
     Metric(
@@ -325,6 +341,7 @@ METRICS = (
         shown_unit="MiB",
         group="memory",
         exact=True,
+        counts="parameters",
         needs=("model_loaded",),
     ),
     Metric(
@@ -339,6 +356,7 @@ METRICS = (
         compute=_bits(lambda model: model.nominal_bits, "as the technique names it"),
         group="memory",
         exact=True,
+        counts="parameters",
         needs=("model_loaded",),
     ),
     Metric(
@@ -352,6 +370,7 @@ METRICS = (
         compute=_bits(lambda model: model.stored_bits, "counted from the loaded tensors"),
         group="memory",
         exact=True,
+        counts="parameters",
         needs=("model_loaded",),
     ),
 )

@@ -63,6 +63,12 @@ class Metric:
     """Needs another configuration beside this one: the comparison computes it, no trial has it."""
     task: Literal["any", "generate", "train"] = "any"
     """The kind of trial it speaks of; a table of other trials leaves it out."""
+    counts: str = "readings"
+    """What the `n` of its values counts, in the plural."""
+    beside: tuple[str, ...] = ()
+    """Metrics that it is not to be read without: mean power says nothing unless the energy of a token is known."""
+    by_device: bool = False
+    """Another quantity on a processor than on a GPU, so that no ratio is formed between the two."""
     nouns: tuple[str, str] = ("", "")
     """Words for a higher and a lower value against the baseline ("more", "less"); "" picks them from the group."""
 

@@ -28,6 +28,13 @@ def no_stamps(records: TrialRecords) -> NotAvailable:
     return NotAvailable("Token stamps of the measured requests are missing.")
 
 
+def waiting(records: TrialRecords) -> str:
+    """What the gaps between stamps are, for the method of a figure made of them."""
+    if all(r.synchronised for r in records.measured):
+        return "the loop waited for each token"
+    return "the loop did not wait for each token: progress, not latency"
+
+
 def _ratio(amount: float, duration_ns: float, method: str, n: int) -> Value | NotAvailable:
     if duration_ns <= 0:
         return NotAvailable("The measured time is not positive: the clock readings do not hold.")
@@ -43,7 +50,8 @@ def decode_rate(records: TrialRecords) -> Value | NotAvailable:
         return no_stamps(records)
     tokens = sum(r.generated_tokens * (r.stamps - 1) / r.stamps for r in requests)
     spent = sum(int(records.token_times(r)[-1] - records.token_times(r)[0]) for r in requests)
-    return _ratio(tokens, spent, "stamps of the measured requests, first token to last", round(tokens))
+    method = f"stamps of the measured requests, first token to last; {waiting(records)}"
+    return _ratio(tokens, spent, method, round(tokens))
 
 
 def prefill_rate(records: TrialRecords) -> Value | NotAvailable:
@@ -109,6 +117,7 @@ METRICS = (
         window="decode of the measured requests",
         version=1,
         compute=decode_rate,
+        counts="tokens",
         primary=True,
         needs=("request", "stamps"),
     ),
@@ -121,6 +130,7 @@ METRICS = (
         window="prefill of the measured requests",
         version=1,
         compute=prefill_rate,
+        counts="prompt tokens",
         needs=("request", "stamps"),
     ),
     Metric(
@@ -132,6 +142,7 @@ METRICS = (
         window=MEASURED,
         version=1,
         compute=throughput,
+        counts="tokens",
         needs=("request",),
     ),
     Metric(

@@ -137,6 +137,7 @@ def _metric(task: str, title: str) -> Metric:
         compute=_accuracy(task),
         shown_unit="%",
         group="quality",
+        counts="questions",
         same_scope=True,
         needs=("task_score",),
     )
@@ -156,6 +157,7 @@ METRICS = (
         shown_unit="%",
         primary=True,
         group="quality",
+        counts="questions",
         same_scope=True,
         needs=("task_score",),
     ),
@@ -171,6 +173,7 @@ METRICS = (
         version=1,
         compute=errors_above_chance,
         group="quality",
+        counts="questions",
         same_scope=True,
         needs=("task_score",),
     ),

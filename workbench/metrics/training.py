@@ -51,6 +51,8 @@ def _metric(id: str, title: str, definition: str, unit: str, amount: Callable[[S
         version=1,
         compute=_rate(amount, what, per_parameter="param" in unit),
         task="train",
+        counts=what,
+        beside=(id.replace("_parameter_second", "_second"),) if "param" in unit else (),
         needs=("step", "model_loaded") if "param" in unit else ("step",),
     )
 

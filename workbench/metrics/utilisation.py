@@ -15,6 +15,7 @@ from workbench.metrics.window import (
     mean_over,
     no_window,
     on_gpu,
+    read_by,
     series,
     why_missing,
 )
@@ -41,7 +42,10 @@ def utilisation(records: TrialRecords) -> Value | NotAvailable:
         mean = mean_over(times, values, *window)
         if mean is None:
             return NotAvailable("Device utilisation was not read through the measured window.")
-        return Value(mean, "driver's utilisation: share of time with any kernel running, not of FLOPs", len(times))
+        how = read_by(records, source, "utilisation_ratio")
+        among, _ = inside(times, values, *window)
+        method = f"driver's utilisation: share of time with any kernel running, not of FLOPs{how}"
+        return Value(mean, method, len(among))
     threads = records.started.threads if records.started is not None else 0
     if threads < 1:
         return NotAvailable("The number of threads of the worker is not known.")
@@ -50,12 +54,20 @@ def utilisation(records: TrialRecords) -> Value | NotAvailable:
         length = (window[1] - window[0]) / NS
         if length <= 0:
             return NotAvailable("The measured time is not positive: the clock readings do not hold.")
-        return Value(spent / length / threads, f"processor seconds of the process tree over time x {threads} threads")
+        how = read_by(records, "proc.tree", "cpu_seconds")
+        return Value(
+            spent / length / threads, f"processor seconds of the process tree{how} / (time x {_threads(threads)})"
+        )
     times, values = series(records, "proc.tree", "cpu_utilisation_ratio")
     mean = mean_over(times, values, *window)
     if mean is None:
         return why_missing(records, "proc.tree", "cpu_utilisation_ratio", "Processor use")
-    return Value(mean / threads, f"cores used by the process tree over {threads} threads", len(times))
+    among, _ = inside(times, values, *window)
+    return Value(mean / threads, f"cores used by the process tree / {_threads(threads)}", len(among))
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def steal(records: TrialRecords) -> Value | NotAvailable:
@@ -159,6 +171,8 @@ METRICS = (
         version=1,
         compute=utilisation,
         shown_unit="%",
+        by_device=True,
+        beside=("model_flops_utilisation_ratio",),
         group="energy",
         nouns=("more", "less"),
         needs=("request", "utilisation_ratio", "cpu_seconds"),
@@ -173,6 +187,7 @@ METRICS = (
         window=MEASURED,
         version=2,
         compute=model_flops_utilisation,
+        counts="requests",
         shown_unit="%",
         group="energy",
         nouns=("more", "less"),
@@ -189,6 +204,7 @@ METRICS = (
         window=MEASURED,
         version=2,
         compute=flop_rate,
+        counts="requests",
         shown_unit="GFLOP/s",
         group="speed",
         same_scope=True,

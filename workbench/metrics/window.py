@@ -46,6 +46,17 @@ def series(records: TrialRecords, source: str | None, quantity: str) -> tuple[Lo
     return found.times_ns[good], found.values[good]
 
 
+def read_by(records: TrialRecords, source: str | None, quantity: str) -> str:
+    """ " (/proc/PID/smaps_rollup; read every 1 s)": the sensor behind a quantity and its true period, for the method of
+    a figure; "" where nothing is known of it."""
+    told = [s.method for s in records.sensors if (s.source, s.quantity) == (source, quantity) and s.available]
+    times, _ = series(records, source, quantity)
+    if len(times) > 1:
+        told.append(f"read every {float(np.median(np.diff(times))) / NS:.2g} s")
+    known = "; ".join(part for part in told if part)
+    return f" ({known})" if known else ""
+
+
 def why_missing(records: TrialRecords, source: str, quantity: str, what: str) -> NotAvailable:
     """The reason a quantity was not read, in a sentence: the sensor's own where it gave one."""
     for sensor in records.sensors:
