@@ -22,6 +22,8 @@ from workbench.statistics import Interval as Interval
 from workbench.statistics import RatioEstimate
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, ReasonRow, TrialRow
 
+_FIGURES = re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?")
+"""Figures within a method."""
 _BYTES = re.compile(r"([\d,]+) bytes of ")
 """In the scope of a perplexity."""
 
@@ -61,6 +63,8 @@ class Cell:
     """Standard error over what was drawn (a task's questions), in the metric's unit: nothing between trials."""
     mark: str = ""
     """A caution in two words that stands beside the figure: "near chance"."""
+    formula: int = 0
+    """Version of the formula that made the values; 0 where there are none."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,13 @@ def _cells(
     if baseline is None or cells[baseline].value is None:
         return cells
     pinned = cells[baseline]
-    others = {c: cell for c, cell in cells.items() if c != baseline and _comparable(cell, pinned, known)}
+    others = {
+        c: cell
+        for c, cell in cells.items()
+        if c != baseline
+        and _comparable(cell, pinned, known)
+        and (known is None or not known.by_device or kept[c].device == kept[baseline].device)
+    }
     exact = {c: r for c, cell in others.items() if (r := _exact_ratio(cell, pinned, known)) is not None}
     noisy = {c: kept[c].by_block(metric) for c in others if c not in exact}
     ratios = exact | statistics.ratios_to_baseline(kept[baseline].by_block(metric), noisy)
@@ -199,7 +209,7 @@ def _cell(metric: str, trials: ConfigurationTrials) -> Cell:
     if summary is None:
         return Cell(metric, None, reason=trials.reason(metric), excluded=excluded, unit=unit)
     scopes = {row.scope for _, row, _ in found}
-    made = Counter(row.method for _, row, _ in found).most_common(1)[0][0]
+    made = _method([row.method for _, row, _ in found])
     error, mark = told_of(made) if known is not None and known.needs == ("task_score",) else (None, "")
     return Cell(
         metric,
@@ -213,7 +223,19 @@ def _cell(metric: str, trials: ConfigurationTrials) -> Cell:
         scope=scopes.pop() if len(scopes) == 1 else "",
         error=error,
         mark=mark,
+        formula=found[0][1].version,
     )
+
+
+def _method(told: Sequence[str]) -> str:
+    """How the values were made; each way with its trials where they differ in more than the figures they state."""
+    ways: dict[str, list[str]] = {}
+    for method in told:
+        ways.setdefault(_FIGURES.sub("0", method), []).append(method)
+    if len(ways) == 1:
+        return Counter(told).most_common(1)[0][0]
+    ordered = sorted(ways.values(), key=len, reverse=True)
+    return "; ".join(f"in {len(same)} of {len(told)} trials {same[0]}" for same in ordered)
 
 
 def worth_telling(metric: Metric, reason: str) -> bool:
@@ -249,6 +271,8 @@ def _comparable(cell: Cell, baseline: Cell, metric: Metric | None) -> bool:
     if metric is None or cell.value is None:
         return False
     if metric.same_scope and (not cell.scope or cell.scope != baseline.scope):
+        return False
+    if cell.formula != baseline.formula:
         return False
     return all(v > 0 for _, v in (*cell.trial_values, *baseline.trial_values))
 
@@ -315,6 +339,7 @@ def _footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: b
         what = "counted because you asked for it" if kept_invalid else "left out of the summaries"
         notes.append(f"Invalid, {what}: trial {which}.")
     notes += _different_tokens(rows)
+    notes += _other_formulas(rows)
     if detail.experiment.note:
         notes.append(detail.experiment.note)
     near = [row.title for row in rows if _near_chance(row.cells.get("accuracy_above_chance_errors"))]
@@ -340,6 +365,21 @@ def _different_tokens(rows: Sequence[Row]) -> list[str]:
         )
         note += "the text's."
     return [note]
+
+
+def _other_formulas(rows: Sequence[Row]) -> list[str]:
+    """Which figures were made by formulas that this version does not use any more."""
+    found: dict[str, str] = {}
+    for row in rows:
+        for id, cell in row.cells.items():
+            known = find(id)
+            if known is not None and cell.formula and cell.formula != known.version:
+                found[id] = f"{known.title} (formula {cell.formula}, here {known.version})"
+    if not found:
+        return []
+    return [
+        f"By other formulas than this version's: {', '.join(found.values())}. `llm-workbench recompute` renews them."
+    ]
 
 
 def _near_chance(cell: Cell | None) -> bool:

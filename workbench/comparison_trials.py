@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+import msgspec
+
 from workbench import statistics
 from workbench.metrics.registry import METRICS, find
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, MetricRow, TrialRow
@@ -23,7 +25,8 @@ class ConfigurationTrials:
         self.machine = self.all[0].machine if self.all else ""
         mine = {t.trial for t in self.all}
         self._reasons = [r for r in detail.reasons if r.trial in mine and r.severity == "invalid"]
-        self.rows = newest([m for m in detail.metrics if m.trial in mine])
+        self.rows = of_one_formula(newest([m for m in detail.metrics if m.trial in mine]))
+        self.device = "gpu" if self.all and self.all[0].device.startswith("cuda") else "cpu"
 
     def values(self, metric: str, trials: Iterable[TrialRow]) -> list[tuple[TrialRow, MetricRow, float]]:
         found = []
@@ -90,6 +93,30 @@ def newest(rows: Iterable[MetricRow]) -> dict[tuple[str, str], MetricRow]:
         if current is None or (row.version == wanted, row.version) > (current.version == wanted, current.version):
             best[key] = row
     return best
+
+
+def of_one_formula(rows: dict[tuple[str, str], MetricRow]) -> dict[tuple[str, str], MetricRow]:
+    """The same rows; where trials have a figure by different formulas, only those of the registry's (or the newest)
+    keep it: a mean over both is neither's."""
+    versions: dict[str, set[int]] = {}
+    for (_, metric), row in rows.items():
+        if row.value is not None:
+            versions.setdefault(metric, set()).add(row.version)
+    mixed = {m: _wanted(m, found) for m, found in versions.items() if len(found) > 1}
+    return {
+        (trial, metric): row if metric not in mixed or row.version == mixed[metric] else _of_another_formula(row)
+        for (trial, metric), row in rows.items()
+    }
+
+
+def _wanted(metric: str, versions: set[int]) -> int:
+    known = find(metric)
+    return known.version if known is not None and known.version in versions else max(versions)
+
+
+def _of_another_formula(row: MetricRow) -> MetricRow:
+    reason = f"By formula {row.version}, other trials by another: `llm-workbench recompute` makes it again."
+    return msgspec.structs.replace(row, value=None, n=None, method="", reason=reason)
 
 
 def metric_ids(rows: Iterable[MetricRow]) -> tuple[str, ...]:

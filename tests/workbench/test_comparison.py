@@ -211,6 +211,57 @@ def test_that_of_several_formula_versions_the_registrys_counts(detail: Experimen
     assert compare(msgspec.structs.replace(detail, metrics=(*old, *detail.metrics))) == compare(detail)
 
 
+def changed(
+    detail: ExperimentDetail, metric: str, configuration: str, trials: int, **values: object
+) -> ExperimentDetail:
+    """The same experiment, one metric of the first so many trials of a configuration changed."""
+    mine = [t.trial for t in detail.trials if t.configuration == configuration][:trials]
+    return msgspec.structs.replace(
+        detail,
+        metrics=tuple(
+            msgspec.structs.replace(m, **values) if m.metric == metric and m.trial in mine else m
+            for m in detail.metrics
+        ),
+    )
+
+
+def test_that_figures_of_two_formulas_are_not_averaged_nor_compared(detail: ExperimentDetail) -> None:
+    mixed = row(compare(changed(detail, DECODE, "c-bfloat16", 2, version=7, value=1.0)), "bfloat16").cells[DECODE]
+    assert (mixed.n, mixed.formula) == (3, 1)
+    assert min(v for _, v in mixed.trial_values) > 1.0
+    found = compare(changed(detail, DECODE, "c-bfloat16", 5, version=7))
+    cell = row(found, "bfloat16").cells[DECODE]
+    assert (cell.n, cell.ratio, cell.word) == (5, None, "")
+    note = next(n for n in found.footnotes if "other formulas" in n)
+    assert "Decode throughput (formula 7, here 1)" in note
+    assert "recompute" in note
+    assert not any("other formulas" in n for n in compare(detail).footnotes)
+
+
+def test_that_each_way_a_value_was_made_is_told_with_its_trials(detail: ExperimentDetail) -> None:
+    plain = row(compare(detail), "float32").cells[DECODE].method
+    assert "trials stamps" not in plain
+    other = changed(detail, DECODE, "c-float32", 2, method="guessed from 17 tokens")
+    assert row(compare(other), "float32").cells[DECODE].method.startswith("in 3 of 5 trials stamps of the")
+    assert "in 2 of 5 trials guessed from 17 tokens" in row(compare(other), "float32").cells[DECODE].method
+    figures = changed(detail, DECODE, "c-float32", 5, method="guessed from 17 tokens")
+    figures = changed(figures, DECODE, "c-float32", 2, method="guessed from 1,018.5 tokens")
+    assert row(compare(figures), "float32").cells[DECODE].method.startswith("guessed from 17 tokens; geometric")
+
+
+def test_that_no_ratio_stands_between_a_processor_and_a_gpu_where_they_measure_different_things(
+    detail: ExperimentDetail,
+) -> None:
+    trials = tuple(
+        msgspec.structs.replace(t, device="cuda:GPU-1") if t.configuration == "c-bfloat16" else t for t in detail.trials
+    )
+    found = row(compare(msgspec.structs.replace(detail, trials=trials)), "bfloat16")
+    for id in ("memory_mean_bytes", "utilisation_ratio"):
+        assert found.cells[id].value is not None
+        assert (found.cells[id].ratio, found.cells[id].word) == (None, "")
+    assert found.cells[DECODE].word == "faster"
+
+
 def test_that_a_broken_stored_order_costs_labels_only(detail: ExperimentDetail) -> None:
     broken = tuple(msgspec.structs.replace(c, resolved="{") for c in detail.configurations)
     odd = (msgspec.structs.replace(broken[0], resolved=json.dumps({"techniques": [1], "workload": 3})), *broken[1:])

@@ -103,6 +103,11 @@ def no_ratio(cell: Cell, metric: str) -> tuple[str, str]:
     known = find(metric)
     if known is not None and known.same_scope:
         return "no ratio", "No ratio: the figures were taken over different data."
+    if known is not None and known.by_device:
+        return "no ratio", (
+            "No ratio: the baseline has no value of this, or it ran on another kind of device, where this is another "
+            "quantity."
+        )
     if any(value <= 0 for _, value in cell.trial_values):
         return "no ratio", "No ratio: not all values are positive."
     return "no ratio", "No ratio: the baseline has no value of this, or none that can be compared with it."
