@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from widgets.compare import cells
+from widgets.compare.card_fields import beside, cautions, how, left_out, made_of, sentence, unseen, where
 from widgets.compare.views import Column, Loaded
 from workbench.comparison import Cell, Comparison, Row
-from workbench.comparison_trials import words
-from workbench.environment_notes import essentials
 from workbench.export.provenance import of_comparison
 from workbench.export.tables import with_error
 from workbench.labels import short_title
 from workbench.metrics.registry import find
 from workbench.metrics.tasks import NEAR
 from workbench.statistics import Interval
-from workbench.units import format_range, format_ratio, scale, show, significant
-
-_SUMMARY = re.compile(r"; ((?:geometric mean|mean) of .*|deterministic: .*|one trial: .*)$")
+from workbench.units import format_ratio, scale, show, significant
 
 
 @dataclass(frozen=True)
@@ -80,11 +75,13 @@ def configuration_card(loaded: Loaded, configuration: str, column: Column) -> Ca
     open_ = next((t.trial for t in reversed(trials) if t.state == "ended"), trials[-1].trial if trials else "")
     shown = cells.metric_cell(cell, column, _value(cell, column), missing)
     fields = [("Definition", column.tip.partition(". ")[2] if known is not None else column.tip, "")]
-    fields += _how(cell, column) if cell.value is not None else [("Missing", shown.tip, "warn")]
+    fields += how(cell, column, known) if cell.value is not None else [("Missing", shown.tip, "warn")]
     window = cell.scope or (known.window if known is not None else "")
-    fields += [("Window", _sentence(window), "")] if window else []
-    fields += _left_out(loaded, row)
-    fields += _environment(loaded, (t.trial for t in loaded.kept[configuration].counted))
+    fields += [("Window", sentence(window), "")] if window else []
+    fields += beside(known, lambda id: row.cells[id].value if id in row.cells else None)
+    fields += left_out(loaded, row)
+    fields += cautions(loaded, row)
+    fields += where(loaded, (t.trial for t in loaded.kept[configuration].counted))
     if cell.value is not None:
         tone = "" if cell.good is None else "good" if cell.good else "bad"
         fields.append(("Verdict", verdict(cell, column, comparison), tone))
@@ -117,15 +114,17 @@ def trial_card(loaded: Loaded, trial: str, column: Column) -> Card | None:
     counts = found in kept.counted
     fields = [("Definition", column.tip.partition(". ")[2] if known is not None else column.tip, "")]
     if stored is not None and stored.value is not None:
-        fields.append(("Method", _sentence(stored.method), ""))
+        fields.append(("Method", sentence(stored.method), ""))
         if stored.n is not None:
-            fields.append(("Made of", f"{stored.n:,} {'reading' if stored.n == 1 else 'readings'}", ""))
+            fields.append(("Made of", made_of(stored.n, known), ""))
         window = stored.scope or (known.window if known is not None else "")
-        fields += [("Window", _sentence(window), "")] if window else []
+        fields += [("Window", sentence(window), "")] if window else []
     else:
         fields.append(("Missing", shown.tip, "warn"))
+    values = {id: stored.value for (of, id), stored in kept.rows.items() if of == trial}
+    fields += beside(known, values.get)
     fields.append(("Trial", f"Number {found.number}, block {found.block + 1}, seed {found.seed}", ""))
-    fields += _environment(loaded, (trial,))
+    fields += where(loaded, (trial,))
     message = cells.trial_message(found, loaded.detail.reasons) or cells.cautions(found, loaded.detail.reasons)
     if counts:
         fields.append(("Verdict", f"Counts in the summary. {message}".strip(), ""))
@@ -165,7 +164,7 @@ def verdict(cell: Cell, column: Column, comparison: Comparison) -> str:
     if cell.word == "the same":
         return f"The same as {against}: the figure is deterministic."
     if cell.word == "no difference shown":
-        return f"No difference from {against} is shown: {ratio} includes 1. More blocks narrow the interval."
+        return f"No difference from {against} is shown: {ratio} includes 1. {unseen(cell)}"
     if cell.word.startswith("equivalent"):
         return f"{cell.word[:1].upper()}{cell.word[1:]} to {against}: {ratio}."
     return f"{cell.word[:1].upper()}{cell.word[1:]} than {against}: {ratio}."
@@ -191,46 +190,6 @@ def _chip(cell: Cell) -> str:
     return whole if len(whole) <= 28 else f"{before}{format_ratio(cell.ratio)}"
 
 
-def _how(cell: Cell, column: Column) -> list[tuple[str, str, str]]:
-    """Method, n and interval, taken apart from the cell's method."""
-    head, _, ratio_how = cell.method.partition("; ratio from ")
-    found = _SUMMARY.search(head)
-    summary = found.group(1) if found else ""
-    method = head[: found.start()] if found else head
-    count = f"{cell.n} {'trial' if cell.n == 1 else 'trials'}, each in a fresh process"
-    if cell.blocks and cell.word != "baseline" and cell.ratio is not None:
-        count += f"; the ratio rests on {cell.blocks} {'block' if cell.blocks == 1 else 'blocks'}"
-    if cell.interval is not None:
-        ends = span(cell.interval.low, cell.interval.high, cell.unit, column.unit)
-        interval = f"95 %: {ends}{cells.unit_word(column.unit)}; {summary}"
-    else:
-        interval = f"None. {_sentence(summary)}" if summary else "None: counted, not measured."
-    fields = [("Method", _sentence(method), ""), ("n", count, ""), ("Interval", interval, "")]
-    if ratio_how:
-        fields.append(("Ratio", f"From {ratio_how}", ""))
-    return fields
-
-
-def _left_out(loaded: Loaded, row: Row) -> list[tuple[str, str, str]]:
-    """The trials of the configuration that do not count, and why."""
-    kept = loaded.kept[row.configuration]
-    told = []
-    for trial in kept.excluded():
-        word, _ = cells.trial_state(trial)
-        codes = sorted(
-            {words(r.code) for r in loaded.detail.reasons if r.trial == trial.trial and r.severity == "invalid"}
-        )
-        why = words(trial.failure) if trial.failure else ", ".join(codes)
-        told.append(f"trial {trial.number} ({word}{f': {why}' if why else ''})")
-    return [("Left out", _sentence(", ".join(told)), "warn")] if told else []
-
-
-def _environment(loaded: Loaded, trials: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Where the trials ran, in a line."""
-    said = essentials(loaded.detail.environments.get(t, {}) for t in trials)
-    return [("Where", said, "")] if said else []
-
-
 def _strip(loaded: Loaded, row: Row, cell: Cell, column: Column) -> Strip:
     factor = scale(cell.unit, column.unit)
     kept = loaded.kept[row.configuration]
@@ -247,17 +206,8 @@ def _strip(loaded: Loaded, row: Row, cell: Cell, column: Column) -> Strip:
     )
 
 
-def span(low: float, high: float, unit: str = "", shown_unit: str = "") -> str:
-    """ "324 to 350": both ends to the decimals that keep them apart."""
-    return " to ".join(format_range(low, high, unit, shown_unit)[1:-1].split(", "))
-
-
 def _ends(interval: Interval | None, factor: float) -> tuple[float, float] | None:
     return None if interval is None else (interval.low / factor, interval.high / factor)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _with_provenance(card: Card, comparison: Comparison) -> Card:

@@ -8,7 +8,8 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from widgets.compare.card_view import Strip, span
+from widgets.compare.card_fields import span
+from widgets.compare.card_view import Strip
 from widgets.theme import Theme
 from workbench.units import significant
 

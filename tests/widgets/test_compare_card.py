@@ -1,0 +1,139 @@
+"""What a number's card says beyond its value: cautions, what stands beside it, what was counted."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from widgets.compare.build import build
+from widgets.compare.card_view import configuration_card, trial_card
+from widgets.compare.loading import compared
+from widgets.compare.views import Choice, Column, Loaded
+from workbench.comparison import Cell
+from workbench.store.operations import ReasonRow
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workbench"))
+import synthetic
+
+SPEED, POWER = "decode_tokens_per_second", "power_mean_watts"
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Loaded:
+    return compared(synthetic.experiment_detail(blocks=3))
+
+
+@pytest.fixture(scope="module")
+def on_gpu() -> Loaded:
+    return compared(synthetic.experiment_detail(blocks=3, gpu=True, fail=False))
+
+
+def column(loaded: Loaded, metric: str) -> Column:
+    return next(c for c in build(loaded, Choice(metrics=(metric,))).columns if c.metric == metric)
+
+
+def fields_of(loaded: Loaded, configuration: str, metric: str) -> dict[str, str]:
+    card = configuration_card(loaded, configuration, column(loaded, metric))
+    assert card is not None
+    return {name: text for name, text, _ in card.fields}
+
+
+def fields_of_trial(loaded: Loaded, trial: str, metric: str) -> dict[str, str]:
+    card = trial_card(loaded, trial, column(loaded, metric))
+    assert card is not None
+    return {name: text for name, text, _ in card.fields}
+
+
+def cell_of(loaded: Loaded, configuration: str, metric: str) -> Cell:
+    return next(r for r in loaded.comparison.rows if r.configuration == configuration).cells[metric]
+
+
+def with_reasons(loaded: Loaded, configuration: str, *said: tuple[str, str]) -> Loaded:
+    """The same experiment; the valid trials of one configuration are warned of, (code, message) in each."""
+    detail = loaded.detail
+    warned = [t for t in detail.trials if t.configuration == configuration and t.verdict == "valid"]
+    assert warned
+    trials = tuple(msgspec.structs.replace(t, verdict="warning") if t in warned else t for t in detail.trials)
+    reasons = tuple(
+        ReasonRow(trial=t.trial, code=code, severity="warning", message=message)
+        for t in warned
+        for code, message in said
+    )
+    return compared(msgspec.structs.replace(detail, trials=trials, reasons=(*detail.reasons, *reasons)))
+
+
+def test_that_the_card_tells_the_cautions_of_trials_that_count(loaded: Loaded) -> None:
+    said = (("busy_machine", "Others used 0.4 cores."), ("throttled", "The device slowed itself down."))
+    warned = with_reasons(loaded, "c-bfloat16", *said)
+    first = min(t.number for t in warned.detail.trials if t.configuration == "c-bfloat16")
+    assert fields_of(warned, "c-bfloat16", SPEED)["Cautions"] == (
+        f"Busy machine in 3 of 3 trials; trial {first}: Others used 0.4 cores. "
+        f"Throttled in 3 of 3 trials; trial {first}: The device slowed itself down."
+    )
+    assert "Cautions" not in fields_of(warned, "c-float32", SPEED)
+
+
+def test_that_what_made_a_trial_invalid_stands_with_what_was_left_out(loaded: Loaded) -> None:
+    fields = fields_of(loaded, "c-int8", SPEED)
+    assert "clock jump" in fields["Left out"]
+    assert "Cautions" not in fields
+
+
+def test_that_no_difference_says_what_would_not_have_shown(loaded: Loaded) -> None:
+    cell = cell_of(loaded, "c-int8", SPEED)
+    assert cell.word == "no difference shown"
+    assert cell.ratio_interval is not None
+    half = 100 * (math.sqrt(cell.ratio_interval.high / cell.ratio_interval.low) - 1)
+    verdict = fields_of(loaded, "c-int8", SPEED)["Verdict"]
+    assert 'not "the same"' in verdict
+    found = re.search(r"with 2 blocks a difference under about ([\d.,]+) % does not show", verdict)
+    assert found is not None, verdict
+    assert float(found[1]) == pytest.approx(half, rel=0.05)
+
+
+def test_that_a_figure_stands_beside_what_it_is_not_to_be_read_without(on_gpu: Loaded) -> None:
+    joules = cell_of(on_gpu, "c-float32", "energy_per_token_joules").value
+    assert joules is not None
+    assert f"Energy per token {joules:.1f} J/token" in fields_of(on_gpu, "c-float32", POWER)["Beside it"]
+    trial = next(t.trial for t in on_gpu.detail.trials if t.configuration == "c-float32")
+    assert "J/token" in fields_of_trial(on_gpu, trial, POWER)["Beside it"]
+    assert "Beside it" not in fields_of(on_gpu, "c-float32", SPEED)
+
+
+def test_that_a_compression_rate_counts_blocks_and_stands_beside_the_nominal_one(loaded: Loaded) -> None:
+    fields = fields_of(loaded, "c-int8", "compression_rate")
+    assert fields["Beside it"] == "Compression, nominal 4.00"
+    assert fields["n"].startswith("2 blocks of this configuration and its original")
+
+
+def test_that_an_interval_without_a_summary_ends_cleanly(loaded: Loaded) -> None:
+    values = iter((21.0, 22.0, 23.0))
+    mine = [t.trial for t in loaded.detail.trials if t.configuration == "c-bfloat16"]
+    metrics = tuple(
+        msgspec.structs.replace(m, value=next(values)) if m.metric == "perplexity" and m.trial in mine else m
+        for m in loaded.detail.metrics
+    )
+    noisy = compared(msgspec.structs.replace(loaded.detail, metrics=metrics))
+    interval = fields_of(noisy, "c-bfloat16", "compression_rate")["Interval"]
+    assert interval.startswith("95 %: ")
+    assert not interval.rstrip().endswith(";")
+
+
+def test_that_a_trials_card_names_what_it_counted(loaded: Loaded) -> None:
+    trial = next(t.trial for t in loaded.detail.trials if t.verdict == "valid")
+    counted = {m: fields_of_trial(loaded, trial, m)["Made of"] for m in (SPEED, "tensor_bytes", "perplexity", "load_s")}
+    assert counted == {
+        SPEED: "189 tokens",
+        "tensor_bytes": "134,515,008 parameters",
+        "perplexity": "512 tokens",
+        "load_s": "1 reading",
+    }
+
+
+def test_that_the_card_names_the_sensor_behind_the_number(on_gpu: Loaded) -> None:
+    assert "(NVML; read every 0.1 s)" in fields_of(on_gpu, "c-float32", POWER)["Method"]
