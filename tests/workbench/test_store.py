@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,7 @@ from workbench.store.operations import (
     SetMetrics,
     StoreError,
 )
+from workbench.store.rows import Desk
 from workbench.store.wire import OPERATIONS
 
 
@@ -357,6 +359,63 @@ def test_that_a_store_closes_while_others_read(tmp_path: Path) -> None:
             store.close()
             assert {end.result(60) for end in ends} <= {"closed", "interrupted"}
     assert len(list(tmp_path.iterdir())) == 10, "a write-ahead log is left"
+
+
+def test_that_closing_also_ends_a_query_that_began_just_after_it_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, reading = LocalStore(tmp_path / "a.duckdb"), threading.Event()
+
+    def between_two_statements(desk: Desk, operation: GetCounts) -> object:
+        reading.set()
+        while not store._closed:
+            time.sleep(0.001)
+        with store._readers:  # held by `close` until it has interrupted everybody once
+            pass
+        return desk.one("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE (a.range * b.range) % 7 = 1")
+
+    monkeypatch.setitem(READERS, GetCounts, between_two_statements)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(store.execute, GetCounts())
+        assert reading.wait(60)
+        store.close()
+        with pytest.raises(StoreError) as caught:
+            answer.result(60)
+    assert caught.value.code == "closed"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.duckdb"]
+
+
+def test_that_a_reader_that_outlasts_the_closing_is_told_that_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, reading, closed = LocalStore(tmp_path / "a.duckdb"), threading.Event(), threading.Event()
+
+    def slow(desk: Desk, operation: GetCounts) -> object:
+        reading.set()
+        closed.wait()
+        return desk.one("SELECT 1")
+
+    monkeypatch.setitem(READERS, GetCounts, slow)
+    monkeypatch.setattr("workbench.store.local._CLOSING_TURNS", 1)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(store.execute, GetCounts())
+        assert reading.wait(60)
+        store.close()
+        closed.set()
+        with pytest.raises(StoreError) as caught:
+            answer.result(60)
+    assert caught.value.code == "closed"
+
+
+def test_that_a_late_word_of_a_fatal_error_spares_the_file_that_was_opened_since(store: LocalStore) -> None:
+    broken = store._connection
+    store._forget_connection(broken)
+    add_experiment(store, "t-1")  # opened again
+    good = store._connection
+    assert good is not broken
+    store._forget_connection(broken)  # another thread met the same error, and is slower
+    assert store._connection is good
+    assert len(store.execute(ListTrials())) == 1
 
 
 def test_that_every_table_and_column_is_documented(asked: LocalStore) -> None:

@@ -56,7 +56,9 @@ WRITERS: dict[type[Operation[Any]], Handler] = {
     operations.MarkLost: writing.mark_lost,
 }
 
-_CLOSING_PATIENCE_S = 5.0
+_CLOSING_TURNS = 100
+_CLOSING_TURN_S = 0.05
+"""How long readers get to end, in turns: in one wait, a machine that stands still would sleep for them."""
 
 
 class LocalStore:
@@ -74,14 +76,16 @@ class LocalStore:
 
     def execute(self, operation: Operation[R]) -> R:
         """Run one operation. Raises `StoreError`; whatever failed has changed nothing."""
-        kind = type(operation)
+        kind, used = type(operation), self._connection
         try:
             if kind in WRITERS:
                 return cast("R", self._write(WRITERS[kind], operation))
             return cast("R", self._read(READERS[kind], operation))
         except duckdb.Error as error:
             if faults.is_fatal(error):
-                self._forget_connection()
+                self._forget_connection(used or self._connection)
+            if self._closed and isinstance(error, duckdb.ConnectionException):  # it outlasted the patience of `close`
+                raise faults.closed(self.path) from error
             raise faults.from_duckdb(error, self.path) from error
         except OSError as error:
             raise faults.from_system(error, self.path) from error
@@ -90,9 +94,11 @@ class LocalStore:
         """Interrupt queries that still run, wait for writing to end, and close the file. Twice is once."""
         with self._readers:
             self._closed = True
-            for cursor in self._cursors:
-                cursor.interrupt()
-            self._readers.wait_for(lambda: not self._cursors, _CLOSING_PATIENCE_S)
+            for _ in range(_CLOSING_TURNS):
+                for cursor in self._cursors:
+                    cursor.interrupt()  # again each turn: one that falls between two statements is forgotten
+                if self._readers.wait_for(lambda: not self._cursors, _CLOSING_TURN_S):
+                    break
         with self._writing:
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -136,9 +142,10 @@ class LocalStore:
                 self._connection = open_database(self.path, self._scheme)
             return self._connection
 
-    def _forget_connection(self) -> None:
-        """DuckDB refuses to go on after a fatal error: the next operation opens the file again."""
+    def _forget_connection(self, broken: duckdb.DuckDBPyConnection | None) -> None:
+        """DuckDB refuses to go on after a fatal error: the next operation opens the file again. One that another thread
+        has opened since is good, and stays."""
         with self._writing, self._readers:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
+            if broken is not None and self._connection is broken:
+                self._connection = None
+                broken.close()
