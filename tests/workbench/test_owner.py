@@ -359,6 +359,46 @@ def test_that_a_child_of_the_owner_does_not_keep_the_lock(database: Path) -> Non
         child.communicate(b"")
 
 
+def test_that_a_guest_that_found_nobody_to_ask_asks_again_next_time(database: Path) -> None:
+    with process(database) as owner:
+        assert owner.line() == "owner"
+        store = ReopeningStore(database, patience=0.2)
+        add_experiment(store, "t-1")
+        owner.end(kill=True)
+    silent = lockfile.try_lock(database)  # the next owner, which is slow to open the file
+    assert silent is not None
+    with pytest.raises(StoreError) as caught:
+        store.execute(ListTrials())
+    assert caught.value.code == "locked"
+    silent.release()
+    assert len(store.execute(ListTrials())) == 1
+    assert store.is_owner
+    store.close()
+
+
+def test_that_a_second_closing_leaves_the_next_owners_socket_alone(database: Path) -> None:
+    first, _ = open_store(database)
+    first.close()
+    second, owns = open_store(database)
+    assert owns
+    first.close()
+    guest, owns = open_store(database)
+    assert not owns
+    guest.close()
+    second.close()
+
+
+def test_that_a_process_that_is_being_started_does_not_keep_the_lock(database: Path) -> None:
+    held = lockfile.try_lock(database)
+    assert held is not None
+    between_fork_and_program = os.dup(held._descriptor)
+    held.release()
+    again = lockfile.try_lock(database)
+    assert again is not None
+    again.release()
+    os.close(between_fork_and_program)
+
+
 def test_that_nothing_heavy_is_imported_before_a_store_is_opened() -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

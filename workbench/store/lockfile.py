@@ -37,6 +37,8 @@ class OwnerLock:
             try:
                 os.truncate(self._descriptor, 0)
             finally:
+                # a process that is just being started holds the file too, until it becomes its program
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
                 os.close(self._descriptor)
                 self._descriptor = -1
 

@@ -110,9 +110,10 @@ class ReopeningStore:
         with self._lock:
             if self._closed or self._store is not gone:
                 return  # closed, or another thread has been here
-            gone.close()
+            # the old one is closed last: where nothing can be opened now, the next operation tries again
             self._store, self._is_owner = open_store(self._path, patience=self._patience, listener=self._listener)
             became_owner = self._is_owner
+            gone.close()
         if became_owner and self._on_owner_change is not None:
             self._on_owner_change()
 

@@ -36,6 +36,7 @@ class OwnerServer:
         self._guests: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
         self._closing = False
+        self._gone = False
         self._socket, self.path = _listen(database)
         self._accepting = threading.Thread(target=self._accept, name="store-owner", daemon=True)
         self._accepting.start()
@@ -60,6 +61,9 @@ class OwnerServer:
         """
         self.stop_listening()
         with self._lock:
+            if self._gone:
+                return  # what stands at `path` by now is the next owner's
+            self._gone = True
             guests = dict(self._guests)
         for thread in guests:
             thread.join(_CLOSING_PATIENCE_S)
@@ -165,7 +169,7 @@ def _bind(path: Path) -> socket.socket:
     try:
         listening.bind(str(path))
         path.chmod(0o600)  # before listening: nobody can have connected
-        listening.listen(16)
+        listening.listen(128)  # to a guest that finds no room here nobody seems to listen
     except BaseException:
         listening.close()
         raise
