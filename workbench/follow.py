@@ -175,12 +175,12 @@ class Follower:
                 if not (spool.complete and spool.acknowledged >= spool.last_seq):
                     self._attach(client, spool.trial)
             known = {spool.trial for spool in reply.spools}
-            self._mark_unknown(known, older_than_s=_UNKNOWN_AFTER_S)
+            self._mark_unknown(known)
             return known
         return {spool.trial for spool in reply.spools}
 
-    def _mark_unknown(self, known: set[str], older_than_s: float = 0.0) -> None:
-        """End trials as lost which the store expects and the runner has never heard of."""
+    def _mark_unknown(self, known: set[str]) -> None:
+        """End trials as lost which the store has expected for a while and the runner has never heard of."""
         state = self._queue_now()
         if state is None:
             return
@@ -189,7 +189,7 @@ class Follower:
         for row in self._store.execute(ListUnfinished()):
             submitted = datetime.fromisoformat(row.submitted_at).replace(tzinfo=UTC)
             age = (datetime.now(UTC) - submitted).total_seconds()
-            if row.trial not in known and age >= older_than_s:
+            if row.trial not in known and age >= _UNKNOWN_AFTER_S:
                 message = "The runner here does not know this trial: it was never handed over, or its spool is gone."
                 self._store.execute(MarkLost(trial=row.trial, message=message))
                 evaluate(self._store, row.trial, self._assumed())
@@ -256,6 +256,8 @@ class Follower:
                         self._say_judged(trial)
             except StoreError as error:
                 self._say_store_error(error)
+            except Exception as error:  # noqa: BLE001  as below: it would end at each start
+                self._tell(Notice("error", f"The figures of a stored trial could not be made: {error!r}", _ODD_ADVICE))
         inboxes: dict[str, _Inbox] = {}
         stored_at = time.monotonic()
         while True:

@@ -82,17 +82,25 @@ class Workbench:
         self._client_name = client
         self._listeners: list[Listener] = []
         self._lock = threading.RLock()
+        self._linking = threading.Lock()
+        """Held while a connection is made, which can take seconds, in which nobody else needs to wait."""
+        self._follower: Follower | None = None
+        self._taking_over: threading.Thread | None = None
+        self._client: RunnerClient | None = None
+        self._probed: tuple[float, ProbeResult] | None = None
+        self._closed = False
+        # guests are heard, and the owner may go, from here on
         self._store = ReopeningStore(self.database, on_owner_change=self._owner_changed, listener=self._guest_did)
         self.store: Store = self._store
-        self.store_id: str = self._store.execute(GetStoreId())
+        try:
+            self.store_id: str = self._store.execute(GetStoreId())
+        except BaseException:
+            self._store.close()
+            raise
         self.stored = StoredWork(self._store, self.places, self._tell)
         """Work on trials that are stored, and the settings their figures rest on."""
         self._early = EarlyEnds(self._store)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._follower: Follower | None = None
-        self._client: RunnerClient | None = None
-        self._probed: tuple[float, ProbeResult] | None = None
-        self._closed = False
 
     @property
     def is_owner(self) -> bool:
@@ -105,10 +113,13 @@ class Workbench:
                 return
             self._closed = True
             follower, self._follower = self._follower, None
+            taking_over = self._taking_over
+        if taking_over is not None:
+            taking_over.join()  # it may be stopping the follower that this method found gone
         if follower is not None:
             follower.stop()
         self._executor.shutdown(wait=True, cancel_futures=True)
-        with self._lock:
+        with self._linking:
             client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -158,7 +169,10 @@ class Workbench:
 
     def _owner_changed(self) -> None:
         """The store's owner went away and this process became it: take over the ingesting."""
-        threading.Thread(target=self._restart_follower, name="take-over", daemon=True).start()
+        with self._lock:
+            if not self._closed:
+                self._taking_over = threading.Thread(target=self._restart_follower, name="take-over", daemon=True)
+                self._taking_over.start()
 
     def _guest_did(self, operation: Operation[object]) -> None:
         """Another process changed something through this owner: views refresh as if this one had."""
@@ -219,7 +233,7 @@ class Workbench:
     # --- runner ---------------------------------------------------------------------------------------
 
     def _runner(self) -> RunnerClient:
-        with self._lock:
+        with self._linking:
             if self._client is None:
                 self._client = connect_local(self.places, client=self._client_name)
             return self._client
@@ -228,15 +242,18 @@ class Workbench:
         self, request: Submit | Stop | GetQueue | SetPaused | Reorder | Bury | Probe, timeout: float = 30.0
     ) -> object:
         """One call; a broken connection is made anew once, because every request here may be repeated safely."""
+        client: RunnerClient | None = None
         try:
-            return self._runner().call(request, timeout=timeout)
+            client = self._runner()
+            return client.call(request, timeout=timeout)
         except RunnerError as error:
             if error.code != "link":
                 raise
-            with self._lock:
-                broken, self._client = self._client, None
-            if broken is not None:
-                broken.close()
+            with self._linking:
+                if self._client is client:  # else another thread has made it anew already
+                    self._client = None
+            if client is not None:
+                client.close()
             return self._runner().call(request, timeout=timeout)
 
     def probe(self, *, refresh: bool = False) -> ProbeResult:

@@ -1,0 +1,175 @@
+"""A session whose threads meet: what one of them is at must not be taken from under it by another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import cast
+
+import pytest
+
+from engines.protocol.client import RunnerClient, RunnerError
+from engines.protocol.messages import QueueState
+from engines.protocol.places import Places
+from tests.house import Heard, until
+from tests.workbench.store_kit import add_experiment, ended, lines, started
+from workbench import follow, session
+from workbench.events import Event, Notice
+from workbench.follow import Follower
+from workbench.session import Workbench
+from workbench.store.open import ReopeningStore
+from workbench.store.operations import GetCounts, GetStoreId, GetTrial, Ingest, ListTrials, Operation, StoreError
+
+
+@pytest.fixture
+def opened(home: Places) -> Iterator[Workbench]:
+    made = Workbench(places_=home)
+    yield made
+    made.close()
+
+
+class FakeClient:
+    """A connection whose calls a test answers."""
+
+    def __init__(self, answer: Callable[[], QueueState]) -> None:
+        self._answer = answer
+        self.closed = threading.Event()
+
+    def call(self, request: object, *, timeout: float) -> QueueState:
+        return self._answer()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_that_a_connection_made_anew_is_not_closed_by_a_thread_that_was_on_the_broken_one(
+    opened: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_on_it, first_is_on_the_new_one, second_has_its_answer = (
+        threading.Barrier(2),
+        threading.Event(),
+        threading.Event(),
+    )
+
+    def broken() -> QueueState:
+        if both_on_it.wait() == 0:
+            first_is_on_the_new_one.wait()
+        raise RunnerError("The link to the runner is lost.")
+
+    def whole() -> QueueState:
+        if first_is_on_the_new_one.is_set():
+            second_has_its_answer.set()
+            return QueueState(entries=(), paused=False)
+        first_is_on_the_new_one.set()
+        until(lambda: second_has_its_answer.is_set() or new.closed.is_set())
+        if new.closed.is_set():
+            raise RunnerError("The link to the runner is lost.")
+        return QueueState(entries=(), paused=False)
+
+    old, new = FakeClient(broken), FakeClient(whole)
+    waiting = [new, old]
+    monkeypatch.setattr(session, "connect_local", lambda *_, **__: waiting.pop())
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(opened.queue) for _ in range(2)]
+        assert [answer.result(120) for answer in asked] == [QueueState(entries=(), paused=False)] * 2
+    assert old.closed.is_set()
+    assert not new.closed.is_set()
+
+
+def test_that_the_owner_may_go_while_a_session_opens(home: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OwnerGoesAtOnce(ReopeningStore):
+        def execute(self, operation: Operation[object]) -> object:  # type: ignore[override]
+            if isinstance(operation, GetStoreId):
+                assert self._on_owner_change is not None
+                self._on_owner_change()
+                until(lambda: not [t for t in threading.enumerate() if t.name == "take-over"])
+            return super().execute(operation)
+
+    monkeypatch.setattr(session, "ReopeningStore", OwnerGoesAtOnce)
+    made = Workbench(places_=home)
+    assert made.store_id
+    made.close()
+
+
+def test_that_a_session_that_cannot_be_opened_leaves_the_database_to_others(
+    home: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: ReopeningStore, operation: Operation[object]) -> object:
+        raise StoreError("The disk is full.", code="disk_full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ReopeningStore, "execute", fail)
+        with pytest.raises(StoreError, match="The disk is full") as caught:
+            Workbench(places_=home)
+    assert caught.traceback  # what failed is still referred to
+    other = Workbench(places_=home)
+    assert other.is_owner
+    other.close()
+
+
+def test_that_closing_waits_for_a_follower_that_is_being_replaced(opened: Workbench) -> None:
+    stopping, closed = threading.Event(), threading.Event()
+    trials: list[int | str] = []
+
+    class SlowToStop:
+        def stop(self) -> None:
+            stopping.set()
+            closed.wait(0.3)  # a session that does not wait is closed by then
+            try:
+                trials.append(opened.store.execute(GetCounts()).trials)
+            except StoreError as error:
+                trials.append(error.code)
+
+    opened._follower = cast("Follower", SlowToStop())
+    opened._owner_changed()
+    assert stopping.wait(60)
+    opened.close()
+    closed.set()
+    until(lambda: trials)
+    assert trials == [0]
+
+
+class NobodyToAsk(Follower):
+    """A follower of a runner that knows no trial."""
+
+    def _queue_now(self) -> QueueState:
+        return QueueState(entries=(), paused=False)
+
+
+def test_that_a_trial_on_its_way_to_the_runner_is_not_lost(opened: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect() -> RunnerClient:
+        raise RunnerError("nobody there")
+
+    told: list[Event] = []
+    follower = NobodyToAsk(opened.store, opened.store_id, connect, told.append, ingest=True)
+    add_experiment(opened.store, "t-1")
+    follower._mark_unknown(set())
+    assert [(t.state, t.outcome) for t in opened.store.execute(ListTrials())] == [("waiting", None)]
+    assert told == []
+    monkeypatch.setattr(follow, "_UNKNOWN_AFTER_S", 0.0)
+    follower._mark_unknown({"t-1"})
+    assert told == []
+    follower._mark_unknown(set())
+    assert [(t.state, t.outcome) for t in opened.store.execute(ListTrials())] == [("ended", "lost")]
+
+
+def test_that_an_odd_trial_of_earlier_does_not_end_the_ingest(
+    opened: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect() -> RunnerClient:
+        raise RunnerError("nobody there")
+
+    def odd(*_: object) -> None:
+        raise ZeroDivisionError
+
+    add_experiment(opened.store, "t-1", "t-2")
+    opened.store.execute(Ingest(trial="t-1", lines=lines([started(), ended(2)])))  # and not judged
+    monkeypatch.setattr("workbench.intake.evaluate_trial", odd)
+    told = Heard()
+    follower = Follower(opened.store, opened.store_id, connect, told, ingest=True)
+    follower.start()
+    until(lambda: told.of(Notice))
+    follower._arrived.put(("t-2", *lines([started()])))
+    follower.stop()
+    assert opened.store.execute(GetTrial(trial="t-2")).last_seq == 1
