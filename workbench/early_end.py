@@ -82,9 +82,13 @@ class EarlyEnds:
             return None
         # a trial of an earlier block that waits was asked for again by the user
         unneeded = tuple(t.trial for t in detail.trials if t.state == "waiting" and t.block > newest)
-        deleted = self._store.execute(DeleteTrials(trials=unneeded)) if unneeded else ()
-        note = _note(decision, rule, len(deleted))
+        # the note first: whoever finds trials gone and the others ended finds why
+        note = _note(decision, rule, len(unneeded))
         self._store.execute(SetNote(experiment=row.experiment, note=note))
+        deleted = self._store.execute(DeleteTrials(trials=unneeded)) if unneeded else ()
+        if len(deleted) != len(unneeded):  # the user took some back in that moment
+            note = _note(decision, rule, len(deleted))
+            self._store.execute(SetNote(experiment=row.experiment, note=note))
         self._rules[row.experiment] = None
         return EarlyEnd(row.experiment, detail.experiment.name, note, deleted)
 

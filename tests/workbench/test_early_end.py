@@ -20,11 +20,14 @@ from workbench.store.local import LocalStore
 from workbench.store.operations import (
     AddExperiment,
     AddTrials,
+    DeleteTrials,
     GetExperiment,
     GetStoreId,
     Ingest,
     ListTrials,
     MetricRow,
+    Operation,
+    R,
     SetMetrics,
     SetNote,
 )
@@ -92,6 +95,28 @@ def test_that_it_ends_two_blocks_after_the_intervals_were_narrow_and_not_before(
     assert "decode throughput" in note
     assert "6 trials were not needed" in note
     assert note in compare(detail).footnotes
+
+
+def test_that_whoever_finds_trials_gone_finds_the_reason(store: LocalStore) -> None:
+    """A command that follows the experiment ends when all that is left has ended, and tells the note."""
+    notes: list[str] = []
+
+    class Followed:
+        def execute(self, operation: Operation[R]) -> R:
+            done = store.execute(operation)
+            if isinstance(operation, DeleteTrials):
+                notes.append(store.execute(GetExperiment()).experiment.note)
+            return done
+
+        def close(self) -> None:
+            pass
+
+    planned(store)
+    for number in range(LEAST):
+        block(store, number)
+    done = EarlyEnds(Followed()).consider(f"t-{LEAST - 1}-1")
+    assert done is not None
+    assert notes == [done.note]
 
 
 def test_that_wide_intervals_run_all_trials(store: LocalStore) -> None:
