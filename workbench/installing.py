@@ -17,6 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from engines.protocol.client import engine_environment
 from engines.protocol.messages import Package, ProbeResult
@@ -32,6 +33,7 @@ ENGINES = {
 """Names that mean several packages: engines, and the extra of this application's own package."""
 COMPILERS = ("c++", "g++", "clang++")
 _COMPILED = {"llama-cpp-python": "llama.cpp is compiled for this processor: 8 to 15 minutes on two cores."}
+_KEPT = "A build of {name} for this processor is kept from before, and taken: nothing is compiled. It lies in {folder}."
 _LARGE = {
     "torch": "On Linux pip takes the build for NVIDIA GPUs, several GB; README.md says how to take the CPU build."
 }
@@ -65,6 +67,8 @@ class Installation:
     done: str = "Installed"
     environment: tuple[tuple[str, str], ...] = ()
     """Variables that the command needs beside the application's own."""
+    compiles: bool = False
+    """Whether a compiler keeps every core busy meanwhile."""
 
     @property
     def title(self) -> str:
@@ -112,11 +116,6 @@ def installation(packages: Sequence[str], probe: ProbeResult, which: Which = shu
     return _of(missing, which)
 
 
-def missing_packages(names: Sequence[str], installed: Sequence[str]) -> tuple[str, ...]:
-    """Those of a technique's packages that a machine does not have, in their order."""
-    return tuple(name for name in names if name not in installed)
-
-
 def shown_command(arguments: Sequence[str]) -> str:
     """Arguments as a line for a shell, requirements in double quotes as people write them."""
     return " ".join(f'"{a}"' if re.search(r"[<>=,]", a) and '"' not in a else shlex.quote(a) for a in arguments)
@@ -144,13 +143,18 @@ def _of(missing: Sequence[Package], which: Which) -> Installation:
         else:
             own = words[0]
     names = tuple(p.name for p in missing)
-    compiled = [_COMPILED[n] for n in names if n in _COMPILED]
+    compiled = [_COMPILED[p.name] for p in missing if p.name in _COMPILED and not p.kept]
+    taken = [_KEPT.format(name=p.name, folder=Path(p.kept).parent) for p in missing if p.kept]
     large = tuple(_LARGE[n] for n in names if n in _LARGE)
-    cautions = (*compiled, *large)
     module = (own,) if own else ("pip", "install")
-    arguments = (_unquoted(python), "-m", *module, *requirements)
-    lacking = tuple(_lacking(which)) if compiled else ()
-    return Installation(names, arguments, cautions, lacking, environment=_variables() if own else ())
+    return Installation(
+        names,
+        (_unquoted(python), "-m", *module, *requirements),
+        cautions=(*compiled, *taken, *large),
+        problems=tuple(_lacking(which)) if compiled else (),
+        environment=_variables() if own else (),
+        compiles=bool(compiled),
+    )
 
 
 def _variables() -> tuple[tuple[str, str], ...]:
@@ -246,13 +250,15 @@ class InstallRun:
         if self._process.poll() is not None:
             return
         self.stopped = True
-        self._signal(signal.SIGTERM)
-        self._killer = threading.Timer(_GRACE_S, self._kill)
+        self._killer = threading.Timer(_GRACE_S, self.kill)
         self._killer.daemon = True
         self._killer.start()
+        self._signal(signal.SIGTERM)
+        if not self._thread.is_alive():  # it ended before there was a timer to cancel
+            self._killer.cancel()
 
     def kill(self) -> None:
-        """End it now: the window closes."""
+        """End it now: the window closes, or it was asked to end and does not."""
         self.stopped = self.stopped or self._process.poll() is None
         if self._thread.is_alive():
             self._kill()

@@ -20,7 +20,6 @@ from workbench.installing import (
     NothingToInstall,
     expand,
     installation,
-    missing_packages,
     progress_of,
     shown_command,
 )
@@ -131,8 +130,23 @@ def test_that_a_python_with_a_space_in_its_path_stays_one_argument() -> None:
     assert made.command.startswith("'/opt/my env/bin/python' -m pip")
 
 
-def test_that_missing_packages_keep_their_order() -> None:
-    assert missing_packages(("llama-cpp-python", "gguf", "torch"), ["torch"]) == ("llama-cpp-python", "gguf")
+def test_that_a_build_that_is_kept_needs_no_compiler_and_says_so() -> None:
+    probe = machine("gguf", "llama-cpp-python")
+    file = "/home/me/.cache/llm-workbench/wheels/llama-cpp-python-0.3.36-x/llama_cpp_python-0.3.36-py3-none-any.whl"
+    kept = tuple(msgspec.structs.replace(p, kept=file) if p.name == "llama-cpp-python" else p for p in probe.packages)
+    made = installation(expand(["gguf"]), msgspec.structs.replace(probe, packages=kept), only())
+    assert made.can_start
+    assert not made.problems
+    assert made.arguments == installation(expand(["gguf"]), probe, only()).arguments, "the same command takes it"
+    (said,) = made.cautions
+    assert "nothing is compiled" in said
+    assert str(Path(file).parent) in said
+    assert not made.compiles
+
+
+def test_that_only_what_is_compiled_keeps_every_core_busy() -> None:
+    assert installation(["llama-cpp-python"], machine("llama-cpp-python"), everything).compiles
+    assert not installation(["torchao"], machine("torchao"), everything).compiles
 
 
 @pytest.mark.parametrize(
@@ -187,6 +201,15 @@ def test_that_stopping_ends_the_whole_group(tmp_path: Path) -> None:
     assert code != 0
     assert run.stopped
     assert _gone(int(child.read_text()))
+
+
+def test_that_no_timer_is_left_where_it_ended_while_it_was_being_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _Ear().start("print('done')")
+    assert run.wait(120) == 0
+    monkeypatch.setattr(run._process, "poll", lambda: None)  # asked a moment before
+    run.stop()
+    assert run._killer is not None
+    assert run._killer.finished.is_set()
 
 
 def _gone(process: int) -> bool:

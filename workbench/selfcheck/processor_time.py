@@ -15,6 +15,6 @@ def processor_seconds(pid: int, proc: Path = PROC) -> float:
     for task in (proc / str(pid) / "task").iterdir():
         try:
             total += int((task / "schedstat").read_text(encoding="ascii").split()[0])
-        except FileNotFoundError:  # it ended since the folder was read
+        except (FileNotFoundError, ProcessLookupError):  # it ended since the folder was read, or while it was opened
             continue
     return total / 1e9
