@@ -2,7 +2,8 @@
 
 Events are collected under a lock; the first of a batch sends one queued signal, a timer drains at frame rate, and what
 can be joined is joined (the last queue state, a trial's records as one tuple). Owned by the window; created, used and
-closed on the main thread, `_collect` and the jobs run on others.
+closed on the main thread, `_collect` and the jobs run on others. Those send signals under the lock alone: once `close`
+has returned none comes, and the bridge may be destroyed.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ class Bridge(QObject):
         """End all work: answers still on their way are dropped. Call before the workbench is closed."""
         if self._closed:
             return
-        self._closed = True
+        with self._lock:  # whoever is about to send a signal sends it now, or never
+            self._closed = True
         self._timer.stop()
         self.detach()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -141,11 +143,12 @@ class Bridge(QObject):
     def _collect(self, event: Event) -> None:
         """The listener; any thread, returns at once."""
         with self._lock:
+            if self._closed:
+                return
             self._pending.append(event)
-            wake = not self._awake
-            self._awake = True
-        if wake and isValid(self):
-            self._woken.emit()
+            if not self._awake and isValid(self):
+                self._awake = True
+                self._woken.emit()
 
     @Slot()
     def _arm(self) -> None:
@@ -231,8 +234,9 @@ class Bridge(QObject):
         job.future = future
 
         def finished(_: Future[Any]) -> None:
-            if not self._closed and isValid(self):
-                self._answered.emit(job)
+            with self._lock:
+                if not self._closed and isValid(self):
+                    self._answered.emit(job)
 
         future.add_done_callback(finished)
 

@@ -181,3 +181,37 @@ def test_that_a_closed_bridge_is_silent(qtbot: QtBot, fake: FakeWorkbench) -> No
     assert receiver.got == []
     assert fake.listeners == []
     assert bridge.run(lambda: 1, receiver.take).cancelled
+
+
+@pytest.mark.parametrize("what", ["event", "answer"])
+def test_that_closing_waits_for_a_thread_that_is_about_to_send_a_signal(
+    qtbot: QtBot, fake: FakeWorkbench, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """It has seen that the bridge is open and alive; the bridge may be destroyed as soon as it is closed."""
+    bridge, sending, go_on = Bridge(), threading.Event(), threading.Event()
+    bridge.attach(fake)  # type: ignore[arg-type]
+    listener = fake.listeners[0]
+
+    def slow(asked: object) -> bool:
+        if threading.current_thread() is not threading.main_thread():
+            sending.set()
+            go_on.wait()
+        return isValid(asked)
+
+    monkeypatch.setattr("widgets.bridge.isValid", slow)
+    if what == "event":
+        thread = threading.Thread(target=lambda: listener(Notice("info", "late")))
+        thread.start()
+    else:
+        asked = threading.Event()
+        fake.pool.submit(asked.wait)
+        bridge.run(GetStoreId())
+        asked.set()
+    assert sending.wait(60)
+    let_go = threading.Timer(0.2, go_on.set)
+    let_go.start()
+    bridge.close()
+    assert go_on.is_set()
+    let_go.join()
+    if what == "event":
+        thread.join()
