@@ -74,14 +74,14 @@ class Archive:
         """
         for folder in sorted(path for path in self.folder.iterdir() if path.is_dir()):
             if folder.name in self._buried:
-                remove_spool(folder)
+                _remove(folder)
                 continue
             try:
                 header = read_header(folder)
                 writer = SpoolWriter.recover(folder)
             except (BadSpool, FileNotFoundError) as error:
                 _log.warning("removed a spool that was never written: %s: %s", folder.name, error)
-                remove_spool(folder)
+                _remove(folder)
                 continue
             except OSError as error:
                 _log.error("cannot read spool %s, left as it is: %s", folder.name, error)
@@ -172,3 +172,11 @@ class Archive:
         except FileNotFoundError:
             return set()
         return {line for line in text.split("\n") if is_safe_name(line)}
+
+
+def _remove(folder: Path) -> None:
+    """What cannot go now (a worker of the dead runner may die only this moment, and write) goes at the next start."""
+    try:
+        remove_spool(folder)
+    except OSError as error:
+        _log.warning("cannot delete spool %s: %s", folder.name, error)

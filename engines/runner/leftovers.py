@@ -55,8 +55,9 @@ def kill_leftovers(mark: str, session: int, *, spare: Collection[int], take_stra
     """Kill and reap what a worker left among this process's children, and all that descends from it. -> their ids
 
     `session`: the worker's. `spare`: children never touched (workers of other trials). `take_strangers`: also children
-    that carry neither mark nor session; only true when nobody else in this process has started any. Blocks until they
-    are gone, two seconds at most.
+    that carry neither mark nor session; only true when nobody else in this process has started any. What carries
+    another trial's mark is no stranger: it may have started this moment. Blocks until they are gone, two seconds at
+    most.
     """
     killed: list[int] = []  # what is dead shows its mark no more, and still is to be reaped
     deadline = time.monotonic() + _PATIENCE_S
@@ -65,7 +66,8 @@ def kill_leftovers(mark: str, session: int, *, spare: Collection[int], take_stra
         roots = [
             child
             for child in children_of(os.getpid())
-            if child not in spare and (child in killed or take_strangers or _belongs(child, mark, session))
+            if child not in spare
+            and (child in killed or _belongs(child, mark, session) or (take_strangers and not _mark(child)))
         ]
         if not roots:
             break

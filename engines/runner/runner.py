@@ -182,7 +182,8 @@ class Runner:
         for trial in trials:
             if trial in self._runs:
                 self._runs[trial].stop(Ending.KILLED)
-        await asyncio.gather(*running)
+        if running:
+            await asyncio.wait(running)  # not gathered: a client that goes away ends this call, not those trials' tasks
         for trial in trials:
             try:
                 self.archive.bury(trial)

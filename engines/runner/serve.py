@@ -149,8 +149,11 @@ class _Life:
                 self._over.set()
             elif not server.is_at(self._places.runner_socket):
                 _log.warning("the socket was removed: listening again")
-                make_private(self._places.runner_socket.parent)
-                await server.listen(self._places.runner_socket)
+                try:
+                    make_private(self._places.runner_socket.parent)
+                    await server.listen(self._places.runner_socket)
+                except (OSError, CannotServe) as error:  # whoever sweeps may not be done yet: the next look tries again
+                    _log.error("cannot listen: %s", error)
 
     def _look(self, runner: Runner, server: Server) -> None:
         """Begin to count when the runner has become idle, stop counting when it is not."""

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import platform
+import socket
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -72,11 +73,15 @@ class Server:
         if self._server is not None:
             self._server.close()
         path.unlink(missing_ok=True)
-        before = os.umask(0o177)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._server = await asyncio.start_unix_server(self._connected, path, limit=_LONGEST_CALL)
-        finally:
-            os.umask(before)
+            listening.bind(os.fspath(path))
+            # before it listens nobody can have connected; a umask would also be that of whatever starts meanwhile
+            path.chmod(0o600)
+            self._server = await asyncio.start_unix_server(self._connected, sock=listening, limit=_LONGEST_CALL)
+        except BaseException:
+            listening.close()
+            raise
         self._file = identity(path)
 
     def is_at(self, path: Path) -> bool:

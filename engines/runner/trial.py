@@ -99,6 +99,8 @@ class TrialRun:
         self._failure: Cue | None = None
         self._sampler: Sampler | None = None
         self._turns: Turns | None = None
+        self._over = False
+        """The worker has ended, and what it said was read: a sampler that only starts now is not wanted."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._kills_before = memory_kills()
         self._tick_s = _tick_of(order.telemetry, watched=order.telemetry.enabled)
@@ -122,6 +124,7 @@ class TrialRun:
         await self._clean_up(worker, own_children=not facts.done())
         await asyncio.wait((watching, facts), timeout=_FACTS_PATIENCE_S)
         facts.cancel()
+        self._over = True
         if self._sampler is not None:
             await asyncio.to_thread(self._sampler.stop)
         await self._tell_warmth()
@@ -212,11 +215,18 @@ class TrialRun:
             return sampler
 
         try:
-            self._sampler = await asyncio.to_thread(start)
+            sampler = await asyncio.to_thread(start)
         except Exception as error:  # noqa: BLE001
             # sensors and drivers are other people's: whatever they raise, the trial runs without telemetry and says so
             _log.exception("telemetry did not start")
             self._say("warning", f"Telemetry could not be started: {error}")
+            return
+        if self._over:  # the trial did not wait for it
+            await asyncio.to_thread(sampler.stop)
+            return
+        self._sampler = sampler
+        if self.phase == "measure":  # a trial from a template may be as far before its sensors are
+            self._tell_sampler(self.phase, begins=True)
 
     async def _tell_facts(self) -> None:
         def facts() -> dict[str, str]:
@@ -340,12 +350,15 @@ class TrialRun:
                 self._journal.add([Environment(t_ns=monotonic_ns(), facts={"temperature.end_celsius": f"{celsius:g}"})])
 
     async def abandon(self) -> None:
-        """After a mistake of ours in `run`: no worker and no timer stays."""
+        """After a mistake of ours in `run`: no worker, no sampler and no timer stays."""
+        self._over = True
         self._cancel_timers()
         if self.worker is not None:
             self.worker.send(signal.SIGKILL)
             await self.worker.exit_code()
             self._cancel_timers()
+        if self._sampler is not None:
+            await asyncio.to_thread(self._sampler.stop)
 
     def _cancel_timers(self) -> None:
         if self._turns is not None:  # the worker ended within a turn
