@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from engines.protocol.places import HOME_VARIABLE, Places, places
+from tests.engines.runner_harness import remove_home
 from tests.house import ROOT, House, sleeping_worker_variable
 from tests.tiny_model import make_tiny_model
 
@@ -61,7 +61,7 @@ def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     made = House(places(), make_tiny_model(folder / "tiny"))
     yield made
     made.close()
-    shutil.rmtree(folder)
+    remove_home(folder)
 
 
 @pytest.fixture

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 
-from engines.protocol.client import RunnerError, connect_local
-from engines.protocol.messages import Shutdown
+from engines.protocol.client import connect_local
 from engines.protocol.places import Places
 from engines.runner.settings import WORKER_VARIABLE
+from tests.engines.runner_harness import end_runner
 from workbench.events import Event
 from workbench.experiment import Experiment, RunSettings, TechniqueChoice, Workload
 from workbench.session import Workbench
@@ -85,19 +84,13 @@ class House:
             time.sleep(0.05)
 
     def runner_pid(self) -> int:
-        with connect_local(self.places, start=False) as client:
+        with connect_local(self.places, start=False, timeout=60) as client:
             return client.welcome.pid
 
     def close(self) -> None:
         for session in self.sessions:
             session.close()
-        try:
-            with connect_local(self.places, start=False) as client:
-                pid = client.welcome.pid
-                client.call(Shutdown())
-        except RunnerError:
-            return
-        until(lambda: not psutil.pid_exists(pid), what="the runner ends")
+        end_runner(self.places)
 
 
 class Heard(list[Event]):

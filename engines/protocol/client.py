@@ -33,6 +33,8 @@ T = TypeVar("T")
 _BANNER_LINES = 200
 _LOG_TAIL_LINES = 12
 _LOG_LARGEST_BYTES = 4 << 20
+_LEAST_S = 5.0
+"""What a runner has for its greeting however late it is by then: it may have taken long to start."""
 
 
 class RunnerError(Exception):
@@ -221,7 +223,7 @@ def connect_local(places: Places, *, start: bool = True, timeout: float = 10.0, 
     deadline = time.monotonic() + timeout
     while True:
         try:
-            return _connect(places.runner_socket, client, max(1.0, deadline - time.monotonic()))
+            return _connect(places.runner_socket, client, max(_LEAST_S, deadline - time.monotonic()))
         except OSError as error:
             if not start:
                 raise RunnerError(
@@ -233,7 +235,7 @@ def connect_local(places: Places, *, start: bool = True, timeout: float = 10.0, 
                 raise
         if time.monotonic() > deadline:
             raise _not_started(places, f"No runner answered within {timeout:g} s.")
-        _start_detached(places, max(1.0, deadline - time.monotonic()))
+        _start_detached(places, max(_LEAST_S, deadline - time.monotonic()))
 
 
 def _connect(path: Path, client: str, timeout: float) -> RunnerClient:

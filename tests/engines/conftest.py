@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ import pytest
 
 from engines.protocol.places import HOME_VARIABLE, Places, places
 from engines.runner.settings import WORKER_VARIABLE
-from tests.engines.runner_harness import FAKE_WORKER, ROOT, RunnerProcess, is_alive
+from tests.engines.runner_harness import FAKE_WORKER, ROOT, RunnerProcess, is_alive, remove_home
 
 
 @pytest.fixture(autouse=True)
@@ -90,4 +89,4 @@ def _home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv(WORKER_VARIABLE, shlex.join([sys.executable, str(FAKE_WORKER)]))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     yield folder
-    shutil.rmtree(folder)
+    remove_home(folder)

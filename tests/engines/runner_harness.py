@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import shutil
 import subprocess
 import sys
 import time
@@ -62,6 +65,32 @@ def make_order(trial: str, *steps: list[object], device: str = "cpu", **changes:
         device=device,
         **fields,  # type: ignore[arg-type]
     )
+
+
+def end_runner(home: Places) -> None:
+    """Tell the runner of a home to end, if one runs, and wait until it has: also one that was ending already."""
+    with contextlib.suppress(RunnerError), connect_local(home, start=False, timeout=60) as client:
+        client.call(messages.Shutdown())
+    until(lambda: _is_free(home.runner_lock), what="the runner ends")
+
+
+def _is_free(lock: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def remove_home(folder: Path) -> None:
+    """Delete a home in which a process that was killed may still write its last."""
+
+    def gone() -> bool:
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    until(gone, what=f"{folder} can be deleted")
 
 
 class RunnerProcess:

@@ -20,20 +20,14 @@ from engines.protocol import MAGIC, messages
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.codec import decode_call, encode_answer, encode_order
 from engines.protocol.places import Places
-from tests.engines.runner_harness import ROOT, RunnerProcess, is_alive, make_order, until
+from tests.engines.runner_harness import ROOT, RunnerProcess, end_runner, is_alive, make_order
 
 
 @pytest.fixture
 def started(short_home: Places) -> Iterator[Places]:
     """A home in which the test starts runners through the client; they are told to end afterwards."""
     yield short_home
-    try:
-        with connect_local(short_home, start=False) as client:
-            pid = client.welcome.pid
-            client.call(messages.Shutdown())
-    except RunnerError:
-        return
-    until(lambda: not is_alive(pid), what="the runner ends")
+    end_runner(short_home)
 
 
 def engines(*arguments: str, text: str = "", cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -50,13 +44,13 @@ def engines(*arguments: str, text: str = "", cwd: Path = ROOT) -> subprocess.Com
 
 def test_that_no_runner_is_started_unasked(short_home: Places) -> None:
     with pytest.raises(RunnerError, match="No runner is running"):
-        connect_local(short_home, start=False)
+        connect_local(short_home, start=False, timeout=60)
     assert not short_home.state.exists()
 
 
 def test_that_a_runner_starts_by_itself_and_outlives_its_client(started: Places) -> None:
     before_ns = time.monotonic_ns()
-    with connect_local(started) as client:
+    with connect_local(started, timeout=60) as client:
         welcome = client.welcome
         assert welcome.pid != os.getpid()
         assert welcome.boot
@@ -67,7 +61,7 @@ def test_that_a_runner_starts_by_itself_and_outlives_its_client(started: Places)
     assert os.getsid(welcome.pid) != os.getsid(0)
     files = {os.readlink(f"/proc/{welcome.pid}/fd/{n}") for n in (0, 1, 2)}  # noqa: PTH115
     assert files == {"/dev/null", str(started.runner_log)}
-    with connect_local(started, start=False) as again:
+    with connect_local(started, start=False, timeout=60) as again:
         assert again.welcome.pid == welcome.pid
 
 
@@ -114,7 +108,7 @@ def test_that_a_runner_that_cannot_start_is_explained_with_its_log(short_home: P
     short_home.state.mkdir(parents=True)
     short_home.runtime.write_text("a file where a folder must be")
     with pytest.raises(RunnerError) as caught:
-        connect_local(short_home)
+        connect_local(short_home, timeout=60)
     assert caught.value.code == "start"
     assert str(short_home.runtime) in str(caught.value)
     assert str(short_home.runner_log) in caught.value.advice
@@ -126,7 +120,7 @@ def test_that_a_runtime_folder_of_somebody_else_is_refused(short_home: Places) -
     short_home.runtime.mkdir(parents=True)
     os.chown(short_home.runtime, 12345, 12345)
     with pytest.raises(RunnerError, match="not a folder of this user's own"):
-        connect_local(short_home)
+        connect_local(short_home, timeout=60)
 
 
 def test_that_calls_side_by_side_get_their_own_answers(runner: RunnerProcess) -> None:

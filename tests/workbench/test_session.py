@@ -51,7 +51,7 @@ def test_that_trials_end_while_no_client_is_there_and_the_next_start_has_every_r
     until(lambda: session.queue().in_state("running"))
     session.close()
     # nobody listens while the trials run to their ends
-    with connect_local(house.places, start=False) as client:
+    with connect_local(house.places, start=False, timeout=60) as client:
         until(lambda: len(queue_of(client).in_state("ended")) == 2, what="both trials end")
     again = house.open()
     again.follow()
