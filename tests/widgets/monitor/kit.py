@@ -1,0 +1,101 @@
+"""What the tests of the Monitor page share: a workbench that remembers what it was asked, queues, a trial's records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from engines.protocol.messages import QueueEntry, QueueState
+from engines.protocol.records import Record
+from tests.workbench.synthetic import FakeTrial, records
+from widgets.monitor.page import MonitorPage
+from workbench.store.operations import StoreError
+
+
+class FakeStore:
+    """A store that has nothing: every trial that is asked for is not found."""
+
+    def execute(self, operation: object) -> object:
+        raise StoreError("There is no trial t-9.", "Nothing was changed.", code="not_found")
+
+    def close(self) -> None: ...
+
+
+class FakeWorkbench:
+    """Remembers what the page asks of the runner; retried trials get new ids."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.store = FakeStore()
+        self._pool = ThreadPoolExecutor(1)
+        self.refuse = False
+
+    def listen(self, listener: object) -> Callable[[], None]:
+        return lambda: None
+
+    def submit_operation(self, operation: object) -> Future[Any]:
+        return self._pool.submit(self.store.execute, operation)
+
+    def pause(self, paused: bool) -> None:
+        self.asked.append(("pause", paused))
+
+    def stop(self, trial: str, *, kill: bool = False) -> None:
+        if self.refuse:
+            raise StoreError("The runner does not answer.", "The trial goes on; nothing is lost.")
+        self.asked.append(("stop", trial, kill))
+
+    def reorder(self, trials: tuple[str, ...]) -> None:
+        self.asked.append(("reorder", trials))
+
+    def retry(self, trials: tuple[str, ...]) -> tuple[str, ...]:
+        self.asked.append(("retry", trials))
+        return tuple(f"{t}-again" for t in trials)
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+
+def entry(trial: str, state: str, position: int = 0, **more: Any) -> QueueEntry:
+    values: dict[str, Any] = {
+        "title": "SmolLM2 · int8",
+        "experiment": "e",
+        "store": "s",
+        "experiment_title": "precision",
+        "configuration": "c",
+        "color": 2,
+        "block": 0,
+        "total": 5,
+        "device": "cpu",
+        "expected_s": 40.0,
+    } | more
+    return QueueEntry(trial=trial, state=state, position=position, **values)
+
+
+def queue(*entries: QueueEntry, paused: bool = False) -> QueueState:
+    return QueueState(entries=entries, paused=paused)
+
+
+def full_queue(now: float | None = None) -> QueueState:
+    """`now`: wall time (s) at which the running trial has run for 20 s."""
+    started = (time.time() if now is None else now) - 20
+    return queue(
+        entry("t-1", "running", 1, fraction=0.5, started_wall_ns=int(started * 1e9)),
+        entry("t-2", "waiting", 2),
+        entry("t-3", "waiting", 3, block=1),
+        entry("t-4", "waiting", 4, block=1),
+        entry("t-0", "ended", 0, outcome="failed", failure="out_of_memory"),
+    )
+
+
+def stream(trial: str = "t-1", part: float = 1.0) -> tuple[Record, ...]:
+    """The records of a whole trial, or of its first part."""
+    told = records(FakeTrial(trial=trial, new_tokens=16))
+    return told[: max(1, round(len(told) * part))]
+
+
+def arrive(page: MonitorPage, state: QueueState) -> None:
+    """The runner tells of a queue."""
+    page.services.bridge.queue = state
+    page.services.bridge.queue_changed.emit(state)

@@ -1,0 +1,103 @@
+"""The queue beside the trial: removing, reordering, retrying, its model and its rows."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from pytestqt.modeltest import ModelTester
+from pytestqt.qtbot import QtBot
+
+from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue, queue
+from widgets.monitor.page import MonitorPage
+from widgets.monitor.queue_model import QueueModel
+from widgets.monitor.queue_rows import dropped, failed_trials, moved, queue_rows
+
+
+def test_that_removing_can_be_undone_at_the_old_place(
+    page: MonitorPage, workbench: FakeWorkbench, qtbot: QtBot
+) -> None:
+    arrive(page, full_queue())
+    page.queue.view.setCurrentIndex(page.queue.model.index(page.queue.model.row_of("t-3")))
+    qtbot.keyClick(page.queue.view, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: workbench.asked == [("stop", "t-3", False)])
+    assert page.undo_text() == "removing a trial"
+    assert page.undo()
+    qtbot.waitUntil(lambda: len(workbench.asked) == 3)
+    assert workbench.asked[1:] == [("retry", ("t-3",)), ("reorder", ("t-2", "t-3-again", "t-4"))]
+    assert not page.undo()
+
+
+def test_that_alt_and_arrows_reorder_waiting_trials(page: MonitorPage, workbench: FakeWorkbench, qtbot: QtBot) -> None:
+    arrive(page, full_queue())
+    page.queue.view.setCurrentIndex(page.queue.model.index(page.queue.model.row_of("t-3")))
+    qtbot.keyClick(page.queue.view, Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: workbench.asked == [("reorder", ("t-3", "t-2", "t-4"))])
+    page.undo()
+    qtbot.waitUntil(lambda: workbench.asked[-1] == ("reorder", ("t-2", "t-3", "t-4")))
+
+
+def test_that_dropping_rows_asks_for_their_new_order(page: MonitorPage, workbench: FakeWorkbench, qtbot: QtBot) -> None:
+    arrive(page, full_queue())
+    model = page.queue.model
+    data = model.mimeData([model.index(model.row_of("t-4"))])
+    model.dropMimeData(data, Qt.DropAction.MoveAction, model.row_of("t-2"), 0, model.index(-1))
+    qtbot.waitUntil(lambda: workbench.asked == [("reorder", ("t-4", "t-2", "t-3"))])
+
+
+def test_that_failed_trials_are_retried_together(page: MonitorPage, workbench: FakeWorkbench, qtbot: QtBot) -> None:
+    arrive(page, full_queue())
+    page.queue.retry.click()
+    qtbot.waitUntil(lambda: ("retry", ("t-0",)) in workbench.asked)
+
+
+def test_that_the_selection_stays_on_its_trial_when_the_queue_moves(page: MonitorPage) -> None:
+    arrive(page, full_queue())
+    page.queue.view.setCurrentIndex(page.queue.model.index(page.queue.model.row_of("t-4")))
+    e = full_queue().entries
+    arrive(page, queue(e[0], e[3], e[1], e[2], e[4]))
+    assert page.queue.chosen() == ("t-4",)
+    arrive(page, queue(e[0], e[3], e[4]))
+    assert page.queue.chosen() == ("t-4",)
+
+
+# --- model and rows --- ---------------------------------------------------------------------------
+
+
+NOW = 1_790_000_000.0
+
+
+def test_that_the_queue_model_is_a_good_item_model_also_when_it_changes(
+    qtbot: QtBot, qtmodeltester: ModelTester
+) -> None:
+    model = QueueModel()
+    model.show_rows(queue_rows(full_queue(), NOW))
+    qtmodeltester.check(model)
+    kept = model.index(model.row_of("t-3"))
+    held = [kept]
+    state = full_queue()
+    e = state.entries
+    model.show_rows(queue_rows(queue(e[0], e[2], e[1], e[3], e[4]), NOW))
+    assert held[0].row() == 2  # a plain index does not move; the row it names is another trial now
+    assert model.rows[1].trial == "t-3"
+    model.show_rows(queue_rows(queue(*e[:2]), NOW))
+    assert model.rowCount() == 2
+    qtmodeltester.check(model)
+
+
+def test_that_queue_rows_say_time_left_and_outcome() -> None:
+    now = 1_760_000_000.0
+    state = full_queue(now)
+    rows = {r.trial: r for r in queue_rows(state, now)}
+    assert rows["t-1"].left == "20 s left"
+    assert rows["t-2"].left == "40 s"
+    assert (rows["t-0"].left, rows["t-0"].tone) == ("out of memory", "error")
+    assert rows["t-3"].block == "2 of 2"
+    assert failed_trials(state) == ("t-0",)
+
+
+def test_that_moving_keeps_the_chosen_together_and_stops_at_the_ends() -> None:
+    waiting = ("a", "b", "c", "d")
+    assert moved(waiting, ("b", "c"), -1) == ("b", "c", "a", "d")
+    assert moved(waiting, ("a", "b"), -1) == waiting
+    assert moved(waiting, ("a", "c"), 1) == ("b", "a", "d", "c")
+    assert dropped(waiting, ("d", "a"), "c") == ("b", "a", "d", "c")
+    assert dropped(waiting, ("a",), None) == ("b", "c", "d", "a")
