@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QApplication, QPushButton, QSplitter, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QPushButton, QSplitter, QWidget
 from pytestqt.qtbot import QtBot
 
 import workbench.session
@@ -115,16 +115,32 @@ def start(qtbot: QtBot, window: Window) -> None:
         window.start()
 
 
-def test_that_an_empty_store_shows_the_first_start(qtbot: QtBot, make: Callable[[], Window]) -> None:
-    window = make()
-    start(qtbot, window)
+@pytest.fixture
+def window(qtbot: QtBot, make: Callable[[], Window]) -> Window:
+    """Usable, on an empty store."""
+    made = make()
+    start(qtbot, made)
+    return made
+
+
+@pytest.fixture
+def used_window(qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]) -> Window:
+    """Usable, on a store with three trials."""
+    fake.trials = 3
+    made = make()
+    start(qtbot, made)
+    return made
+
+
+# --- opening and closing --- ----------------------------------------------------------------------
+
+
+def test_that_an_empty_store_shows_the_first_start(window: Window) -> None:
     assert type(window.stack.current).__name__ == "FirstStart"
     assert window.status.store.text() == "Store: empty"
 
 
-def test_that_a_new_experiment_leaves_the_first_start(qtbot: QtBot, make: Callable[[], Window]) -> None:
-    window = make()
-    start(qtbot, window)
+def test_that_a_new_experiment_leaves_the_first_start(window: Window) -> None:
     window.actions_.invoke("file.new")
     assert window.stack.current is not None
     assert window.stack.current.name == "setup"
@@ -149,23 +165,6 @@ def test_that_a_store_with_trials_opens_on_the_last_page(
     assert second.status.store.text() == "Store: 214 trials"
 
 
-def test_that_closing_closes_the_workbench(qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]) -> None:
-    window = make()
-    start(qtbot, window)
-    window.close()
-    assert fake.made[0].closed
-    assert fake.made[0].listeners == []
-
-
-def test_that_closing_while_opening_closes_what_was_opened(
-    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
-) -> None:
-    window = make()
-    window.start()
-    window.close()
-    assert all(w.closed for w in fake.made)
-
-
 def test_that_a_store_error_is_shown_with_what_to_do(
     qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
 ) -> None:
@@ -184,78 +183,41 @@ def test_that_a_store_error_is_shown_with_what_to_do(
         window.opening.again_button.click()
 
 
-def test_that_a_guest_says_who_owns_the_store(
-    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
-) -> None:
-    fake.trials = 3
-    window = make()
-    start(qtbot, window)
+def test_that_a_guest_says_who_owns_the_store(qtbot: QtBot, used_window: Window, fake: type[FakeWorkbench]) -> None:
     fake.made[0].is_owner = False
-    window.database.count()
-    qtbot.waitUntil(lambda: "another window" in window.status.store.text())
+    used_window.database.count()
+    qtbot.waitUntil(lambda: "another window" in used_window.status.store.text())
 
 
-def test_that_the_queue_reaches_strip_and_rail(
+def test_that_closing_closes_the_workbench(window: Window, fake: type[FakeWorkbench]) -> None:
+    window.close()
+    assert fake.made[0].closed
+    assert fake.made[0].listeners == []
+
+
+def test_that_closing_while_opening_closes_what_was_opened(
     qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
 ) -> None:
     window = make()
-    start(qtbot, window)
-    entry = QueueEntry(
-        trial="t",
-        experiment="e",
-        store="s",
-        title="SmolLM2 · int8",
-        experiment_title="x",
-        configuration="c",
-        color=0,
-        block=0,
-        position=0,
-        total=1,
-        device="cpu",
-        state="running",
-    )
-    fake.made[0].say(QueueChanged(QueueState(entries=(entry,), paused=False)))
-    qtbot.waitUntil(lambda: window.strip.title.text() == "SmolLM2 · int8")
-    assert window.rail.buttons["monitor"].dot
-    window.strip.pause.click()
-    qtbot.waitUntil(lambda: fake.made[0].paused == [True])
+    window.start()
+    window.close()
+    assert all(w.closed for w in fake.made)
 
 
-def test_that_hidden_pages_hear_of_changes_when_they_are_shown(
-    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
-) -> None:
-    fake.trials = 1
-    window = make()
-    start(qtbot, window)
-    heard: list[StoreChanged] = []
-    page = window.stack.show_page("compare")
-    page.refresh = heard.append  # type: ignore[method-assign]
-    window.navigate("monitor", None)
-    fake.made[0].say(StoreChanged(trials=("t1",)))
-    qtbot.wait(80)
-    assert heard == []
-    window.navigate("compare", None)
-    assert heard == [StoreChanged(trials=("t1",))]
+# --- pages, keyboard, focus --- -------------------------------------------------------------------
 
 
-def test_that_pages_are_reached_by_keyboard(
-    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
-) -> None:
-    fake.trials = 1
-    window = make()
-    start(qtbot, window)
-    with qtbot.waitActive(window):
-        window.activateWindow()
+def test_that_pages_are_reached_by_keyboard(qtbot: QtBot, used_window: Window) -> None:
+    with qtbot.waitActive(used_window):
+        used_window.activateWindow()
     for index, (name, *_rest) in enumerate(PAGES[:4]):
-        qtbot.keyClick(window, Qt.Key(Qt.Key.Key_1 + index), Qt.KeyboardModifier.ControlModifier)
-        assert window.stack.current is not None
-        assert window.stack.current.name == name
-        assert window.rail.buttons[name].isChecked()
+        qtbot.keyClick(used_window, Qt.Key(Qt.Key.Key_1 + index), Qt.KeyboardModifier.ControlModifier)
+        assert used_window.stack.current is not None
+        assert used_window.stack.current.name == name
+        assert used_window.rail.buttons[name].isChecked()
 
 
-def test_that_the_ring_follows_the_keyboard(qtbot: QtBot, make: Callable[[], Window]) -> None:
-    window = make()
-    start(qtbot, window)
+def test_that_the_ring_follows_the_keyboard(qtbot: QtBot, window: Window) -> None:
     with qtbot.waitActive(window):
         window.activateWindow()
     button = window.rail.buttons["machines"]
@@ -269,9 +231,63 @@ def test_that_the_ring_follows_the_keyboard(qtbot: QtBot, make: Callable[[], Win
     assert not window.ring.isVisible()
 
 
-def test_that_a_dropped_file_of_no_use_is_explained(qtbot: QtBot, make: Callable[[], Window], tmp_path: Path) -> None:
+def test_that_a_page_that_goes_hands_its_focus_to_no_button(qtbot: QtBot, used_window: Window) -> None:
+    used_window.navigate("monitor", None)
+    pages = []
+    for name in ("setup", "monitor"):
+        used_window.navigate(name, None)
+        assert used_window.stack.current is not None
+        pages.append(QPushButton(name))
+        used_window.stack.current.body.addWidget(pages[-1])
+    used_window.navigate("setup", None)
+    used_window.activateWindow()
+    pages[0].setFocus()
+    qtbot.waitUntil(pages[0].hasFocus)
+    used_window.navigate("monitor", None)
+    assert used_window.stack.hasFocus()
+    assert not pages[1].hasFocus()
+
+
+def test_that_hidden_pages_hear_of_changes_when_they_are_shown(
+    qtbot: QtBot, used_window: Window, fake: type[FakeWorkbench]
+) -> None:
+    heard: list[StoreChanged] = []
+    page = used_window.stack.show_page("compare")
+    page.refresh = heard.append  # type: ignore[method-assign]
+    used_window.navigate("monitor", None)
+    fake.made[0].say(StoreChanged(trials=("t1",)))
+    qtbot.wait(80)
+    assert heard == []
+    used_window.navigate("compare", None)
+    assert heard == [StoreChanged(trials=("t1",))]
+
+
+def test_that_compares_entries_are_there_before_its_page_and_say_why_they_cannot_run(
+    qtbot: QtBot, make: Callable[[], Window]
+) -> None:
     window = make()
+    shown = [a.text() for a in window.menuBar().actions() if a.isVisible()]
+    assert "&Compare" in shown
+    entry = window.actions_.qaction("compare.texts")
+    assert not entry.isEnabled()
+    assert entry.toolTip() == "Texts side by side: show the Compare page first"
     start(qtbot, window)
+    window.cards.palette.open("texts side")
+    found = window.cards.palette.model.index(0).data(Qt.ItemDataRole.UserRole)
+    assert (found.id, found.enabled, found.detail) == ("compare.texts", False, "show the Compare page first")
+
+
+def test_that_every_control_of_the_frame_has_a_name(window: Window) -> None:
+    nameless = [
+        b for b in window.findChildren(QAbstractButton) if b.isVisible() and not (b.accessibleName() or b.text())
+    ]
+    assert nameless == []
+
+
+# --- what comes in --- ----------------------------------------------------------------------------
+
+
+def test_that_a_dropped_file_of_no_use_is_explained(window: Window, tmp_path: Path) -> None:
     picture = tmp_path / "cat.png"
     picture.write_bytes(b"")
     data = QMimeData()
@@ -303,9 +319,32 @@ def test_that_a_dropped_bundle_is_taken_in(
     assert window.actions_.is_enabled("file.import")
 
 
-def test_that_long_work_is_told_in_the_status_line(qtbot: QtBot, make: Callable[[], Window]) -> None:
-    window = make()
-    start(qtbot, window)
+# --- queue, work, messages --- --------------------------------------------------------------------
+
+
+def test_that_the_queue_reaches_strip_and_rail(qtbot: QtBot, window: Window, fake: type[FakeWorkbench]) -> None:
+    entry = QueueEntry(
+        trial="t",
+        experiment="e",
+        store="s",
+        title="SmolLM2 · int8",
+        experiment_title="x",
+        configuration="c",
+        color=0,
+        block=0,
+        position=0,
+        total=1,
+        device="cpu",
+        state="running",
+    )
+    fake.made[0].say(QueueChanged(QueueState(entries=(entry,), paused=False)))
+    qtbot.waitUntil(lambda: window.strip.title.text() == "SmolLM2 · int8")
+    assert window.rail.buttons["monitor"].dot
+    window.strip.pause.click()
+    qtbot.waitUntil(lambda: fake.made[0].paused == [True])
+
+
+def test_that_long_work_is_told_in_the_status_line(window: Window) -> None:
     window.bridge.work_told.emit("Making figures again: 3 of 12 trials")
     assert window.status.work.text() == "Making figures again: 3 of 12 trials"
     assert not window.status.work.isHidden()
@@ -313,83 +352,24 @@ def test_that_long_work_is_told_in_the_status_line(qtbot: QtBot, make: Callable[
     assert window.status.work.isHidden()
 
 
-def test_that_messages_stand_above_the_bar_at_the_foot_of_a_page(
-    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
-) -> None:
-    fake.trials = 1
-    window = make()
-    start(qtbot, window)
-    window.navigate("setup", None)
-    page = window.stack.current
+def test_that_messages_stand_above_the_bar_at_the_foot_of_a_page(qtbot: QtBot, used_window: Window) -> None:
+    used_window.navigate("setup", None)
+    page = used_window.stack.current
     assert page is not None
     page.foot = QPushButton("Run")
     page.body.addStretch(1)
     page.body.addWidget(page.foot)
     qtbot.waitUntil(page.foot.isVisible)
     QApplication.processEvents()
-    window.toasts.show("info", "Something is left out.")
-    card = window.layer.cards[0]
-    foot = page.foot.mapTo(window, page.foot.rect().topLeft()).y()
+    used_window.toasts.show("info", "Something is left out.")
+    card = used_window.layer.cards[0]
+    foot = page.foot.mapTo(used_window, page.foot.rect().topLeft()).y()
     assert card.geometry().bottom() < foot
-    window.navigate("monitor", None)
+    used_window.navigate("monitor", None)
     assert card.geometry().bottom() > foot, "a page without one gives the room back"
 
 
-def test_that_a_page_that_goes_hands_its_focus_to_no_button(
-    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
-) -> None:
-    fake.trials = 1
-    window = make()
-    start(qtbot, window)
-    window.navigate("monitor", None)
-    pages = []
-    for name in ("setup", "monitor"):
-        window.navigate(name, None)
-        assert window.stack.current is not None
-        pages.append(QPushButton(name))
-        window.stack.current.body.addWidget(pages[-1])
-    window.navigate("setup", None)
-    window.activateWindow()
-    pages[0].setFocus()
-    qtbot.waitUntil(pages[0].hasFocus)
-    window.navigate("monitor", None)
-    assert window.stack.hasFocus()
-    assert not pages[1].hasFocus()
-
-
-def test_that_panes_of_a_fixed_size_follow_the_text_and_come_back(
-    qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkbench]
-) -> None:
-    fake.trials = 1
-    window = make()
-    start(qtbot, window)
-    window.navigate("setup", None)
-    page = window.stack.current
-    assert page is not None
-    splitter = QSplitter()
-    splitter.setObjectName("panes")
-    splitter.setHandleWidth(0)
-    splitter.setChildrenCollapsible(False)
-    for _ in range(2):
-        splitter.addWidget(QWidget())
-    splitter.setStretchFactor(1, 1)
-    page.body.addWidget(splitter)
-    splitter.show()
-    QApplication.processEvents()
-    room = sum(splitter.sizes())
-    splitter.widget(1).setMinimumWidth(room - 700)
-    splitter.setSizes([400, room - 400])
-    window.choose_look(scale=1.5)
-    assert splitter.sizes() == [600, room - 600]
-    window.choose_look(scale=2.0)
-    assert splitter.sizes() == [700, room - 700], "the other pane keeps its least"
-    window.choose_look(scale=1.0)
-    assert splitter.sizes() == [400, room - 400]
-
-
-def test_that_errors_stay_and_old_messages_give_way(qtbot: QtBot, make: Callable[[], Window]) -> None:
-    window = make()
-    start(qtbot, window)
+def test_that_errors_stay_and_old_messages_give_way(window: Window) -> None:
     window.toasts.show("error", "The link broke.")
     for index in range(5):
         window.bridge.notice.emit(Notice("info", f"message {index}"))
@@ -404,9 +384,7 @@ def test_that_errors_stay_and_old_messages_give_way(qtbot: QtBot, make: Callable
     assert not window.corner_.bell.dot
 
 
-def test_that_open_messages_follow_the_windows_size_and_the_texts(qtbot: QtBot, make: Callable[[], Window]) -> None:
-    window = make()
-    start(qtbot, window)
+def test_that_open_messages_follow_the_windows_size_and_the_texts(qtbot: QtBot, window: Window) -> None:
     window.actions_.invoke("view.messages")
     history = window.cards.history
     gap = window.width() - history.geometry().right()
@@ -425,6 +403,9 @@ def test_that_open_messages_follow_the_windows_size_and_the_texts(qtbot: QtBot, 
     window.choose_look(scale=1.0)
 
 
+# --- look and size --- ----------------------------------------------------------------------------
+
+
 def test_that_the_look_is_chosen_at_once_and_remembered(
     qtbot: QtBot, make: Callable[[], Window], qapp: QApplication
 ) -> None:
@@ -439,15 +420,29 @@ def test_that_the_look_is_chosen_at_once_and_remembered(
     window.choose_look(mode="light", scale=1.0)
 
 
-def test_that_every_control_of_the_frame_has_a_name(qtbot: QtBot, make: Callable[[], Window]) -> None:
-    from PySide6.QtWidgets import QAbstractButton
-
-    window = make()
-    start(qtbot, window)
-    nameless = [
-        b for b in window.findChildren(QAbstractButton) if b.isVisible() and not (b.accessibleName() or b.text())
-    ]
-    assert nameless == []
+def test_that_panes_of_a_fixed_size_follow_the_text_and_come_back(used_window: Window) -> None:
+    used_window.navigate("setup", None)
+    page = used_window.stack.current
+    assert page is not None
+    splitter = QSplitter()
+    splitter.setObjectName("panes")
+    splitter.setHandleWidth(0)
+    splitter.setChildrenCollapsible(False)
+    for _ in range(2):
+        splitter.addWidget(QWidget())
+    splitter.setStretchFactor(1, 1)
+    page.body.addWidget(splitter)
+    splitter.show()
+    QApplication.processEvents()
+    room = sum(splitter.sizes())
+    splitter.widget(1).setMinimumWidth(room - 700)
+    splitter.setSizes([400, room - 400])
+    used_window.choose_look(scale=1.5)
+    assert splitter.sizes() == [600, room - 600]
+    used_window.choose_look(scale=2.0)
+    assert splitter.sizes() == [700, room - 700], "the other pane keeps its least"
+    used_window.choose_look(scale=1.0)
+    assert splitter.sizes() == [400, room - 400]
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
@@ -465,18 +460,3 @@ def test_that_the_frame_fits_the_smallest_window(
     right = window.corner_.mapTo(window, window.corner_.rect().topRight()).x()
     assert right <= window.width()
     window.choose_look(mode="light", scale=1.0)
-
-
-def test_that_compares_entries_are_there_before_its_page_and_say_why_they_cannot_run(
-    qtbot: QtBot, make: Callable[[], Window]
-) -> None:
-    window = make()
-    shown = [a.text() for a in window.menuBar().actions() if a.isVisible()]
-    assert "&Compare" in shown
-    entry = window.actions_.qaction("compare.texts")
-    assert not entry.isEnabled()
-    assert entry.toolTip() == "Texts side by side: show the Compare page first"
-    start(qtbot, window)
-    window.cards.palette.open("texts side")
-    found = window.cards.palette.model.index(0).data(Qt.ItemDataRole.UserRole)
-    assert (found.id, found.enabled, found.detail) == ("compare.texts", False, "show the Compare page first")
