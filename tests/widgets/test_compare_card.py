@@ -75,7 +75,10 @@ def test_that_the_card_tells_the_cautions_of_trials_that_count(loaded: Loaded) -
         f"Busy machine in 3 of 3 trials; trial {first}: Others used 0.4 cores. "
         f"Throttled in 3 of 3 trials; trial {first}: The device slowed itself down."
     )
-    assert "Cautions" not in fields_of(warned, "c-float32", SPEED)
+    plain = fields_of(warned, "c-float32", SPEED)
+    assert "Cautions" not in plain
+    assert plain["Checks"] == "All 3 trials were found valid, without a caution."
+    assert "Checks" not in fields_of(warned, "c-bfloat16", SPEED)
 
 
 def test_that_what_made_a_trial_invalid_stands_with_what_was_left_out(loaded: Loaded) -> None:
@@ -109,6 +112,7 @@ def test_that_a_compression_rate_counts_blocks_and_stands_beside_the_nominal_one
     fields = fields_of(loaded, "c-int8", "compression_rate")
     assert fields["Beside it"] == "Compression, nominal 4.00"
     assert fields["n"].startswith("2 blocks of this configuration and its original")
+    assert fields["Verdict"] == "It is a ratio itself: to the original that its method names."
 
 
 def test_that_an_interval_without_a_summary_ends_cleanly(loaded: Loaded) -> None:

@@ -81,12 +81,16 @@ def left_out(loaded: Loaded, row: Row) -> list[Field]:
 
 
 def cautions(loaded: Loaded, row: Row) -> list[Field]:
-    """What was wrong with trials that count all the same: each kind with how many, and one of them in words."""
+    """What was wrong with trials that count all the same: each kind with how many, and one of them in words; or that
+    nothing was."""
     counted = {t.trial: t.number for t in loaded.kept[row.configuration].counted}
     found: dict[str, dict[str, str]] = {}
     for reason in loaded.detail.reasons:
         if reason.trial in counted:
             found.setdefault(reason.code, {}).setdefault(reason.trial, reason.message)
+    if counted and not found:
+        which = "The trial was" if len(counted) == 1 else f"All {len(counted)} trials were"
+        return [("Checks", f"{which} found valid, without a caution.", "")]
     told = []
     for code, messages in found.items():
         trial, message = next(iter(messages.items()))

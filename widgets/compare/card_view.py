@@ -127,7 +127,7 @@ def trial_card(loaded: Loaded, trial: str, column: Column) -> Card | None:
     fields += where(loaded, (trial,))
     message = cells.trial_message(found, loaded.detail.reasons) or cells.cautions(found, loaded.detail.reasons)
     if counts:
-        fields.append(("Verdict", f"Counts in the summary. {message}".strip(), ""))
+        fields.append(("Verdict", f"Counts in the summary. {message}".strip(), "warn" if message else ""))
     else:
         fields.append(("Verdict", f"Left out of the summary: {word}. {message}".strip(), tone))
     value = "not available" if shown.missing else shown.text

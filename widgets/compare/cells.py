@@ -101,6 +101,8 @@ def metric_cell(cell: Cell | None, column: Column, text: str, missing: str = "")
 def no_ratio(cell: Cell, metric: str) -> tuple[str, str]:
     """Two words for the table and a sentence, where there is a value and no ratio."""
     known = find(metric)
+    if known is not None and known.compared:
+        return "to its original", "It is a ratio itself: to the original that its method names."
     if known is not None and known.same_scope:
         return "no ratio", "No ratio: the figures were taken over different data."
     if known is not None and known.by_device:
