@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.workbench.synthetic import NO_POWER, experiment_detail
+from workbench.cli.tables import print_comparison
 from workbench.comparison import Comparison, compare
 from workbench.export import tables
 from workbench.export.bundle import FORMATS, export_comparison, file_name, trade_off
@@ -67,6 +68,19 @@ def test_that_the_table_for_people_shows_ratio_interval_and_word(comparison: Com
     assert rows[3][1] == "4 of 5\n1 failed: out of memory"
     chosen, _ = tables.comparison_table(comparison, ("perplexity", "energy_per_token_joules"))
     assert chosen == ("precision", "trials", "Perplexity")
+
+
+def test_that_the_terminal_says_each_note_once_in_the_words_of_the_window(
+    comparison: Comparison, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_comparison(comparison)
+    lines = capsys.readouterr().out.splitlines()
+    (same,) = (line for line in lines if line.startswith("The same for all: "))
+    assert all(value in same for value in comparison.constant.values())
+    (power,) = (line for line in lines if NO_POWER in line)
+    assert "Power, mean" in power
+    assert "_watts" not in power
+    assert set(comparison.footnotes) <= set(lines)
 
 
 def test_that_a_cell_without_value_is_a_dash() -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from workbench.comparison import Comparison, worth_telling
-from workbench.export.tables import comparison_json, comparison_table
+from workbench.export.tables import absences, comparison_json, comparison_table, same_for_all
 from workbench.metrics.registry import METRICS
 
 _ALWAYS_EXPLAINED = {"energy_per_token_joules", "power_mean_watts"}
@@ -37,16 +37,10 @@ def print_comparison(comparison: Comparison, *, as_json: bool = False, metrics: 
         return
     header, rows = comparison_table(comparison, metrics)
     print_table(header, rows)
-    for label, value in comparison.constant.items():
-        print(f"The same for all: {label} {value}")
     told = {m.id for m in METRICS if worth_telling(m, comparison.unavailable.get(m.id, ""))}
     wanted = set(metrics) or told | _ALWAYS_EXPLAINED
     missing = {m: reason for m, reason in comparison.unavailable.items() if m in wanted}
-    for reason in sorted(set(missing.values())):
-        names = ", ".join(sorted(m for m, r in missing.items() if r == reason))
-        print(f"Not available: {names}. {reason}")
     more = len(comparison.unavailable) - len(missing)
-    if more:
-        print(f"{more} more metrics are not available; --json says why, each.")
-    for note in comparison.footnotes:
+    told_more = [f"{more} more metrics are not available; --json says why, each."] if more else []
+    for note in (*same_for_all(comparison), *absences(missing), *told_more, *comparison.footnotes):
         print(note)

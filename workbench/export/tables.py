@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from workbench.comparison import Cell, Comparison, Row
@@ -313,14 +313,20 @@ def _latex(text: str) -> str:
     return "".join(_LATEX.get(c, c) for c in text)
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def same_for_all(comparison: Comparison) -> list[str]:
+    """What no configuration differs in, as a note; none where there is nothing."""
     same = ", ".join(f"{name} {value}" for name, value in comparison.constant.items() if value)
+    return [f"The same for all: {same}."] if same else []
+
+
+def absences(unavailable: Mapping[str, str]) -> list[str]:
+    """A note for each reason, with the titles of the metrics that are not available for it."""
     missing: dict[str, list[str]] = {}
-    for metric, reason in comparison.unavailable.items():
+    for metric, reason in unavailable.items():
         known = find(metric)
         missing.setdefault(reason, []).append(known.title if known is not None else metric)
-    return [
-        *([f"The same for all: {same}."] if same else []),
-        *comparison.footnotes,
-        *(f"Not available: {'; '.join(titles)}. {reason}" for reason, titles in missing.items()),
-    ]
+    return [f"Not available: {'; '.join(titles)}. {reason}" for reason, titles in missing.items()]
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    return [*same_for_all(comparison), *comparison.footnotes, *absences(comparison.unavailable)]
