@@ -67,6 +67,8 @@ def inspect_gguf(file: Path) -> tuple[ModelFacts, str, str]:
     architecture = meta.get("general.architecture")
     if not isinstance(architecture, str):
         raise BrokenModel(f"{file.name} does not say what architecture it is.", "Convert it again.")
+    if (part := _part_of_a_model(meta)) is not None:
+        raise BrokenModel(f"{file.name} is no whole model, but {part}.", "Choose the GGUF file of the model itself.")
 
     def number(name: str) -> int:
         value = meta.get(f"{architecture}.{name}", 0)
@@ -90,12 +92,22 @@ def inspect_gguf(file: Path) -> tuple[ModelFacts, str, str]:
         linear_parameters=sum(
             t.weights for t in tensors if t.name.startswith("blk.") and len(t.shape) == 2 and "gate_inp" not in t.name
         ),
-        has_tokenizer="tokenizer.ggml.model" in meta,
+        has_tokenizer=meta.get("tokenizer.ggml.model", "none") not in ("none", "no_vocab"),
     )
     name = meta.get("general.name", "")
     digests = [_cached_digest(str(part), *_stamp(part)) for part in files]
     whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     return facts, whole, name if isinstance(name, str) else ""
+
+
+def _part_of_a_model(meta: Mapping[str, object]) -> str | None:
+    """What a GGUF file is that goes with a model and is none; None for a model."""
+    kind = "mmproj" if meta.get("general.architecture") == "clip" else meta.get("general.type", "model")
+    return {
+        "mmproj": "the vision part of one",
+        "adapter": "an adapter (LoRA) for one",
+        "imatrix": "statistics for quantising one",
+    }.get(str(kind))
 
 
 def _whole_gguf(file: Path) -> tuple[Path, ...]:
@@ -108,6 +120,8 @@ def _whole_gguf(file: Path) -> tuple[Path, ...]:
             f"{len(missing)} of {len(files)} parts of the model {verb} missing in {file.parent}: {missing[0]}{more}.",
             "Fetch what is missing into the same folder, under its own name.",
         )
+    if not _begins(file, b"GGUF"):
+        read_gguf(file)  # says that it is none
     count = _cached_header(str(file), *_stamp(file)).metadata.get("split.count", 1)
     if isinstance(count, int) and count > 1 and len(files) != count:
         raise BrokenModel(

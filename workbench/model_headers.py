@@ -14,6 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from engines.protocol.gguf_types import GGUF_TYPES, VERSIONS, version_trouble
+
 MAX_HEADER_BYTES = 100_000_000
 """The safetensors library's own limit; a larger number means that the file is something else."""
 
@@ -24,19 +26,6 @@ DTYPE_BITS = {
     **dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0", "I8", "U8", "BOOL"), 8),
 }
 
-# GGUF tensor type -> (name, weights in a block, bytes of a block)
-GGUF_TYPES = {
-    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
-    12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292),
-    16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
-    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136),
-    24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8),
-    29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
-    40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
-}  # fmt: skip
-
-_GGUF_VERSIONS = (2, 3)
 _GGUF_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _GGUF_STRING, _GGUF_ARRAY = 8, 9
 _MAX_DIMENSIONS = 8
@@ -75,6 +64,10 @@ class Header:
 
 
 _AGAIN = "Download or copy the file again; nothing has been changed."
+_MODELS = (
+    "A model is a GGUF file, or a folder with config.json and *.safetensors; weights in pickle files (.bin, .pt) are "
+    "not loaded."
+)
 
 
 def read_safetensors(path: Path) -> Header:
@@ -131,7 +124,7 @@ def read_gguf(path: Path) -> Header:
     size = path.stat().st_size
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
-            raise BrokenModel(f"{path.name} is not a GGUF file.", "A GGUF file begins with the letters GGUF.")
+            raise BrokenModel(f"{path.name} is not a GGUF file: it does not begin with GGUF.", _MODELS)
         if size < 24:
             raise BrokenModel(f"{path.name} is cut short: {size} bytes.", _AGAIN)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -154,13 +147,9 @@ class _Gguf:
 
     def _header(self) -> Header:
         (version,) = self._read("I")
-        if version not in _GGUF_VERSIONS:
-            swapped = struct.unpack(">I", struct.pack("<I", version))[0]
-            what = "big-endian" if swapped in _GGUF_VERSIONS else f"version {version}"
-            raise BrokenModel(
-                f"{self.path.name} is a {what} GGUF file; versions 2 and 3, little-endian, can be read.",
-                "Convert it again with a current converter.",
-            )
+        if version not in VERSIONS:
+            what, advice = version_trouble(version)
+            raise BrokenModel(f"{self.path.name} is {what}; versions 2 and 3, little-endian, can be read.", advice)
         tensor_count, pair_count = self._read("QQ")
         if tensor_count > len(self.data) or pair_count > len(self.data):
             raise BrokenModel(f"The header of {self.path.name} is damaged.", _AGAIN)
@@ -189,8 +178,8 @@ class _Gguf:
         kind, offset = self._read("IQ")
         if kind not in GGUF_TYPES:
             raise BrokenModel(
-                f"{self.path.name} stores {name!r} in a type this version does not know (number {kind}).",
-                "A newer version of the workbench may read it.",
+                f"{self.path.name} stores {name!r} in a tensor type that is not known here (number {kind}).",
+                "The file is newer than this program. Choose another quantisation of the model, or update.",
             )
         type_name, block, block_bytes = GGUF_TYPES[kind]
         return Tensor(name, type_name, tuple(reversed(shape)), math.prod(shape) // block * block_bytes), offset

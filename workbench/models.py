@@ -129,7 +129,7 @@ def _of_path(ref: str, path: Path) -> ResolvedModel | Problem:
         origin=f"stored as {facts.stored_dtype}",
         fingerprint=fingerprint,
     )
-    return ResolvedModel(order=order, facts=facts)
+    return ResolvedModel(order=order, facts=facts, quality_available=facts.has_tokenizer)
 
 
 def _of_hub(ref: str, places: Places) -> ResolvedModel | Problem:
@@ -176,7 +176,7 @@ def _folder(ref: str, folder: Path, title: str, *, revision: str = "", origin: s
         origin=origin,
         fingerprint=fingerprint,
     )
-    return ResolvedModel(order=order, facts=facts)
+    return ResolvedModel(order=order, facts=facts, quality_available=facts.has_tokenizer)
 
 
 def _unknown_facts() -> ModelFacts:

@@ -2,7 +2,7 @@
 
 Only the header is read, never a weight. Nothing heavy is imported; worker process. Raises `WorkerFailure`.
 Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. (`workbench.model_headers` reads the same for the
-list of models, one floor up; the floors share no file reader.)
+list of models, one floor up: the floors share no file reader, but the table of types.)
 """
 
 from __future__ import annotations
@@ -15,22 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.protocol.gguf_parts import parts_of
+from engines.protocol.gguf_types import GGUF_TYPES, VERSIONS, version_trouble
 from engines.worker.failures import WorkerFailure
 
-VERSIONS = (2, 3)
-"""GGUF versions that llama.cpp of today reads."""
-
-# tensor type -> (name, weights in a block, bytes of a block)
-_TYPES = {
-    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
-    12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292),
-    16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
-    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136),
-    24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8),
-    29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66),
-    39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18), 42: ("Q2_0", 64, 18),
-}  # fmt: skip
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 """Types that are no quantisation."""
 
@@ -199,12 +186,7 @@ class _Cursor:
         (version,) = self._read("I")
         if version in VERSIONS:
             return
-        if int.from_bytes(version.to_bytes(4, "big"), "little") in VERSIONS:
-            what, advice = "big-endian", "Fetch the little-endian file, or convert the model again on this machine."
-        elif version > VERSIONS[-1]:
-            what, advice = f"of GGUF version {version}", "Update llama-cpp-python, or fetch a file of version 3."
-        else:
-            what, advice = f"of GGUF version {version}", "Convert the model again with a current converter."
+        what, advice = version_trouble(version)
         raise WorkerFailure(
             "model", f"{self._file.name} is {what}; versions 2 and 3, little-endian, can be read here.", advice
         )
@@ -216,13 +198,13 @@ class _Cursor:
             raise _broken(self._file, f"its header is damaged at {name!r}")
         shape = self._read("Q" * dimensions)
         number, offset = self._read("IQ")
-        if number not in _TYPES:
+        if number not in GGUF_TYPES:
             raise WorkerFailure(
                 "model",
                 f"{self._file.name} stores {name!r} in a tensor type that is not known here (number {number}).",
                 "The file is newer than this program. Choose another quantisation of the model, or update.",
             )
-        type_name, block, block_bytes = _TYPES[number]
+        type_name, block, block_bytes = GGUF_TYPES[number]
         weights = math.prod(shape)
         return Tensor(name, type_name, weights, weights // block * block_bytes), offset
 

@@ -41,10 +41,10 @@ def test_that_a_whole_file_is_read_as_the_gguf_package_reads_it(file: Path) -> N
 def test_that_known_types_have_the_block_sizes_of_the_gguf_package() -> None:
     from gguf import GGML_QUANT_SIZES
 
-    from engines.llama.header import _TYPES
+    from engines.protocol.gguf_types import GGUF_TYPES
 
     # Q8_1 is made of activations in memory and is in no file; the package still gives its former size
-    ours = {number: (block, size) for number, (name, block, size) in _TYPES.items() if name != "Q8_1"}
+    ours = {number: (block, size) for number, (name, block, size) in GGUF_TYPES.items() if name != "Q8_1"}
     theirs = {int(kind): sizes for kind, sizes in GGML_QUANT_SIZES.items()}
     assert {number: sizes for number, sizes in ours.items() if number in theirs} == {
         number: sizes for number, sizes in theirs.items() if number in ours
@@ -76,6 +76,7 @@ def test_that_every_cut_of_the_header_is_refused(file: Path) -> None:
         (b"", "not a GGUF file"),
         (b"GGUF", "cut short"),
         (b"GGUF" + struct.pack("<I", 4) + bytes(60), "GGUF version 4"),
+        (b"GGUF" + struct.pack("<I", 0) + bytes(60), "GGUF version 0"),
         (b"GGUF" + struct.pack("<I", 1) + bytes(60), "GGUF version 1"),
         (b"GGUF" + struct.pack(">I", 3) + bytes(60), "big-endian"),
         (b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 1) + bytes(60), "damaged"),

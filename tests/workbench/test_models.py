@@ -11,7 +11,7 @@ import pytest
 from engines.protocol.places import Places
 from workbench.catalogue import catalogue
 from workbench.model_files import inspect_folder, inspect_gguf
-from workbench.model_headers import GGUF_TYPES, BrokenModel, read_gguf, read_safetensors
+from workbench.model_headers import BrokenModel, read_gguf, read_safetensors
 from workbench.models import local_models, resolve
 from workbench.plan import ResolvedModel
 from workbench.problems import Problem
@@ -61,19 +61,22 @@ def make_folder(folder: Path, config: dict[str, object] | None = None) -> Path:
     return folder
 
 
-def write_gguf(file: Path) -> Path:
+def write_gguf(file: Path, tokenizer: str = "gpt2", *, architecture: str = "llama", type: str = "") -> Path:
     import gguf
     import numpy as np
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(file, "llama")
+    writer = gguf.GGUFWriter(file, architecture)
+    if type:
+        writer.add_type(type)
     writer.add_name("Small One")
     writer.add_context_length(256)
     writer.add_block_count(1)
     writer.add_embedding_length(32)
     writer.add_head_count(4)
     writer.add_head_count_kv(2)
-    writer.add_tokenizer_model("gpt2")
+    if tokenizer:
+        writer.add_tokenizer_model(tokenizer)
     writer.add_token_list(["a", "b", "c"])
     writer.add_token_scores([0.0, 1.0, 2.0])
     writer.add_tensor("token_embd.weight", np.zeros((3, 32), dtype=np.float32))
@@ -133,6 +136,9 @@ def test_that_a_folder_is_found_by_absolute_relative_and_home_path(home: Places,
     assert (facts.parameters, facts.linear_parameters, facts.stored_bytes) == (152, 64, 304)
     assert (facts.stored_dtype, facts.kv_heads, facts.head_dim, facts.context_tokens) == ("bfloat16", 1, 4, 32)
     assert not facts.has_tokenizer
+    assert not model.quality_available
+    (folder / "tokenizer.json").write_text("{}")
+    assert model_of(resolve(str(folder), home, tmp_path)).quality_available
 
 
 @pytest.mark.parametrize(
@@ -276,11 +282,54 @@ def test_that_broken_gguf_files_are_told_apart(tmp_path: Path) -> None:
             read_gguf(file)
 
 
-def test_that_the_table_of_gguf_types_is_the_reference_library_s() -> None:
-    from gguf.constants import GGML_QUANT_SIZES
+@pytest.mark.parametrize(
+    ("version", "what", "to_do"),
+    [
+        (struct.pack("<I", 4), "of GGUF version 4", "newer than this program: update"),
+        (struct.pack("<I", 1), "of GGUF version 1", "current converter"),
+        (struct.pack(">I", 3), "big-endian", "little-endian file"),
+    ],
+)
+def test_that_a_gguf_file_of_another_version_says_what_to_do_about_it(
+    version: bytes, what: str, to_do: str, home: Places, tmp_path: Path
+) -> None:
+    file = write_gguf(tmp_path / "x.gguf")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4] + version + whole[8:])
+    found = problem_of(resolve(str(file), home, tmp_path))
+    assert f"x.gguf is {what}" in found.message
+    assert to_do in found.hint
 
-    for kind, (block, size) in GGML_QUANT_SIZES.items():
-        assert GGUF_TYPES[int(kind)] == (kind.name, block, size)
+
+@pytest.mark.parametrize("name", ["notes.txt", "pytorch_model.bin", "renamed.gguf"])
+def test_that_a_file_that_is_no_model_is_told_what_a_model_is(name: str, home: Places, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"version https://example.org/x\n" * 4)
+    found = problem_of(resolve(f"./{name}", home, tmp_path))
+    assert f"{name} is not a GGUF file" in found.message
+    assert "config.json and *.safetensors" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("architecture", "type", "said"),
+    [("clip", "", "vision part"), ("clip", "mmproj", "vision part"), ("llama", "adapter", "an adapter")],
+)
+def test_that_a_file_that_goes_with_a_model_is_none(
+    architecture: str, type: str, said: str, home: Places, tmp_path: Path
+) -> None:
+    file = write_gguf(tmp_path / "x.gguf", architecture=architecture, type=type)
+    found = problem_of(resolve(str(file), home, tmp_path))
+    assert found.message.startswith("x.gguf is no whole model, but ")
+    assert said in found.message
+    assert "model itself" in found.hint
+    assert model_of(resolve(str(write_gguf(tmp_path / "y.gguf", type="model")), home, tmp_path))
+
+
+@pytest.mark.parametrize("tokenizer", ["no_vocab", "none", ""])
+def test_that_a_gguf_file_that_says_it_has_no_tokenizer_has_none(tokenizer: str, home: Places, tmp_path: Path) -> None:
+    model = model_of(resolve(str(write_gguf(tmp_path / "bare.gguf", tokenizer)), home, tmp_path))
+    assert not model.facts.has_tokenizer
+    assert not model.quality_available
+    assert model_of(resolve(str(write_gguf(tmp_path / "whole.gguf")), home, tmp_path)).quality_available
 
 
 def test_that_a_gguf_model_in_parts_is_one_model_by_any_of_its_parts(home: Places, tmp_path: Path) -> None:
