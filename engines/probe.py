@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from engines.environment import machine_facts
+from engines.llama.install import kept_here
 from engines.machine import memory, processor
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.places import places
@@ -132,4 +133,5 @@ def _package(wanted: _Wanted) -> Package:
     except metadata.PackageNotFoundError:
         how = wanted.module or f'pip install "{wanted.requirement}"'
         command = f"{sys.executable} -m {how}"
-        return Package(name=wanted.name, gives=wanted.gives, install=command)
+        build = kept_here() if wanted.module else None
+        return Package(name=wanted.name, gives=wanted.gives, install=command, kept=str(build or ""))

@@ -46,12 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     if installed() == TESTED and not options.requirements:
         return 0
-    folder = cache() / f"{PACKAGE}-{TESTED}-{machine_code()}"
+    folder = build_folder()
     wheel = kept(folder)
     if wheel is None:
         if not any(shutil.which(name) for name in COMPILERS):
             sys.stderr.write(
-                f"{PACKAGE} has to be compiled, and there is no C++ compiler.\n  sudo apt-get install g++\n"
+                f"{PACKAGE} has to be compiled, and there is no C++ compiler. Nothing was changed. Install one first:\n"
+                f"{_DEBIAN}\n"
             )
             return _NO_COMPILER
         wheel = build(folder, quiet=options.quiet)
@@ -104,6 +105,19 @@ def build(folder: Path, *, quiet: bool) -> Path:
 def kept(folder: Path) -> Path | None:
     """The wheel of an earlier build."""
     return max(folder.glob("llama_cpp_python-*.whl"), default=None)
+
+
+def kept_here() -> Path | None:
+    """The wheel that `main` would take now, without a compiler."""
+    try:
+        return kept(build_folder())
+    except OSError:
+        return None
+
+
+def build_folder() -> Path:
+    """Where the build for this processor and this user's settings is kept, or will be."""
+    return cache() / f"{PACKAGE}-{TESTED}-{machine_code()}"
 
 
 def installed() -> str:

@@ -230,6 +230,8 @@ class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str = ""
     gives: str = ""
     install: str = ""
+    kept: str = ""
+    """File of a build that the command will take: nothing has to be compiled."""
 
 
 class ProbeResult(_Tagged, frozen=True, kw_only=True, tag="probe_result"):

@@ -8,6 +8,7 @@ import platform
 import signal
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,30 @@ def test_that_the_folder_of_builds_that_are_kept_already_is_found(monkeypatch: p
     assert install.machine_code() != f"{platform.machine()}-{digest}", "a build for a GPU is another one"
 
 
+def test_that_the_machine_tells_of_the_build_that_would_be_taken(pip: Pip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the window goes by where there is no compiler; the command takes the same file."""
+    from engines.probe import packages
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(pip.cache))
+    monkeypatch.delenv("CMAKE_ARGS", raising=False)
+    monkeypatch.setattr("engines.probe.metadata.version", _nothing_installed)
+
+    def told() -> str:
+        return next(package.kept for package in packages() if package.name == install.PACKAGE)
+
+    assert told() == ""
+    assert pip.run()[0] == 0
+    (wheel,) = pip.cache.rglob("*.whl")
+    assert told() == str(wheel)
+    assert {package.name for package in packages() if package.kept} == {install.PACKAGE}
+    monkeypatch.setenv("CMAKE_ARGS", "-DGGML_CUDA=on")
+    assert told() == "", "a build for a GPU is another one"
+
+
+def _nothing_installed(name: str) -> str:
+    raise metadata.PackageNotFoundError(name)
+
+
 def test_that_the_users_own_settings_of_the_build_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CMAKE_ARGS", "-DGGML_CUDA=on")
     assert install.build_variables()["CMAKE_ARGS"].startswith("-DGGML_CUDA=on -DCMAKE_CXX_FLAGS='-include ")
@@ -137,6 +162,7 @@ def test_that_without_a_compiler_the_system_s_command_is_named(pip: Pip) -> None
     code, said = pip.run(tools=False)
     assert code == 1
     assert "sudo apt-get install g++" in said
+    assert "Nothing was changed" in said
     assert not pip.asked
 
 

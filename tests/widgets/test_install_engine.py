@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.messages import Device, Package, ProbeResult, QueueEntry, QueueState
@@ -31,6 +31,7 @@ class FakeWorkbench:
     def __init__(self, python: Path, installed: Path) -> None:
         self.python, self.installed = python, installed
         self.probes = 0
+        self.kept = ""
 
     def listen(self, _listener: Callable[[Event], None]) -> Callable[[], None]:
         return lambda: None
@@ -58,8 +59,9 @@ class FakeWorkbench:
     def _package(self, name: str, there: list[str]) -> Package:
         if name in there:
             return Package(name=name, version="9.9", gives=GIVES)
-        how = "engines.llama.install" if name == "llama-cpp-python" else f'pip install "{name}>=1"'
-        return Package(name=name, gives=GIVES, install=f"{self.python} -m {how}")
+        own = name == "llama-cpp-python"
+        how = "engines.llama.install" if own else f'pip install "{name}>=1"'
+        return Package(name=name, gives=GIVES, install=f"{self.python} -m {how}", kept=self.kept if own else "")
 
 
 PIP = """#!/bin/sh
@@ -205,6 +207,25 @@ def test_that_without_a_compiler_the_button_is_grey_and_the_system_s_command_sta
     assert page.installs.plan.problems[0].hint == "sudo apt-get install g++ cmake"
 
 
+def test_that_without_a_compiler_a_build_that_is_kept_is_installed(
+    qtbot: QtBot, page: MachinesPage, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.workbench.kept = "/home/me/.cache/wheels/llama_cpp_python-1-py3-none-any.whl"
+    page.look()
+    qtbot.waitUntil(lambda: any(p.kept for p in page._probe.packages))
+    monkeypatch.setenv("PATH", f"/nowhere{os.pathsep}/usr/bin{os.pathsep}/bin")
+    monkeypatch.setattr("workbench.installing.COMPILERS", ("no-such-compiler",))
+    click(qtbot, row_button(page, "llama-cpp-python"))
+    assert page.installs.plan is not None
+    assert not page.installs.plan.problems
+    assert any("nothing is compiled" in text.text() for text in page.sheet.findChildren(QLabel))
+    page._queue_changed(QueueState(entries=(_running(),), paused=False))
+    assert "Unpacking" in page.sheet.queue.text()
+    machine.go.touch()
+    click(qtbot, page.sheet.start)
+    qtbot.waitUntil(lambda: page.installs.state == "installed")
+
+
 def test_that_setup_can_ask_for_it_before_the_machine_was_looked_at(
     qtbot: QtBot, services: Services, machine: Machine
 ) -> None:
@@ -278,8 +299,8 @@ def test_that_a_fetch_that_fails_keeps_its_last_lines_and_can_be_tried_again(
     qtbot.waitUntil(lambda: page.installs.state == "installed")
 
 
-def test_that_running_trials_are_named_because_their_figures_would_suffer(qtbot: QtBot, page: MachinesPage) -> None:
-    entry = QueueEntry(
+def _running() -> QueueEntry:
+    return QueueEntry(
         trial="t",
         experiment="e",
         store="s",
@@ -293,8 +314,11 @@ def test_that_running_trials_are_named_because_their_figures_would_suffer(qtbot:
         device="cpu",
         state="running",
     )
+
+
+def test_that_running_trials_are_named_because_their_figures_would_suffer(qtbot: QtBot, page: MachinesPage) -> None:
     click(qtbot, row_button(page, "torchao"))
-    page._queue_changed(QueueState(entries=(entry,), paused=False))
+    page._queue_changed(QueueState(entries=(_running(),), paused=False))
     assert page.sheet.queue.isVisible()
     assert "Pause the queue" in page.sheet.queue.text()
 

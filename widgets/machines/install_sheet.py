@@ -126,8 +126,7 @@ class InstallSheet(Overlay):
         """How many trials run now: their figures would suffer."""
         one = "A trial is" if running == 1 else f"{running} trials are"
         plan = self.installs.plan
-        fetches = plan is not None and plan.verb == "Fetch"
-        busy = "Unpacking disturbs it:" if fetches else "Compiling keeps every core busy:"
+        busy = "Compiling keeps every core busy:" if plan is not None and plan.compiles else "Unpacking disturbs it:"
         self.queue.setText(
             f"{one} running. {busy} figures measured meanwhile would be wrong. Pause the queue and let it finish first."
             if running
