@@ -15,11 +15,10 @@ import msgspec
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.orders import EngineId, EngineOrder, Scalar, TaskName, TechniqueOrder, WorkloadOrder
 from engines.techniques import MachineFacts, Technique, axes, find, techniques
-from engines.techniques.gguf import STORED
+from engines.techniques.gguf import SEQUENCES, STORED
 from workbench.experiment import Experiment, TechniqueChoice
 from workbench.fit import estimate_memory, estimate_once_seconds, estimate_seconds, weight_bytes
 from workbench.hashes import configuration_hash
-from workbench.installing import missing_packages
 from workbench.labels import technique_title
 from workbench.machine import machine_facts
 from workbench.plan_types import Configuration, ResolvedModel
@@ -38,6 +37,7 @@ INSTALL = "install"
 """Path of a fix that installs packages (its value: their names); see `workbench.fixes`."""
 
 DEFAULT_ENGINE: EngineId = "transformers"
+_FULL_CACHE = "kv_cache.full"
 
 Chosen = tuple[TechniqueOrder, ...]
 
@@ -196,6 +196,7 @@ def _cell(
         *_obstacles(cell, model, machine, experiment),
         *_made_first(cell, model, machine),
         *_context(cell, model),
+        *_llama_limits(cell),
         *_memory(cell, model, machine, experiment),
         *_quality(cell, model, experiment),
     )
@@ -252,10 +253,8 @@ def _obstacles(
 
 def _install(cell: Configuration, technique: Technique, model: ResolvedModel, machine: MachineFacts) -> tuple[Fix, ...]:
     """Where only packages are missing: a fix that no change of the experiment makes, the window's sheet does."""
-    missing = missing_packages(technique.packages, tuple(machine.packages))
-    if not missing or machine.device_kind not in technique.devices or cell.engine.id not in technique.engines:
-        return ()
-    if technique.obstacle(model.facts, machine):
+    missing = technique.lacking(machine)
+    if not missing or cell.engine.id not in technique.engines or technique.against(model.facts, machine):
         return ()
     what = "llama.cpp" if "llama-cpp-python" in missing else missing[0]
     return (Fix(f"Install {what}", INSTALL, missing),)
@@ -285,21 +284,45 @@ def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
     limit, load = model.facts.context_tokens, cell.workload
     if load.depth_tokens and cell.engine.id == "transformers":
         yield _error(cell, "The transformers engine cannot start at a context depth yet.", fixes=_leave_out())
-    if not limit or load.depth_tokens + load.prompt_tokens + load.new_tokens <= limit:
+    over = load.depth_tokens + load.prompt_tokens + load.new_tokens - limit
+    if not limit or over <= 0:
         return
     fixes: list[Fix] = []
-    if limit > load.new_tokens:
-        shorter = limit - load.new_tokens
+    # the depth first: what is measured stays what it was
+    if (shorter := load.depth_tokens - over) >= 0:
+        fixes.append(Fix(f"Depth {shorter}", f"workload.depth_tokens.{load.depth_tokens}", shorter))
+    elif (shorter := load.prompt_tokens - over) > 0:
         fixes.append(Fix(f"Prompt {shorter}", f"workload.prompt_tokens.{load.prompt_tokens}", shorter))
-    elif limit > load.prompt_tokens:
-        shorter = limit - load.prompt_tokens
+    elif (shorter := load.new_tokens - over) > 0:
         fixes.append(Fix(f"{shorter} new tokens", f"workload.new_tokens.{load.new_tokens}", shorter))
-    held = load.depth_tokens + load.prompt_tokens
+    deep = f"A depth of {load.depth_tokens:,}, " if load.depth_tokens else ""
     message = (
-        f"{held:,} prompt and {load.new_tokens:,} new tokens are more than the {limit:,} "
+        f"{deep}{load.prompt_tokens:,} prompt and {load.new_tokens:,} new tokens are more than the {limit:,} "
         f"that {model.order.title} can hold."
     )
     yield _error(cell, message, fixes=(*fixes, *_leave_out()))
+
+
+def _llama_limits(cell: Configuration) -> Iterator[Problem]:
+    """What llama.cpp's engine refuses whatever the model is (`engines.llama.preflight`): known before anything runs."""
+    engine, batch = cell.engine, cell.workload.batch_size
+    if engine.id != "llama.cpp":
+        return
+    if batch > SEQUENCES:
+        fewer = Fix(f"Batch {SEQUENCES}", f"workload.batch_size.{batch}", SEQUENCES)
+        message = f"llama.cpp holds at most {SEQUENCES} sequences, not {batch:,}."
+        yield _error(cell, message, fixes=(fewer, *_leave_out()))
+    elif batch > engine.batch_tokens:
+        more = Fix(f"Batch tokens {batch}", "engine.batch_tokens", batch)
+        message = f"{batch:,} sequences cannot go on with {engine.batch_tokens:,} tokens submitted at once."
+        yield _error(cell, message, fixes=(more, *_leave_out()))
+    cache = next((t.id for t in cell.techniques if t.id.startswith("kv_cache.")), _FULL_CACHE)
+    technique = find(cache)
+    if engine.flash_attention == "off" and cache != _FULL_CACHE and technique is not None:
+        chosen = Fix("Flash attention auto", "engine.flash_attention", "auto")
+        full = Fix("Use full", f"techniques.{technique.axis}.{technique.short}", _FULL_CACHE)
+        message = f"{technique.title} needs flash attention, which this experiment turns off."
+        yield _error(cell, message, fixes=(chosen, full, *_leave_out()))
 
 
 def _memory(
@@ -331,12 +354,22 @@ def _memory(
 
 def _quality(cell: Configuration, model: ResolvedModel, experiment: Experiment) -> Iterator[Problem]:
     wanted = experiment.workload
-    if not model.quality_available and (wanted.perplexity_tokens or wanted.text_tokens or wanted.tasks):
-        yield Problem(
-            severity="note",
-            place=cell.title,
-            message="Quality is not measured: the weights are random. Speed and memory are true.",
-        )
+    if model.quality_available:
+        return
+    if model.order.kind == "random":
+        if wanted.perplexity_tokens or wanted.text_tokens or wanted.tasks:
+            message = "Quality is not measured: the weights are random. Speed and memory are true."
+            yield Problem(severity="note", place=cell.title, message=message)
+        return
+    if cell.engine.id == "llama.cpp":
+        return  # it cannot apply: the technique says so
+    yield Problem(
+        severity="warning",
+        place=cell.title,
+        message="The model has no tokenizer: its prompts are random tokens, and quality is not measured. Speed and "
+        "memory are true.",
+        hint="Put the tokenizer's files (tokenizer.json or tokenizer.model) into the model's folder.",
+    )
 
 
 def _other_techniques(

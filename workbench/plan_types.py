@@ -39,7 +39,7 @@ class ResolvedModel(msgspec.Struct, frozen=True, kw_only=True):
     order: ModelOrder
     facts: ModelFacts
     quality_available: bool = True
-    """False for random weights."""
+    """False for random weights, and without a tokenizer."""
     problems: tuple[Problem, ...] = ()
     """Notes and warnings; an error comes in place of a `ResolvedModel`."""
 

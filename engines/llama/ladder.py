@@ -21,6 +21,7 @@ import msgspec
 from engines.llama.ladder_cache import CachedFile, cached, content_of, only_facts, sweep
 from engines.llama.ladder_hub import hub_source, names_gguf
 from engines.llama.ladder_lines import Failed, Line, Made, Step, parse, say
+from engines.llama.preflight import check_packages
 from engines.protocol.client import engine_environment
 from engines.protocol.orders import ModelOrder, TrialOrder
 from engines.protocol.places import Places, places
@@ -76,6 +77,7 @@ def make_files(
 ) -> dict[str, Made]:
     """Each type's file, made unless it is there; without types a hub model is only fetched. Blocks; `report` is called
     in the caller's thread. Raises `WorkerFailure`."""
+    check_packages()
     command = [sys.executable, "-m", "engines.llama.ladder_make", "--model", msgspec.json.encode(model).decode()]
     command += ["--to", ",".join(types), "--threads", str(threads), *(["--network"] if allow_network else [])]
     made: dict[str, Made] = {}

@@ -19,9 +19,7 @@ _DEBUG, _WARNING, _ERROR, _CONTINUED = 1, 3, 4, 5
 """ggml_log_level."""
 _KEPT_LINES = 400
 _KEPT_ERRORS = 12
-PACKAGE_ADVICE = (
-    "Install it where the runner runs: llm-workbench doctor --install gguf (compiles llama.cpp, about ten minutes)."
-)
+PACKAGE_ADVICE = "Install it where the runner runs: llm-workbench doctor --install gguf (compiles llama.cpp, once)."
 
 
 class Words:

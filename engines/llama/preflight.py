@@ -8,27 +8,20 @@ from pathlib import Path
 from engines.hf import files
 from engines.llama.header import Header, read_header
 from engines.llama.ladder_hub import names_gguf
+from engines.llama.library import PACKAGE_ADVICE
 from engines.llama.shape import head_sizes
 from engines.protocol.orders import TechniqueOrder, TrialOrder
 from engines.techniques import Technique, find
-from engines.techniques.gguf import STORED
+from engines.techniques.gguf import SEQUENCES, STORED
+from engines.techniques.kv_cache import BLOCK
 from engines.worker.failures import WorkerFailure
 
 _ENGINE = "llama.cpp"
-_SEQUENCES = 256
-"""LLAMA_MAX_SEQ: sequences that a context of llama.cpp can hold."""
-_BLOCK = 32
-"""Values in a block of a quantised KV cache."""
 
 
 def preflight(order: TrialOrder) -> None:
     """Check package, techniques, sizes and, where it is there already, the file. Raises `WorkerFailure`."""
-    if find_spec("llama_cpp") is None:
-        raise WorkerFailure(
-            "package",
-            "The package llama-cpp-python is missing.",
-            "Install it where the runner runs: llm-workbench doctor --install gguf (compiles llama.cpp, ten minutes).",
-        )
+    check_packages()
     precision_of(order)
     kv_cache_of(order)
     _check_sizes(order)
@@ -37,6 +30,14 @@ def preflight(order: TrialOrder) -> None:
         files.check_folder(path)
     elif order.model.kind == "gguf":
         check_header(read_header(path), order)
+
+
+def check_packages() -> None:
+    """Raise `WorkerFailure` where a package of the engine is missing: gguf too, which everything that writes a file
+    needs, and the look whether this build's AMX code works."""
+    for module, package in (("llama_cpp", "llama-cpp-python"), ("gguf", "gguf")):
+        if find_spec(module) is None:
+            raise WorkerFailure("package", f"The package {package} is missing.", PACKAGE_ADVICE)
 
 
 def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
@@ -92,19 +93,19 @@ def check_header(header: Header, order: TrialOrder) -> None:
             "Shorten the prompt, the output or the depth.",
         )
     sizes = [size for size in head_sizes(header) if size]
-    if kv_cache_of(order) != "full" and any(size % _BLOCK for size in sizes):
+    if kv_cache_of(order) != "full" and any(size % BLOCK for size in sizes):
         raise WorkerFailure(
             "technique",
-            f"The KV cache of {title} cannot be quantised: its heads have {sizes[0]} values, no multiple of {_BLOCK}.",
+            f"The KV cache of {title} cannot be quantised: its heads have {sizes[0]} values, no multiple of {BLOCK}.",
             "Leave the KV cache at full precision.",
         )
 
 
 def _check_sizes(order: TrialOrder) -> None:
     workload, engine = order.workload, order.engine
-    if workload.batch_size > _SEQUENCES:
+    if workload.batch_size > SEQUENCES:
         raise WorkerFailure(
-            "order", f"llama.cpp holds at most {_SEQUENCES} sequences, not {workload.batch_size}.", "Lower the batch."
+            "order", f"llama.cpp holds at most {SEQUENCES} sequences, not {workload.batch_size}.", "Lower the batch."
         )
     if engine.batch_tokens < workload.batch_size:
         raise WorkerFailure(

@@ -17,22 +17,33 @@ from engines.techniques.model import Technique
 CONVERTIBLE = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 """`model_type` of Hugging Face models that `engines.llama.convert` can write as GGUF."""
 PACKAGES = ("llama-cpp-python", "gguf")
+INSTALL = "llm-workbench doctor --install gguf"
+"""Compiles llama.cpp for the processor, or takes the build that is kept; pip alone would do neither."""
+SEQUENCES = 256
+"""LLAMA_MAX_SEQ: sequences that a context of llama.cpp can hold."""
 _SOURCE = "llama.cpp, https://github.com/ggml-org/llama.cpp"
 _IMPLEMENTATION = "engines.llama.ladder:plan_file"
 
 
+_NO_TOKENIZER = "The GGUF file has no tokenizer in it: no text can be given to it. Fetch a complete file of the model."
+
+
 def _needs_gguf(model: ModelFacts, _machine: MachineFacts) -> str | None:
-    return None if model.kind == "gguf" else "Only a GGUF file has a precision it was written in."
+    if model.kind != "gguf":
+        return "Only a GGUF file has a precision it was written in."
+    return None if model.has_tokenizer else _NO_TOKENIZER
 
 
 def _needs_convertible(model: ModelFacts, _machine: MachineFacts) -> str | None:
     if model.kind == "gguf":
-        return None
+        return None if model.has_tokenizer else _NO_TOKENIZER
     if model.kind == "hub" and not model.architecture:
         return None
     if model.architecture not in CONVERTIBLE:
         known = ", ".join(sorted(CONVERTIBLE))
         return f"Cannot be written as GGUF here: its architecture is {model.architecture or 'unknown'}, not {known}."
+    if model.kind == "folder" and not model.has_tokenizer:
+        return "Cannot be written as GGUF here: its folder holds no tokenizer. Put the tokenizer's files beside it."
     return None
 
 
@@ -67,6 +78,7 @@ def _rung(short: str, name: str, sentence: str, nominal: float, stored: float) -
         implementation=_IMPLEMENTATION,
         group="GGUF",
         packages=PACKAGES,
+        install=INSTALL,
         engines=("llama.cpp",),
         obstacle=_needs_convertible,
         bits=nominal,
@@ -85,6 +97,7 @@ TECHNIQUES = (
         implementation=_IMPLEMENTATION,
         group="GGUF",
         packages=PACKAGES,
+        install=INSTALL,
         engines=("llama.cpp",),
         obstacle=_needs_gguf,
         changes="all",

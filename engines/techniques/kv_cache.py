@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from engines.protocol.orders import Scalar
+from engines.techniques.facts import MachineFacts, ModelFacts
+from engines.techniques.gguf import INSTALL
 from engines.techniques.model import Axis, Technique
 
 AXIS = Axis(
@@ -11,7 +16,20 @@ AXIS = Axis(
     default="kv_cache.full",
 )
 
+BLOCK = 32
+"""Values in a block of a quantised KV cache."""
 _SOURCE = "llama.cpp (type_k, type_v), https://github.com/ggml-org/llama.cpp"
+
+
+def _heads_in_blocks(model: ModelFacts, _machine: MachineFacts) -> str | None:
+    if model.head_dim % BLOCK:
+        return f"Its heads have {model.head_dim} values, no multiple of the block of {BLOCK}: leave the KV cache full."
+    return None
+
+
+def _bits(bits: float, _parameters: dict[str, Scalar]) -> float:
+    return bits
+
 
 TECHNIQUES = (
     Technique(
@@ -30,8 +48,11 @@ TECHNIQUES = (
         source=_SOURCE,
         implementation="",
         packages=("llama-cpp-python",),
+        install=INSTALL,
         engines=("llama.cpp",),
+        obstacle=_heads_in_blocks,
         bits=8,
+        stored_bits=partial(_bits, 8.5),
     ),
     Technique(
         id="kv_cache.q4_0",
@@ -40,7 +61,10 @@ TECHNIQUES = (
         source=_SOURCE,
         implementation="",
         packages=("llama-cpp-python",),
+        install=INSTALL,
         engines=("llama.cpp",),
+        obstacle=_heads_in_blocks,
         bits=4,
+        stored_bits=partial(_bits, 4.5),
     ),
 )

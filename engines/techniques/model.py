@@ -88,9 +88,11 @@ class Technique:
     devices: tuple[str, ...] = ("cpu", "cuda")
     engines: tuple[EngineId, ...] = ("transformers",)
     """Engines that can apply it, the one that does it by default first."""
+    install: str = ""
+    """The command that installs its packages, where pip's is not the one to recommend."""
     obstacle: Callable[[ModelFacts, MachineFacts], str | None] = _always
-    """Says in a sentence why it cannot apply to this model on this machine, or None. Called after the checks
-    on packages and devices that `cannot_apply` makes itself."""
+    """Says in a sentence why it cannot apply to this model on this machine whatever is installed, or None. Called after
+    the check on devices, and before that on packages: some of them may be missing."""
     note: Callable[[ModelFacts, MachineFacts], str | None] = _always
     """A caution that does not stop it: "No bfloat16 instructions on this processor: slower than float32."."""
     slow: Callable[[MachineFacts], bool] = _never
@@ -118,11 +120,23 @@ class Technique:
     def defaults(self) -> dict[str, Scalar]:
         return {p.name: p.default for p in self.parameters}
 
-    def cannot_apply(self, model: ModelFacts, machine: MachineFacts) -> str | None:
-        """The reason it is grey for this model and machine, in a sentence, or None."""
+    def lacking(self, machine: MachineFacts) -> tuple[str, ...]:
+        """Those of its packages that the machine does not have, in their order."""
+        return tuple(name for name in self.packages if name not in machine.packages)
+
+    def against(self, model: ModelFacts, machine: MachineFacts) -> str | None:
+        """Why it cannot apply to this model on this machine whatever is installed, in a sentence, or None."""
         if machine.device_kind not in self.devices:
             return f"Needs a {' or '.join(d.replace('cuda', 'GPU') for d in self.devices)}."
-        missing = [name for name in self.packages if name not in machine.packages]
-        if missing:
-            return f"Needs {' and '.join(missing)}: pip install {' '.join(missing)}"
         return self.obstacle(model, machine)
+
+    def cannot_apply(self, model: ModelFacts, machine: MachineFacts) -> str | None:
+        """The reason it is grey for this model and machine, in a sentence, or None. What no installation changes comes
+        first: nobody shall install something, or compile it, to be told that afterwards."""
+        if reason := self.against(model, machine):
+            return reason
+        missing = self.lacking(machine)
+        if not missing:
+            return None
+        command = self.install or f"pip install {' '.join(missing)}"
+        return f"Needs {' and '.join(missing)}: {command}"

@@ -18,6 +18,7 @@ from engines.llama.chat import ask
 from engines.llama.context import flash_attention
 from engines.llama.facts import unused_instructions
 from engines.llama.failures import context_failure, decode_failure, load_failure
+from engines.llama.ladder import make_files
 from engines.llama.library import Words
 from engines.llama.preflight import preflight
 from engines.llama.score import log_probabilities
@@ -55,10 +56,17 @@ def test_that_a_good_order_passes(tmp_path: Path) -> None:
     preflight(order_for(write_tiny_gguf(tmp_path / "t.gguf"), "kv_cache.q8_0"))
 
 
-def test_that_a_missing_package_is_named_as_pip_knows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight_module, "find_spec", lambda _name: None)
-    failure = refused(order_for(write_tiny_gguf(tmp_path / "t.gguf")))
-    assert (failure.kind, "llama-cpp-python" in failure.message) == ("package", True)
+@pytest.mark.parametrize(("module", "package"), [("llama_cpp", "llama-cpp-python"), ("gguf", "gguf")])
+def test_that_a_missing_package_is_named_as_pip_knows_it(
+    module: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight_module, "find_spec", lambda name: None if name == module else object())
+    order = order_for(write_tiny_gguf(tmp_path / "t.gguf"))
+    failure = refused(order)
+    assert (failure.kind, failure.message) == ("package", f"The package {package} is missing.")
+    assert "doctor --install gguf" in failure.advice
+    with pytest.raises(WorkerFailure, match=f"The package {package} is missing"):
+        make_files(order.model, ("Q8_0",), 1, lambda _text, _share: None)
 
 
 @pytest.mark.parametrize("technique", ["precision.int8", "kv_cache.none", "lora.x"])

@@ -19,7 +19,7 @@ from widgets.setup.library import Library, scan
 from widgets.setup.machine_rows import device_rows, measured
 from widgets.setup.model_rows import Facets, Fetching, ModelRow, Resolved, describe, model_groups, narrowed
 from widgets.setup.plan_rows import filtered, memory_sentence, needs_text, plan_view, sorted_rows
-from widgets.setup.technique_rows import combinations, source_address, technique_groups
+from widgets.setup.technique_rows import combinations, lacking, source_address, technique_groups
 from widgets.setup.values import Parsed, check_of_key, check_of_parameter, parse_values, show_values
 from workbench.experiment import Experiment, RunSettings, TechniqueChoice, Workload, load
 from workbench.experiment_keys import WORKLOAD
@@ -252,10 +252,23 @@ def test_that_every_model_of_the_experiment_has_a_row_and_broken_ones_say_why(ho
     assert "downloaded" in found["acme/tiny-1b"].state
 
 
-def test_that_a_gguf_file_is_grey_with_the_reason_of_the_techniques() -> None:
+def test_that_a_gguf_file_is_grey_until_llama_cpp_is_here_and_says_what_installs_it() -> None:
     model = LocalModel(ref="/m/x.gguf", title="x", source="LM Studio", kind="gguf", path="/m/x.gguf", size_bytes=10)
     row = next(r for r in rows(Library(models=(model,), scanned=True, starter_here=True)) if r.key == "/m/x.gguf")
-    assert row.reason == "A GGUF file keeps the precision it was written in."
+    assert row.reason == "Needs llama-cpp-python and gguf: llm-workbench doctor --install gguf"
+    assert row.reason in row.tip, "the row may be too narrow for it"
+
+
+def test_that_installing_is_offered_only_where_it_helps(home: Places, tmp_path: Path) -> None:
+    technique = find("precision.q4_k_m")
+    assert technique is not None
+    for ref, offered in ((SMALL, ("llama-cpp-python", "gguf")), ("random:gpt2", ())):
+        experiment = Experiment(models=(ref,))
+        assert lacking(technique, experiment, resolved_of(experiment, home)) == offered
+    both = Experiment(models=(SMALL, "random:gpt2"))
+    assert lacking(technique, both, resolved_of(both, home)), "it would do for one of them"
+    assert lacking(technique, Experiment(), resolved_of(Experiment(), home)), "no model is chosen yet"
+    assert lacking(technique, both, Resolved({}, None)) == ()
 
 
 def test_that_attention_is_named_by_its_heads() -> None:

@@ -16,7 +16,7 @@ from workbench import hashes
 from workbench.catalogue import find_entry
 from workbench.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
 from workbench.fixes import apply_fix, leave_out, take_in
-from workbench.plan import ResolvedModel, _order, command_line, make_plan, new_id, orders
+from workbench.plan import Configuration, ResolvedModel, _order, command_line, make_plan, new_id, orders
 from workbench.presets import presets
 from workbench.problems import Fix, Problem
 
@@ -112,6 +112,98 @@ def test_that_a_prompt_longer_than_the_context_offers_one_that_fits() -> None:
     fixed = apply_fix(longer, plan.configurations[1].hash, problem.fixes[0])
     assert fixed.workload.prompt_tokens == (128, 8128)
     assert all(c.runnable for c in make_plan(fixed, ONE, probe()).configurations)
+
+
+LLAMA = msgspec.structs.replace(
+    probe(), packages=(*PACKAGES, *(Package(name=name, version="1") for name in ("llama-cpp-python", "gguf")))
+)
+
+
+def llama(*caches: str, engine: EngineSettings | None = None, **workload: tuple[int, ...]) -> Experiment:
+    """An experiment of Q8_0 with these KV caches."""
+    chosen = ("precision.q8_0", *(f"kv_cache.{cache}" for cache in caches))
+    return Experiment(
+        models=("a",),
+        techniques=tuple(TechniqueChoice(id) for id in chosen),
+        workload=Workload(**workload),
+        engine=engine or EngineSettings(),
+    )
+
+
+def errors(cell: Configuration) -> list[Problem]:
+    return [p for p in cell.problems if p.severity == "error"]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "label", "fixed"),
+    [
+        ((8000, 128, 64), "Depth 8000", None),
+        ((8100, 128, 64), "Depth 8000", (8000, 128, 64)),
+        ((100, 8100, 64), "Depth 28", (28, 8100, 64)),
+        ((100, 8192, 64), "Prompt 8028", (100, 8028, 64)),
+        ((8192, 1, 64), "Depth 8127", (8127, 1, 64)),
+        ((0, 8192, 64), "Prompt 8128", (0, 8128, 64)),
+        ((0, 100, 9000), "8092 new tokens", (0, 100, 8092)),
+        ((50, 60, 9000), "8082 new tokens", (50, 60, 8082)),
+        ((0, 9000, 9000), "", None),
+    ],
+)
+def test_that_a_fix_of_a_context_that_is_too_long_counts_the_depth_and_fits(
+    lengths: tuple[int, int, int], label: str, fixed: tuple[int, int, int] | None
+) -> None:
+    depth, prompt, new = lengths
+    asked = llama(depth_tokens=(depth,), prompt_tokens=(prompt,), new_tokens=(new,))
+    (cell,) = make_plan(asked, ONE, LLAMA).configurations
+    if sum(lengths) <= 8192:
+        assert cell.runnable
+        return
+    (problem,) = errors(cell)
+    assert f"{prompt:,} prompt and {new:,} new tokens are more than the 8,192" in problem.message
+    assert (f"A depth of {depth:,}" in problem.message) == (depth > 0)
+    assert [f.label for f in problem.fixes[:-1]] == ([label] if label else [])
+    if fixed:
+        mended = apply_fix(asked, cell.hash, problem.fixes[0])
+        load = mended.workload
+        assert (*load.depth_tokens, *load.prompt_tokens, *load.new_tokens) == fixed
+        assert make_plan(mended, ONE, LLAMA).configurations[0].runnable
+
+
+def test_that_what_llama_cpp_refuses_is_known_before_anything_runs() -> None:
+    roomy = msgspec.structs.replace(
+        LLAMA, devices=(msgspec.structs.replace(CPU, memory_free_bytes=2**50, memory_total_bytes=2**50),)
+    )
+    for asked, said, label in (
+        (llama(batch_size=(300,)), "at most 256 sequences, not 300", "Batch 256"),
+        (llama(batch_size=(8,), engine=EngineSettings(batch_tokens=4)), "4 tokens submitted at once", "Batch tokens 8"),
+        (llama("q4_0", engine=EngineSettings(flash_attention="off")), "needs flash attention", "Flash attention auto"),
+        (llama("q4_0", engine=EngineSettings(flash_attention="off")), "needs flash attention", "Use full"),
+    ):
+        (cell,) = make_plan(asked, ONE, roomy).configurations
+        (problem,) = errors(cell)
+        assert said in problem.message
+        fix = next(f for f in problem.fixes if f.label == label)
+        (mended,) = make_plan(apply_fix(asked, cell.hash, fix), ONE, roomy).configurations
+        assert mended.runnable, messages(mended.problems)
+    for fine in (llama(engine=EngineSettings(flash_attention="off")), llama("q4_0"), llama(batch_size=(256,))):
+        assert make_plan(fine, ONE, roomy).configurations[0].runnable
+    many = experiment(precisions=("float32",), workload=Workload(batch_size=(300,)))
+    assert make_plan(many, ONE, roomy).configurations[0].runnable, "transformers holds more"
+
+
+def test_that_a_model_without_a_tokenizer_says_what_is_missing_of_its_trials() -> None:
+    model = random_model()
+    facts = msgspec.structs.replace(model.facts, kind="folder", has_tokenizer=False)
+    order = msgspec.structs.replace(model.order, kind="folder", path="/m", fingerprint="f")
+    bare = {"a": ResolvedModel(order=order, facts=facts, quality_available=False)}
+    asked = experiment(precisions=("float32", "q8_0"), workload=Workload(prompt_file="", text_tokens=5))
+    hf, gguf = make_plan(asked, bare, LLAMA).configurations
+    assert hf.runnable
+    (warning,) = [p for p in hf.problems if p.severity == "warning"]
+    assert "prompts are random tokens, and quality is not measured" in warning.message
+    assert "tokenizer.json" in warning.hint
+    assert (hf.workload.perplexity_tokens, hf.workload.text_tokens) == (0, 0)
+    assert [p.severity for p in gguf.problems] == ["error"]
+    assert "holds no tokenizer" in messages(gguf.problems)
 
 
 def test_that_what_does_not_fit_offers_a_batch_and_a_precision_that_do() -> None:

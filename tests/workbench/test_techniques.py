@@ -70,9 +70,45 @@ def test_that_gguf_files_keep_their_precision(short: str) -> None:
 
 
 @pytest.mark.parametrize("short", QUANTISED)
-def test_that_a_missing_package_is_the_first_reason(short: str) -> None:
+def test_that_what_no_installation_changes_is_said_before_a_missing_package(short: str) -> None:
     bare = MachineFacts(device_kind="cuda", packages={"torch": "1", "transformers": "1"})
-    assert str(against(short, model(kind="gguf"), bare)).startswith("Needs ")
+    assert str(against(short, model(), bare)).startswith("Needs ")
+    assert "GGUF" in str(against(short, model(kind="gguf"), bare))
+    assert "Conv1D" in str(against(short, model(architecture="gpt2", linear_parameters=0), bare))
+
+
+def test_that_nobody_compiles_llama_cpp_for_a_model_that_it_cannot_run() -> None:
+    bare = MachineFacts(device_kind="cpu", packages={"torch": "1"})
+    assert "its architecture is phi3" in str(against("q4_k_m", model(architecture="phi3"), bare))
+    for technique in (t for axis in ("precision", "kv_cache") for t in techniques(axis)):
+        if "llama-cpp-python" in technique.packages:
+            facts = model(kind="gguf")
+            assert technique.lacking(bare)[0] == "llama-cpp-python"
+            assert str(technique.cannot_apply(facts, bare)).endswith(": llm-workbench doctor --install gguf")
+            assert technique.cannot_apply(facts, PLAIN) is None
+
+
+@pytest.mark.parametrize("short", ["gguf-stored", "q8_0"])
+def test_that_a_gguf_file_without_a_tokenizer_is_grey_before_it_fails(short: str) -> None:
+    assert against(short, model(kind="gguf"), PLAIN) is None
+    assert "no tokenizer in it" in str(against(short, model(kind="gguf", has_tokenizer=False), PLAIN))
+
+
+def test_that_a_folder_without_a_tokenizer_cannot_become_a_gguf_file_and_random_weights_need_none() -> None:
+    assert "holds no tokenizer" in str(against("q8_0", model(has_tokenizer=False), PLAIN))
+    assert against("float32", model(has_tokenizer=False), PLAIN) is None
+    assert against("q8_0", model(kind="random", has_tokenizer=False), PLAIN) is None
+
+
+@pytest.mark.parametrize("cache", ["kv_cache.q8_0", "kv_cache.q4_0"])
+def test_that_heads_that_are_no_multiple_of_a_block_keep_their_cache_full(cache: str) -> None:
+    technique, full = find(cache), find("kv_cache.full")
+    assert technique is not None
+    assert full is not None
+    assert "heads have 80 values" in str(technique.cannot_apply(model(head_dim=80), PLAIN))
+    assert technique.cannot_apply(model(head_dim=64), PLAIN) is None
+    assert technique.cannot_apply(model(head_dim=0), PLAIN) is None, "unknown is not wrong"
+    assert full.cannot_apply(model(head_dim=80), PLAIN) is None
 
 
 @pytest.mark.parametrize("short", ["int4", "float8", "float8-dynamic"])

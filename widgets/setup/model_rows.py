@@ -186,9 +186,11 @@ def impossible(facts: ModelFacts, machine: MachineFacts | None) -> str:
     if machine is None:
         return ""
     for axis in axes():
-        reasons = [t.cannot_apply(facts, machine) for t in techniques(axis.id)]
-        if reasons and all(reasons):
-            return str(reasons[0])
+        known = techniques(axis.id)
+        if known and all(t.cannot_apply(facts, machine) for t in known):
+            # what an installation would change, before what nothing changes
+            best = next((t for t in known if not t.against(facts, machine)), known[0])
+            return str(best.cannot_apply(facts, machine))
     return ""
 
 
@@ -202,19 +204,20 @@ def _local_row(model: LocalModel, library: Library, resolved: Resolved) -> Model
     problem = model.problem or library.problems.get(model.ref, "")
     aliases = (model.path, *((entry.id, entry.hub) if entry else ()))
     title, _, caution = model.title.removesuffix(")").partition(" (")
+    reason = problem or impossible(guess, resolved.machine)
     return ModelRow(
         key=model.ref,
         title=title,
         size=format_bytes(model.size_bytes) if model.size_bytes else "",
         detail=" · ".join(part for part in (caution, describe(guess)) if part),
         state="GGUF" if model.kind == "gguf" else _state(model.source),
-        reason=problem or impossible(guess, resolved.machine),
+        reason=reason,
         aliases=tuple(a for a in aliases if a != model.ref),
         source=_source(model.source),
         family=entry.family if entry else "",
         architecture=guess.architecture,
         parameters=guess.parameters,
-        tip=f"{model.path}\n{problem}".strip(),
+        tip=f"{model.path}\n{reason}".strip(),
     )
 
 

@@ -13,12 +13,11 @@ from widgets.components import ElidedLabel, IconLabel, label, line, push_button
 from widgets.setup.edits import values_of
 from widgets.setup.form import Form
 from widgets.setup.model_rows import Resolved
-from widgets.setup.technique_rows import TechniqueRow, find_technique, source_address, stored
+from widgets.setup.technique_rows import TechniqueRow, find_technique, lacking, source_address, stored
 from widgets.setup.value_field import ValueField
 from widgets.setup.values import check_of_parameter, range_text
 from widgets.theme import Theme
 from workbench.experiment import Experiment
-from workbench.installing import missing_packages
 
 SWEEP_HINT = "A list such as 8, 16 or a range such as 4..64 x2 makes a sweep."
 CHOICE_HINT = "Several, with commas between them, make a sweep."
@@ -61,8 +60,7 @@ class TechniqueForm(QWidget):
             else:
                 field.set_enabled(row.enabled or row.checked, row.reason)
         self._reason.setText(row.reason or row.caution)
-        machine = resolved.machine
-        self._missing = missing_packages(technique.packages, tuple(machine.packages)) if machine is not None else ()
+        self._missing = lacking(technique, experiment, resolved)
         self._install.setVisible(bool(self._missing) and bool(row.reason))
         self._note.setVisible(bool(row.reason or row.caution))
         self._show_stored(technique, experiment, resolved)

@@ -131,6 +131,15 @@ def stored(technique: Technique, experiment: Experiment, resolved: Resolved) -> 
     return tuple(lines)
 
 
+def lacking(technique: Technique, experiment: Experiment, resolved: Resolved) -> tuple[str, ...]:
+    """Packages whose installation would let a technique apply to one of the chosen models at least, or to any model
+    where none is chosen."""
+    machine, models = resolved.machine, chosen_models(experiment, resolved)
+    if machine is None or (models and all(technique.against(model.facts, machine) for model in models)):
+        return ()
+    return technique.lacking(machine)
+
+
 def source_address(source: str) -> str:
     """The web address a technique's source names: written out, or of an arXiv paper. "" where it names none."""
     for word in source.replace(",", " ").split():
