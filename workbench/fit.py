@@ -26,6 +26,8 @@ CUDA_CONTEXT_BYTES = 600 * 2**20
 
 EVALUATION_TOKENS = 512
 """Longest window of tokens that perplexity is computed over at once (`engines.workload.windows`)."""
+_PIECE_TOKENS = 128
+"""Tokens that llama.cpp's engine reads of it at a time (`engines.llama.score`)."""
 _EVALUATION_CONTEXT = 4 / 3
 """A quarter of each window is context only."""
 
@@ -78,21 +80,35 @@ def compute_bits(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machin
     return 16 if machine.device_kind == "cuda" or machine.processor_flags & BFLOAT16_FLAGS else 32
 
 
-def cache_bytes(facts: ModelFacts, workload: WorkloadOrder, bits: int) -> int:
-    """KV cache at the last token: batch x (prompt + new) x 2 x layers x KV heads x head size x bytes.
+def cache_bytes(facts: ModelFacts, workload: WorkloadOrder, bits: float) -> int:
+    """KV cache at the last token: batch x (depth + prompt + new) x 2 x layers x KV heads x head size x bytes.
 
     Sliding windows and latent caches need less; for them this is an upper bound.
     """
-    tokens = workload.batch_size * (workload.prompt_tokens + workload.new_tokens)
-    return tokens * 2 * facts.layers * facts.kv_heads * facts.head_dim * bits // 8
+    tokens = workload.batch_size * (workload.depth_tokens + workload.prompt_tokens + workload.new_tokens)
+    return math.ceil(tokens * 2 * facts.layers * facts.kv_heads * facts.head_dim * bits / 8)
+
+
+def cache_bits(techniques: Sequence[TechniqueOrder], compute: int) -> float:
+    """Bits of a value in the KV cache, scales included: of its technique, else of the compute type."""
+    order = next((t for t in techniques if t.id.startswith("kv_cache.")), None)
+    technique = find(order.id) if order is not None else None
+    if order is None or technique is None or technique.stored_bits is None:
+        return compute
+    return technique.stored_bits(order.parameters)
 
 
 def activation_bytes(facts: ModelFacts, workload: WorkloadOrder, engine: EngineOrder, bits: int) -> int:
     """The larger of prefill and evaluation: a dozen hidden states a token (residual, attention, feed-forward), eager
-    attention's score matrix in float32, logits of the last token of each sequence or of the whole evaluation window."""
-    prefill_tokens = workload.batch_size * workload.prompt_tokens
-    prefill = prefill_tokens * facts.hidden * 12 * bits // 8 + workload.batch_size * facts.vocabulary * 4
-    window = min(workload.perplexity_tokens, EVALUATION_TOKENS, facts.context_tokens or EVALUATION_TOKENS)
+    attention's score matrix in float32, logits of the last token of each sequence or of the whole evaluation window.
+    llama.cpp computes no more than a micro-batch of tokens at once, with room for the logits of each (98 MiB for 512 of
+    49,152 words), and reads a text in pieces."""
+    prefill_tokens, rows = workload.batch_size * workload.prompt_tokens, workload.batch_size
+    if engine.id == "llama.cpp":
+        prefill_tokens = rows = min(prefill_tokens, engine.micro_batch_tokens)
+    prefill = prefill_tokens * facts.hidden * 12 * bits // 8 + rows * facts.vocabulary * 4
+    longest = _PIECE_TOKENS if engine.id == "llama.cpp" else EVALUATION_TOKENS
+    window = min(workload.perplexity_tokens, longest, facts.context_tokens or longest)
     evaluation = window * (facts.hidden * 12 * bits // 8 + 2 * facts.vocabulary * 4)
     if engine.attention == "eager":
         prefill += workload.batch_size * facts.heads * workload.prompt_tokens**2 * 4 * 2
@@ -112,7 +128,8 @@ def estimate_memory(
     weights = weight_bytes(facts, techniques, machine)
     return MemoryEstimate(
         weights=weights,
-        cache_or_activations=cache_bytes(facts, workload, bits) + activation_bytes(facts, workload, engine, bits),
+        cache_or_activations=cache_bytes(facts, workload, cache_bits(techniques, bits))
+        + activation_bytes(facts, workload, engine, bits),
         optimiser=0,
         overhead=CUDA_CONTEXT_BYTES if machine.device_kind == "cuda" else PROCESS_BYTES,
         device_total=machine.memory_total_bytes,
@@ -155,7 +172,9 @@ def estimate_seconds(
     requests = max(workload.requests, math.ceil(workload.window_s / request))
     warmup = min(workload.warmup_requests, _WARMUP_REQUESTS)
     evaluate = pace.work_s * workload.perplexity_tokens * _EVALUATION_CONTEXT
-    return _START_S + pace.load_s + (requests + warmup) * request + evaluate
+    # computed once, where the cache can drop what came after it
+    depth = pace.prefill(workload.batch_size * workload.depth_tokens) if workload.depth_tokens else 0.0
+    return _START_S + pace.load_s + depth + (requests + warmup) * request + evaluate
 
 
 def estimate_once_seconds(

@@ -18,6 +18,7 @@ from workbench.fit import (
     CUDA_CONTEXT_BYTES,
     PROCESS_BYTES,
     activation_bytes,
+    cache_bits,
     cache_bytes,
     compute_bits,
     estimate_memory,
@@ -71,6 +72,37 @@ def test_that_the_cache_of_smollm2_is_the_worked_example() -> None:
     # 192 tokens x 2 (keys and values) x 30 layers x 3 heads x 64 x 4 bytes
     load = WorkloadOrder(prompt_tokens=128, new_tokens=64)
     assert cache_bytes(facts(), load, 32) == 192 * 2 * 30 * 3 * 64 * 4 == 8_847_360
+
+
+def test_that_the_cache_holds_the_depth_too_and_takes_the_bits_of_its_technique() -> None:
+    deep = WorkloadOrder(prompt_tokens=128, new_tokens=64, depth_tokens=32_000, batch_size=2)
+    # 2 sequences of 32,192 tokens x 2 (keys and values) x 30 layers x 3 heads x 64 values
+    values = 2 * 32_192 * 2 * 30 * 3 * 64
+    assert cache_bytes(facts(), deep, 16) == values * 2 == 1_483_407_360
+    for cache, bits in (("full", 16), ("q8_0", 8.5), ("q4_0", 4.5)):
+        chosen = (*precision("q8_0"), TechniqueOrder(id=f"kv_cache.{cache}"))
+        assert cache_bits(chosen, 16) == bits
+        estimate = estimate_memory(facts(), chosen, deep, EngineOrder(id="llama.cpp"), PLAIN)
+        assert estimate.cache_or_activations >= values * bits / 8
+        assert estimate.cache_or_activations < values * bits / 8 + 2**28
+    assert cache_bits(precision("float32"), 32) == 32
+
+
+def test_that_llama_cpp_computes_a_long_prompt_in_micro_batches() -> None:
+    long = WorkloadOrder(prompt_tokens=8000, batch_size=8, perplexity_tokens=512)
+    engine = EngineOrder(id="llama.cpp", micro_batch_tokens=512)
+    longer = msgspec.structs.replace(long, prompt_tokens=16_000)
+    assert activation_bytes(facts(), long, engine, 16) == activation_bytes(facts(), longer, engine, 16)
+    whole = msgspec.structs.replace(engine, micro_batch_tokens=10**6)
+    assert activation_bytes(facts(), long, whole, 16) > 100 * activation_bytes(facts(), long, engine, 16)
+
+
+def test_that_a_depth_takes_time_once() -> None:
+    load, engine = WorkloadOrder(), EngineOrder(id="llama.cpp")
+    deep = msgspec.structs.replace(load, depth_tokens=8000)
+    seconds = [estimate_seconds(facts(), precision("q8_0"), one, engine, PLAIN) for one in (load, deep)]
+    # 8,000 tokens x 2 FLOP x 134,515,008 at 40 GFLOP/s, and 30 layers' calls
+    assert seconds[1] - seconds[0] == pytest.approx(8000 * 2 * 134_515_008 / 4e10 + 30 * 2e-4)
 
 
 def test_that_eager_attention_pays_for_its_score_matrix() -> None:
