@@ -14,6 +14,9 @@ import msgspec
 
 MAX_BYTES = 64 * 2**20
 SUFFIXES = (".txt", ".jsonl")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_SAMPLE = 100
+_SAVE = "Open it in an editor and save it as UTF-8; nothing was run with it, and the file is as it was."
 
 
 class PromptFileError(Exception):
@@ -56,14 +59,7 @@ def read_prompt_file(path: Path) -> PromptFile:
         ) from error
     except OSError as error:
         raise PromptFileError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.") from error
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise PromptFileError(
-            f"{path.name} is not UTF-8 text: byte {error.start} (line {line}) is 0x{raw[error.start]:02x}.",
-            "Save it as UTF-8.",
-        ) from error
+    text = _decoded(path.name, raw)
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if path.suffix.lower() == ".jsonl":
         lines = [(number, _of_json(path.name, number, line)) for number, line in lines]
@@ -71,6 +67,27 @@ def read_prompt_file(path: Path) -> PromptFile:
         raise PromptFileError(f"{path.name} holds no prompt.", "Write one prompt a line.")
     prompts = tuple(dict.fromkeys(line for _, line in lines))
     return PromptFile(prompts, len(lines) - len(prompts), "sha256:" + hashlib.sha256(raw).hexdigest())
+
+
+def _decoded(name: str, raw: bytes) -> str:
+    # UTF-16 without its mark is, for plain letters, UTF-8 with a null character beside each
+    if raw.startswith(_UTF16_MARKS) or b"\0" in raw:
+        why = ". It looks like UTF-16, which Windows calls Unicode" if _is_utf16(raw) else ": it holds null bytes"
+        raise PromptFileError(f"{name} is not UTF-8 text{why}.", _SAVE)
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise PromptFileError(
+            f"{name} is not UTF-8 text: byte {error.start} (line {line}) is 0x{raw[error.start]:02x}.", _SAVE
+        ) from error
+
+
+def _is_utf16(raw: bytes) -> bool:
+    """By its mark, or because every other byte of its beginning is null."""
+    start = raw[: 2 * _SAMPLE]
+    halves = start[::2], start[1::2]
+    return raw.startswith(_UTF16_MARKS) or any(half and half.count(0) >= 0.9 * len(half) for half in halves)
 
 
 def _of_json(name: str, number: int, line: str) -> str:

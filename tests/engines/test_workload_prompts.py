@@ -28,6 +28,33 @@ def own(tmp_path: Path, text: str | bytes, name: str = "own.txt") -> Path:
 # --- prompts ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("raw", "looks"),
+    [
+        ("one\ntwo".encode("utf-16"), "UTF-16"),
+        ("one\ntwo".encode("utf-16-le"), "UTF-16"),
+        ("one\ntwo".encode("utf-16-be"), "UTF-16"),
+        ("größer".encode("utf-16-le"), "UTF-16"),
+        (b"one\0two three four five", "null bytes"),
+        ("Straße".encode("latin-1"), "byte 4 (line 1) is 0xdf"),
+        ("one\nпривет".encode("cp1251"), "(line 2)"),
+    ],
+)
+@pytest.mark.parametrize("name", ["own.txt", "own.jsonl"])
+def test_that_another_encoding_is_refused_with_what_it_looks_like(
+    raw: bytes, looks: str, name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PromptFileError) as refused:
+        read_prompt_file(own(tmp_path, raw, name))
+    assert f"{name} is not UTF-8 text" in str(refused.value)
+    assert looks in str(refused.value)
+    assert "save it as UTF-8" in refused.value.advice
+
+
+def test_that_a_mark_of_utf_8_is_no_part_of_the_first_prompt(tmp_path: Path) -> None:
+    assert read_prompt_file(own(tmp_path, b"\xef\xbb\xbfone\ntwo")).prompts == ("one", "two")
+
+
 @pytest.mark.parametrize("task", ["generate", "answer", "summarise"])
 def test_that_prompts_have_the_exact_length_and_none_comes_twice(task: str) -> None:
     order = WorkloadOrder(task=task, prompt_tokens=90)  # type: ignore[arg-type]
