@@ -26,7 +26,7 @@ _DAMAGED_SIGNS = (
     "corrupted",
     "check_tensor_dims",
 )
-_UNKNOWN_ARCHITECTURE = "unknown model architecture:"
+UNKNOWN_ARCHITECTURE = "unknown model architecture:"
 _KEPT = "What was measured before is kept, and the queue goes on."
 
 
@@ -41,7 +41,7 @@ class Heard(Protocol):
 
 def load_failure(words: Heard, title: str, version: str) -> WorkerFailure:
     """Why a model could not be loaded."""
-    if words.said(_UNKNOWN_ARCHITECTURE):
+    if words.said(UNKNOWN_ARCHITECTURE):
         return WorkerFailure(
             "model",
             f"llama.cpp (llama-cpp-python {version}) does not know the architecture of {title}.",

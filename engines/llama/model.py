@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class Model:
         goes_on = api.llama_progress_callback(lambda _progress, _user: not stop.requested)
         parameters.progress_callback = goes_on
         library.words.forget()
-        self.pointer = int(api.llama_model_load_from_file(str(file).encode(), parameters) or 0)
+        self.pointer = int(api.llama_model_load_from_file(os.fsencode(file), parameters) or 0)
         if not self.pointer:
             stop.check()
             raise load_failure(library.words, title, library.version)

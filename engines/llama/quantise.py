@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.llama.failures import UNKNOWN_ARCHITECTURE, load_failure
 from engines.llama.header import FLOATS, read_header
 from engines.llama.library import Library, Words, library
 from engines.worker.failures import WorkerFailure
@@ -101,6 +102,8 @@ def quantise(source: Path, target: Path, type_name: str, *, threads: int, requan
     finally:
         used.words = before
     if code != 0:
+        if words.said(UNKNOWN_ARCHITECTURE):
+            raise load_failure(words, source.name, used.version)
         said = words.last_error
         raise WorkerFailure(
             "engine",

@@ -26,6 +26,7 @@ from engines.worker.failures import WorkerFailure
 from engines.worker.stop import StopTrial
 from tests.engines.llama_kit import FAMILIES, copy_of, gguf_order, llama_logits, make_family, need_llama
 from tests.engines.worker_harness import QUICK, run_worker, start_worker
+from tests.tiny_gguf import write_tiny_gguf
 from tests.tiny_model import make_tiny_model
 
 need_llama()
@@ -318,6 +319,17 @@ def test_that_a_damaged_source_is_told(home: Places, tmp_path: Path) -> None:
         make_file(gguf_order(file_order(file), Q8_0), quiet)
     with pytest.raises(WorkerFailure, match="cannot be read"):
         plan_file(gguf_order(file_order(tmp_path / "nowhere.gguf"), Q8_0))
+
+
+def test_that_an_architecture_llama_cpp_does_not_know_is_told_when_it_is_quantised(
+    home: Places, tmp_path: Path
+) -> None:
+    file = write_tiny_gguf(tmp_path / "odd.gguf", architecture="zork")
+    with pytest.raises(WorkerFailure, match=r"does not know the architecture of odd\.gguf") as failure:
+        make_file(gguf_order(file_order(file), Q8_0), quiet)
+    assert failure.value.kind == "model"
+    assert "Update llama-cpp-python" in failure.value.advice, "another precision would not help"
+    assert leftovers(home) == []
 
 
 def test_that_a_hub_model_needs_the_network(home: Places, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
