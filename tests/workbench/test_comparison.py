@@ -10,7 +10,7 @@ import pytest
 
 from tests.workbench.synthetic import NO_POWER, experiment_detail
 from workbench.comparison import Comparison, Row, compare
-from workbench.store.operations import ExperimentDetail
+from workbench.store.operations import ExperimentDetail, ReasonRow
 from workbench.trade_offs import quality_metric, trade_offs
 
 DECODE, PERPLEXITY, TTFT = "decode_tokens_per_second", "perplexity", "time_to_first_token_s"
@@ -236,6 +236,16 @@ def test_that_figures_of_two_formulas_are_not_averaged_nor_compared(detail: Expe
     assert "Decode throughput (formula 7, here 1)" in note
     assert "recompute" in note
     assert not any("other formulas" in n for n in compare(detail).footnotes)
+
+
+def test_that_the_table_says_how_many_trials_carry_a_warning_and_of_what_kind(detail: ExperimentDetail) -> None:
+    assert not any("warning" in n for n in compare(detail).footnotes)
+    warned = [t.trial for t in detail.trials if t.verdict == "valid"][:3]
+    said = [("busy_machine", t) for t in warned] + [("busy_machine", warned[0]), ("throttled", warned[0])]
+    reasons = tuple(ReasonRow(trial=t, code=code, severity="warning", message="So.") for code, t in said)
+    trials = tuple(msgspec.structs.replace(t, verdict="warning") if t.trial in warned else t for t in detail.trials)
+    found = compare(msgspec.structs.replace(detail, trials=trials, reasons=(*detail.reasons, *reasons)))
+    assert found.footnotes[0] == "3 of 20 trials carry a warning: busy machine (3), throttled (1)."
 
 
 def test_that_each_way_a_value_was_made_is_told_with_its_trials(detail: ExperimentDetail) -> None:

@@ -110,7 +110,7 @@ def same_text(same: Mapping[str, str]) -> str:
 
 
 def notes_of(comparison: Comparison, shown: Sequence[str], trials: Sequence[TrialRow] = ()) -> tuple[str, ...]:
-    """How many trials carry a warning, the comparison's cautions, and the primary metrics that nothing could
+    """The comparison's cautions, where to see which trials carry a warning, and the primary metrics that nothing could
     measure."""
     missing: dict[str, list[str]] = {}
     for metric, reason in comparison.unavailable.items():
@@ -118,6 +118,6 @@ def notes_of(comparison: Comparison, shown: Sequence[str], trials: Sequence[Tria
         if known is not None and (worth_telling(known, reason) or metric in shown):
             missing.setdefault(reason, []).append(known.title)
     told = [f"Not available: {', '.join(titles)}. {reason}" for reason, titles in missing.items()]
-    warned = sum(t.verdict == "warning" for t in trials)
-    caution = f"{warned} of {len(trials)} trials carry a warning; the count of a row says which." if warned else ""
-    return (*([caution] if caution else []), *comparison.footnotes, *told)
+    warned = any(t.verdict == "warning" for t in trials)
+    hint = ("The trial count of a row says which carry a warning, and why.",) if warned else ()
+    return (*comparison.footnotes, *hint, *told)
