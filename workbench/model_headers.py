@@ -70,12 +70,22 @@ _MODELS = (
 )
 
 
+def _refuse_pointer(path: Path, head: bytes) -> None:
+    """Raise `BrokenModel` for what a clone has in the place of a file that Git LFS has not fetched."""
+    if head.startswith(b"version "):
+        raise BrokenModel(
+            f"{path.name} is a pointer of Git LFS and not the weights: they were not fetched with the repository.",
+            "Run `git lfs pull` in its folder, or download the file itself; nothing has been changed.",
+        )
+
+
 def read_safetensors(path: Path) -> Header:
     """The header of a safetensors file, checked against the file's size."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+        _refuse_pointer(path, head)
         if size < 8 or not 2 <= length <= MAX_HEADER_BYTES:
             raise BrokenModel(f"{path.name} is not a safetensors file ({size:,} bytes).", _AGAIN)
         if size < 8 + length:
@@ -123,7 +133,9 @@ def read_gguf(path: Path) -> Header:
     """The header of a GGUF file (versions 2 and 3, little-endian), checked against the file's size."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
+        magic = file.read(8)
+        _refuse_pointer(path, magic)
+        if not magic.startswith(b"GGUF"):
             raise BrokenModel(f"{path.name} is not a GGUF file: it does not begin with GGUF.", _MODELS)
         if size < 24:
             raise BrokenModel(f"{path.name} is cut short: {size} bytes.", _AGAIN)

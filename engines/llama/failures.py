@@ -35,6 +35,8 @@ class Heard(Protocol):
 
     def said(self, *signs: str) -> bool: ...
 
+    def line_with(self, *signs: str) -> str: ...
+
     @property
     def last_error(self) -> str: ...
 
@@ -42,10 +44,11 @@ class Heard(Protocol):
 def load_failure(words: Heard, title: str, version: str) -> WorkerFailure:
     """Why a model could not be loaded."""
     if words.said(UNKNOWN_ARCHITECTURE):
+        _, _, name = words.line_with(UNKNOWN_ARCHITECTURE).partition(UNKNOWN_ARCHITECTURE)
         return WorkerFailure(
             "model",
-            f"llama.cpp (llama-cpp-python {version}) does not know the architecture of {title}.",
-            f"Update llama-cpp-python, or choose another model. ({words.last_error})",
+            f"llama.cpp (llama-cpp-python {version}) does not know the architecture {name.strip()} of {title}.",
+            "Update llama-cpp-python, or choose another model. Nothing else is affected.",
         )
     if words.said(*_MEMORY_SIGNS):
         return _no_memory("loading the model", words, "Choose a smaller model or a precision with fewer bits.")
@@ -53,12 +56,13 @@ def load_failure(words: Heard, title: str, version: str) -> WorkerFailure:
         return WorkerFailure(
             "model",
             f"{title} is damaged, or lacks a part of its model.",
-            f"Fetch the file again. ({words.last_error})",
+            f"Fetch the file again; nothing else is affected. ({words.line_with(*_DAMAGED_SIGNS)})",
         )
     return WorkerFailure(
         "model",
         f"llama.cpp could not load {title}.",
-        f"The file may be damaged or of a newer format. ({words.last_error or 'It gave no reason.'})",
+        "The file may be damaged or of a newer format; nothing else is affected. "
+        f"({words.line_with('error loading model') or 'It gave no reason.'})",
     )
 
 
@@ -97,10 +101,9 @@ def decode_failure(words: Heard, code: int) -> WorkerFailure:
 
 
 def _no_memory(doing: str, words: Heard, what_to_do: str) -> WorkerFailure:
+    why = words.line_with(*_MEMORY_SIGNS) or "llama.cpp gave no reason."
     return WorkerFailure(
-        "out_of_memory",
-        f"Memory ran out while {doing}.",
-        f"{_KEPT} {what_to_do} Close other programs. ({words.last_error or 'llama.cpp gave no reason.'})",
+        "out_of_memory", f"Memory ran out while {doing}.", f"{_KEPT} {what_to_do} Close other programs. ({why})"
     )
 
 

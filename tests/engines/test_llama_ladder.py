@@ -325,7 +325,7 @@ def test_that_an_architecture_llama_cpp_does_not_know_is_told_when_it_is_quantis
     home: Places, tmp_path: Path
 ) -> None:
     file = write_tiny_gguf(tmp_path / "odd.gguf", architecture="zork")
-    with pytest.raises(WorkerFailure, match=r"does not know the architecture of odd\.gguf") as failure:
+    with pytest.raises(WorkerFailure, match=r"does not know the architecture 'zork' of odd\.gguf") as failure:
         make_file(gguf_order(file_order(file), Q8_0), quiet)
     assert failure.value.kind == "model"
     assert "Update llama-cpp-python" in failure.value.advice, "another precision would not help"

@@ -303,10 +303,21 @@ def test_that_a_gguf_file_of_another_version_says_what_to_do_about_it(
 
 @pytest.mark.parametrize("name", ["notes.txt", "pytorch_model.bin", "renamed.gguf"])
 def test_that_a_file_that_is_no_model_is_told_what_a_model_is(name: str, home: Places, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(b"version https://example.org/x\n" * 4)
+    (tmp_path / name).write_bytes(b"a text that is no model\n" * 4)
     found = problem_of(resolve(f"./{name}", home, tmp_path))
     assert f"{name} is not a GGUF file" in found.message
     assert "config.json and *.safetensors" in found.hint
+
+
+def test_that_a_pointer_of_git_lfs_is_called_that(home: Places, tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0a1b\nsize 12345\n"
+    (tmp_path / "x.gguf").write_bytes(pointer)
+    folder = make_folder(tmp_path / "m")
+    (folder / "model.safetensors").write_bytes(pointer)
+    for ref, name in (("./x.gguf", "x.gguf"), ("./m", "model.safetensors")):
+        found = problem_of(resolve(ref, home, tmp_path))
+        assert found.message.startswith(f"{name} is a pointer of Git LFS")
+        assert "git lfs pull" in found.hint
 
 
 @pytest.mark.parametrize(
