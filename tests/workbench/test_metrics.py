@@ -243,6 +243,21 @@ def test_that_polled_peaks_say_that_they_are_lower_bounds() -> None:
         assert "lower bound" in found.method
 
 
+def test_that_the_memory_of_other_phases_is_not_that_of_the_window() -> None:
+    """Read every 2 s; 300 in the window from 10 s to 14.4 s, 900 in the evaluation after it, 700 in the loading."""
+    read = {8.0: 700.0, 10.2: 300.0, 12.2: 300.0, 14.6: 900.0, 16.6: 900.0}
+    stream: list[Record] = [
+        request(0, 10.0, 0, 2, 14.4),
+        times(0, 11.0, 14.4),
+        Telemetry(
+            source="proc.tree", times_ns=[round(t * SECOND) for t in read], columns={"pss_bytes": [*read.values()]}
+        ),
+    ]
+    assert value("memory_mean_bytes", stream) == value("memory_pss_peak_bytes", stream) == 300.0
+    between = [request(0, 12.5, 0, 2, 14.4), times(0, 13.0, 14.4), stream[-1]]
+    assert "was not read through the measured window" in reason("memory_mean_bytes", between)
+
+
 def test_that_mean_memory_weighs_by_time() -> None:
     """Three of four seconds at 100, one at 500, read at uneven times: 200, not the mean of the readings."""
     stream: list[Record] = [
@@ -384,7 +399,8 @@ def _by_hand(stream: tuple[Record, ...], fake: FakeTrial) -> dict[str, float]:
         return v0 if t1 == t0 else v0 + (v1 - v0) * (t - t0) / (t1 - t0)
 
     def area(points: list[tuple[float, float]]) -> float:
-        inner = [(start, at(points, start)), *(p for p in points if start < p[0] < end), (end, at(points, end))]
+        own = [p for p in points if start <= p[0] <= end]
+        inner = [(start, own[0][1]), *own, (end, own[-1][1])]
         return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(inner))
 
     expected = {

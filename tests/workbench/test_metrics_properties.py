@@ -164,6 +164,8 @@ def test_that_units_signs_and_the_identities_between_figures_hold(fake: FakeTria
     same(known["inter_token_latency_s"] * known["decode_tokens_per_second"], fake.batch_size)
     whole = known["time_to_first_token_s"] + known["time_per_output_token_s"] * (fake.new_tokens - 1)
     same(whole, known["latency_s"], 1e-6)
+    if fake.device == "cpu" and "memory_mean_bytes" in known:
+        assert known["memory_mean_bytes"] <= known["memory_pss_peak_bytes"] * (1 + 1e-9)
     if "energy_joules" in known:
         same(known["power_mean_watts"] * length, known["energy_joules"])
         same(known["energy_per_token_joules"] * tokens, known["energy_joules"])

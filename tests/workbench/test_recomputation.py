@@ -188,13 +188,21 @@ class Trial:
         return self.at(source, quantity, end) - self.at(source, quantity, start)
 
     def mean(self, source: str, quantity: str) -> float:
-        """Time-weighted: trapezoids summed one by one."""
+        """Time-weighted, of the window's own readings, the outermost ones held."""
+        times, values = self.readings(source, quantity)
+        inner = [(int(t), float(v)) for t, v in zip(times, values, strict=True) if self.start <= t <= self.end]
+        return self._area([(self.start, inner[0][1]), *inner, (self.end, inner[-1][1])]) / self.T
+
+    def integral(self, source: str, quantity: str) -> float:
+        """Over the window, between readings at its ends."""
         times, values = self.readings(source, quantity)
         inner = [(int(t), float(v)) for t, v in zip(times, values, strict=True) if self.start < t < self.end]
-        edge = self.at(source, quantity, self.start), self.at(source, quantity, self.end)
-        points = [(self.start, edge[0]), *inner, (self.end, edge[1])]
-        area = sum((b[0] - a[0]) / 1e9 * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
-        return area / self.T
+        ends = [(t, self.at(source, quantity, t)) for t in (self.start, self.end)]
+        return self._area([ends[0], *inner, ends[1]])
+
+    def _area(self, points: list[tuple[int, float]]) -> float:
+        """Trapezoids summed one by one."""
+        return sum((b[0] - a[0]) / 1e9 * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
 
     def largest(self, source: str, quantity: str, start: int, end: int) -> float:
         times, values = self.readings(source, quantity)
@@ -335,7 +343,7 @@ def estimates_of_a_processor(t: Trial) -> dict[str, float]:
         "energy_estimate_per_token_joules": spent * 11.0 / t.tokens,
         "cost_per_million_tokens": spent * 11.0 / t.tokens * 1e6 / 3.6e6 * 0.31,
         "co2e_per_million_tokens_grams": spent * 11.0 / t.tokens * 1e6 / 3.6e6 * 412.0,
-        "wall_energy_joules": t.mean("wall_meter", "power_watts") * t.T,
+        "wall_energy_joules": t.integral("wall_meter", "power_watts"),
     }
 
 

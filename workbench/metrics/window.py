@@ -52,7 +52,7 @@ def read_by(records: TrialRecords, source: str | None, quantity: str) -> str:
     told = [s.method for s in records.sensors if (s.source, s.quantity) == (source, quantity) and s.available]
     times, _ = series(records, source, quantity)
     if len(times) > 1:
-        told.append(f"read every {float(np.median(np.diff(times))) / NS:.2g} s")
+        told.append(f"read every {_period(times) / NS:.2g} s")
     known = "; ".join(part for part in told if part)
     return f" ({known})" if known else ""
 
@@ -95,19 +95,26 @@ def integral(times: Longs, values: Floats, start: int, end: int) -> float:
 
 
 def mean_over(times: Longs, values: Floats, start: int, end: int) -> float | None:
-    """(1/T) ∫ value dt over the window, or None where no reading is near enough to speak for it."""
-    if end <= start or not covers(times, start, end):
+    """(1/T) ∫ value dt over the window, from its own readings alone: before and after it other phases run, and what
+    they need is none of its. The nearest reading is held at the ends. None where no reading speaks for the window."""
+    own, among = inside(times, values, start, end)
+    if end <= start or not covers(own, start, end, _period(times)):
         return None
-    return integral(times, values, start, end) / ((end - start) / NS)
+    return integral(own, among, start, end) / ((end - start) / NS)
 
 
-def covers(times: Longs, start: int, end: int) -> bool:
-    """Whether readings reach both ends of the window, give or take `MAX_EDGE_PERIODS` of their own period."""
+def covers(times: Longs, start: int, end: int, period: float | None = None) -> bool:
+    """Whether readings reach both ends of the window, give or take `MAX_EDGE_PERIODS` of their period (ns), their own
+    unless it is given."""
     if len(times) == 0:
         return False
-    period = float(np.median(np.diff(times))) if len(times) > 1 else float(NS)
-    slack = MAX_EDGE_PERIODS * period
-    return bool(times[0] <= start + slack and times[-1] >= end - slack and times[0] < end and times[-1] > start)
+    slack = MAX_EDGE_PERIODS * (_period(times) if period is None else period)
+    return bool(times[0] <= start + slack and times[-1] >= end - slack and times[0] <= end and times[-1] >= start)
+
+
+def _period(times: Longs) -> float:
+    """Between readings (ns), the median; a second where there is one reading."""
+    return float(np.median(np.diff(times))) if len(times) > 1 else NS
 
 
 def counter_change(times: Longs, values: Floats, start: int, end: int) -> float | None:
