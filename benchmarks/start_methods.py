@@ -32,10 +32,11 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.pairs import Ratio, compare, interval
+from benchmarks.trials import trial_order
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient, connect_local
 from engines.protocol.codec import decode_record
-from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, ModelOrder, WorkloadOrder
 from engines.protocol.places import HOME_VARIABLE, places, starter_folder
 from engines.protocol.records import (
     ModelLoaded,
@@ -99,32 +100,22 @@ class Bench:
 
     def _run(self, method: Method, workload: WorkloadOrder) -> tuple[int, list[Record]]:
         name = f"{method}-{next(self._numbers)}"
+        order = trial_order(
+            ModelOrder(ref="bench", title=self._model.name, kind="folder", path=str(self._model)),
+            "precision.float32",
+            workload=workload,
+            engine=EngineOrder(start_method=method),
+            trial=name,
+            block=self.block,
+        )
         before_ns = time.monotonic_ns()
-        self._client.call(messages.Submit(orders=(self._order(name, method, workload),)))
+        self._client.call(messages.Submit(orders=(order,)))
         stream = self._client.stream(messages.Attach(trial=name))
         records = [decode_record(reply.line) for reply in stream if isinstance(reply, messages.RecordLine)]
         ended = records[-1]
         if not isinstance(ended, TrialEnded) or ended.outcome != "completed":
             raise SystemExit(f"A trial did not complete: {ended}")
         return before_ns, records
-
-    def _order(self, name: str, method: Method, workload: WorkloadOrder) -> TrialOrder:
-        return TrialOrder(
-            trial=name,
-            experiment="bench",
-            store="bench",
-            configuration="bench",
-            title=name,
-            block=self.block,
-            position=0,
-            total=1,
-            seed=1,
-            experiment_title="bench",
-            model=ModelOrder(ref="bench", title=self._model.name, kind="folder", path=str(self._model)),
-            techniques=(TechniqueOrder(id="precision.float32"),),
-            workload=workload,
-            engine=EngineOrder(start_method=method),
-        )
 
 
 def decode_rate(records: Sequence[Record]) -> float:

@@ -17,17 +17,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engines.protocol.codec import decode_order, encode_order
-from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
+from benchmarks.trials import in_own_process, loaded_engine, trial_order
+from engines.protocol.codec import decode_order
+from engines.protocol.orders import EngineOrder, ModelOrder, TrialOrder, WorkloadOrder
 from engines.protocol.places import places, starter_folder
 from engines.protocol.tasks import LOCAL_TASKS, local_task
 
@@ -101,33 +99,14 @@ def _compare(task: str, first: Answers, other: Answers) -> None:
 
 
 def _run(order: TrialOrder) -> dict[str, Answers]:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "order.json"
-        file.write_bytes(encode_order(order))
-        command = [sys.executable, "-m", "benchmarks.task_parity", "--order", str(file)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{order.techniques[0].id} ended with {done.returncode}")
-    return {task: Answers(**said) for task, said in json.loads(done.stdout.splitlines()[-1]).items()}
+    found = in_own_process("benchmarks.task_parity", order)
+    return {task: Answers(**said) for task, said in found.items()}
 
 
 def _answer(order: TrialOrder) -> dict[str, dict[str, Any]]:
     """In the process of one precision."""
-    from engines.ring import RingWriter, capacity_for, create_ring
-    from engines.worker.process import prepare_process
-    from engines.worker.stop import Stop
-    from engines.worker.trial import make_engine
-
-    prepare_process(order.engine.threads, order.device, allow_network=False)
     found: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        create_ring(Path(folder) / "ring", capacity_for(order))
-        engine = make_engine(order, RingWriter(Path(folder) / "ring"), Stop())
-        engine.start()
-        if engine.files_missing():
-            engine.make_files(lambda text, share: None)
-        engine.load()
-        engine.prepare()
+    with loaded_engine(order) as (engine, _):
         reader = engine.reader()
         assert reader is not None
         from engines.worker.lm_eval_tasks import score_task
@@ -140,7 +119,6 @@ def _answer(order: TrialOrder) -> dict[str, dict[str, Any]]:
             asked.answers.score, asked.answers.stderr = score.score, score.stderr
             asked.answers.samples = score.samples
             found[task] = asdict(asked.answers)
-        engine.unload()
     return found
 
 
@@ -170,19 +148,9 @@ class _Asked:
 
 def _order(options: argparse.Namespace, folder: Path, precision: str) -> TrialOrder:
     is_llama = precision.startswith(("gguf-", "q"))
-    return TrialOrder(
-        trial="parity",
-        experiment="parity",
-        store="parity",
-        configuration="parity",
-        title=folder.name,
-        block=0,
-        position=0,
-        total=1,
-        seed=0,
-        experiment_title="parity",
-        model=ModelOrder(ref=str(folder), title=folder.name, kind="folder", path=str(folder.resolve())),
-        techniques=(TechniqueOrder(id=f"precision.{precision}"),),
+    return trial_order(
+        ModelOrder(ref=str(folder), title=folder.name, kind="folder", path=str(folder.resolve())),
+        f"precision.{precision}",
         workload=WorkloadOrder(
             prompt_tokens=16,
             new_tokens=8,

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pairs import Ratio, compare, interval
+from benchmarks.pairs import Ratio, compare, interval, tell
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import places, starter_folder
 from engines.ring import RingWriter, create_ring
@@ -128,7 +128,7 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[Ratio, Ratio]:
     gc.freeze()
     gc.disable()
     try:
-        wall = compare(ours, theirs, margin=options.margin, most=options.most, told=_tell)
+        wall = compare(ours, theirs, margin=options.margin, most=options.most, told=tell)
     finally:
         gc.enable()
         ring.close()
@@ -164,10 +164,6 @@ def _model(named: Path | None) -> ModelOrder:
     if folder is None:
         return ModelOrder(ref="random", title="random weights, 135 M", kind="random", config=_STAND_IN)
     return ModelOrder(ref=str(folder), title=folder.name, kind="folder", path=str(folder.resolve()))
-
-
-def _tell(state: Ratio) -> None:
-    print(f"  {state.pairs} pairs: ratio {state.ratio:.4f} [{state.low:.4f}, {state.high:.4f}]", flush=True)
 
 
 def _options() -> argparse.Namespace:
