@@ -225,7 +225,8 @@ def _starts(sides: Sequence[_Side]) -> list[Finding]:
         Finding(
             "start",
             "transformers was started from a template, llama.cpp plainly: load times are given for plain starts only. "
-            "Nothing that is measured later depends on it.",
+            "That a worker from a template is as fast as one started plainly is not shown: of a small model it may "
+            "be a few per cent slower.",
         )
     ]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.workbench.synthetic import experiment_detail
+from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.charts import bar_chart, point_names, scatter_chart
 from workbench.comparability import Finding, comparability, comparability_notes
 from workbench.comparison import compare
@@ -153,6 +153,7 @@ def test_that_ways_of_starting_are_named_where_they_differ() -> None:
     detail = with_fact(two_engines(), LLAMA, "worker.start_method", "plain")
     detail = with_fact(detail, ("float32", "bfloat16"), "worker.start_method", "template")
     assert "load times" in str(told(detail, "start"))
+    assert "is not shown" in str(told(detail, "start")), "docs/results/start-methods.md has no equivalence"
 
 
 def test_that_the_findings_are_footnotes_of_every_comparison() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -153,6 +154,19 @@ def test_that_figures_of_older_formulas_are_shown_when_asked_for(
     assert sorted(versions("--all-versions")) == [0, 1]
     assert main(["show", "t-1", "--all-versions"]) == 0
     assert "formula 0" in capsys.readouterr().out
+
+
+def test_that_a_trial_is_shown_with_what_matters_first_and_what_each_figure_is_made_of(
+    home: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Workbench() as session:
+        fill(session.store, "t-1")
+        session.catch_up()
+    assert main(["show", "t-1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("---")) + 1
+    assert lines[first].startswith("Decode throughput")
+    assert re.search(r"; made of \d+ tokens$", lines[first])
 
 
 def test_that_an_experiment_goes_to_another_database_by_command(

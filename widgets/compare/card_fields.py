@@ -11,7 +11,7 @@ from widgets.compare.views import Column, Loaded
 from workbench.comparison import Cell, Row
 from workbench.comparison_trials import words
 from workbench.environment_notes import essentials
-from workbench.metrics.model import Metric
+from workbench.metrics.model import Metric, counted
 from workbench.metrics.registry import find
 from workbench.units import format_range, format_value, significant
 
@@ -41,20 +41,16 @@ def how(cell: Cell, column: Column, metric: Metric | None) -> list[Field]:
 def _count(cell: Cell, metric: Metric | None) -> str:
     """What the figure and its ratio rest on."""
     if metric is not None and metric.compared:
-        return f"{_counted(cell.n, 'blocks')} of this configuration and its original"
-    text = f"{_counted(cell.n, 'trials')}, each in a fresh process"
+        return f"{counted(cell.n, 'blocks')} of this configuration and its original"
+    text = f"{counted(cell.n, 'trials')}, each in a fresh process"
     if cell.blocks and cell.word != "baseline" and cell.ratio is not None:
-        text += f"; the ratio rests on {_counted(cell.blocks, 'blocks')}"
+        text += f"; the ratio rests on {counted(cell.blocks, 'blocks')}"
     return text
 
 
 def made_of(n: int, metric: Metric | None) -> str:
     """ "189 tokens": what one trial's figure was made of."""
-    return _counted(n, metric.counts if metric is not None else "readings")
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n:,} {what.removesuffix('s') if n == 1 else what}"
+    return counted(n, metric.counts if metric is not None else "readings")
 
 
 def beside(metric: Metric | None, value_of: Callable[[str], float | None]) -> list[Field]:
@@ -83,19 +79,19 @@ def left_out(loaded: Loaded, row: Row) -> list[Field]:
 def cautions(loaded: Loaded, row: Row) -> list[Field]:
     """What was wrong with trials that count all the same: each kind with how many, and one of them in words; or that
     nothing was."""
-    counted = {t.trial: t.number for t in loaded.kept[row.configuration].counted}
+    numbers = {t.trial: t.number for t in loaded.kept[row.configuration].counted}
     found: dict[str, dict[str, str]] = {}
     for reason in loaded.detail.reasons:
-        if reason.trial in counted:
+        if reason.trial in numbers:
             found.setdefault(reason.code, {}).setdefault(reason.trial, reason.message)
-    if counted and not found:
-        which = "The trial was" if len(counted) == 1 else f"All {len(counted)} trials were"
+    if numbers and not found:
+        which = "The trial was" if len(numbers) == 1 else f"All {len(numbers)} trials were"
         return [("Checks", f"{which} found valid, without a caution.", "")]
     told = []
     for code, messages in found.items():
         trial, message = next(iter(messages.items()))
-        of = f"{len(messages)} of {_counted(len(counted), 'trials')}"
-        told.append(f"{sentence(words(code))} in {of}; trial {counted[trial]}: {message}")
+        of = f"{len(messages)} of {counted(len(numbers), 'trials')}"
+        told.append(f"{sentence(words(code))} in {of}; trial {numbers[trial]}: {message}")
     return [("Cautions", " ".join(told), "warn")] if told else []
 
 
@@ -111,7 +107,7 @@ def unseen(cell: Cell) -> str:
         return 'That is not "the same".'
     half = 100 * (math.sqrt(cell.ratio_interval.high / cell.ratio_interval.low) - 1)
     return (
-        f'That is not "the same": with {_counted(cell.blocks, "blocks")} a difference under about '
+        f'That is not "the same": with {counted(cell.blocks, "blocks")} a difference under about '
         f"{significant(half, 2)} % does not show. More blocks narrow the interval."
     )
 

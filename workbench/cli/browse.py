@@ -12,7 +12,8 @@ from engines.protocol.codec import decode_record
 from engines.protocol.records import Log
 from workbench.cli import OK, WRONG
 from workbench.cli.tables import print_table
-from workbench.comparison_trials import newest
+from workbench.comparison_trials import metric_ids, newest
+from workbench.metrics.model import counted
 from workbench.metrics.registry import find
 from workbench.session import Workbench
 from workbench.store.operations import (
@@ -94,13 +95,15 @@ def show(options: argparse.Namespace) -> int:
         print(f"  {reason.severity}: {reason.message}")
     print()
     rows = []
-    for row in metrics:
+    places = {id: place for place, id in enumerate(metric_ids(metrics))}
+    for row in sorted(metrics, key=lambda row: (places[row.metric], -row.version)):
         known = find(row.metric)
         shown = format_value(row.value, row.unit) if row.value is not None else "not available"
         title = known.title if known else row.metric
         if options.all_versions:
             title += f", formula {row.version}"
-        rows.append((title, shown, row.method if row.value is not None else row.reason))
+        made_of = f"; made of {counted(row.n, known.counts)}" if known is not None and row.n is not None else ""
+        rows.append((title, shown, f"{row.method}{made_of}" if row.value is not None else row.reason))
     print_table(("metric", "value", "how"), rows, right=frozenset({1}))
     if options.environment:
         print()

@@ -30,6 +30,11 @@ class NotAvailable:
     reason: str
 
 
+def counted(n: int, what: str) -> str:
+    """ "189 tokens", "1 block": `what` in the plural."""
+    return f"{n:,} {what.removesuffix('s') if n == 1 else what}"
+
+
 @dataclass(frozen=True)
 class Metric:
     id: str
