@@ -14,7 +14,7 @@ import msgspec
 
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.orders import EngineId, EngineOrder, Scalar, TaskName, TechniqueOrder, WorkloadOrder
-from engines.techniques import MachineFacts, Technique, axes, find, techniques
+from engines.techniques import Axis, MachineFacts, Technique, axes, find, techniques
 from engines.techniques.gguf import SEQUENCES, STORED
 from workbench.experiment import Experiment, TechniqueChoice
 from workbench.fit import estimate_memory, estimate_once_seconds, estimate_seconds, weight_bytes
@@ -122,14 +122,21 @@ def _by_axis(experiment: Experiment) -> dict[str, list[TechniqueChoice]]:
 
 
 def _combinations(experiment: Experiment, model: ResolvedModel) -> Iterator[Chosen]:
-    """Every combination of one technique of each axis. The default precision of a GGUF file is the one it has."""
+    """Every combination of one technique of each axis."""
     named = {choice.id.partition(".")[0] for choice in experiment.techniques}
+    known = {axis.id: axis for axis in axes()}
     per_axis: list[list[TechniqueOrder]] = []
     for axis, choices in _by_axis(experiment).items():
-        if axis == "precision" and axis not in named and model.facts.kind == "gguf":
-            choices = [TechniqueChoice(STORED)]
+        if axis not in named:
+            choices = [TechniqueChoice(default_technique(known[axis], model.facts.kind))]
         per_axis.append([order for choice in choices for order in _resolved(choice)])
     return itertools.product(*per_axis)
+
+
+def default_technique(axis: Axis, kind: str) -> str:
+    """Id of what runs on an axis that the experiment does not name, for a model of this kind: of a GGUF file the
+    precision it has."""
+    return STORED if axis.id == "precision" and kind == "gguf" else axis.default
 
 
 def _resolved(choice: TechniqueChoice) -> Iterator[TechniqueOrder]:

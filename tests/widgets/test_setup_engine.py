@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.tasks import LOCAL_TASKS, PAPER_TASKS, QUESTIONS
+from tests.tiny_gguf import write_tiny_gguf
 from tests.widgets.test_setup_page import FakeWorkbench, fake, page  # noqa: F401  fixtures
 from widgets.dropped import target_of
 from widgets.services import Services
@@ -284,6 +285,18 @@ def test_that_a_plan_of_two_engines_names_each_row_s(
     assert "engine" in {c.key for c in view.columns}
     assert [r.cells["engine"] for r in view.rows] == ["transformers", "llama.cpp"]
     assert not any("made first" in p.message for p in view.rows[0].problems)
+
+
+def test_that_a_rung_joins_a_gguf_file_s_own_precision_and_nothing_else(
+    qtbot: QtBot, page: SetupPage, fake: FakeWorkbench, tmp_path: Path
+) -> None:
+    with_packages(fake, "torch", "transformers", "torchao", "llama-cpp-python", "gguf")
+    page.look_again()
+    choose(qtbot, page, str(write_tiny_gguf(tmp_path / "tiny.gguf")))
+    page.wishes.technique("precision.q4_0", True)
+    plan = planned(qtbot, page)
+    assert [c.technique_title("precision") for c in plan.configurations] == ["GGUF as it is", "Q4_0"]
+    assert all(c.runnable for c in plan.configurations)
 
 
 def test_that_a_plan_of_one_ordinary_engine_has_no_column_for_it(qtbot: QtBot, page: SetupPage) -> None:

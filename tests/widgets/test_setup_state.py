@@ -186,6 +186,44 @@ def test_that_a_second_technique_joins_the_default_that_runs_anyway() -> None:
     assert edits.chosen_ids(edits.set_technique(two, "precision.int8", False), "precision") == ("precision.float32",)
 
 
+def test_that_a_gguf_file_s_own_precision_is_what_runs_anyway() -> None:
+    stored, q8 = "precision.gguf-stored", "precision.q8_0"
+    assert edits.chosen_ids(Experiment(), "precision", {"gguf"}) == (stored,)
+    assert edits.chosen_ids(Experiment(), "kv_cache", {"gguf"}) == ("kv_cache.full",)
+    one = edits.set_technique(Experiment(), q8, True, {"gguf"})
+    assert [c.id for c in one.techniques] == [stored, q8], "float32 is nothing that a GGUF file can have"
+    assert edits.set_technique(Experiment(), stored, True, {"gguf"}) == Experiment()
+    both = edits.chosen_ids(Experiment(), "precision", ["folder", "gguf"])
+    assert both == ("precision.float32", stored)
+
+
+def test_that_a_gguf_file_shows_its_own_precision_as_the_default(home: Places, tmp_path: Path) -> None:
+    from tests.tiny_gguf import write_tiny_gguf
+
+    experiment = Experiment(models=(str(write_tiny_gguf(tmp_path / "x.gguf")),))
+    groups = technique_groups(experiment, resolved_of(experiment, home))
+    assert [r.key for g in groups for r in g.rows if r.checked] == ["precision.gguf-stored", "kv_cache.full"]
+    assert [g.title for g in groups if g.count == "the default"] == ["Precision · GGUF", "KV cache"]
+
+
+def test_that_quality_is_not_promised_of_a_model_without_a_tokenizer(home: Places, tmp_path: Path) -> None:
+    from tests.tiny_gguf import write_tiny_gguf
+
+    bare = str(write_tiny_gguf(tmp_path / "bare.gguf", tokenizer=False))
+    whole = str(write_tiny_gguf(tmp_path / "whole.gguf"))
+
+    def said(*refs: str) -> str:
+        experiment = Experiment(models=refs)
+        plan = make_plan(experiment, {ref: resolve(ref, home, tmp_path) for ref in refs}, CPU_ONLY)
+        return next(m.text for m in measured(experiment, CPU_ONLY, plan) if m.name == "Quality")
+
+    assert said(whole) == "perplexity on held-out text"
+    assert said(SMALL) == "not available: the weights are random"
+    assert said(bare).startswith("not available: no model has a tokenizer")
+    assert said(bare, whole) == "1 of 2 models; the others have no tokenizer, or random weights"
+    assert said(SMALL, whole) == "1 of 2 models; random weights have none"
+
+
 def test_that_a_parameter_takes_its_technique_in_and_a_default_is_not_written() -> None:
     int8 = find("precision.int8")
     assert int8 is not None

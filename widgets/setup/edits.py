@@ -12,6 +12,7 @@ from engines.techniques import Technique, axes, find
 from workbench.experiment import Experiment, TechniqueChoice
 from workbench.experiment_keys import ENGINE, RUN, WORKLOAD
 from workbench.machine import best_device, find_device
+from workbench.plan_cells import default_technique
 
 _SWEPT = {key.name for key in WORKLOAD if key.sweep}
 _RUN_KEYS = {key.name for key in RUN}
@@ -26,24 +27,25 @@ def set_model(experiment: Experiment, ref: str, on: bool, aliases: Collection[st
     return experiment if on else replace(experiment, models=tuple(m for m in experiment.models if m not in names))
 
 
-def chosen_ids(experiment: Experiment, axis: str) -> tuple[str, ...]:
-    """Ids of the techniques that would run on an axis: those named, or the axis's default."""
+def chosen_ids(experiment: Experiment, axis: str, kinds: Collection[str] = ()) -> tuple[str, ...]:
+    """Ids of the techniques that would run on an axis: those named, or the defaults for models of these kinds."""
     named = tuple(dict.fromkeys(c.id for c in experiment.techniques if c.id.partition(".")[0] == axis))
     if named:
         return named
-    return tuple(a.default for a in axes() if a.id == axis and find(a.default) is not None)
+    found = (default_technique(a, kind) for a in axes() if a.id == axis for kind in kinds or ("",))
+    return tuple(dict.fromkeys(id for id in found if find(id) is not None))
 
 
-def set_technique(experiment: Experiment, id: str, on: bool) -> Experiment:
+def set_technique(experiment: Experiment, id: str, on: bool, kinds: Collection[str] = ()) -> Experiment:
     """Take a technique in or out. What runs anyway (the default of an axis that names none) stays when others join;
-    taking out the last leaves the default."""
+    taking out the last leaves the default. `kinds`: those of the chosen models."""
     axis = id.partition(".")[0]
-    if on == (id in chosen_ids(experiment, axis)):
+    if on == (id in chosen_ids(experiment, axis, kinds)):
         return experiment
     if not on:
         return replace(experiment, techniques=tuple(c for c in experiment.techniques if c.id != id))
     named = any(c.id.partition(".")[0] == axis for c in experiment.techniques)
-    before = () if named else tuple(TechniqueChoice(default) for default in chosen_ids(experiment, axis))
+    before = () if named else tuple(TechniqueChoice(default) for default in chosen_ids(experiment, axis, kinds))
     return replace(experiment, techniques=(*experiment.techniques, *before, TechniqueChoice(id)))
 
 
@@ -59,13 +61,15 @@ def values_of(experiment: Experiment, technique: Technique, name: str) -> tuple[
     return choice.parameters.get(name, (default,)) if choice is not None else (default,)
 
 
-def set_parameter(experiment: Experiment, technique: Technique, name: str, values: Sequence[Scalar]) -> Experiment:
+def set_parameter(
+    experiment: Experiment, technique: Technique, name: str, values: Sequence[Scalar], kinds: Collection[str] = ()
+) -> Experiment:
     """Set a parameter of a technique, taking the technique in where it was not. A default is not written down."""
     if choice_of(experiment, technique.id) is None:
-        if technique.id in chosen_ids(experiment, technique.axis):  # it runs as the default: now it is named
+        if technique.id in chosen_ids(experiment, technique.axis, kinds):  # it runs as the default: now it is named
             experiment = replace(experiment, techniques=(*experiment.techniques, TechniqueChoice(technique.id)))
         else:
-            experiment = set_technique(experiment, technique.id, True)
+            experiment = set_technique(experiment, technique.id, True, kinds)
     old = choice_of(experiment, technique.id)
     assert old is not None
     parameters = {k: v for k, v in old.parameters.items() if k != name}

@@ -110,10 +110,13 @@ def _quality(experiment: Experiment, plan: Plan | None) -> Measured:
     if not wanted:
         return Measured("Quality", "left out: 0 tokens for perplexity, no task", False)
     cells = plan.configurations if plan is not None else ()
-    models = {c.model.ref: c.model.kind for c in cells}
-    random = sum(kind == "random" for kind in models.values())
-    if models and random == len(models):
-        return Measured("Quality", "not available: the weights are random", False)
-    if random:
-        return Measured("Quality", f"{len(models) - random} of {len(models)} models; random weights have none")
+    models = {c.model.ref: c for c in cells}
+    without = [c for c in models.values() if not (c.workload.perplexity_tokens or c.workload.tasks)]
+    random = all(c.model.kind == "random" for c in without)
+    if without and len(without) == len(models):
+        why = "the weights are random" if random else "no model has a tokenizer and weights of its own"
+        return Measured("Quality", f"not available: {why}", False)
+    if without:
+        why = "random weights have none" if random else "the others have no tokenizer, or random weights"
+        return Measured("Quality", f"{len(models) - len(without)} of {len(models)} models; {why}")
     return Measured("Quality", ", ".join(wanted) + (", every model" if len(models) > 1 else ""))

@@ -30,6 +30,7 @@ from widgets.setup.problem_list import ProblemList
 from widgets.setup.run_bar import RunBar
 from widgets.setup.shelf import Shelf
 from widgets.setup.submit import Submission
+from widgets.setup.technique_rows import kinds
 from widgets.setup.techniques_panel import TechniquesPanel
 from widgets.setup.toolbar import SetupTools
 from widgets.setup.wishes import Wishes
@@ -195,6 +196,11 @@ class SetupPage(Page):
         self._show_run()
         self._keep.start()
         self.services.actions.update()
+
+    @property
+    def model_kinds(self) -> frozenset[str]:
+        """Of the chosen models, as far as they were looked up."""
+        return kinds(self.draft.experiment, self._resolved)
 
     @property
     def _resolved(self) -> Resolved:

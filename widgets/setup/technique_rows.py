@@ -67,7 +67,7 @@ def technique_groups(experiment: Experiment, resolved: Resolved, search: str = "
     words = search.lower().split()
     groups: list[TechniqueGroup] = []
     for axis in axes():
-        chosen = chosen_ids(experiment, axis.id)
+        chosen = chosen_ids(experiment, axis.id, kinds(experiment, resolved))
         named = any(c.id.partition(".")[0] == axis.id for c in experiment.techniques)
         for heading, members in _by_group(techniques(axis.id)):
             rows = [_row(t, t.id in chosen, models, resolved.machine) for t in members]
@@ -113,6 +113,11 @@ def combinations(experiment: Experiment) -> str:
 def chosen_models(experiment: Experiment, resolved: Resolved) -> tuple[ResolvedModel, ...]:
     found = (resolved.models.get(ref) for ref in experiment.models)
     return tuple(model for model in found if isinstance(model, ResolvedModel))
+
+
+def kinds(experiment: Experiment, resolved: Resolved) -> frozenset[str]:
+    """Kinds of the chosen models, by which the default precision goes."""
+    return frozenset(model.facts.kind for model in chosen_models(experiment, resolved))
 
 
 def stored(technique: Technique, experiment: Experiment, resolved: Resolved) -> tuple[Stored, ...]:

@@ -43,12 +43,13 @@ class Wishes(QObject):
         self._page.edit(edits.set_model(self._experiment, ref, on, names), "choosing a model")
 
     def technique(self, id: str, on: bool) -> None:
-        self._page.edit(edits.set_technique(self._experiment, id, on), f"choosing {id.partition('.')[2]}")
+        changed = edits.set_technique(self._experiment, id, on, self._page.model_kinds)
+        self._page.edit(changed, f"choosing {id.partition('.')[2]}")
 
     def parameter(self, id: str, name: str, values: object) -> None:
         technique = find(id)
         if technique is not None and isinstance(values, tuple):
-            changed = edits.set_parameter(self._experiment, technique, name, values)
+            changed = edits.set_parameter(self._experiment, technique, name, values, self._page.model_kinds)
             self._page.edit(changed, f"changing {technique.short}", f"{id}.{name}")
 
     def workload(self, key: str, values: object) -> None:
