@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +16,7 @@ from PySide6.QtWidgets import QFileDialog
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
+from tests.workbench.synthetic_experiment import experiment_detail
 from widgets.compare import make_page
 from widgets.compare.build import build
 from widgets.compare.delegate import CompareDelegate
@@ -36,15 +36,12 @@ from workbench.store.operations import (
     StoreError,
 )
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workbench"))
-import synthetic
-
 SPEED, MEMORY = "decode_tokens_per_second", "memory_mean_bytes"
 
 
 @pytest.fixture(scope="module")
 def detail() -> ExperimentDetail:
-    return synthetic.experiment_detail(blocks=3)
+    return experiment_detail(blocks=3)
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-import sys
-from pathlib import Path
 
 import msgspec
 import pytest
 
+from tests.workbench.synthetic_experiment import experiment_detail
 from widgets.compare.build import build
 from widgets.compare.card_view import configuration_card, trial_card
 from widgets.compare.loading import compared
@@ -17,20 +16,17 @@ from widgets.compare.views import Choice, Column, Loaded
 from workbench.comparison import Cell
 from workbench.store.operations import ReasonRow
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workbench"))
-import synthetic
-
 SPEED, POWER = "decode_tokens_per_second", "power_mean_watts"
 
 
 @pytest.fixture(scope="module")
 def loaded() -> Loaded:
-    return compared(synthetic.experiment_detail(blocks=3))
+    return compared(experiment_detail(blocks=3))
 
 
 @pytest.fixture(scope="module")
 def on_gpu() -> Loaded:
-    return compared(synthetic.experiment_detail(blocks=3, gpu=True, fail=False))
+    return compared(experiment_detail(blocks=3, gpu=True, fail=False))
 
 
 def column(loaded: Loaded, metric: str) -> Column:

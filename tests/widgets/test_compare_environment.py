@@ -12,7 +12,7 @@ from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
 from tests.widgets.test_compare import SPEED, choose, index_of, page, workbench  # noqa: F401
-from tests.workbench.synthetic import experiment_detail
+from tests.workbench.synthetic_experiment import experiment_detail
 from widgets.compare.environment_sections import MOVES, as_text, counts, sections, side_of_row, side_of_trials
 from widgets.compare.environment_table import EnvironmentModel, EnvironmentTable
 from widgets.compare.loading import compared

@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 from engines.protocol.codec import encode_record
 from engines.protocol.records import WrittenText
 from tests.widgets.test_compare import FakeWorkbench, detail, page  # noqa: F401  fixtures
-from tests.workbench.synthetic import experiment_detail
+from tests.workbench.synthetic_experiment import experiment_detail
 from widgets.compare.page import ComparePage
 from widgets.compare.text_column import TextColumnView
 from widgets.compare.texts_rows import (

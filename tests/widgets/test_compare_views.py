@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QSettings
 
+from tests.workbench.synthetic_experiment import experiment_detail
 from widgets.compare import memory
 from widgets.compare.build import build, count_text, folded, natural
 from widgets.compare.card_view import Strip, configuration_card, trial_card
@@ -24,15 +24,12 @@ from widgets.exports import table_text, write_all
 from workbench.charts import bar_chart
 from workbench.store.operations import ExperimentDetail, ReasonRow
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "workbench"))
-import synthetic
-
 SPEED, MEMORY, POWER = "decode_tokens_per_second", "memory_mean_bytes", "power_mean_watts"
 
 
 @pytest.fixture(scope="module")
 def loaded() -> Loaded:
-    return compared(synthetic.experiment_detail(blocks=3))
+    return compared(experiment_detail(blocks=3))
 
 
 def row(view: TableView, name: str) -> RowView:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from engines.protocol.records import Telemetry
-from tests.workbench.synthetic import NO_POWER, FakeTrial, experiment_detail, records
+from tests.workbench.synthetic import NO_POWER, FakeTrial, records
+from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.charts import bar_chart, scatter_chart
 from workbench.comparison import Comparison, compare
 from workbench.series import Phase, TrialData

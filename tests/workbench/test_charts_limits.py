@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.charts import BEYOND, bar_chart, scatter_chart
 from workbench.comparison import Comparison, Interval, compare
 from workbench.export.figures import draw, render
 from workbench.export.look import look
-
-sys.path.insert(0, str(Path(__file__).parent))
-import synthetic
 
 SPEED, MEMORY = "decode_tokens_per_second", "memory_mean_bytes"
 
 
 @pytest.fixture(scope="module")
 def calm() -> Comparison:
-    return compare(synthetic.experiment_detail(blocks=3, fail=False, disturb=False))
+    return compare(experiment_detail(blocks=3, fail=False, disturb=False))
 
 
 def wild(comparison: Comparison, metric: str = SPEED) -> Comparison:

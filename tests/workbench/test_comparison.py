@@ -8,7 +8,8 @@ import math
 import msgspec
 import pytest
 
-from tests.workbench.synthetic import NO_POWER, experiment_detail
+from tests.workbench.synthetic import NO_POWER
+from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.comparison import Comparison, Row, compare
 from workbench.store.operations import ExperimentDetail, ReasonRow
 from workbench.trade_offs import quality_metric, trade_offs

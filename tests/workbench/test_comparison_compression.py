@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.workbench.synthetic import experiment_detail
+from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.comparison import Cell, compare
 from workbench.store.operations import ExperimentDetail, MetricRow
 

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from tests.workbench.synthetic import experiment_detail
+from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.comparison import compare
 from workbench.environment_diff import (
     NOT_TOLD,

@@ -18,7 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from engines.protocol.records import Telemetry
-from tests.workbench.synthetic import FakeTrial, experiment_detail, records
+from tests.workbench.synthetic import FakeTrial, records
+from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.charts import Chart, ChartAxis, Reference, Series, bar_chart, scatter_chart
 from workbench.comparison import compare
 from workbench.export import figures

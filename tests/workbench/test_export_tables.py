@@ -11,7 +11,8 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from tests.workbench.synthetic import NO_POWER, experiment_detail
+from tests.workbench.synthetic import NO_POWER
+from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.cli.tables import print_comparison
 from workbench.comparison import Comparison, compare
 from workbench.export import tables

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from engines.protocol.records import Cue, Record, TaskScore
-from tests.workbench.synthetic import FakeTrial, experiment_detail, records
+from tests.workbench.synthetic import FakeTrial, records
+from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.comparison import compare, worth_telling
 from workbench.export.tables import cell_lines
 from workbench.metrics.evaluate import evaluate_trial
