@@ -6,11 +6,7 @@ import math
 from typing import Any
 
 from workbench.selfcheck.load import TurnPlan
-from workbench.selfcheck.result import (
-    Effect,
-    SelfCheck,
-    Share,
-)
+from workbench.selfcheck.result import Effect, SelfCheck, Share
 from workbench.selfcheck.run import Options, Progress
 
 SHORT_TURNS = TurnPlan(turns=4, each_s=0.4)

@@ -12,19 +12,10 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from engines.protocol.records import (
-    TrialEnded,
-)
+from engines.protocol.records import TrialEnded
 from tests.workbench.synthetic import GPU, MIB, SECOND, START_NS, FakeTrial, clock_jump, order, records
 from workbench.metrics.evaluate import evaluate_trial
-from workbench.store.operations import (
-    ConfigurationRow,
-    ExperimentDetail,
-    ExperimentRow,
-    MetricRow,
-    ReasonRow,
-    TrialRow,
-)
+from workbench.store.operations import ConfigurationRow, ExperimentDetail, ExperimentRow, MetricRow, ReasonRow, TrialRow
 
 CONFIGURATIONS: dict[str, FakeTrial] = {
     "float32": FakeTrial(precision="float32", tokens_per_second=20.0, prefill_s=0.21, tensor_bytes=538_060_032),

@@ -8,9 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tests.workbench.selfcheck_kit import ratio, result
-from workbench.selfcheck.result import (
-    SelfCheck,
-)
+from workbench.selfcheck.result import SelfCheck
 from workbench.selfcheck.words import rows
 from workbench.store.local import LocalStore
 from workbench.store.migrate import Scheme, current_scheme

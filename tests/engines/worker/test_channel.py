@@ -7,9 +7,7 @@ import time
 
 import pytest
 
-from engines.protocol.records import (
-    Log,
-)
+from engines.protocol.records import Log
 from engines.worker.channel import RunnerGone
 from tests.engines.worker.kit import Pipe
 

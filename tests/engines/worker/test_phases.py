@@ -9,11 +9,7 @@ import sys
 import pytest
 
 from engines.protocol.codec import decode_record
-from engines.protocol.records import (
-    MemoryPeak,
-    PhaseEnded,
-    PhaseStarted,
-)
+from engines.protocol.records import MemoryPeak, PhaseEnded, PhaseStarted
 from engines.worker.phases import Phases, quiet_collector
 from tests.engines.runner_harness import ROOT
 from tests.engines.worker.kit import Pipe

@@ -10,13 +10,7 @@ import time
 import msgspec
 import pytest
 
-from engines.protocol.records import (
-    Environment,
-    Log,
-    ModelLoaded,
-    PhaseEnded,
-    Progress,
-)
+from engines.protocol.records import Environment, Log, ModelLoaded, PhaseEnded, Progress
 from engines.ring import RingWriter
 from engines.worker.stop import Stop
 from engines.worker.trial import run_trial
