@@ -13,7 +13,7 @@ from widgets.setup import edits
 from widgets.targets import InstallPackages
 from workbench.fixes import apply_fix, leave_out, take_in
 from workbench.hashes import short
-from workbench.plan_cells import INSTALL
+from workbench.plan_obstacles import INSTALL
 from workbench.problems import Fix
 
 if TYPE_CHECKING:
