@@ -132,7 +132,7 @@ def used_window(qtbot: QtBot, make: Callable[[], Window], fake: type[FakeWorkben
     return made
 
 
-# --- opening and closing --- ----------------------------------------------------------------------
+# --- opening and closing --------------------------------------------------------------------------
 
 
 def test_that_an_empty_store_shows_the_first_start(window: Window) -> None:
@@ -204,7 +204,7 @@ def test_that_closing_while_opening_closes_what_was_opened(
     assert all(w.closed for w in fake.made)
 
 
-# --- pages, keyboard, focus --- -------------------------------------------------------------------
+# --- pages, keyboard, focus -----------------------------------------------------------------------
 
 
 def test_that_pages_are_reached_by_keyboard(qtbot: QtBot, used_window: Window) -> None:
@@ -284,7 +284,7 @@ def test_that_every_control_of_the_frame_has_a_name(window: Window) -> None:
     assert nameless == []
 
 
-# --- what comes in --- ----------------------------------------------------------------------------
+# --- what comes in --------------------------------------------------------------------------------
 
 
 def test_that_a_dropped_file_of_no_use_is_explained(window: Window, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_that_a_dropped_bundle_is_taken_in(
     assert window.actions_.is_enabled("file.import")
 
 
-# --- queue, work, messages --- --------------------------------------------------------------------
+# --- queue, work, messages ------------------------------------------------------------------------
 
 
 def test_that_the_queue_reaches_strip_and_rail(qtbot: QtBot, window: Window, fake: type[FakeWorkbench]) -> None:
@@ -403,7 +403,7 @@ def test_that_open_messages_follow_the_windows_size_and_the_texts(qtbot: QtBot, 
     window.choose_look(scale=1.0)
 
 
-# --- look and size --- ----------------------------------------------------------------------------
+# --- look and size --------------------------------------------------------------------------------
 
 
 def test_that_the_look_is_chosen_at_once_and_remembered(

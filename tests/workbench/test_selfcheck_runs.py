@@ -77,7 +77,7 @@ def test_that_three_trials_that_fail_end_it_and_leave_nothing_waiting(
     assert session.store.execute(ListSelfChecks()) == ()
 
 
-# --- the window of its own --- --------------------------------------------------------------------
+# --- the window of its own ------------------------------------------------------------------------
 
 
 def test_that_without_a_window_to_open_the_rest_is_measured_and_the_reason_noted(

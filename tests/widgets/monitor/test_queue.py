@@ -59,7 +59,7 @@ def test_that_the_selection_stays_on_its_trial_when_the_queue_moves(page: Monito
     assert page.queue.chosen() == ("t-4",)
 
 
-# --- model and rows --- ---------------------------------------------------------------------------
+# --- model and rows -------------------------------------------------------------------------------
 
 
 NOW = 1_790_000_000.0
