@@ -7,12 +7,17 @@ import re
 
 import msgspec
 import pytest
+from PySide6.QtCore import QRect
+from PySide6.QtWidgets import QWidget
+from pytestqt.qtbot import QtBot
 
 from tests.workbench.synthetic_experiment import experiment_detail
 from widgets.compare.build import build
+from widgets.compare.card import NumberCard
 from widgets.compare.card_view import configuration_card, trial_card
 from widgets.compare.loading import compared
 from widgets.compare.views import Choice, Column, Loaded
+from widgets.theme import Theme
 from workbench.comparison import Cell
 from workbench.store.operations import ReasonRow
 
@@ -133,6 +138,25 @@ def test_that_a_trials_card_names_what_it_counted(loaded: Loaded) -> None:
         "perplexity": "512 tokens",
         "load_s": "1 reading",
     }
+
+
+def test_that_an_open_card_makes_room_for_the_next_figures_lines(
+    qtbot: QtBot, theme: Theme, loaded: Loaded, on_gpu: Loaded
+) -> None:
+    page = QWidget()
+    qtbot.addWidget(page)
+    page.resize(1200, 900)
+    card = NumberCard(theme, page)
+    with qtbot.waitExposed(page):
+        page.show()
+    heights = []
+    for which, metric in ((loaded, SPEED), (on_gpu, POWER), (loaded, SPEED)):
+        made = configuration_card(which, "c-bfloat16", column(which, metric))
+        assert made is not None
+        card.show_card(made, QRect(900, 40, 120, 30))
+        heights.append(card.height())
+    assert heights[0] == heights[2]
+    assert min(heights) > 250, heights
 
 
 def test_that_the_card_names_the_sensor_behind_the_number(on_gpu: Loaded) -> None:

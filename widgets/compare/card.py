@@ -148,6 +148,8 @@ class NumberCard(QFrame):
             top = Qt.AlignmentFlag.AlignTop
             self._grid.addWidget(left, place, 0, top)
             self._grid.addWidget(right, place, 1, top)
+            for part in (left, right):
+                part.show()  # or an open card would only show it, and make room for it, after this
         self._grid.setRowStretch(len(card.fields), 1)
 
     def _place(self) -> None:
