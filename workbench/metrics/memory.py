@@ -64,8 +64,9 @@ def mean_memory(records: TrialRecords) -> Value | NotAvailable:
     mean = mean_over(times, values, *window)
     if mean is None:
         return NotAvailable(f"{what} was not read through the measured window.")
-    note = "" if on_gpu(records) else _shared(records) + _mapped(records)
     how = read_by(records, source, quantity)
+    shared = "" if "template" in how else _shared(records)  # the sensor may say it itself
+    note = "" if on_gpu(records) else shared + _mapped(records)
     among, _ = inside(times, values, *window)
     return Value(mean, f"{_in_sentence(what)}, time-weighted mean of the readings{how}{note}", len(among))
 

@@ -88,7 +88,10 @@ METRICS = (
         window="evaluate",
         version=2,
         compute=_quality(
-            _perplexity, lambda _: "exp(mean token loss)", _scope, "The loss is too large for a perplexity."
+            _perplexity,
+            lambda _: "exponential of the mean token loss",
+            _scope,
+            "The loss is too large for a perplexity.",
         ),
         group="quality",
         counts="tokens",
