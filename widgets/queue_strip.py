@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QWidget
 
@@ -40,7 +40,8 @@ class QueueStrip(QFrame):
         self.pause = ToolButton(theme, "pause", "Pause queue", parent=self)
         self.pause.clicked.connect(self._toggle_pause)
         self._swatch = Swatch(theme, dot=True, parent=self)
-        self.title = ElidedLabel(parent=self)
+        # titles differ at their ends, so they give way in the middle
+        self.title = ElidedLabel(mode=Qt.TextElideMode.ElideMiddle, parent=self)
         self.title.setProperty("strong", "600")
         self.detail = ElidedLabel(tone="muted", parent=self)
         self.bar = QProgressBar(self)
@@ -48,7 +49,7 @@ class QueueStrip(QFrame):
         self.bar.setRange(0, 1000)
         self.bar.setAccessibleName("Progress of the experiment")
         self.left = label(tone="secondary")
-        self.next = ElidedLabel(tone="muted", parent=self)
+        self.next = ElidedLabel(tone="muted", mode=Qt.TextElideMode.ElideMiddle, parent=self)
         self.waiting = Chip(theme, parent=self)
         self.failed = ToolButton(theme, "error", "0 failed", compact=True, color="status.error", parent=self)
         self.failed.clicked.connect(self.failures_opened)

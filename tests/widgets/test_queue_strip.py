@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.messages import QueueEntry, QueueState
@@ -135,6 +136,17 @@ def test_that_the_strip_shows_what_runs_and_asks_to_pause(qtbot: QtBot, theme: T
     with qtbot.waitSignal(strip.pause_toggled) as asked:
         strip.pause.click()
     assert asked.args == [False]
+
+
+def test_that_a_title_without_room_keeps_its_end_which_tells_it_from_the_others(qtbot: QtBot, theme: Theme) -> None:
+    strip = QueueStrip(theme)
+    qtbot.addWidget(strip)
+    strip.set_queue(queue(entry("a", "running", title="A model with a very long name · bfloat16")))
+    strip.show()
+    strip.title.setFixedWidth(theme.px(150))
+    qtbot.waitUntil(lambda: "…" in QLabel.text(strip.title))
+    assert QLabel.text(strip.title).endswith("bfloat16")
+    assert strip.title.toolTip() == "A model with a very long name · bfloat16"
 
 
 def test_that_the_strips_clock_stops_when_nothing_runs_or_nobody_looks(qtbot: QtBot, theme: Theme) -> None:

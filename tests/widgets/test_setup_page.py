@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QAbstractItemModel, QPoint, Qt
-from PySide6.QtWidgets import QCheckBox, QMenu, QPushButton
+from PySide6.QtWidgets import QCheckBox, QMenu, QPushButton, QSplitter
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
@@ -392,6 +393,34 @@ def test_that_a_row_is_left_out_and_taken_in_by_keyboard(qtbot: QtBot, page: Set
     qtbot.keyClick(table, Qt.Key.Key_Space)
     settle(qtbot, page)
     assert page.draft.experiment.run.skip == ()
+
+
+def test_that_a_time_that_grows_while_one_types_is_never_cut(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, SMOL)
+    settle(qtbot, page)
+    table = page.plan.table
+    column = table.model_.column_of("time")
+    before = table.header().sectionSize(column)
+    (row,) = table.model_.rows
+    longer = replace(row, cells=row.cells | {"time": "about 1 h 17 min, first 2 h 43 min 30 s"})
+    table.show_rows(table.model_.columns, (longer,))
+    grown = table.header().sectionSize(column)
+    assert grown > before
+    assert grown >= table.fontMetrics().horizontalAdvance(longer.cells["time"])
+    table.show_rows(table.model_.columns, (row,))
+    assert table.header().sectionSize(column) == grown, "columns keep still"
+
+
+def test_that_the_workload_is_never_narrower_than_its_fields_and_units(qtbot: QtBot, page: SetupPage) -> None:
+    page.resize(1440, 760)
+    pair = page.panels.pair
+    split = pair.findChild(QSplitter, "pair")
+    assert split is not None
+    qtbot.waitUntil(lambda: not pair.narrow)
+    split.setSizes([40, 400])
+    field = page.workload.fields["prompt_tokens"]
+    right = field.mapTo(page.workload, field.rect().topRight()).x()
+    assert right < page.workload.width()
 
 
 def test_that_the_filter_shows_what_cannot_run(qtbot: QtBot, page: SetupPage) -> None:

@@ -152,7 +152,7 @@ def engine_table(
             grid.add((_strong(row.package), label("missing", tone="warn"), beside))
         else:
             check = IconLabel(theme, "check", "status.good", 14, "installed")
-            gives = ElidedLabel(row.gives, tone="secondary")
+            gives = label(row.gives, role="dense", tone="secondary", wrap=True)
             grid.add((_strong(row.package), label(row.version), _beside(theme, check, gives, wide=gives)))
     return grid
 

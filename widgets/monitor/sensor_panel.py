@@ -37,6 +37,8 @@ from workbench.series import TrialData
 Index = QModelIndex | QPersistentModelIndex
 ROW_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 _ELIDE = Qt.TextElideMode.ElideRight
+_WITH_RATES = 340
+"""Width (px) from which a row has room for how often its sensor is read."""
 
 
 class SensorModel(QAbstractTableModel):
@@ -116,16 +118,18 @@ class SensorDelegate(QStyledItemDelegate):
         painter.drawText(inner, right, row.value)
         painter.setFont(theme.font("dense"))
         metrics = painter.fontMetrics()
-        title_width = int(inner.width() * 0.5) if row.available else inner.width() - value_width
+        # a narrow column has names and values; the rates are in Machines
+        rates = inner.width() >= theme.px(_WITH_RATES)
+        title_width = int(inner.width() * (0.5 if rates else 0.6)) if row.available else inner.width() - value_width
         painter.setPen(theme.color("text.primary"))
         painter.drawText(inner, middle, metrics.elidedText(row.title, _ELIDE, title_width - 4))
         painter.setPen(theme.color("text.muted"))
         if row.available:
-            rate_at = inner.left() + int(inner.width() * 0.71)
+            rate_at = inner.left() + int(inner.width() * 0.71) if rates else inner.right() - value_width
             method = QRect(inner.left() + title_width, inner.top(), rate_at - inner.left() - title_width, high)
             painter.drawText(method, middle, metrics.elidedText(row.source, _ELIDE, method.width() - 4))
             room = inner.right() - value_width - rate_at
-            if metrics.horizontalAdvance(row.rate) <= room:  # a narrow column has the value, the rate is in Machines
+            if rates and metrics.horizontalAdvance(row.rate) <= room:
                 painter.drawText(QRect(rate_at, inner.top(), room, high), middle, row.rate)
         else:
             painter.setFont(theme.font("caption"))

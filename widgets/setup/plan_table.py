@@ -14,7 +14,9 @@ from widgets.setup.plan_rows import Column, PlanRow
 from widgets.theme import Theme
 
 _WIDTHS = {"check": 40, "memory": 208}
-_UNSIZED = ("check", "memory", "problems", "time", "needs", "trials")
+_NUMBERS = ("time", "needs", "trials")
+"""They change while one types: their columns grow where they must, and keep still otherwise."""
+_UNSIZED = ("check", "memory", "problems", *_NUMBERS)
 _NARROW_MEMORY = 104
 _NARROW_UNDER = 1300
 _MOST = {"model": 300, "technique": 190}
@@ -76,6 +78,8 @@ class PlanTable(QTreeView):
         if changed or words != self._words:
             self._words = words
             self._fit_columns()
+        else:
+            self._widen_numbers()
         if changed:
             self._show_indicator()
         if current is not None and self.current_row is None:
@@ -114,6 +118,13 @@ class PlanTable(QTreeView):
             if column.key != "problems":
                 header.resizeSection(index, self._column_width(column, narrow))
         self._was_narrow = narrow
+
+    def _widen_numbers(self) -> None:
+        """A number is never cut."""
+        for index, column in enumerate(self.model_.columns):
+            wanted = self._column_width(column, bool(self._was_narrow)) if column.key in _NUMBERS else 0
+            if wanted > self.header().sectionSize(index) and not self.header().isSectionHidden(index):
+                self.header().resizeSection(index, wanted)
 
     def _column_width(self, column: Column, narrow: bool) -> int:
         px = self._theme.px

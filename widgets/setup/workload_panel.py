@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from engines.protocol.messages import ProbeResult
@@ -62,6 +62,29 @@ _MEASURE = (
     ("warmup_requests", "Warm-up", "at most", "Warm-up ends when times are steady, at the latest after these requests"),
     ("seed", "Seed", "", "Decides the order of the trials and what is drawn inside one"),
 )
+
+
+class _Upright(QScrollArea):
+    """Scrolls up and down only, and is never narrower than what is in it: a pane beside it cannot hide its units."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def minimumSizeHint(self) -> QSize:
+        least = super().minimumSizeHint()
+        inner = self.widget()
+        if inner is None:
+            return least
+        return QSize(inner.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width(), least.height())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
 
 
 class WorkloadPanel(Panel):
@@ -138,11 +161,7 @@ class WorkloadPanel(Panel):
         self.engine.broke.connect(self.broke)
         column.addWidget(self.engine)
         column.addStretch(1)
-        self._scroll = QScrollArea()
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll = _Upright()
         self._scroll.setWidget(inner)
         self.body.addWidget(self._scroll, 1)
         theme.follow(self._restyle)
@@ -166,7 +185,6 @@ class WorkloadPanel(Panel):
         px = self._theme.px
         self._column.setContentsMargins(px(12), px(12), px(10), px(12))
         self._column.setSpacing(px(8))
-        self.setMinimumWidth(px(224))
 
     def show_experiment(self, experiment: Experiment, *, force: bool = False) -> None:
         """`force`: fields take the experiment's values even where a text was being mended (undo, load)."""
