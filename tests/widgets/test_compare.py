@@ -209,6 +209,41 @@ def test_that_a_deleted_experiment_gives_way_to_the_newest(
     qtbot.waitUntil(lambda: page.loaded is not None and page.experiment.loader.experiment == "e-next")
 
 
+def another(detail: ExperimentDetail, id: str, number: int) -> ExperimentDetail:
+    row = msgspec.structs.replace(detail.experiment, experiment=id, number=number)
+    return msgspec.structs.replace(detail, experiment=row)
+
+
+def test_that_the_next_session_shows_the_same_experiment_unless_a_newer_one_has_come(
+    qtbot: QtBot, page: ComparePage, services: Services, workbench: FakeWorkbench, detail: ExperimentDetail
+) -> None:
+    workbench.details.append(another(detail, "e-old", 3))
+    page.experiment.loader.again()
+    page.show_target(ShowExperiment("e-old"))
+    qtbot.waitUntil(lambda: page.loaded is not None and page.loaded.detail.experiment.experiment == "e-old")
+    page.save_layout(services.settings)
+    page.deactivated()
+
+    def opened() -> str:
+        services.actions.remove([a.id for a in services.actions.all()])
+        made = make_page(services)
+        assert isinstance(made, ComparePage)
+        qtbot.addWidget(made)
+        made.restore_layout(services.settings)
+        made.refresh(StoreChanged())
+        made.activated()
+        qtbot.waitUntil(lambda: made.loaded is not None)
+        made.deactivated()
+        made.shutdown()
+        return made.experiment.loader.experiment
+
+    assert opened() == "e-old"
+    workbench.details.insert(0, another(detail, "e-new", 13))
+    assert opened() == "e-new"
+    workbench.details = workbench.details[1:2]  # what was shown is gone
+    assert opened() == "e-fake"
+
+
 def test_that_another_page_can_ask_for_an_experiment(
     qtbot: QtBot, page: ComparePage, workbench: FakeWorkbench, detail: ExperimentDetail
 ) -> None:

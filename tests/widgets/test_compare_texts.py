@@ -124,7 +124,9 @@ def test_that_equal_texts_a_baseline_and_a_missing_text_are_told_apart() -> None
 def test_that_prompts_have_titles_and_say_how_many_differ() -> None:
     texts = (one("a", None, baseline=True), one("b", 0), one("a", None))
     assert prompt_rows((PromptTexts("explain-gravity", "", texts),))[0].summary == "1 of 2 differ"
-    assert prompt_rows((PromptTexts("x", "", (texts[0], texts[2])),))[0].summary == "all 2 the same"
+    assert prompt_rows((PromptTexts("x", "", (texts[0], texts[2])),))[0].summary == "both the same"
+    assert prompt_rows((PromptTexts("x", "", texts[:2]),))[0].summary == "the two differ"
+    assert prompt_rows((PromptTexts("x", "", (*texts[:1], *texts[2:], *texts[2:])),))[0].summary == "all 3 the same"
     assert prompt_rows((PromptTexts("x", "", texts[:1]),))[0].summary == "one text"
     assert prompt_title("explain-gravity_now") == "Explain gravity now"
     assert prompt_title("") == "Prompt"

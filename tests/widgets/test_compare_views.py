@@ -277,6 +277,11 @@ def test_that_columns_and_order_are_remembered_and_rubbish_is_not(tmp_path: Path
     assert memory.load_choice(settings) == Choice()
     memory.save_layout(settings, {"trials": 90}, SPEED, (SPEED, MEMORY), 1)
     assert memory.load_layout(settings) == ({"trials": 90}, SPEED, (SPEED, MEMORY), 1)
+    assert memory.load_shown(settings) == ("", "")
+    memory.save_shown(settings, "e-1", "e-2")
+    assert memory.load_shown(settings) == ("e-1", "e-2")
+    settings.setValue("compare/shown", '{"shown": 3}')
+    assert memory.load_shown(settings) == ("", "")
 
 
 def test_that_an_experiment_is_told_by_name_number_date_and_counts(loaded: Loaded) -> None:

@@ -1,4 +1,5 @@
-"""Which experiment the Compare page shows: the newest until the user chooses one, kept when the store changes.
+"""Which experiment the Compare page shows: the newest until the user chooses one, kept when the store changes; at the
+next start the same again, unless a newer one has come since.
 
 Owns the `Loader`. Main thread.
 """
@@ -7,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QSettings, Signal
 
+from widgets.compare import memory
 from widgets.compare.loading import Loader
 from widgets.compare.viewing import Viewing
 from widgets.compare.views import Loaded
@@ -44,6 +46,8 @@ class ChosenExperiment(QObject):
         self._rows: tuple[ExperimentRow, ...] = ()
         self._by_user = False
         """Whether the user chose the experiment; otherwise it is the newest."""
+        self._kept, self._kept_newest = "", ""
+        """What another session showed, and the newest experiment of that time."""
         self.loader = Loader(services, self)
         self.loader.listed.connect(self._listed)
         self.loader.loaded.connect(self._loaded)
@@ -54,6 +58,14 @@ class ChosenExperiment(QObject):
         """By id; chosen by the user or by another page."""
         self._by_user = True
         self._want(experiment)
+
+    def save(self, settings: QSettings) -> None:
+        if self._rows:
+            memory.save_shown(settings, self.loader.experiment, self._rows[0].experiment)
+
+    def restore(self, settings: QSettings) -> None:
+        """Before the first reading."""
+        self._kept, self._kept_newest = memory.load_shown(settings)
 
     def refresh(self, change: StoreChanged) -> None:
         """Read again only what is shown; the list of experiments is short and always read."""
@@ -90,6 +102,8 @@ class ChosenExperiment(QObject):
         known = {r.experiment for r in rows}
         current = self.loader.experiment
         newest = rows[0].experiment if rows else ""
+        if newest == self._kept_newest and self._kept in known and not self._by_user:
+            newest = self._kept
         if not rows:
             self._forget()
             self.listed.emit((), "")

@@ -58,6 +58,18 @@ def load_layout(settings: QSettings) -> tuple[dict[str, int], str, tuple[str, st
     )
 
 
+def save_shown(settings: QSettings, shown: str, newest: str) -> None:
+    """The experiment that was shown, and the newest of that time."""
+    settings.setValue(f"{_GROUP}/shown", json.dumps({"shown": shown, "newest": newest}))
+
+
+def load_shown(settings: QSettings) -> tuple[str, str]:
+    """What `save_shown` was given; empty where nothing was."""
+    kept = _read(settings, f"{_GROUP}/shown")
+    shown, newest = kept.get("shown"), kept.get("newest")
+    return (shown, newest) if isinstance(shown, str) and isinstance(newest, str) else ("", "")
+
+
 def _read(settings: QSettings, key: str) -> dict[str, object]:
     saved = settings.value(key)
     try:

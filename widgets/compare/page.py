@@ -137,10 +137,12 @@ class ComparePage(Page):
     def save_layout(self, settings: QSettings) -> None:
         super().save_layout(settings)
         self.viewing.save()
+        self.experiment.save(settings)
         self.figures.save_layout(settings)
 
     def restore_layout(self, settings: QSettings) -> None:
         super().restore_layout(settings)
+        self.experiment.restore(settings)
         self.figures.restore_layout(settings)
 
     def reset_layout(self) -> None:

@@ -178,6 +178,8 @@ def _summary(prompt: PromptTexts) -> str:
     if not others:
         return "one text"
     differ = sum(t.first_difference is not None for t in others)
+    if len(others) == 1:
+        return "the two differ" if differ else "both the same"
     if not differ:
         return f"all {len(others) + 1} the same"
     return f"{differ} of {len(others)} differ"
