@@ -9,7 +9,7 @@ import math
 from functools import cache
 
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QPainter, QPainterPath, QPen, QPolygonF, QTransform
+from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen, QPolygonF, QTransform
 
 from widgets.theme import Theme
 from workbench.run_looks import HOLLOW_STRIPE, STRIPE, Texture
@@ -18,6 +18,10 @@ _PERIOD = 8.0
 """Pixels from stripe to stripe; half of it is the stripe."""
 _CUT = 0.56
 """Size of the marker in a swatch, as a share of its edge."""
+_HALO = 0.36
+"""Width of the line around a marker that is cut out of stripes, as a share of its size; half of it is seen."""
+_VEIL = 0.55
+"""How much of the ground lies over the swatch of a hidden configuration."""
 _ARM = 0.17
 """Half the width of a cross's arms, as a share of its size."""
 
@@ -96,17 +100,22 @@ def paint_swatch(painter: QPainter, theme: Theme, rect: QRectF, run: int, *, fad
     like. `faded`: hidden from the charts."""
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    if faded:
-        painter.setOpacity(0.45)
     path = QPainterPath()
     radius = theme.radius("swatch")
     path.addRoundedRect(rect, radius, radius)
     painter.fillPath(path, theme.run_color(run))
     _paint_stripes(painter, theme, path, run, STRIPE)
-    painter.setOpacity(1.0)
-    painter.translate(rect.center())
-    painter.scale(rect.width() * _CUT, rect.height() * _CUT)
-    painter.fillPath(marker_path(theme.run_marker(run)), theme.color("bg.base"))
+    size, at = rect.width() * _CUT, rect.center()
+    marker = QTransform.fromTranslate(at.x(), at.y()).scale(size, size).map(marker_path(theme.run_marker(run)))
+    if theme.run_texture(run) != "plain":
+        # stripes keep off the marker
+        painter.strokePath(marker, QPen(theme.run_color(run), _HALO * size))
+    ground = theme.color("bg.base")
+    if faded:
+        veil = QColor(ground)
+        veil.setAlphaF(_VEIL)
+        painter.fillPath(path, veil)
+    painter.fillPath(marker, ground)
     painter.restore()
 
 

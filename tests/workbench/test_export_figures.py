@@ -7,6 +7,7 @@ import struct
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -260,6 +261,26 @@ def test_that_bars_beyond_ten_have_a_texture_in_every_format(theme: Any, hollow:
     assert stripe.lower() in many.lower()
     for format in ("png", "pdf"):
         assert figures.render(many_bars(12, hollow=hollow), format, theme=theme, made=MADE)  # type: ignore[arg-type]
+
+
+def test_that_no_name_of_a_point_stands_on_the_pareto_front() -> None:
+    def point(name: str, x: float, y: float) -> Series:
+        return Series(name, name, np.array([x]), np.array([y]), 0, "markers", labels=(name,))
+
+    points = (point("bfloat16", 13.0, 16.70), point("Q8_0", 60.0, 16.95))
+    chart = Chart(
+        "s", "T", "", ChartAxis("X"), ChartAxis("Y"), points, front=((13.0, 16.70), (13.0, 16.95), (60.0, 16.95))
+    )
+    figure = figures.draw(chart, look("light"), 7.0, None)
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    axes = figure.axes[0]
+    front = axes.transData.transform(chart.front)
+    for name in ("bfloat16", "Q8_0"):
+        (text,) = (t for t in axes.texts if t.get_text() == name)
+        box = text.get_window_extent(renderer)
+        for (x0, y0), (x1, y1) in pairwise(front):
+            apart = max(x0, x1) < box.x0 or min(x0, x1) > box.x1 or max(y0, y1) < box.y0 or min(y0, y1) > box.y1
+            assert apart, name
 
 
 def test_that_a_gap_of_a_curve_is_one_in_the_figure() -> None:

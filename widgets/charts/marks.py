@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QLineF, QPointF, QRectF, QSizeF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPainterPath, QPen, QPolygonF
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPainterPath, QPen, QPolygonF, QTransform
 from PySide6.QtWidgets import QGraphicsItem
 
 from widgets.charts.decimation import Pyramid
@@ -286,16 +286,11 @@ class Marks(QGraphicsItem):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         marker_edge = theme.px(_MARKER)
         for at, marker, color, hollow in laid.points:
-            painter.save()
-            painter.translate(at)
-            painter.scale(marker_edge, marker_edge)
             ground = theme.color("chart.background")
-            pen = QPen(color if hollow else ground, theme.px(2 if hollow else 1))
-            pen.setCosmetic(True)
-            painter.setPen(pen)
+            painter.setPen(QPen(color if hollow else ground, theme.px(2 if hollow else 1)))
             painter.setBrush(ground if hollow else color)
-            painter.drawPath(marker_path(marker))
-            painter.restore()
+            sized = QTransform.fromTranslate(at.x(), at.y()).scale(marker_edge, marker_edge)
+            painter.drawPath(sized.map(marker_path(marker)))
         painter.setFont(theme.font("dense"))
         for text in laid.texts:
             if text.leader is not None:

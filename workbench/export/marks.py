@@ -6,6 +6,7 @@ Labels are placed against measured text extents, so that none covers another. Us
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -314,7 +315,7 @@ def _bar_labels(figure: Figure, axes: Axes, chart: Chart, style: Look, renderer:
 def _point_labels(axes: Axes, chart: Chart, style: Look, renderer: RendererBase) -> None:
     """Each name on the side of its point where it covers nothing: right, left, above, below, then further away."""
     frame = axes.get_window_extent(renderer)
-    labels, obstacles = [], []
+    labels, obstacles = [], _front_boxes(axes, chart)
     for series in (s for s in chart.series if s.style == "markers"):
         for i, (x, y) in enumerate(zip(series.x, series.y, strict=True)):
             if not (np.isfinite(x) and np.isfinite(y)):
@@ -336,6 +337,17 @@ def _point_labels(axes: Axes, chart: Chart, style: Look, renderer: RendererBase)
         if gap > 2.5 * box.height:
             end = axes.transData.inverted().transform(label.at)
             axes.plot([x, end[0]], [y, end[1]], color=style.axis, linewidth=0.5, zorder=1)
+
+
+def _front_boxes(axes: Axes, chart: Chart) -> list[Bbox]:
+    """Where the lines of a Pareto front run (px)."""
+    if not chart.front:
+        return []
+    corners = axes.transData.transform(chart.front)
+    return [
+        Bbox.from_extents(min(a[0], b[0]) - 1, min(a[1], b[1]) - 1, max(a[0], b[0]) + 1, max(a[1], b[1]) + 1)
+        for a, b in pairwise(corners)
+    ]
 
 
 def _whisker_boxes(axes: Axes, series: Series, chart: Chart, i: int) -> list[Bbox]:
