@@ -15,8 +15,9 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
-from engines.protocol.messages import Device, Package, ProbeResult, QueueEntry, QueueState
+from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.tasks import LOCAL_TASKS, QUESTIONS
+from tests.widgets.queue_kit import entry, queue
 from widgets.machines.page import MachinesPage
 from widgets.services import Services
 from widgets.targets import InstallPackages
@@ -219,7 +220,7 @@ def test_that_without_a_compiler_a_build_that_is_kept_is_installed(
     assert page.installs.plan is not None
     assert not page.installs.plan.problems
     assert any("nothing is compiled" in text.text() for text in page.sheet.findChildren(QLabel))
-    page._queue_changed(QueueState(entries=(_running(),), paused=False))
+    page._queue_changed(queue(entry("t", "running", title="M")))
     assert "Unpacking" in page.sheet.queue.text()
     machine.go.touch()
     click(qtbot, page.sheet.start)
@@ -299,26 +300,9 @@ def test_that_a_fetch_that_fails_keeps_its_last_lines_and_can_be_tried_again(
     qtbot.waitUntil(lambda: page.installs.state == "installed")
 
 
-def _running() -> QueueEntry:
-    return QueueEntry(
-        trial="t",
-        experiment="e",
-        store="s",
-        experiment_title="e",
-        configuration="c",
-        title="M",
-        color=0,
-        block=0,
-        position=0,
-        total=1,
-        device="cpu",
-        state="running",
-    )
-
-
 def test_that_running_trials_are_named_because_their_figures_would_suffer(qtbot: QtBot, page: MachinesPage) -> None:
     click(qtbot, row_button(page, "torchao"))
-    page._queue_changed(QueueState(entries=(_running(),), paused=False))
+    page._queue_changed(queue(entry("t", "running", title="M")))
     assert page.sheet.queue.isVisible()
     assert "Pause the queue" in page.sheet.queue.text()
 

@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
-from engines.protocol.messages import QueueEntry
 from engines.protocol.records import PhaseName
+from tests.widgets.queue_kit import entry
 from widgets.charts.phases import Span
 from widgets.monitor.header_view import segments
 from widgets.monitor.queue_rows import _last_column
@@ -42,22 +42,8 @@ def test_that_the_queue_says_what_the_worker_says_or_else_what_the_phase_is() ->
 
 
 def test_that_a_converting_trial_gives_no_time_left_in_the_queue() -> None:
-    entry = QueueEntry(
-        trial="t",
-        experiment="e",
-        store="s",
-        experiment_title="e",
-        configuration="c",
-        title="M · q4_k_m",
-        color=0,
-        block=0,
-        position=0,
-        total=1,
-        device="cpu",
-        state="running",
-        phase="convert",
-    )
-    assert _last_column(entry, 30.0, 100.0)[0] == "making file"
+    converting = entry("t", "running", title="M · q4_k_m", phase="convert")
+    assert _last_column(converting, 30.0, 100.0)[0] == "making file"
 
 
 @pytest.mark.parametrize("name", ["light", "dark"])

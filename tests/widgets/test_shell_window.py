@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QPushButton, QSplit
 from pytestqt.qtbot import QtBot
 
 import workbench.session
-from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
+from engines.protocol.messages import ProbeResult
 from engines.protocol.places import Places
+from tests.widgets.queue_kit import entry, queue
 from widgets.page import Page
 from widgets.theme import Theme
 from widgets.window import Window
@@ -323,21 +324,7 @@ def test_that_a_dropped_bundle_is_taken_in(
 
 
 def test_that_the_queue_reaches_strip_and_rail(qtbot: QtBot, window: Window, fake: type[FakeWorkbench]) -> None:
-    entry = QueueEntry(
-        trial="t",
-        experiment="e",
-        store="s",
-        title="SmolLM2 · int8",
-        experiment_title="x",
-        configuration="c",
-        color=0,
-        block=0,
-        position=0,
-        total=1,
-        device="cpu",
-        state="running",
-    )
-    fake.made[0].say(QueueChanged(QueueState(entries=(entry,), paused=False)))
+    fake.made[0].say(QueueChanged(queue(entry("t", "running", title="SmolLM2 · int8"))))
     qtbot.waitUntil(lambda: window.strip.title.text() == "SmolLM2 · int8")
     assert window.rail.buttons["monitor"].dot
     window.strip.pause.click()

@@ -11,6 +11,7 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
+from tests.contrast import contrast
 from widgets import icons
 from widgets.components import label
 from widgets.theme import Theme, load_tokens, resolve
@@ -39,18 +40,6 @@ SHAPE_PAIRS = [
     ("accent.default", "bg.base"),
 ]
 """Borders of controls, the focus ring, marks: 3.0."""
-
-
-def luminance(hex_color: str) -> float:
-    """Relative luminance by WCAG 2.2."""
-    channels = [int(hex_color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
 
 
 def test_that_the_contrast_formula_gives_the_known_extremes() -> None:

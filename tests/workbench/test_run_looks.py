@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.contrast import contrast
 from workbench.export.look import look
 from workbench.run_looks import COLOURS, HOLLOW_STRIPE, STRIPE, TEXTURES, mixed, run_look
 
@@ -16,18 +17,6 @@ from workbench.run_looks import COLOURS, HOLLOW_STRIPE, STRIPE, TEXTURES, mixed,
 def tokens() -> dict[str, Any]:
     found: dict[str, Any] = json.loads((files("assets") / "tokens.json").read_text(encoding="utf-8"))
     return found
-
-
-def luminance(color: str) -> float:
-    """Relative luminance of "#RRGGBB" (WCAG 2.2): what is left of a colour for everyone."""
-    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(a: str, b: str) -> float:
-    high, low = sorted((luminance(a), luminance(b)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
 
 
 def test_that_the_first_ten_are_the_palette_as_it_is() -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from engines.protocol.messages import QueueEntry, QueueState
+from engines.protocol.messages import QueueState
 from engines.protocol.records import Record
+from tests.widgets.queue_kit import entry, queue
 from tests.workbench.synthetic import FakeTrial, records
 from widgets.monitor.page import MonitorPage
 from workbench.store.operations import StoreError
@@ -55,26 +56,6 @@ class FakeWorkbench:
 
     def close(self) -> None:
         self._pool.shutdown()
-
-
-def entry(trial: str, state: str, position: int = 0, **more: Any) -> QueueEntry:
-    values: dict[str, Any] = {
-        "title": "SmolLM2 · int8",
-        "experiment": "e",
-        "store": "s",
-        "experiment_title": "precision",
-        "configuration": "c",
-        "color": 2,
-        "block": 0,
-        "total": 5,
-        "device": "cpu",
-        "expected_s": 40.0,
-    } | more
-    return QueueEntry(trial=trial, state=state, position=position, **values)
-
-
-def queue(*entries: QueueEntry, paused: bool = False) -> QueueState:
-    return QueueState(entries=entries, paused=paused)
 
 
 def full_queue(now: float | None = None) -> QueueState:

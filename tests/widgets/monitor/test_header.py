@@ -7,7 +7,8 @@ from pytestqt.qtbot import QtBot
 
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.records import TrialEnded
-from tests.widgets.monitor.kit import FakeWorkbench, arrive, entry, full_queue
+from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue
+from tests.widgets.queue_kit import entry
 from tests.workbench.synthetic import FakeTrial, records
 from widgets.monitor.header_now import where_it_runs
 from widgets.monitor.header_view import segments, span

@@ -6,7 +6,8 @@ from PySide6.QtCore import Qt
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
-from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue, queue
+from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue
+from tests.widgets.queue_kit import queue
 from widgets.monitor.page import MonitorPage
 from widgets.monitor.queue_model import QueueModel
 from widgets.monitor.queue_rows import dropped, failed_trials, moved, queue_rows

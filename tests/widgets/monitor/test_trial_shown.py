@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.records import PhaseStarted
-from tests.widgets.monitor.kit import arrive, entry, full_queue, queue, stream
+from tests.widgets.monitor.kit import arrive, full_queue, stream
+from tests.widgets.queue_kit import entry, queue
 from widgets.monitor.page import MonitorPage
 from widgets.services import Services
 
