@@ -5,15 +5,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QUrl
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+from widgets.last_folder import LastFolder, open_folder
 from widgets.services import Services
 from widgets.targets import ShowExperiment
 from workbench.store.operations import Bundled, ExperimentRow, GetExperiment
-
-_FOLDER = "stored/bundle-folder"
 
 
 class Bundles(QObject):
@@ -23,6 +21,7 @@ class Bundles(QObject):
         super().__init__(parent)
         self._services = services
         self._window = parent
+        self._folder = LastFolder(services.settings, "stored/bundle-folder")
 
     # --- out ----------------------------------------------------------------------------------------
 
@@ -32,12 +31,12 @@ class Bundles(QObject):
         name, _ = QFileDialog.getSaveFileName(
             self._window,
             title,
-            str(self._folder() / proposed),
+            str(self._folder.path / proposed),
             "Folders (*)",
             options=QFileDialog.Option.DontConfirmOverwrite,
         )
         if name:
-            self._remember(Path(name).parent)
+            self._folder.remember(Path(name).parent)
             self.export(experiment, Path(name))
 
     def export(self, experiment: str, folder: Path) -> None:
@@ -52,7 +51,7 @@ class Bundles(QObject):
                 f"Exported {_trials(done.trials)} with all records to {folder.name}.{left}",
                 str(folder),
                 action="Open folder",
-                handler=partial(_open, folder),
+                handler=partial(open_folder, folder),
             )
 
         work = partial(workbench.stored.export_bundle, experiment, folder)
@@ -63,9 +62,9 @@ class Bundles(QObject):
     def ask_import(self) -> None:
         """Which folder."""
         title = "Choose the folder of an exported experiment (it holds bundle.json)"
-        name = QFileDialog.getExistingDirectory(self._window, title, str(self._folder()))
+        name = QFileDialog.getExistingDirectory(self._window, title, str(self._folder.path))
         if name:
-            self._remember(Path(name).parent)
+            self._folder.remember(Path(name).parent)
             self.import_(Path(name))
 
     def import_(self, folder: Path) -> None:
@@ -90,20 +89,6 @@ class Bundles(QObject):
         else:
             text = f"Nothing is new: all {_trials(done.left_out)} of “{row.name}” are stored already."
             self._services.toasts.show("info", text, action="Compare", handler=show)
-
-    # --- where --------------------------------------------------------------------------------------
-
-    def _folder(self) -> Path:
-        saved = self._services.settings.value(_FOLDER)
-        found = Path(saved) if isinstance(saved, str) and saved else Path.home()
-        return found if found.is_dir() else Path.home()
-
-    def _remember(self, folder: Path) -> None:
-        self._services.settings.setValue(_FOLDER, str(folder))
-
-
-def _open(folder: Path) -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
 
 
 def _trials(count: int) -> str:

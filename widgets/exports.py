@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QUrl
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+from widgets.last_folder import LastFolder, open_folder
 from widgets.services import Services
 from workbench.charts import Chart
 from workbench.comparison import Comparison
@@ -20,7 +20,6 @@ CHART_FORMATS = ("png", "svg", "pdf")
 TABLE_FORMATS = ("csv", "md", "tex", "parquet", "json")
 EVERYTHING = ("png", "svg", "csv", "md")
 """What "Charts and table" writes."""
-_FOLDER = "compare/export-folder"
 
 
 class Exports(QObject):
@@ -30,12 +29,13 @@ class Exports(QObject):
         super().__init__(parent)
         self._services = services
         self._window = parent
+        self._folder = LastFolder(services.settings, "compare/export-folder")
 
     # --- asking -----------------------------------------------------------------------------------
 
     def chart(self, chart: Chart, format: str) -> None:
         """One chart as one file whose name the user may change."""
-        proposed = self._folder() / f"{file_name(f'{chart.title} {chart.subtitle}')}.{format}"
+        proposed = self._folder.path / f"{file_name(f'{chart.title} {chart.subtitle}')}.{format}"
         name, _ = QFileDialog.getSaveFileName(
             self._window, f"Export {chart.title}", str(proposed), f"{format.upper()} (*.{format})"
         )
@@ -44,7 +44,7 @@ class Exports(QObject):
         path = Path(name)
         if path.suffix.lower() != f".{format}":
             path = path.with_name(f"{path.name}.{format}")
-        self._remember(path.parent)
+        self._folder.remember(path.parent)
         self._run(partial(write_chart, chart, path))
 
     def folder(
@@ -56,17 +56,17 @@ class Exports(QObject):
     ) -> None:
         """Tables and charts into a folder; files of the same names are replaced."""
         title = "Choose the folder for the export; files of the same names are replaced"
-        name = QFileDialog.getExistingDirectory(self._window, title, str(self._folder()))
+        name = QFileDialog.getExistingDirectory(self._window, title, str(self._folder.path))
         if name:
-            self._remember(Path(name))
+            self._folder.remember(Path(name))
             self._run(partial(write_all, comparison, tuple(metrics), tuple(charts), tuple(formats), Path(name)))
 
     def charts(self, charts: Sequence[Chart], name: str, format: str) -> None:
         """Charts into a folder, each as one file whose name begins with `name`; empty ones are left out."""
         title = "Choose the folder for the charts; files of the same names are replaced"
-        chosen = QFileDialog.getExistingDirectory(self._window, title, str(self._folder()))
+        chosen = QFileDialog.getExistingDirectory(self._window, title, str(self._folder.path))
         if chosen:
-            self._remember(Path(chosen))
+            self._folder.remember(Path(chosen))
             self._run(partial(write_charts, tuple(charts), name, (format,), Path(chosen)))
 
     # --- working ----------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class Exports(QObject):
             f"Exported {what}.",
             str(files[0].parent),
             action="Open folder",
-            handler=partial(_open, files[0].parent),
+            handler=partial(open_folder, files[0].parent),
         )
 
     def _failed(self, error: BaseException) -> None:
@@ -93,14 +93,6 @@ class Exports(QObject):
             f"The export could not be written: {error}",
             "The stored figures are not touched. Choose another folder, or free some space.",
         )
-
-    def _folder(self) -> Path:
-        saved = self._services.settings.value(_FOLDER)
-        found = Path(saved) if isinstance(saved, str) and saved else Path.home()
-        return found if found.is_dir() else Path.home()
-
-    def _remember(self, folder: Path) -> None:
-        self._services.settings.setValue(_FOLDER, str(folder))
 
 
 def write_chart(chart: Chart, path: Path) -> tuple[Path, ...]:
@@ -134,7 +126,3 @@ def table_text(comparison: Comparison, metrics: Sequence[str]) -> str:
     """The table as tab-separated text, two lines of a cell joined."""
     header, rows = comparison_table(comparison, metrics)
     return "".join("\t".join(c.replace("\n", " ") for c in row) + "\n" for row in (header, *rows))
-
-
-def _open(folder: Path) -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
