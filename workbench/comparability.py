@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engines.techniques import find
+from workbench.model_files import FLOATS
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, MetricRow
 
 Topic = Literal["weights", "tokens", "memory", "kv_cache", "batch", "origin", "start"]
@@ -202,7 +203,8 @@ def _origins(sides: Sequence[_Side]) -> list[Finding]:
         technique = find(precision)
         if not origin or technique is None or technique.short == "gguf-stored" or not 0 < technique.bits < 16:
             continue
-        if origin.startswith(("dequantised", "stored as Q", "stored as IQ")):
+        stored = origin.removeprefix("stored as ")
+        if origin.startswith("dequantised") or (stored != origin and stored not in FLOATS):
             again.setdefault(side.row.model, []).append(technique.title)
     return [
         Finding(

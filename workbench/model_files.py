@@ -24,6 +24,8 @@ from engines.techniques.facts import CONV1D
 from workbench.model_headers import BrokenModel, Header, Tensor, read_gguf, read_safetensors
 
 EDGE_BYTES = 64 * 1024
+FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
+"""Values of `ModelFacts.stored_dtype` that are no quantisation."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 _NOT_CHANGED = ("embed", "wte", "wpe", "lm_head", "router", ".experts.", ".gate.weight")
 """Parts of the names of matrices that weight quantisation leaves alone: embeddings, the output head, routers, and the

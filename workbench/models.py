@@ -17,7 +17,7 @@ from engines.protocol.places import Places
 from engines.techniques import ModelFacts
 from workbench.catalogue import CatalogueEntry, catalogue, find_entry
 from workbench.experiment_keys import did_you_mean
-from workbench.model_files import inspect_folder, inspect_gguf
+from workbench.model_files import FLOATS, inspect_folder, inspect_gguf
 from workbench.model_headers import BrokenModel
 from workbench.model_places import LocalModel, hub_file, hub_snapshot, local_models
 from workbench.plan_types import ResolvedModel
@@ -126,7 +126,8 @@ def _of_path(ref: str, path: Path) -> ResolvedModel | Problem:
         title=title,
         kind="gguf",
         path=str(path),
-        origin=f"stored as {facts.stored_dtype}",
+        # of unquantised weights nobody has to be warned
+        origin="" if facts.stored_dtype in FLOATS else f"stored as {facts.stored_dtype}",
         fingerprint=fingerprint,
     )
     return ResolvedModel(order=order, facts=facts, quality_available=facts.has_tokenizer)

@@ -146,6 +146,9 @@ def test_that_weights_that_were_quantised_twice_say_so() -> None:
     assert "Q4_K_M" in found.text
     assert "had been quantised before" in found.text
     assert told(changed(DETAIL, "int8", model={"origin": ""}), "origin") is None
+    for stored, said in (("Q4_K", True), ("IQ3_S", True), ("MXFP4", True), ("TQ1_0", True), ("float16", False)):
+        again = told(changed(DETAIL, "int8", model={"origin": f"stored as {stored}"}), "origin")
+        assert (again is not None) == said, stored
 
 
 def test_that_ways_of_starting_are_named_where_they_differ() -> None:

@@ -262,6 +262,10 @@ def test_that_a_gguf_header_gives_the_facts(home: Places, tmp_path: Path) -> Non
     assert facts.linear_parameters == 32 * 32
     assert facts.has_tokenizer
     assert model.order.origin == "stored as Q8_0"
+    from tests.tiny_gguf import write_tiny_gguf
+
+    plain = model_of(resolve(str(write_tiny_gguf(tmp_path / "plain.gguf", stored="F16")), home, tmp_path))
+    assert plain.order.origin == "", "its quality is that of the model"
     assert inspect_gguf(file)[2] == "Small One"
 
 
