@@ -32,6 +32,8 @@ class LeftOut:
 
     title: str
     reason: str
+    can_be_had: bool = False
+    """Whether it only has to be installed."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,11 @@ def precision_study(model: ResolvedModel, machine: MachineFacts) -> Experiment:
 def precision_left_out(model: ResolvedModel, machine: MachineFacts) -> tuple[LeftOut, ...]:
     """The precisions that `precision_study` leaves out, each with its reason."""
     against = ((t, _against(t, model, machine)) for t in techniques("precision"))
-    return tuple(LeftOut(t.title, reason) for t, reason in against if reason)
+    return tuple(
+        LeftOut(t.title, reason, bool(t.lacking(machine)) and not t.against(model.facts, machine))
+        for t, reason in against
+        if reason
+    )
 
 
 STUDIES = (
@@ -95,7 +101,9 @@ def make(
     machine = machine_facts(probe, best_device(probe))
     experiment, left_out = study.make(model, machine), study.left_out(model, machine)
     if not experiment.techniques:
-        why = left_out[0].reason if left_out else "There is no technique for it."
+        # what an installation would change, before what nothing changes
+        first = next((item for item in left_out if item.can_be_had), next(iter(left_out), None))
+        why = first.reason if first is not None else "There is no technique for it."
         raise ProblemsFound(
             (Problem(severity="error", place=ref, message=f"Nothing of the {study.title.lower()} can run here. {why}"),)
         )

@@ -11,6 +11,7 @@ from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 from engines.techniques import MachineFacts, techniques
+from tests.tiny_gguf import write_tiny_gguf
 from workbench.catalogue import find_entry
 from workbench.experiment import dump, parse
 from workbench.plan import ResolvedModel, make_plan
@@ -106,6 +107,13 @@ def test_that_a_model_that_is_not_there_is_a_problem_with_its_place(tmp_path: Pa
     with pytest.raises(ProblemsFound) as error:
         make(STUDIES[0], "no-such-model", _places(tmp_path), probe(BOTH), tmp_path)
     assert error.value.problems[0].place == "no-such-model"
+
+
+def test_that_a_gguf_file_without_llama_cpp_is_told_what_installs_it(tmp_path: Path) -> None:
+    file = write_tiny_gguf(tmp_path / "x.gguf")
+    with pytest.raises(ProblemsFound) as error:
+        make(STUDIES[0], str(file), _places(tmp_path), probe(HF), tmp_path)
+    assert "Needs llama-cpp-python and gguf: llm-workbench doctor --install gguf" in error.value.problems[0].message
 
 
 def test_that_a_machine_that_can_do_nothing_of_it_says_why(tmp_path: Path) -> None:
