@@ -221,9 +221,9 @@ def main() -> int:
     _table("Coverage of one configuration's interval, drift included", single_coverage)
     print("\nAll intervals of a table hold together (95 % promised), log-normal with drift")
     print(f"  {'':32}" + "".join(f"{f'{n} blocks':>18}" for n in BLOCKS))
-    for k, runs in ((3, 400), (6, 200)):
+    for k, runs in ((3, 1_500), (6, 1_500)):
         cells = "".join(f"{together(STEADY, n, k, runs)!s:>18}" for n in BLOCKS)
-        print(f"  {f'{k} ratios, {runs} experiments':32}{cells}", flush=True)
+        print(f"  {f'{k} ratios, {runs:,} experiments':32}{cells}", flush=True)
     print("\nEarly stopping, cap 20 blocks: coverage at the stop, mean blocks, share that ran to the cap")
     for noise, further in ((STEADY, FURTHER), (BURSTS, FURTHER), (STEADY, 0)):
         how = "" if further else ", at once"
