@@ -153,6 +153,7 @@ def engine_table(
         else:
             check = IconLabel(theme, "check", "status.good", 14, "installed")
             gives = label(row.gives, role="dense", tone="secondary", wrap=True)
+            gives.setContentsMargins(0, theme.spacing("xs"), 0, theme.spacing("xs"))
             grid.add((_strong(row.package), label(row.version), _beside(theme, check, gives, wide=gives)))
     return grid
 
