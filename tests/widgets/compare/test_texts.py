@@ -1,7 +1,5 @@
 """The Texts view of Compare: columns, the first difference, search, choice, keyboard, what it says where nothing is."""
 
-# ruff: noqa: F811  (fixtures come in as parameters)
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from engines.protocol.codec import encode_record
 from engines.protocol.records import WrittenText
-from tests.widgets.test_compare import FakeWorkbench, detail, page  # noqa: F401  fixtures
+from tests.widgets.compare.kit import FakeWorkbench
 from tests.workbench.synthetic_experiment import experiment_detail
 from widgets.compare.page import ComparePage
 from widgets.compare.text_column import TextColumnView

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QSettings
 
-from tests.workbench.synthetic_experiment import experiment_detail
+from tests.widgets.compare.kit import MEMORY, POWER, SPEED, column
 from widgets.compare import memory
 from widgets.compare.build import build, count_text, folded, natural
 from widgets.compare.card_view import Strip, configuration_card, trial_card
@@ -19,17 +19,10 @@ from widgets.compare.loading import compared
 from widgets.compare.matching import parse
 from widgets.compare.notes import notes_of, same_text
 from widgets.compare.toolbar import experiment_text
-from widgets.compare.views import DASH, CellView, Choice, Column, Loaded, RowView, TableView
+from widgets.compare.views import DASH, CellView, Choice, Loaded, RowView, TableView
 from widgets.exports import table_text, write_all
 from workbench.charts import bar_chart
 from workbench.store.operations import ExperimentDetail, ReasonRow
-
-SPEED, MEMORY, POWER = "decode_tokens_per_second", "memory_mean_bytes", "power_mean_watts"
-
-
-@pytest.fixture(scope="module")
-def loaded() -> Loaded:
-    return compared(experiment_detail(blocks=3))
 
 
 def row(view: TableView, name: str) -> RowView:
@@ -218,10 +211,6 @@ def test_that_numbers_sort_by_size_and_before_words(small: str, large: str) -> N
 
 
 # --- card -----------------------------------------------------------------------------------------
-
-
-def column(loaded: Loaded, metric: str) -> Column:
-    return next(c for c in build(loaded, Choice(metrics=(metric,))).columns if c.metric == metric)
 
 
 def test_that_the_card_says_how_the_number_was_made(loaded: Loaded) -> None:

@@ -1,7 +1,5 @@
 """Environments side by side on the Compare page: sections, search, copying, and the ways to open the sheet."""
 
-# the fixtures of the page are imported, and named again by the tests that ask for them
-# ruff: noqa: F811
 from __future__ import annotations
 
 import msgspec
@@ -11,11 +9,10 @@ from PySide6.QtGui import QGuiApplication
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
-from tests.widgets.test_compare import SPEED, choose, index_of, page, workbench  # noqa: F401
+from tests.widgets.compare.kit import SPEED, choose, index_of
 from tests.workbench.synthetic_experiment import experiment_detail
 from widgets.compare.environment_sections import MOVES, as_text, counts, sections, side_of_row, side_of_trials
 from widgets.compare.environment_table import EnvironmentModel, EnvironmentTable
-from widgets.compare.loading import compared
 from widgets.compare.page import ComparePage
 from widgets.compare.views import Loaded
 from widgets.services import Services
@@ -37,11 +34,6 @@ def detail() -> ExperimentDetail:
         for t in made.trials
     }
     return msgspec.structs.replace(made, environments=environments)
-
-
-@pytest.fixture
-def loaded(detail: ExperimentDetail) -> Loaded:
-    return compared(detail)
 
 
 @pytest.fixture

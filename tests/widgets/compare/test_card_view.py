@@ -11,31 +11,20 @@ from PySide6.QtCore import QRect
 from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
+from tests.widgets.compare.kit import POWER, SPEED, column
 from tests.workbench.synthetic_experiment import experiment_detail
-from widgets.compare.build import build
 from widgets.compare.card import NumberCard
 from widgets.compare.card_view import configuration_card, trial_card
 from widgets.compare.loading import compared
-from widgets.compare.views import Choice, Column, Loaded
+from widgets.compare.views import Loaded
 from widgets.theme import Theme
 from workbench.comparison import Cell
 from workbench.store.operations import ReasonRow
-
-SPEED, POWER = "decode_tokens_per_second", "power_mean_watts"
-
-
-@pytest.fixture(scope="module")
-def loaded() -> Loaded:
-    return compared(experiment_detail(blocks=3))
 
 
 @pytest.fixture(scope="module")
 def on_gpu() -> Loaded:
     return compared(experiment_detail(blocks=3, gpu=True, fail=False))
-
-
-def column(loaded: Loaded, metric: str) -> Column:
-    return next(c for c in build(loaded, Choice(metrics=(metric,))).columns if c.metric == metric)
 
 
 def fields_of(loaded: Loaded, configuration: str, metric: str) -> dict[str, str]:
