@@ -1,7 +1,5 @@
 """Setup with two engines: task, prompts, depth, quality, engine settings, the plan, studies, installing."""
 
-# ruff: noqa: F811  (fixtures come in as parameters)
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -16,7 +14,7 @@ from pytestqt.qtbot import QtBot
 from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.tasks import LOCAL_TASKS, PAPER_TASKS, QUESTIONS
 from tests.tiny_gguf import write_tiny_gguf
-from tests.widgets.test_setup_page import FakeWorkbench, fake, page  # noqa: F401  fixtures
+from tests.widgets.setup.kit import FakeWorkbench
 from widgets.dropped import target_of
 from widgets.services import Services
 from widgets.setup.edits import set_engine, set_tasks

@@ -1,0 +1,169 @@
+"""What the tests of the Setup page share: a workbench that plans for real, and the page driven as a person would."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+from PySide6.QtCore import QPoint, Qt
+from pytestqt.qtbot import QtBot
+
+from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.places import Places
+from widgets.services import Services
+from widgets.setup import make_page
+from widgets.setup.check_tree import CheckTree
+from widgets.setup.page import SetupPage
+from workbench.events import Event
+from workbench.experiment import Experiment
+from workbench.models import resolve
+from workbench.plan import Plan, make_plan
+from workbench.store.operations import (
+    ExperimentDetail,
+    ExperimentRow,
+    GetExperiment,
+    GetTrial,
+    ListTrials,
+    Operation,
+    StoreError,
+    TrialRow,
+)
+
+GIB = 2**30
+
+
+QWEN, SMOL, LLAMA = "random:qwen2.5-0.5b-instruct", "random:smollm2-135m-instruct", "random:llama-3.1-8b-instruct"
+
+
+class FakeWorkbench:
+    """Plans for real on a machine of 16 GiB, keeps what was run, answers from memory."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.runs: list[Plan] = []
+        self.planned: list[Experiment] = []
+        self.threads: set[str] = set()
+        self.plan_error: Exception | None = None
+        self.run_error: Exception | None = None
+        self.gate: threading.Event | None = None
+        self.definition = ""
+
+    def listen(self, _listener: Callable[[Event], None]) -> Callable[[], None]:
+        return lambda: None
+
+    def probe(self, *, refresh: bool = False) -> ProbeResult:
+        device = Device(
+            id="cpu",
+            title="Test processor",
+            memory_total_bytes=16 * GIB,
+            memory_free_bytes=12 * GIB,
+            details={"cores": "4", "threads_default": "3"},
+        )
+        packages = tuple(Package(name=n, version="1") for n in ("torch", "transformers", "torchao"))
+        return ProbeResult(machine="host", devices=(device,), sensors=(), packages=packages, facts={})
+
+    def plan(self, experiment: Experiment, base: Path | None = None) -> Plan:
+        self.threads.add(threading.current_thread().name)
+        if self.gate is not None:
+            assert self.gate.wait(60)
+        if self.plan_error is not None:
+            raise self.plan_error
+        self.planned.append(experiment)
+        models = {ref: resolve(ref, self.places, base or Path.cwd()) for ref in experiment.models}
+        return make_plan(experiment, models, self.probe())
+
+    def run(self, plan: Plan) -> str:
+        self.threads.add(threading.current_thread().name)
+        if self.run_error is not None:
+            raise self.run_error
+        self.runs.append(plan)
+        return "e-1"
+
+    def submit_operation(self, operation: Operation[object]) -> Future[object]:
+        future: Future[object] = Future()
+        if isinstance(operation, ListTrials):
+            future.set_result((trial_row("t-2", 1), trial_row("t-1", 0)))
+        elif isinstance(operation, GetTrial) and operation.trial == "t-1":
+            future.set_result(trial_row("t-1", 0))
+        elif isinstance(operation, GetExperiment):
+            future.set_result(self._detail())
+        else:
+            future.set_exception(StoreError("There is no such trial."))
+        return future
+
+    def _detail(self) -> ExperimentDetail:
+        row = ExperimentRow(
+            experiment="e-1",
+            number=1,
+            name="stored",
+            created_at="",
+            baseline=None,
+            trials=1,
+            waiting=0,
+            completed=1,
+            failed=0,
+            definition=self.definition,
+        )
+        return ExperimentDetail(experiment=row, configurations=(), trials=(), metrics=(), reasons=(), environments={})
+
+
+def trial_row(trial: str, position: int) -> TrialRow:
+    return TrialRow(
+        trial=trial,
+        number=118,
+        experiment="e-1",
+        experiment_name="stored",
+        configuration="c",
+        title="t",
+        color=0,
+        block=0,
+        position=position,
+        machine="this",
+        device="cpu",
+        state="waiting",
+        outcome=None,
+        failure=None,
+        message=None,
+        advice=None,
+        verdict=None,
+        last_seq=0,
+        submitted_at="",
+        started_at=None,
+        ended_at=None,
+        duration_s=None,
+    )
+
+
+def open_page(qtbot: QtBot, services: Services) -> SetupPage:
+    made = make_page(services)
+    assert isinstance(made, SetupPage)
+    qtbot.addWidget(made)
+    made.resize(1368, 800)
+    made.show()
+    services.actions.set_page("setup")
+    made.activated()
+    qtbot.waitUntil(lambda: made.planned is not None and made.shelf.library.scanned)
+    return made
+
+
+def settle(qtbot: QtBot, page: SetupPage) -> None:
+    """Until the plan is of what stands in the form."""
+    qtbot.waitUntil(lambda: page.planner.is_current and page._is_planned)
+
+
+def click_row(qtbot: QtBot, tree: CheckTree, key: str, x: int = 20) -> None:
+    """Click a row of a tree where its tick is."""
+    index = tree.model_.index_of(key)
+    assert index.isValid(), key
+    tree.scrollTo(index)
+    rect = tree.visualRect(index)
+    qtbot.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(rect.left() + x, rect.center().y()))
+
+
+def type_into(qtbot: QtBot, page: SetupPage, key: str, text: str) -> None:
+    field = page.workload.fields[key].line
+    field.setFocus()
+    field.selectAll()
+    qtbot.keyClicks(field, text)

@@ -1,0 +1,95 @@
+"""Fields, trees and panels of the Setup page: mistakes, sweeps, undo, keyboard, narrow windows."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QCheckBox, QSplitter
+from pytestqt.qtbot import QtBot
+
+from tests.widgets.setup.kit import QWEN, SMOL, click_row, settle, type_into
+from widgets.setup.page import SetupPage
+from widgets.setup.panels import NARROW
+from workbench.experiment import TechniqueChoice
+
+
+def test_that_a_wrong_value_is_said_at_its_field_and_holds_run_back(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, SMOL)
+    settle(qtbot, page)
+    type_into(qtbot, page, "prompt_tokens", "128, 0")
+    field = page.workload.fields["prompt_tokens"]
+    assert field.message.text() == "Prompt is 1 to 1,000,000 tokens, not 0."
+    assert field.line.property("invalid") == "true"
+    assert not page.run_bar.run.isEnabled()
+    assert page.run_bar.left_out.text() == "Prompt is 1 to 1,000,000 tokens, not 0."
+    click_row(qtbot, page.models.tree, QWEN)
+    settle(qtbot, page)
+    assert field.line.text() == "128, 0", "other edits leave the text that is being mended alone"
+    type_into(qtbot, page, "prompt_tokens", "128, 256")
+    settle(qtbot, page)
+    assert not field.message.isVisible()
+    assert page.run_bar.run.isEnabled()
+
+
+def test_that_a_parameter_in_the_form_sweeps_its_technique(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, SMOL)
+    page.techniques.tree.choose("precision.int8")
+    field = page.techniques.form.fields["compute"]
+    field.line.selectAll()
+    qtbot.keyClicks(field.line, "auto, float32")
+    settle(qtbot, page)
+    assert page.draft.experiment.techniques[-1] == TechniqueChoice("precision.int8", {"compute": ("auto", "float32")})
+    assert len(page.plan.table.model_.rows) == 3
+    field.line.selectAll()
+    qtbot.keyClicks(field.line, "float8")
+    assert "is one of auto, float32, bfloat16, float16" in field.message.text()
+    assert "Compute" in page.run_reason
+
+
+def test_that_undo_brings_back_what_was_typed_over(qtbot: QtBot, page: SetupPage) -> None:
+    type_into(qtbot, page, "batch_size", "2, 4")
+    assert page.draft.experiment.workload.batch_size == (2, 4)
+    assert page.undo_text() == "changing the workload"
+    assert page.undo()
+    assert page.workload.fields["batch_size"].line.text() == "1"
+    assert page.undo_text() == ""
+
+
+def test_that_trees_are_worked_by_keyboard(qtbot: QtBot, page: SetupPage) -> None:
+    tree = page.models.tree
+    page.models.search.setFocus()
+    qtbot.keyClick(page.models.search, Qt.Key.Key_Down)
+    tree.choose(SMOL)
+    qtbot.keyClick(tree, Qt.Key.Key_Space)
+    assert page.draft.experiment.models == (SMOL,)
+    qtbot.keyClick(tree, Qt.Key.Key_Space)
+    assert page.draft.experiment.models == ()
+    techniques = page.techniques.tree
+    techniques.choose("precision.bfloat16")
+    qtbot.keyClick(techniques, Qt.Key.Key_Space)
+    assert [c.id for c in page.draft.experiment.techniques] == ["precision.float32", "precision.bfloat16"]
+
+
+def test_that_a_narrow_window_puts_workload_and_machine_in_tabs(qtbot: QtBot, page: SetupPage) -> None:
+    assert page.workload.isVisible()
+    assert page.machine.isVisible()
+    page.resize(NARROW - 72 - 1, 600)
+    assert page.panels.pair.tabs.isVisible()
+    assert not page.machine.isVisible()
+    page.panels.pair.tabs.setCurrentIndex(1)
+    assert page.machine.isVisible()
+    assert page.machine.findChild(QCheckBox) is not None
+    page.resize(1368, 800)
+    assert page.workload.isVisible()
+    assert page.machine.isVisible()
+
+
+def test_that_the_workload_is_never_narrower_than_its_fields_and_units(qtbot: QtBot, page: SetupPage) -> None:
+    page.resize(1440, 760)
+    pair = page.panels.pair
+    split = pair.findChild(QSplitter, "pair")
+    assert split is not None
+    qtbot.waitUntil(lambda: not pair.narrow)
+    split.setSizes([40, 400])
+    field = page.workload.fields["prompt_tokens"]
+    right = field.mapTo(page.workload, field.rect().topRight()).x()
+    assert right < page.workload.width()

@@ -1,0 +1,117 @@
+"""The plan's table: fixes, rows left out, filter, sorting, and its model beside the trees'."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PySide6.QtCore import QAbstractItemModel, Qt
+from PySide6.QtWidgets import QMenu
+from pytestqt.modeltest import ModelTester
+from pytestqt.qtbot import QtBot
+
+from tests.widgets.setup.kit import LLAMA, SMOL, click_row, settle, type_into
+from widgets.components import ToolButton
+from widgets.setup.page import SetupPage
+
+
+def test_that_a_fix_is_one_click_in_the_row(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, LLAMA)
+    settle(qtbot, page)
+    table = page.plan.table
+    (row,) = table.model_.rows
+    assert row.state == "cannot"
+    assert [f.label for f in row.fixes][-1] == "Leave out"
+    rect = table.visualRect(table.model_.index(0, table.model_.column_of("problems")))
+    button = next(b for b in table.delegate_.buttons(rect, row) if b.text == "Use int8")
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=button.rect.center())
+    settle(qtbot, page)
+    assert [c.id for c in page.draft.experiment.techniques] == ["precision.int8"]
+    assert table.model_.rows[0].state == "runs"
+
+
+def test_that_alt_enter_offers_the_fixes_as_a_menu(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, LLAMA)
+    settle(qtbot, page)
+    table = page.plan.table
+    table.setCurrentIndex(table.model_.index(0, 0))
+    page.services.actions.invoke("setup.fixes")
+    menu = table.findChild(QMenu)
+    assert menu is not None
+    assert [a.text() for a in menu.actions()][-1] == "Leave out"
+    menu.actions()[0].trigger()
+    menu.close()
+    assert page.draft.experiment.techniques
+
+
+def test_that_a_row_is_left_out_and_taken_in_by_keyboard(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, SMOL)
+    type_into(qtbot, page, "batch_size", "1, 2")
+    settle(qtbot, page)
+    table = page.plan.table
+    table.setCurrentIndex(table.model_.index(0, 0))
+    chosen = table.current_row
+    assert chosen is not None
+    qtbot.keyClick(table, Qt.Key.Key_Space)
+    settle(qtbot, page)
+    assert [r.state for r in table.model_.rows] == ["left_out", "runs"]
+    assert page.run_bar.left_out.text() == "1 of 2 configurations left out"
+    assert table.current_row is not None
+    assert table.current_row.hash == chosen.hash
+    qtbot.keyClick(table, Qt.Key.Key_Space)
+    settle(qtbot, page)
+    assert page.draft.experiment.run.skip == ()
+
+
+def test_that_the_filter_shows_what_cannot_run(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, SMOL)
+    click_row(qtbot, page.models.tree, LLAMA)
+    settle(qtbot, page)
+    assert [b.text() for b in page.plan.filter.findChildren(ToolButton)][:2] == ["All 2", "Cannot run 1"]
+    page.plan.filter.choose(1)
+    assert [r.state for r in page.plan.table.model_.rows] == ["cannot"]
+
+
+def test_that_a_header_click_sorts(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, SMOL)
+    type_into(qtbot, page, "batch_size", "4, 1, 2")
+    settle(qtbot, page)
+    model = page.plan.table.model_
+    column = model.column_of("batch")
+    model.sort(column, Qt.SortOrder.AscendingOrder)
+    assert [r.cells["batch"] for r in model.rows] == ["1", "2", "4"]
+    model.sort(column, Qt.SortOrder.DescendingOrder)
+    assert [r.cells["batch"] for r in model.rows] == ["4", "2", "1"]
+
+
+def test_that_a_time_that_grows_while_one_types_is_never_cut(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, SMOL)
+    settle(qtbot, page)
+    table = page.plan.table
+    column = table.model_.column_of("time")
+    before = table.header().sectionSize(column)
+    (row,) = table.model_.rows
+    longer = replace(row, cells=row.cells | {"time": "about 1 h 17 min, first 2 h 43 min 30 s"})
+    table.show_rows(table.model_.columns, (longer,))
+    grown = table.header().sectionSize(column)
+    assert grown > before
+    assert grown >= table.fontMetrics().horizontalAdvance(longer.cells["time"])
+    table.show_rows(table.model_.columns, (row,))
+    assert table.header().sectionSize(column) == grown, "columns keep still"
+
+
+def test_that_the_item_models_hold_to_the_rules(qtbot: QtBot, page: SetupPage, qtmodeltester: ModelTester) -> None:
+    checked: list[QAbstractItemModel] = [
+        page.models.tree.model_,
+        page.techniques.tree.model_,
+        page.plan.table.model_,
+    ]
+    for model in checked:
+        qtmodeltester.check(model)
+    click_row(qtbot, page.models.tree, SMOL)
+    type_into(qtbot, page, "batch_size", "1, 2")
+    settle(qtbot, page)
+    page.plan.table.model_.sort(1, Qt.SortOrder.DescendingOrder)
+    page.models.search.setText("qwen")
+    page.models.search.clear()
+    for model in checked:
+        qtmodeltester.check(model)
