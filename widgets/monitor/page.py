@@ -148,6 +148,7 @@ class MonitorPage(Page):
         self._drawing.setCurrentIndex(0)
         if data is not None:
             self._live.setCurrentIndex(1)
+        self.services.actions.update()
         self._update_header()
 
     def _say(self, title: str, text: str, *, action: bool = False) -> None:

@@ -25,7 +25,7 @@ def page_actions(page: MonitorPage) -> tuple[Action, ...]:
         "running": Does(current.show_running),
         "follow": Does(page.toggle_follow, on=lambda: page.charts.following),
         "table": Does(page.tools.table.click),
-        "export": Does(page.tools.export.click, lambda: current.data is not None, "no trial is in the charts"),
+        "export": Does(page.tools.open_export, lambda: current.data is not None, "no trial is in the charts"),
         "side": Does(side.toggle, on=side.shown),
     }
     return fulfilled(ENTRIES, {f"monitor.{id}": made for id, made in does.items()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
 
@@ -118,6 +118,10 @@ class ChartToolbar(QFrame):
 
     def _window_chosen(self, index: int) -> None:
         self._stack.set_window(WINDOWS[index][1])
+
+    def open_export(self) -> None:
+        """The formats under their button; a keyboard chooses among them."""
+        self.export.menu().popup(self.export.mapToGlobal(QPoint(0, self.export.height())))
 
     def _format_chosen(self, action: QAction) -> None:
         self.export_wanted.emit(action.data())

@@ -111,6 +111,23 @@ def test_that_the_charts_of_a_trial_are_exported_whole_under_its_name(
     assert all(n.startswith("smollm2") for n in names)
 
 
+def test_that_the_formats_are_offered_by_keyboard_as_soon_as_a_trial_is_in_the_charts(
+    page: MonitorPage, qtbot: QtBot, services: Services
+) -> None:
+    services.actions.set_page("monitor")
+    action = services.actions.qaction("monitor.export")
+    assert not action.isEnabled()
+    assert action.toolTip().endswith("no trial is in the charts")
+    arrive(page, queue(entry("t-1", "running")))
+    services.bridge.records_arrived.emit("t-1", stream())
+    qtbot.waitUntil(action.isEnabled)
+    action.trigger()
+    menu = page.tools.export.menu()
+    qtbot.waitUntil(menu.isVisible)
+    assert [a.text() for a in menu.actions()] == ["As PNG…", "As SVG…", "As PDF…"]
+    menu.close()
+
+
 def test_that_a_wall_meter_is_asked_for_where_a_trial_has_ended(
     page: MonitorPage, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
