@@ -52,8 +52,9 @@ _PLANS = (
         "GiB",
         (
             _Curve("/memory_used_bytes", "Device memory in use"),
-            _Curve("proc.tree/rss_bytes", "Resident (RSS)"),
+            # in the window's order: a curve has the same colour here
             _Curve("proc.tree/pss_bytes", "Proportional (PSS)"),
+            _Curve("proc.tree/rss_bytes", "Resident (RSS)"),
         ),
         "steps",
         "rss_bytes",

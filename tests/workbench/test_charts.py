@@ -124,7 +124,7 @@ def test_that_a_trials_curves_are_in_shown_units_over_its_phases() -> None:
     assert {s.style for s in utilisation.series} == {"line"}
     assert 20 < float(np.nanmean(throughput.series[0].y)) < 28
     assert np.isnan(throughput.series[0].y).any(), "nothing is generated between two requests"
-    assert [s.title for s in memory.series] == ["Device memory in use", "Resident (RSS)", "Proportional (PSS)"]
+    assert [s.title for s in memory.series] == ["Device memory in use", "Proportional (PSS)", "Resident (RSS)"]
     assert 0.5 < float(memory.series[1].y.max()) < 1.5
     assert memory.y.unit == "GiB"
     assert float(power.series[0].y.max()) == pytest.approx(310, abs=15)
