@@ -11,6 +11,7 @@ from workbench.metrics.compression import NEAR_CHANCE, compression_rate
 from workbench.metrics.tasks import TOLD_FROM_CHANCE
 from workbench.statistics import Interval
 from workbench.store.operations import ConfigurationRow
+from workbench.units import format_share
 
 RATE = "compression_rate"
 BY_ACCURACY = "compression_rate_accuracy"
@@ -114,7 +115,7 @@ def _rate(mine: _Facts, its: _Facts, original: str) -> Figure:
         return Figure(reason="Its quality was measured over other text than the original's.")
     least = min((v for v in (mine.above_chance, its.above_chance) if v is not None), default=None)
     if least is not None and least < NEAR_CHANCE:
-        return Figure(reason=f"Quality is near chance ({least:.0%} above it): its ratio says nothing.")
+        return Figure(reason=f"Quality is near chance ({format_share(least)} above it): its ratio says nothing.")
     quality = statistics.ratios_to_baseline(its.perplexities, {"": mine.perplexities}).get("")
     if quality is None:
         return Figure(reason="It shares no block with the original.")

@@ -147,6 +147,11 @@ def _times(value: float, decimals: int) -> str:
     return f"{value:.{1 if value >= 100 else decimals}f}"
 
 
+def format_share(share: float, decimals: int = 0, sign: str = "") -> str:
+    """A share of a whole, "13 %"; `sign` "+" puts one before gains too."""
+    return f"{share:{sign}.{decimals}%}".replace("%", " %")
+
+
 def format_duration(seconds: float) -> str:
     """ "1 h 36 min", "36 s", "4 min 5 s", "3 days 2 h", "0.4 s". Whole seconds from ten on, minutes from an hour on."""
     if not math.isfinite(seconds) or seconds < 0:

@@ -61,8 +61,8 @@ class Words:
         return next((line.partition(sign)[2].strip() for line in reversed(self.lines) if sign in line), "")
 
     def line_with(self, *signs: str) -> str:
-        """The first error or warning with one of `signs` (lower case) in it, else the first error: what comes first says
-        why it failed, and what comes after it only that it did."""
+        """The first error or warning with one of `signs` (lower case) in it, else the first error: what comes first
+        says why it failed, and what comes after it only that it did."""
         found = (line for line in (*self.errors, *self.warnings) if any(sign in line.lower() for sign in signs))
         return next(found, next(iter(self.errors), "")).strip()
 

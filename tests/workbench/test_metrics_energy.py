@@ -98,7 +98,7 @@ def test_a_worked_example_of_energy_by_phase_with_its_error() -> None:
     decode = found("decode_energy_per_token_joules", TRIAL)
     assert decode.value == pytest.approx((1250 - 2 * 75) / 8)
     # one reading a second: 250 J of 1,250 J, and 2 x 150/8 J of the prefills, in quadrature over 1,100 J
-    assert "error carried through ±23%" in decode.method
+    assert "error carried through ±23 %" in decode.method
     assert decode.n == 8
 
 

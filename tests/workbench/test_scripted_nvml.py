@@ -121,8 +121,8 @@ def test_that_a_counter_75_percent_off_the_curve_is_flagged_with_both_figures() 
     verdict, reasons = told(records)
     assert verdict.verdict == "warning"
     assert set(reasons) == {"counter_against_integral"}
-    assert reasons["counter_against_integral"].endswith("+75%.")
-    assert "gives +75% against it" in value(records, "energy_joules").method
+    assert reasons["counter_against_integral"].endswith("+75 %.")
+    assert "gives +75 % against it" in value(records, "energy_joules").method
 
 
 def test_that_a_gpu_lost_midway_is_said_and_gives_no_energy() -> None:
@@ -225,5 +225,5 @@ def test_that_throttling_is_told_by_reason_and_share_of_the_window() -> None:
     verdict, reasons = told(watched(gpu, happens))
     assert verdict.verdict == "warning"
     assert set(reasons) == {"throttled"}
-    assert re.search(r"hardware thermal slowdown (49|50|51)%", reasons["throttled"])
+    assert re.search(r"hardware thermal slowdown (49|50|51) %", reasons["throttled"])
     assert "idle" not in reasons["throttled"]

@@ -181,7 +181,7 @@ def test_that_throttle_bits_without_a_slowdown_do_not_count() -> None:
 
 def test_that_a_throttled_device_is_told_by_reason_and_share() -> None:
     stream = column(records(GPU_TRIAL), GPU, "throttle_reasons_bits", lambda _v, _t: float(0x40))
-    assert "hardware thermal slowdown 100%" in judge(arrange(stream)).reasons[0].message
+    assert "hardware thermal slowdown 100 %" in judge(arrange(stream)).reasons[0].message
 
 
 def test_that_a_bad_warm_up_only_warns() -> None:

@@ -5,6 +5,8 @@ All look at the measured window only, and all are warnings: the figures stand, w
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from workbench.metrics.energy import COUNTER_TOLERANCE, MIN_ENERGY_WINDOW_S, counter_energy, curve_energy
@@ -12,6 +14,7 @@ from workbench.metrics.reason import Reason
 from workbench.metrics.trial import Floats, Longs, TrialRecords
 from workbench.metrics.wall import SOURCE as WALL_METER
 from workbench.metrics.window import NS, counter_change, device_source, inside, mean_over, on_gpu, power_source, series
+from workbench.units import format_share
 
 STEAL_LIMIT = 0.02
 FOREIGN_CORES_LIMIT = 0.25
@@ -50,16 +53,21 @@ def busy_machine(records: TrialRecords) -> tuple[Reason, ...]:
         return ()
     threads = max(1, records.started.threads if records.started is not None else 1)
     limits = (
-        ("steal_ratio", STEAL_LIMIT, "{:.1%} of the processor time was stolen by the host"),
-        ("foreign_cpu_ratio", FOREIGN_CORES_LIMIT, "other processes used {:.2f} cores"),
-        ("pressure_cpu_ratio", PRESSURE_CPU_LIMIT, "something waited for a processor {:.0%} of the time"),
-        ("pressure_memory_ratio", PRESSURE_MEMORY_LIMIT, "something waited for memory {:.0%} of the time"),
+        (
+            "steal_ratio",
+            STEAL_LIMIT,
+            "{} of the processor time was stolen by the host",
+            partial(format_share, decimals=1),
+        ),
+        ("foreign_cpu_ratio", FOREIGN_CORES_LIMIT, "other processes used {} cores", "{:.2f}".format),
+        ("pressure_cpu_ratio", PRESSURE_CPU_LIMIT, "something waited for a processor {} of the time", format_share),
+        ("pressure_memory_ratio", PRESSURE_MEMORY_LIMIT, "something waited for memory {} of the time", format_share),
     )
     found = []
-    for quantity, limit, text in limits:
+    for quantity, limit, text, shown in limits:
         mean = mean_over(*series(records, "proc.host", quantity), *window)
         if mean is not None and mean > limit:
-            found.append(text.format(mean))
+            found.append(text.format(shown(mean)))
     switches = counter_change(*series(records, "proc.tree", "involuntary_switches_count"), *window)
     if switches is not None and window[1] > window[0]:
         rate = switches / ((window[1] - window[0]) / NS) / threads
@@ -106,7 +114,8 @@ def throttled(records: TrialRecords) -> tuple[Reason, ...]:
         return ()
     _, values = inside(*series(records, device_source(records), "throttle_reasons_bits"), *window)
     bits = values.astype(np.int64)
-    names = [f"{name} {np.mean((bits & bit) != 0):.0%}" for bit, name in THROTTLE_REASONS.items() if (bits & bit).any()]
+    shares = {name: float(np.mean((bits & bit) != 0)) for bit, name in THROTTLE_REASONS.items()}
+    names = [f"{name} {format_share(share)}" for name, share in shares.items() if share > 0]
     if not names:
         return ()
     return (_warn("throttled", f"The device slowed itself down, share of the window: {', '.join(names)}."),)
@@ -192,7 +201,7 @@ def counter_against_curve(records: TrialRecords) -> tuple[Reason, ...]:
         return (_warn("counter_still", f"The energy counter of {source} stood still through the window."),)
     if curve is not None and abs(curve / counter - 1) > COUNTER_TOLERANCE:
         text = f"The power curve of {source} gives {curve:.0f} J, its energy counter {counter:.0f} J: "
-        return (_warn("counter_against_integral", text + f"{curve / counter - 1:+.0%}."),)
+        return (_warn("counter_against_integral", text + f"{format_share(curve / counter - 1, sign='+')}."),)
     return ()
 
 

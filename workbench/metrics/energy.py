@@ -19,6 +19,7 @@ from workbench.metrics.window import (
     series,
     why_missing,
 )
+from workbench.units import format_share
 
 MIN_ENERGY_WINDOW_S = 2.0
 """Below this, counters and power readings are too coarse: "not measurable"."""
@@ -102,7 +103,7 @@ def _meter(source: str) -> str:
 def _agreement(curve: float, counter: float) -> str:
     if abs(curve / counter - 1) <= COUNTER_TOLERANCE:
         return f"agrees within {COUNTER_TOLERANCE * 100:g} %"
-    return f"gives {curve / counter - 1:+.0%} against it"
+    return f"gives {format_share(curve / counter - 1, sign='+')} against it"
 
 
 def energy(records: TrialRecords) -> Value | NotAvailable:

@@ -18,6 +18,7 @@ from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import Span, TrialRecords
 from workbench.metrics.window import NS, mean_over, no_window, power_source, series
+from workbench.units import format_share
 
 _NET_NEEDS = (*NEEDS, "idle")
 _PHASE_NEEDS = (*NEEDS, "prefill_energy")
@@ -85,7 +86,7 @@ def prefill_energy(records: TrialRecords) -> Value | NotAvailable:
     if isinstance(found, NotAvailable):
         return found
     joules, error, count, method = found
-    return Value(joules, f"{method}; divided by {count} requests of one token, ±{error / joules:.0%}", count)
+    return Value(joules, f"{method}; divided by {count} requests of one token, ±{format_share(error / joules)}", count)
 
 
 def _prefill(records: TrialRecords) -> tuple[float, float, int, str] | NotAvailable:
@@ -122,7 +123,7 @@ def decode_energy(records: TrialRecords) -> Value | NotAvailable:
         )
     method = (
         f"{total.method}; less {len(measured)} prefills of {prefill[0]:.3g} J measured apart; divided by the tokens "
-        f"after the first of each request; error carried through ±{error / joules:.0%}"
+        f"after the first of each request; error carried through ±{format_share(error / joules)}"
     )
     return Value(joules / tokens, method, round(tokens))
 
