@@ -256,8 +256,8 @@ def test_that_hidden_pages_hear_of_changes_when_they_are_shown(
     page = used_window.stack.show_page("compare")
     page.refresh = heard.append  # type: ignore[method-assign]
     used_window.navigate("monitor", None)
-    fake.made[0].say(StoreChanged(trials=("t1",)))
-    qtbot.wait(80)
+    with qtbot.waitSignal(used_window.bridge.store_changed):
+        fake.made[0].say(StoreChanged(trials=("t1",)))
     assert heard == []
     used_window.navigate("compare", None)
     assert heard == [StoreChanged(trials=("t1",))]
