@@ -125,9 +125,11 @@ class ProcTree:
             except OSError:
                 self._remove(process)
                 continue
-            # a worker that is being torn down has already given its memory back
-            if process.pid == self._worker and (stat.state in "ZX" or stat.rss_bytes == 0):
-                raise SourceEnded("the worker has ended")
+            if process.pid == self._worker:
+                if stat.state in "ZX" or stat.ends:
+                    raise SourceEnded("the worker has ended")
+                if stat.rss_bytes == 0:  # between two programs: a plainly started worker becomes its interpreter
+                    return {}
             rss += stat.rss_bytes
             threads += stat.threads
             self._settle(process, stat.reaped_s)

@@ -40,6 +40,10 @@ def read_once(path: str, size: int = 4096) -> bytes:
         os.close(descriptor)
 
 
+_EXITING = 0x4
+"""PF_EXITING of the kernel's include/linux/sched.h, in the field `flags`."""
+
+
 class ProcessStat(NamedTuple):
     """What is used of /proc/PID/stat. Times in seconds, with the resolution of a clock tick (10 ms)."""
 
@@ -52,6 +56,9 @@ class ProcessStat(NamedTuple):
     threads: int
     start_ticks: int
     rss_bytes: int
+    """0 also for the moment in which a process becomes another program (exec)."""
+    ends: bool
+    """It is being torn down (the kernel's PF_EXITING): its memory is going or gone, and it will run no more."""
 
 
 def parse_process_stat(text: bytes) -> ProcessStat:
@@ -68,6 +75,7 @@ def parse_process_stat(text: bytes) -> ProcessStat:
         threads=int(fields[17]),
         start_ticks=int(fields[19]),
         rss_bytes=int(fields[21]) * PAGE_BYTES,
+        ends=bool(int(fields[6]) & _EXITING),
     )
 
 

@@ -36,11 +36,12 @@ class FakeProc:
         children: tuple[int, ...] = (),
         switches: tuple[int, ...] = (0,),
         pss_kb: int | None = 0,
+        flags: int = 0,
     ) -> None:
         """`own` and `reaped` in ticks, `rss` in pages; one thread for every number of `switches`."""
         folder = self.root / str(pid)
         numbers = [own, 0, reaped, 0, 20, 0, len(switches), 0, 5000, 0, rss]
-        line = f"{pid} (py) {state} {parent} " + "0 " * 9 + " ".join(map(str, numbers)) + " 0" * 28
+        line = f"{pid} (py) {state} {parent} 0 0 0 0 {flags} 0 0 0 0 " + " ".join(map(str, numbers)) + " 0" * 28
         folder.mkdir(exist_ok=True)
         (folder / "stat").write_text(line)
         for number, count in enumerate(switches):
@@ -140,7 +141,7 @@ def test_that_an_ended_worker_ends_the_source_and_a_zombie_does_too(
     fake.write(100, state="Z")
     with pytest.raises(SourceEnded):
         tree.read()
-    fake.write(100, rss=0)  # being torn down: not yet a zombie, its memory already gone
+    fake.write(100, rss=0, flags=0x400004)  # being torn down: not yet a zombie, its memory already gone
     with pytest.raises(SourceEnded):
         tree.read()
     fake.write(100)
@@ -149,6 +150,19 @@ def test_that_an_ended_worker_ends_the_source_and_a_zombie_does_too(
         tree.read()
     with pytest.raises(SourceEnded):
         tree_of(fake, 999)
+    tree.close()
+
+
+def test_that_a_worker_that_becomes_another_program_is_watched_on(fake: FakeProc) -> None:
+    fake.write(100, own=100, rss=1000, flags=0x400000)
+    tree = tree_of(fake)
+    tree.read()
+    fake.write(100, own=110, rss=0, flags=0x400000)  # its old memory gone, the new not yet counted
+    assert tree.read() == {}
+    fake.write(100, own=120, rss=2000, flags=0x400000)
+    reading = tree.read()
+    assert reading["rss_bytes"] == 2000 * PAGE_BYTES
+    assert reading["cpu_seconds"] == pytest.approx(120 / TICKS_PER_SECOND)
     tree.close()
 
 

@@ -31,7 +31,7 @@ NAMES = st.binary(max_size=15)
 def stat_line(name: bytes, state: str = "S", parent: int = 1, **fields: int) -> bytes:
     """A line of /proc/PID/stat with the given fields, zeros elsewhere."""
     numbers = [0] * 52
-    places = {"utime": 14, "stime": 15, "cutime": 16, "cstime": 17, "threads": 20, "start": 22, "rss": 24}
+    places = {"flags": 9, "utime": 14, "stime": 15, "cutime": 16, "cstime": 17, "threads": 20, "start": 22, "rss": 24}
     for key, value in fields.items():
         numbers[places[key] - 1] = value
     rest = [state, str(parent), *(str(n) for n in numbers[4:])]
@@ -50,6 +50,11 @@ def test_that_a_process_line_is_read_whatever_the_command_is_called(
     assert stat.own_s == (utime + stime) / TICKS_PER_SECOND
     assert stat.reaped_s == (cutime + cstime) / TICKS_PER_SECOND
     assert stat.rss_bytes == rss * PAGE_BYTES
+
+
+@pytest.mark.parametrize(("flags", "ends"), [(0, False), (0x400000, False), (0x4, True), (0x40000C, True)])
+def test_that_a_process_that_ends_is_told_by_its_flags(flags: int, ends: bool) -> None:
+    assert parse_process_stat(stat_line(b"python", flags=flags)).ends is ends
 
 
 @given(st.integers(min_value=0, max_value=60))
