@@ -16,6 +16,7 @@ from PySide6.QtCore import QEvent, QObject, QSettings, QSocketNotifier, QTimer
 from PySide6.QtWidgets import QApplication
 
 from engines.protocol.places import Places, places
+from widgets.collector import MainThreadCollector
 from widgets.crash import CrashGuard, left_behind, mark_seen
 from widgets.quit_signals import QuitSignals
 from widgets.theme import Theme
@@ -51,6 +52,7 @@ def main(
     app.setApplicationName("llm-workbench")
     app.setApplicationDisplayName("LLM Workbench")
     app.setDesktopFileName("llm-workbench")
+    collector = MainThreadCollector()
     window = make_window(app, where, database, settings)
     if on_demo_report is not None:
         window.demo_reported.connect(on_demo_report)
@@ -71,6 +73,7 @@ def main(
         return app.exec()
     finally:
         starter.deleteLater()
+        collector.close()
         signals.close()
         guard.close()
 

@@ -64,9 +64,11 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     children = {p.pid for p in psutil.Process().children(recursive=True)}
     app = QApplication.instance()
     windows = set(app.topLevelWidgets()) if isinstance(app, QApplication) else set()
+    gc.disable()  # as in the application (widgets.collector): a thread that collects Qt's objects brings Qt down
     yield
     qtlog = request.node.funcargs.get("qtlog")
     _settle()
+    gc.enable()
     app = QApplication.instance()
     if isinstance(app, QApplication):
         left = [w for w in app.topLevelWidgets() if w not in windows and not _is_passing(w)]
