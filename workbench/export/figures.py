@@ -34,6 +34,8 @@ WIDTHS: dict[str, float] = {"column": 3.5, "wide": 7.0}
 """Inches: one column of a journal, and both."""
 DPI = 300
 _DRAWING = Lock()
+_OTHER_FONTS = 1.15
+"""How much wider than in ours a line may be in another font."""
 _ROW = 0.34
 """Inches a category needs, two lines of names included."""
 _NAMES = 0.45
@@ -148,9 +150,10 @@ def _head(figure: Figure, chart: Chart, style: Look, width: float, height: float
     x, y = 0.08 / width, 1 - 0.1 / height
     title = figure.text(x, y, chart.title, fontsize=9, fontweight="semibold", color=style.text, va="top", ha="left")
     if chart.subtitle:
-        end = title.get_window_extent().x1 / figure.dpi
-        text = _cut(chart.subtitle, int((width - end - 0.2) / 0.055))
-        figure.text((end + 0.1) / width, y - 0.022 / height, text, fontsize=7.5, color=style.muted, va="top", ha="left")
+        # from the other edge, with room to spare: an SVG is drawn with whatever font its reader has
+        end = _OTHER_FONTS * title.get_window_extent().x1 / figure.dpi
+        text = _cut(chart.subtitle, int((width - end - 0.2) / (_OTHER_FONTS * 0.055)))
+        figure.text(1 - x, y - 0.022 / height, text, fontsize=7.5, color=style.muted, va="top", ha="right")
 
 
 def _cut(text: str, characters: int) -> str:
@@ -161,7 +164,7 @@ def _under(chart: Chart, origin: Provenance | None, width: float) -> list[str]:
     """Notes and provenance as lines that fit the width."""
     if origin is None:
         return []
-    characters = max(30, int((width - 0.16) / 0.0365))
+    characters = max(30, int((width - 0.16) / (_OTHER_FONTS * 0.0365)))
     parts = [" ".join(chart.notes), origin.footer]
     return [line for part in parts if part for line in textwrap.wrap(part, characters, break_on_hyphens=False)]
 
