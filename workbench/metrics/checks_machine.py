@@ -114,8 +114,8 @@ def throttled(records: TrialRecords) -> tuple[Reason, ...]:
         return ()
     _, values = inside(*series(records, device_source(records), "throttle_reasons_bits"), *window)
     bits = values.astype(np.int64)
-    shares = {name: float(np.mean((bits & bit) != 0)) for bit, name in THROTTLE_REASONS.items()}
-    names = [f"{name} {format_share(share)}" for name, share in shares.items() if share > 0]
+    set_at = {name: (bits & bit) != 0 for bit, name in THROTTLE_REASONS.items()}
+    names = [f"{name} {format_share(float(np.mean(at)))}" for name, at in set_at.items() if at.any()]
     if not names:
         return ()
     return (_warn("throttled", f"The device slowed itself down, share of the window: {', '.join(names)}."),)
