@@ -73,4 +73,4 @@ def no_package_index(monkeypatch: pytest.MonkeyPatch) -> None:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_INDEX_URL", f"http://localhost:{port}/simple")
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://localhost:{port}")
