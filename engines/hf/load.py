@@ -223,7 +223,7 @@ def _explanation(model: ModelOrder, error: Exception) -> WorkerFailure:
         )
     if model.kind == "hub" and isinstance(error, OSError):
         return WorkerFailure(
-            "model",
+            "fetch",
             f"{model.title} could not be fetched: {first_line(error)}",
             "Check the name, the revision and the network; nothing else is affected.",
         )

@@ -106,7 +106,7 @@ def _room_and_progress(
     free, needed = shutil.disk_usage(cache).free, sum(lacking.values()) + _SPARE_BYTES
     if free < needed:
         raise WorkerFailure(
-            "model",
+            "fetch",
             f"{model.title} needs {needed / 1e6:,.0f} MB to be fetched; the disk of {cache} has {free / 1e6:,.0f} MB "
             "free.",
             "Nothing was fetched. Free some space, or put the hub's cache elsewhere with HF_HUB_CACHE.",
@@ -180,7 +180,7 @@ def _failure(model: ModelOrder, error: BaseException) -> WorkerFailure:
     repository = "/".join(model.path.split("/")[:2])
     if any(isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT) for e in chain):
         return WorkerFailure(
-            "model",
+            "fetch",
             f"The disk became full while {model.title} was fetched.",
             f"{_KEPT} Free some space, or put the hub's cache elsewhere with HF_HUB_CACHE.",
         )
@@ -202,10 +202,10 @@ def _failure(model: ModelOrder, error: BaseException) -> WorkerFailure:
         )
     if status:
         return WorkerFailure(
-            "model", f"{hub_name()} refused {model.title} (HTTP {status}).", f"Try again later. {_KEPT}"
+            "fetch", f"{hub_name()} refused {model.title} (HTTP {status}).", f"Try again later. {_KEPT}"
         )
     return WorkerFailure(
-        "model",
+        "fetch",
         f"{model.title} could not be fetched from {hub_name()}: {first_line(chain[-1])}",
         f"Check the network and try again. {_KEPT}",
     )

@@ -270,7 +270,7 @@ class TrialEnded(_Base, frozen=True, kw_only=True, tag="trial_ended"):
 
     outcome: OutcomeName
     failure: str = ""
-    """Kind where failed or lost: "out_of_memory", "killed", "model", "technique", "engine", "runner_died", ..."""
+    """Kind where failed or lost, see `engines.protocol.failures`."""
     message: str = ""
     """What happened, in a sentence."""
     advice: str = ""

@@ -24,6 +24,12 @@ DIED = Judgement(
 NEVER_RAN = Judgement("stopped", "", "Removed from the queue before it started.")
 
 
+def not_tried(first: TrialEnded, block: int) -> Judgement:
+    """The end of a trial whose configuration failed in `block`, from 0, for a reason that stays."""
+    message = f"Not tried: block {block + 1} failed for a reason that stays the same. {first.message}"
+    return Judgement("failed", first.failure, message, first.advice)
+
+
 class Ends:
     """Writes end records, and keeps those that found no space until there is some."""
 

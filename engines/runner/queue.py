@@ -130,6 +130,16 @@ class Queue:
                 return self.waiting.pop(index)
         return None
 
+    def take_others(self, order: TrialOrder) -> list[Waiting]:
+        """Remove the waiting trials of the same configuration in the same experiment."""
+        found: tuple[list[Waiting], list[Waiting]] = ([], [])
+        for waiting in self.waiting:
+            other = waiting.order
+            same = (other.experiment, other.configuration) == (order.experiment, order.configuration)
+            found[same and other.device == order.device].append(waiting)
+        self.waiting, others = found
+        return others
+
     def reorder(self, trials: Sequence[str]) -> None:
         """Those named first, in that order; the others keep theirs behind. Names that do not wait are passed over."""
         place = {trial: index for index, trial in enumerate(trials)}

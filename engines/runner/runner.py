@@ -15,6 +15,7 @@ from functools import partial
 
 import msgspec
 
+from engines.protocol.failures import cause
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places
@@ -22,7 +23,7 @@ from engines.protocol.records import TrialEnded
 from engines.runner.archive import Archive, is_safe_name
 from engines.runner.change import Change
 from engines.runner.cooldown import CoolDown
-from engines.runner.ends import DIED, NEVER_RAN, Ends, ended_record, read_end, rest_of_ring
+from engines.runner.ends import DIED, NEVER_RAN, Ends, ended_record, not_tried, read_end, rest_of_ring
 from engines.runner.leases import startable
 from engines.runner.outcome import Ending, Judgement
 from engines.runner.queue import Queue, Waiting, entry_of
@@ -141,13 +142,8 @@ class Runner:
             if self.knows(trial):
                 return "The trial has ended already."
             raise self.unknown(trial)
-        try:
-            self._ends.write(self.archive.create(waiting.order), NEVER_RAN)
-        except OSError as error:
-            _log.error("no spool for a trial that was removed from the queue: %s", error)
-        self._remember(waiting, NEVER_RAN)
+        self._end_waiting(waiting, NEVER_RAN)
         self._save()
-        self._notify(trial)
         self._start_next()
         return "The trial was removed from the queue."
 
@@ -287,6 +283,10 @@ class Runner:
         else:
             self._ends.owe(run.entry, ended)
             self._ends.pay()
+        if cause(ended.failure) == "permanent" and not run.has_measured:
+            for waiting in self._queue.take_others(run.order):
+                self._end_waiting(waiting, not_tried(ended, run.order.block))
+            self._save()
         self._start_next()
         if not self._runs:
             self._templates.idle()
@@ -316,6 +316,15 @@ class Runner:
         _log.error("the queue is paused, %s", self._queue.pause_reason)
         self._save()
         self.changed.notify()
+
+    def _end_waiting(self, waiting: Waiting, judgement: Judgement) -> None:
+        """End a trial that was taken from the queue and never had a worker."""
+        try:
+            self._ends.write(self.archive.create(waiting.order), judgement)
+        except OSError as error:
+            _log.error("no spool for a trial that was removed from the queue: %s", error)
+        self._remember(waiting, judgement)
+        self._notify(waiting.order.trial)
 
     def _settle_after_death(self, trial: str, waiting: Waiting) -> None:
         """A trial that the queue says ran: its spool has an end (the queue was not written after it), or there is none

@@ -87,6 +87,8 @@ class TrialRun:
         self.worker: WorkerProcess | None = None
         self.ended: TrialEnded | None = None
         self.end_is_written = False
+        self.has_measured = False
+        """It came as far as its measured phase."""
         self._around = around
         self._journal = Journal(entry.writer, grew=around.grew, failed=self._disk_failed)
         self._records = RecordPipe()
@@ -259,6 +261,7 @@ class TrialRun:
         for record in records:
             if isinstance(record, PhaseStarted):
                 self.phase, changed = record.name, True
+                self.has_measured |= record.name == "measure"
                 self._tell_sampler(record.name, begins=True)
             elif isinstance(record, PhaseEnded):
                 self._tell_sampler(record.name, begins=False)

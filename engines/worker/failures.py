@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 from typing import Literal
 
-FailureKind = Literal["model", "out_of_memory", "technique", "package", "order", "engine"]
+FailureKind = Literal["model", "out_of_memory", "technique", "package", "order", "engine", "fetch"]
+"""Each is an entry of `engines.protocol.failures.CAUSES`."""
 
 
 class WorkerFailure(Exception):

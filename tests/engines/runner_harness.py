@@ -48,15 +48,15 @@ def make_order(trial: str, *steps: list[object], device: str = "cpu", **changes:
         "telemetry": TelemetryOrder(enabled=False),
         "limits": Limits(),
         "engine": EngineOrder(),
+        "configuration": "c1",
+        "block": 0,
         **changes,
     }
     return TrialOrder(
         trial=trial,
         experiment="e1",
         store="s1",
-        configuration="c1",
         title=f"fake {trial}",
-        block=0,
         position=0,
         total=1,
         seed=1,

@@ -6,18 +6,21 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pytest
 
 from engines.protocol import messages
 from engines.protocol.client import RunnerError
+from engines.protocol.failures import CAUSES, cause
 from engines.protocol.messages import QueueState
 from engines.protocol.places import Places
 from engines.protocol.records import Log, Stamps, TrialEnded
 from engines.ring import RingWriter
 from engines.runner.leases import startable
 from engines.spool import RECORDS
+from engines.worker.failures import FailureKind
 from tests.engines.runner_harness import ROOT, RunnerProcess, is_alive, make_order, until
 
 
@@ -50,6 +53,60 @@ def test_that_leases_keep_the_processor_alone_and_gpus_apart(
     waits: list[str], runs: list[str], start: list[int]
 ) -> None:
     assert startable(waits, runs) == start
+
+
+# --- what is not tried again ----------------------------------------------------------------------
+
+
+def test_that_a_failure_that_stays_ends_the_other_blocks_with_its_reason(runner: RunnerProcess) -> None:
+    pause(runner, True)
+    runner.submit(
+        make_order("t1", ["fail", "model", "Unknown architecture.\nChoose another."], block=1),
+        make_order("t2", ["sleep", 60], block=2),
+        make_order("t3", configuration="c2", block=2),
+        make_order("t4", ["sleep", 60], block=3),
+    )
+    pause(runner, False)
+    assert runner.until_state("t3", "ended").outcome == "completed", "another configuration"
+    for trial in ("t2", "t4"):
+        (ended,) = runner.records(trial)
+        assert isinstance(ended, TrialEnded)
+        assert (ended.outcome, ended.failure) == ("failed", "model")
+        assert ended.message == ("Not tried: block 2 failed for a reason that stays the same. Unknown architecture.")
+        assert ended.advice == "Choose another."
+        assert runner.entry(trial).outcome == "failed"
+    assert runner.submit(make_order("t5", block=4)) == "1 trials queued."
+    assert runner.until_state("t5", "ended").outcome == "completed", "whoever submits again means it"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [["fail", "out_of_memory", "Full."]],
+        [["fail", "fetch", "No answer."]],
+        [["fail", "of_a_newer_worker", "Odd."]],
+        [["exit", 9]],
+        [["phase", "measure"], ["fail", "technique", "No perplexity."]],
+    ],
+    ids=["memory", "fetch", "unknown", "crash", "after measuring"],
+)
+def test_that_a_failure_that_may_pass_is_tried_again(runner: RunnerProcess, steps: list[list[object]]) -> None:
+    pause(runner, True)
+    runner.submit(make_order("t1", *steps), make_order("t2", block=1))
+    pause(runner, False)
+    assert runner.until_state("t2", "ended").outcome == "completed"
+    assert runner.entry("t1").outcome == "failed"
+
+
+def test_that_every_kind_a_worker_can_say_is_in_the_table() -> None:
+    assert set(get_args(FailureKind)) <= set(CAUSES)
+    assert [cause(kind) for kind in ("model", "disk_full", "killed", "", "new")] == [
+        "permanent",
+        "machine",
+        "chance",
+        "chance",
+        "chance",
+    ]
 
 
 def test_that_gpu_trials_run_side_by_side_and_a_processor_trial_waits(runner: RunnerProcess) -> None:

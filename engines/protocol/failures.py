@@ -1,0 +1,34 @@
+"""Why trials fail, in one table: what each kind of `TrialEnded.failure` says of the trials that come after.
+
+"permanent": the configuration's own, and the same at the next try: its other waiting trials are not tried. "machine":
+whatever runs next fails too, so the queue pauses. "chance": the next trial may go well, of this configuration too.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Cause = Literal["permanent", "machine", "chance"]
+
+CAUSES: dict[str, Cause] = {
+    "model": "permanent",
+    "technique": "permanent",
+    "package": "permanent",
+    "order": "permanent",
+    "disk_full": "machine",
+    "disk_error": "machine",
+    "out_of_memory": "chance",
+    "killed": "chance",
+    "engine": "chance",
+    "fetch": "chance",
+    "runner": "chance",
+    "runner_died": "chance",
+}
+"""Every kind there is. "model": this engine cannot load or run it; "technique": does not apply; "package": is missing;
+"order": asks for what cannot be; "disk_full", "disk_error": of the runner's own folder; "killed": nobody knows by whom;
+"engine": crashed or raised; "fetch": did not come from the hub; "runner": made a mistake; "runner_died"."""
+
+
+def cause(failure: str) -> Cause:
+    """Of a kind that a newer runner or worker says: "chance"."""
+    return CAUSES.get(failure, "chance")
