@@ -66,16 +66,84 @@ def stamps_of(stream: Stream, request: Request, rng: Rng) -> Stamps:
     return found[int(rng.integers(len(found)))]
 
 
-def late_end(stream: Stream, rng: Rng) -> Stream:
-    victim = measured(stream, rng)
-    whole = victim.end_ns - victim.start_ns
-    return changed(stream, victim, end_ns=victim.end_ns + round(whole * rng.uniform(0.007, 0.5)) + MILLISECOND)
-
-
 def early_end(stream: Stream, rng: Rng) -> Stream:
+    """By more than the clock of a GPU may be ahead."""
     victim = measured(stream, rng)
-    whole = victim.end_ns - victim.start_ns
-    return changed(stream, victim, end_ns=victim.end_ns - round(whole * rng.uniform(0.007, 0.5)) - 2 * MILLISECOND)
+    last = max(t for r in stream if isinstance(r, Stamps) for t in r.times_ns if t <= victim.end_ns)
+    return changed(stream, victim, end_ns=last - round(10 ** rng.uniform(6, 8)))
+
+
+def moved(stream: Stream, victim: Request, by: Callable[[int, list[int]], list[int]]) -> Stream:
+    """The stream with the stamps of one request changed: by(number of the first, times) -> times."""
+    last = victim.first_stamp + victim.stamps
+
+    def one(record: Record) -> Record:
+        if isinstance(record, Stamps) and victim.first_stamp <= record.first < last:
+            return msgspec.structs.replace(record, times_ns=by(record.first - victim.first_stamp, record.times_ns))
+        return record
+
+    return tuple(one(r) for r in stream)
+
+
+def stamps_shifted(stream: Stream, rng: Rng) -> Stream:
+    """Earlier or later, by less than the old tolerance of a millisecond."""
+    by = int(rng.choice((-1, 1)) * rng.integers(1, MILLISECOND))
+    return moved(stream, measured(stream, rng), lambda _first, times: [t + by for t in times])
+
+
+def token_stamped_before_it_was_made(stream: Stream, rng: Rng) -> Stream:
+    """Every stamp one token early: that of the first at the call."""
+    victim = measured(stream, rng)
+    whole = [t for r in stream if isinstance(r, Stamps) for t in r.times_ns if victim.start_ns <= t <= victim.end_ns]
+    early = [victim.start_ns, *whole[:-1]]
+    return moved(stream, victim, lambda first, times: early[first : first + len(times)])
+
+
+def stamp_before_the_call(stream: Stream, rng: Rng) -> Stream:
+    victim = measured(stream, rng)
+    at = victim.start_ns - int(rng.integers(1, SECOND))
+    return moved(stream, victim, lambda first, times: times if first else [at, *times[1:]])
+
+
+def first_token_twice(stream: Stream, rng: Rng) -> Stream:
+    """And the last one not at all, so that the number is right."""
+    victim = measured(stream, rng)
+    apart = int(rng.integers(0, 100_000))
+    whole = [t for r in stream if isinstance(r, Stamps) for t in r.times_ns if victim.start_ns <= t <= victim.end_ns]
+    twice = [whole[0], whole[0] + apart, *whole[1:-1]]
+    return moved(stream, victim, lambda first, times: twice[first : first + len(times)])
+
+
+def tokens_of_another_request(stream: Stream, rng: Rng) -> Stream:
+    """The times of the request before it, under its own numbers."""
+    later = [r for r in stream if isinstance(r, Request) and not r.warmup][1:]
+    victim = later[int(rng.integers(len(later)))]
+    before = victim.first_stamp - victim.stamps
+    other = next(r for r in stream if isinstance(r, Request) and r.first_stamp == before)
+    whole = [t for r in stream if isinstance(r, Stamps) for t in r.times_ns if other.start_ns <= t <= other.end_ns]
+    return moved(stream, victim, lambda first, times: whole[first : first + len(times)])
+
+
+def a_stamp_too_many(stream: Stream, rng: Rng) -> Stream:
+    """In the ring between two requests: all later numbers are one higher."""
+    later = [r for r in stream if isinstance(r, Request) and not r.warmup]
+    victim = later[int(rng.integers(len(later)))]
+
+    def one(record: Record) -> Record:
+        if isinstance(record, Stamps) and record.first >= victim.first_stamp:
+            return msgspec.structs.replace(record, first=record.first + 1)
+        if isinstance(record, Request) and record.first_stamp >= victim.first_stamp:
+            return msgspec.structs.replace(record, first_stamp=record.first_stamp + 1)
+        return record
+
+    extra = Stamps(first=victim.first_stamp, times_ns=[victim.start_ns - 1], seq=10**6)
+    return (*(one(r) for r in stream), extra)
+
+
+def overlaps_the_warm_up(stream: Stream, rng: Rng) -> Stream:
+    last = [r for r in stream if isinstance(r, Request) and r.warmup][-1]
+    first = next(r for r in stream if isinstance(r, Request) and not r.warmup)
+    return changed(stream, last, end_ns=first.start_ns + int(rng.integers(1, SECOND)))
 
 
 def ends_before_it_starts(stream: Stream, rng: Rng) -> Stream:
@@ -221,6 +289,34 @@ def stranger_on_the_device(stream: Stream, rng: Rng) -> Stream:
     return (*stream, Environment(facts={"gpu.0.processes_foreign": numbers}, seq=10**6))
 
 
+def long_way_out(stream: Stream, rng: Rng) -> Stream:
+    """Every request takes another 2 to 20 % until it returns, and begins so much later than the one before it."""
+    share, later = rng.uniform(0.02, 0.2), 0
+    change: dict[int, tuple[int, int]] = {}
+    for request in sorted((r for r in stream if isinstance(r, Request)), key=lambda r: r.start_ns):
+        tail = 0 if request.warmup else round(share * (request.end_ns - request.start_ns))
+        change[request.first_stamp] = (later, tail)
+        later += tail
+    ends = {r.end_ns: r.first_stamp for r in stream if isinstance(r, Request)}
+
+    def shift(time_ns: int) -> int:
+        """What was said at a time comes as much later as the request that ends next."""
+        following = [stamp for end, stamp in sorted(ends.items()) if time_ns <= end]
+        return time_ns + (change[following[0]][0] if following else later)
+
+    def one(record: Record) -> Record:
+        if isinstance(record, Request):
+            by, tail = change[record.first_stamp]
+            return msgspec.structs.replace(record, start_ns=record.start_ns + by, end_ns=record.end_ns + by + tail)
+        if isinstance(record, Stamps):
+            return msgspec.structs.replace(record, times_ns=[shift(t) for t in record.times_ns])
+        if isinstance(record, PhaseEnded):
+            return msgspec.structs.replace(record, start_ns=shift(record.start_ns), t_ns=shift(record.t_ns))
+        return record
+
+    return tuple(one(r) for r in stream)
+
+
 def nobody_watched(stream: Stream, _rng: Rng) -> Stream:
     return tuple(r for r in stream if not isinstance(r, Telemetry | Sensors))
 
@@ -228,7 +324,13 @@ def nobody_watched(stream: Stream, _rng: Rng) -> Stream:
 INVALID: dict[str, tuple[str, Fault]] = {
     f.__name__: (code, f)
     for code, f in (
-        ("timing_identity", late_end),
+        ("timing_identity", stamp_before_the_call),
+        ("timing_identity", first_token_twice),
+        ("timing_identity", tokens_of_another_request),
+        ("timing_identity", a_stamp_too_many),
+        ("timing_identity", overlaps_the_warm_up),
+        ("phase_totals", stamps_shifted),
+        ("phase_totals", token_stamped_before_it_was_made),
         ("timing_identity", early_end),
         ("timing_identity", ends_before_it_starts),
         ("timing_identity", late_start),
@@ -262,6 +364,7 @@ WARNING: dict[str, tuple[str, str, Fault]] = {
     "hole": ("sampling_gap", "cpu", readings_lost),
     "sensor": ("sensor_lost", "cpu", sensor_gone),
     "asynchronous": ("asynchronous", "cpu", not_synchronised),
+    "tail": ("long_tail", "cpu", long_way_out),
     "stranger": ("foreign_process", "gpu", stranger_on_the_device),
     "nobody": ("unwatched", "cpu", nobody_watched),
     "counter_still": ("counter_still", "gpu", column(GPU, "energy_joules", lambda _v, _t, bad: 100 * bad)),

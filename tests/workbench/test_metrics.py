@@ -81,6 +81,10 @@ def test_a_worked_example_of_speed_and_latency() -> None:
     assert value("inter_token_latency_s", TWO_REQUESTS) == pytest.approx(0.15)
     assert value("time_per_output_token_s", TWO_REQUESTS) == pytest.approx((0.4 / 4 + 0.8 / 4) / 2)
     assert value("latency_s", TWO_REQUESTS) == pytest.approx(0.95)
+    assert value("tail_s", TWO_REQUESTS) == pytest.approx(0.0)
+    returning_late = [request(0, 10.0, 0, 5, 10.95), request(1, 11.0, 5, 5, 12.01), *TWO_REQUESTS[2:]]
+    assert value("tail_s", returning_late) == pytest.approx(0.03)
+    assert value("decode_tokens_per_second", returning_late) == value("decode_tokens_per_second", TWO_REQUESTS)
 
 
 def test_that_a_batch_counts_the_tokens_of_all_its_sequences() -> None:

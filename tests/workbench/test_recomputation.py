@@ -235,6 +235,9 @@ def speed_and_latency(t: Trial) -> dict[str, float]:
             "SELECT avg(each) FROM (SELECT (any_value(end_ns) - min(t_ns)) / 1e9 / (any_value(stamps) - 1) AS each "
             "FROM stamps GROUP BY index)"
         ),
+        "tail_s": t.one(
+            "SELECT avg(e - l) / 1e9 FROM (SELECT any_value(end_ns) e, max(t_ns) l FROM stamps GROUP BY index)"
+        ),
         "latency_s": t.one("SELECT avg(end_ns - start_ns) / 1e9 FROM own"),
     }
 

@@ -64,8 +64,8 @@ def without_readings(stream: Stream, seconds: float) -> Stream:
     )
 
 
-def late_first_token(stream: Stream) -> Stream:
-    return measured(stream, lambda r: msgspec.structs.replace(r, end_ns=r.end_ns + SECOND // 10))
+def early_return(stream: Stream) -> Stream:
+    return measured(stream, lambda r: msgspec.structs.replace(r, end_ns=r.end_ns - SECOND // 1000))
 
 
 def backwards(stream: Stream) -> Stream:
@@ -85,7 +85,7 @@ def wall(stream: Stream, mono_s: float) -> Stream:
 
 
 CPU_FAULTS: list[tuple[str, str, Callable[[Stream], Stream]]] = [
-    ("invalid", "timing_identity", late_first_token),
+    ("invalid", "timing_identity", early_return),
     ("invalid", "timing_identity", backwards),
     ("invalid", "timing_identity", lambda s: tuple(r for r in s if not isinstance(r, Stamps))),
     ("invalid", "timing_identity", lambda s: measured(s, lambda r: msgspec.structs.replace(r, end_ns=r.start_ns - 1))),
@@ -186,10 +186,59 @@ def test_that_a_throttled_device_is_told_by_reason_and_share() -> None:
 
 def test_that_a_bad_warm_up_only_warns() -> None:
     stream = tuple(
-        msgspec.structs.replace(r, end_ns=r.end_ns + SECOND) if isinstance(r, Request) and r.warmup else r
+        msgspec.structs.replace(r, end_ns=r.start_ns) if isinstance(r, Request) and r.warmup else r
         for r in records(CPU_TRIAL)
     )
     assert judge(arrange(stream)).verdict == "warning"
+
+
+def ending(stream: Stream, after_last_token: Callable[[Request], int]) -> Stream:
+    """The stream with every call's return moved: `after_last_token(request)` ns."""
+    last = {r.first + len(r.times_ns): r.times_ns[-1] for r in stream if isinstance(r, Stamps)}
+    return tuple(
+        msgspec.structs.replace(r, end_ns=last[r.first_stamp + r.stamps] + after_last_token(r))
+        if isinstance(r, Request)
+        else r
+        for r in stream
+    )
+
+
+@pytest.mark.parametrize(
+    ("after_ns", "of_call", "on_gpu", "verdict"),
+    [
+        (0, 0.0, False, "valid"),
+        (-1, 0.0, False, "invalid"),
+        (0, -1e-4, True, "valid"),
+        (0, -1e-4, False, "invalid"),
+        (0, -4e-4, True, "invalid"),
+    ],
+)
+def test_that_the_last_token_is_there_when_the_call_returns_as_exactly_as_its_clock_allows(
+    after_ns: int, of_call: float, on_gpu: bool, verdict: str
+) -> None:
+    stream = records(GPU_TRIAL if on_gpu else CPU_TRIAL)
+    changed = ending(stream, lambda r: after_ns + round(of_call * (r.end_ns - r.start_ns)))
+    assert judge(arrange(changed)).verdict == verdict
+
+
+SHORT = FakeTrial(seed=3, requests=200, warmups=3, new_tokens=4, prefill_s=0.01, tokens_per_second=200.0)
+"""Requests of 25 ms."""
+
+
+def test_that_time_after_the_last_token_makes_no_trial_of_short_requests_invalid() -> None:
+    def way_out(request: Request) -> int:
+        return 1_100_000 if request.index % 7 == 0 else 150_000  # a preemption: 4 % of the request
+
+    assert judge(arrange(ending(records(SHORT), way_out))).reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("fake", "tail_ns", "warned"), [(SHORT, 1_000_000, False), (SHORT, 1_100_000, True), (CPU_TRIAL, 1_100_000, False)]
+)
+def test_that_a_way_out_that_is_always_long_is_a_caution(fake: FakeTrial, tail_ns: int, warned: bool) -> None:
+    """Over a millisecond and over 1 % of a request: 25 ms here, 2.7 s in the last case."""
+    found = judge(arrange(ending(records(fake), lambda _r: tail_ns))).reasons
+    assert [r.code for r in found] == (["long_tail"] if warned else [])
 
 
 def test_that_a_short_window_warns() -> None:

@@ -1,4 +1,4 @@
-"""Checks of a trial's own clockwork: tokens, stamps, end-to-end times, window, wall clock. Pure."""
+"""Checks of a trial's own clockwork: tokens, stamps, calls, window, wall clock. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from typing import Literal
 import numpy as np
 
 from engines.protocol.records import Request
+from workbench.metrics.latency import tail_times, token_gaps
 from workbench.metrics.reason import Reason
+from workbench.metrics.speed import whole
 from workbench.metrics.trial import MAX_STAMPS, MISSING, TrialRecords
-from workbench.metrics.window import NS
+from workbench.metrics.window import NS, on_gpu
+from workbench.units import format_share
 
-TIMING_TOLERANCE_S = 1e-3
-TIMING_TOLERANCE = 0.005
-"""End-to-end and the sum of its parts may differ by the larger of 1 ms and 0.5 %: the way out of the call."""
+TWICE_SHARE = 0.01
+"""A gap under this share of the trial's own median gap is one token with two stamps: no token takes so little."""
+DEVICE_CLOCK_SHARE = 2e-4
+"""Tokens of a GPU are timed by its own clock, which may run so much faster than the processor's."""
+TAIL_SHARE = 0.01
+TAIL_S = 1e-3
+"""The way out of the call is long when it usually takes more than this share of a request, and more than 1 ms."""
 CLOCK_TOLERANCE_S = 1.0
 """Wall and monotonic clock may drift apart by this much over a trial."""
 SHORT_WINDOW_S = 2.0
@@ -23,27 +30,43 @@ REQUESTED_WINDOW = "workload.window_s"
 
 
 def timing_identity(records: TrialRecords) -> tuple[Reason, ...]:
-    """Time to first token + Σ gaps = end-to-end, nothing negative, every stamp there, no stamp of a neighbour."""
+    """Every request has its own stamps, all of them, rising and within its call; requests follow one another without
+    an overlap and without a stamp that belongs to none. Time to first token + Σ gaps is then call to last token."""
+    gaps = token_gaps(records)
+    least_ns = max(1.0, TWICE_SHARE * NS * float(np.median(gaps))) if len(gaps) else 1.0
     reasons: list[Reason] = []
-    taken = 0
+    before: Request | None = None
     for request in sorted(records.requests, key=lambda r: r.first_stamp):
-        name = f"{'Warm-up request' if request.warmup else 'Request'} {request.index}"
-        problem = _request_problem(records, request)
-        if problem is None and request.first_stamp < taken:
-            problem = "claims token stamps of another request"
-        taken = max(taken, request.first_stamp + max(request.stamps, 0))
+        problem = _request_problem(records, request, least_ns)
+        if problem is None and before is not None:
+            taken = before.first_stamp + max(before.stamps, 0)
+            if request.first_stamp < taken:
+                problem = "claims token stamps of another request"
+            elif request.first_stamp > taken and _follows(before, request):
+                problem = f"comes after {request.first_stamp - taken} token stamps that belong to no request"
+        if before is None or request.first_stamp + request.stamps > before.first_stamp + before.stamps:
+            before = request
         if problem is not None:
             severity: Literal["warning", "invalid"] = "warning" if request.warmup else "invalid"
-            reasons.append(Reason("timing_identity", severity, f"{name}: {problem}."))
-    starts = sorted(records.measured, key=lambda r: r.start_ns)
-    for before, after in pairwise(starts):
-        if after.start_ns < before.end_ns:
-            text = f"Requests {before.index} and {after.index} overlap in time."
-            reasons.append(Reason("timing_identity", "invalid", text))
+            reasons.append(Reason("timing_identity", severity, f"{_name(request)}: {problem}."))
+    for first, second in pairwise(sorted(records.requests, key=lambda r: r.start_ns)):
+        if second.start_ns < first.end_ns:
+            severity = "warning" if first.warmup and second.warmup else "invalid"
+            text = f"{_name(first)} and {_name(second).lower()} overlap in time."
+            reasons.append(Reason("timing_identity", severity, text))
     return tuple(reasons)
 
 
-def _request_problem(records: TrialRecords, request: Request) -> str | None:
+def _name(request: Request) -> str:
+    return f"{'Warm-up request' if request.warmup else 'Request'} {request.index}"
+
+
+def _follows(before: Request, request: Request) -> bool:
+    """Whether no request can be missing between the two: a lost record has a reason of its own."""
+    return request.index == (before.index + 1 if request.warmup == before.warmup else 0)
+
+
+def _request_problem(records: TrialRecords, request: Request, least_ns: float) -> str | None:
     if request.end_ns <= request.start_ns:
         return "ends before it starts"
     if request.stamps < 1 or request.first_stamp < 0:
@@ -57,30 +80,58 @@ def _request_problem(records: TrialRecords, request: Request) -> str | None:
     gaps = np.diff(times)
     if bool((gaps < 0).any()):
         return "has a negative gap between tokens"
-    whole = (request.end_ns - request.start_ns) / NS
-    parts = (int(times[0]) - request.start_ns + int(gaps.sum())) / NS
-    if abs(whole - parts) > max(TIMING_TOLERANCE_S, TIMING_TOLERANCE * whole):
-        return f"end-to-end {whole:.6f} s, but time to first token and gaps add up to {parts:.6f} s"
+    if bool((gaps < least_ns).any()):
+        return f"has two stamps {int(gaps.min())} ns apart: one token counted twice"
+    drift_ns = DEVICE_CLOCK_SHARE * (request.end_ns - request.start_ns) if on_gpu(records) else 0.0
+    if int(times[-1]) > request.end_ns + drift_ns:
+        late = (int(times[-1]) - request.end_ns) / NS
+        return f"has its last token {late:.6f} s after the call returned"
     return None
 
 
 def phase_totals(records: TrialRecords) -> tuple[Reason, ...]:
-    """The spans of a request's prefill and decode, where the worker told them, add up to its stamps and its call."""
+    """What the worker says of a request's first and last token is, to the nanosecond, what the stamps say that the
+    runner read: call to first token + Σ gaps = call to last token, from two sides."""
     measure = next((s for s in records.spans if s.name == "measure"), None)
     if measure is None:
         return ()
     inside = [s for s in records.spans if measure.start_ns <= s.start_ns and s.end_ns <= measure.end_ns]
+    told = {(s.name, s.index): s for s in inside if s.name in ("prefill", "decode")}
     reasons = []
     for request in records.measured:
-        own = [s for s in inside if s.index == request.index and s.name in ("prefill", "decode")]
-        whole = (request.end_ns - request.start_ns) / NS
-        if not own or whole <= 0:
-            continue
-        total = sum(s.end_ns - s.start_ns for s in own) / NS
-        if abs(whole - total) > max(TIMING_TOLERANCE_S, TIMING_TOLERANCE * whole):
-            text = f"Request {request.index} took {whole:.6f} s, its phases add up to {total:.6f} s."
+        if not measure.start_ns <= request.start_ns <= request.end_ns <= measure.end_ns:
+            text = f"{_name(request)} is not within the measured phase."
             reasons.append(Reason("phase_totals", "invalid", text))
+        times = records.token_times(request)
+        if len(times) != request.stamps or not len(times):
+            continue
+        first, last = int(times[0]), int(times[-1])
+        for name, start, end in (("prefill", request.start_ns, first), ("decode", first, last)):
+            span = told.get((name, request.index))
+            if span is not None and (span.start_ns, span.end_ns) != (start, end):
+                text = (
+                    f"{_name(request)}: its {name} lasted {(span.end_ns - span.start_ns) / NS:.6f} s for the worker, "
+                    f"{(end - start) / NS:.6f} s by call and token stamps, or began at another time."
+                )
+                reasons.append(Reason("phase_totals", "invalid", text))
     return tuple(reasons)
+
+
+def long_tail(records: TrialRecords) -> tuple[Reason, ...]:
+    """The way out of the call, as it usually is: it belongs to end-to-end figures and to no token. A single long one is
+    a stall."""
+    tails = tail_times(records)
+    if not len(tails):
+        return ()
+    usual = float(np.median(tails))
+    share = usual / float(np.median([(r.end_ns - r.start_ns) / NS for r in whole(records)]))
+    if usual <= TAIL_S or share <= TAIL_SHARE:
+        return ()
+    text = (
+        f"Requests return {usual * 1e3:.1f} ms after their last token, {format_share(share, decimals=1)} of "
+        "their time: latency and inference throughput include it, figures of tokens do not."
+    )
+    return (Reason("long_tail", "warning", text),)
 
 
 def missing_requests(records: TrialRecords) -> tuple[Reason, ...]:
@@ -177,6 +228,7 @@ def asynchronous(records: TrialRecords) -> tuple[Reason, ...]:
 TIMING_CHECKS = (
     timing_identity,
     phase_totals,
+    long_tail,
     missing_requests,
     step_times,
     token_count,

@@ -28,6 +28,18 @@ def token_gaps(records: TrialRecords) -> Floats:
     return np.concatenate(gaps) if gaps else np.empty(0)
 
 
+def tail_times(records: TrialRecords) -> Floats:
+    """Seconds from each last token to the call's return, shape (measured requests,)."""
+    return np.array([(r.end_ns - int(records.token_times(r)[-1])) / NS for r in whole(records)])
+
+
+def tail(records: TrialRecords) -> Value | NotAvailable:
+    tails = tail_times(records)
+    if not len(tails):
+        return no_stamps(records)
+    return Value(float(np.mean(tails)), "mean over the measured requests, last token to the call's return", len(tails))
+
+
 def _first_token(reduce: Callable[[Floats], float], word: str) -> Callable[[TrialRecords], Value | NotAvailable]:
     def compute(records: TrialRecords) -> Value | NotAvailable:
         times = first_token_times(records)
@@ -155,6 +167,21 @@ METRICS = (
         window=MEASURED,
         version=1,
         compute=per_output_token,
+        counts="requests",
+        shown_unit="ms",
+        group="latency",
+        needs=("request", "stamps"),
+    ),
+    Metric(
+        id="tail_s",
+        title="Return after the last token",
+        definition="From the last token to the call's return, mean over the measured requests: freeing the cache, "
+        "leaving the library. Part of latency and inference throughput, not of decode throughput.",
+        unit="s",
+        better="lower",
+        window=MEASURED,
+        version=1,
+        compute=tail,
         counts="requests",
         shown_unit="ms",
         group="latency",
