@@ -39,11 +39,13 @@ def write_tiny_gguf(
     parts: tuple[int, int] | None = None,
     tensors_a_part: int = 0,
     window: int = 0,
+    kv_heads: tuple[int, ...] = (),
 ) -> Path:
     """Matrices are stored as `stored`: "F32", "F16" or "Q8_0". Without a `tokenizer` the file says that it has none.
     `parts` (number from 1, of how many) only says that the file is one of several; it holds a whole model.
     `tensors_a_part` writes a model in several parts, "NAME-00001-of-00003.gguf"; -> the first.
-    With a `window` (tokens) it is a small Cohere 2, whose layers attend to so many tokens only."""
+    With a `window` (tokens) it is a small Cohere 2, whose layers attend to so many tokens only. `kv_heads`, one a
+    layer, stand in the header in place of the one number; the tensors stay as they are."""
     file.parent.mkdir(parents=True, exist_ok=True)
     architecture = "cohere2" if window else architecture
     writer = GGUFWriter(file, architecture, split_max_tensors=tensors_a_part)
@@ -53,7 +55,7 @@ def write_tiny_gguf(
     writer.add_embedding_length(HIDDEN)
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(heads)
-    writer.add_head_count_kv(KV_HEADS)
+    writer.add_head_count_kv(list(kv_heads) or KV_HEADS)
     writer.add_layer_norm_rms_eps(norm_epsilon)
     writer.add_rope_dimension_count(HIDDEN // heads)
     writer.add_rope_freq_base(10000.0)

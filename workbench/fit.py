@@ -14,6 +14,7 @@ from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
 from engines.protocol.tasks import OTHER_LOAD, OTHER_QUESTIONS, harness_name, harness_task, local_task
 from engines.techniques import MachineFacts, ModelFacts, Technique, find
 from engines.techniques.gguf import STORED
+from engines.techniques.layers import cached_numbers
 from engines.techniques.precision import BFLOAT16_FLAGS
 from workbench.plan_types import MemoryEstimate
 
@@ -80,13 +81,17 @@ def compute_bits(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machin
     return 16 if machine.device_kind == "cuda" or machine.processor_flags & BFLOAT16_FLAGS else 32
 
 
-def cache_bytes(facts: ModelFacts, workload: WorkloadOrder, bits: float) -> int:
-    """KV cache at the last token: batch x (depth + prompt + new) x 2 x layers x KV heads x head size x bytes.
-
-    Sliding windows and latent caches need less; for them this is an upper bound.
-    """
-    tokens = workload.batch_size * (workload.depth_tokens + workload.prompt_tokens + workload.new_tokens)
-    return math.ceil(tokens * 2 * facts.layers * facts.kv_heads * facts.head_dim * bits / 8)
+def cache_bytes(facts: ModelFacts, workload: WorkloadOrder, engine: EngineOrder, bits: float) -> int:
+    """KV cache at the last token: for each sequence its depth + prompt + new tokens, of each layer's keys and values. A
+    layer with a sliding window keeps no more than that, in llama.cpp with room for a micro-batch. Of a model whose
+    layers are not known an upper bound: all layers keep everything."""
+    tokens = workload.depth_tokens + workload.prompt_tokens + workload.new_tokens
+    if facts.attention.unknown:
+        numbers = tokens * 2 * facts.layers * facts.kv_heads * facts.head_dim
+    else:
+        spare = engine.micro_batch_tokens if engine.id == "llama.cpp" else 0
+        numbers = cached_numbers(facts.attention.groups, tokens, spare)
+    return math.ceil(workload.batch_size * numbers * bits / 8)
 
 
 def cache_bits(techniques: Sequence[TechniqueOrder], compute: int) -> float:
@@ -128,7 +133,7 @@ def estimate_memory(
     weights = weight_bytes(facts, techniques, machine)
     return MemoryEstimate(
         weights=weights,
-        cache_or_activations=cache_bytes(facts, workload, cache_bits(techniques, bits))
+        cache_or_activations=cache_bytes(facts, workload, engine, cache_bits(techniques, bits))
         + activation_bytes(facts, workload, engine, bits),
         optimiser=0,
         overhead=CUDA_CONTEXT_BYTES if machine.device_kind == "cuda" else PROCESS_BYTES,

@@ -18,9 +18,12 @@ from pathlib import Path
 import msgspec
 
 from engines.protocol.gguf_parts import parts_of
+from engines.protocol.gguf_types import ListLength
 from engines.protocol.orders import ModelKind
 from engines.techniques import ModelFacts
 from engines.techniques.facts import CONV1D
+from engines.techniques.layers_config import layers_of_config, sizes, text_config, whole_number
+from engines.techniques.layers_gguf import layers_of_gguf
 from workbench.model_headers import BrokenModel, Header, Tensor, read_gguf, read_safetensors
 
 EDGE_BYTES = 64 * 1024
@@ -73,8 +76,10 @@ def inspect_gguf(file: Path) -> tuple[ModelFacts, str, str]:
         raise BrokenModel(f"{file.name} is no whole model, but {part}.", "Choose the GGUF file of the model itself.")
 
     def number(name: str) -> int:
+        """The largest, where there is one for each layer."""
         value = meta.get(f"{architecture}.{name}", 0)
-        return value if isinstance(value, int) else 0
+        each = value if isinstance(value, tuple) else (value,)
+        return max((one for one in each if isinstance(one, int) and not isinstance(one, ListLength)), default=0)
 
     hidden, heads = number("embedding_length"), number("attention.head_count")
     words = meta.get("tokenizer.ggml.tokens", 0)
@@ -87,7 +92,8 @@ def inspect_gguf(file: Path) -> tuple[ModelFacts, str, str]:
         layers=number("block_count"),
         hidden=hidden,
         heads=heads,
-        kv_heads=number("attention.head_count_kv") or heads,
+        kv_heads=number("attention.head_count_kv") if f"{architecture}.attention.head_count_kv" in meta else heads,
+        attention=layers_of_gguf(meta),
         head_dim=number("attention.key_length") or (hidden // heads if heads else 0),
         vocabulary=number("vocab_size") or (words if isinstance(words, int) else 0),
         context_tokens=number("context_length"),
@@ -159,37 +165,29 @@ def facts_of_config(
     has_tokenizer: bool = True,
 ) -> ModelFacts:
     """Facts from a Hugging Face config, whatever its architecture calls them; counts come from the caller."""
-    nested = config.get("text_config")
-    text = nested if isinstance(nested, dict) else config
-
-    def number(*names: str) -> int:
-        for name in names:
-            value = text.get(name)
-            if isinstance(value, int) and not isinstance(value, bool):
-                return value
-        return 0
-
-    heads = number("num_attention_heads", "n_head", "n_heads")
-    hidden = number("hidden_size", "n_embd", "d_model")
-    kv_heads = number("num_key_value_heads", "num_kv_heads") or heads
-    if text.get("multi_query") and not text.get("new_decoder_architecture"):
-        kv_heads = 1
-    head_dim = number("head_dim") or (hidden // heads if heads else 0)
+    text, shape = text_config(config), sizes(config)
     architecture = str(config.get("model_type", ""))
-    divisors = _divisors(architecture, hidden, heads * head_dim, kv_heads * head_dim, number("intermediate_size"))
+    divisors = _divisors(
+        architecture,
+        shape.hidden,
+        shape.heads * shape.head,
+        shape.kv_heads * shape.head,
+        whole_number(text, "intermediate_size"),
+    )
     return ModelFacts(
         kind=kind,
         architecture=architecture,
         parameters=parameters,
         stored_bytes=stored_bytes,
         stored_dtype=stored_dtype,
-        layers=number("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
-        hidden=hidden,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        vocabulary=number("vocab_size"),
-        context_tokens=number("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"),
+        layers=shape.layers,
+        hidden=shape.hidden,
+        heads=shape.heads,
+        kv_heads=shape.kv_heads,
+        head_dim=shape.head,
+        attention=layers_of_config(config),
+        vocabulary=whole_number(text, "vocab_size"),
+        context_tokens=whole_number(text, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"),
         linear_parameters=linear_parameters,
         linear_in_divisor=divisors[0],
         linear_out_divisor=divisors[1],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from engines.protocol.gguf_types import GGUF_TYPES, VERSIONS, version_trouble
+from engines.protocol.gguf_types import GGUF_TYPES, LIST_KEPT, VERSIONS, ListLength, version_trouble
 
 MAX_HEADER_BYTES = 100_000_000
 """The safetensors library's own limit; a larger number means that the file is something else."""
@@ -55,7 +55,8 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Header:
-    """`metadata` holds a GGUF file's scalar facts ("llama.block_count") or safetensors' `__metadata__`."""
+    """`metadata` holds a GGUF file's facts ("llama.block_count"), of long lists and lists of texts their length; or
+    safetensors' `__metadata__`."""
 
     tensors: tuple[Tensor, ...]
     metadata: dict[str, object]
@@ -197,7 +198,7 @@ class _Gguf:
         return Tensor(name, type_name, tuple(reversed(shape)), math.prod(shape) // block * block_bytes), offset
 
     def _value(self, kind: int) -> object:
-        """A scalar or a text; of an array its length (the words of a tokenizer are passed over)."""
+        """A scalar, a text or a tuple of numbers; the words of a tokenizer are passed over."""
         if kind in _GGUF_SCALARS:
             return self._read(_GGUF_SCALARS[kind])[0]
         if kind == _GGUF_STRING:
@@ -205,6 +206,8 @@ class _Gguf:
         if kind != _GGUF_ARRAY:
             raise BrokenModel(f"The header of {self.path.name} is damaged.", _AGAIN)
         inner, count = self._read("IQ")
+        if inner in _GGUF_SCALARS and count <= LIST_KEPT:
+            return self._read(_GGUF_SCALARS[inner] * count)
         if inner in _GGUF_SCALARS:
             self._pass(count * struct.calcsize(_GGUF_SCALARS[inner]))
         elif inner == _GGUF_STRING:
@@ -213,7 +216,7 @@ class _Gguf:
                 self._pass(length)
         else:
             raise BrokenModel(f"The header of {self.path.name} holds lists of lists.", "Convert it again.")
-        return count
+        return ListLength(count)
 
     def _read(self, form: str) -> tuple[int, ...]:
         values = struct.unpack_from("<" + form, self.data, self.at)

@@ -146,8 +146,19 @@ def _memory(
     cell: Configuration, model: ResolvedModel, machine: MachineFacts, experiment: Experiment
 ) -> Iterator[Problem]:
     needed, free = cell.memory.needed, cell.memory.device_free
-    if model.facts.parameters <= 0 or free <= 0:
-        return  # nothing is known of the model, or of the device
+    if model.facts.parameters <= 0:
+        return  # nothing is known of the model
+    if unknown := model.facts.attention.unknown:
+        kept = model.facts.layers * model.facts.kv_heads
+        what = (
+            "The estimate takes it as if every layer kept every token"
+            if kept
+            else "The estimate of memory leaves it out"
+        )
+        message = f"The size of the KV cache is not available: {unknown}. {what}."
+        yield Problem(severity="note", place=cell.title, message=message)
+    if free <= 0:
+        return  # nothing is known of the device
     if needed > free:
         batch = cell.workload.batch_size // 2
         while batch and not _fits(cell, model, machine, batch=batch):

@@ -10,35 +10,24 @@ from collections.abc import Iterator
 import torch
 from transformers import PreTrainedModel
 
+from engines.techniques.layers import layer_details
+from engines.techniques.layers_config import layers_of_config, sizes
+
 KV_FACT = "cache.bytes_per_token"
 _PROBE_TOKENS = 2
 
 
 def shape_facts(model: PreTrainedModel, parameters: int) -> dict[str, str]:
-    """ "layers", "attention_width" (heads x mean size of key and value), "vocabulary", "active_parameters" of a mixture
-    of experts. Only models whose every layer attends to all earlier positions have a width."""
+    """ "layers", "vocabulary", "active_parameters" of a mixture of experts, and what `layer_details` says."""
     config = model.config.get_text_config()
     facts = {"vocabulary": str(int(config.vocab_size))}
-    layers, width = getattr(config, "num_hidden_layers", None), _width(config)
-    if layers and width:
-        facts |= {"layers": str(int(layers)), "attention_width": f"{width:g}"}
+    told = {**config.to_dict(), "layer_types": getattr(config, "layer_types", None)}  # of some a property
+    if count := sizes(told).layers:
+        facts["layers"] = str(count)
     active = _active_parameters(model, config, parameters)
     if active is not None:
         facts["active_parameters"] = str(active)
-    return facts
-
-
-def _width(config: object) -> float | None:
-    heads = getattr(config, "num_attention_heads", None)
-    hidden = getattr(config, "hidden_size", None)
-    kinds = getattr(config, "layer_types", None) or ()
-    mixed = any(kind not in ("full_attention", "attention") for kind in kinds)
-    if not heads or not hidden or mixed or hasattr(config, "attn_layer_period"):
-        return None
-    latent = [getattr(config, name, None) for name in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")]
-    if all(latent):
-        return float(heads * sum(size for size in latent if size) / 2)
-    return float(heads * (getattr(config, "head_dim", None) or hidden // heads))
+    return facts | layer_details(layers_of_config(told))
 
 
 def expert_count(config: object) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.protocol.gguf_parts import parts_of
-from engines.protocol.gguf_types import GGUF_TYPES, VERSIONS, version_trouble
+from engines.protocol.gguf_types import GGUF_TYPES, LIST_KEPT, VERSIONS, ListLength, version_trouble
 from engines.worker.failures import WorkerFailure
 
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
@@ -40,7 +40,8 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Header:
-    """What a GGUF file says of itself. `metadata` holds scalars and texts; of a list its length."""
+    """What a GGUF file says of itself. `metadata` holds scalars, texts and tuples of numbers; of other lists, and those
+    longer than `LIST_KEPT`, their length."""
 
     metadata: dict[str, object]
     tensors: tuple[Tensor, ...]
@@ -67,10 +68,6 @@ class Header:
         for tensor in self.tensors:
             found[tensor.type] += tensor.size_bytes
         return dict(found)
-
-
-class ListLength(int):
-    """Length of a list, whose items are not kept; no number of the model."""
 
 
 def read_header(file: Path) -> Header:
@@ -216,6 +213,8 @@ class _Cursor:
         if kind != _ARRAY:
             raise _broken(self._file, "its header is damaged")
         inner, count = self._read("IQ")
+        if inner in _SCALARS and count <= LIST_KEPT:
+            return self._read(_SCALARS[inner] * count)
         if inner in _SCALARS:
             self._pass(count * struct.calcsize(_SCALARS[inner]))
         elif inner == _STRING:

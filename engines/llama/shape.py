@@ -10,8 +10,11 @@ from typing import Any
 
 from engines.llama.batches import Tokens
 from engines.llama.context import Context
-from engines.llama.header import FLOATS, Header, ListLength
+from engines.llama.header import FLOATS, Header
 from engines.llama.library import Library
+from engines.protocol.gguf_types import ListLength
+from engines.techniques.layers import layer_details
+from engines.techniques.layers_gguf import layers_of_gguf
 
 KV_FACT = "cache.bytes_per_token"
 _BOOKKEEPING_BYTES = 12
@@ -22,17 +25,20 @@ _EXPERTS = re.compile(r"ffn_(gate|up|down|gate_up)_exps\.")
 
 def details(header: Header, file_type: str) -> dict[str, str]:
     """Facts of `ModelLoaded.details`: "architecture", "file_type", "quantised_parameters", "vocabulary", "layers",
-    "kv_heads", "head_size", "attention_width" (heads x mean size of key and value), "context_tokens", and of a mixture
-    of experts "experts" and "active_parameters"."""
+    "kv_heads", "head_size", "context_tokens", of a mixture of experts "experts" and "active_parameters", and what
+    `layer_details` says."""
     quantised = sum(tensor.weights for tensor in header.tensors if tensor.type not in FLOATS)
     found = {"architecture": header.architecture, "file_type": file_type, "quantised_parameters": str(quantised)}
     vocabulary = header.metadata.get("tokenizer.ggml.tokens")
+    layers = layers_of_gguf(header.metadata)
+    kv_heads = header.metadata.get(f"{header.architecture}.attention.head_count_kv")
     numbers: dict[str, float | None] = {
         "vocabulary": int(vocabulary) if isinstance(vocabulary, ListLength) else header.number("vocab_size"),
         "layers": header.number("block_count"),
-        "kv_heads": header.number("attention.head_count_kv") or header.number("attention.head_count"),
+        "kv_heads": header.number("attention.head_count")
+        if kv_heads is None
+        else header.number("attention.head_count_kv"),
         "head_size": head_sizes(header)[0],
-        "attention_width": attention_width(header),
         "context_tokens": header.number("context_length"),
         "active_parameters": active_parameters(header),
     }
@@ -40,7 +46,7 @@ def details(header: Header, file_type: str) -> dict[str, str]:
     experts = header.number("expert_count")
     if experts:
         found["experts"] = str(experts)
-    return found
+    return found | layer_details(layers)
 
 
 def head_sizes(header: Header) -> tuple[int | None, int | None]:
@@ -48,16 +54,6 @@ def head_sizes(header: Header) -> tuple[int | None, int | None]:
     heads, width = header.number("attention.head_count"), header.number("embedding_length")
     whole = width // heads if heads and width else None
     return header.number("attention.key_length") or whole, header.number("attention.value_length") or whole
-
-
-def attention_width(header: Header) -> float | None:
-    """Heads x the mean of the key's and the value's size; None unless every layer attends to all earlier positions."""
-    heads, (key, value) = header.number("attention.head_count"), head_sizes(header)
-    latent = "attention.key_length_mla" if header.number("attention.key_length_mla") else ""
-    if latent:
-        key, value = header.number(latent), header.number("attention.value_length_mla")
-    mixed = header.number("attention.sliding_window") or any(".ssm." in name for name in header.metadata)
-    return heads * (key + value) / 2 if heads and key and value and not mixed else None
 
 
 def active_parameters(header: Header) -> int | None:

@@ -20,6 +20,13 @@ GGUF_TYPES = {
 VERSIONS = (2, 3)
 """GGUF versions that llama.cpp of today reads."""
 
+LIST_KEPT = 1024
+"""Items of the longest list of numbers whose items are kept: enough for one a layer, too few for one a token."""
+
+
+class ListLength(int):
+    """Length of a list in a file's metadata whose items are not kept; no number of the model."""
+
 
 def version_trouble(version: int) -> tuple[str, str]:
     """What a file of another version is ("of GGUF version 4"), and what to do about it."""

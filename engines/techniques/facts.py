@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from engines.techniques.layers import Layers
+
 CONV1D = frozenset({"gpt2", "openai-gpt", "imagegpt"})
 """`model_type` of models whose layers are Conv1D in transformers: weights stored the other way round than in a linear
 layer, and passed over by what quantises linear layers."""
@@ -24,6 +26,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     heads: int = 0
     kv_heads: int = 0
     head_dim: int = 0
+    attention: Layers = Layers(unknown="the model's shape is not known")
+    """What each layer attends to and keeps: of models whose layers differ, `kv_heads` is that of the largest."""
     vocabulary: int = 0
     context_tokens: int = 0
     linear_parameters: int = 0

@@ -12,6 +12,7 @@ def test_that_the_cache_is_measured_as_its_shape_says_for_several_architectures(
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from engines.hf.shape import KV_FACT, cache_facts, expert_count, shape_facts
+    from engines.techniques.layers import LayerGroup, layers_of_details
 
     common = {"hidden_size": 32, "num_hidden_layers": 3, "vocab_size": 64, "intermediate_size": 48}
     grouped = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
@@ -24,7 +25,11 @@ def test_that_the_cache_is_measured_as_its_shape_says_for_several_architectures(
     assert cache_facts(llama) == {KV_FACT: str(2 * 3 * 2 * 8 * 4)}  # key and value, layers, heads, size, float32
     assert cache_facts(llama.to(torch.bfloat16)) == {KV_FACT: str(2 * 3 * 2 * 8 * 2)}
     assert expert_count(llama.config) == 0, "a dense model, whatever its config names for experts"
-    assert shape_facts(llama, 1) == {"vocabulary": "64", "layers": "3", "attention_width": "32"}
+    told = shape_facts(llama, 1)
+    assert (told["vocabulary"], told["layers"]) == ("64", "3")
+    assert layers_of_details(told).groups == (LayerGroup(3, 32, 2 * 2 * 8),)
+    windowed = built("qwen2", **grouped, use_sliding_window=True, sliding_window=4, max_window_layers=1)
+    assert [(g.layers, g.window) for g in layers_of_details(shape_facts(windowed, 1)).groups] == [(1, 0), (2, 4)]
 
     gpt = AutoModelForCausalLM.from_config(
         AutoConfig.for_model("gpt2", n_embd=32, n_layer=3, n_head=4, vocab_size=64, n_positions=16)
@@ -42,4 +47,4 @@ def test_that_the_cache_is_measured_as_its_shape_says_for_several_architectures(
         AutoConfig.for_model("mamba", hidden_size=32, num_hidden_layers=2, vocab_size=64, state_size=4)
     ).eval()
     assert KV_FACT not in cache_facts(recurrent)
-    assert "attention_width" not in shape_facts(recurrent, 1)
+    assert layers_of_details(shape_facts(recurrent, 1)).groups == (LayerGroup(2, 0, 0),)

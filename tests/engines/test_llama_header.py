@@ -9,8 +9,9 @@ import pytest
 
 from engines.llama import shape
 from engines.llama.header import Header, Tensor, read_header
+from engines.techniques.layers import LayerGroup, layers_of_details
 from engines.worker.failures import WorkerFailure
-from tests.tiny_gguf import CONTEXT_TOKENS, HIDDEN, LAYERS, vocabulary, write_tiny_gguf
+from tests.tiny_gguf import CONTEXT_TOKENS, HEADS, HIDDEN, KV_HEADS, LAYERS, vocabulary, write_tiny_gguf
 
 
 @pytest.fixture
@@ -142,9 +143,18 @@ def test_that_the_shape_is_told_in_facts(file: Path) -> None:
     found = shape.details(read_header(file), "Q8_0")
     assert found["vocabulary"] == str(len(vocabulary()))
     assert found["layers"] == str(LAYERS)
-    assert found["attention_width"] == str(HIDDEN)
+    assert layers_of_details(found).groups == (LayerGroup(LAYERS, HIDDEN, KV_HEADS * 2 * HIDDEN // HEADS),)
     assert found["context_tokens"] == str(CONTEXT_TOKENS)
     assert "experts" not in found
+
+
+def test_that_heads_are_read_layer_by_layer(tmp_path: Path) -> None:
+    header = read_header(write_tiny_gguf(tmp_path / "m.gguf", kv_heads=(2, *[0] * (LAYERS - 1))))
+    assert header.metadata["llama.attention.head_count_kv"] == (2, *[0] * (LAYERS - 1))
+    found = shape.details(header, "F32")
+    assert "kv_heads" not in found, "there is no one number"
+    kept = LayerGroup(1, HIDDEN, 2 * 2 * HIDDEN // HEADS)
+    assert layers_of_details(found).groups == (kept, LayerGroup(LAYERS - 1, 0, 0))
 
 
 def test_that_stored_bits_count_scales_and_leave_norms_out(file: Path) -> None:
@@ -168,9 +178,3 @@ def test_that_a_mixture_of_experts_uses_a_part_of_its_parameters() -> None:
     metadata = {"general.architecture": "m", "m.expert_count": 8, "m.expert_used_count": 2}
     tensors = (Tensor("blk.0.ffn_up_exps.weight", "F16", 800, 1600), Tensor("blk.0.attn_q.weight", "F16", 100, 200))
     assert shape.active_parameters(Header(metadata, tensors)) == 300
-
-
-def test_that_a_sliding_window_has_no_attention_width() -> None:
-    metadata = {"general.architecture": "g", "g.attention.head_count": 4, "g.embedding_length": 64}
-    assert shape.attention_width(Header(metadata, ())) == 64
-    assert shape.attention_width(Header({**metadata, "g.attention.sliding_window": 512}, ())) is None

@@ -13,6 +13,7 @@ from engines.llama.header import read_header
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
 from engines.protocol.records import Environment, Evaluation, MemoryPeak, ModelLoaded, PhaseStarted, Request
 from engines.runner.outcome import Evidence, judge
+from engines.techniques.layers import layers_of_details
 from tests.engines.worker_harness import QUICK, Outcome, run_worker, start_worker, trial_order
 from tests.tiny_gguf import HIDDEN, KV_HEADS, LAYERS, write_tiny_gguf
 
@@ -91,7 +92,8 @@ def test_that_a_window_of_attention_has_a_cache_of_its_own_and_a_depth_that_is_m
     told = facts(outcome)
     assert float(told["cache.bytes_per_token"]) == 2 * LAYERS * KV_HEADS * HIDDEN // 2 * CACHES["full"]
     assert told["workload.depth_computed"] == "before every request"
-    assert "attention_width" not in outcome.only(ModelLoaded).details, "not every layer attends to all positions"
+    groups = layers_of_details(outcome.only(ModelLoaded).details).groups
+    assert [(g.layers, g.window) for g in groups] == [(LAYERS, 8)]
 
 
 def test_that_the_model_is_counted_by_its_file(outcomes: dict[str, Outcome], tiny: Path) -> None:
@@ -101,7 +103,7 @@ def test_that_the_model_is_counted_by_its_file(outcomes: dict[str, Outcome], tin
     assert loaded.original_bytes == loaded.tensor_bytes == header.tensor_bytes
     assert (loaded.nominal_bits, loaded.stored_bits) == (32, 32)
     assert loaded.attention == "llama.cpp, flash attention on"
-    assert loaded.details["attention_width"] == str(HIDDEN)
+    assert [g.width for g in layers_of_details(loaded.details).groups] == [HIDDEN]
 
 
 def test_that_facts_say_how_llama_cpp_ran(outcomes: dict[str, Outcome]) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
 from engines.protocol.tasks import LOCAL_TASKS
 from engines.techniques import MachineFacts, ModelFacts, find
+from engines.techniques.layers import LayerGroup, Layers
 from workbench.catalogue import catalogue, find_entry
 from workbench.fit import (
     CUDA_CONTEXT_BYTES,
@@ -71,14 +72,26 @@ def test_that_the_compute_type_follows_the_parameter_and_the_machine() -> None:
 def test_that_the_cache_of_smollm2_is_the_worked_example() -> None:
     # 192 tokens x 2 (keys and values) x 30 layers x 3 heads x 64 x 4 bytes
     load = WorkloadOrder(prompt_tokens=128, new_tokens=64)
-    assert cache_bytes(facts(), load, 32) == 192 * 2 * 30 * 3 * 64 * 4 == 8_847_360
+    assert cache_bytes(facts(), load, EngineOrder(), 32) == 192 * 2 * 30 * 3 * 64 * 4 == 8_847_360
+
+
+def test_that_a_layer_with_a_window_keeps_no_more_than_it_and_a_recurrent_one_nothing() -> None:
+    groups = (LayerGroup(2, 64, 64, window=100), LayerGroup(1, 64, 64), LayerGroup(7, 0, 0))
+    mixed = msgspec.structs.replace(facts(), attention=Layers(groups))
+    load = WorkloadOrder(prompt_tokens=128, new_tokens=64, batch_size=3)
+    assert cache_bytes(mixed, load, EngineOrder(), 16) == 3 * (2 * 100 + 192) * 64 * 2
+    # llama.cpp keeps a micro-batch beside the window
+    gguf = EngineOrder(id="llama.cpp", micro_batch_tokens=32)
+    assert cache_bytes(mixed, load, gguf, 16) == 3 * (2 * 132 + 192) * 64 * 2
+    none = msgspec.structs.replace(facts(), attention=Layers(unknown="why"))
+    assert cache_bytes(none, load, EngineOrder(), 16) == cache_bytes(facts(), load, EngineOrder(), 16)
 
 
 def test_that_the_cache_holds_the_depth_too_and_takes_the_bits_of_its_technique() -> None:
     deep = WorkloadOrder(prompt_tokens=128, new_tokens=64, depth_tokens=32_000, batch_size=2)
     # 2 sequences of 32,192 tokens x 2 (keys and values) x 30 layers x 3 heads x 64 values
     values = 2 * 32_192 * 2 * 30 * 3 * 64
-    assert cache_bytes(facts(), deep, 16) == values * 2 == 1_483_407_360
+    assert cache_bytes(facts(), deep, EngineOrder(), 16) == values * 2 == 1_483_407_360
     for cache, bits in (("full", 16), ("q8_0", 8.5), ("q4_0", 4.5)):
         chosen = (*precision("q8_0"), TechniqueOrder(id=f"kv_cache.{cache}"))
         assert cache_bits(chosen, 16) == bits
@@ -173,7 +186,7 @@ def test_that_the_cache_formula_is_what_transformers_keeps(tmp_path: Path) -> No
         cache = model(torch.zeros((5, 17), dtype=torch.long), use_cache=True).past_key_values
     kept = sum(t.numel() * t.element_size() for layer in cache.layers for t in (layer.keys, layer.values))
     load = WorkloadOrder(prompt_tokens=10, new_tokens=7, batch_size=5)
-    assert cache_bytes(inspect_folder(tmp_path)[0], load, 32) == kept
+    assert cache_bytes(inspect_folder(tmp_path)[0], load, EngineOrder(), 32) == kept
 
 
 def test_that_weights_widened_at_every_use_save_memory_and_no_time() -> None:

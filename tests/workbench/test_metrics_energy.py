@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from engines.protocol.records import Environment, ModelLoaded, PhaseEnded, Record, Request, Sensors, Stamps, Telemetry
+from engines.techniques.layers import LayerGroup, Layers, layer_details
 from tests.workbench.synthetic import GPU, SECOND, FakeTrial, records
 from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
 from workbench.metrics.model import NotAvailable, Value
@@ -133,26 +134,45 @@ def test_that_a_depth_computed_between_requests_is_not_taken_for_their_energy() 
     assert found("idle_power_watts", told) == found("idle_power_watts", TRIAL)
 
 
+LAYERS = (LayerGroup(2, 8, 0),)
+
+
 def test_a_worked_example_of_the_flop_formula() -> None:
     """Prompt 2, two tokens: three positions that attend to 1, 2 and 3 tokens."""
-    assert request_flops(1000, 2, 8, prompt=2, tokens=2, batch=1) == 2 * 1000 * 3 + 4 * 2 * 8 * (1 + 2 + 3)
-    assert request_flops(1000, 2, 8, prompt=2, tokens=2, batch=3) == 3 * request_flops(1000, 2, 8, 2, 2, 1)
-    flops = 2 * request_flops(1000, 2, 8, prompt=10, tokens=5, batch=1)
+    assert request_flops(1000, LAYERS, prompt=2, tokens=2, batch=1) == 2 * 1000 * 3 + 4 * 2 * 8 * (1 + 2 + 3)
+    assert request_flops(1000, LAYERS, prompt=2, tokens=2, batch=3) == 3 * request_flops(1000, LAYERS, 2, 2, 1)
+    flops = 2 * request_flops(1000, LAYERS, prompt=10, tokens=5, batch=1)
     assert found("model_flops_per_second", TRIAL).value == pytest.approx(flops / 5)
     used = found("model_flops_utilisation_ratio", TRIAL, Assumptions(peak_flops=1e6))
     assert used.value == pytest.approx(flops / 5 / 1e6)
-    assert "2 x parameters per token processed + 4 x layers x attention width" in used.method
+    assert "2 x parameters per token processed + 4 x attention width" in used.method
     assert "set by the user" in used.method
 
 
 def test_that_flops_count_what_was_in_the_cache_before_the_request() -> None:
     """Depth 100: the three positions attend to 101, 102 and 103 tokens."""
-    assert request_flops(1000, 2, 8, prompt=2, tokens=2, batch=1, depth=100) == 6000 + 4 * 2 * 8 * (101 + 102 + 103)
+    assert request_flops(1000, LAYERS, prompt=2, tokens=2, batch=1, depth=100) == 6000 + 4 * 2 * 8 * (101 + 102 + 103)
     deep = found("model_flops_per_second", [Environment(facts={"workload.depth_tokens": "100"}), *TRIAL])
-    assert deep.value == pytest.approx(2 * request_flops(1000, 2, 8, 10, 5, 1, depth=100) / 5)
+    assert deep.value == pytest.approx(2 * request_flops(1000, LAYERS, 10, 5, 1, depth=100) / 5)
     assert "100 tokens in the cache" in deep.method
+    windowed = (LayerGroup(1, 8, 0), LayerGroup(1, 8, 0, window=102))
+    flops = request_flops(1000, windowed, prompt=2, tokens=2, batch=1, depth=100)
+    assert flops == 6000 + 4 * 8 * (101 + 102 + 103) + 4 * 8 * (101 + 102 + 102)
     flat = found("model_flops_per_second", [Environment(facts={"workload.depth_tokens": "0"}), *TRIAL])
     assert flat == found("model_flops_per_second", TRIAL)
+
+
+def test_that_flops_go_by_each_layers_window_and_say_what_they_leave_out() -> None:
+    def rate(*groups: LayerGroup) -> Value:
+        layers = layer_details(Layers(groups))
+        return found("model_flops_per_second", [model(vocabulary="100", **layers), *TRIAL[1:]])
+
+    flops = 2 * request_flops(1000, (LayerGroup(1, 8, 4, window=3), LayerGroup(1, 8, 4)), 10, 5, 1)
+    assert rate(LayerGroup(1, 8, 4, window=3), LayerGroup(1, 8, 4)).value == pytest.approx(flops / 5)
+    assert rate(LayerGroup(2, 8, 4)) == found("model_flops_per_second", TRIAL)
+    assert rate(LayerGroup(1, 0, 0)).scope == "without the states of 1 recurrent layer"
+    unknown = [model(attention_unknown="nobody knows"), *TRIAL[1:]]
+    assert found("model_flops_per_second", unknown).scope == "without attention: nobody knows"
 
 
 def test_that_flops_need_a_peak_and_a_known_shape() -> None:
@@ -213,6 +233,9 @@ def test_that_assumptions_that_make_no_sense_are_refused(wrong: dict[str, float]
 def test_that_the_cache_is_what_the_engine_measured_or_a_sentence() -> None:
     told = Environment(facts={"cache.bytes_per_token": "46080"})
     assert found("kv_cache_bytes_per_token", [*TRIAL, told]).value == 46080
+    assert found("kv_cache_bytes_per_token", [*TRIAL, told]).scope == ""
+    windowed = model(**layer_details(Layers((LayerGroup(1, 8, 4, 512), LayerGroup(1, 8, 0, 64), LayerGroup(1, 8, 4)))))
+    assert found("kv_cache_bytes_per_token", [windowed, *TRIAL[1:], told]).scope == "up to 512 tokens"
     none = Environment(facts={"cache.problem": "The model keeps no cache that grows with the tokens."})
     assert reason("kv_cache_bytes_per_token", [*TRIAL, none]) == none.facts["cache.problem"]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engines.protocol.places import Places
+from engines.techniques.layers import LayerGroup
 from workbench.catalogue import catalogue
 from workbench.model_files import inspect_folder, inspect_gguf
 from workbench.model_headers import BrokenModel, read_gguf, read_safetensors
@@ -267,6 +268,16 @@ def test_that_a_gguf_header_gives_the_facts(home: Places, tmp_path: Path) -> Non
     plain = model_of(resolve(str(write_tiny_gguf(tmp_path / "plain.gguf", stored="F16")), home, tmp_path))
     assert plain.order.origin == "", "its quality is that of the model"
     assert inspect_gguf(file)[2] == "Small One"
+
+
+def test_that_a_list_of_heads_in_a_gguf_file_is_read_layer_by_layer_and_not_taken_for_its_length(
+    tmp_path: Path,
+) -> None:
+    from tests.tiny_gguf import HEADS, HIDDEN, LAYERS, write_tiny_gguf
+
+    facts = inspect_gguf(write_tiny_gguf(tmp_path / "m.gguf", kv_heads=(2, *[0] * (LAYERS - 1))))[0]
+    assert facts.kv_heads == 2
+    assert facts.attention.groups == (LayerGroup(1, HIDDEN, 4 * HIDDEN // HEADS), LayerGroup(LAYERS - 1, 0, 0))
 
 
 def test_that_broken_gguf_files_are_told_apart(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, WorkloadOrder
 from engines.techniques import ModelFacts
+from engines.techniques.layers import Layers
 from workbench import hashes
 from workbench.catalogue import find_entry
 from workbench.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
@@ -236,6 +237,17 @@ def test_that_little_memory_left_is_a_warning() -> None:
     (cell,) = make_plan(experiment(precisions=("float32",)), ONE, probe(tight)).configurations
     assert cell.runnable
     assert "would be left" in messages(tuple(p for p in cell.problems if p.severity == "warning"))
+
+
+def test_that_a_plan_says_so_where_the_size_of_the_cache_is_not_available() -> None:
+    model = random_model()
+    unknown = msgspec.structs.replace(model.facts, attention=Layers(unknown="config.json has an odd key"))
+    odd = msgspec.structs.replace(model, facts=unknown)
+    plan = make_plan(experiment(), {"a": odd}, probe())
+    told = "The size of the KV cache is not available: config.json has an odd key."
+    assert all(told in messages(cell.problems) for cell in plan.configurations)
+    assert plan.trials == make_plan(experiment(), ONE, probe()).trials, "a note, no obstacle"
+    assert told not in str(make_plan(experiment(), ONE, probe()))
 
 
 def test_that_unknown_models_and_devices_are_problems_of_the_whole_plan() -> None:

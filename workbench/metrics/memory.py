@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from engines.protocol.records import ModelLoaded
+from engines.techniques.layers import layers_of_details
 from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords
@@ -133,7 +134,11 @@ def kv_cache(records: TrialRecords) -> Value | NotAvailable:
     except (KeyError, ValueError):
         told = records.environment.get("cache.problem", "")
         return NotAvailable(told or "The engine did not measure the model's cache.")
-    return Value(size, "measured on the model's own cache: two tokens less one, over all layers", 1)
+    method, scope = "measured on the model's own cache: two tokens less one, over all layers", ""
+    if window := layers_of_details(records.model.details).shortest_window:
+        scope = f"up to {window:,} tokens"
+        method += f"; holds {scope}, where the first sliding window is full: a longer cache grows by less"
+    return Value(size, method, 1, scope)
 
 
 def lifetime_peak(records: TrialRecords) -> Value | NotAvailable:
@@ -304,11 +309,12 @@ METRICS = (
     Metric(
         id="kv_cache_bytes_per_token",
         title="KV cache per token",
-        definition="Bytes that a token of one sequence takes in the cache of keys and values, over all layers.",
+        definition="Bytes that a token of one sequence takes in the cache of keys and values, over all layers. Of a "
+        "model with sliding windows: as long as none of them is full.",
         unit="B/token",
         better="lower",
         window="load",
-        version=1,
+        version=2,
         compute=kv_cache,
         shown_unit="KiB/token",
         group="memory",

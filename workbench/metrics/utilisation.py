@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from workbench.metrics.model import Metric, NotAvailable, Value
+from engines.techniques.layers import LayerGroup, Layers, attended, layers_of_details
+from workbench.metrics.model import Metric, NotAvailable, Value, counted
 from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords
 from workbench.metrics.window import (
@@ -20,11 +23,11 @@ from workbench.metrics.window import (
     why_missing,
 )
 
-FLOP_FORMULA = "2 x parameters per token processed + 4 x layers x attention width x tokens attended to"
+FLOP_FORMULA = "2 x parameters per token processed + 4 x attention width x positions attended to, over all layers"
 """Of one forward pass, a multiplication and an addition counted as two: every weight is used once a token, and each
-layer multiplies queries with keys and weights with values over all earlier positions. Embedding look-ups count as if
-they were multiplied, norms and activations not at all (Kaplan et al. 2020, section 2.1, with the exact sum over
-positions)."""
+layer multiplies queries with keys and weights with values over the positions before, as far as its window reaches.
+Embedding look-ups count as if they were multiplied, norms, activations and recurrent states not at all (Kaplan et al.
+2020, section 2.1, with the exact sum over positions)."""
 
 DEPTH_FACT = "workload.depth_tokens"
 
@@ -84,17 +87,17 @@ def steal(records: TrialRecords) -> Value | NotAvailable:
 
 
 def request_flops(
-    parameters: float, layers: float, width: float, prompt: int, tokens: int, batch: int, depth: int = 0
+    parameters: float, layers: Sequence[LayerGroup], prompt: int, tokens: int, batch: int, depth: int = 0
 ) -> float:
     """FLOPs of one request by `FLOP_FORMULA`: `prompt` tokens read, `tokens` made of each of `batch` sequences, with
     `depth` tokens in the cache before it starts.
 
     Every position but the last one made goes through the model once: prompt + tokens − 1 of them, and position i
-    attends to depth + i tokens. `width` is heads x the mean of the key's and the value's size; 0 leaves attention out.
+    attends to depth + i tokens, or to a layer's window where that is less. No `layers` leaves attention out.
     """
     positions = prompt + tokens - 1
-    attended = positions * depth + positions * (positions + 1) / 2
-    return batch * (2 * parameters * positions + 4 * layers * width * attended)
+    attention = sum(4 * g.layers * g.width * attended(positions, depth, g.window) for g in layers)
+    return batch * (2 * parameters * positions + attention)
 
 
 def flop_rate(records: TrialRecords) -> Value | NotAvailable:
@@ -110,7 +113,7 @@ def flop_rate(records: TrialRecords) -> Value | NotAvailable:
         if active is None:
             return NotAvailable("A mixture of experts: how many parameters a token uses is not known.")
         parameters = active
-    layers, width = records.detail("layers"), records.detail("attention_width")
+    layers = layers_of_details(records.model.details)
     depth = _depth(records)
     spent = sum(r.end_ns - r.start_ns for r in measured) / NS
     if spent <= 0 or parameters <= 0 or any(r.batch_size < 1 or r.stamps < 1 for r in measured):
@@ -118,8 +121,7 @@ def flop_rate(records: TrialRecords) -> Value | NotAvailable:
     flops = sum(
         request_flops(
             parameters,
-            layers or 0.0,
-            width or 0.0,
+            layers.groups,
             r.prompt_tokens,
             r.generated_tokens // r.batch_size,
             r.batch_size,
@@ -127,12 +129,19 @@ def flop_rate(records: TrialRecords) -> Value | NotAvailable:
         )
         for r in measured
     )
-    scope = "" if layers and width else "without attention: the model's shape is not known"
+    scope = _left_out(layers)
     deep = f", {depth:,} tokens in the cache before each request" if depth else ""
     method = (
         f"{FLOP_FORMULA}, {parameters:,.0f} parameters{deep}{'; ' + scope if scope else ''}; over the requests' time"
     )
     return Value(flops / spent, method, len(measured), scope)
+
+
+def _left_out(layers: Layers) -> str:
+    if layers.unknown:
+        return f"without attention: {layers.unknown}"
+    states = sum(g.layers for g in layers.groups if not g.width)
+    return f"without the states of {counted(states, 'recurrent layers')}" if states else ""
 
 
 def _depth(records: TrialRecords) -> int:
@@ -185,7 +194,7 @@ METRICS = (
         unit="ratio",
         better="higher",
         window=MEASURED,
-        version=2,
+        version=3,
         compute=model_flops_utilisation,
         counts="requests",
         shown_unit="%",
@@ -202,7 +211,7 @@ METRICS = (
         unit="FLOP/s",
         better="higher",
         window=MEASURED,
-        version=2,
+        version=3,
         compute=flop_rate,
         counts="requests",
         shown_unit="GFLOP/s",
