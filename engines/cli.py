@@ -8,6 +8,7 @@ what is for people only to standard error.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import socket
@@ -21,6 +22,7 @@ import msgspec
 
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
+from engines.protocol.client_environment import submission
 from engines.protocol.codec import BadLine, decode_record
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import places
@@ -60,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="be the runner (clients start one by themselves)")
     serve.add_argument("--detach", action="store_true", help="go to the background; return when clients can connect")
+    serve.add_argument(
+        "--every-processor",
+        action="store_true",
+        help="whatever processors this command is kept to (clients start it so)",
+    )
     serve.add_argument("--idle-seconds", type=float, help="end after this time without clients, trials and queue (600)")
     serve.add_argument("--grace-seconds", type=float, help="how long a worker may take to stop by itself (20)")
     serve.add_argument("--keep-days", type=float, help="how long a finished trial's acknowledged spool is kept (7)")
@@ -124,6 +131,9 @@ def _serve(options: argparse.Namespace) -> int:
     except ValueError as error:
         _tell(f"The settings of the runner cannot be used: {error}")
         return USAGE
+    if options.every_processor:  # the command that happens to start the runner is not the one whose trials it runs
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
     here = places()
     logging.raiseExceptions = False  # a full disk must not turn every log line into a traceback
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -160,7 +170,7 @@ def _submit(options: argparse.Namespace) -> int:
         _tell(f"{options.file}: not an order: {error}", "Orders are JSON, one a line or in one list.")
         return USAGE
     with _client() as client:
-        reply = client.call(messages.Submit(orders=orders))
+        reply = client.call(submission(orders))
     if isinstance(reply, messages.Done):
         _say(reply.text)
     return DONE

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from engines import machine
 from engines.neighbours import busy_neighbours, own_family
 from engines.project import project_facts
+from engines.protocol.client_environment import processors_of
 from engines.protocol.orders import ModelOrder, TrialOrder
 from engines.telemetry import hwmon, nvml, proc_host, proc_tree, rapl
 from engines.telemetry.nvml_devices import describe
@@ -32,7 +33,7 @@ _FLAG_PREFIXES = ("avx", "amx_", "fma", "f16c", "asimd", "sve", "bf16", "i8mm", 
 def runner_facts(order: TrialOrder, *, nvml_loader: Callable[[], NvmlLibrary] = load_nvml) -> dict[str, str]:
     """Facts at the start of a trial: the machine's, its load, its GPU, how it is watched. Takes a quarter of a second,
     in which other processes' use of the processors is measured."""
-    facts = machine_facts()
+    facts = machine_facts(among=processors_of(order.environment))
     facts |= project_facts()
     facts |= model_facts(order.model)
     facts |= load_facts()
@@ -43,9 +44,9 @@ def runner_facts(order: TrialOrder, *, nvml_loader: Callable[[], NvmlLibrary] = 
     return facts
 
 
-def machine_facts(*, proc: Path = PROC, sys: Path = SYS) -> dict[str, str]:
-    """What changes only with the machine, its system or its settings."""
-    cpu = machine.processor(proc=proc, sys=sys)
+def machine_facts(*, proc: Path = PROC, sys: Path = SYS, among: Collection[int] = ()) -> dict[str, str]:
+    """What changes only with the machine, its system or its settings. `among`: as of `machine.processor`."""
+    cpu = machine.processor(proc=proc, sys=sys, among=among)
     size = machine.memory(proc=proc, sys=sys)
     frequency = sys / "devices/system/cpu/cpu0/cpufreq"
     facts = {

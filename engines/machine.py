@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.processors import Share, cores_here, share_for
+from engines.processors import Share, cores_here, processors_here, share_for
 from engines.telemetry.procfs import parse_kilobytes
 
 PROC = Path("/proc")
@@ -47,7 +47,8 @@ class MemorySize:
     limited: bool
 
 
-def processor(*, proc: Path = PROC, sys: Path = SYS) -> Processor:
+def processor(*, proc: Path = PROC, sys: Path = SYS, among: Collection[int] = ()) -> Processor:
+    """`among`: the processors that count, of those this process may use; none: all of these."""
     info = _cpuinfo(proc)
     frequency = sys / "devices/system/cpu/cpu0/cpufreq"
     clock_khz = read_word(frequency / "cpuinfo_max_freq")
@@ -56,20 +57,20 @@ def processor(*, proc: Path = PROC, sys: Path = SYS) -> Processor:
         flags=tuple((info.get("flags") or info.get("Features") or "").split()),
         governor=read_word(frequency / "scaling_governor"),
         clock_max_hertz=int(clock_khz) * 1000 if clock_khz.isdigit() else 0,
-        cores=usable_cores(proc=proc, sys=sys),
+        cores=usable_cores(proc=proc, sys=sys, among=among),
         cores_machine=os.cpu_count() or 1,
-        threads_default=share_here(0, proc=proc, sys=sys).threads,
+        threads_default=share_here(0, among, proc=proc, sys=sys).threads,
     )
 
 
-def share_here(wanted: int, *, proc: Path = PROC, sys: Path = SYS) -> Share:
-    """What a worker that asks for `wanted` threads (0: by default) gets of this machine."""
-    return share_for(wanted, cores_here(sys), usable_cores(proc=proc, sys=sys))
+def share_here(wanted: int, among: Collection[int] = (), *, proc: Path = PROC, sys: Path = SYS) -> Share:
+    """What a worker that asks for `wanted` threads (0: by default) gets of this machine, or of these processors."""
+    return share_for(wanted, cores_here(sys, among), usable_cores(proc=proc, sys=sys, among=among))
 
 
-def usable_cores(*, proc: Path = PROC, sys: Path = SYS) -> int:
+def usable_cores(*, proc: Path = PROC, sys: Path = SYS, among: Collection[int] = ()) -> int:
     """Whole cores this process may use: its affinity, cut by a control group's quota; at least one."""
-    allowed = len(os.sched_getaffinity(0))
+    allowed = len(processors_here(among))
     quotas = [q for group in own_groups("cpu", proc, sys) if (q := _quota_cores(group)) is not None]
     return max(1, min([allowed, *(int(quota) for quota in quotas)]))
 

@@ -8,7 +8,7 @@ Pure reads; any thread.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +44,15 @@ def share_for(wanted: int, core_of: Mapping[int, str], quota: int | None = None)
     return Share(threads, kept)
 
 
-def cores_here(sys: Path = SYS) -> dict[int, str]:
-    """The physical core of every processor that this process may use; the processor itself where it is not told."""
-    return {p: _core(p, sys) for p in os.sched_getaffinity(0)}
+def processors_here(among: Collection[int] = ()) -> set[int]:
+    """Those that this process may use, of `among` where it may use any of these."""
+    own = os.sched_getaffinity(0)
+    return own.intersection(among) or own
+
+
+def cores_here(sys: Path = SYS, among: Collection[int] = ()) -> dict[int, str]:
+    """The physical core of every processor that may be used; the processor itself where it is not told."""
+    return {p: _core(p, sys) for p in processors_here(among)}
 
 
 def _core(processor: int, sys: Path) -> str:

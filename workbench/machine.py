@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import msgspec
+
 from engines.protocol.messages import Device, ProbeResult
 from engines.techniques import MachineFacts
 
@@ -12,6 +16,24 @@ def best_device(machine: ProbeResult) -> Device | None:
     if gpus:
         return max(gpus, key=lambda d: d.memory_total_bytes)
     return next((d for d in machine.devices if d.id == "cpu"), None)
+
+
+def visible(machine: ProbeResult, variables: Mapping[str, str]) -> ProbeResult:
+    """The machine without the GPUs that a command's CUDA_VISIBLE_DEVICES hides from it. Numbers count where they can
+    mean only one GPU: CUDA and the driver number unlike GPUs differently, unless CUDA_DEVICE_ORDER is PCI_BUS_ID."""
+    wanted = variables.get("CUDA_VISIBLE_DEVICES")
+    gpus = [d for d in machine.devices if d.id.startswith("cuda:")]
+    if wanted is None or not gpus:
+        return machine
+    shown: list[Device] = []
+    for word in filter(None, map(str.strip, wanted.split(","))):
+        if word.isdecimal() and len({d.title for d in gpus}) > 1 and variables.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
+            return machine
+        meant = gpus[int(word) :][:1] if word.isdecimal() else [d for d in gpus if d.id.startswith(f"cuda:{word}")]
+        if len(meant) != 1:
+            break  # as CUDA does: what follows a name that it does not know is hidden too
+        shown += meant
+    return msgspec.structs.replace(machine, devices=tuple(d for d in machine.devices if d not in gpus or d in shown))
 
 
 def find_device(machine: ProbeResult, name: str) -> Device | None:

@@ -8,6 +8,7 @@ Listeners are called on the follower's threads, in order; they must return at on
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
+from engines.protocol.client_environment import submission
 from engines.protocol.messages import (
     Bury,
     GetQueue,
@@ -36,6 +38,7 @@ from workbench.events import Event, Notice, ProbeFinished, StoreChanged
 from workbench.experiment import Experiment, dump
 from workbench.follow import Follower
 from workbench.intake import catch_up, judge_leftovers
+from workbench.machine import visible
 from workbench.models import resolve
 from workbench.plan import Plan, make_plan, new_id, orders
 from workbench.plan_workload import find_prompts
@@ -289,7 +292,7 @@ class Workbench:
         """Look the models up, probe the machine, resolve. Relative paths of models and prompts start at `base`.
 
         Never raises for what the user typed: problems are in the plan. Raises `RunnerError` without a runner."""
-        machine = self.probe()
+        machine = visible(self.probe(), os.environ)
         base = base or Path.cwd()
         models = {ref: resolve(ref, self.places, base) for ref in experiment.models}
         prompts = find_prompts(experiment, base)
@@ -317,7 +320,7 @@ class Workbench:
                 orders=batch,
             )
         )
-        self._call(Submit(orders=batch))
+        self._call(submission(batch))
         self._tell(StoreChanged(experiments=(experiment,)))
         return experiment
 
@@ -343,6 +346,6 @@ class Workbench:
             batch.append(msgspec.convert(fields, TrialOrder))
         if batch:
             self._store.execute(AddTrials(machine="this", orders=tuple(batch)))
-            self._call(Submit(orders=tuple(batch)))
+            self._call(submission(batch))
             self._tell(StoreChanged(experiments=tuple({order.experiment for order in batch})))
         return tuple(order.trial for order in batch)

@@ -269,7 +269,7 @@ def _start_detached(places: Places, timeout: float) -> None:
         _rotate(places.runner_log)
         with places.runner_log.open("ab") as log:
             ended = subprocess.run(
-                [sys.executable, "-m", "engines", "serve", "--detach"],
+                [sys.executable, "-m", "engines", "serve", "--detach", "--every-processor"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -34,6 +34,8 @@ class Submit(_Tagged, frozen=True, kw_only=True, tag="submit"):
     """Append trials to the queue. A trial already known is not queued twice."""
 
     orders: tuple[TrialOrder, ...]
+    secrets: dict[str, str] = {}
+    """Variables of the workers that must not be stored: kept in the runner's memory until the trials have ended."""
 
 
 class Attach(_Tagged, frozen=True, kw_only=True, tag="attach"):

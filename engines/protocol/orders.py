@@ -130,6 +130,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The trial is stopped, keeping its data, after this many seconds; None sets no limit."""
 
 
+class EnvironmentOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the client that submitted the trial has around it (`engines.protocol.client_environment`)."""
+
+    variables: dict[str, str] = {}
+    """Those that a worker gets in place of the runner's own; one that is passed on and not here is unset."""
+    secrets: tuple[str, ...] = ()
+    """Names of further ones, whose values the runner keeps in memory only."""
+    processors: str = ""
+    """Those the client may use, as the kernel lists them: "0-3,8"."""
+    not_passed_on: tuple[str, ...] = ()
+    """Names of variables that look as if they counted and stay behind."""
+
+
 class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """One trial of one configuration, ready to run. `trial` is unique for ever (see `workbench.plan.new_id`)."""
 
@@ -162,6 +175,8 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Estimate for progress bars; 0 where there is none."""
     allow_network: bool = False
     """Only when the user asked for a hub model."""
+    environment: EnvironmentOrder | None = None
+    """Not part of what is run, so in no hash. None, from a client that says nothing: the worker's is the runner's."""
 
     def technique(self, axis: str) -> TechniqueOrder | None:
         """The technique chosen on an axis ("precision"), or None."""

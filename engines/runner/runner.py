@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -59,7 +59,11 @@ class Runner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._grown: dict[str, Change] = {}
         self._ends = Ends(written=self._notify, failed=self._pause_for)
-        self._templates = Templates(settings, worker_environment(places.state, TEMPLATE_MARK))
+        self._secrets: dict[str, Mapping[str, str]] = {}
+        """By trial, in memory only: after a restart they are gone, and the trial says so."""
+        self._templates = Templates(
+            settings, lambda order: worker_environment(places.state, TEMPLATE_MARK, order, secrets={})
+        )
         self._cooldown = CoolDown()
         self._probing: asyncio.Task[ProbeResult] | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -107,8 +111,9 @@ class Runner:
 
     # --- what clients ask -----------------------------------------------------------------------------
 
-    def submit(self, orders: Sequence[TrialOrder]) -> str:
-        """Queue the trials that are new. -> what was done, in a sentence. Raises `Refused`."""
+    def submit(self, orders: Sequence[TrialOrder], secrets: Mapping[str, str]) -> str:
+        """Queue the trials that are new. -> what was done, in a sentence. Raises `Refused`. `secrets`: variables of
+        their workers that are written nowhere."""
         bad = next((order.trial for order in orders if not is_safe_name(order.trial)), None)
         if bad is not None:
             raise Refused("bad_request", f"{bad!r} cannot be a trial's id.", "Letters, digits, '.', '_' and '-'.")
@@ -126,6 +131,7 @@ class Runner:
             for trial in new:
                 self._queue.take(trial)
             raise _refused_for_disk(error, "The trials were not queued.")
+        self._secrets |= dict.fromkeys(new, secrets)
         self.changed.notify()
         self._start_next()
         known = len(orders) - len(new)
@@ -186,6 +192,7 @@ class Runner:
             except OSError as error:
                 raise _refused_for_disk(error, "The trials were not deleted here.") from error
             self._ends.forget(trial)
+            self._secrets.pop(trial, None)
             self._queue.forget(trial)
             self._notify(trial)
         self._save()
@@ -299,6 +306,7 @@ class Runner:
             status_changed=self.changed.notify,
             disk_failed=self._pause_for,
             templates=self._templates,
+            secrets=self._secrets.get(trial, {}),
             cooldown=self._cooldown,
             other_workers=partial(self._workers_but, trial),
             may_take_strangers=lambda: len(self._runs) == 1 and not self.is_probing,
@@ -340,6 +348,7 @@ class Runner:
     def _remember(self, waiting: Waiting | None, judgement: Judgement) -> None:
         if waiting is None:
             return
+        self._secrets.pop(waiting.order.trial, None)
         row = entry_of(waiting.order, "ended", submitted_wall_ns=waiting.submitted_wall_ns)
         self._queue.remember(
             msgspec.structs.replace(

@@ -235,8 +235,8 @@ class _Connection:
         match request:
             case messages.Hello():
                 return _welcome()
-            case messages.Submit(orders=orders):
-                return Done(text=runner.submit(orders))
+            case messages.Submit(orders=orders, secrets=secrets):
+                return Done(text=runner.submit(orders, secrets))
             case messages.Stop(trial=trial, how=how):
                 return Done(text=runner.stop(trial, kill=how == "kill"))
             case messages.GetQueue():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import msgspec
 
 from engines.machine import share_here
 from engines.processors import Share
+from engines.protocol.client_environment import processors_of, surroundings
 from engines.protocol.codec import encode_order
-from engines.protocol.orders import TrialOrder
+from engines.protocol.orders import EnvironmentOrder, TrialOrder
 from engines.ring import capacity_for, create_ring
 from engines.runner.leftovers import MARK_VARIABLE, mark_of
 from engines.runner.settings import RunnerSettings, import_path
@@ -38,10 +40,12 @@ class Started:
     """Why the template that was asked for was not used."""
 
 
-def worker_environment(state: Path, trial: str) -> dict[str, str]:
+def worker_environment(
+    state: Path, trial: str, order: EnvironmentOrder | None, secrets: Mapping[str, str]
+) -> dict[str, str]:
     """Environment of a worker, or of the template."""
     return {
-        **os.environ,
+        **surroundings(os.environ, order, secrets),
         "PYTHONPATH": import_path(),
         "PYTHONUNBUFFERED": "1",
         "PYTHONFAULTHANDLER": "1",
@@ -51,7 +55,7 @@ def worker_environment(state: Path, trial: str) -> dict[str, str]:
 
 async def resolved(order: TrialOrder) -> tuple[TrialOrder, Share]:
     """The order with everything decided that it leaves to the runner, and the worker's share of the machine."""
-    share = share_here(order.engine.threads)
+    share = share_here(order.engine.threads or _threads_asked(order.environment), processors_of(order.environment))
     engine = msgspec.structs.replace(order.engine, threads=share.threads)
     workload = order.workload
     if workload.idle_s is None or workload.prefill_energy_s is None:
@@ -63,6 +67,13 @@ async def resolved(order: TrialOrder) -> tuple[TrialOrder, Share]:
     return msgspec.structs.replace(order, engine=engine, workload=workload), share
 
 
+def _threads_asked(environment: EnvironmentOrder | None) -> int:
+    """Threads that the client's variables ask for, where the order leaves them open; 0 where they say nothing."""
+    said = environment.variables.get("OMP_NUM_THREADS", "") if environment is not None else ""
+    first = said.partition(",")[0].strip()  # further numbers are for nested regions
+    return int(first) if first.isdigit() else 0
+
+
 def _measures_power(device: str) -> bool:
     from engines.telemetry.device_sensors import measures_power
 
@@ -72,7 +83,16 @@ def _measures_power(device: str) -> bool:
 class Starter:
     """Starts one trial's worker. `give_up` ends every waiting."""
 
-    def __init__(self, state: Path, settings: RunnerSettings, templates: Templates, give_up: asyncio.Event) -> None:
+    def __init__(
+        self,
+        state: Path,
+        settings: RunnerSettings,
+        templates: Templates,
+        give_up: asyncio.Event,
+        secrets: Mapping[str, str],
+    ) -> None:
+        """`secrets`: variables that the worker gets and nobody writes down."""
+        self._secrets = secrets
         self._state = state
         self._settings = settings
         self._templates = templates
@@ -104,8 +124,8 @@ class Starter:
             ring=folder / RING,
             share=share,
             address_space_bytes=order.limits.address_space_bytes,
-            environment=worker_environment(self._state, order.trial),
-            changes={MARK_VARIABLE: mark},
+            environment=worker_environment(self._state, order.trial, order.environment, self._secrets),
+            changes={**self._secrets, MARK_VARIABLE: mark},
         )
 
     async def _from_template(self, order: TrialOrder, wanted: WorkerOrder, on_data: OnData) -> WorkerProcess | None:
@@ -135,7 +155,7 @@ class Starter:
         why = f"a worker forked from it said nothing within {self._settings.first_word_s:g} s"
         if code != -signal.SIGKILL:
             why = f"a worker forked from it ended with exit code {code} before its first word"
-        self._templates.give_up(block.key, why)
+        self._templates.give_up(block, why)
         raise NoTemplate(why)
 
 

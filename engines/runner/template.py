@@ -15,14 +15,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from engines.processors import Share
-from engines.protocol.orders import TrialOrder
+from engines.protocol.orders import EnvironmentOrder, TrialOrder
 from engines.runner.settings import RunnerSettings
 from engines.worker.forks import DESCRIPTORS, MESSAGE_BYTES, ForkRequest, Key, Ready, Said
 
@@ -37,18 +37,24 @@ class NoTemplate(Exception):
 
 @dataclass(frozen=True)
 class Block:
-    """What a template is for. `key` is what libraries see; the rest renews it."""
+    """What a template is for. `key` and `environment` are what libraries see; the rest renews it."""
 
     key: Key
+    environment: EnvironmentOrder | None
     processors: tuple[int, ...]
     experiment: str
     block: int
+
+    @property
+    def kind(self) -> bytes:
+        """What decides whether a template can be made at all."""
+        return msgspec.json.encode((self.key, self.environment))
 
 
 def block_of(order: TrialOrder, share: Share) -> Block:
     """The template that a trial with these threads and processors needs."""
     key = Key(order.engine.id, share.threads, order.device, order.allow_network)
-    return Block(key, share.processors, order.experiment, order.block)
+    return Block(key, order.environment, share.processors, order.experiment, order.block)
 
 
 class Template:
@@ -155,13 +161,15 @@ class Template:
 class Templates:
     """The one template of a runner, or none."""
 
-    def __init__(self, settings: RunnerSettings, environment: Mapping[str, str]) -> None:
-        """`environment`: of the template process, the runner's mark included."""
+    def __init__(
+        self, settings: RunnerSettings, environment: Callable[[EnvironmentOrder | None], Mapping[str, str]]
+    ) -> None:
+        """`environment`: of a template process for such an order, the runner's mark included."""
         self._settings = settings
         self._environment = environment
         self._now: Template | None = None
         self._ending: dict[int, asyncio.Task[None]] = {}
-        self._hopeless: dict[Key, str] = {}
+        self._hopeless: dict[bytes, str] = {}
         self._idle: asyncio.TimerHandle | None = None
         self._one_at_a_time = asyncio.Lock()
 
@@ -185,26 +193,26 @@ class Templates:
     async def _make(self, block: Block) -> None:
         if not self._settings.template_command:
             raise NoTemplate("this runner has none")
-        if block.key in self._hopeless:
-            raise NoTemplate(self._hopeless[block.key])
+        if block.kind in self._hopeless:
+            raise NoTemplate(self._hopeless[block.kind])
         try:
-            self._now = Template(block, self._settings.template_command, self._environment)
+            self._now = Template(block, self._settings.template_command, self._environment(block.environment))
         except OSError as error:
             raise NoTemplate(f"it could not be started ({error})") from error
         try:
             ready = await self._now.ready(self._settings.template_ready_s)
         except NoTemplate as why:
-            self.give_up(block.key, str(why))
+            self.give_up(block, str(why))
             raise
         except asyncio.CancelledError:
             self.drop()
             raise
         _log.info("template %d is ready after %.1f s", self._now.pid, ready.import_s)
 
-    def give_up(self, key: Key, why: str) -> None:
+    def give_up(self, block: Block, why: str) -> None:
         """End the template and try none of its kind again."""
-        _log.warning("no more templates for %s: %s", key, why)
-        self._hopeless[key] = why
+        _log.warning("no more templates for %s: %s", block.key, why)
+        self._hopeless[block.kind] = why
         self.drop()
 
     def drop(self) -> None:

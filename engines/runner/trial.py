@@ -11,13 +11,14 @@ import asyncio
 import errno
 import logging
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
+from engines.protocol.client_environment import SECRETS_LOST, client_facts
 from engines.protocol.orders import TelemetryOrder, TrialOrder
 from engines.protocol.records import (
     Cue,
@@ -68,6 +69,8 @@ class Surroundings:
     status_changed: Callable[[], None]
     disk_failed: Callable[[OSError], None]
     templates: Templates
+    secrets: Mapping[str, str]
+    """Variables of the worker that are written nowhere."""
     cooldown: CoolDown
     other_workers: Callable[[], Collection[int]]
     """Process ids of the workers of other trials."""
@@ -166,7 +169,7 @@ class TrialRun:
         self.order, share = await resolved(self.order)
         if self.order.engine.start_method == "template":
             self._show("Making the worker")
-        starter = Starter(around.state, around.settings, around.templates, self._asked)
+        starter = Starter(around.state, around.settings, around.templates, self._asked, around.secrets)
         started = await starter.start(self.order, share, self.entry.folder, self._take)
         self._show("")
         if started is None:
@@ -190,6 +193,9 @@ class TrialRun:
 
     def _tell_start(self, why_plain: str, processors: tuple[int, ...]) -> None:
         facts = {"worker.processors": " ".join(map(str, processors))} | self._warmth
+        facts |= client_facts(self.order.environment, self._around.secrets)
+        if lost := facts.get("client.secrets_lost"):
+            self._say("warning", f"The worker runs without {lost}: {SECRETS_LOST}")
         if why_plain:
             facts["start.fallback"] = why_plain
             self._say("warning", f"The worker was started plainly, not from a template: {why_plain}.")

@@ -20,12 +20,13 @@ from pathlib import Path  # noqa: E402
 
 import msgspec  # noqa: E402
 
+from engines.protocol.client_environment import variable_facts  # noqa: E402
 from engines.protocol.codec import decode_order  # noqa: E402
 from engines.protocol.orders import TrialOrder  # noqa: E402
 from engines.ring import BadRing, RingWriter  # noqa: E402
 from engines.worker.channel import Channel, RunnerGone  # noqa: E402
 from engines.worker.failures import FailureKind, WorkerFailure, is_out_of_memory  # noqa: E402
-from engines.worker.process import die_with_parent, prepare_process, variable_facts  # noqa: E402
+from engines.worker.process import die_with_parent, prepare_process  # noqa: E402
 from engines.worker.stop import Stop  # noqa: E402
 from engines.worker.trial import run_trial  # noqa: E402
 
@@ -52,7 +53,7 @@ def work(arguments: argparse.Namespace, started_ns: int, facts: dict[str, str]) 
         order = _read_order(arguments.order)
         prepare_process(order.engine.threads, order.device, allow_network=order.allow_network)
         ring = _open_ring(arguments.ring)
-        run_trial(order, channel, ring, stop, started_ns, {**facts, **variable_facts()})
+        run_trial(order, channel, ring, stop, started_ns, {**facts, **variable_facts(order.environment, os.environ)})
     except WorkerFailure as failure:
         del reserve  # room to say so when memory ran out
         traceback.print_exc()

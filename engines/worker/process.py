@@ -13,17 +13,6 @@ _OWN_BLAS = ("x86_64", "AMD64")
 """Machines on which torch multiplies with MKL, so that OpenBLAS serves numpy and scipy alone."""
 
 
-_VARIABLES = ("OMP_", "MKL_", "KMP_", "GOMP_", "OPENBLAS_", "ATEN_", "TORCH_", "PYTORCH_", "CUDA_", "GGML_", "LLAMA_")
-_ALLOCATORS = ("LD_PRELOAD", "MALLOC_ARENA_MAX", "PYTHONMALLOC")
-"""What of the process's variables changes how fast libraries run. Others may be private and are not stored."""
-
-
-def variable_facts() -> dict[str, str]:
-    """Variables that numerical libraries, CUDA and the allocator read, as this process has them."""
-    found = sorted(name for name in os.environ if name.startswith(_VARIABLES) or name in _ALLOCATORS)
-    return {f"variable.{name}": os.environ[name] or "set, empty" for name in found}
-
-
 def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the runner's own reaping must do)."""
     if sys.platform == "linux":

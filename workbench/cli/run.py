@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from engines.protocol.client_environment import client_environment
 from workbench.cli import OK, TRIALS_FAILED, WRONG
 from workbench.cli.progress import ExperimentFollower
 from workbench.cli.tables import print_comparison, print_table
@@ -38,11 +39,19 @@ def run(options: argparse.Namespace) -> int:
         if options.plan:
             return show_plan(plan, as_json=options.json)
         refuse_problems(plan, skip_unfit=options.skip_unfit)
+        _say_what_stays_behind()
         if options.detach:
             identity = workbench.run(plan)
             print(json.dumps({"experiment": identity}) if options.json else f"Submitted as {identity}.")
             return OK
         return run_and_follow(workbench, plan, as_json=options.json, export_to=options.export)
+
+
+def _say_what_stays_behind() -> None:
+    names = client_environment()[0].not_passed_on
+    if names:
+        verb = "is" if len(names) == 1 else "are"
+        print(f"note: {', '.join(names)} {verb} not passed on; workers have the runner's own.", file=sys.stderr)
 
 
 def refuse_problems(plan: Plan, *, skip_unfit: bool) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engines.protocol.client import RunnerClient
+from engines.protocol.client_environment import submission
 from engines.protocol.codec import BadLine, decode_record
-from engines.protocol.messages import Attach, GetQueue, QueueState, RecordLine, Stop, Submit
+from engines.protocol.messages import Attach, GetQueue, QueueState, RecordLine, Stop
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import PhaseEnded, Record
 from workbench.metrics.model import Value
@@ -70,7 +71,7 @@ class Trials:
     def run(self, order: TrialOrder, arm: Arm, window_pid: int | None = None) -> TrialFigures:
         """Submit a trial, wait for its end, read it. Raises `TrialFailed`, `RunnerError`."""
         submitted_ns = time.monotonic_ns()
-        self._client.call(Submit(orders=(order,)))
+        self._client.call(submission([order]))
         self.running = order.trial
         look = None if window_pid is None else Looks(window_pid)
         self._sleep_through(submitted_ns, order.workload.window_s, look)

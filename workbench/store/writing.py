@@ -24,7 +24,7 @@ from workbench.store.rows import Desk, now
 _TABLES_OF_TRIALS = (
     "records", "phases", "requests", "tokens", "samples", "metrics", "verdicts", "logs", "artifacts", "trials",
 )  # fmt: skip
-_OF_ONE_TRIAL = ("trial", "block", "position", "seed")
+_OF_ONE_TRIAL = ("trial", "block", "position", "seed", "environment")
 
 
 def add_experiment(desk: Desk, operation: AddExperiment) -> str:
