@@ -131,9 +131,9 @@ _BEGINNINGS: tuple[tuple[str, str, str, Nature, tuple[str, ...]], ...] = (
     ("gpu.0.", "GPU ", DEVICE, "matters", _ON),
     ("gpu.", "GPU ", DEVICE, "matters", _ON),
     ("template.", "Template, ", START, "moves", ()),
-    ("variable.HF_", "", START, "plain", ()),
-    ("variable.TRANSFORMERS_", "", START, "plain", ()),
-    ("variable.XDG_", "", START, "plain", ()),
+    ("variable.HF_", "HF_", START, "plain", ()),  # where files lie, not how fast they run
+    ("variable.TRANSFORMERS_", "TRANSFORMERS_", START, "plain", ()),
+    ("variable.XDG_", "XDG_", START, "plain", ()),
     ("variable.", "", START, "matters", ("order.engine", *_ON)),
     ("client.", "Submitted with, ", START, "plain", ()),
     ("worker.", "Worker, ", START, "plain", ()),
@@ -146,7 +146,7 @@ _BEGINNINGS: tuple[tuple[str, str, str, Nature, tuple[str, ...]], ...] = (
 )
 _UNITS = ("bytes", "hertz", "watts", "celsius", "hz", "s", "cores")
 _PER_TOKEN = "bytes_per_token"
-_VERBATIM = ("package.", "variable.", "model.file.")
+_VERBATIM = ("package.", "variable.", "variable.HF_", "variable.TRANSFORMERS_", "variable.XDG_", "model.file.")
 _TITLED = {"order.engine.id": "Engine", "order.device": "Device", "order.model.ref": "Model as asked for"}
 _SHORT = {"host.boot": 8, "project.commit": 12, "project.sources": 8}
 """Characters of an identity that are enough to tell two apart."""

@@ -37,7 +37,7 @@ SECRETS_LOST = (
     "Submit the trial again if it needs them."
 )
 _LIKE_THEM = (
-    *("LD_", "NCCL_", "NVIDIA_", "HIP_", "HSA_", "ROCR_", "XLA_", "TF_", "JAX_", "HUGGING", "SAFETENSORS_", "VECLIB_"),
+    *("LD_", "NCCL_", "NVIDIA_", "HIP_", "HSA_", "ROCR_", "HUGGING", "SAFETENSORS_", "VECLIB_"),
     *_PASSED_ON,
 )
 """Beginnings of variables that a user may expect to count. Those that are not passed on are named to them."""

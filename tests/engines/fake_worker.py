@@ -115,6 +115,7 @@ class Worker:
             "parent": os.getppid(),
             "session": os.getsid(0),
             "folder": str(Path.cwd()),
+            "environment": dict(os.environ),
             "mark": os.environ.get("LLM_WORKBENCH_WORKER_OF", ""),
             "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd"))[:-1],  # noqa: PTH208
             "records": self.records,

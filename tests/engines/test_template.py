@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engines.protocol import messages
-from engines.protocol.orders import EngineOrder, Limits, TrialOrder
+from engines.protocol.orders import EngineOrder, EnvironmentOrder, Limits, TrialOrder
 from engines.protocol.places import Places
 from engines.protocol.records import Environment, Log, Record, TrialEnded, TrialStarted
 from engines.runner.settings import TEMPLATE_SECONDS_VARIABLE, TEMPLATE_VARIABLE
@@ -101,6 +102,22 @@ def test_that_a_block_shares_a_template_and_the_next_block_has_another(start: St
     assert is_alive(int(third["template.pid"]))
 
 
+def test_that_a_template_belongs_to_one_environment(start: Start, tmp_path: Path) -> None:
+    """What libraries read when they are imported cannot be changed in a fork; a secret is none of that, and is."""
+    runner = start()
+
+    def submit(trial: str, value: str, token: str) -> dict[str, str]:
+        environment = EnvironmentOrder(variables={"MKL_DYNAMIC": value}, secrets=("HF_TOKEN",))
+        wanted = msgspec.structs.replace(order(trial, ["tell_self", str(tmp_path / trial)]), environment=environment)
+        runner.client.call(messages.Submit(orders=(wanted,), secrets={"HF_TOKEN": token}))
+        return facts(runner.records(trial))
+
+    told = [submit("t1", "FALSE", "one"), submit("t2", "FALSE", "two"), submit("t3", "TRUE", "two")]
+    assert told[0]["template.pid"] == told[1]["template.pid"] != told[2]["template.pid"]
+    seen = [json.loads((tmp_path / trial).read_text())["environment"] for trial in ("t1", "t2", "t3")]
+    assert [(s["MKL_DYNAMIC"], s["HF_TOKEN"]) for s in seen] == [("FALSE", "one"), ("FALSE", "two"), ("TRUE", "two")]
+
+
 def test_that_a_killed_template_is_replaced_and_its_worker_goes_on(start: Start, tmp_path: Path) -> None:
     runner = start()
     go = tmp_path / "go"
@@ -162,11 +179,11 @@ def test_that_ends_of_forked_workers_are_told_apart(start: Start) -> None:
     runner.submit(
         order("t1", ["stamps", 4], ["signal", signal.SIGKILL]),
         order("t2", ["exit", 9]),
-        order("t3", ["fail", "model", "Broken.\nFetch it again."]),
+        order("t3", ["fail", "fetch", "Broken.\nFetch it again."]),
         order("t4", ["allocate", 8 << 30], limits=Limits(address_space_bytes=1 << 30)),
     )
     kinds = [(e.exit_code, e.failure) for e in (ended(runner.records(f"t{n}")) for n in range(1, 5))]
-    assert kinds == [(-9, "killed"), (9, "engine"), (3, "model"), (1, "out_of_memory")]
+    assert kinds == [(-9, "killed"), (9, "engine"), (3, "fetch"), (1, "out_of_memory")]
 
 
 def test_that_what_a_forked_worker_leaves_behind_is_killed(start: Start, tmp_path: Path) -> None:

@@ -228,6 +228,8 @@ def test_that_values_carry_units_for_people(name: str, value: str, text: str) ->
 def test_that_every_fact_has_a_title_and_a_group() -> None:
     assert fact_kind("package.torch").title == "torch"
     assert fact_kind("variable.OMP_NUM_THREADS").title == "OMP_NUM_THREADS"
+    assert (fact_kind("variable.HF_HOME").title, fact_kind("variable.HF_HOME").nature) == ("HF_HOME", "plain")
+    assert fact_kind("client.not_passed_on").title.startswith("Variables not passed on")
     assert fact_kind("gpu.0.power_limit_watts").title == "GPU power limit"
     assert fact_kind("order.workload.prompt_tokens").title == "Workload, prompt tokens"
     assert fact_kind("order.precision").title == "Precision"

@@ -17,6 +17,7 @@ from workbench import hashes
 from workbench.catalogue import find_entry
 from workbench.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
 from workbench.fixes import apply_fix, leave_out, take_in
+from workbench.machine import visible
 from workbench.plan import Configuration, ResolvedModel, _order, command_line, make_plan, new_id, orders
 from workbench.presets import presets
 from workbench.problems import Fix, Problem
@@ -262,6 +263,32 @@ def test_that_unknown_models_and_devices_are_problems_of_the_whole_plan() -> Non
 
 def test_that_this_means_the_gpu_where_there_is_one() -> None:
     assert {c.device for c in make_plan(experiment(), ONE, probe(CPU, GPU)).configurations} == {"cuda:GPU-1"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "seen"),
+    [
+        ({}, "ABC"),
+        ({"CUDA_VISIBLE_DEVICES": ""}, ""),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, ""),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-b"}, "B"),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-"}, ""),
+        ({"CUDA_VISIBLE_DEVICES": "2, 0"}, "ABC"),
+        ({"CUDA_VISIBLE_DEVICES": "2, 0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, "AC"),
+        ({"CUDA_VISIBLE_DEVICES": "1,3,0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, "B"),
+    ],
+)
+def test_that_a_hidden_gpu_is_not_chosen(variables: dict[str, str], seen: str) -> None:
+    """Unlike GPUs have numbers of their own in CUDA, unless the order is the bus's: a number then hides nothing."""
+    gpus = [Device(id=f"cuda:GPU-{n.lower()}1", title=n, memory_total_bytes=1, memory_free_bytes=1) for n in "ABC"]
+    shown = visible(probe(*gpus, CPU), variables)
+    assert "".join(d.title for d in shown.devices if d.id != "cpu") == seen
+    assert CPU in shown.devices
+
+
+def test_that_a_number_means_one_gpu_where_all_are_alike() -> None:
+    gpus = [Device(id=f"cuda:GPU-{n}", title="same", memory_total_bytes=1, memory_free_bytes=1) for n in "ab"]
+    assert visible(probe(*gpus), {"CUDA_VISIBLE_DEVICES": "1"}).devices == (gpus[1],)
 
 
 def test_that_two_devices_make_configurations_of_their_own_with_the_same_beginning() -> None:

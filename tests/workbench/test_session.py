@@ -13,14 +13,30 @@ from engines.protocol.client import RunnerClient, connect_local
 from engines.protocol.messages import GetQueue, ListSpools, QueueState
 from tests.house import Heard, House, until
 from workbench.events import QueueChanged, RecordsArrived, RunnerLink, StoreChanged
+from workbench.experiment import dump
 from workbench.problems import ProblemsFound
-from workbench.store.operations import GetExperiment, GetTrial, ListTrials, Query, ReadRecords, StoreError
+from workbench.session import Workbench
+from workbench.store.operations import (
+    ConfigurationRow,
+    GetExperiment,
+    GetTrial,
+    ListExperiments,
+    ListTrials,
+    Query,
+    ReadRecords,
+    StoreError,
+)
 
 
 def queue_of(client: RunnerClient) -> QueueState:
     state = client.call(GetQueue())
     assert isinstance(state, QueueState)
     return state
+
+
+def _configurations(session: Workbench) -> list[ConfigurationRow]:
+    listed = session.store.execute(ListExperiments())
+    return [c for row in listed for c in session.store.execute(GetExperiment(experiment=row.experiment)).configurations]
 
 
 def test_that_an_experiment_becomes_figures(house: House) -> None:
@@ -64,8 +80,6 @@ def test_that_trials_end_while_no_client_is_there_and_the_next_start_has_every_r
 
 def test_that_a_killed_client_loses_nothing(house: House) -> None:
     file = house.model.parent / "experiment.toml"
-    from workbench.experiment import dump
-
     file.write_text(dump(house.experiment(trials=3, new_tokens=(150,))))
     process = house.start("run", str(file))
     # a look takes a second of its own: the first trials may have ended in it
@@ -173,6 +187,24 @@ def test_that_a_retried_trial_is_a_new_one_of_the_same_configuration_and_block(h
     assert trials[fresh].configuration == failed.configuration
     assert trials[fresh].block == failed.block
     assert trials[fresh].seed == failed.seed
+
+
+def test_that_a_later_command_runs_in_its_own_environment(house: House) -> None:
+    file = house.model.parent / "experiment.toml"
+    file.write_text(dump(house.experiment()))
+    assert house.command("run", str(file), MKL_CBWR="AVX2").returncode == 0, "this one starts the runner"
+    second = house.command("run", str(file), MKL_CBWR="COMPATIBLE", HF_TOKEN="hf_secret", NCCL_DEBUG="INFO")
+    assert "NCCL_DEBUG" in second.stderr
+    diff = house.command("diff", "1", "2").stdout
+    assert [line for line in diff.splitlines() if "MKL_CBWR" in line and "AVX2" in line and "COMPATIBLE" in line], diff
+    session = house.open()
+    stored = session.store.execute(
+        Query(sql="SELECT resolved FROM configurations UNION SELECT facts FROM environments")
+    )
+    assert stored.rows
+    assert not [row for row in stored.rows if "hf_secret" in str(row[0])]
+    assert len({c.configuration for c in _configurations(session)}) == 1, "it is no part of what is run"
+    assert not [c for c in _configurations(session) if "environment" in c.resolved]
 
 
 def test_that_two_sessions_share_one_database_and_the_guest_takes_over(house: House) -> None:
