@@ -2,8 +2,8 @@
 
 Written by the runner only; read by the runner for its clients. A spool folder holds:
 
-- `records.jsonl`: a `SpoolHeader` line, then one record a line. The record of seq n is line n after the header: seqs
-  start at 1 and have no gap, so that attaching continues after the last number a client has.
+- `records.jsonl`: a `SpoolHeader` line, then one record a line. Seqs start at 1 and have no gap, so that attaching
+  continues after the last number a client has; a gap is damage (`engines.protocol.sound_lines`).
 - `order.json`: the `TrialOrder` as it ran.
 - `acknowledged`: the last seq the trial's store has, in 20 digits, rewritten in place.
 - `ballast.0`, `ballast.1`: space kept back so that, on a full disk, what was measured last (0) and the end record (1)
@@ -25,9 +25,10 @@ from pathlib import Path
 import msgspec
 
 from engines.protocol import PROTOCOL_VERSION
-from engines.protocol.codec import BadLine, decode_record, encode_order, encode_record
+from engines.protocol.codec import decode_order, encode_order, encode_record
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import ClockPair, Record, TrialEnded, UnknownRecord
+from engines.protocol.sound_lines import SoundLines, read_head
 
 RECORDS = "records.jsonl"
 ORDER = "order.json"
@@ -38,6 +39,8 @@ BALLAST_BYTES = (128 * 1024, 8 * 1024)
 
 _ACKNOWLEDGED_WIDTH = 20
 _TAIL_BYTES = 1 << 16
+_SHORTEST_LINE = 20
+_ENDED = str(TrialEnded.__struct_config__.tag)
 
 
 class SpoolHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="file", tag="llm-workbench-spool"):
@@ -122,7 +125,9 @@ class SpoolWriter:
         except (BadSpool, OSError):
             os.close(fd)
             raise
-        return cls(folder, fd, size=end.size, last_seq=end.last_seq, complete=end.complete)
+        # a power cut can take records that the store has: what comes must get numbers that it does not have
+        taken = 0 if end.complete else _plausible(read_acknowledged(folder), end.size)
+        return cls(folder, fd, size=end.size, last_seq=max(end.last_seq, taken), complete=end.complete)
 
     def append(self, records: Sequence[Record]) -> None:
         """Number the records and write them in one go. On OSError (a full disk) nothing of them is in the spool."""
@@ -162,30 +167,33 @@ class SpoolWriter:
 
 
 class SpoolReader:
-    """Reads a spool forward, in the runner, beside its writer."""
+    """Reads a spool forward, in the runner, beside its writer. What is damaged comes as `LostRecord`s."""
 
     def __init__(self, folder: Path, after: int) -> None:
         """`after`: the last seq the reader has. Raises OSError (the spool was deleted)."""
         self._file = (folder / RECORDS).open("rb", buffering=0)
         self._offset = 0
-        self._seq = -1
         self._after = after
+        self._sound = SoundLines()
 
-    def read(self, safe_size: int, at_most: int = 1 << 18) -> list[tuple[int, bytes]] | None:
-        """The next (seq, line) pairs out of the first `safe_size` bytes, about `at_most` bytes of them; None when there
-        is nothing more there. A list can be empty while lines the reader has are passed over."""
-        wanted = min(at_most, safe_size - self._offset)
+    def read(self, writer: SpoolWriter, at_most: int = 1 << 18) -> list[tuple[int, bytes]] | None:
+        """The next (seq, line) pairs of what is safe to read, about `at_most` bytes of them; None when there is nothing
+        more there. A list can be empty while lines the reader has are passed over."""
+        wanted = min(at_most, writer.size - self._offset)
         if wanted <= 0:
             return None
         data = os.pread(self._file.fileno(), wanted, self._offset)
-        cut = data.rfind(b"\n") + 1
-        if cut == 0:
-            return self.read(safe_size, at_most * 4) if wanted < safe_size - self._offset else None
-        self._offset += cut
-        lines = data[: cut - 1].split(b"\n")
-        first = self._seq + 1
-        self._seq += len(lines)
-        return [(seq, line) for seq, line in enumerate(lines, first) if seq > self._after and seq > 0]
+        if self._offset + wanted < writer.size and data:
+            cut = data.rfind(b"\n") + 1
+            if cut == 0:
+                return self.read(writer, at_most * 4)
+            self._offset += cut
+            sound = self._sound.feed(data[:cut].split(b"\n"))
+        else:
+            self._offset = writer.size
+            sound = self._sound.feed(data.split(b"\n"))
+            sound += self._sound.settle(writer.last_seq, complete=writer.complete)
+        return [(seq, line) for seq, line in sound if seq > self._after]
 
     def close(self) -> None:
         self._file.close()
@@ -208,37 +216,51 @@ def _end_of(fd: int) -> _End:
         if start > 0:
             tail = tail[tail.find(b"\n") + 1 :] if b"\n" in tail else b""
         start = size - len(tail)
+        last: tuple[int, int, str] | None = None
         offset = len(tail)
         while (cut := tail.rfind(b"\n", 0, offset)) >= 0:
-            begin = tail.rfind(b"\n", 0, cut) + 1
-            if start + begin == 0:
-                return _End(_checked_header(tail[:cut]), 0, complete=False)
-            try:
-                record = decode_record(tail[begin:cut])
-            except BadLine:
-                offset = cut  # half a line, or zeros after a power cut
-                continue
-            return _End(start + cut + 1, record.seq, isinstance(record, TrialEnded))
+            offset = tail.rfind(b"\n", 0, cut) + 1
+            head = read_head(tail[offset:cut])
+            if head is None or not _plausible(head.seq, start + cut):
+                continue  # half a line, zeros after a power cut, or a damaged number
+            if last is not None and head.seq < last[1]:
+                return _End(start + last[0], last[1], last[2] == _ENDED)
+            last = (cut + 1, head.seq, head.kind)
         if start == 0:
-            raise BadSpool("no whole line")
+            if last is not None:
+                return _End(last[0], last[1], last[2] == _ENDED)
+            return _End(_checked_header(tail), 0, complete=False)
         length *= 4
 
 
-def _checked_header(line: bytes) -> int:
+def _plausible(seq: int, size: int) -> int:
+    """A number of a record that ends within `size` bytes, or 0: so many records would not fit."""
+    return seq if seq <= size // _SHORTEST_LINE else 0
+
+
+def _checked_header(text: bytes) -> int:
+    line, newline, _ = text.partition(b"\n")
     try:
-        msgspec.json.decode(line, type=SpoolHeader)
+        msgspec.json.decode(line if newline else b"", type=SpoolHeader)
     except msgspec.MsgspecError as error:
-        raise BadSpool(f"no spool header: {error}") from error
+        raise BadSpool(f"no spool header and no record: {error}") from error
     return len(line) + 1
 
 
 def read_header(folder: Path) -> SpoolHeader:
-    """Raises `BadSpool`, OSError."""
+    """A header that is damaged is made again from the order beside it. Raises `BadSpool`, OSError."""
     with (folder / RECORDS).open("rb") as file:
         try:
             return msgspec.json.decode(file.readline(_TAIL_BYTES), type=SpoolHeader)
-        except msgspec.MsgspecError as error:
-            raise BadSpool(f"{folder.name}: no spool header: {error}") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            damage = error
+    try:
+        order = decode_order((folder / ORDER).read_bytes())
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError):
+        raise BadSpool(f"{folder.name}: no spool header: {damage}") from damage
+    return SpoolHeader(
+        store=order.store, experiment=order.experiment, trial=order.trial, boot="", created=ClockPair(0, 0)
+    )
 
 
 def read_acknowledged(folder: Path) -> int:

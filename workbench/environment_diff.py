@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from workbench.environment_facts import GROUPS, ORDER, Nature, fact_kind, fact_text
 from workbench.labels import technique_title
 from workbench.store.operations import ExperimentDetail, TrialRow
+from workbench.units import format_numbers
 
 Facts = Mapping[str, str]
 
@@ -165,14 +166,7 @@ def _shown(name: str, told: Mapping[str, Sequence[int]]) -> str:
 
 def numbers(trials: Iterable[int]) -> str:
     """ "trial 4", "trials 1 to 3 and 7": runs of three and more drawn together."""
-    runs: list[list[int]] = []
-    for number in sorted(set(trials)):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    parts = [f"{r[0]} to {r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in runs]
-    text = ", ".join(parts)
+    text = format_numbers(trials)
     return f"trial {text}" if text.isdigit() else f"trials {text}"
 
 

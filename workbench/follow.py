@@ -27,7 +27,7 @@ from engines.protocol.messages import (
     SpoolList,
     Watch,
 )
-from engines.protocol.records import Record, TrialEnded
+from engines.protocol.records import LostRecord, Record, TrialEnded
 from workbench.events import Event, Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
 from workbench.intake import Assumed, evaluate, judge_leftovers, nothing_assumed, take_in
 from workbench.store.operations import (
@@ -37,6 +37,7 @@ from workbench.store.operations import (
     Store,
     StoreError,
 )
+from workbench.units import format_numbers
 
 _TELL_EVERY_S = 0.2
 _STORE_EVERY_S = 1.0
@@ -44,6 +45,7 @@ _STORE_AT_LINES = 2000
 _RETRY_S = (1.0, 2.0, 4.0, 8.0)
 _SAME_NOTICE_S = 60.0
 _ODD_ADVICE = "Its records are stored. Please report this with `llm-workbench show TRIAL --log`."
+_DAMAGE_ADVICE = "The rest is stored, and the trial becomes invalid. Check the disk, and run the trial again."
 _UNKNOWN_AFTER_S = 60.0
 """A trial the store has and the runner does not is lost only after this: it may be on its way."""
 
@@ -292,15 +294,21 @@ class Follower:
     def _tell_listeners(self, inboxes: dict[str, _Inbox]) -> None:
         for trial, inbox in inboxes.items():
             records: list[Record] = []
+            lost: list[int] = []
             for line in inbox.lines[inbox.told :]:
                 try:
                     record = decode_record(line)
                 except BadLine as error:
                     self._tell(Notice("warning", f"A record of trial {trial} could not be read: {error}"))
                     continue
+                if isinstance(record, LostRecord):
+                    lost.append(record.seq)
                 records.append(record)
                 inbox.ended = inbox.ended or isinstance(record, TrialEnded)
             inbox.told = len(inbox.lines)
+            if lost:
+                what = f"Trial {trial}: {len(lost)} damaged records ({format_numbers(lost)}) cannot be read."
+                self._tell(Notice("warning", what, _DAMAGE_ADVICE))
             if records:
                 self._tell(RecordsArrived(trial, tuple(records)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 KIB, MIB, GIB, TIB = 1024.0, 1024.0**2, 1024.0**3, 1024.0**4
@@ -187,3 +188,14 @@ def format_count(value: int) -> str:
         if value >= least * 0.9995:
             return f"{significant(value / least)} {letter}"
     return f"{value:,}"
+
+
+def format_numbers(numbers: Iterable[int]) -> str:
+    """ "1 to 3, 7": runs of three and more drawn together."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{r[0]} to {r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in runs)

@@ -265,6 +265,11 @@ class Cue(_Base, frozen=True, kw_only=True, tag="warning"):
     text: str
 
 
+class LostRecord(_Base, frozen=True, kw_only=True, tag="lost_record"):
+    """In the place of a record that cannot be read any more: the spool is damaged there. Whoever reads a spool makes it
+    (`engines.protocol.sound_lines`); no trial says it."""
+
+
 class TrialEnded(_Base, frozen=True, kw_only=True, tag="trial_ended"):
     """The last record of every trial."""
 
@@ -308,6 +313,7 @@ KnownRecord = (
     | Environment
     | Log
     | Cue
+    | LostRecord
     | TrialEnded
 )
 

@@ -69,15 +69,14 @@ class Archive:
     def recover(self) -> Iterator[Entry]:
         """Read every spool at the start of a runner; yields those without an end, their writers open.
 
-        A folder without a whole header was never promised to anyone: it is removed. One that cannot be read is left
-        alone and said in the log.
+        A folder without a header and without a record was never promised to anyone: it is removed. One that cannot be
+        read is left alone and said in the log.
         """
         for folder in sorted(path for path in self.folder.iterdir() if path.is_dir()):
             if folder.name in self._buried:
                 _remove(folder)
                 continue
             try:
-                header = read_header(folder)
                 writer = SpoolWriter.recover(folder)
             except (BadSpool, FileNotFoundError) as error:
                 _log.warning("removed a spool that was never written: %s: %s", folder.name, error)
@@ -85,6 +84,12 @@ class Archive:
                 continue
             except OSError as error:
                 _log.error("cannot read spool %s, left as it is: %s", folder.name, error)
+                continue
+            try:
+                header = read_header(folder)
+            except (BadSpool, OSError) as error:
+                writer.close()
+                _log.error("cannot tell whose spool %s is, left as it is: %s", folder.name, error)
                 continue
             entry = Entry(
                 folder.name, header.store, header.experiment, folder, writer, acknowledged=read_acknowledged(folder)

@@ -97,7 +97,7 @@ def read_end(entry: Entry) -> TrialEnded | None:
     except OSError:
         return None
     try:
-        while (lines := reader.read(entry.writer.size)) is not None:
+        while (lines := reader.read(entry.writer)) is not None:
             for _, line in lines:
                 record = decode_record(line)
                 if isinstance(record, TrialEnded):
@@ -122,7 +122,7 @@ def rest_of_ring(entry: Entry) -> list[Record]:
         ring.close()
         return []
     try:
-        while (lines := reader.read(entry.writer.size)) is not None:
+        while (lines := reader.read(entry.writer)) is not None:
             for _, line in lines:
                 if b'"stamps"' in line:
                     record = decode_record(line)

@@ -279,7 +279,7 @@ class _Connection:
                 entry = runner.archive.get(trial)
                 reader = reader or runner.read_spool(trial, after)
                 if entry is not None and reader is not None:
-                    lines = reader.read(entry.writer.size)
+                    lines = reader.read(entry.writer)
                     if lines is not None:
                         await self._send_lines(trial, lines, send)
                         continue
@@ -294,7 +294,7 @@ class _Connection:
 
     async def _send_lines(self, trial: str, lines: list[tuple[int, bytes]], send: Send) -> None:
         for seq, line in lines:
-            await send(RecordLine(trial=trial, seq=seq, line=line.decode("utf-8", "replace")))
+            await send(RecordLine(trial=trial, seq=seq, line=line.decode()))
         await asyncio.sleep(0)  # a long spool and a fast client must not hold up the others
 
     async def _watch(self, send: Send) -> None:

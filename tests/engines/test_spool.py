@@ -49,7 +49,7 @@ def spool(tmp_path: Path) -> SpoolWriter:
 def read_all(writer: SpoolWriter, after: int = 0, at_most: int = 1 << 18) -> list[tuple[int, bytes]]:
     reader = SpoolReader(writer.folder, after)
     found: list[tuple[int, bytes]] = []
-    while (lines := reader.read(writer.size, at_most)) is not None:
+    while (lines := reader.read(writer, at_most)) is not None:
         found.extend(lines)
     reader.close()
     return found

@@ -17,6 +17,7 @@ from engines.protocol.records import (
     Environment,
     Evaluation,
     Log,
+    LostRecord,
     PhaseEnded,
     Record,
     Request,
@@ -27,6 +28,7 @@ from engines.protocol.records import (
     TrialEnded,
 )
 from tests.workbench.store_kit import START_NS, add_experiment, ended, lines, log, order, started
+from workbench.metrics.evaluate import evaluate_trial
 from workbench.store.local import LocalStore
 from workbench.store.operations import (
     DeleteTrials,
@@ -80,7 +82,7 @@ def some_of_each() -> list[Record]:
 def test_that_ingesting_twice_is_the_same_as_once(opened: LocalStore) -> None:
     trial = new_trial(opened)
     first = opened.execute(Ingest(trial=trial, lines=lines(some_of_each())))
-    assert (first.last_seq, first.new_records, first.ended, first.refused) == (7, 7, True, "")
+    assert (first.last_seq, first.new_records, first.ended) == (7, 7, True)
     again = opened.execute(Ingest(trial=trial, lines=lines(some_of_each())))
     assert (again.last_seq, again.new_records, again.ended) == (7, 0, True)
     tables = {"records": 7, "tokens": 3, "samples": 4, "phases": 1, "logs": 1}
@@ -96,21 +98,35 @@ def test_that_lines_may_overlap_what_is_stored(opened: LocalStore) -> None:
     assert [decode_record(line) for line in opened.execute(ReadRecords(trial=trial))] == records
 
 
-def test_that_what_follows_a_gap_is_refused_and_says_where(opened: LocalStore) -> None:
+@pytest.mark.parametrize("bad", ["", "garbage", '{"kind":"telemetry","seq":3,"t_', "\x00" * 9, "\udcff", None])
+def test_that_a_damaged_or_missing_line_hides_no_other(opened: LocalStore, bad: str | None) -> None:
     trial = new_trial(opened)
     records = some_of_each()
-    result = opened.execute(Ingest(trial=trial, lines=lines([*records[:2], *records[3:]])))
-    assert (result.last_seq, result.new_records, result.ended) == (2, 2, False)
-    assert result.refused == "Record 4 came where 3 was expected."
-    assert opened.execute(Ingest(trial=trial, lines=lines(records))).last_seq == 7
+    good = lines(records)
+    result = opened.execute(Ingest(trial=trial, lines=(*good[:2], *([] if bad is None else [bad]), *good[3:])))
+    assert (result.last_seq, result.new_records, result.ended) == (7, 7, True)
+    assert list(replay(opened, trial)) == [*records[:2], LostRecord(seq=3, t_ns=START_NS), *records[3:]]
+    _metrics, reasons, verdict = evaluate_trial(trial, replay(opened, trial))
+    assert verdict == "invalid"
+    assert next(r.message for r in reasons if r.code == "lost_records") == (
+        "Record 3 is missing: what the trial wrote is damaged there."
+    )
 
 
-def test_that_a_line_that_is_no_record_ends_the_batch_and_says_why(opened: LocalStore) -> None:
+def test_that_the_reason_names_every_record_that_is_missing(opened: LocalStore) -> None:
     trial = new_trial(opened)
-    good = lines(some_of_each())
-    result = opened.execute(Ingest(trial=trial, lines=(*good[:2], good[2][:30], *good[3:])))
-    assert result.last_seq == 2
-    assert "is not a record" in result.refused
+    records = some_of_each()
+    opened.execute(Ingest(trial=trial, lines=lines([records[0], records[4], records[6]])))
+    _metrics, reasons, _verdict = evaluate_trial(trial, replay(opened, trial))
+    assert "4 records (2 to 4, 6) are missing: what the trial wrote is damaged there." in [r.message for r in reasons]
+
+
+def test_that_a_known_kind_with_unreadable_fields_is_kept_and_counts_as_lost(opened: LocalStore) -> None:
+    trial = new_trial(opened)
+    odd = '{"kind":"request","seq":2,"t_ns":5,"index":"first"}'
+    opened.execute(Ingest(trial=trial, lines=(*lines([started()]), odd, *lines([ended(3)]))))
+    assert opened.execute(ReadRecords(trial=trial))[1] == odd
+    assert list(replay(opened, trial)) == [started(), LostRecord(seq=2), ended(3)]
 
 
 def test_that_a_failed_batch_leaves_nothing_behind(opened: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,7 +340,7 @@ def test_that_every_stream_comes_back_equal(opened: LocalStore, stream: tuple[st
     trial = new_trial(opened)
     opened.execute(Ingest(trial=trial, lines=stream[:cut]))
     result = opened.execute(Ingest(trial=trial, lines=stream[max(0, cut - 2) :]))
-    assert (result.last_seq, result.refused) == (len(stream), "")
+    assert result.last_seq == len(stream)
     back = opened.execute(ReadRecords(trial=trial))
     assert [decode_record(line) for line in back] == [decode_record(line) for line in stream]
 
@@ -341,7 +357,7 @@ def test_that_a_known_kind_this_version_cannot_read_is_kept_and_left_out_of_repl
     trial = new_trial(opened)
     line = '{"kind":"phase_started","seq":2,"t_ns":2,"name":"distil"}'
     result = opened.execute(Ingest(trial=trial, lines=(*lines([started()]), line, *lines([log(3)]))))
-    assert (result.last_seq, result.refused) == (3, "")
+    assert result.last_seq == 3
     assert opened.execute(ReadRecords(trial=trial))[1] == line
     assert [record.seq for record in replay(opened, trial)] == [1, 3]
 

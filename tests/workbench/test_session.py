@@ -11,8 +11,9 @@ import pytest
 
 from engines.protocol.client import RunnerClient, connect_local
 from engines.protocol.messages import GetQueue, ListSpools, QueueState
+from tests.engines.runner_harness import end_runner
 from tests.house import Heard, House, until
-from workbench.events import QueueChanged, RecordsArrived, RunnerLink, StoreChanged
+from workbench.events import Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
 from workbench.experiment import dump
 from workbench.problems import ProblemsFound
 from workbench.session import Workbench
@@ -76,6 +77,32 @@ def test_that_trials_end_while_no_client_is_there_and_the_next_start_has_every_r
     for trial in trials:
         lines = again.store.execute(ReadRecords(trial=trial.trial))
         assert len(lines) == trial.last_seq, "every record from the first to the last"
+
+
+def test_that_a_damaged_spool_costs_its_damaged_records_and_says_so(house: House) -> None:
+    session = house.open()
+    session.follow()
+    experiment = session.run(session.plan(house.experiment(new_tokens=(100,))))
+    until(lambda: session.queue().in_state("running"))
+    session.close()
+    with connect_local(house.places, start=False, timeout=60) as client:
+        until(lambda: len(queue_of(client).in_state("ended")) == 1, what="the trial ends")
+    end_runner(house.places)
+    (spool,) = house.places.spools.glob("*/records.jsonl")
+    said = spool.read_bytes().splitlines(keepends=True)
+    said[len(said) - 5 : len(said) - 3] = [b"\x00" * 80 + b"\n"]
+    spool.write_bytes(b"".join(said))
+    again = house.open()
+    heard = Heard()
+    again.listen(heard)
+    again.follow()
+    (trial,) = house.finished(again, experiment)
+    assert (trial.outcome, trial.verdict, trial.last_seq) == ("completed", "invalid", len(said))
+    which = f"2 records ({len(said) - 4}, {len(said) - 3})"
+    (reason,) = (r for r in again.store.execute(GetExperiment()).reasons if r.code == "lost_records")
+    assert which in reason.message
+    until(lambda: [n for n in heard.of(Notice) if "2 damaged records" in n.message], what="a notice")
+    assert reason.message in house.command("show", trial.trial).stdout
 
 
 def test_that_a_killed_client_loses_nothing(house: House) -> None:

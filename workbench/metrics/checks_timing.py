@@ -13,7 +13,7 @@ from workbench.metrics.reason import Reason
 from workbench.metrics.speed import whole
 from workbench.metrics.trial import MAX_STAMPS, MISSING, TrialRecords
 from workbench.metrics.window import NS, on_gpu
-from workbench.units import format_share
+from workbench.units import format_numbers, format_share
 
 TWICE_SHARE = 0.01
 """A gap under this share of the trial's own median gap is one token with two stamps: no token takes so little."""
@@ -149,6 +149,15 @@ def missing_requests(records: TrialRecords) -> tuple[Reason, ...]:
     return tuple(reasons)
 
 
+def lost_records(records: TrialRecords) -> tuple[Reason, ...]:
+    """A request, readings or a warning may stand in what is lost: nothing shows which figures are whole."""
+    lost = records.lost
+    if not lost:
+        return ()
+    which = f"Record {lost[0]} is" if len(lost) == 1 else f"{len(lost)} records ({format_numbers(lost)}) are"
+    return (Reason("lost_records", "invalid", f"{which} missing: what the trial wrote is damaged there."),)
+
+
 def step_times(records: TrialRecords) -> tuple[Reason, ...]:
     """Training steps end after they start and one after the other, so that Σ time is the time of Σ tokens."""
     steps = records.measured_steps
@@ -230,6 +239,7 @@ TIMING_CHECKS = (
     phase_totals,
     long_tail,
     missing_requests,
+    lost_records,
     step_times,
     token_count,
     window_length,

@@ -12,6 +12,7 @@ from engines.protocol.records import (
     Cue,
     Environment,
     Evaluation,
+    LostRecord,
     MemoryPeak,
     ModelLoaded,
     PhaseEnded,
@@ -85,6 +86,8 @@ class TrialRecords:
     """On tasks, in order."""
     turns: tuple[TelemetryTurn, ...] = ()
     """Telemetry on and off on purpose, in order; () where it stayed on."""
+    lost: tuple[int, ...] = ()
+    """Numbers of records that cannot be read any more."""
     assumptions: Assumptions = NOTHING_ASSUMED
     """What the user has set: the only figures here that nobody measured."""
 
@@ -132,6 +135,7 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
     stamps: list[Stamps] = []
     telemetry: list[Telemetry] = []
     turns: list[TelemetryTurn] = []
+    gone: list[int] = []
     peaks: dict[tuple[str, str], int] = {}
     environment: dict[str, str] = {}
     sensors: dict[tuple[str, str], Sensor] = {}
@@ -162,6 +166,8 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
             telemetry.append(record)
         elif isinstance(record, TelemetryTurn):
             turns.append(record)
+        elif isinstance(record, LostRecord):
+            gone.append(record.seq)
         elif isinstance(record, MemoryPeak):
             key = (record.phase, record.source)
             peaks[key] = max(peaks.get(key, 0), record.peak_bytes)
@@ -187,6 +193,7 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
         steps=tuple(sorted(steps, key=lambda s: (s.start_ns, s.index))),
         scores=tuple(scores),
         turns=tuple(sorted(turns, key=lambda t: t.start_ns)),
+        lost=tuple(gone),
         assumptions=assumptions,
     )
 

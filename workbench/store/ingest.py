@@ -1,4 +1,4 @@
-"""Taking a trial's spool lines in: numbered, so that twice is the same as once and a gap is never stored.
+"""Taking a trial's spool lines in: numbered, so that twice is the same as once; a gap is filled with `LostRecord`s.
 
 Runs in the owner, each batch in one transaction: rows and the trial's `last_seq` are written together or not at all.
 """
@@ -45,7 +45,6 @@ def ingest(desk: Desk, operation: Ingest) -> Ingested:
         last_seq=batch.last_seq,
         new_records=batch.count,
         ended=batch.ended is not None or _has_end(desk, operation.trial, stored),
-        refused=batch.refused,
     )
 
 

@@ -151,8 +151,6 @@ class Ingested(msgspec.Struct, frozen=True, kw_only=True):
     buried: bool = False
     ended: bool = False
     """The store has the trial's last record."""
-    refused: str = ""
-    """Why the rest of the lines was not taken in, in a sentence; "" where all were."""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,7 +261,7 @@ class GetOrder(Operation[TrialOrder], frozen=True, kw_only=True):
 
 
 class Ingest(Operation[Ingested], frozen=True, kw_only=True):
-    """Take in spool lines. Twice is the same as once; lines not following `last_seq` are dropped. A trial the
+    """Take in spool lines. Twice is the same as once; numbers that are missing become `LostRecord`s. A trial the
     store does not know (its experiment row was lost) is created from `order`. One that is buried is refused."""
 
     trial: str

@@ -6,11 +6,23 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from engines.protocol.codec import BadLine, decode_record
-from engines.protocol.records import ClockPair, OutcomeName, Record, TrialEnded
+from engines.protocol.records import (
+    ClockPair,
+    Log,
+    LostRecord,
+    OutcomeName,
+    PhaseStarted,
+    Progress,
+    Record,
+    TrialEnded,
+    WrittenText,
+)
+from engines.protocol.sound_lines import read_head
 from workbench.series import TrialData
 from workbench.store.operations import GetOrder, GetTrial, ReadImported, ReadRecords, Store, StoreError, TrialRow
 
 _PAGE = 5_000
+_FOR_PEOPLE = frozenset(str(kind.__struct_config__.tag) for kind in (PhaseStarted, Progress, Log, WrittenText))
 _OUTCOMES: dict[str, OutcomeName] = {
     "completed": "completed",
     "stopped": "stopped",
@@ -22,7 +34,7 @@ _OUTCOMES: dict[str, OutcomeName] = {
 def replay(store: Store, trial: str) -> Iterator[Record]:
     """Every record of a stored trial in order, read page by page. Raises `StoreError` code "not_found".
 
-    A record this version cannot read is left out. What was imported afterwards follows, without numbers. A trial that
+    A record this version cannot read comes as a `LostRecord`, or not at all where no figure rests on it. What was imported afterwards follows, without numbers. A trial that
     was marked lost never said how it ended: a `TrialEnded` made from its row, without a number, closes it.
     """
     row = store.execute(GetTrial(trial=trial))
@@ -33,7 +45,10 @@ def replay(store: Store, trial: str) -> Iterator[Record]:
             try:
                 record = decode_record(line)
             except BadLine:
-                continue
+                head = read_head(line.encode())
+                if head is not None and head.kind in _FOR_PEOPLE:
+                    continue
+                record = LostRecord(seq=after)
             last_t_ns = max(last_t_ns, record.t_ns)
             ended = ended or isinstance(record, TrialEnded)
             yield record

@@ -74,6 +74,8 @@ def now() -> datetime:
 
 def wall_time(wall_ns: int) -> datetime | None:
     """Wall-clock nanoseconds since 1970 as the database keeps times; None for a clock that shows nonsense."""
+    if wall_ns <= 0:
+        return None
     try:
         return _EPOCH + timedelta(microseconds=wall_ns // 1000)
     except OverflowError:

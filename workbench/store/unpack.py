@@ -1,7 +1,7 @@
 """Spool lines unpacked into columns. Pure; the ingest writes what comes out into the tables.
 
 Nothing a trial says may stop its ingest: a line this version cannot fully understand is kept as it is, and only what
-fits the tables is unpacked beside it. Only a line that is no record at all, or a gap in the numbers, ends the batch.
+fits the tables is unpacked beside it. In the place of one that is damaged or missing stands a `LostRecord`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from engines.protocol.records import (
     TrialStarted,
     UnknownRecord,
 )
+from engines.protocol.sound_lines import SoundLines, read_head
 
 _LONG = 2**63
 _INTEGER = 2**31
@@ -42,17 +43,10 @@ class _Stamps(Stamps, frozen=True, kw_only=True, tag="stamps", forbid_unknown_fi
     pass
 
 
-class _Head(msgspec.Struct):
-    kind: str
-    seq: int = 0
-    t_ns: int = 0
-
-
 _others = [kind for kind in KnownRecord.__args__ if kind not in (Telemetry, Stamps)]
 _strict: msgspec.json.Decoder[KnownRecord] = msgspec.json.Decoder(
     functools.reduce(operator.or_, _others, _Telemetry | _Stamps)
 )
-_head = msgspec.json.Decoder(_Head)
 
 
 @dataclass
@@ -76,12 +70,11 @@ class _Runs:
 
 @dataclass
 class Unpacked:
-    """The contiguous part of a batch of lines, ready for the tables."""
+    """A batch of lines, ready for the tables."""
 
     trial: str
     last_seq: int
     count: int = 0
-    refused: str = ""
     started: TrialStarted | None = None
     ended: TrialEnded | None = None
     facts: dict[str, str] = field(default_factory=dict)
@@ -150,15 +143,15 @@ class Unpacked:
             case _:
                 pass
         kind = record.kind if isinstance(record, UnknownRecord) else str(record.__struct_config__.tag)
-        self.keep("" if packed else line, _Head(kind, record.seq, record.t_ns))
+        self.keep("" if packed else line, kind, record.seq, record.t_ns)
 
-    def keep(self, text: str, head: _Head) -> None:
+    def keep(self, text: str, kind: str, seq: int, t_ns: int) -> None:
         seqs, kinds, times, texts = self._records
-        seqs.append(head.seq)
-        kinds.append(head.kind)
-        times.append(max(-_LONG, min(_LONG - 1, head.t_ns)))
+        seqs.append(seq)
+        kinds.append(kind)
+        times.append(max(-_LONG, min(_LONG - 1, t_ns)))
         texts.append(text)
-        self.last_seq = head.seq
+        self.last_seq = seq
         self.count += 1
 
     def _take_telemetry(self, record: Telemetry) -> bool:
@@ -188,31 +181,19 @@ class Unpacked:
 
 
 def unpack(trial: str, lines: Iterable[str], after: int) -> Unpacked:
-    """Unpack the lines numbered `after` + 1, + 2, ...; earlier ones are skipped, and what follows a gap is refused."""
+    """Unpack the lines numbered `after` + 1, + 2, ...; earlier ones are skipped."""
     batch = Unpacked(trial, last_seq=after)
-    for text in lines:
-        line = text.strip()
+    sound = SoundLines(after)
+    for seq, raw in (*sound.feed(text.encode("utf-8", "surrogatepass") for text in lines), *sound.settle()):
+        line = raw.decode().strip()
         try:
             record, exact = _decode(line)
-        except BadLine as error:
-            head = _read_head(line)
-            if head is None:
-                batch.refused = f"The line after record {batch.last_seq} is not a record ({error})."
-                break
-            if _follows(batch, head.seq):
-                batch.keep(line, head)
-                continue
-            record, exact = UnknownRecord(kind=head.kind, seq=head.seq, t_ns=head.t_ns, raw=b""), False
-        if _follows(batch, record.seq):
-            batch.take(line, record, exact=exact)
-        elif record.seq > batch.last_seq:
-            batch.refused = f"Record {record.seq} came where {batch.last_seq + 1} was expected."
-            break
+        except BadLine:  # of a kind that this version knows with other fields
+            head = read_head(raw)
+            batch.keep(line, "" if head is None else head.kind, seq, 0 if head is None else head.t_ns)
+            continue
+        batch.take(line, record, exact=exact)
     return batch
-
-
-def _follows(batch: Unpacked, seq: int) -> bool:
-    return seq == batch.last_seq + 1
 
 
 def _decode(line: str) -> tuple[Record, bool]:
@@ -220,13 +201,6 @@ def _decode(line: str) -> tuple[Record, bool]:
         return _strict.decode(line), True
     except msgspec.MsgspecError:
         return decode_record(line), False
-
-
-def _read_head(line: str) -> _Head | None:
-    try:
-        return _head.decode(line)
-    except msgspec.MsgspecError:
-        return None
 
 
 def _fits(*numbers: int, bound: int = _LONG) -> bool:
