@@ -180,9 +180,7 @@ def test_that_numbers_which_the_store_has_are_not_given_out_again(tmp_path: Path
 
 
 @pytest.mark.parametrize("number", [2, 10**12])
-def test_that_a_last_record_with_a_wrong_number_is_not_where_numbering_goes_on(
-    spool: SpoolWriter, number: int
-) -> None:
+def test_that_a_last_record_with_a_wrong_number_is_not_where_numbering_goes_on(spool: SpoolWriter, number: int) -> None:
     damage(spool.folder, numbered(COUNT, number))
     writer = SpoolWriter.recover(spool.folder)
     assert (writer.last_seq, writer.complete) == (COUNT - 1, False)

@@ -34,8 +34,9 @@ _OUTCOMES: dict[str, OutcomeName] = {
 def replay(store: Store, trial: str) -> Iterator[Record]:
     """Every record of a stored trial in order, read page by page. Raises `StoreError` code "not_found".
 
-    A record this version cannot read comes as a `LostRecord`, or not at all where no figure rests on it. What was imported afterwards follows, without numbers. A trial that
-    was marked lost never said how it ended: a `TrialEnded` made from its row, without a number, closes it.
+    A record this version cannot read comes as a `LostRecord`, or not at all where no figure rests on it. What was
+    imported afterwards follows, without numbers. A trial that was marked lost never said how it ended: a `TrialEnded`
+    made from its row, without a number, closes it.
     """
     row = store.execute(GetTrial(trial=trial))
     after, last_t_ns, ended = 0, 0, False
