@@ -1,9 +1,10 @@
 """Do the intervals keep what they promise? Simulated experiments under a fixed noise model, through the product's code.
 
 Every experiment is made token by token: log-normal gaps with an AR(1) of 0.5 within a trial, a factor of each trial
-with a standard deviation of 2 %, and a linear drift of 5 % over the experiment in the order in which its trials ran
-(randomised complete blocks). The second model adds bursts: in one trial of ten a stretch of random length is 20 %
-slower. `python -m benchmarks.statistics_proof` prints every figure with its Monte-Carlo error and writes nothing.
+with a standard deviation of 2 %, and a linear drift of 5 % over the experiment in the order in which its trials ran,
+the product's own (`workbench.plan.block_order`). The second model adds bursts: in one trial of ten a stretch of random
+length is 20 % slower. `benchmarks.statistics_order` compares that order with others.
+`python -m benchmarks.statistics_proof` prints every figure with its Monte-Carlo error and writes nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal, stats
 
+from benchmarks import statistics_order
 from workbench.statistics import Interval, decide, ratios_to_baseline, summarise
 from workbench.stopping import FURTHER, TARGET, stop_at
 
@@ -78,15 +80,14 @@ def experiments(
     speed = np.array([1.0, *ratios])
     for start in range(0, runs, _CHUNK):
         count = min(_CHUNK, runs - start)
-        yield from speed * _trials(noise, rng, count, blocks, len(speed))
+        position = statistics_order.places(statistics_order.DESIGNS["mirrored"], start, count, blocks, len(speed))
+        yield from speed * _trials(noise, rng, position)
 
 
-def _trials(noise: Noise, rng: np.random.Generator, runs: int, blocks: int, k: int) -> Floats:
-    """Tokens/s of trials whose true speed is 1, shape (runs, blocks, k)."""
-    shape = (runs, blocks, k)
-    place = rng.permuted(np.broadcast_to(np.arange(k), shape), axis=-1)
-    position = np.arange(blocks)[None, :, None] * k + place
-    log_time = noise.drift * position / max(blocks * k - 1, 1) + rng.normal(0.0, noise.between_sd, shape)
+def _trials(noise: Noise, rng: np.random.Generator, position: statistics_order.Places) -> Floats:
+    """Tokens/s of trials whose true speed is 1 and that ran in this order, shape (runs, blocks, k)."""
+    shape = position.shape
+    log_time = noise.drift * position / max(shape[1] * shape[2] - 1, 1) + rng.normal(0.0, noise.between_sd, shape)
     innovations = rng.standard_normal((*shape, noise.tokens))
     innovations[..., 1:] *= math.sqrt(1 - noise.correlation**2)  # the first is of the stationary distribution
     gaps = np.exp(noise.within_sd * signal.lfilter([1.0], [1.0, -noise.correlation], innovations, axis=-1))
@@ -230,6 +231,7 @@ def main() -> int:
         for target, found in early_stop(noise, (0.015, TARGET, 0.03, 0.05), further=further).items():
             text = f"{found.holds!s:>18}{found.blocks:10.1f}{found.at_cap:10.1%}"
             print(f"  {f'{noise.name}{how}, ±{target:.1%}':42}{text}", flush=True)
+    statistics_order.print_tables()
     print(f"\n{time.perf_counter() - begun:.0f} s")
     return 0
 

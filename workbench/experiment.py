@@ -4,7 +4,6 @@ The window saves this exact form and the command line runs it. A list where one 
 
     schema = 1
     name = "precision of SmolLM2"
-    seed = 7
     models = ["smollm2-135m-instruct"]       # catalogue id, folder, GGUF file or hub id; "random:ID" for random weights
 
     [techniques]
@@ -102,7 +101,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     name: str = "untitled"
-    seed: int = 7
+    seed: int | None = None
+    """Of the order of trials, and given to the engine; None: drawn when the experiment is run, and stored with it."""
     models: tuple[str, ...] = ()
     techniques: tuple[TechniqueChoice, ...] = ()
     workload: Workload = Workload()

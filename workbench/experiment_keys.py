@@ -110,9 +110,10 @@ def did_you_mean(word: str, known: Sequence[str], *, show: int = 8) -> str:
 
 
 MAX_TRIALS = 1000
+MAX_SEED = 2**32 - 1
 TOP = (
     Key("name", "text", maximum=200, example='"precision of SmolLM2"'),
-    Key("seed", "int", 0, 2**32 - 1, example="7"),
+    Key("seed", "int", 0, MAX_SEED, example="7"),
     Key("models", "text", maximum=4096, is_list=True, example='["smollm2-135m-instruct"]'),
 )
 WORKLOAD = (

@@ -55,7 +55,7 @@ def write(experiment: Experiment) -> str:
     document: dict[str, object] = {
         "schema": SCHEMA,
         "name": experiment.name,
-        "seed": experiment.seed,
+        **({} if experiment.seed is None else {"seed": experiment.seed}),
         "models": list(experiment.models),
     }
     grouped: dict[str, list[object]] = {}

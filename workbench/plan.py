@@ -19,7 +19,7 @@ import msgspec
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.orders import Limits, TelemetryOrder, TrialOrder
 from workbench.experiment import Experiment
-from workbench.experiment_keys import MAX_TRIALS
+from workbench.experiment_keys import MAX_SEED, MAX_TRIALS
 from workbench.hashes import matches
 from workbench.machine import best_device, find_device, machine_facts
 from workbench.plan_cells import count_cells, make_cells
@@ -32,11 +32,13 @@ __all__ = [
     "MemoryEstimate",
     "Plan",
     "ResolvedModel",
+    "block_order",
     "command_line",
     "machine_facts",
     "make_plan",
     "new_id",
     "orders",
+    "with_seed",
 ]
 
 MAX_CONFIGURATIONS = 1000
@@ -75,7 +77,7 @@ def make_plan(
     skipped = _skipped(experiment, configurations, problems)
     runnable = [c for c in configurations if c.runnable and c.hash not in skipped and not unusable]
     blocks = _blocks(experiment, len(runnable), problems)
-    order = _order(experiment.seed, blocks, [c.hash for c in runnable])
+    order = block_order(experiment.seed or 0, blocks, [c.hash for c in runnable])
     if experiment.run.stop_at_ratio is not None:
         from workbench.stopping import problems_of  # late: numpy is nothing for a window that starts
 
@@ -92,9 +94,25 @@ def make_plan(
     )
 
 
+def with_seed(plan: Plan) -> Plan:
+    """The plan as it is run: where the experiment names no seed, with one drawn for this run, and its order."""
+    if plan.experiment.seed is not None:
+        return plan
+    seed = secrets.randbelow(MAX_SEED + 1)
+    hashes = list(dict.fromkeys(hash for _, hash in plan.order))
+    return msgspec.structs.replace(
+        plan,
+        experiment=msgspec.structs.replace(plan.experiment, seed=seed),
+        order=block_order(seed, plan.trials // max(1, len(hashes)), hashes),
+    )
+
+
 def orders(plan: Plan, *, store: str, experiment: str) -> tuple[TrialOrder, ...]:
-    """One order per trial of the plan, with fresh trial ids, in running order (the ids sort in that order too)."""
-    run, engine = plan.experiment.run, plan.experiment.engine
+    """One order per trial of a plan `with_seed`, with fresh trial ids, in running order (the ids sort in that order
+    too)."""
+    run, engine, seed = plan.experiment.run, plan.experiment.engine, plan.experiment.seed
+    if seed is None:
+        raise ValueError("the experiment has no seed: with_seed(plan) draws one")
     now_ms = time.time_ns() // 1_000_000
     by_hash = {c.hash: c for c in plan.configurations}
     return tuple(
@@ -107,7 +125,7 @@ def orders(plan: Plan, *, store: str, experiment: str) -> tuple[TrialOrder, ...]
             block=block,
             position=position,
             total=plan.trials,
-            seed=plan.experiment.seed,
+            seed=seed,
             experiment_title=plan.experiment.name,
             color=cell.color,
             model=cell.model,
@@ -231,11 +249,13 @@ def _blocks(experiment: Experiment, configurations: int, problems: list[Problem]
     return 0
 
 
-def _order(seed: int, blocks: int, hashes: Sequence[str]) -> tuple[tuple[int, str], ...]:
-    """Randomised complete blocks: every block runs each configuration once, in an order of its own."""
+def block_order(seed: int, blocks: int, hashes: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    """(block, hash) in running order. Every block runs each configuration once; blocks come in mirrored pairs, each
+    pair an order by lot and the same backwards, so that a steady drift falls on all configurations alike
+    (docs/statistics.md compares the designs)."""
     order: list[tuple[int, str]] = []
     for block in range(blocks):
-        shuffled = list(hashes)
-        random.Random(f"{seed}/{block}").shuffle(shuffled)
-        order.extend((block, hash) for hash in shuffled)
+        row = list(hashes)
+        random.Random(f"{seed}/{block // 2}").shuffle(row)
+        order.extend((block, hash) for hash in (reversed(row) if block % 2 else row))
     return tuple(order)

@@ -93,7 +93,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     skipped: tuple[str, ...]
     """Hashes the user left out."""
     order: tuple[tuple[int, str], ...]
-    """(block, configuration hash) in running order: every block is a seeded permutation."""
+    """(block, configuration hash) in running order; an example of one while the experiment has no seed."""
     problems: tuple[Problem, ...]
     """Problems of the experiment as a whole (no model chosen, unknown model, ...)."""
     expected_s: float

@@ -40,7 +40,7 @@ from workbench.follow import Follower
 from workbench.intake import catch_up, judge_leftovers
 from workbench.machine import visible
 from workbench.models import resolve
-from workbench.plan import Plan, make_plan, new_id, orders
+from workbench.plan import Plan, make_plan, new_id, orders, with_seed
 from workbench.plan_workload import find_prompts
 from workbench.problems import Problem, ProblemsFound
 from workbench.store.open import ReopeningStore
@@ -308,6 +308,7 @@ class Workbench:
             problems = plan.problems + tuple(p for c in plan.configurations for p in c.problems)
             nothing = Problem(severity="error", place=plan.experiment.name, message="There is no trial to run.")
             raise ProblemsFound(problems or (nothing,))
+        plan = with_seed(plan)
         experiment = new_id("e")
         batch = orders(plan, store=self.store_id, experiment=experiment)
         self._store.execute(
@@ -315,7 +316,7 @@ class Workbench:
                 experiment=experiment,
                 name=plan.experiment.name,
                 definition=dump(plan.experiment),
-                seed=plan.experiment.seed,
+                seed=batch[0].seed,
                 machine="this",
                 orders=batch,
             )

@@ -236,7 +236,7 @@ plain_text = st.text(st.characters(min_codepoint=32, exclude_categories=("Cs", "
 experiments = st.builds(
     Experiment,
     name=plain_text,
-    seed=st.integers(0, 2**32 - 1),
+    seed=st.none() | st.integers(0, 2**32 - 1),
     models=st.lists(plain_text, max_size=4, unique=True).map(tuple),
     techniques=st.lists(st.sampled_from([TechniqueChoice(t.id) for t in techniques()]), unique_by=lambda t: t.id).map(
         lambda chosen: tuple(sorted(chosen, key=lambda t: t.id.partition(".")[0]))

@@ -18,7 +18,7 @@ from workbench.catalogue import find_entry
 from workbench.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
 from workbench.fixes import apply_fix, leave_out, take_in
 from workbench.machine import visible
-from workbench.plan import Configuration, ResolvedModel, _order, command_line, make_plan, new_id, orders
+from workbench.plan import Configuration, ResolvedModel, block_order, command_line, make_plan, new_id, orders, with_seed
 from workbench.presets import presets
 from workbench.problems import Fix, Problem
 
@@ -370,23 +370,59 @@ def test_that_a_configuration_left_out_stays_in_the_plan_and_out_of_the_order() 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 12), st.lists(st.text("0123456789abcdef", min_size=8), unique=True))
 def test_that_every_block_is_a_permutation_and_the_seed_decides_it(seed: int, blocks: int, names: list[str]) -> None:
-    order = _order(seed, blocks, names)
+    order = block_order(seed, blocks, names)
     for block in range(blocks):
         assert sorted(name for b, name in order if b == block) == sorted(names)
     assert [b for b, _ in order] == sorted(b for b, _ in order)
-    assert order == _order(seed, blocks, names)
+    assert order == block_order(seed, blocks, names)
 
 
-def test_that_blocks_and_seeds_differ_in_their_order() -> None:
-    names = [str(i) for i in range(20)]
-    first, second = [[n for b, n in _order(7, 2, names) if b == block] for block in (0, 1)]
-    assert first != second
-    assert first != [n for _, n in _order(8, 1, names)]
+def _rows(seed: int, blocks: int, count: int) -> list[list[str]]:
+    order = block_order(seed, blocks, [str(i) for i in range(count)])
+    return [[name for b, name in order if b == block] for block in range(blocks)]
+
+
+def test_that_pairs_of_blocks_and_seeds_differ_in_their_order() -> None:
+    rows = _rows(7, 4, 20)
+    assert len({tuple(row) for row in rows}) == 4
+    assert rows[0] != _rows(8, 1, 20)[0]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 11), st.integers(1, 30))
+def test_that_a_steady_drift_falls_on_all_configurations_alike(seed: int, blocks: int, count: int) -> None:
+    """Over whole pairs of blocks every configuration has the same mean place; more blocks leave those before as they
+    are."""
+    rows = _rows(seed, blocks, count)
+    whole = rows[: blocks // 2 * 2]
+    assert len({sum(row.index(str(i)) for row in whole) for i in range(count)}) == 1
+    assert _rows(seed, blocks + 3, count)[:blocks] == rows
+
+
+def test_that_two_configurations_never_run_in_one_order_in_three_blocks_and_either_may_be_first() -> None:
+    for seed in range(200):
+        assert len({tuple(row) for row in _rows(seed, 3, 2)}) == 2
+    assert {_rows(seed, 1, 2)[0][0] for seed in range(20)} == {"0", "1"}
+
+
+def test_that_an_experiment_without_a_seed_draws_one_for_each_run_and_one_with_a_seed_keeps_it() -> None:
+    plan = make_plan(experiment(run=RunSettings(trials=4)), ONE, probe())
+    assert plan.experiment.seed is None
+    first, second = with_seed(plan), with_seed(plan)
+    assert first.experiment.seed is not None
+    assert first.experiment.seed != second.experiment.seed
+    hashes = [c.hash for c in plan.configurations]
+    assert first.order == block_order(first.experiment.seed, 4, hashes)
+    named = make_plan(first.experiment, ONE, probe())
+    assert with_seed(named) == named
+    assert named.order == first.order, "the stored experiment runs in the same order again"
+    assert with_seed(make_plan(Experiment(), {}, probe())).order == ()
+    with pytest.raises(ValueError, match="no seed"):
+        orders(plan, store="s", experiment="e-1")
 
 
 def test_that_orders_carry_everything_and_their_ids_sort_as_they_run() -> None:
     swept = experiment(run=RunSettings(trials=20, telemetry_hz=0))
-    plan = make_plan(swept, ONE, probe())
+    plan = with_seed(make_plan(swept, ONE, probe()))
     batch = orders(plan, store="s", experiment="e-1")
     assert len(batch) == 40
     ids = [order.trial for order in batch]
@@ -404,7 +440,7 @@ def test_that_orders_carry_everything_and_their_ids_sort_as_they_run() -> None:
 def test_that_only_a_hub_model_may_use_the_network() -> None:
     facts = ModelFacts(kind="hub", architecture="", parameters=0, stored_bytes=0, stored_dtype="")
     hub = ResolvedModel(order=ModelOrder(ref="o/n", title="n", kind="hub", path="o/n"), facts=facts)
-    plan = make_plan(experiment("o/n"), {"o/n": hub}, probe())
+    plan = with_seed(make_plan(experiment("o/n"), {"o/n": hub}, probe()))
     assert all(o.allow_network for o in orders(plan, store="s", experiment="e"))
     assert {c.expected_s for c in plan.configurations} == {0.0}
 

@@ -26,7 +26,7 @@ EVERYTHING = msgspec.structs.replace(
 
 
 def planned(workload: Workload, folder: Path = Path(), machine: object = EVERYTHING) -> Plan:
-    asked = experiment(workload=workload, run=RunSettings(trials=2))
+    asked = experiment(workload=workload, run=RunSettings(trials=2), seed=7)
     assert all(isinstance(model, ResolvedModel) for model in REAL.values())
     return make_plan(asked, REAL, machine, prompts=find_prompts(asked, folder))  # type: ignore[arg-type]
 

@@ -33,6 +33,8 @@ def test_that_a_block_holds_every_arm_once_in_random_order_and_the_window_before
         orders.add(tuple(arm.name for group in groups for arm in group if not arm.window))
     assert firsts == {True, False}, "which come first is drawn by lot"
     assert len(orders) == 6
+    turned = [group[::-1] for group in reversed(load.block_order(load.ARMS, 7, 2))]
+    assert list(load.block_order(load.ARMS, 7, 3)) == turned, "the second of two blocks runs the first backwards"
     assert load.block_order(load.ARMS, 7, 3) == load.block_order(load.ARMS, 7, 3)
     assert all(not arm.window for g in load.block_order(load.ARMS[:3], 7, 0) for arm in g)
 

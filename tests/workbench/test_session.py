@@ -14,7 +14,7 @@ from engines.protocol.messages import GetQueue, ListSpools, QueueState
 from tests.engines.runner_harness import end_runner
 from tests.house import Heard, House, until
 from workbench.events import Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
-from workbench.experiment import dump
+from workbench.experiment import dump, parse
 from workbench.problems import ProblemsFound
 from workbench.session import Workbench
 from workbench.store.operations import (
@@ -213,7 +213,16 @@ def test_that_a_retried_trial_is_a_new_one_of_the_same_configuration_and_block(h
     trials = {t.trial: t for t in house.finished(session, experiment)}
     assert trials[fresh].configuration == failed.configuration
     assert trials[fresh].block == failed.block
-    assert trials[fresh].seed == failed.seed
+    assert trials[fresh].seed == failed.seed != 0
+
+
+def test_that_every_run_draws_a_seed_and_stores_it_with_the_experiment(house: House) -> None:
+    session = house.open()
+    plan = session.plan(house.experiment())
+    details = [session.store.execute(GetExperiment(experiment=session.run(plan))) for _ in range(2)]
+    stored = [parse(detail.experiment.definition)[0] for detail in details]
+    assert [detail.trials[0].seed for detail in details] == [e.seed for e in stored if e is not None]
+    assert details[0].trials[0].seed != details[1].trials[0].seed
 
 
 def test_that_a_later_command_runs_in_its_own_environment(house: House) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from PySide6.QtCore import QObject
 
 from widgets.setup.draft import State
@@ -135,6 +136,7 @@ class Openings(QObject):
             page.file_problems.show_problems(problems, title)
             return
         page.file_problems.close_list()
+        experiment = msgspec.structs.replace(experiment, seed=None)  # a new experiment draws an order of its own
         page.load(State(experiment, experiment, None, f"Based on trial {trial.number}"), "editing as new")
 
     def _failed(self, error: BaseException) -> None:

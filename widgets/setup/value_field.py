@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
 
 from engines.protocol.orders import Scalar
 from widgets.components import UnitLineEdit, label, set_look
-from widgets.setup.values import Check, Kind, parse_values, show_values
+from widgets.setup.values import Check, Kind, Parsed, parse_values, show_values
 from widgets.theme import Theme
 
 
@@ -32,10 +32,13 @@ class ValueField(QWidget):
         suffix: str = "",
         choices: Sequence[str] = (),
         many: bool = True,
+        empty: str = "",
         parent: QWidget | None = None,
     ) -> None:
+        """`empty`: what no value means ("drawn"), where none is needed."""
         super().__init__(parent)
         self._theme = theme
+        self._optional = bool(empty)
         self._kind, self._check, self._many, self._suffix = kind, check, many, suffix
         self._values: tuple[Scalar, ...] | None = None
         self.error = ""
@@ -59,6 +62,7 @@ class ValueField(QWidget):
             column.addWidget(self.combo)
         else:
             self.line = UnitLineEdit(theme, suffix)
+            self.line.setPlaceholderText(empty)
             column.addWidget(self.line)
         self.line.setAccessibleName(name)
         self.line.setMinimumWidth(theme.px(60))
@@ -75,7 +79,7 @@ class ValueField(QWidget):
         if new == self._values and not force:
             return
         self._values = new
-        parsed = parse_values(self.line.text(), self._kind, self._check, many=self._many)
+        parsed = self._parsed(self.line.text())
         if parsed.error or parsed.values != new or force:
             self.line.setText(show_values(new))
             self.line.setCursorPosition(0)
@@ -87,8 +91,11 @@ class ValueField(QWidget):
         target.setToolTip(reason)
         target.setAccessibleDescription(reason)
 
+    def _parsed(self, text: str) -> Parsed:
+        return parse_values(text, self._kind, self._check, many=self._many, optional=self._optional)
+
     def _edited(self, text: str) -> None:
-        parsed = parse_values(text, self._kind, self._check, many=self._many)
+        parsed = self._parsed(text)
         self._say(parsed.error)
         if parsed.error:
             self.broke.emit(parsed.error)

@@ -39,8 +39,11 @@ class _Wrong(Exception):
     pass
 
 
-def parse_values(text: str, kind: Kind, check: Check, *, many: bool = True) -> Parsed:
-    """The values a text means, or one sentence about the first thing that is wrong with it."""
+def parse_values(text: str, kind: Kind, check: Check, *, many: bool = True, optional: bool = False) -> Parsed:
+    """The values a text means, or one sentence about the first thing that is wrong with it. `optional`: an empty text
+    means no value."""
+    if optional and not text.strip():
+        return Parsed()
     try:
         values = tuple(_values(text, kind))
     except _Wrong as error:

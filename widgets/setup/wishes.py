@@ -55,7 +55,7 @@ class Wishes(QObject):
     def workload(self, key: str, values: object) -> None:
         assert isinstance(values, tuple)
         if key == "seed":
-            changed = replace(self._experiment, seed=values[0])
+            changed = replace(self._experiment, seed=values[0] if values else None)
         elif key in ("trials", "stop_at_ratio"):
             changed = edits.set_run(self._experiment, key, values[0])
         else:

@@ -60,7 +60,7 @@ _MEASURE = (
     ("requests", "Requests", "at least", "Measured requests of a trial"),
     ("window_s", "Window", "s, at least", "Requests repeat until the measured window is this long"),
     ("warmup_requests", "Warm-up", "at most", "Warm-up ends when times are steady, at the latest after these requests"),
-    ("seed", "Seed", "", "Decides the order of the trials and what is drawn inside one"),
+    ("seed", "Seed", "", "Decides the order of the trials; empty draws one for each run and stores it"),
 )
 
 
@@ -231,6 +231,7 @@ class WorkloadPanel(Panel):
             check_of_key(spec, title),
             suffix=suffix,
             many=spec.sweep,
+            empty="drawn" if key == "seed" else "",
         )
         field.changed.connect(partial(self._field_changed, key))
         field.broke.connect(partial(self.broke.emit, key))
@@ -247,7 +248,8 @@ class WorkloadPanel(Panel):
 
 def order_text(experiment: Experiment) -> str:
     """How the trials run, and when they end before the last."""
-    order = f"Each trial runs in a fresh process; order is shuffled with seed {experiment.seed}."
+    seed = "a seed drawn for each run" if experiment.seed is None else f"seed {experiment.seed}"
+    order = f"Each trial runs in a fresh process; blocks are shuffled with {seed}, every second one mirrors the first."
     run = experiment.run
     if run.stop_at_ratio is None:
         return order
@@ -262,7 +264,7 @@ def order_text(experiment: Experiment) -> str:
 
 def _values(experiment: Experiment, key: str) -> tuple[Scalar, ...]:
     if key == "seed":
-        return (experiment.seed,)
+        return () if experiment.seed is None else (experiment.seed,)
     if key == "trials":
         return (experiment.run.trials,)
     value = getattr(experiment.workload, key)

@@ -160,10 +160,13 @@ def trial_order(of: TrialOrder, arm: Arm, block: int, position: int, total: int,
 
 def block_order(arms: Sequence[Arm], seed: int, block: int) -> tuple[tuple[Arm, ...], ...]:
     """The arms of a block in running order: those without a window in random order, then or before them those with one
-    (a window opens once a block), by lot."""
-    lot = random.Random(f"{seed}/{block}")
+    (a window opens once a block), by lot. Every second block is the one before it backwards, as in an experiment
+    (`workbench.plan.block_order`)."""
+    lot = random.Random(f"{seed}/{block // 2}")
     bare = [arm for arm in arms if not arm.window]
     lot.shuffle(bare)
     groups = [tuple(bare), tuple(arm for arm in arms if arm.window)]
     lot.shuffle(groups)
+    if block % 2:
+        groups = [group[::-1] for group in reversed(groups)]
     return tuple(group for group in groups if group)

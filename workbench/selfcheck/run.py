@@ -7,6 +7,7 @@ has one is the database's owner and takes the records in, as a user's window doe
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places, places
 from workbench.experiment import dump
+from workbench.experiment_keys import MAX_SEED
 from workbench.plan import new_id
 from workbench.selfcheck import load
 from workbench.selfcheck.blocks import OFF, ON, TrialFigures, effect, enough, processor_rates, rates, share, turn_rates
@@ -56,7 +58,8 @@ class Options:
     window: bool = True
     offscreen: bool = True
     target: float = TARGET
-    seed: int = 7
+    seed: int = field(default_factory=lambda: secrets.randbelow(MAX_SEED + 1))
+    """Of the order of the arms; stored with the self-check."""
     sensor_s: float = 2.0
     """How long each sensor is watched."""
     window_s: float | None = None

@@ -34,7 +34,7 @@ _TRIALS = f"""
     SELECT t.trial, t.number, t.experiment, coalesce(e.name, '') AS experiment_name, t.configuration, t.title,
            coalesce(c.color, 0) AS color, t.block, t.position, t.machine, t.device, t.state, t.outcome, t.failure,
            t.message, t.advice, t.verdict, t.last_seq, {iso("t.submitted_at")} AS submitted_at,
-           {iso("t.started_at")} AS started_at, {iso("t.ended_at")} AS ended_at, t.duration_s
+           {iso("t.started_at")} AS started_at, {iso("t.ended_at")} AS ended_at, t.duration_s, t.seed
     FROM trials t
     LEFT JOIN experiments e ON e.experiment = t.experiment
     LEFT JOIN configurations c ON c.experiment = t.experiment AND c.configuration = t.configuration

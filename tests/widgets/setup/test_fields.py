@@ -45,6 +45,23 @@ def test_that_a_parameter_in_the_form_sweeps_its_technique(qtbot: QtBot, page: S
     assert "Compute" in page.run_reason
 
 
+def test_that_an_empty_seed_is_drawn_for_each_run_and_a_typed_one_is_kept(qtbot: QtBot, page: SetupPage) -> None:
+    field = page.workload.fields["seed"]
+    assert field.line.text() == ""
+    assert field.line.placeholderText() == "drawn"
+    assert "a seed drawn for each run" in page.workload.order_hint.text()
+    type_into(qtbot, page, "seed", "12")
+    assert page.draft.experiment.seed == 12
+    assert "seed 12" in page.workload.order_hint.text()
+    field.line.selectAll()
+    qtbot.keyClick(field.line, Qt.Key.Key_Delete)
+    assert page.draft.experiment.seed is None
+    assert field.error == ""
+    page.workload.fields["requests"].line.selectAll()
+    qtbot.keyClick(page.workload.fields["requests"].line, Qt.Key.Key_Delete)
+    assert page.workload.fields["requests"].error, "other fields need a value"
+
+
 def test_that_undo_brings_back_what_was_typed_over(qtbot: QtBot, page: SetupPage) -> None:
     type_into(qtbot, page, "batch_size", "2, 4")
     assert page.draft.experiment.workload.batch_size == (2, 4)

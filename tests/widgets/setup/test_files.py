@@ -74,11 +74,12 @@ def test_that_an_unsaved_experiment_is_not_written_by_run(
 def test_that_a_stored_trial_is_edited_as_a_new_experiment(
     qtbot: QtBot, page: SetupPage, fake: FakeWorkbench, services: Services
 ) -> None:
-    fake.definition = dump(Experiment(name="stored", models=(QWEN,), workload=Workload(batch_size=(3,))))
+    fake.definition = dump(Experiment(name="stored", seed=5, models=(QWEN,), workload=Workload(batch_size=(3,))))
     page.show_target(EditAsNew("t-1"))
     qtbot.waitUntil(lambda: page.draft.experiment.name == "stored")
     assert page.tools.origin.text() == "Based on trial 118"
     assert page.draft.path is None
+    assert page.draft.experiment.seed is None, "a new experiment draws an order of its own"
     page.show_target(EditAsNew("t-9"))
     qtbot.waitUntil(lambda: bool(services.toasts.history))
     assert services.toasts.history[-1].message == "There is no such trial."
