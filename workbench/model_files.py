@@ -24,6 +24,8 @@ from engines.techniques import ModelFacts
 from engines.techniques.facts import CONV1D
 from engines.techniques.layers_config import layers_of_config, sizes, text_config, whole_number
 from engines.techniques.layers_gguf import layers_of_gguf
+from engines.techniques.stored_precision import stored_precision
+from engines.techniques.stored_weights import logical_weights
 from workbench.model_headers import BrokenModel, Header, Tensor, read_gguf, read_safetensors
 
 EDGE_BYTES = 64 * 1024
@@ -46,15 +48,21 @@ def inspect_folder(folder: Path) -> tuple[ModelFacts, str]:
     if not tensors:
         raise BrokenModel(f"The weight files of {folder.name} hold no tensors.", "Download the model again.")
     linear = _linear(str(config["model_type"]), tensors)
+    stored = stored_precision(config)
+    logical = logical_weights(tensors, config, stored)
+    packed = [one for one in logical if one.packed and not any(part in one.name for part in _NOT_CHANGED)]
+    is_known = all(one.weights for one in logical if one.packed)
     facts = facts_of_config(
         config,
         kind="folder",
-        parameters=sum(t.weights for t in tensors),
-        linear_parameters=sum(t.weights for t in linear),
+        parameters=sum(one.weights for one in logical) if is_known else 0,
+        linear_parameters=sum(one.weights for one in packed) if stored else sum(t.weights for t in linear),
         stored_bytes=sum(t.size_bytes for t in tensors),
-        stored_dtype=_common_dtype(tensors),
+        stored_dtype=stored.kind if stored and any(one.packed for one in logical) else _common_dtype(tensors),
         has_tokenizer=any((folder / name).is_file() for name in _TOKENIZER_FILES),
     )
+    if stored:  # the widths are not those of the packed tensors
+        linear = []
     facts = msgspec.structs.replace(
         facts,
         linear_in_divisor=math.gcd(*(t.shape[1] for t in linear)),

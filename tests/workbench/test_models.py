@@ -506,3 +506,35 @@ def test_that_header_facts_agree_with_the_model_transformers_saves(architecture:
     assert facts.parameters == sum(p.numel() for p in model.parameters())
     assert facts.linear_parameters == sum(m.weight.numel() for m in linear)
     assert facts.layers == 2
+
+
+@pytest.mark.real
+def test_that_a_folder_written_by_bitsandbytes_is_planned_with_all_its_weights(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+
+    from workbench.model_files import inspect_folder
+
+    config = AutoConfig.for_model(
+        "llama",
+        hidden_size=64,
+        num_hidden_layers=2,
+        vocab_size=96,
+        intermediate_size=128,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    plain, packed = tmp_path / "plain", tmp_path / "packed"
+    AutoModelForCausalLM.from_config(config).save_pretrained(plain)
+    quantised = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32,
+    )
+    AutoModelForCausalLM.from_pretrained(plain, quantization_config=quantised).save_pretrained(packed)
+    was, now = inspect_folder(plain)[0], inspect_folder(packed)[0]
+    assert now.parameters == was.parameters
+    assert now.linear_parameters == was.linear_parameters
+    assert now.stored_dtype == "nf4"
+    assert now.stored_bytes < was.stored_bytes / 2
