@@ -85,6 +85,13 @@ def t_quantile(confidence: float, freedom: int) -> float:
     return float(stats.t.ppf((1 + confidence) / 2, freedom))
 
 
+def two_sided_p(t: float, freedom: int) -> float:
+    """Chance of a |Student's t| of at least `t`."""
+    from scipy import stats
+
+    return float(2 * stats.t.sf(abs(t), freedom))
+
+
 def t_interval(values: Sequence[float] | Floats, confidence: float = 0.95) -> Interval | None:
     """Student's t interval of the mean; None under two values. Standard deviation with n − 1."""
     array = np.asarray(values, dtype=float)

@@ -70,6 +70,27 @@ class Worker:
             if gap_s:
                 time.sleep(gap_s)
 
+    def do_request(self, index: int, tokens: int, gap_s: float, stop_at: int = -1) -> None:
+        """A measured request; after its token `stop_at` the process stops, until somebody lets it go on."""
+        start_ns, first = time.monotonic_ns(), self.ring.written
+        for token in range(tokens):
+            time.sleep(gap_s)
+            self.ring.stamp()
+            if token == stop_at:
+                os.kill(os.getpid(), signal.SIGSTOP)
+        self.say(
+            "request",
+            index=index,
+            warmup=False,
+            start_ns=start_ns,
+            end_ns=time.monotonic_ns(),
+            first_stamp=first,
+            stamps=tokens,
+            prompt_tokens=8,
+            generated_tokens=tokens,
+            batch_size=1,
+        )
+
     def do_logs(self, count: int, size: int, gap_s: float = 0.0) -> None:
         for number in range(count):
             self.say("log", level="info", source="fake", text=f"{number} " + "x" * size)

@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from engines.protocol import messages
@@ -26,6 +27,8 @@ from engines.protocol.records import (
     UnknownRecord,
 )
 from tests.engines.runner_harness import RunnerProcess, is_alive, make_order, until
+from workbench.metrics.trial import arrange
+from workbench.metrics.verdict import judge
 
 
 def end_of(records: list[Record]) -> TrialEnded:
@@ -225,6 +228,24 @@ def test_that_turns_end_with_the_worker_that_dies_in_one_and_never_begin_without
     off = TelemetryOrder(enabled=False, turns_s=0.2)
     shared.submit(make_order("t16c", ["phase", "measure"], ["sleep", 0.7], telemetry=off))
     assert not [record for record in shared.records("t16c") if isinstance(record, TelemetryTurn)]
+
+
+def test_that_a_worker_stopped_in_the_middle_of_its_measurement_is_an_invalid_trial(
+    shared: RunnerProcess, tmp_path: Path
+) -> None:
+    """The whole way of a stall: SIGSTOP, the ring, the records, the verdict."""
+    told = tmp_path / "self.json"
+    requests = [["request", number, 40, 0.01, 10 if number == 1 else -1] for number in range(3)]
+    shared.submit(make_order("stopped", ["tell_self", str(told)], *requests))
+    until(told.exists, what="the worker runs")
+    worker = psutil.Process(json.loads(told.read_text())["pid"])
+    until(lambda: worker.status() == psutil.STATUS_STOPPED, what="the worker stops")
+    time.sleep(2.0)  # the length of the stall
+    worker.resume()
+    verdict = judge(arrange(shared.records("stopped")))
+    (stall,) = (reason for reason in verdict.reasons if reason.code == "stall" and reason.severity == "invalid")
+    assert stall.message.startswith("Decode stood still")
+    assert verdict.verdict == "invalid"
 
 
 def test_that_a_full_ring_is_counted_and_not_fatal(shared: RunnerProcess) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from workbench.metrics.checks_machine import MACHINE_CHECKS
+from workbench.metrics.checks_pace import PACE_CHECKS
 from workbench.metrics.checks_timing import TIMING_CHECKS
 from workbench.metrics.reason import Reason
 from workbench.metrics.trial import TrialRecords
@@ -36,7 +37,7 @@ class Verdict:
     reasons: tuple[Reason, ...]
 
 
-CHECKS: tuple[Callable[[TrialRecords], tuple[Reason, ...]], ...] = (*TIMING_CHECKS, *MACHINE_CHECKS)
+CHECKS: tuple[Callable[[TrialRecords], tuple[Reason, ...]], ...] = (*TIMING_CHECKS, *PACE_CHECKS, *MACHINE_CHECKS)
 """To add one: a function in a checks module and its entry there."""
 
 
