@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from PySide6.QtCore import QByteArray, QSettings, Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
@@ -123,8 +122,15 @@ class Page(QWidget):
             name = splitter.objectName()
             if name not in self._panes:
                 self._panes[name] = [size / before for size in splitter.sizes()]
-                splitter.splitterMoved.connect(partial(self._panes.pop, name, None))
+                splitter.splitterMoved.connect(self._pane_dragged)
             resize_panes(splitter, [size * self._scale for size in self._panes[name]])
+
+    def _pane_dragged(self, _place: int, _handle: int) -> None:
+        """The sizes of this splitter are the user's again."""
+        splitter = self.sender()
+        if isinstance(splitter, QSplitter):
+            self._panes.pop(splitter.objectName(), None)
+            splitter.splitterMoved.disconnect(self._pane_dragged)
 
     def _splitters(self) -> list[QSplitter]:
         return [s for s in self.findChildren(QSplitter) if s.objectName()]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, QSettings, Qt, QUrl
 from PySide6.QtGui import QDropEvent
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QPushButton, QSplitter, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -430,6 +431,31 @@ def test_that_panes_of_a_fixed_size_follow_the_text_and_come_back(used_window: W
     assert splitter.sizes() == [700, room - 700], "the other pane keeps its least"
     used_window.choose_look(scale=1.0)
     assert splitter.sizes() == [400, room - 400]
+
+
+def test_that_a_pane_dragged_after_a_change_of_text_size_is_the_users_again(used_window: Window) -> None:
+    used_window.navigate("setup", None)
+    page = used_window.stack.current
+    assert page is not None
+    splitter = QSplitter()
+    splitter.setObjectName("dragged")
+    for _ in range(2):
+        splitter.addWidget(QWidget())
+    splitter.setStretchFactor(1, 1)
+    page.body.addWidget(splitter)
+    splitter.show()
+    splitter.setSizes([300, sum(splitter.sizes()) - 300])
+    used_window.choose_look(scale=1.5)
+    handle, left = splitter.handle(1), Qt.MouseButton.LeftButton
+    at = handle.rect().center()
+    QTest.mousePress(handle, left, pos=at)
+    for _ in range(3):
+        QTest.mouseMove(handle, at + QPoint(10, 0))
+    QTest.mouseRelease(handle, left, pos=at)
+    dragged = splitter.sizes()[0]
+    assert dragged > 450
+    used_window.choose_look(scale=1.0)
+    assert splitter.sizes()[0] == round(dragged / 1.5)
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])

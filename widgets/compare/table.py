@@ -49,6 +49,7 @@ class CompareTable(QTreeView):
         self.setItemDelegate(self.compare_delegate)
         self.head = TwoLineHeader(theme, self.compare_model, self)
         self.setHeader(self.head)
+        self.head.setSectionsClickable(True)  # `setHeader` turns it off
         self.setAccessibleName("Comparison")
         self.setRootIsDecorated(False)
         self.setIndentation(0)

@@ -24,7 +24,6 @@ class TwoLineHeader(QHeaderView):
         self._compare = model
         self.sort = ""
         self.descending = False
-        self.setSectionsClickable(True)
         self.setHighlightSections(False)
         self.setSectionsMovable(False)
         self.setStretchLastSection(False)

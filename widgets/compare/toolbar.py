@@ -160,14 +160,24 @@ class FilterField(QLineEdit):
 
 
 class StayOpenMenu(QMenu):
-    """A menu of check boxes: checking one does not close it."""
+    """A menu of check boxes: checking one does not close it.
+
+    The release of the press that opens a menu comes here too, and the menu may lie under the pointer: no click.
+    """
+
+    _pressed = False
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._pressed = self.rect().contains(event.position().toPoint())
+        super().mousePressEvent(event)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        clicked, self._pressed = self._pressed, False
         action = self.actionAt(event.position().toPoint())
-        if action is not None and action.isEnabled() and action.isCheckable():
-            action.trigger()
-        else:
+        if action is None or not action.isEnabled() or not action.isCheckable():
             super().mouseReleaseEvent(event)
+        elif clicked:
+            action.trigger()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         action = self.activeAction()

@@ -101,7 +101,7 @@ class MachinePanel(Panel):
         check.setChecked(device.checked)
         if only:
             check.setToolTip("The only device of this computer")
-        check.clicked.connect(partial(self.toggled.emit, device.key))
+        check.clicked.connect(partial(self._clicked, device.key))
         self.checks[device.key] = check
         title = label(device.title)
         title.setProperty("strong", "500")
@@ -114,6 +114,10 @@ class MachinePanel(Panel):
         grid.addWidget(label(device.memory, role="dense", tone="secondary"), 3, 1)
         grid.setColumnStretch(1, 1)
         return row
+
+    def _clicked(self, key: str) -> None:
+        """`clicked` gives a partial no state: its argument has a default."""
+        self.toggled.emit(key, self.checks[key].isChecked())
 
     def _facts(self, facts: tuple[Measured, ...]) -> QWidget:
         px = self._theme.px

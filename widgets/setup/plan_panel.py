@@ -90,7 +90,7 @@ class PlanPanel(Panel):
             action = QAction(column.title, menu)
             action.setCheckable(True)
             action.setChecked(column.key not in self.table.hidden_columns)
-            action.triggered.connect(partial(self._show_column, column.key))
+            action.toggled.connect(partial(self._show_column, column.key))
             menu.addAction(action)
 
     def _show_column(self, key: str, shown: bool) -> None:

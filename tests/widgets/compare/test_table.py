@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from PySide6.QtCore import QRect, Qt
-from PySide6.QtGui import QPainter
+from PySide6.QtCore import QPoint, QRect, Qt, QTimer
+from PySide6.QtGui import QCursor, QPainter
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QMenu
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
@@ -42,9 +44,11 @@ def test_that_cells_speak_whole_sentences(loaded: Loaded) -> None:
     assert "95 % interval" in spoken
 
 
-def test_that_a_click_on_a_head_sorts_and_chooses_the_bars(page: ComparePage) -> None:
+def test_that_a_click_on_a_head_sorts_and_chooses_the_bars(qtbot: QtBot, page: ComparePage) -> None:
     place = next(i for i, c in enumerate(page.table.view.columns) if c.metric == MEMORY)
-    page.table.head.sectionClicked.emit(place)
+    head = page.table.head
+    at = QPoint(head.sectionViewportPosition(place) + head.sectionSize(place) // 2, head.height() // 2)
+    qtbot.mouseClick(head.viewport(), Qt.MouseButton.LeftButton, pos=at)
     assert page.viewing.choice.sort == f"metric:{MEMORY}"
     assert page.charts.bars.view.chart is not None
     assert page.charts.bars.view.chart.id == f"bars:{MEMORY}"
@@ -93,6 +97,34 @@ def test_that_chosen_columns_are_remembered(qtbot: QtBot, page: ComparePage, ser
     qtbot.addWidget(second)
     assert second.viewing.choice.metrics == (MEMORY, "perplexity")
     second.shutdown()
+
+
+def test_that_the_menu_of_columns_opens_without_taking_the_click_that_opens_it(page: ComparePage) -> None:
+    """The menu is taller than the room under its button and covers it: the release comes to one of its entries."""
+    button, window, left = page.tools.columns, page.windowHandle(), Qt.MouseButton.LeftButton
+    page.move(-400, 300)
+    QApplication.processEvents()
+    seen: list[tuple[bool, bool, bool]] = []
+
+    def while_open() -> None:
+        menu = QApplication.activePopupWidget()
+        assert isinstance(menu, QMenu)
+        try:
+            places = (QPoint(button.width() // 2, y) for y in range(button.height()))
+            covered = ((at, menu.actionAt(menu.mapFromGlobal(button.mapToGlobal(at)))) for at in places)
+            at, under = next((at, a) for at, a in covered if a is not None and a.isCheckable())
+            before = under.isChecked()
+            QTest.mouseRelease(window, left, pos=button.mapTo(page, at))
+            opened = under.isChecked()
+            QTest.mouseClick(menu, left, pos=menu.actionGeometry(under).center())
+            seen.append((opened == before, under.isChecked() == before, menu.isVisible()))
+        finally:
+            menu.close()
+
+    QCursor.setPos(button.mapToGlobal(button.rect().center()))
+    QTimer.singleShot(0, while_open)
+    QTest.mousePress(window, left, pos=button.mapTo(page, button.rect().center()))
+    assert seen == [(True, False, True)], "the release changes nothing, a click does, and the menu stays open"
 
 
 def test_that_of_a_thousand_trials_one_screenful_is_painted(

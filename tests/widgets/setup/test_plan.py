@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import QAbstractItemModel, Qt
+from PySide6.QtCore import QAbstractItemModel, QPoint, Qt, QTimer
 from PySide6.QtWidgets import QMenu
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
@@ -76,11 +76,41 @@ def test_that_a_header_click_sorts(qtbot: QtBot, page: SetupPage) -> None:
     type_into(qtbot, page, "batch_size", "4, 1, 2")
     settle(qtbot, page)
     model = page.plan.table.model_
-    column = model.column_of("batch")
-    model.sort(column, Qt.SortOrder.AscendingOrder)
-    assert [r.cells["batch"] for r in model.rows] == ["1", "2", "4"]
-    model.sort(column, Qt.SortOrder.DescendingOrder)
-    assert [r.cells["batch"] for r in model.rows] == ["4", "2", "1"]
+    head, column = page.plan.table.header(), model.column_of("batch")
+    for expected in (["1", "2", "4"], ["4", "2", "1"]):
+        at = QPoint(head.sectionViewportPosition(column) + head.sectionSize(column) // 2, head.height() // 2)
+        qtbot.mouseClick(head.viewport(), Qt.MouseButton.LeftButton, pos=at)
+        assert [r.cells["batch"] for r in model.rows] == expected
+
+
+def test_that_a_column_is_hidden_and_shown_by_its_menu(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, SMOL)
+    settle(qtbot, page)
+    table, button, left = page.plan.table, page.plan.columns, Qt.MouseButton.LeftButton
+    column = table.model_.column_of("memory")
+
+    def choose() -> None:
+        menu = button.menu()
+        try:
+            entry = next(a for a in menu.actions() if a.text() == table.model_.columns[column].title)
+            qtbot.mouseClick(menu, left, pos=menu.actionGeometry(entry).center())
+        finally:
+            menu.close()
+
+    for hidden in (True, False):
+        QTimer.singleShot(0, choose)
+        qtbot.mouseClick(button, left)
+        assert table.isColumnHidden(column) == hidden
+
+
+def test_that_a_device_is_checked_by_a_click(qtbot: QtBot, page: SetupPage) -> None:
+    settle(qtbot, page)
+    check = page.machine.checks["cpu"]
+    assert check.isChecked()
+    toggled: list[tuple[str, bool]] = []
+    page.machine.toggled.connect(lambda key, on: toggled.append((key, on)))
+    qtbot.mouseClick(check, Qt.MouseButton.LeftButton, pos=QPoint(6, check.height() // 2))
+    assert toggled == [("cpu", False)]
 
 
 def test_that_a_time_that_grows_while_one_types_is_never_cut(qtbot: QtBot, page: SetupPage) -> None:
