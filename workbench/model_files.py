@@ -26,6 +26,7 @@ from engines.techniques.layers_config import layers_of_config, sizes, text_confi
 from engines.techniques.layers_gguf import layers_of_gguf
 from engines.techniques.stored_precision import stored_precision
 from engines.techniques.stored_weights import logical_weights
+from engines.techniques.unfit import unfit_config, unfit_gguf
 from workbench.model_headers import BrokenModel, Header, Tensor, read_gguf, read_safetensors
 
 EDGE_BYTES = 64 * 1024
@@ -109,6 +110,7 @@ def inspect_gguf(file: Path) -> tuple[ModelFacts, str, str]:
             t.weights for t in tensors if t.name.startswith("blk.") and len(t.shape) == 2 and "gate_inp" not in t.name
         ),
         has_tokenizer=meta.get("tokenizer.ggml.model", "none") not in ("none", "no_vocab"),
+        unfit=unfit_gguf(meta),
     )
     name = meta.get("general.name", "")
     digests = [_cached_digest(str(part), *_stamp(part)) for part in files]
@@ -200,6 +202,7 @@ def facts_of_config(
         linear_in_divisor=divisors[0],
         linear_out_divisor=divisors[1],
         has_tokenizer=has_tokenizer,
+        unfit=unfit_config(config),
     )
 
 

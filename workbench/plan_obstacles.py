@@ -12,6 +12,7 @@ import msgspec
 from engines.protocol.orders import TechniqueOrder
 from engines.techniques import MachineFacts, Technique, find, techniques
 from engines.techniques.gguf import SEQUENCES, STORED
+from engines.techniques.unfit import EAGER_ONLY
 from workbench.experiment import Experiment
 from workbench.fit import estimate_memory, weight_bytes
 from workbench.plan_types import Configuration, ResolvedModel
@@ -33,7 +34,10 @@ def problems_of(
     cell: Configuration, model: ResolvedModel, machine: MachineFacts, experiment: Experiment
 ) -> tuple[Problem, ...]:
     """Everything at once; with an error among them the cell does not run."""
+    if model.facts.unfit:
+        return (_error(cell, model.facts.unfit, "Choose a model made for text generation.", _leave_out()),)
     return (
+        *_attention(cell, model),
         *_obstacles(cell, model, machine, experiment),
         *_made_first(cell, model, machine),
         *_context(cell, model),
@@ -66,6 +70,18 @@ def _obstacles(
         note = technique.note(model.facts, machine)
         if note:
             yield Problem(severity="note", place=cell.title, message=note)
+
+
+def _attention(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
+    """The attention backend of transformers, where the model has no choice of it."""
+    if cell.engine.id != "transformers":
+        return
+    if not model.facts.attention.attend:
+        message = "No layer of this model has attention: the attention backend does not matter."
+        yield Problem(severity="note", place=cell.title, message=message)
+    elif cell.engine.attention == "sdpa" and model.facts.architecture in EAGER_ONLY:
+        message = f"transformers has no sdpa attention for {model.facts.architecture} models."
+        yield _error(cell, message, fixes=(Fix("Attention eager", "engine.attention", "eager"), *_leave_out()))
 
 
 def _install(cell: Configuration, technique: Technique, model: ResolvedModel, machine: MachineFacts) -> tuple[Fix, ...]:

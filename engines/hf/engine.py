@@ -126,7 +126,7 @@ class HfEngine:
             original_bytes=_original_bytes(order, counted.parameters),
             nominal_bits=technique.bits,
             stored_bits=counted.stored_bits,
-            attention=str(model.config._attn_implementation),
+            attention=str(model.config._attn_implementation) if shape.layers_of(model.config).attend else "none",
             device=str(self._device),
             load_s=load_s,
             details=_details(model, counted),

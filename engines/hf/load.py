@@ -26,7 +26,9 @@ from transformers import (
 from transformers.utils import cached_file
 
 from engines.hf import files
+from engines.hf.shape import layers_of
 from engines.protocol.orders import ModelOrder, Scalar
+from engines.techniques.unfit import unfit_config
 from engines.worker.failures import WorkerFailure, first_line, is_out_of_memory
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
@@ -139,13 +141,14 @@ def random_seed(config: Mapping[str, object]) -> int:
 def _random(request: LoadRequest, dtype: torch.dtype) -> PreTrainedModel:
     """Seeded random weights made where they will be used, in `dtype`: nothing passes through float32 or the host."""
     config = _random_config(request.model)
+    attention = _attention(request, config)
     before = torch.get_default_dtype()
     torch.manual_seed(random_seed(request.model.config))
     torch.set_default_dtype(dtype)
     try:
         with torch.device(request.device):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(
-                config, dtype=dtype, attn_implementation=request.attention
+                config, dtype=dtype, attn_implementation=attention
             )
     finally:
         torch.set_default_dtype(before)
@@ -164,11 +167,13 @@ def _pretrained(request: LoadRequest, dtype: torch.dtype, source: str, **argumen
     arguments = {name: value for name, value in arguments.items() if value is not None}
     if request.device.type != "cpu":
         arguments["device_map"] = {"": request.device}
+    named = {name: arguments[name] for name in ("revision", "gguf_file", "local_files_only") if name in arguments}
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False, **named)
     model: PreTrainedModel
     model, info = AutoModelForCausalLM.from_pretrained(
         source,
         dtype=dtype,
-        attn_implementation=request.attention,
+        attn_implementation=_attention(request, config),
         output_loading_info=True,
         trust_remote_code=False,
         **arguments,
@@ -181,6 +186,13 @@ def _pretrained(request: LoadRequest, dtype: torch.dtype, source: str, **argumen
             "They belong to another model or are not complete. Fetch the model again.",
         )
     return model
+
+
+def _attention(request: LoadRequest, config: PretrainedConfig) -> str | None:
+    """The backend asked for; None where no layer has attention. Raises `WorkerFailure` for what writes no text."""
+    if why := unfit_config(config.to_dict()):
+        raise WorkerFailure("model", f"{request.model.title}: {why}", "Choose a model made for text generation.")
+    return request.attention if layers_of(config).attend else None
 
 
 def _gguf_arguments(path: str) -> dict[str, object]:
@@ -219,7 +231,8 @@ def _explanation(model: ModelOrder, error: Exception) -> WorkerFailure:
         return WorkerFailure(
             "model",
             f"The architecture of {model.title} is not one that transformers can run as a causal language model.",
-            f"Update transformers, or choose another model. ({first_line(error)})",
+            "Choose a model made for text generation; where this one is, and new, update transformers. "
+            f"({first_line(error)})",
         )
     if model.kind == "hub" and isinstance(error, OSError):
         return WorkerFailure(

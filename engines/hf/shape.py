@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
-from engines.techniques.layers import layer_details
+from engines.techniques.layers import Layers, layer_details
 from engines.techniques.layers_config import layers_of_config, sizes
 
 KV_FACT = "cache.bytes_per_token"
@@ -21,13 +21,18 @@ def shape_facts(model: PreTrainedModel, parameters: int) -> dict[str, str]:
     """ "layers", "vocabulary", "active_parameters" of a mixture of experts, and what `layer_details` says."""
     config = model.config.get_text_config()
     facts = {"vocabulary": str(int(config.vocab_size))}
-    told = {**config.to_dict(), "layer_types": getattr(config, "layer_types", None)}  # of some a property
-    if count := sizes(told).layers:
+    if count := sizes(config.to_dict()).layers:
         facts["layers"] = str(count)
     active = _active_parameters(model, config, parameters)
     if active is not None:
         facts["active_parameters"] = str(active)
-    return facts | layer_details(layers_of_config(told))
+    return facts | layer_details(layers_of(config))
+
+
+def layers_of(config: PretrainedConfig) -> Layers:
+    """The layers by what transformers made of a config: of some, their kinds are a property."""
+    text = config.get_text_config()
+    return layers_of_config({**text.to_dict(), "layer_types": getattr(text, "layer_types", None)})
 
 
 def expert_count(config: object) -> int:

@@ -14,6 +14,7 @@ from engines.protocol.orders import TechniqueOrder, TrialOrder
 from engines.techniques import Technique, find
 from engines.techniques.gguf import SEQUENCES, STORED
 from engines.techniques.kv_cache import BLOCK
+from engines.techniques.unfit import unfit_gguf
 from engines.worker.failures import WorkerFailure
 
 _ENGINE = "llama.cpp"
@@ -75,6 +76,8 @@ def check_header(header: Header, order: TrialOrder) -> None:
         raise WorkerFailure(
             "model", f"The file of {title} names no architecture.", "It is no language model. Choose another file."
         )
+    if why := unfit_gguf(header.metadata):
+        raise WorkerFailure("model", f"{title}: {why}", "Choose a model made for text generation.")
     if (
         str(header.metadata.get("tokenizer.ggml.model", "none")) in ("none", "no_vocab")
         and order.model.kind != "random"

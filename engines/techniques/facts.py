@@ -38,6 +38,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     linear_out_divisor: int = 0
     """The same of the output widths."""
     has_tokenizer: bool = True
+    unfit: str = ""
+    """Why the model cannot go on with a text, whatever the engine; "" where it can."""
 
 
 class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,6 +31,11 @@ class Layers(msgspec.Struct, frozen=True):
     unknown: str = ""
 
     @property
+    def attend(self) -> bool:
+        """False where it is known that no layer has attention."""
+        return bool(self.unknown) or any(group.width for group in self.groups)
+
+    @property
     def shortest_window(self) -> int:
         """0 where no layer that keeps tokens has a window."""
         return min((g.window for g in self.groups if g.window and g.cached), default=0)

@@ -177,6 +177,34 @@ def test_that_random_weights_are_seeded_and_made_in_their_precision() -> None:
     assert float(one.lm_head.weight.float().std()) == pytest.approx(0.02, rel=0.1)
 
 
+def test_that_a_model_without_attention_runs_whatever_backend_is_asked_for() -> None:
+    from engines.hf.shape import layers_of
+
+    sizes: dict[str, object] = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}
+    mamba = ModelOrder(ref="m", title="m", kind="random", config={"model_type": "mamba", **sizes})
+    assert not layers_of(load(mamba).config).attend
+
+
+@pytest.mark.parametrize("kind", ["bert", "t5"])
+def test_that_what_writes_no_text_fails_by_its_own_words(kind: str) -> None:
+    from engines.worker.failures import WorkerFailure
+
+    with pytest.raises(WorkerFailure, match="encoder") as failed:
+        load(ModelOrder(ref="m", title="m", kind="random", config={"model_type": kind, "vocab_size": 64}))
+    assert failed.value.kind == "model"
+
+
+def test_that_a_reward_model_is_refused_also_where_its_tied_head_would_let_it_run(tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    from engines.worker.failures import WorkerFailure
+
+    config = AutoConfig.for_model(**RANDOM.config, tie_word_embeddings=True, pad_token_id=0)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(WorkerFailure, match="LlamaForSequenceClassification is a classifier"):
+        load(ModelOrder(ref="m", title="m", kind="folder", path=str(tmp_path)))
+
+
 def test_that_int8_leaves_the_output_head_and_embeddings_alone() -> None:
     import torch
 

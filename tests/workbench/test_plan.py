@@ -18,6 +18,7 @@ from workbench.catalogue import find_entry
 from workbench.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
 from workbench.fixes import apply_fix, leave_out, take_in
 from workbench.machine import visible
+from workbench.model_files import facts_of_config
 from workbench.plan import Configuration, ResolvedModel, block_order, command_line, make_plan, new_id, orders, with_seed
 from workbench.presets import presets
 from workbench.problems import Fix, Problem
@@ -238,6 +239,38 @@ def test_that_little_memory_left_is_a_warning() -> None:
     (cell,) = make_plan(experiment(precisions=("float32",)), ONE, probe(tight)).configurations
     assert cell.runnable
     assert "would be left" in messages(tuple(p for p in cell.problems if p.severity == "warning"))
+
+
+def of_config(**config: object) -> ResolvedModel:
+    facts = facts_of_config(
+        config, kind="folder", parameters=10, linear_parameters=8, stored_bytes=40, stored_dtype="float32"
+    )
+    return ResolvedModel(order=ModelOrder(ref="a", title="A", kind="folder", path="/a"), facts=facts)
+
+
+def test_that_a_model_that_writes_no_text_does_not_run_and_the_plan_says_why() -> None:
+    reward = of_config(model_type="llama", architectures=["LlamaForSequenceClassification"], num_hidden_layers=2)
+    plan = make_plan(experiment(), {"a": reward}, probe())
+    assert plan.trials == 0
+    for cell in plan.configurations:
+        (problem,) = cell.problems
+        assert problem.severity == "error"
+        assert "LlamaForSequenceClassification is a classifier or reward model" in problem.message
+        assert [fix.path for fix in problem.fixes] == ["skip"]
+
+
+def test_that_attention_a_model_does_not_have_stops_it_and_of_one_without_any_does_not_matter() -> None:
+    sizes = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4}
+    gemma = {"a": of_config(model_type="gemma2", **sizes)}
+    plan = make_plan(experiment(precisions=("float32",)), gemma, probe())
+    (problem,) = (p for p in plan.configurations[0].problems if p.severity == "error")
+    assert "no sdpa attention for gemma2" in problem.message
+    assert ("engine.attention", "eager") in [(fix.path, fix.value) for fix in problem.fixes]
+    mended = apply_fix(experiment(precisions=("float32",)), plan.configurations[0].hash, problem.fixes[0])
+    assert make_plan(mended, gemma, probe()).trials > 0
+    mamba = make_plan(experiment(precisions=("float32",)), {"a": of_config(model_type="mamba", **sizes)}, probe())
+    assert mamba.trials > 0
+    assert "the attention backend does not matter" in messages(mamba.configurations[0].problems)
 
 
 def test_that_a_plan_says_so_where_the_size_of_the_cache_is_not_available() -> None:
