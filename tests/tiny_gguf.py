@@ -40,12 +40,16 @@ def write_tiny_gguf(
     tensors_a_part: int = 0,
     window: int = 0,
     kv_heads: tuple[int, ...] = (),
+    begins: bool | None = False,
+    splits: str = "gpt-2",
 ) -> Path:
     """Matrices are stored as `stored`: "F32", "F16" or "Q8_0". Without a `tokenizer` the file says that it has none.
     `parts` (number from 1, of how many) only says that the file is one of several; it holds a whole model.
     `tensors_a_part` writes a model in several parts, "NAME-00001-of-00003.gguf"; -> the first.
     With a `window` (tokens) it is a small Cohere 2, whose layers attend to so many tokens only. `kv_heads`, one a
-    layer, stand in the header in place of the one number; the tensors stay as they are."""
+    layer, stand in the header in place of the one number; the tensors stay as they are.
+    `begins`: whether the file says that texts begin with "<s>" (0); None: it says nothing, and the way text is
+    split (`splits`) decides."""
     file.parent.mkdir(parents=True, exist_ok=True)
     architecture = "cohere2" if window else architecture
     writer = GGUFWriter(file, architecture, split_max_tensors=tensors_a_part)
@@ -70,13 +74,14 @@ def write_tiny_gguf(
     writer.add_vocab_size(len(words))
     if tokenizer:
         writer.add_tokenizer_model("gpt2")
-        writer.add_tokenizer_pre("gpt-2")
+        writer.add_tokenizer_pre(splits)
         writer.add_token_list(words)
         writer.add_token_types([TokenType.CONTROL] * 2 + [TokenType.NORMAL] * (len(words) - 2))
         writer.add_token_merges(list(MERGES))
         writer.add_bos_token_id(0)
         writer.add_eos_token_id(1)
-        writer.add_add_bos_token(False)
+        if begins is not None:
+            writer.add_add_bos_token(begins)
         writer.add_chat_template(template)
     else:
         writer.add_tokenizer_model("no_vocab")

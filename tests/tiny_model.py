@@ -7,6 +7,7 @@ hash of the recipe) and copied. Weights are random but seeded, so every copy is 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -18,11 +19,22 @@ HIDDEN = 64
 LAYERS = 2
 CONTEXT_TOKENS = 1024
 _RECIPE_VERSION = 2
+BEGINS = {
+    "type": "TemplateProcessing",
+    "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}},
+    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+}
+"""A post-processor that puts "<s>" before a text."""
 
 
-def make_tiny_model(folder: Path) -> Path:
-    """Copy the tiny model (config, float32 safetensors, tokenizer) into `folder`, which is made; returns it."""
+def make_tiny_model(folder: Path, *, begins: bool = False) -> Path:
+    """Copy the tiny model (config, float32 safetensors, tokenizer) into `folder`, which is made; returns it. With
+    `begins` its tokenizer puts "<s>" (0) before a text."""
     shutil.copytree(_cached(), folder, dirs_exist_ok=True)
+    if begins:
+        file = folder / "tokenizer.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "post_processor": BEGINS}))
     return folder
 
 

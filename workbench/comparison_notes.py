@@ -11,6 +11,7 @@ from workbench import labels as naming
 from workbench.comparability import comparability_notes
 from workbench.comparison_trials import words
 from workbench.environment_notes import environment_notes
+from workbench.metrics.quality import NO_RULE
 from workbench.metrics.registry import find
 from workbench.metrics.tasks import TOLD_FROM_CHANCE
 from workbench.store.operations import ExperimentDetail, ReasonRow, TrialRow
@@ -42,6 +43,7 @@ def footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: bo
         notes.append(f"Invalid, {what}: trial {which}.")
     notes += _different_tokens(rows)
     notes += _other_formulas(rows)
+    notes += _without_rule(rows)
     if detail.experiment.note:
         notes.append(detail.experiment.note)
     near = [row.title for row in rows if _near_chance(row.cells.get("accuracy_above_chance_errors"))]
@@ -93,6 +95,17 @@ def _other_formulas(rows: Sequence[Row]) -> list[str]:
         return []
     return [
         f"By other formulas than this version's: {', '.join(found.values())}. `llm-workbench recompute` renews them."
+    ]
+
+
+def _without_rule(rows: Sequence[Row]) -> list[str]:
+    """Which rows have quality from a version that put no begin token before a text."""
+    old = [row.title for row in rows if any(NO_RULE in c.scope and c.value is not None for c in row.cells.values())]
+    if not old:
+        return []
+    return [
+        f"Quality by a version that put no begin token before a text: {', '.join(old)}. It is too poor for a model "
+        "whose tokenizer adds one: run it again."
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -25,7 +25,8 @@ class ConfigurationTrials:
         self.machine = self.all[0].machine if self.all else ""
         mine = {t.trial for t in self.all}
         self._reasons = [r for r in detail.reasons if r.trial in mine and r.severity == "invalid"]
-        self.rows = of_one_formula(newest([m for m in detail.metrics if m.trial in mine]))
+        numbers = {t.trial: t.number for t in self.all}
+        self.rows = of_one_scope(of_one_formula(newest([m for m in detail.metrics if m.trial in mine])), numbers)
         self.device = "gpu" if self.all and self.all[0].device.startswith("cuda") else "cpu"
 
     def values(self, metric: str, trials: Iterable[TrialRow]) -> list[tuple[TrialRow, MetricRow, float]]:
@@ -105,6 +106,26 @@ def of_one_formula(rows: dict[tuple[str, str], MetricRow]) -> dict[tuple[str, st
     mixed = {m: _wanted(m, found) for m, found in versions.items() if len(found) > 1}
     return {
         (trial, metric): row if metric not in mixed or row.version == mixed[metric] else _of_another_formula(row)
+        for (trial, metric), row in rows.items()
+    }
+
+
+def of_one_scope(
+    rows: dict[tuple[str, str], MetricRow], numbers: Mapping[str, int]
+) -> dict[tuple[str, str], MetricRow]:
+    """The same rows; of a figure that compares over one scope only, those taken over another than the newest trial's
+    (`numbers` by trial) lose it: older trials may have read another text, or read it without its begin token."""
+    newest_of: dict[str, MetricRow] = {}
+    for (_, metric), row in sorted(rows.items(), key=lambda item: numbers[item[1].trial]):
+        known = find(metric)
+        if row.value is not None and known is not None and known.same_scope:
+            newest_of[metric] = row
+    return {
+        (trial, metric): row
+        if row.value is None or metric not in newest_of or row.scope == newest_of[metric].scope
+        else msgspec.structs.replace(
+            row, value=None, n=None, method="", reason=f"Over {row.scope}; newer trials: {newest_of[metric].scope}."
+        )
         for (trial, metric), row in rows.items()
     }
 

@@ -43,6 +43,8 @@ _MODEL = ("order.model", "order.engine.id")
 _EXACT: dict[str, FactKind] = {
     "model.revision": FactKind("Model revision", RUN, "matters", _MODEL),
     "prompts.source": FactKind("Text of the prompts", RUN, "matters", (*_MODEL, "order.workload")),
+    "tokenizer.begin": FactKind("Begin token before a text", RUN, "matters", _MODEL),
+    "prompts.begin": FactKind("Begin token of the prompts", RUN),
     "prompts.seed": FactKind("Seed of the prompts", RUN, "moves"),
     "worker.seed": FactKind("Seed", RUN, "moves"),
     "generate.settings": FactKind("Generation", RUN),

@@ -40,6 +40,8 @@ class ConfigurationText:
     """Whether the model ended by itself before the limit."""
     templated: bool = False
     """Whether the prompt was put into the model's chat template."""
+    begin: str = ""
+    """The begin token before the prompt ("<bos> (2)"), where the tokenizer adds one."""
     first_difference: int | None = None
     """Index of the first character that is not the baseline's; a text that only ends earlier or later differs at the
     shorter one's length. None: the same text, the baseline itself, or nothing to compare with."""
@@ -122,6 +124,7 @@ def _side_by_side(
                 tokens=record.tokens,
                 ended=record.ended,
                 templated=record.templated,
+                begin=record.begin or "",
                 first_difference=None if is_baseline else first_difference(record.text, reference),
             )
         )

@@ -7,6 +7,7 @@ import importlib
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from engines.hf import quiet
 
@@ -18,10 +19,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase  # noqa: E402
 from engines.hf import count, facts, files, shape  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, load_tokenizer, local_files  # noqa: E402
-from engines.hf.perplexity import bytes_between, negative_log_likelihood, window_size  # noqa: E402
+from engines.hf.perplexity import bytes_to, window_losses, window_size  # noqa: E402
 from engines.hf.precision import import_needed  # noqa: E402
 from engines.hf.preflight import precision_of  # noqa: E402
-from engines.hf.reader import HfReader, end_tokens  # noqa: E402
+from engines.hf.reader import HfReader, begin_of, end_tokens  # noqa: E402
+from engines.llama.header import read_header  # noqa: E402
 from engines.protocol.orders import TrialOrder  # noqa: E402
 from engines.protocol.records import Evaluation, ModelLoaded  # noqa: E402
 from engines.ring import RingWriter  # noqa: E402
@@ -29,9 +31,9 @@ from engines.worker.engine import Finished, Reader  # noqa: E402
 from engines.worker.failures import WorkerFailure  # noqa: E402
 from engines.worker.phases import AllocatorPeaks  # noqa: E402
 from engines.worker.stop import Stop  # noqa: E402
-from engines.workload import text  # noqa: E402
+from engines.workload import held_out, text  # noqa: E402
+from engines.workload.begin import NONE  # noqa: E402
 from engines.workload.prompts import Prompts, make_prompts  # noqa: E402
-from engines.workload.windows import tokens_needed  # noqa: E402
 
 quiet.after_import()
 
@@ -64,6 +66,7 @@ class HfEngine:
         self._one_token: Generator | None = None
         self._text_ids: list[int] = []
         self._ends: frozenset[int] = frozenset()
+        self._begin = NONE
 
     def start(self) -> dict[str, str]:
         threads = self._order.engine.threads
@@ -94,7 +97,7 @@ class HfEngine:
     def reader(self) -> Reader | None:
         if self._order.model.kind == "random" or self._tokenizer is None:
             return None
-        return HfReader(self._loaded(), self._tokenizer, self._ends, self._stop)
+        return HfReader(self._loaded(), self._tokenizer, self._ends, self._begin, self._stop)
 
     def load(self) -> ModelLoaded:
         order = self._order
@@ -141,13 +144,17 @@ class HfEngine:
             tokens = text.random_text(vocabulary, workload.prompt_tokens, order.block)
         else:
             tokens = self._text_ids = text.text_tokens(self._encode)
+            says = read_header(Path(order.model.path)).adds_bos if order.model.kind == "gguf" else None
+            self._begin = begin_of(self._tokenizer, self._ends, adds_bos=says)
+        encode = self._encode if self._tokenizer else None
         # by block, not by the trial's seed: every configuration of a block gets the same prompts
-        self._prompts = make_prompts(workload, order.block, tokens, self._encode if self._tokenizer else None)
+        self._prompts = make_prompts(workload, order.block, tokens, encode, self._begin)
         self._generator = Generator(
             model, self._ring, self._stop, Lengths(workload.prompt_tokens, workload.new_tokens, workload.batch_size)
         )
         return {
             "workload.window_s": f"{workload.window_s:g}",
+            "tokenizer.begin": self._begin.told or "none",
             **self._prompts.facts(),
             "generate.settings": "greedy, end of sequence ignored, dynamic cache, not compiled",
         }
@@ -169,20 +176,16 @@ class HfEngine:
         """None also for random weights and without a tokenizer: there is no quality to measure."""
         if self._order.model.kind == "random" or self._tokenizer is None:
             return None
-        model, tokens = self._loaded(), self._order.workload.perplexity_tokens
-        size = window_size(model)
-        ids = self._text_ids
-        needed = tokens_needed(tokens, size)
-        if len(ids) < needed:
-            raise WorkerFailure(
-                "order",
-                f"The held-out text has {len(ids):,} tokens; {tokens:,} to score need {needed:,}.",
-                f"Ask for at most {len(ids) - needed + tokens:,} perplexity tokens.",
-            )
-        nll = negative_log_likelihood(model, ids, tokens, self._stop)
-        if nll is None:
-            return None
-        if not math.isfinite(nll):
+        model, tokenizer, ids = self._loaded(), self._tokenizer, self._text_ids
+        found = held_out.evaluate(
+            ids,
+            self._order.workload.perplexity_tokens,
+            window_size(model),
+            self._begin,
+            window_losses(model, self._stop),
+            lambda place: bytes_to(tokenizer, ids, place),
+        )
+        if found is not None and not math.isfinite(found.nll_sum):
             raise WorkerFailure(
                 "technique",
                 f"With this precision {self._order.model.title} computes numbers that are not finite: it has no "
@@ -190,14 +193,7 @@ class HfEngine:
                 "Speed and memory were measured and are kept, but its answers are worthless. float16 overflows beyond "
                 "65,504: choose bfloat16 or float32 (or that compute precision).",
             )
-        return Evaluation(
-            nll_sum=nll,
-            tokens=tokens,
-            text_bytes=bytes_between(self._tokenizer, ids, needed - tokens, needed),
-            data_name=text.text_name(),
-            data_hash=text.text_hash(),
-            context_tokens=size,
-        )
+        return found
 
     def unload(self) -> dict[str, str]:
         facts = shape.cache_facts(self._model) if self._model is not None else {}

@@ -19,6 +19,7 @@ from engines.hf.likelihoods import Scorer
 from engines.worker.engine import Continuation, Likelihood
 from engines.worker.failures import WorkerFailure
 from engines.worker.stop import Stop
+from engines.workload.begin import Begin, added_before
 from engines.workload.pairs import Asked, asked, cut_at, fit_prompt
 
 CONTEXT_TOKENS = 2048
@@ -31,12 +32,17 @@ class HfReader:
     """`engines.worker.engine.Reader` over a model and its tokenizer; `ends` are the ids that end a text."""
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ends: frozenset[int], stop: Stop
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        ends: frozenset[int],
+        begin: Begin,
+        stop: Stop,
     ) -> None:
         self._model, self._tokenizer, self._ends, self._stop = model, tokenizer, ends, stop
+        self.begin = begin
         own = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.context_tokens = own if isinstance(own, int) and own > 1 else CONTEXT_TOKENS
-        self._begin = _begin(tokenizer, ends)
         takes_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._scorer = Scorer(model, takes_rows=takes_rows)
 
@@ -51,7 +57,7 @@ class HfReader:
 
     def write(self, prompt: str, new_tokens: int, until: tuple[str, ...] = ()) -> Continuation:
         try:
-            ids = fit_prompt(self.encode(prompt), new_tokens, self.context_tokens, self._begin)
+            ids = fit_prompt(self.encode(prompt), new_tokens, self.context_tokens, self.begin)
         except ValueError as error:
             raise _too_long(error) from error
         inputs = torch.tensor([ids], device=self._model.device)
@@ -101,7 +107,7 @@ class HfReader:
 
     def _asked(self, context: str, continuation: str) -> Asked:
         try:
-            return asked(self.encode, context, continuation, self._begin, self.context_tokens)
+            return asked(self.encode, context, continuation, self.begin, self.context_tokens)
         except ValueError as error:
             raise _too_long(error) from error
 
@@ -144,12 +150,19 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
     return frozenset(found)
 
 
-def _begin(tokenizer: PreTrainedTokenizerBase, ends: frozenset[int]) -> int:
-    """The id that stands for an empty context."""
-    for named in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-        if isinstance(named, int):
-            return named
-    return min(ends, default=0)
+def begin_of(tokenizer: PreTrainedTokenizerBase, ends: frozenset[int], *, adds_bos: bool | None = None) -> Begin:
+    """What the tokenizer puts before a text. `adds_bos` is what a GGUF file says of it, which transformers does not
+    read of every kind of vocabulary; None asks the tokenizer."""
+    bos = tokenizer.bos_token_id
+    if adds_bos is None:
+        ids = added_before(
+            lambda words: tokenizer(words)["input_ids"],
+            lambda words: tokenizer(words, add_special_tokens=False)["input_ids"],
+        )
+    else:
+        ids = (bos,) if adds_bos and isinstance(bos, int) else ()
+    named = (token for token in (bos, tokenizer.eos_token_id) if isinstance(token, int))
+    return Begin(ids, tokenizer.decode(list(ids)) if ids else "", next(named, min(ends, default=0)))
 
 
 def _too_long(error: ValueError) -> WorkerFailure:

@@ -240,18 +240,19 @@ def _with_special_ids(found: Vocabulary, config: Mapping[str, object], settings:
 
 
 def _adds(document: Mapping[str, Any], settings: Mapping[str, Any], found: Vocabulary, which: str) -> bool:
-    """Whether the tokenizer puts this token around a text by itself."""
+    """Whether the tokenizer puts this token around a text by itself: as in transformers (5) tokenizer.json decides,
+    where there is one."""
     wanted = found.bos if which == "bos" else found.eos
     if wanted is None:
         return False
-    said = settings.get(f"add_{which}_token")
-    if isinstance(said, bool):
-        return said
+    if not document:
+        said = settings.get(f"add_{which}_token")
+        return said if isinstance(said, bool) else which == "bos"
     for step in _steps(document.get("post_processor")):
         if step.get("type") == "TemplateProcessing" and step.get("single"):
             end = step["single"][0 if which == "bos" else -1].get("SpecialToken", {}).get("id")
             return end == found.pieces[wanted].text
-    return not document and which == "bos"
+    return False
 
 
 def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str:

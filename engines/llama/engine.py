@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 from engines.hf import files
@@ -15,7 +16,7 @@ from engines.llama.header import Header, read_header
 from engines.llama.ladder import local_source, make_file, plan_file
 from engines.llama.library import Library, library
 from engines.llama.model import LoadSettings, Model
-from engines.llama.perplexity import negative_log_likelihood
+from engines.llama.perplexity import window_losses
 from engines.llama.preflight import check_header, kv_cache_of, precision_of
 from engines.llama.reader import LlamaReader
 from engines.llama.score import PIECE_TOKENS
@@ -27,9 +28,10 @@ from engines.worker.engine import Finished, Reader
 from engines.worker.failures import WorkerFailure
 from engines.worker.phases import AllocatorPeaks
 from engines.worker.stop import Stop
-from engines.workload import text
+from engines.workload import held_out, text
+from engines.workload.begin import NONE
 from engines.workload.prompts import Prompts, make_prompts
-from engines.workload.windows import size_for, tokens_needed
+from engines.workload.windows import size_for
 
 
 class LlamaEngine:
@@ -124,8 +126,10 @@ class LlamaEngine:
             ids = text.random_text(vocabulary.size, workload.prompt_tokens, order.block)
         # by block, not by the trial's seed: every configuration of a block gets the same prompts
         encode = self._encode if vocabulary.exists else None
-        self._prompts = make_prompts(workload, order.block, ids, encode)
-        self._depth_ids = (ids * (1 + workload.depth_tokens // len(ids)))[: workload.depth_tokens]
+        begin = vocabulary.begin if vocabulary.exists else NONE
+        # a sequence has one begin token: the context depth's, where there is one
+        self._prompts = make_prompts(workload, order.block, ids, encode, NONE if workload.depth_tokens else begin)
+        self._depth_ids = begin.before(ids * (1 + workload.depth_tokens // len(ids)))[: workload.depth_tokens]
         keeps = not model.recurrent and not model.window
         self._generator = Generator(
             self._library,
@@ -138,6 +142,7 @@ class LlamaEngine:
         return {
             "workload.window_s": f"{workload.window_s:g}",
             "workload.depth_tokens": str(workload.depth_tokens),
+            "tokenizer.begin": begin.told or "none",
             "workload.depth_computed": "before every request" if workload.depth_tokens and not keeps else "once",
             **self._prompts.facts(),
             "generate.settings": "greedy, end of sequence ignored, an empty KV cache for every request",
@@ -163,35 +168,21 @@ class LlamaEngine:
         if self._order.model.kind == "random" or vocabulary is None or model is None or not ids:
             return None
         tokens, size = self._order.workload.perplexity_tokens, size_for(model.context_tokens)
-        needed = tokens_needed(tokens, size)
-        if len(ids) < needed:
-            raise WorkerFailure(
-                "order",
-                f"The held-out text has {len(ids):,} tokens; {tokens:,} to score need {needed:,}.",
-                f"Ask for at most {len(ids) - needed + tokens:,} perplexity tokens.",
-            )
+        ends = [0, *accumulate(len(vocabulary.piece(token)) for token in ids)]
         context = self._made_context_for(size)
         try:
-            nll = negative_log_likelihood(self._library, context, ids, tokens, size, self._stop)
+            losses = window_losses(self._library, context, self._stop)
+            found = held_out.evaluate(ids, tokens, size, vocabulary.begin, losses, ends.__getitem__)
         finally:
             context.close()
-        if nll is None:
-            return None
-        if not math.isfinite(nll):
+        if found is not None and not math.isfinite(found.nll_sum):
             raise WorkerFailure(
                 "technique",
                 f"{self._order.model.title} computes numbers that are not finite: it has no perplexity.",
                 "Speed and memory were measured and are kept, but its answers are worthless. The file may be damaged, "
                 "or its weights overflow in this precision: choose another rung of the ladder or another file.",
             )
-        return Evaluation(
-            nll_sum=nll,
-            tokens=tokens,
-            text_bytes=len(vocabulary.decode(ids[needed - tokens : needed])),
-            data_name=text.text_name(),
-            data_hash=text.text_hash(),
-            context_tokens=size,
-        )
+        return found
 
     def reader(self) -> Reader | None:
         vocabulary, model = self._vocabulary, self._model

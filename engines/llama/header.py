@@ -21,6 +21,11 @@ from engines.worker.failures import WorkerFailure
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 """Types that are no quantisation."""
 
+_LLAMA_3 = {"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"}
+_SPLIT_WITH_BOS = frozenset({*_LLAMA_3, "tekken", "chameleon"})
+"""Byte-level rules of splitting whose texts begin with the begin-of-sequence token by default, as SentencePiece's do:
+`llama_vocab::impl::load` in src/llama-vocab.cpp of https://github.com/ggml-org/llama.cpp."""
+
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _DIMENSIONS = 4
@@ -54,6 +59,16 @@ class Header:
         """A whole number of this architecture ("block_count"), None where it is not told as one number."""
         value = self.metadata.get(f"{self.architecture}.{name}")
         return value if isinstance(value, int) and not isinstance(value, bool | ListLength) else None
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether texts begin with the begin-of-sequence token: as the file says, else as llama.cpp does with this kind
+        of vocabulary."""
+        vocabulary, splits = (str(self.metadata.get(f"tokenizer.ggml.{name}", "")) for name in ("model", "pre"))
+        said = self.metadata.get("tokenizer.ggml.add_bos_token")
+        if isinstance(said, bool):
+            return said
+        return vocabulary in ("llama", "bert") or (vocabulary == "gpt2" and splits in _SPLIT_WITH_BOS)
 
     @property
     def parameters(self) -> int:

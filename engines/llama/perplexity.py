@@ -1,25 +1,19 @@
-"""Loss on held-out text over the windows of `engines.workload.windows`, as every engine computes it. Worker process."""
+"""Loss of a window of held-out text (`engines.workload.held_out`). Worker process."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from engines.llama.context import Context
 from engines.llama.library import Library
 from engines.llama.score import score
 from engines.worker.stop import Stop
-from engines.workload.windows import windows
+from engines.workload.held_out import Losses
 
 
-def negative_log_likelihood(
-    library: Library, context: Context, ids: Sequence[int], tokens: int, size: int, stop: Stop
-) -> float | None:
-    """Sum over `tokens` scored tokens of -ln p (nats), in windows of `size`. None when stopped."""
-    parts: list[float] = []
-    for window in windows(tokens, size):
-        scores = score(library, context, ids[window.start : window.end], window.counted - window.start, stop)
-        if scores is None:
-            return None
-        parts.append(-float(scores.log_probabilities.sum()))
-    return math.fsum(parts)
+def window_losses(library: Library, context: Context, stop: Stop) -> Losses:
+    def losses(ids: Sequence[int], scored: int) -> list[float] | None:
+        scores = score(library, context, ids, len(ids) - scored, stop)
+        return None if scores is None else (-scores.log_probabilities).tolist()
+
+    return losses

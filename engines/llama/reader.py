@@ -34,6 +34,7 @@ class LlamaReader:
         self._vocabulary = vocabulary
         self._make_context = make_context
         self._stop = stop
+        self.begin = vocabulary.begin
         self._context: Context | None = None
         self._held: list[int] = []
         """Ids that the cache holds at least, from the first position on."""
@@ -55,7 +56,7 @@ class LlamaReader:
 
     def write(self, prompt: str, new_tokens: int, until: tuple[str, ...] = ()) -> Continuation:
         try:
-            ids = fit_prompt(self.encode(prompt), new_tokens, self.context_tokens, self._begin())
+            ids = fit_prompt(self.encode(prompt), new_tokens, self.context_tokens, self.begin)
         except ValueError as error:
             raise _too_long(error) from error
         context = self._context_for(len(ids) + new_tokens)
@@ -79,7 +80,7 @@ class LlamaReader:
 
     def likelihood(self, context: str, continuation: str) -> Likelihood:
         try:
-            question = asked(self.encode, context, continuation, self._begin(), self.context_tokens)
+            question = asked(self.encode, context, continuation, self.begin, self.context_tokens)
         except ValueError as error:
             raise _too_long(error) from error
         if not question.targets:
@@ -129,11 +130,6 @@ class LlamaReader:
         for first in range(kept, len(ids), context.batch_tokens):
             context.decode(rows.batch(first, min(context.batch_tokens, len(ids) - first)))
         self._held = ids
-
-    def _begin(self) -> int:
-        """The id that stands for an empty context."""
-        named = (self._vocabulary.bos, self._vocabulary.eos)
-        return next((token for token in named if token is not None), 0)
 
     def _context_for(self, tokens: int) -> Context:
         """The one context, made anew where it is too short."""

@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Iterable
 
 from engines.llama.library import Library
+from engines.workload.begin import Begin
 
 _PIECE_BYTES = 256
 
@@ -28,9 +29,11 @@ class Vocabulary:
         return self.kind != self._api.LLAMA_VOCAB_TYPE_NONE
 
     @property
-    def begins_with_bos(self) -> bool:
-        """Whether the model was made for texts that begin with its begin-of-sequence token."""
-        return bool(self._api.llama_vocab_get_add_bos(self._vocab))
+    def begin(self) -> Begin:
+        """What llama.cpp puts before a text, by the file's word or its own rule for this kind of vocabulary."""
+        if self.bos is not None and self._api.llama_vocab_get_add_bos(self._vocab):
+            return Begin((self.bos,), self.text_of(self.bos), self.bos)
+        return Begin(empty=next((token for token in (self.bos, self.eos) if token is not None), 0))
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """Ids of `text`, none added. `special`: the text's own special tokens ("<|im_start|>") are one id each."""

@@ -149,6 +149,17 @@ class Evaluation(_Base, frozen=True, kw_only=True, tag="evaluation"):
     data_name: str
     data_hash: str
     context_tokens: int = 0
+    begin: str | None = None
+    """The begin token before every window, by the tokenizer's own rule ("<bos> (2)"); "" where it adds none. None: from
+    a version that added none whatever the rule."""
+    first_byte: int = 0
+    """Where in the text the scored tokens begin."""
+    part_tokens: int = 0
+    """Scored tokens of each part but the last, which may be shorter; 0: no parts were kept."""
+    part_nll: tuple[float, ...] = ()
+    """Loss of the parts in order; they add up to `nll_sum`."""
+    part_bytes: tuple[int, ...] = ()
+    """Bytes of text of the parts."""
 
 
 class WrittenText(_Base, frozen=True, kw_only=True, tag="written_text"):
@@ -163,6 +174,8 @@ class WrittenText(_Base, frozen=True, kw_only=True, tag="written_text"):
     templated: bool = False
     ended: bool = False
     """Whether the model ended by itself before the limit."""
+    begin: str | None = None
+    """The begin token before the prompt, as in `Evaluation`."""
 
 
 class TaskScore(_Base, frozen=True, kw_only=True, tag="task_score"):
@@ -181,6 +194,8 @@ class TaskScore(_Base, frozen=True, kw_only=True, tag="task_score"):
     """Program and version that scored: "lm-eval 0.4.9"."""
     data_name: str
     data_hash: str = ""
+    begin: str | None = None
+    """The begin token before every question, as in `Evaluation`."""
 
 
 class MemoryPeak(_Base, frozen=True, kw_only=True, tag="memory_peak"):

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from engines.protocol.records import Evaluation, ModelLoaded
 from engines.worker.phases import AllocatorPeaks
+from engines.workload.begin import Begin
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Reader(Protocol):
     """Text in, text out, outside every timed phase. May raise `WorkerFailure`; ends early when the trial is stopped."""
 
     context_tokens: int
+    begin: Begin
 
     def encode(self, text: str) -> list[int]:
         """Without special tokens."""

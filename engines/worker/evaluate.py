@@ -116,6 +116,7 @@ class Evaluation:
                     tokens=written.tokens,
                     templated=chat is not None,
                     ended=written.ended,
+                    begin=reader.begin.told,
                 )
             )
 

@@ -138,6 +138,7 @@ def _score_local(task: LocalTask, samples: int, reader: Reader, report: Report) 
         chance=sum(1 / count for count in choices) / len(rows) if choices else 0.0,
         shots=task.shots,
         harness=_harness(),
+        begin=reader.begin.told,
         data_name=f"{task.title} ({task.source})",
         data_hash=f"sha256:{task.sha256}",
     )
@@ -289,6 +290,7 @@ def _score_theirs(name: str, theirs: str, samples: int, reader: Reader, report: 
         else None,
         shots=max(shots for _, _, _, _, shots, _ in parts),
         harness=_harness(),
+        begin=reader.begin.told,
         data_name=", ".join(sorted({str(getattr(t.config, "dataset_path", "")) for t in tasks.values()}))[:300],
     )
 

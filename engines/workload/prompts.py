@@ -2,7 +2,8 @@
 
 Whatever they are, each is brought to exactly `prompt_tokens` tokens: a shorter one is preceded by other text, of a
 longer one the last tokens are kept, because what is asked stands at the end. No two prompts of a trial are the same:
-where one comes a second time, other text stands before it, so that no prefix cache can help. No torch; worker process.
+where one comes a second time, other text stands before it, so that no prefix cache can help. The first of the tokens is
+the begin token where the model's tokenizer puts one before a text. No torch; worker process.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from engines.protocol.orders import TaskName, WorkloadOrder
 from engines.protocol.prompt_file import PromptFileError, read_prompt_file
 from engines.worker.failures import WorkerFailure
 from engines.workload import text
+from engines.workload.begin import NONE, Begin
 from engines.workload.text import TokenIds
 
 LEAD_TOKENS = 16
@@ -108,11 +110,33 @@ class Asked:
         return taken
 
 
-def make_prompts(workload: WorkloadOrder, seed: int, text_ids: Sequence[int], encode: Encode | None) -> Prompts:
+class Begun:
+    """Other prompts after a begin token."""
+
+    def __init__(self, prompts: Prompts, begin: Begin) -> None:
+        self._prompts, self._begin = prompts, begin
+
+    def next_batch(self, size: int) -> list[TokenIds]:
+        return [[*self._begin.ids, *prompt] for prompt in self._prompts.next_batch(size)]
+
+    def facts(self) -> dict[str, str]:
+        return {**self._prompts.facts(), "prompts.begin": self._begin.told}
+
+
+def make_prompts(
+    workload: WorkloadOrder, seed: int, text_ids: Sequence[int], encode: Encode | None, begin: Begin = NONE
+) -> Prompts:
     """The prompts an order asks for. `seed` is the block's number, so that every configuration of a block gets the same
     ones. `text_ids` are the held-out text's ids (`text.text_tokens`), or random ids for a model without a tokenizer,
-    whose `encode` is None: its prompts are windows of those, whatever the task. Raises `WorkerFailure`."""
-    length = workload.prompt_tokens
+    whose `encode` is None: its prompts are windows of those, whatever the task. `begin` is the first of each prompt's
+    tokens, where a prompt has room for more. Raises `WorkerFailure`."""
+    text_length = workload.prompt_tokens - len(begin.ids)
+    if begin.ids and text_length > 0:
+        return Begun(_made(workload, text_length, seed, text_ids, encode), begin)
+    return _made(workload, workload.prompt_tokens, seed, text_ids, encode)
+
+
+def _made(workload: WorkloadOrder, length: int, seed: int, text_ids: Sequence[int], encode: Encode | None) -> Prompts:
     if encode is None:
         return Windows(text_ids, length, seed, "random token ids")
     if workload.prompt_file:

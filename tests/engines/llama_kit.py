@@ -54,12 +54,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
-def make_family(folder: Path, settings: dict[str, Any], dtype: str = "float32") -> Path:
+def make_family(folder: Path, settings: dict[str, Any], dtype: str = "float32", *, begins: bool = False) -> Path:
     """A random model of a family, its norms and biases random too, with the tiny model's tokenizer."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    make_tiny_model(folder)
+    make_tiny_model(folder, begins=begins)
     kind = settings["model_type"]
     shape = {
         "vocab_size": VOCABULARY,

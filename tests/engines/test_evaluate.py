@@ -19,6 +19,7 @@ from engines.protocol.tasks import LOCAL_TASKS, harness_name, local_task, tasks_
 from engines.worker.engine import Continuation, Likelihood
 from engines.worker.evaluate import Evaluation, compare_prompts, is_asked_for
 from engines.worker.stop import Stop
+from engines.workload.begin import Begin
 from tests.engines.worker_harness import QUICK, folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
 
@@ -51,6 +52,7 @@ class EchoReader:
     """Likes continuations that contain `right`; answers with `answer`."""
 
     context_tokens = 256
+    begin = Begin((5,), "<s>")
 
     def __init__(self, right: str = "", answer: str = "") -> None:
         self.right, self.answer, self.asked = right, answer, 0

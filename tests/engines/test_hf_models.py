@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engines.protocol.orders import ModelOrder
 from engines.ring import RingWriter, create_ring
 from engines.worker.stop import Stop
+from engines.workload.begin import Begin
 from tests.tiny_model import LAYERS, make_tiny_model
 
 pytestmark = [
@@ -86,12 +87,14 @@ def test_that_windows_score_every_token_once_with_context(tokens: int, size: int
     assert scored == list(range(needed - tokens, needed))
 
 
-def test_that_the_loss_equals_one_computed_token_by_token(tiny: ModelOrder) -> None:
+@pytest.mark.parametrize("begin", [Begin(), Begin((0,), "<s>"), Begin((0, 5), "<s>!")])
+def test_that_the_loss_equals_one_computed_token_by_token(tiny: ModelOrder, begin: Begin) -> None:
     """Every scored token on its own: its window's context through the whole head, log-softmax in float64."""
     import torch
 
     from engines.hf.load import load_tokenizer
-    from engines.hf.perplexity import negative_log_likelihood
+    from engines.hf.perplexity import bytes_to, window_losses, window_size
+    from engines.workload import held_out
     from engines.workload.text import text_tokens
     from engines.workload.windows import tokens_needed
 
@@ -101,22 +104,38 @@ def test_that_the_loss_equals_one_computed_token_by_token(tiny: ModelOrder) -> N
     assert tokenizer is not None
     ids = text_tokens(lambda words: tokenizer(words, add_special_tokens=False)["input_ids"])[:400]
     tokens = 100
-    expected = 0.0
+    losses: list[float] = []
     for position in range(8, 8 + tokens):
-        start = (position - 8) // 24 * 24
+        start = (position - 8) // 24 * 24 + max(0, len(begin.ids) - 1)  # no more than the model holds
         with torch.no_grad():
-            logits = model(torch.tensor([ids[start:position]])).logits[0, -1].double()
-        expected -= float(torch.log_softmax(logits, 0)[ids[position]])
+            logits = model(torch.tensor([[*begin.ids, *ids[start:position]]])).logits[0, -1].double()
+        losses.append(-float(torch.log_softmax(logits, 0)[ids[position]]))
     assert tokens_needed(tokens, 32) == 108
-    assert negative_log_likelihood(model, ids, tokens, Stop()) == pytest.approx(expected, rel=1e-6)
+    found = held_out.evaluate(
+        ids,
+        tokens,
+        window_size(model),
+        begin,
+        window_losses(model, Stop()),
+        lambda place: bytes_to(tokenizer, ids, place),
+    )
+    assert found is not None
+    assert found.nll_sum == pytest.approx(sum(losses), rel=1e-6)
+    assert found.begin == begin.told
+    assert found.part_nll == pytest.approx([sum(losses[n : n + 32]) for n in range(0, tokens, 32)], rel=1e-5)
+    assert (found.tokens, found.part_tokens, sum(found.part_bytes)) == (tokens, 32, found.text_bytes)
+    assert found.text_bytes == len(tokenizer.decode(ids[8:108]).encode())
+    assert found.first_byte == len(tokenizer.decode(ids[:8]).encode())
 
 
 def test_that_a_stop_leaves_no_half_perplexity(tiny: ModelOrder) -> None:
-    from engines.hf.perplexity import negative_log_likelihood
+    from engines.hf.perplexity import window_losses
+    from engines.workload import held_out
 
     stop = Stop()
     stop.requested = True
-    assert negative_log_likelihood(load(tiny), list(range(500)), 100, stop) is None
+    losses = window_losses(load(tiny), stop)
+    assert held_out.evaluate(list(range(500)), 100, 512, Begin(), losses, lambda place: place) is None
 
 
 # --- generation -----------------------------------------------------------------------------------

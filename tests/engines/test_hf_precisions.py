@@ -121,10 +121,11 @@ def test_that_a_quantised_precision_writes_texts_and_scores_continuations(tiny: 
     from engines.hf.load import load_tokenizer
     from engines.hf.reader import HfReader
     from engines.worker.stop import Stop
+    from engines.workload.begin import NONE
 
     model, tokenizer = load(tiny, short), load_tokenizer(tiny)
     assert tokenizer is not None
-    reader = HfReader(model, tokenizer, frozenset(), Stop())
+    reader = HfReader(model, tokenizer, frozenset(), NONE, Stop())
     assert reader.write("Names refer to", 4).tokens == 4
     found = reader.likelihood("Names refer", " to objects")
     assert found.tokens > 0

@@ -18,7 +18,7 @@ from engines.techniques.gguf import CONVERTIBLE
 from engines.worker.failures import WorkerFailure
 from engines.workload.text import held_out_text
 from tests.engines.llama_kit import FAMILIES, copy_of, llama_logits, make_family, need_llama, transformers_logits
-from tests.tiny_model import VOCABULARY, make_tiny_model
+from tests.tiny_model import BEGINS, VOCABULARY, make_tiny_model
 
 need_llama()
 
@@ -264,7 +264,7 @@ def test_that_both_engines_count_the_same_bytes_of_the_scored_text(tiny: Path, t
     """Their perplexities compare only then. A token of SentencePiece's kind begins with the space before its word."""
     from transformers import AutoTokenizer
 
-    from engines.hf.perplexity import bytes_between
+    from engines.hf.perplexity import bytes_to
     from engines.llama.library import library
     from engines.llama.vocabulary import Vocabulary
 
@@ -290,7 +290,7 @@ def test_that_both_engines_count_the_same_bytes_of_the_scored_text(tiny: Path, t
         assert ids == tokenizer(words, add_special_tokens=False)["input_ids"]
         spaced = [n for n, token in enumerate(ids) if n and vocabulary.piece(token).startswith(b" ")]
         for first in (spaced[3], spaced[3] + 1, spaced[40]):
-            theirs = bytes_between(tokenizer, ids, first, first + 300)
+            theirs = bytes_to(tokenizer, ids, first + 300) - bytes_to(tokenizer, ids, first)
             assert theirs == len(vocabulary.decode(ids[first : first + 300]))
     finally:
         api.llama_model_free(model)
@@ -382,8 +382,8 @@ def test_that_a_broken_sentencepiece_file_is_no_model(data: bytes, tmp_path: Pat
 def test_that_special_tokens_and_the_chat_template_are_kept(tiny: Path, tmp_path: Path) -> None:
     folder = copy_of(tiny, tmp_path / "model")
     (folder / "chat_template.jinja").write_text("{{ messages }}")
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "add_bos_token": True}))
+    document = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps({**document, "post_processor": BEGINS}))
     convert_folder(folder, tmp_path / "model.gguf", "F16", "tiny", quiet)
     said = read_header(tmp_path / "model.gguf").metadata
     assert said["tokenizer.chat_template"] == "{{ messages }}"

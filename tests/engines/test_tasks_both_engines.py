@@ -93,7 +93,7 @@ def test_that_both_engines_give_the_same_scores(outcomes: dict[str, Outcome]) ->
 def test_that_both_engines_find_the_same_answers_alike_likely(model: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from engines.hf.reader import HfReader
+    from engines.hf.reader import HfReader, begin_of
     from engines.llama.engine import LlamaEngine
     from engines.llama.ladder import make_file
     from engines.ring import RingWriter, capacity_for, create_ring
@@ -113,7 +113,8 @@ def test_that_both_engines_find_the_same_answers_alike_likely(model: Path, tmp_p
     theirs = llama.reader()
     assert theirs is not None
     network = AutoModelForCausalLM.from_pretrained(model).eval()
-    ours = HfReader(network, AutoTokenizer.from_pretrained(model), frozenset(), Stop())
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    ours = HfReader(network, tokenizer, frozenset(), begin_of(tokenizer, frozenset()), Stop())
     pairs = [
         (f"Tea: The {row['ctx']}", f" {ending}")
         for row in questions()["hellaswag.jsonl"]

@@ -9,6 +9,7 @@ import pytest
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.prompt_file import PromptFileError, read_prompt_file
 from engines.worker.failures import WorkerFailure
+from engines.workload.begin import NONE, Begin, added_before
 from engines.workload.pairs import cut_at, encode_pair, fit_pair, fit_prompt
 from engines.workload.prompts import LEAD_TOKENS, Asked, built_in, make_prompts
 
@@ -178,19 +179,67 @@ def test_that_a_worker_refuses_a_file_that_changed_after_the_plan(tmp_path: Path
 
 
 def test_that_a_space_at_the_contexts_end_belongs_to_the_continuation() -> None:
-    assert encode_pair(characters, "ab ", "cd", 0) == (characters("ab"), characters(" cd"))
-    assert encode_pair(characters, "", "cd", 7) == ([7], characters("cd"))
-    assert encode_pair(characters, " ", "cd", 7) == ([7], characters(" cd"))
+    none = Begin(empty=7)
+    assert encode_pair(characters, "ab ", "cd", none) == (characters("ab"), characters(" cd"))
+    assert encode_pair(characters, "", "cd", none) == ([7], characters("cd"))
+    assert encode_pair(characters, " ", "cd", none) == ([7], characters(" cd"))
 
 
 def test_that_what_does_not_fit_loses_its_beginning_and_the_last_token_is_a_target_only() -> None:
-    assert fit_pair([1, 2, 3], [4, 5], 10) == [1, 2, 3, 4]
-    assert fit_pair([1, 2, 3], [4, 5], 3) == [2, 3, 4]
-    assert fit_prompt([1, 2, 3, 4], 2, 4, 0) == [3, 4]
-    assert fit_prompt([], 2, 4, 9) == [9]
-    for wrong in (lambda: fit_pair([1], [2, 3, 4], 2), lambda: fit_pair([1], [], 2), lambda: fit_prompt([1], 4, 4, 0)):
+    assert fit_pair([1, 2, 3], [4, 5], 10, NONE) == [1, 2, 3, 4]
+    assert fit_pair([1, 2, 3], [4, 5], 3, NONE) == [2, 3, 4]
+    assert fit_prompt([1, 2, 3, 4], 2, 4, NONE) == [3, 4]
+    assert fit_prompt([], 2, 4, Begin(empty=9)) == [9]
+    for wrong in (
+        lambda: fit_pair([1], [2, 3, 4], 2, NONE),
+        lambda: fit_pair([1], [], 2, NONE),
+        lambda: fit_prompt([1], 4, 4, NONE),
+    ):
         with pytest.raises(ValueError):
             wrong()
+
+
+BEGIN = Begin((7,), "<bos>", 7)
+
+
+def test_that_a_context_and_a_prompt_begin_with_the_begin_token_once() -> None:
+    assert encode_pair(characters, "ab ", "cd", BEGIN) == ([7, *characters("ab")], characters(" cd"))
+    assert encode_pair(characters, "", "cd", BEGIN) == ([7], characters("cd"))
+    assert fit_prompt([1, 2], 2, 10, BEGIN) == [7, 1, 2]
+    assert fit_prompt([7, 1, 2], 2, 10, BEGIN) == [7, 1, 2]  # a chat template wrote it
+    assert fit_prompt([], 2, 10, BEGIN) == [7]
+    assert BEGIN.told == "<bos> (7)"
+    assert NONE.told == ""
+
+
+def test_that_the_begin_token_stays_where_a_beginning_is_cut_off() -> None:
+    assert fit_prompt([1, 2, 3, 4], 2, 5, BEGIN) == [7, 3, 4]
+    assert fit_prompt([1, 2, 3], 2, 6, BEGIN) == [7, 1, 2, 3]  # just fits
+    assert fit_prompt([1, 2, 3], 2, 4, BEGIN) == [7, 3]
+    assert fit_prompt([1, 2, 3], 2, 3, BEGIN) == [3]  # no room for it beside a word
+    assert fit_pair([7, 1, 2, 3], [4, 5], 3, BEGIN) == [7, 3, 4]
+    assert fit_pair([7, 1, 2, 3], [4, 5], 2, BEGIN) == [7, 4]
+    assert fit_pair([7, 1], [4, 5, 6], 3, BEGIN) == [7, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("with_special", "found"), [([7, 1], (7,)), ([1], ()), ([1, 9], ()), ([7, 8, 1, 9], (7, 8)), ([5], ())]
+)
+def test_that_what_a_tokenizer_adds_is_read_off_what_it_does(with_special: list[int], found: tuple[int, ...]) -> None:
+    assert added_before(lambda text: with_special, lambda text: [1]) == found
+
+
+def test_that_timed_prompts_begin_with_it_and_keep_their_length() -> None:
+    order = WorkloadOrder(prompt_tokens=8)
+    prompts = make_prompts(order, 0, FILLER * 5, characters, BEGIN)
+    (first, second) = prompts.next_batch(2)
+    assert len(first) == len(second) == 8
+    assert first[0] == second[0] == 7
+    assert first != second
+    assert 7 not in make_prompts(order, 0, FILLER * 5, characters).next_batch(1)[0]
+    assert prompts.facts()["prompts.begin"] == "<bos> (7)"
+    # a prompt of one token is a word
+    assert make_prompts(WorkloadOrder(prompt_tokens=1), 0, FILLER, characters, BEGIN).next_batch(1) != [[7]]
 
 
 def test_that_text_is_cut_at_the_first_stop() -> None:

@@ -252,6 +252,7 @@ def _evaluate(tape: _Tape, fake: FakeTrial) -> None:
             data_name="Python documentation topics 3.11",
             data_hash="5d41402abc4b2a76b9719d911017c592",
             context_tokens=512,
+            begin="",
         )
     )
     tape.close("evaluate", start)

@@ -179,6 +179,29 @@ def test_that_bits_per_byte_of_another_text_have_no_ratio_and_no_trade_off(detai
     assert all("other texts" in t.reason for t in trade_offs(found))
 
 
+def test_that_trials_over_two_texts_are_not_averaged_and_the_newest_text_counts(detail: ExperimentDetail) -> None:
+    old = changed(detail, PERPLEXITY, "c-int8", 2, scope="another text, begin token not recorded", value=80.0)
+    found = compare(old)
+    cell = row(found, "int8").cells[PERPLEXITY]
+    assert (cell.value, cell.n) == (pytest.approx(22.9), row(compare(detail), "int8").cells[PERPLEXITY].n - 2)
+    assert cell.word == "worse"
+    assert not any("no begin token" in n for n in found.footnotes)
+
+
+def test_that_quality_of_a_version_without_the_begin_token_compares_with_nothing_newer_and_says_so(
+    detail: ExperimentDetail,
+) -> None:
+    scope = next(m.scope for m in detail.metrics if m.metric == "bits_per_byte" and m.value)
+    old = compare(changed(detail, "bits_per_byte", "c-int8", 5, scope=f"{scope}, begin token not recorded"))
+    cell = row(old, "int8").cells["bits_per_byte"]
+    assert cell.value is not None
+    assert (cell.ratio, cell.word) == (None, "")
+    (note,) = (n for n in old.footnotes if "no begin token" in n)
+    assert "int8" in note
+    assert "float32" not in note
+    assert not any("no begin token" in n for n in compare(detail).footnotes)
+
+
 def test_that_a_repeated_trial_of_a_block_counts_with_its_block(detail: ExperimentDetail) -> None:
     again = detail.trials[0]
     copy = msgspec.structs.replace(again, trial="t-again", number=99)

@@ -346,7 +346,13 @@ def test_perplexity_and_bits_per_byte_of_a_known_loss() -> None:
 
 def test_that_the_scope_of_quality_tells_texts_windows_and_stretches_apart() -> None:
     def scopes(id: str, **changes: object) -> str:
-        told = {"data_name": "text", "data_hash": "sha256:0123456789abcdef", "context_tokens": 512, **changes}
+        told = {
+            "data_name": "text",
+            "data_hash": "sha256:0123456789abcdef",
+            "context_tokens": 512,
+            "begin": "",
+            **changes,
+        }
         found = metric(id).compute(arrange([Evaluation(nll_sum=9.0, tokens=2_048, text_bytes=8_100, **told)]))  # type: ignore[arg-type]
         assert isinstance(found, Value)
         return found.scope
@@ -358,6 +364,25 @@ def test_that_the_scope_of_quality_tells_texts_windows_and_stretches_apart() -> 
     assert scopes("bits_per_byte") == scopes("bits_per_byte", context_tokens=256) == "text (01234567)"
     assert scopes("bits_per_byte", data_hash="sha256:0f") == "text (0f)"
     assert metric("bits_per_byte").same_scope
+    # the same tokens after another beginning are another question; each model by its own rule is not
+    assert scopes("perplexity", begin="<bos> (2)").endswith("windows of 512 tokens, each after <bos> (2)")
+    assert scopes("bits_per_byte", begin="<bos> (2)") == scopes("bits_per_byte")
+    # a version that followed no rule: compared with nothing that does
+    for id in ("perplexity", "bits_per_byte"):
+        assert "begin token not recorded" in scopes(id, begin=None)
+
+
+def test_that_quality_says_which_begin_token_its_windows_had() -> None:
+    def method(id: str, begin: str | None) -> str:
+        loss = Evaluation(nll_sum=9.0, tokens=64, text_bytes=300, data_name="text", data_hash="0", begin=begin)
+        found = metric(id).compute(arrange([loss]))
+        assert isinstance(found, Value)
+        return found.method
+
+    for id in ("perplexity", "bits_per_byte"):
+        assert method(id, "<bos> (2)").endswith("begin token <bos> (2) in every window")
+        assert method(id, "").endswith("no begin token")
+        assert method(id, None).endswith("begin token not recorded")
 
 
 def test_every_metric_recomputed_independently_from_the_raw_records() -> None:

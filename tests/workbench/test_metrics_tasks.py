@@ -18,7 +18,9 @@ from workbench.metrics.tasks import TOLD_FROM_CHANCE, accuracy_id, metric_of, sa
 from workbench.store.operations import MetricRow
 
 
-def score(task: str, share: float, samples: int = 100, chance: float | None = 0.25) -> TaskScore:
+def score(
+    task: str, share: float, samples: int = 100, chance: float | None = 0.25, begin: str | None = ""
+) -> TaskScore:
     stderr = math.sqrt(share * (1 - share) / max(1, samples - 1))
     return TaskScore(
         task=task,
@@ -29,6 +31,7 @@ def score(task: str, share: float, samples: int = 100, chance: float | None = 0.
         chance=chance,
         data_name="d",
         data_hash="h",
+        begin=begin,
     )
 
 
@@ -43,6 +46,11 @@ def test_that_a_score_carries_questions_error_and_scope() -> None:
     assert "standard error 4.9 %" in row.method
     assert "near chance" not in row.method
     assert row.scope == "100 questions of hellaswag-sample (h), acc, 0 examples"
+    begun = rows(score("hellaswag-sample", 0.6, begin="<bos> (2)"))["accuracy_hellaswag_sample_ratio"]
+    assert begun.scope == row.scope
+    assert "begin token <bos> (2)" in begun.method
+    old = rows(score("hellaswag-sample", 0.6, begin=None))["accuracy_hellaswag_sample_ratio"]
+    assert old.scope == f"{row.scope}, begin token not recorded"
 
 
 @pytest.mark.parametrize(

@@ -232,9 +232,10 @@ class TextsView(QWidget):
         if found is None:
             return
         self.prompt.setPlainText(found.prompt)
-        templated = any(t.templated for t in found.texts)
-        self.prompt_note.setText("Put into the model's chat template." if templated else "")
-        self.prompt_note.setVisible(templated)
+        notes = ["Put into the model's chat template."] if any(t.templated for t in found.texts) else []
+        notes += [f"Begin token before it: {begin}." for begin in dict.fromkeys(t.begin for t in found.texts) if begin]
+        self.prompt_note.setText(" ".join(notes))
+        self.prompt_note.setVisible(bool(notes))
         self._fit_prompt()
         self._show_columns()
 

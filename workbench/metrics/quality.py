@@ -9,6 +9,9 @@ from engines.protocol.records import Evaluation
 from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.trial import TrialRecords
 
+NO_RULE = "begin token not recorded"
+"""In the scope of figures from versions that put no begin token before a text, whatever the tokenizer's rule."""
+
 
 def _evaluation(records: TrialRecords) -> Evaluation | NotAvailable:
     found = next((e for e in reversed(records.evaluations) if e.name == "perplexity"), None)
@@ -34,7 +37,8 @@ def _quality(
         value = figure(found)
         if value is None or not math.isfinite(value):
             return NotAvailable(why_not)
-        return Value(value, f"{method(found)}, context {found.context_tokens} tokens", found.tokens, scope(found))
+        told = f"{method(found)}, context {found.context_tokens} tokens, {_begin(found)}"
+        return Value(value, told, found.tokens, scope(found))
 
     return compute
 
@@ -56,20 +60,28 @@ def above_chance(records: TrialRecords) -> Value | NotAvailable:
     if vocabulary is None or vocabulary <= 1:
         return NotAvailable("The size of the vocabulary was not told: how near to chance the model is is not known.")
     share = 1 - found.nll_sum / found.tokens / math.log(vocabulary)
-    scope = _scope(found)
-    return Value(share, f"1 − mean token loss / ln {vocabulary:,.0f}", found.tokens, scope)
+    return Value(share, f"1 − mean token loss / ln {vocabulary:,.0f}, {_begin(found)}", found.tokens, _scope(found))
 
 
 def _scope(found: Evaluation) -> str:
     """Which tokens were scored: windows of another size begin elsewhere in the text."""
     windows = f", windows of {found.context_tokens:,} tokens" if found.context_tokens > 0 else ""
-    return f"{found.tokens:,} tokens, {found.text_bytes:,} bytes of {_text(found)}{windows}"
+    after = f", each after {found.begin}" if found.begin else ""
+    return f"{found.tokens:,} tokens, {found.text_bytes:,} bytes of {_text(found)}{windows}{after}"
 
 
 def _text(found: Evaluation) -> str:
-    """The text by name and the first digits of its hash."""
+    """The text by name and the first digits of its hash. A figure that may lack the model's begin token compares with
+    none that follows its tokenizer's rule."""
     digits = found.data_hash.removeprefix("sha256:")[:8]
-    return f"{found.data_name} ({digits})" if digits else found.data_name
+    named = f"{found.data_name} ({digits})" if digits else found.data_name
+    return named if found.begin is not None else f"{named}, {NO_RULE}"
+
+
+def _begin(found: Evaluation) -> str:
+    if found.begin is None:
+        return NO_RULE
+    return f"begin token {found.begin} in every window" if found.begin else "no begin token"
 
 
 def _stretch(found: Evaluation) -> str:
@@ -82,11 +94,12 @@ METRICS = (
         id="perplexity",
         title="Perplexity",
         definition="exp(mean token loss) on held-out text. Compared only over the same tokens: perplexities of "
-        "different tokenizers say nothing about each other.",
+        "different tokenizers say nothing about each other. Every window begins with the tokenizer's begin token, if "
+        "it adds one.",
         unit="ratio",
         better="lower",
         window="evaluate",
-        version=2,
+        version=3,
         compute=_quality(
             _perplexity,
             lambda _: "exponential of the mean token loss",
@@ -108,7 +121,7 @@ METRICS = (
         unit="bit/B",
         better="lower",
         window="evaluate",
-        version=2,
+        version=3,
         compute=_quality(_bits_per_byte, _stretch, _text, "The evaluated text has no bytes."),
         group="quality",
         counts="tokens",
@@ -123,7 +136,7 @@ METRICS = (
         unit="ratio",
         better="higher",
         window="evaluate",
-        version=2,
+        version=3,
         compute=above_chance,
         shown_unit="%",
         group="quality",

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from engines.protocol.records import TaskScore
 from engines.protocol.tasks import LOCAL_TASKS
 from workbench.metrics.model import Metric, NotAvailable, Value
+from workbench.metrics.quality import NO_RULE
 from workbench.metrics.trial import TrialRecords
 
 PREFIX = "accuracy:"
@@ -76,7 +77,9 @@ def _accuracy(task: str) -> Callable[[TrialRecords], Value | NotAvailable]:
         score = next((s for s in _usable(records) if s.task == task), None)
         if score is None:
             return _none(records, "The trial has no score on this task")
-        method = ", ".join(part for part in (score.measure, f"{score.shots} examples", score.harness) if part)
+        begin = f"begin token {score.begin}" if score.begin else ""
+        told = (score.measure, f"{score.shots} examples", score.harness, begin)
+        method = ", ".join(part for part in told if part)
         if score.stderr is not None:
             method += f", standard error {score.stderr * 100:.1f} %"
         if score.chance is not None and score.score - score.chance < TOLD_FROM_CHANCE * sampling_error(score):
@@ -121,7 +124,8 @@ def errors_above_chance(records: TrialRecords) -> Value | NotAvailable:
 
 def _scope(score: TaskScore) -> str:
     data = f" ({score.data_hash.removeprefix('sha256:')[:8]})" if score.data_hash else ""
-    return f"{score.samples} questions of {score.task}{data}, {score.measure}, {score.shots} examples"
+    rule = "" if score.begin is not None else f", {NO_RULE}"
+    return f"{score.samples} questions of {score.task}{data}, {score.measure}, {score.shots} examples{rule}"
 
 
 def _metric(task: str, title: str) -> Metric:
@@ -133,7 +137,7 @@ def _metric(task: str, title: str) -> Metric:
         unit="ratio",
         better="higher",
         window="evaluate",
-        version=1,
+        version=2,
         compute=_accuracy(task),
         shown_unit="%",
         group="quality",
@@ -152,7 +156,7 @@ METRICS = (
         unit="ratio",
         better="higher",
         window="evaluate",
-        version=1,
+        version=2,
         compute=mean_accuracy,
         shown_unit="%",
         primary=True,
@@ -170,7 +174,7 @@ METRICS = (
         unit="ratio",
         better="higher",
         window="evaluate",
-        version=1,
+        version=2,
         compute=errors_above_chance,
         group="quality",
         counts="questions",
