@@ -14,6 +14,9 @@ Places = npt.NDArray[np.int64]
 
 GAP_PERIODS = 3.0
 """Readings that are further apart than so many periods are not joined."""
+HOLD_S = 2.0
+"""And no value is drawn for longer (s) after it was read, however slow its sensor: a level that stands for seconds is
+taken for one that was measured all the while."""
 GAP_COLUMNS = 3.0
 """Pixel columns that a gap of a reduced series is wider than."""
 _AROUND = 5
@@ -23,8 +26,8 @@ _AROUND = 5
 def as_line(x: Floats, y: Floats, times: Floats, *, steps: bool, least_s: float = 0.0) -> tuple[Floats, Floats]:
     """Points of the line of the readings `y` at `x` (s), both of shape (n,), rising and some of all the `times` (m,).
 
-    A gap is a NaN: before it the last reading holds for one period. Distances up to `least_s` (a few pixel columns of
-    a reduced series) are no gaps.
+    A gap is a NaN: before it the last reading holds for one period, `HOLD_S` at the most. Distances up to `least_s` (a
+    few pixel columns of a reduced series) are no gaps.
     """
     if len(x) < 2:
         return x, y
@@ -46,6 +49,13 @@ def as_line(x: Floats, y: Floats, times: Floats, *, steps: bool, least_s: float 
     return np.insert(x, places, np.repeat(held_until, 2)), np.insert(y, places, held)
 
 
+def rate_hz(times: Floats) -> float | None:
+    """Readings a second lately, None where two are not there yet: what a sensor's announced rate has become."""
+    lately = np.diff(times[-2 * _AROUND - 2 :])
+    period = float(np.median(lately)) if len(lately) else 0.0
+    return 1 / period if period > 0 else None
+
+
 def in_gap(times: Floats, time: float) -> bool:
     """Whether nothing was read at `time` (s): between two readings too far apart, and more than a period after the
     first. After the last reading nothing is known, so it is no gap."""
@@ -54,20 +64,20 @@ def in_gap(times: Floats, time: float) -> bool:
         return False
     period = float(_periods(times, np.array([place]))[0])
     before, after = float(times[place]), float(times[place + 1])
-    return after - before > GAP_PERIODS * period and time - before > period
+    return after - before > min(GAP_PERIODS * period, HOLD_S) and time - before > min(period, HOLD_S)
 
 
 def _gaps(x: Floats, times: Floats, least_s: float) -> tuple[Places, Floats]:
-    """Places of the drawn readings that a gap follows, and the period there (s): the median of the distances around,
-    also of those that are out of view."""
+    """Places of the drawn readings that a gap follows, and how long each holds (s): the period there, which is the
+    median of the distances around, also of those that are out of view."""
     drawn, count = np.diff(x), len(times) - 1
-    far = max(least_s, GAP_PERIODS * float(np.median(drawn))) if len(drawn) > _AROUND else least_s
+    far = max(least_s, min(HOLD_S, GAP_PERIODS * float(np.median(drawn)))) if len(drawn) > _AROUND else least_s
     found = np.nonzero(drawn > far)[0]
     if not len(found) or count < 1:
         return found[:0], np.empty(0)
     periods = _periods(times, np.searchsorted(times, x[found], side="right") - 1)
-    real = drawn[found] > GAP_PERIODS * periods
-    return found[real], periods[real]
+    real = drawn[found] > np.minimum(GAP_PERIODS * periods, HOLD_S)
+    return found[real], np.minimum(periods[real], HOLD_S)
 
 
 def _periods(times: Floats, places: Places) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import resource
 import time
@@ -36,6 +37,15 @@ def resident_peak_bytes() -> int:
     with contextlib.suppress(OSError, ValueError):
         return parse_kilobytes(_STATUS.read_bytes(), b"VmHWM", str(_STATUS))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def return_freed_memory() -> None:
+    """Give the system back what was freed. The C library keeps freed blocks of up to 32 MiB in its heap: after a model
+    was loaded in float32 and quantised layer by layer, 120 to 520 MiB of a 135M model, and how much is chance."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; others keep less
+    if trim is not None:
+        trim(0)
 
 
 class AllocatorPeaks:

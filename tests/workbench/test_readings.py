@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.readings import as_line, in_gap
+from workbench.readings import as_line, in_gap, rate_hz
 
 NAN = float("nan")
 
@@ -20,7 +20,24 @@ def line(times: list[float], values: list[float], *, steps: bool, least_s: float
 
 
 def test_that_a_value_holds_until_the_next_reading() -> None:
-    assert line([0, 4, 8], [1, 2, 5], steps=True) == [(0, 1), (4, 1), (4, 2), (8, 2), (8, 5)]
+    assert line([0, 1, 2], [1, 2, 5], steps=True) == [(0, 1), (1, 1), (1, 2), (2, 2), (2, 5)]
+
+
+def test_that_a_value_is_not_drawn_for_longer_than_two_seconds_after_it_was_read() -> None:
+    """Process memory every 4 s: flat for 4 s would say that it was measured all the while."""
+    drawn = line([0, 4, 8], [1, 2, 5], steps=True)
+    assert [p for p in drawn if not np.isnan(p[1])] == [(0, 1), (2, 1), (4, 2), (6, 2), (8, 5)]
+    assert [p[0] for p in drawn if np.isnan(p[1])] == [2, 6]
+    times = np.array([0.0, 4.0, 8.0])
+    assert [in_gap(times, t) for t in (0.0, 2.0, 2.1, 3.9, 4.0, 6.1)] == [0, 0, 1, 1, 0, 1]
+    assert line([0, 2, 4], [1, 2, 5], steps=True) == [(0, 1), (2, 1), (2, 2), (4, 2), (4, 5)]
+
+
+def test_that_the_rate_of_readings_is_the_one_at_which_they_come_now() -> None:
+    assert rate_hz(np.array([])) is rate_hz(np.array([1.0])) is rate_hz(np.array([1.0, 1.0])) is None
+    assert rate_hz(np.array([0.0, 0.1])) == pytest.approx(10.0)
+    slowed = np.concatenate((np.arange(0, 20, 1.0), np.arange(20, 80, 4.0)))
+    assert rate_hz(slowed) == pytest.approx(0.25)
 
 
 def test_that_regular_readings_are_joined_as_they_are() -> None:
@@ -47,7 +64,7 @@ def test_that_a_gap_is_one_also_when_only_its_edges_are_in_view() -> None:
 
 
 def test_that_a_sensor_that_slows_down_has_no_gap() -> None:
-    times = [*(i / 1 for i in range(20)), *(20.0 + 4 * i for i in range(20))]
+    times = [*(i / 10 for i in range(20)), *(2.0 + 1.5 * i for i in range(20))]
     assert not any(np.isnan(y) for _, y in line(times, [1.0] * 40, steps=True))
 
 

@@ -193,6 +193,16 @@ class Trial:
         inner = [(int(t), float(v)) for t, v in zip(times, values, strict=True) if self.start <= t <= self.end]
         return self._area([(self.start, inner[0][1]), *inner, (self.end, inner[-1][1])]) / self.T
 
+    def process_memory(self) -> list[tuple[int, float]]:
+        """In the window: the resident set less the median of its differences from the proportional one."""
+        pairs = [
+            self.at("proc.tree", "rss_bytes", int(time)) - float(value)
+            for time, value in zip(*self.readings("proc.tree", "pss_bytes"), strict=True)
+            if self.start <= time <= self.end
+        ]
+        rows = zip(*self.readings("proc.tree", "rss_bytes"), strict=True)
+        return [(int(t), float(v) - float(np.median(pairs))) for t, v in rows if self.start <= t <= self.end]
+
     def integral(self, source: str, quantity: str) -> float:
         """Over the window, between readings at its ends."""
         times, values = self.readings(source, quantity)
@@ -283,12 +293,14 @@ def accuracy(t: Trial) -> dict[str, float]:
 
 def memory(t: Trial) -> dict[str, float]:
     gpu = t.trial == "t-gpu"
-    mean = t.mean(GPU, "memory_used_bytes") if gpu else t.mean("proc.tree", "pss_bytes")
+    own = t.process_memory()
+    held = [(t.start, own[0][1]), *own, (t.end, own[-1][1])]
+    mean = t.mean(GPU, "memory_used_bytes") if gpu else t._area(held) / t.T
     whole = float(t.facts["gpu.0.memory_total_bytes" if gpu else "memory.total_bytes"])
     found = {
         "memory_mean_bytes": mean,
         "memory_mean_ratio": mean / whole,
-        "memory_pss_peak_bytes": t.largest("proc.tree", "pss_bytes", t.start, t.end),
+        "memory_pss_peak_bytes": max(value for _, value in own),
         "memory_rss_peak_bytes": t.largest("proc.tree", "rss_bytes", t.start, t.end),
         "memory_lifetime_peak_bytes": t.said("memory_peak", "record LIKE '%rusage%'")["peak_bytes"],
         "steal_ratio": t.one(
@@ -425,7 +437,7 @@ def test_that_what_a_figure_is_made_of_is_counted_right(bundle: duckdb.DuckDBPyC
     within = f"trial = '{trial}' AND t_ns BETWEEN {t.start} AND {t.end}"
     polled = {"memory_mean_bytes": (GPU, "memory_used_bytes"), "utilisation_ratio": (GPU, "utilisation_ratio")}
     if trial == "t-cpu":
-        polled = dict.fromkeys(("memory_mean_bytes", "memory_pss_peak_bytes"), ("proc.tree", "pss_bytes"))
+        polled = dict.fromkeys(("memory_mean_bytes", "memory_pss_peak_bytes"), ("proc.tree", "rss_bytes"))
     for metric, (source, quantity) in polled.items():
         (readings,) = t.row(
             f"SELECT count(*) FROM samples WHERE {within} AND source = '{source}' AND quantity = '{quantity}'"

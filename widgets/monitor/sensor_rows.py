@@ -10,11 +10,14 @@ import numpy as np
 
 from engines.protocol.records import Sensor
 from widgets.charts.live import figure
+from workbench.readings import rate_hz
 from workbench.series import TrialData
 
 _SOURCES = {"proc.tree": "worker", "proc.host": "host", "nvml": "NVML", "rapl": "RAPL", "hwmon": "hwmon"}
 _LATELY = 3
 """A quantity has failed when this many readings running did."""
+_SAME_RATE = 0.2
+"""Differences under this are jitter."""
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -33,7 +36,7 @@ class SensorRow:
 def sensor_rows(data: TrialData) -> tuple[SensorRow, ...]:
     """Available quantities first, in the order their sources name them, then the missing ones."""
     rows = [
-        SensorRow(s.title, _source(s), rate_text(s.rate_hz), latest_text(data, s), method=s.method)
+        SensorRow(s.title, _source(s), rate_text(true_rate(data, s)), latest_text(data, s), method=s.method)
         for s in data.sensors
         if s.available
     ]
@@ -58,6 +61,14 @@ def _source(sensor: Sensor) -> str:
         if sensor.source.startswith(start):
             return name
     return sensor.source
+
+
+def true_rate(data: TrialData, sensor: Sensor) -> float:
+    """Readings a second: as announced, or as they really come where that is another rate (the memory map of a large
+    process is read less often)."""
+    channel = data.channels.get(f"{sensor.source}/{sensor.quantity}")
+    read = rate_hz(channel.times) if channel is not None and sensor.rate_hz > 0 else None
+    return sensor.rate_hz if read is None or abs(read / sensor.rate_hz - 1) < _SAME_RATE else float(f"{read:.2g}")
 
 
 def rate_text(hertz: float) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 
 from engines.protocol.records import ModelLoaded
 from engines.techniques.layers import layers_of_details
-from workbench.metrics.model import Metric, NotAvailable, Value
+from workbench.metrics.model import Metric, NotAvailable, Value, counted
 from workbench.metrics.speed import MEASURED
-from workbench.metrics.trial import TrialRecords
+from workbench.metrics.trial import Floats, Longs, TrialRecords
 from workbench.metrics.window import (
     NS,
     device_source,
@@ -27,19 +27,48 @@ TREE = "proc.tree"
 _MEASURING = ("measure", "prefill", "decode", "step")
 
 
+def process_memory(records: TrialRecords, start: int, end: int) -> tuple[Longs, Floats, str]:
+    """Proportional set size of the process tree through a window (ns): times, bytes, and how it was read.
+
+    The kernel walks all page tables to tell it, so that it is read every second to every four. What it differs by from
+    the resident set, the part of shared pages that is counted for their other users, hardly changes: the resident set,
+    read at the trial's rate, less the median of those differences. Where one of the two was not read, the other's
+    readings alone, or none.
+    """
+    times, values = series(records, TREE, "pss_bytes")
+    fast, resident = series(records, TREE, "rss_bytes")
+    how = read_by(records, TREE, "pss_bytes")
+    own = (times >= start) & (times <= end)
+    if not own.any() and len(times) > 1:
+        period = float(np.median(np.diff(times)))
+        own = (times >= start - period) & (times <= end + period)
+    if not own.any() or len(fast) < len(times) or not len(inside(fast, resident, start, end)[0]):
+        return times, values, how
+    beside = np.interp((times[own] - start) / NS, (fast - start) / NS, resident) - values[own]
+    others = float(np.median(beside))
+    told = f" of {counted(int(own.sum()), 'readings')}{how}"
+    return (
+        fast,
+        resident - others,
+        f": resident memory{read_by(records, TREE, 'rss_bytes')} less {others / 2**20:.1f} MiB, the median{told}",
+    )
+
+
 def _polled_peak(quantity: str, what: str) -> Callable[[TrialRecords], Value | NotAvailable]:
     def compute(records: TrialRecords) -> Value | NotAvailable:
         window = records.window()
         if window is None:
             return no_window(records)
-        times, values = series(records, TREE, quantity)
+        if quantity == "pss_bytes":
+            times, values, how = process_memory(records, *window)
+        else:
+            (times, values), how = series(records, TREE, quantity), read_by(records, TREE, quantity)
         if not len(times):
             return why_missing(records, TREE, quantity, what)
         _, among = inside(times, values, *window)
         if not len(among):
             length = (window[1] - window[0]) / NS
             return NotAvailable(f"No reading of {_in_sentence(what)} fell into the measured window of {length:.2g} s.")
-        how = read_by(records, TREE, quantity)
         method = f"largest reading of {_in_sentence(what)}{how}: a lower bound of the true peak{_mapped(records)}"
         return Value(float(np.max(among)), method, len(among))
 
@@ -59,13 +88,15 @@ def mean_memory(records: TrialRecords) -> Value | NotAvailable:
         source, quantity, what = device_source(records) or "nvml", "memory_used_bytes", "Device memory in use"
     else:
         source, quantity, what = TREE, "pss_bytes", "Proportional set size of the process tree"
-    times, values = series(records, source, quantity)
+    if on_gpu(records):
+        (times, values), how = series(records, source, quantity), read_by(records, source, quantity)
+    else:
+        times, values, how = process_memory(records, *window)
     if not len(times):
         return why_missing(records, source, quantity, what)
     mean = mean_over(times, values, *window)
     if mean is None:
         return NotAvailable(f"{what} was not read through the measured window.")
-    how = read_by(records, source, quantity)
     shared = "" if "template" in how else _shared(records)  # the sensor may say it itself
     note = "" if on_gpu(records) else shared + _mapped(records)
     among, _ = inside(times, values, *window)
@@ -211,18 +242,18 @@ METRICS = (
         id="memory_mean_bytes",
         title="Memory, mean",
         definition="AMU of EfficientLLM: (1/T) ∫ memory used dt. The device's memory in use on a GPU, the proportional "
-        "set size of the worker's process tree on a processor.",
+        "set size of the worker's process tree on a processor, at the rate of its resident set.",
         unit="B",
         better="lower",
         window=MEASURED,
-        version=2,
+        version=3,
         compute=mean_memory,
         shown_unit="GiB",
         group="memory",
         primary=True,
         by_device=True,
         beside=("memory_mean_ratio",),
-        needs=("request", "memory_used_bytes", "pss_bytes"),
+        needs=("request", "memory_used_bytes", "pss_bytes", "rss_bytes"),
     ),
     Metric(
         id="memory_mean_ratio",
@@ -232,26 +263,26 @@ METRICS = (
         unit="ratio",
         better="lower",
         window=MEASURED,
-        version=2,
+        version=3,
         compute=memory_share,
         shown_unit="%",
         group="memory",
         by_device=True,
-        needs=("request", "memory_used_bytes", "pss_bytes", "environment"),
+        needs=("request", "memory_used_bytes", "pss_bytes", "rss_bytes", "environment"),
     ),
     Metric(
         id="memory_pss_peak_bytes",
         title="Peak process memory (PSS)",
         definition="Largest proportional set size of the worker's process tree, shared pages divided among their "
-        "users. Polled once a second: a lower bound.",
+        "users, at the rate of its resident set. Polled: a lower bound.",
         unit="B",
         better="lower",
         window=MEASURED,
-        version=1,
+        version=2,
         compute=_polled_peak("pss_bytes", "Proportional set size"),
         shown_unit="GiB",
         group="memory",
-        needs=("request", "pss_bytes"),
+        needs=("request", "pss_bytes", "rss_bytes"),
     ),
     Metric(
         id="memory_rss_peak_bytes",

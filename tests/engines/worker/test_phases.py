@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from engines.protocol.codec import decode_record
 from engines.protocol.records import MemoryPeak, PhaseEnded, PhaseStarted
-from engines.worker.phases import Phases, quiet_collector
+from engines.worker.phases import Phases, quiet_collector, return_freed_memory
 from tests.engines.runner_harness import ROOT
 from tests.engines.worker.kit import Pipe
 
@@ -54,3 +56,26 @@ def test_that_the_collector_is_off_in_the_measured_part_and_on_again_after_it() 
         assert gc.get_freeze_count() > 0
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="this C library has no malloc_trim")
+def test_that_memory_freed_while_loading_is_not_counted_as_the_models() -> None:
+    """Blocks of 64 KiB, every 32nd kept: what lies between stays with the C library until it is asked for it."""
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    library.free.argtypes = [ctypes.c_void_p]
+    resident = psutil.Process().memory_info
+    size, count = 64 << 10, 2_048
+    blocks = [library.malloc(size) for _ in range(count)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    try:
+        for place, block in enumerate(blocks):
+            if place % 32:
+                library.free(block)
+        before = resident().rss
+        return_freed_memory()
+        assert before - resident().rss > size * count // 2
+    finally:
+        for block in blocks[::32]:
+            library.free(block)

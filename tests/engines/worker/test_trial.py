@@ -46,6 +46,19 @@ def test_that_the_idle_phase_comes_between_load_and_warm_up(
     assert any(isinstance(r, Environment) and r.facts.get("made") == "so" for r in records)
 
 
+def test_that_what_loading_left_is_given_back_before_anything_is_measured(
+    pipe: Pipe, ring: RingWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.worker.trial.make_engine", lambda *_: FakeEngine(ring))
+    monkeypatch.setattr("engines.worker.trial.return_freed_memory", lambda: pipe.channel.log("given back"))
+    run_trial(make_order("t1", workload=WORKLOAD), pipe.channel, ring, Stop(), time.monotonic_ns())
+    told = [r for r in pipe.records() if isinstance(r, Log | ModelLoaded | PhaseEnded)]
+    place = next(i for i, r in enumerate(told) if isinstance(r, Log) and r.text == "given back")
+    assert isinstance(told[place - 1], ModelLoaded)
+    assert isinstance(after := told[place + 1], PhaseEnded)
+    assert after.name == "load"
+
+
 def test_that_a_stop_ends_the_idle_phase_at_once(
     pipe: Pipe, ring: RingWriter, installed_stop: Stop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

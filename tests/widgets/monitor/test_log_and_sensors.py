@@ -6,7 +6,7 @@ import pytest
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
-from engines.protocol.records import Cue, Log, Sensor, SensorLost, Sensors
+from engines.protocol.records import Cue, Log, Sensor, SensorLost, Sensors, Telemetry
 from tests.widgets.monitor.kit import arrive, full_queue, stream
 from widgets.monitor.log_model import LogModel
 from widgets.monitor.page import MonitorPage
@@ -80,6 +80,25 @@ def test_that_missing_and_lost_sensors_say_why_and_never_zero() -> None:
     assert not rows["Power"].available
     assert "The driver went away." in rows["Power"].reason
     assert (rows["CPU power"].value, rows["CPU power"].reason) == ("not available", "Root only.")
+
+
+def test_that_the_rate_is_the_one_at_which_readings_really_come() -> None:
+    data = TrialData(trial="t", title="t")
+    announced = [
+        Sensor(source="proc.tree", quantity=q, title=q, method="/proc", rate_hz=hertz)
+        for q, hertz in (("pss_bytes", 1.0), ("rss_bytes", 10.0), ("threads_count", 10.0), ("cpu_seconds", 0.0))
+    ]
+    data.take(Sensors(sensors=tuple(announced)))
+    every_4_s, fast = [i * 4_040_000_000 for i in range(5)], [i * 104_000_000 for i in range(20)]
+    data.take(Telemetry(source="proc.tree", times_ns=every_4_s, columns={"pss_bytes": [1.0] * 5}))
+    data.take(Telemetry(source="proc.tree", times_ns=fast, columns={"rss_bytes": [1.0] * 20}))
+    rates = {row.title: row.rate for row in sensor_rows(data)}
+    assert rates == {
+        "pss_bytes": "0.25 Hz",
+        "rss_bytes": "10 Hz",
+        "threads_count": "10 Hz",
+        "cpu_seconds": "at ends",
+    }
 
 
 @pytest.mark.parametrize(
