@@ -42,6 +42,7 @@ def write_tiny_gguf(
     kv_heads: tuple[int, ...] = (),
     begins: bool | None = False,
     splits: str = "gpt-2",
+    file_type: int | None = None,
 ) -> Path:
     """Matrices are stored as `stored`: "F32", "F16" or "Q8_0". Without a `tokenizer` the file says that it has none.
     `parts` (number from 1, of how many) only says that the file is one of several; it holds a whole model.
@@ -70,6 +71,8 @@ def write_tiny_gguf(
     if parts:
         writer.add_uint16("split.no", parts[0] - 1)
         writer.add_uint16("split.count", parts[1])
+    if file_type is not None:
+        writer.add_file_type(file_type)
     words = vocabulary()
     writer.add_vocab_size(len(words))
     if tokenizer:

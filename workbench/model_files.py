@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from engines.protocol.gguf_parts import parts_of
-from engines.protocol.gguf_types import ListLength
+from engines.protocol.gguf_types import FILE_TYPES, ListLength
 from engines.protocol.orders import ModelKind
 from engines.techniques import ModelFacts
 from engines.techniques.facts import CONV1D
@@ -32,6 +32,7 @@ from workbench.model_headers import BrokenModel, Header, Tensor, read_gguf, read
 EDGE_BYTES = 64 * 1024
 FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
 """Values of `ModelFacts.stored_dtype` that are no quantisation."""
+_FLOAT_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64", "I8": "int8"}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 _NOT_CHANGED = ("embed", "wte", "wpe", "lm_head", "router", ".experts.", ".gate.weight")
 """Parts of the names of matrices that weight quantisation leaves alone: embeddings, the output head, routers, and the
@@ -97,7 +98,7 @@ def inspect_gguf(file: Path) -> tuple[ModelFacts, str, str]:
         architecture=architecture,
         parameters=sum(t.weights for t in tensors),
         stored_bytes=sum(t.size_bytes for t in tensors),
-        stored_dtype=_common_dtype(tensors),
+        stored_dtype=_named_type(meta, _common_dtype(tensors)),
         layers=number("block_count"),
         hidden=hidden,
         heads=heads,
@@ -255,13 +256,21 @@ def _divisors(architecture: str, hidden: int, queries: int, keys: int, feed_forw
     return math.gcd(hidden, queries, feed_forward), math.gcd(hidden, queries, keys, feed_forward)
 
 
+def _named_type(meta: Mapping[str, object], most: str) -> str:
+    """What people call a GGUF file; `most`, the type of most weights, where it does not say or cannot be right."""
+    told = meta.get("general.file_type")
+    name = FILE_TYPES.get(told, "") if isinstance(told, int) else ""
+    name = _FLOAT_NAMES.get(name, name)
+    return name if name and (name in FLOATS) == (most in FLOATS) else most
+
+
 def _common_dtype(tensors: Sequence[Tensor]) -> str:
     """The type that holds most weights: "bfloat16", "Q4_K"."""
     weights: dict[str, int] = {}
     for tensor in tensors:
         weights[tensor.dtype] = weights.get(tensor.dtype, 0) + tensor.weights
     most = max(weights, key=lambda name: weights[name], default="")
-    return {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64", "I8": "int8"}.get(most, most)
+    return _FLOAT_NAMES.get(most, most)
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -21,6 +21,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
     stored_bytes: int
     stored_dtype: str
+    """"bfloat16", "Q4_K_M", "nf4": the type of most weights, or what the whole is called."""
     layers: int = 0
     hidden: int = 0
     heads: int = 0

@@ -280,6 +280,28 @@ def test_that_a_list_of_heads_in_a_gguf_file_is_read_layer_by_layer_and_not_take
     assert facts.attention.groups == (LayerGroup(1, HIDDEN, 4 * HIDDEN // HEADS), LayerGroup(LAYERS - 1, 0, 0))
 
 
+@pytest.mark.parametrize(
+    ("file_type", "name"), [(15, "Q4_K_M"), (7, "Q8_0"), (None, "Q8_0"), (999, "Q8_0"), (1, "Q8_0")]
+)
+def test_that_a_gguf_file_is_called_by_its_own_type_not_by_that_of_most_weights(
+    home: Places, tmp_path: Path, file_type: int | None, name: str
+) -> None:
+    from tests.tiny_gguf import write_tiny_gguf
+
+    file = write_tiny_gguf(tmp_path / "m.gguf", stored="Q8_0", file_type=file_type)
+    model = model_of(resolve(str(file), home, tmp_path))
+    assert (model.facts.stored_dtype, model.order.origin) == (name, f"stored as {name}")
+
+
+def test_that_file_types_are_those_of_the_gguf_package() -> None:
+    from gguf.constants import LlamaFileType
+
+    from engines.protocol.gguf_types import FILE_TYPES
+
+    known = {int(kind): kind.name.removeprefix("MOSTLY_").removeprefix("ALL_") for kind in LlamaFileType}
+    assert {number: known[number].removesuffix("_MOE") for number in FILE_TYPES} == FILE_TYPES
+
+
 def test_that_broken_gguf_files_are_told_apart(tmp_path: Path) -> None:
     file = write_gguf(tmp_path / "x.gguf")
     whole = file.read_bytes()
