@@ -91,9 +91,9 @@ def energy_between(records: TrialRecords, start: int, end: int) -> Measured | No
 
 
 def _period(records: TrialRecords, quantity: str) -> float:
-    """Seconds between readings of the device's meter."""
+    """Seconds between readings of the device's meter; there are two at the least where energy was measured."""
     times, _ = series(records, power_source(records), quantity)
-    return float(times[-1] - times[0]) / NS / (len(times) - 1) if len(times) > 1 else 0.0
+    return float(times[-1] - times[0]) / NS / (len(times) - 1)
 
 
 def _meter(source: str) -> str:
