@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal, stats
 
-from benchmarks import statistics_order
+from benchmarks import statistics_order, statistics_outliers
 from workbench.statistics import Interval, decide, ratios_to_baseline, summarise
 from workbench.stopping import FURTHER, TARGET, stop_at
 
@@ -231,6 +231,7 @@ def main() -> int:
         for target, found in early_stop(noise, (0.015, TARGET, 0.03, 0.05), further=further).items():
             text = f"{found.holds!s:>18}{found.blocks:10.1f}{found.at_cap:10.1%}"
             print(f"  {f'{noise.name}{how}, ±{target:.1%}':42}{text}", flush=True)
+    statistics_outliers.print_tables()
     statistics_order.print_tables()
     print(f"\n{time.perf_counter() - begun:.0f} s")
     return 0

@@ -17,6 +17,7 @@ from workbench.comparison_trials import ConfigurationTrials, in_order, metric_id
 from workbench.metrics.model import Metric
 from workbench.metrics.registry import find
 from workbench.metrics.tasks import NOT_ASKED, told_of
+from workbench.outliers import Outlier, find_outliers
 from workbench.statistics import Interval as Interval
 from workbench.statistics import RatioEstimate
 from workbench.store.operations import ConfigurationRow, ExperimentDetail
@@ -41,6 +42,8 @@ class Cell:
     """(trial, value) of the trials that count."""
     excluded: tuple[str, ...] = ()
     """Trials with a value that were left out, because invalid."""
+    outliers: tuple[Outlier, ...] = ()
+    """Trials that count and lie apart from the others."""
     ratio: float | None = None
     """To the baseline, from log ratios within blocks."""
     ratio_interval: Interval | None = None
@@ -207,14 +210,16 @@ def _cell(metric: str, trials: ConfigurationTrials) -> Cell:
         return Cell(metric, None, reason=trials.reason(metric), excluded=excluded, unit=unit)
     scopes = {row.scope for _, row, _ in found}
     made = _method([row.method for _, row, _ in found])
+    values = tuple((t.trial, value) for t, _, value in found)
     error, mark = told_of(made) if known is not None and known.needs == ("task_score",) else (None, "")
     return Cell(
         metric,
         summary.value,
         n=summary.n,
         interval=summary.interval,
-        trial_values=tuple((t.trial, value) for t, _, value in found),
+        trial_values=values,
         excluded=excluded,
+        outliers=find_outliers(values),
         method=f"{made}; {summary.method}" if not (known and known.exact) else made,
         unit=unit,
         scope=scopes.pop() if len(scopes) == 1 else "",

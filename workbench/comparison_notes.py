@@ -11,9 +11,12 @@ from workbench import labels as naming
 from workbench.comparability import comparability_notes
 from workbench.comparison_trials import words
 from workbench.environment_notes import environment_notes
+from workbench.experiment_keys import MORE_BLOCKS
+from workbench.metrics.model import counted
 from workbench.metrics.quality import NO_RULE
 from workbench.metrics.registry import find
 from workbench.metrics.tasks import TOLD_FROM_CHANCE
+from workbench.outliers import MARK, describe
 from workbench.store.operations import ExperimentDetail, ReasonRow, TrialRow
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 _BYTES = re.compile(r"([\d,]+) bytes of ")
 """In the scope of a perplexity."""
+_MOST_TOLD = 3
+"""Outlying trials that a note describes; the others are counted."""
 
 
 def footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: bool) -> tuple[str, ...]:
@@ -41,6 +46,7 @@ def footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: bo
         which = ", ".join(f"{t.number} ({_why(t, detail.reasons)})" for t in invalid)
         what = "counted because you asked for it" if kept_invalid else "left out of the summaries"
         notes.append(f"Invalid, {what}: trial {which}.")
+    notes += _outlying(detail, rows)
     notes += _different_tokens(rows)
     notes += _other_formulas(rows)
     notes += _without_rule(rows)
@@ -65,6 +71,30 @@ def _warned(detail: ExperimentDetail) -> list[str]:
     verb = "carries" if len(warned) == 1 else "carry"
     told = f"{len(warned)} of {len(detail.trials)} trials {verb} a warning"
     return [f"{told}: {named}." if named else f"{told}."]
+
+
+def _outlying(detail: ExperimentDetail, rows: Sequence[Row]) -> list[str]:
+    """What the mark beside figures means: which trials lie apart and in what, and that more blocks help."""
+    numbers = {t.trial: t.number for t in detail.trials}
+    told: dict[int, str] = {}
+    for row in rows:
+        apart: dict[str, list[str]] = {}
+        for id, cell in row.cells.items():  # the figures that tables show come first
+            known = find(id)
+            for outlier in cell.outliers:
+                title = known.title.lower() if known is not None else id
+                apart.setdefault(outlier.trial, []).append(f"{title} {describe(outlier)}")
+        for trial, (first, *others) in apart.items():
+            more = f", and {counted(len(others), 'more figures')}" if others else ""
+            told[numbers[trial]] = f"trial {numbers[trial]} ({row.title}): {first}{more}"
+    if not told:
+        return []
+    listed = [told[number] for number in sorted(told)]
+    rest = [counted(len(listed) - _MOST_TOLD, "more trials")] if len(listed) > _MOST_TOLD else []
+    return [
+        f"{MARK} Outlying trials, which count: {'; '.join(listed[:_MOST_TOLD] + rest)}. `llm-workbench more "
+        f"{detail.experiment.number}` runs {MORE_BLOCKS} more blocks, which show whether such trials are rare."
+    ]
 
 
 def _different_tokens(rows: Sequence[Row]) -> list[str]:

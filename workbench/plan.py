@@ -26,12 +26,14 @@ from workbench.plan_cells import count_cells, make_cells
 from workbench.plan_types import Configuration, MemoryEstimate, Plan, ResolvedModel
 from workbench.plan_workload import FoundPrompts, needs_network, prompt_problems, task_problems
 from workbench.problems import Fix, Problem
+from workbench.store.operations import ConfigurationRow
 
 __all__ = [
     "Configuration",
     "MemoryEstimate",
     "Plan",
     "ResolvedModel",
+    "another_order",
     "block_order",
     "command_line",
     "machine_facts",
@@ -140,6 +142,13 @@ def orders(plan: Plan, *, store: str, experiment: str) -> tuple[TrialOrder, ...]
         )
         for position, (block, cell) in enumerate((block, by_hash[hash]) for block, hash in plan.order)
     )
+
+
+def another_order(of: ConfigurationRow, *, block: int, position: int, seed: int) -> TrialOrder:
+    """One more trial of a stored configuration."""
+    fields = msgspec.json.decode(of.resolved, type=dict[str, object])
+    fields |= {"trial": new_id("t"), "block": block, "position": position, "seed": seed}
+    return msgspec.convert(fields, TrialOrder)
 
 
 def new_id(prefix: str) -> str:

@@ -16,8 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.client_environment import submission
 from engines.protocol.messages import (
@@ -40,7 +38,7 @@ from workbench.follow import Follower
 from workbench.intake import catch_up, judge_leftovers
 from workbench.machine import visible
 from workbench.models import resolve
-from workbench.plan import Plan, make_plan, new_id, orders, with_seed
+from workbench.plan import Plan, another_order, block_order, make_plan, new_id, orders, with_seed
 from workbench.plan_workload import find_prompts
 from workbench.problems import Problem, ProblemsFound
 from workbench.store.open import ReopeningStore
@@ -341,10 +339,37 @@ class Workbench:
         for trial in trials:
             row = self._store.execute(GetTrial(trial=trial))
             detail = self._store.execute(GetExperiment(experiment=row.experiment))
-            resolved = next(c.resolved for c in detail.configurations if c.configuration == row.configuration)
-            fields = msgspec.json.decode(resolved, type=dict[str, object])
-            fields |= {"trial": new_id("t"), "block": row.block, "position": row.position, "seed": row.seed}
-            batch.append(msgspec.convert(fields, TrialOrder))
+            of = next(c for c in detail.configurations if c.configuration == row.configuration)
+            batch.append(another_order(of, block=row.block, position=row.position, seed=row.seed))
+        return self._add(batch)
+
+    def more_blocks(self, experiment: str, blocks: int) -> tuple[str, ...]:
+        """Submit further blocks of an experiment (id, number or name), of the configurations that have completed a
+        trial, in the order that a longer experiment with its seed has. -> new trial ids. Raises `ProblemsFound`."""
+        detail = self._store.execute(GetExperiment(experiment=experiment))
+        configurations = sorted(detail.configurations, key=lambda c: c.position)
+        completed = {t.configuration for t in detail.trials if t.outcome == "completed"}
+        if not completed:
+            hint = "Edit it as a new experiment, or retry its failed trials."
+            message = "No trial of this experiment has completed."
+            raise ProblemsFound((Problem(severity="error", place=detail.experiment.name, message=message, hint=hint),))
+        first = max(t.block for t in detail.trials) + 1
+        position, seed = max(t.position for t in detail.trials) + 1, detail.trials[0].seed
+        by_name = {c.configuration: c for c in configurations}
+        order = [
+            (block, name)
+            for block, name in block_order(seed, first + blocks, list(by_name))
+            if block >= first and name in completed
+        ]
+        return self._add(
+            [
+                another_order(by_name[name], block=block, position=position + place, seed=seed)
+                for place, (block, name) in enumerate(order)
+            ]
+        )
+
+    def _add(self, batch: list[TrialOrder]) -> tuple[str, ...]:
+        """Submit further trials of stored experiments. -> their ids"""
         if batch:
             self._store.execute(AddTrials(machine="this", orders=tuple(batch)))
             self._call(submission(batch))

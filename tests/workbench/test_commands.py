@@ -39,6 +39,21 @@ def test_that_run_follows_prints_the_comparison_and_exports(house: House, file: 
     assert rows == [{"n": 8}]
 
 
+def test_that_more_blocks_are_run_and_followed(house: House, file: Path) -> None:
+    assert house.command("run", str(file)).returncode in (0, 1)
+    wrong = house.command("more", "1", "--blocks", "0")
+    assert (wrong.returncode, "1 to 1,000" in wrong.stderr) == (2, True)
+    done = house.command("more", "1", "--blocks", "1")
+    assert done.returncode in (0, 1), done.stderr
+    assert "test: 1 more block, 2 trials." in done.stderr
+    assert "6 of 6" in done.stderr
+    assert "3 of 6" not in done.stderr, "trials that had ended before are not told of again"
+    assert "baseline" in done.stdout
+    assert [(e["trials"], e["completed"]) for e in house.json("list")] == [(6, 6)]
+    queued = house.json("more", "1", "--blocks", "1", "--detach")
+    assert len(queued["trials"]) == 2
+
+
 def test_that_five_mistakes_are_reported_at_once_with_their_places(house: House, tmp_path: Path) -> None:
     path = tmp_path / "wrong.toml"
     path.write_text(

@@ -15,6 +15,7 @@ from tests.engines.runner_harness import end_runner
 from tests.house import Heard, House, until
 from workbench.events import Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
 from workbench.experiment import dump, parse
+from workbench.plan import block_order
 from workbench.problems import ProblemsFound
 from workbench.session import Workbench
 from workbench.store.operations import (
@@ -214,6 +215,38 @@ def test_that_a_retried_trial_is_a_new_one_of_the_same_configuration_and_block(h
     assert trials[fresh].configuration == failed.configuration
     assert trials[fresh].block == failed.block
     assert trials[fresh].seed == failed.seed != 0
+
+
+def test_that_more_blocks_go_on_where_a_longer_experiment_would_have(house: House) -> None:
+    session = house.open()
+    session.follow()
+    wanted = house.experiment(trials=1, precisions=("float32", "bfloat16", "float16"))
+    plan = session.plan(wanted)
+    experiment = session.run(plan)
+    house.finished(session, experiment)
+    new = session.more_blocks(experiment, 2)
+    trials = sorted(house.finished(session, experiment), key=lambda t: t.position)
+    assert len(new) == 6
+    assert {t.trial for t in trials if t.block > 0} == set(new)
+    assert [t.position for t in trials] == list(range(9))
+    assert len({t.seed for t in trials}) == 1
+    hashes = [c.hash for c in plan.configurations]
+    assert [(t.block, t.configuration) for t in trials] == list(block_order(trials[0].seed, 3, hashes))
+    assert {t.outcome for t in trials} == {"completed"}
+
+
+def test_that_more_blocks_leave_out_what_never_completed_and_refuse_where_nothing_did(house: House) -> None:
+    session = house.open()
+    session.follow()
+    failing = session.run(session.plan(house.experiment(prompt_tokens=(666,))))
+    house.finished(session, failing)
+    with pytest.raises(ProblemsFound, match="completed"):
+        session.more_blocks(failing, 5)
+    mixed = session.run(session.plan(house.experiment(prompt_tokens=(666, 16))))
+    house.finished(session, mixed)
+    (fresh,) = session.more_blocks(mixed, 1)
+    after = {t.trial: t for t in house.finished(session, mixed)}
+    assert (after[fresh].block, after[fresh].outcome) == (1, "completed")
 
 
 def test_that_every_run_draws_a_seed_and_stores_it_with_the_experiment(house: House) -> None:

@@ -164,7 +164,7 @@ class _Maker:
                 if flat:
                     return CellView(text=str(trial.number), second=word, tone=tone, tip=tip, spoken=spoken, sort=sort)
                 return CellView(text=word, tone=tone, tip=tip, spoken=spoken, sort=sort)
-            return cells.trial_cell(trial, kept, column)
+            return cells.trial_cell(trial, kept, column, row.cells.get(column.metric))
 
         return RowView(
             key=trial.trial,

@@ -11,6 +11,7 @@ from widgets.compare.strip import ValueStrip
 from widgets.components import Chip, ElidedLabel, label, line, push_button, tool_button
 from widgets.swatch import Swatch
 from widgets.theme import Theme
+from workbench.experiment_keys import MORE_BLOCKS
 
 _LABELS = 70
 _GAP = 6
@@ -22,6 +23,7 @@ class NumberCard(QFrame):
     trial_asked = Signal(str)
     environment_asked = Signal(str, str)
     """Configuration, and the trial or "" for all of its trials."""
+    blocks_asked = Signal()
     closed = Signal()
     copied = Signal()
 
@@ -73,6 +75,8 @@ class NumberCard(QFrame):
         self._environment = push_button("Environment", self._ask_environment, kind="link")
         links.addWidget(self._environment)
         links.addWidget(copy)
+        self.more = push_button(f"Run {MORE_BLOCKS} more blocks", self.blocks_asked.emit, kind="link")
+        links.addWidget(self.more)
         links.addStretch(1)
         self._column = QVBoxLayout(self)
         self._column.addLayout(head)
@@ -131,6 +135,7 @@ class NumberCard(QFrame):
         self._strip.show_strip(card.strip, card.color, card.unit)
         self._open.setText("Open trial" if card.of_trial else "Open trials")
         self._open.setVisible(bool(card.trial))
+        self.more.setVisible(card.offers_blocks)
         self.setAccessibleName(f"{card.title}, {card.metric}: {card.value} {card.unit}".strip())
         self.setAccessibleDescription(" ".join(f"{name}: {text}." for name, text, _ in card.fields))
         while self._grid.count():

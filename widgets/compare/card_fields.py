@@ -13,6 +13,7 @@ from workbench.comparison_trials import words
 from workbench.environment_notes import essentials
 from workbench.metrics.model import Metric, counted
 from workbench.metrics.registry import find
+from workbench.outliers import describe
 from workbench.units import format_range, format_value, significant
 
 Field = tuple[str, str, str]
@@ -61,6 +62,19 @@ def beside(metric: Metric | None, value_of: Callable[[str], float | None]) -> li
         if value is not None and known is not None:
             told.append(f"{known.title} {format_value(value, known.unit, known.shown_unit)}")
     return [("Beside it", "; ".join(told), "")] if told else []
+
+
+def apart(loaded: Loaded, cell: Cell, trial: str = "") -> list[Field]:
+    """The trials of a figure that lie apart (only `trial`, where given): they count, and more blocks help."""
+    told = []
+    for outlier in cell.outliers:
+        found = loaded.trial(outlier.trial)
+        if found is not None and trial in ("", outlier.trial):
+            told.append(f"Trial {found.number} lies {describe(outlier)}.")
+    if not told:
+        return []
+    text = f"{' '.join(told)} {'They count' if len(told) > 1 else 'It counts'}; more blocks show whether that is rare."
+    return [("Outlying", text, "warn")]
 
 
 def left_out(loaded: Loaded, row: Row) -> list[Field]:

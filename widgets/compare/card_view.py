@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from widgets.compare import cells
-from widgets.compare.card_fields import beside, cautions, how, left_out, made_of, sentence, unseen, where
+from widgets.compare.card_fields import apart, beside, cautions, how, left_out, made_of, sentence, unseen, where
 from widgets.compare.views import Column, Loaded
 from workbench.comparison import Cell, Comparison, Row
 from workbench.export.provenance import of_comparison
@@ -57,6 +57,8 @@ class Card:
     strip: Strip | None = None
     fields: tuple[tuple[str, str, str], ...] = ()
     """(label, text, tone)."""
+    offers_blocks: bool = False
+    """Whether more blocks are offered: a trial lies apart."""
     provenance: str = ""
     """The whole card as text for the clipboard."""
 
@@ -79,6 +81,7 @@ def configuration_card(loaded: Loaded, configuration: str, column: Column) -> Ca
     window = cell.scope or (known.window if known is not None else "")
     fields += [("Window", sentence(window), "")] if window else []
     fields += beside(known, lambda id: row.cells[id].value if id in row.cells else None)
+    fields += apart(loaded, cell)
     fields += left_out(loaded, row)
     fields += cautions(loaded, row)
     fields += where(loaded, (t.trial for t in loaded.kept[configuration].counted))
@@ -97,6 +100,7 @@ def configuration_card(loaded: Loaded, configuration: str, column: Column) -> Ca
         status="warn" if cell.mark else "neutral" if cell.good is None else "good" if cell.good else "bad",
         strip=_strip(loaded, row, cell, column) if cell.value is not None else None,
         fields=tuple(fields),
+        offers_blocks=bool(cell.outliers),
     )
     return _with_provenance(card, comparison)
 
@@ -109,7 +113,8 @@ def trial_card(loaded: Loaded, trial: str, column: Column) -> Card | None:
         return None
     kept, known = loaded.kept[row.configuration], find(column.metric)
     stored = kept.rows.get((trial, column.metric))
-    shown = cells.trial_cell(found, kept, column)
+    of = row.cells.get(column.metric)
+    shown = cells.trial_cell(found, kept, column, of)
     word, tone = cells.trial_state(found)
     counts = found in kept.counted
     fields = [("Definition", column.tip.partition(". ")[2] if known is not None else column.tip, "")]
@@ -124,6 +129,8 @@ def trial_card(loaded: Loaded, trial: str, column: Column) -> Card | None:
     values = {id: stored.value for (of, id), stored in kept.rows.items() if of == trial}
     fields += beside(known, values.get)
     fields.append(("Trial", f"Number {found.number}, block {found.block + 1}, seed {found.seed}", ""))
+    lies_apart = apart(loaded, of, trial) if of is not None else []
+    fields += lies_apart
     fields += where(loaded, (trial,))
     message = cells.trial_message(found, loaded.detail.reasons) or cells.cautions(found, loaded.detail.reasons)
     if counts:
@@ -143,6 +150,7 @@ def trial_card(loaded: Loaded, trial: str, column: Column) -> Card | None:
         chip=word,
         status={"warn": "warn", "error": "error"}.get(tone, "neutral"),
         fields=tuple(fields),
+        offers_blocks=bool(lies_apart),
     )
     return _with_provenance(card, comparison)
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from widgets.compare.views import DASH, CellView, Column
 from workbench.comparison import Cell, Comparison, Row
 from workbench.comparison_trials import ConfigurationTrials, words
-from workbench.export.tables import column_unit, with_error
+from workbench.export.tables import column_unit, with_error, with_mark
+from workbench.metrics.model import counted
 from workbench.metrics.registry import find
+from workbench.outliers import MARK, describe
 from workbench.store.operations import ReasonRow, TrialRow
 from workbench.units import format_range, format_ratio, practical_unit, show
 
@@ -63,7 +65,7 @@ def metric_cell(cell: Cell | None, column: Column, text: str, missing: str = "")
         )
     unit = unit_word(column.unit)
     sort = (0, cell.value, "")
-    text = with_error(text, cell, column.unit)
+    text = with_mark(with_error(text, cell, column.unit), cell)
     if cell.word == "baseline":
         spoken = ", ".join(part for part in (f"{column.title}: {text}{unit}", "the baseline", cell.mark) if part)
         second = ", ".join(part for part in ("baseline", cell.mark) if part)
@@ -121,6 +123,11 @@ def unit_word(unit: str) -> str:
 
 
 def _tip(cell: Cell, column: Column) -> str:
+    apart = f" {MARK}: {counted(len(cell.outliers), 'outlying trials')}." if cell.outliers else ""
+    return f"{_made(cell, column)}{apart}"
+
+
+def _made(cell: Cell, column: Column) -> str:
     if cell.error is not None:
         return f"± is the standard error over the questions: {cell.scope}. Enter or a click shows how it was made."
     count = f"{cell.n} {'trial' if cell.n == 1 else 'trials'}"
@@ -194,8 +201,9 @@ def cautions(trial: TrialRow, reasons: Iterable[ReasonRow]) -> str:
     return " ".join(r.message for r in reasons if r.trial == trial.trial and r.severity != "invalid")
 
 
-def trial_cell(trial: TrialRow, kept: ConfigurationTrials, column: Column) -> CellView:
-    """One figure of one trial, to four digits: trials of a configuration are close to one another."""
+def trial_cell(trial: TrialRow, kept: ConfigurationTrials, column: Column, of: Cell | None = None) -> CellView:
+    """One figure of one trial, to four digits: trials of a configuration are close to one another. `of`: the
+    configuration's cell, which says whether the trial is outlying."""
     row = kept.rows.get((trial.trial, column.metric))
     if row is None or row.value is None:
         reason = row.reason if row is not None and row.reason else _no_value(trial)
@@ -204,13 +212,13 @@ def trial_cell(trial: TrialRow, kept: ConfigurationTrials, column: Column) -> Ce
         )
     counts = trial in kept.counted
     text = show(row.value, row.unit, column.unit or practical_unit(row.value, row.unit), 4).text
-    tip = row.method if counts else f"Left out of the summary. {row.method}"
-    left_out = "" if counts else ", left out of the summary"
+    apart = next((describe(o) for o in (of.outliers if of is not None else ()) if o.trial == trial.trial), "")
+    note = f"Outlying: {apart}" if apart else "" if counts else "Left out of the summary"
     return CellView(
-        text=text,
+        text=f"{text} {MARK}" if apart else text,
         tone="" if counts else "muted",
-        tip=tip,
-        spoken=f"{column.title}: {text}{unit_word(column.unit)}{left_out}",
+        tip=f"{note}. {row.method}" if note else row.method,
+        spoken=f"{column.title}: {text}{unit_word(column.unit)}{f', {note.lower()}' if note else ''}",
         sort=(0, row.value, ""),
     )
 

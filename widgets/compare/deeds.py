@@ -49,6 +49,7 @@ class RowDeeds(QObject):
             "baseline": self.make_baseline,
             "retry": self.retry_failed,
             "again": self.run_again,
+            "more": self.more_blocks,
             "edit": self.edit_as_new,
             "wall-meter": self.import_meter,
             "copy": self._table.copy,
@@ -80,6 +81,11 @@ class RowDeeds(QObject):
 
     def run_again(self) -> None:
         self._edits.retry(self.selected().ended)
+
+    def more_blocks(self) -> None:
+        """Of the shown experiment: every configuration that has completed a trial, once in each."""
+        if self._loaded is not None:
+            self._edits.more_blocks(self._loaded.detail.experiment.experiment)
 
     def import_meter(self) -> None:
         """Readings of a wall meter for the one ended trial of the selection."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from PySide6.QtCore import QObject, Signal
 
 from widgets.services import Services
+from workbench.experiment_keys import MORE_BLOCKS
+from workbench.metrics.model import counted
 from workbench.store.operations import Rename, SetBaseline
 
 _KEPT = 50
@@ -22,7 +24,7 @@ class Edit:
 
 
 class CompareEdits(QObject):
-    """Baseline, name, deletion and retries. Errors become toasts."""
+    """Baseline, name, deletion, retries and more blocks. Errors become toasts."""
 
     done = Signal()
     """The store has changed: what is shown is old."""
@@ -97,3 +99,18 @@ class CompareEdits(QObject):
             self.done.emit()
 
         self._services.bridge.run(lambda: workbench.retry(trials), told, self._services.toasts.error, receiver=self)
+
+    def more_blocks(self, experiment: str) -> None:
+        """One trial more of each configuration in each of them."""
+        workbench = self._services.workbench
+        if workbench is None:
+            return
+
+        def told(new: tuple[str, ...]) -> None:
+            text = f"{MORE_BLOCKS} more blocks are queued: {counted(len(new), 'trials')}."
+            self._services.toasts.show("good", text)
+            self.done.emit()
+
+        self._services.bridge.run(
+            lambda: workbench.more_blocks(experiment, MORE_BLOCKS), told, self._services.toasts.error, receiver=self
+        )

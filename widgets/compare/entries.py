@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from widgets.entries import Entry
+from workbench.experiment_keys import MORE_BLOCKS
 
 AGAINST = (("memory", "Memory"), ("speed", "Speed"), ("energy", "Energy"))
 """What quality is set against with one click; see `workbench.trade_offs`."""
@@ -32,6 +33,7 @@ ENTRIES = (
     ),
     _entry("retry", "Retry failed trials of the selection", "again"),
     _entry("again", "Run the selected trials again", "again"),
+    _entry("more", f"Run {MORE_BLOCKS} more blocks", "again", words="trials repeat narrower intervals outlying"),
     _entry("edit", "Edit as new experiment", "again", icon="edit", words="setup run again"),
     _entry(
         "recompute",

@@ -104,6 +104,7 @@ class ComparePage(Page):
         notes.constant_toggled.connect(viewing.toggle_constant)
         notes.invalid_toggled.connect(viewing.toggle_invalid)
         self.card.trial_asked.connect(self.deeds.open_trial)
+        self.card.blocks_asked.connect(self.deeds.more_blocks)
         self.card.copied.connect(self.outgoing.say_card_copied)
         self.environment.copied.connect(self.outgoing.say_environment_copied)
 

@@ -74,6 +74,7 @@ def _of_experiment(page: ComparePage) -> dict[str, Does]:
         return Does(partial(page.trade_off, id), partial(page.charts.can_trade_off, id), reason)
 
     return {
+        "more": Does(page.deeds.more_blocks, *loaded),
         "recompute": Does(page.recompute, *loaded),
         "rename": Does(page.deeds.rename, *loaded),
         "export": Does(outgoing.export_everything, *loaded),

@@ -12,6 +12,7 @@ from widgets.compare.toolbar import calling
 from widgets.compare.views import Loaded, RowView
 from widgets.icons import icon
 from widgets.theme import Theme
+from workbench.experiment_keys import MORE_BLOCKS
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ def row_menu(
     if selected.ended:
         count = len(selected.ended)
         add("again", "Run the trial again" if count == 1 else f"Run {count} trials again", "play")
+    if selected.ended:
+        add("more", f"Run {MORE_BLOCKS} more blocks of the experiment")
     if one is not None and selected.trials:
         add("edit", "Edit as new experiment", "edit")
     if len(selected.ended) == 1:

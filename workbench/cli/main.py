@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from engines.protocol.client import RunnerError
 from workbench.cli import INTERRUPTED, NOT_FOUND, RUNNER, STORE, WRONG
+from workbench.experiment_keys import MORE_BLOCKS
 from workbench.problems import ProblemsFound
 from workbench.store.operations import StoreError
 from workbench.version import version
@@ -64,6 +65,11 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--detach", action="store_true", help="submit and return; the runner goes on")
     run.add_argument("--skip-unfit", action="store_true", help="leave out configurations that cannot run")
     run.add_argument("--export", type=Path, metavar="FOLDER", help="export table and charts there at the end")
+
+    more = add("more", "run:more", "Run further blocks of an experiment: intervals get narrower.")
+    more.add_argument("experiment", metavar="EXPERIMENT", help="id, number or name")
+    more.add_argument("--blocks", type=int, default=MORE_BLOCKS, metavar="N", help=f"how many ({MORE_BLOCKS})")
+    more.add_argument("--detach", action="store_true", help="submit and return; the runner goes on")
 
     study = add("study", "study:study", "A ready-made study, fitted to a model and this computer.")
     study.add_argument("study", metavar="STUDY", help="precision: every precision the model can take, on both engines")

@@ -9,6 +9,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from typing import TextIO
 
 from engines.protocol.messages import QueueEntry
@@ -56,7 +57,8 @@ class Bar:
 class ExperimentFollower:
     """Waits until every trial of an experiment has ended and its figures are stored."""
 
-    def __init__(self, workbench: Workbench, experiment: str, expected_s: float) -> None:
+    def __init__(self, workbench: Workbench, experiment: str, expected_s: float, reported: Iterable[str] = ()) -> None:
+        """`reported`: trials that are not told of again."""
         self._workbench = workbench
         self._experiment = experiment
         self._expected_s = expected_s
@@ -64,7 +66,7 @@ class ExperimentFollower:
         self._queue: tuple[QueueEntry, ...] = ()
         self._dirty = True
         self._messages: list[str] = []
-        self._reported: set[str] = set()
+        self._reported = set(reported)
         self._told: list[str] = []
         self._note = ""
         self._bar = Bar()

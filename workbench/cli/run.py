@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,11 +16,15 @@ from workbench.cli.progress import ExperimentFollower
 from workbench.cli.tables import print_comparison, print_table
 from workbench.comparison import compare
 from workbench.experiment import load
+from workbench.experiment_keys import MAX_TRIALS
+from workbench.metrics.model import counted
 from workbench.plan import Plan
 from workbench.problems import Problem, ProblemsFound
 from workbench.session import Workbench
-from workbench.store.operations import GetExperiment
+from workbench.store.operations import GetExperiment, ListTrials
 from workbench.units import format_bytes, format_duration
+
+_ALL = 1_000_000
 
 
 def run(options: argparse.Namespace) -> int:
@@ -72,7 +77,43 @@ def run_and_follow(workbench: Workbench, plan: Plan, *, as_json: bool, export_to
     if not as_json:
         about = f", about {format_duration(plan.expected_s)}" if plan.expected_s else ""
         print(f"{plan.experiment.name}: {plan.trials} trials{about}. Ctrl+C leaves it running.", file=sys.stderr)
-    trials = ExperimentFollower(workbench, identity, plan.expected_s).wait()
+    return _follow(workbench, identity, expected_s=plan.expected_s, as_json=as_json, export_to=export_to)
+
+
+def more(options: argparse.Namespace) -> int:
+    """Run further blocks of a stored experiment and follow it to its end."""
+    if not 1 <= options.blocks <= MAX_TRIALS:
+        print(f"llm-workbench: --blocks is 1 to {MAX_TRIALS:,}, not {options.blocks}.", file=sys.stderr)
+        return WRONG
+    with Workbench(options.database, client="more") as workbench:
+        workbench.catch_up()
+        row = workbench.store.execute(GetExperiment(experiment=options.experiment)).experiment
+        if not options.detach:
+            workbench.follow()
+        before = [t.trial for t in workbench.store.execute(ListTrials(experiment=row.experiment, limit=_ALL))]
+        trials = workbench.more_blocks(row.experiment, options.blocks)
+        blocks = counted(options.blocks, "more blocks")
+        if not options.json:
+            print(f"{row.name}: {blocks}, {counted(len(trials), 'trials')}.", file=sys.stderr)
+        if options.detach:
+            if options.json:
+                print(json.dumps({"experiment": row.experiment, "trials": trials}))
+            return OK
+        return _follow(workbench, row.experiment, before, as_json=options.json)
+
+
+def _follow(
+    workbench: Workbench,
+    identity: str,
+    before: Sequence[str] = (),
+    *,
+    expected_s: float = 0.0,
+    as_json: bool,
+    export_to: Path | None = None,
+) -> int:
+    """Follow an experiment to its end and print the comparison. `before`: its trials that are not followed."""
+    followed = ExperimentFollower(workbench, identity, expected_s, before).wait()
+    trials = [t for t in followed if t.trial not in before]
     comparison = compare(workbench.store.execute(GetExperiment(experiment=identity)))
     print_comparison(comparison, as_json=as_json)
     if export_to is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from workbench.comparison import Cell, Comparison, Row
 from workbench.export.provenance import Provenance, of_comparison
 from workbench.metrics.registry import find
+from workbench.outliers import MARK
 from workbench.units import format_estimate, format_ratio, practical_unit, show
 
 Strings = tuple[str, ...]
@@ -36,10 +37,12 @@ COLUMNS = (
     "blocks",
     "verdict",
     "baseline",
+    "outlying",
     "method",
     "reason",
 )
-"""Columns of the long table, before those of the labels. `value`, `low`, `high` are in `unit`; `ratio` is to the
+"""Columns of the long table, before those of the labels. `outlying` has the ids of trials that lie apart, with spaces
+between. `value`, `low`, `high` are in `unit`; `ratio` is to the
 baseline; `low` .. `high` and `ratio_low` .. `ratio_high` are 95 % intervals."""
 
 
@@ -88,7 +91,7 @@ def cell_lines(cell: Cell | None, unit: str) -> Strings:
     else:
         # four digits without an interval: deterministic figures differ in the fourth
         text = show(cell.value, cell.unit, unit, 4).text
-    text = with_error(text, cell, unit)
+    text = with_mark(with_error(text, cell, unit), cell)
     if cell.word == "baseline":
         return text, ", ".join(part for part in (cell.word, cell.mark) if part)
     if cell.mark:  # its ratio says nothing
@@ -102,6 +105,11 @@ def cell_lines(cell: Cell | None, unit: str) -> Strings:
 def with_error(text: str, cell: Cell, unit: str) -> str:
     """ "35.0 ± 7.6" where the figure has an error of its own."""
     return text if cell.error is None else f"{text} ± {show(cell.error, cell.unit, unit, 2).text}"
+
+
+def with_mark(text: str, cell: Cell) -> str:
+    """ "24.1 †" where a trial of the figure is outlying; the note under the table says which."""
+    return f"{text} {MARK}" if cell.outliers else text
 
 
 def _heading(metric: str, unit: str) -> str:
@@ -142,6 +150,7 @@ def long_rows(comparison: Comparison, metrics: Sequence[str] = ()) -> list[dict[
                     "blocks": cell.blocks,
                     "verdict": cell.word,
                     "baseline": row.is_baseline,
+                    "outlying": " ".join(outlier.trial for outlier in cell.outliers),
                     "method": cell.method,
                     "reason": cell.reason,
                     **{f"label_{name.replace(' ', '_')}": value for name, value in row.labels.items()},
@@ -205,6 +214,7 @@ def _cell_json(cell: Cell) -> dict[str, object]:
         "n": cell.n,
         "trial_values": dict(cell.trial_values),
         "excluded": list(cell.excluded),
+        "outliers": [{"trial": o.trial, "ratio": o.ratio, "share_of_width": o.share} for o in cell.outliers],
         "ratio": cell.ratio,
         "ratio_interval": [ends.low, ends.high] if ends else None,
         "blocks": cell.blocks,
@@ -300,6 +310,7 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "×": r"$\times$",
+    "†": r"\textdagger{}",
     "µ": r"\textmu{}",
     "−": r"$-$",
     "–": "--",

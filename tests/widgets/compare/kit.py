@@ -60,6 +60,10 @@ class FakeWorkbench:
         self.asked.append(("retry", trials))
         return tuple(f"{t}-again" for t in trials)
 
+    def more_blocks(self, experiment: str, blocks: int) -> tuple[str, ...]:
+        self.asked.append(("more", experiment, blocks))
+        return tuple(f"t-more-{n}" for n in range(4 * blocks))
+
     def close(self) -> None:
         self._pool.shutdown()
 
