@@ -101,7 +101,8 @@ def with_seed(plan: Plan) -> Plan:
     if plan.experiment.seed is not None:
         return plan
     seed = secrets.randbelow(MAX_SEED + 1)
-    hashes = list(dict.fromkeys(hash for _, hash in plan.order))
+    runs = {hash for _, hash in plan.order}
+    hashes = [c.hash for c in plan.configurations if c.hash in runs]
     return msgspec.structs.replace(
         plan,
         experiment=msgspec.structs.replace(plan.experiment, seed=seed),

@@ -438,7 +438,8 @@ def test_that_two_configurations_never_run_in_one_order_in_three_blocks_and_eith
 
 
 def test_that_an_experiment_without_a_seed_draws_one_for_each_run_and_one_with_a_seed_keeps_it() -> None:
-    plan = make_plan(experiment(run=RunSettings(trials=4)), ONE, probe())
+    four = ("float32", "bfloat16", "float16", "int8")
+    plan = make_plan(experiment(precisions=four, run=RunSettings(trials=4)), ONE, probe())
     assert plan.experiment.seed is None
     first, second = with_seed(plan), with_seed(plan)
     assert first.experiment.seed is not None
