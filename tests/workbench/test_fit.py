@@ -238,3 +238,118 @@ def test_that_a_number_of_questions_is_asked_of_each_part_of_a_task() -> None:
     assert questions_asked("lm-eval:leaderboard_gpqa", 0) == 1192
     assert questions_asked("lm-eval:leaderboard_ifeval", 100_000) == 541
     assert questions_asked("lm-eval:arc_easy", 7) == 7
+
+
+# --- worked examples ----------------------------------------------------------------------------------
+
+SMALL = ModelFacts(
+    kind="folder",
+    architecture="llama",
+    parameters=1_000_000_000,
+    linear_parameters=800_000_000,
+    stored_bytes=4_000_000_000,
+    stored_dtype="float32",
+    layers=10,
+    hidden=100,
+    heads=4,
+    vocabulary=1000,
+)
+TWO = MachineFacts(device_kind="cpu", threads_default=2)
+"""80 GFLOP/s and 16 GB/s: SMALL's weights are read in 0.25 s in float32, a token is 25 ms of work and 2 ms of calls."""
+SHORT = WorkloadOrder(prompt_tokens=20, new_tokens=5, batch_size=16, requests=3, window_s=5.0, perplexity_tokens=0)
+REQUEST_S = (0.002 + 320 * 0.025) + 4 * (0.002 + 16 * 0.025)
+
+
+def seconds_of(
+    precision_name: str = "float32", machine: MachineFacts = TWO, threads: int = 0, **changed: object
+) -> float:
+    load = msgspec.structs.replace(SHORT, **changed)
+    return estimate_seconds(SMALL, precision(precision_name), load, EngineOrder(threads=threads), machine)
+
+
+def test_a_worked_example_of_a_trials_time() -> None:
+    base = 7 + 4e9 / 5e8  # start and loading
+    assert seconds_of() == pytest.approx(base + (3 + 4) * REQUEST_S)
+    assert seconds_of(perplexity_tokens=90) == pytest.approx(base + 7 * REQUEST_S + 90 * 0.025 * 4 / 3)
+    assert seconds_of(warmup_requests=1) == pytest.approx(base + 4 * REQUEST_S)
+    assert seconds_of(window_s=3 * REQUEST_S) == pytest.approx(base + 7 * REQUEST_S)
+    assert seconds_of(window_s=3 * REQUEST_S + 0.01) == pytest.approx(base + 8 * REQUEST_S)
+    # one short sequence: reading the weights takes longer than the arithmetic
+    assert seconds_of(batch_size=1, prompt_tokens=2, window_s=0.0) == pytest.approx(base + 7 * 5 * 0.252)
+    assert seconds_of(batch_size=1, new_tokens=1, window_s=0.0) == pytest.approx(base + 7 * 0.502)
+    deep = seconds_of(depth_tokens=30) - seconds_of()
+    assert deep == pytest.approx(0.002 + 16 * 30 * 0.025)
+
+
+def test_that_threads_speed_up_arithmetic_without_bound_and_reading_to_what_memory_gives() -> None:
+    one_token = {"batch_size": 1, "prompt_tokens": 1, "window_s": 0.0}
+    base = 7 + 4e9 / 5e8
+    assert seconds_of(threads=7, **one_token) == pytest.approx(base + 7 * 5 * (0.002 + 4e9 / 56e9))
+    assert seconds_of(threads=8, **one_token) == pytest.approx(base + 7 * 5 * (0.002 + 4e9 / 60e9))
+    on_gpu = 7 * (0.002 + 320 * 2e9 / 5e13 + 4 * (0.002 + 4e9 / 1e12))
+    assert seconds_of(machine=GPU, window_s=0.0) == pytest.approx(base + on_gpu)
+
+
+def test_that_an_emulated_format_takes_four_times_as_long_for_arithmetic_and_for_reading() -> None:
+    base = 7 + 2e9 / 5e8
+    work = (0.002 + 320 * 0.1) + 4 * (0.002 + 16 * 0.1)
+    assert seconds_of("bfloat16") == pytest.approx(base + 7 * work)
+    reading = seconds_of("bfloat16", batch_size=1, prompt_tokens=1, window_s=0.0)
+    assert reading == pytest.approx(base + 7 * 5 * (0.002 + 2e9 / 4e9))
+    able = msgspec.structs.replace(TWO, processor_flags=frozenset({"avx512_bf16"}))
+    assert seconds_of("bfloat16", able) == pytest.approx(base + 7 * REQUEST_S)
+
+
+def test_a_worked_example_of_what_only_a_first_trial_does() -> None:
+    def once(engine: str = "transformers", **changed: object) -> float:
+        load = msgspec.structs.replace(SHORT, **changed)
+        return estimate_once_seconds(SMALL, precision("float32"), load, EngineOrder(id=engine), TWO)
+
+    assert once(text_tokens=10) == pytest.approx(6 * (0.002 + 60 * 0.025 + 10 * 0.252))
+    swag = next(task for task in LOCAL_TASKS if task.load.answers).load
+    written = next(task for task in LOCAL_TASKS if not task.load.answers)
+
+    def read(tokens: int) -> float:
+        return 0.002 + max(0.25, 0.025 * tokens)
+
+    asked = {"tasks": ("hellaswag-sample",), "task_samples": 3}
+    question = read(swag.prompt_tokens)
+    assert once(**asked) == pytest.approx(8 + 3 * (question + read(swag.answers * swag.answer_tokens)))
+    assert once("llama.cpp", **asked) == pytest.approx(8 + 3 * (question + swag.answers * read(swag.answer_tokens)))
+    answered = read(written.load.prompt_tokens) + written.load.answer_tokens * 0.252
+    assert once(tasks=(written.id,), task_samples=2) == pytest.approx(8 + 2 * answered)
+    assert once() == 0
+
+
+def test_a_worked_example_of_activations() -> None:
+    def held(engine: EngineOrder = EngineOrder(), facts: ModelFacts = SMALL, **changed: object) -> int:  # noqa: B008
+        load = msgspec.structs.replace(SHORT, prompt_tokens=100, batch_size=2, **changed)
+        return activation_bytes(facts, load, engine, 16)
+
+    prefill, token = 200 * 100 * 12 * 2 + 2 * 1000 * 4, 100 * 12 * 2 + 2 * 1000 * 4
+    assert held() == prefill == 488_000
+    assert held(perplexity_tokens=50) == 50 * token == 520_000
+    assert held(perplexity_tokens=4096) == 512 * token, "a window of 512 at the most"
+    short = msgspec.structs.replace(SMALL, context_tokens=300)
+    assert held(facts=short, perplexity_tokens=4096) == 300 * token
+    eager = EngineOrder(attention="eager")
+    assert held(eager) == prefill + 2 * 4 * 100**2 * 4 * 2
+    assert held(eager, perplexity_tokens=400) == 400 * token + 4 * 400**2 * 4 * 2
+    gguf = EngineOrder(id="llama.cpp", micro_batch_tokens=64)
+    assert held(gguf) == 64 * 100 * 12 * 2 + 64 * 1000 * 4
+    assert held(gguf, perplexity_tokens=4096) == 128 * token
+
+
+def test_that_a_matrix_widened_at_every_use_is_read_as_wide_as_it_is_computed() -> None:
+    """int8 on a processor: of 1.6e9 bytes 3.2e9 + 0.8e9 are read."""
+    one_token = {"batch_size": 1, "prompt_tokens": 1, "window_s": 0.0}
+    weights = (8e8 * 8 + 2e8 * 32) / 8
+    assert weight_bytes(SMALL, precision("int8"), TWO) == pytest.approx(weights, rel=0.02)
+    told = weight_bytes(SMALL, precision("int8"), TWO)
+    assert seconds_of("int8", **one_token) == pytest.approx(7 + told / 5e8 + 7 * 5 * 0.252)
+
+
+def test_that_the_overheads_are_those_of_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "experiment-file.md").read_text(encoding="utf-8")
+    assert f"{PROCESS_BYTES / 2**20:g} MiB for the process" in page
+    assert f"{CUDA_CONTEXT_BYTES / 2**20:g} MiB for the CUDA context" in page
