@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from workbench import comparison_compression, statistics
+from workbench import comparison_compression, statistics, text_error
 from workbench import labels as naming
 from workbench.comparison_notes import footnotes
 from workbench.comparison_trials import ConfigurationTrials, in_order, metric_ids
@@ -60,7 +60,8 @@ class Cell:
     scope: str = ""
     """What the values were taken over; "" where trials differ."""
     error: float | None = None
-    """Standard error over what was drawn (a task's questions), in the metric's unit: nothing between trials."""
+    """Standard error over what was drawn (a task's questions, a stretch of text), in the metric's unit: nothing between
+    trials."""
     mark: str = ""
     """A caution in two words that stands beside the figure: "near chance"."""
     formula: int = 0
@@ -196,6 +197,12 @@ def _cells(
     exact = {c: r for c, cell in others.items() if (r := _exact_ratio(cell, pinned, known)) is not None}
     noisy = {c: kept[c].by_block(metric) for c in others if c not in exact}
     ratios = exact | statistics.ratios_to_baseline(kept[baseline].by_block(metric), noisy)
+    if metric in text_error.METRICS:
+        its = (pinned.value or 0.0, kept[baseline].text_loss)
+        ratios = {
+            c: text_error.with_paired_error(metric, r, (cells[c].value or 0.0, kept[c].text_loss), its, len(ratios))
+            for c, r in ratios.items()
+        }
     judged = {c: _judged(cells[c], r, known, margin) for c, r in ratios.items()}
     return cells | judged | {baseline: replace(pinned, ratio=1.0, word="baseline", blocks=pinned.n)}
 
@@ -212,6 +219,9 @@ def _cell(metric: str, trials: ConfigurationTrials) -> Cell:
     made = _method([row.method for _, row, _ in found])
     values = tuple((t.trial, value) for t, _, value in found)
     error, mark = told_of(made) if known is not None and known.needs == ("task_score",) else (None, "")
+    if metric in text_error.METRICS:
+        error, over = text_error.own_error(metric, summary.value, trials.text_loss)
+        made = f"{made}; {over}" if over else made
     return Cell(
         metric,
         summary.value,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench import statistics
+from workbench import statistics, text_error
 from workbench.comparison_trials import ConfigurationTrials
 from workbench.metrics.compression import NEAR_CHANCE, compression_rate
 from workbench.metrics.tasks import TOLD_FROM_CHANCE
 from workbench.statistics import Interval
 from workbench.store.operations import ConfigurationRow
+from workbench.text_error import TextLoss
 from workbench.units import format_share
 
 RATE = "compression_rate"
@@ -39,6 +40,8 @@ class _Facts:
     above_chance: float | None
     perplexities: dict[int, float]
     """By block."""
+    loss: TextLoss | None
+    """Along the text of the perplexity."""
     text: str
     """What the perplexity was taken over; "" where trials differ or have none."""
     accuracy: float | None
@@ -83,6 +86,7 @@ def _facts(trials: ConfigurationTrials) -> _Facts:
         nominal_bits=one("nominal_bits_per_weight"),
         above_chance=one("above_chance_ratio"),
         perplexities=trials.by_block("perplexity"),
+        loss=trials.text_loss,
         text=scope("perplexity"),
         accuracy=one("accuracy_mean_ratio"),
         questions=scope("accuracy_mean_ratio"),
@@ -119,6 +123,9 @@ def _rate(mine: _Facts, its: _Facts, original: str) -> Figure:
     quality = statistics.ratios_to_baseline(its.perplexities, {"": mine.perplexities}).get("")
     if quality is None:
         return Figure(reason="It shares no block with the original.")
+    if mine is not its:
+        value, its_value = (next(iter(f.perplexities.values())) for f in (mine, its))
+        quality = text_error.with_paired_error("perplexity", quality, (value, mine.loss), (its_value, its.loss))
     caution = "" if least is not None else "; nearness to chance not checked: the vocabulary's size was not told"
     method = (
         f"counted bytes {its.size:,.0f} / {mine.size:,.0f} x perplexity of the original / own; original: {original}; "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 import msgspec
 
-from workbench import statistics
+from workbench import statistics, text_error
 from workbench.metrics.registry import METRICS, find
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, MetricRow, TrialRow
+from workbench.text_error import TextLoss
 
 _COUNTING = frozenset({"valid", "warning"})
 _ANY = _COUNTING | {"invalid"}
@@ -27,6 +29,7 @@ class ConfigurationTrials:
         self._reasons = [r for r in detail.reasons if r.trial in mine and r.severity == "invalid"]
         numbers = {t.trial: t.number for t in self.all}
         self.rows = of_one_scope(of_one_formula(newest([m for m in detail.metrics if m.trial in mine])), numbers)
+        self._evaluations = detail.evaluations
         self.device = "gpu" if self.all and self.all[0].device.startswith("cuda") else "cpu"
 
     def values(self, metric: str, trials: Iterable[TrialRow]) -> list[tuple[TrialRow, MetricRow, float]]:
@@ -36,6 +39,12 @@ class ConfigurationTrials:
             if row is not None and row.value is not None:
                 found.append((trial, row, row.value))
         return found
+
+    @cached_property
+    def text_loss(self) -> TextLoss | None:
+        """Loss along the text in the newest trial whose perplexity counts."""
+        with_value = self.values("perplexity", self.counted)
+        return text_error.read(self._evaluations.get(with_value[-1][0].trial, ())) if with_value else None
 
     def by_block(self, metric: str) -> dict[int, float]:
         """One value a block: where a trial was repeated, the geometric mean. Values not positive are left out."""

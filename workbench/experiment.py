@@ -58,7 +58,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 3
     window_s: float = 5.0
     warmup_requests: int = 10
-    perplexity_tokens: int = 512
+    perplexity_tokens: int = 1024
     text_tokens: int = 0
     tasks: tuple[str, ...] = ()
     task_samples: int = 0

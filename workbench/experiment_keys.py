@@ -128,7 +128,7 @@ WORKLOAD = (
     Key("requests", "int", 1, 10_000, example="3"),
     Key("window_s", "float", 0, 3600, unit="seconds", example="5.0"),
     Key("warmup_requests", "int", 0, 1000, example="10"),
-    Key("perplexity_tokens", "int", 0, 10_000_000, unit="tokens", example="512"),
+    Key("perplexity_tokens", "int", 0, 10_000_000, unit="tokens", example="1024"),
     Key("text_tokens", "int", 0, 100_000, unit="tokens", example="64"),
     Key("tasks", "text", maximum=200, is_list=True, example='["gsm8k-sample"]'),
     Key("task_samples", "int", 0, 1_000_000, unit="questions", example="50"),

@@ -17,7 +17,7 @@ from engines.workload.windows import tokens_needed, windows
 
 Losses = Callable[[Sequence[int], int], Sequence[float] | None]
 """(ids, scored) -> -ln p (nats) of the last `scored` ids, each given all of `ids` before it; None when stopped."""
-_PART_TOKENS = 32
+_PART_TOKENS = 16
 _PARTS = 256
 """Parts that a record holds at the most; of a longer text they are longer."""
 

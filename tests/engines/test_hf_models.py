@@ -122,8 +122,8 @@ def test_that_the_loss_equals_one_computed_token_by_token(tiny: ModelOrder, begi
     assert found is not None
     assert found.nll_sum == pytest.approx(sum(losses), rel=1e-6)
     assert found.begin == begin.told
-    assert found.part_nll == pytest.approx([sum(losses[n : n + 32]) for n in range(0, tokens, 32)], rel=1e-5)
-    assert (found.tokens, found.part_tokens, sum(found.part_bytes)) == (tokens, 32, found.text_bytes)
+    assert found.part_nll == pytest.approx([sum(losses[n : n + 16]) for n in range(0, tokens, 16)], rel=1e-5)
+    assert (found.tokens, found.part_tokens, sum(found.part_bytes)) == (tokens, 16, found.text_bytes)
     assert found.text_bytes == len(tokenizer.decode(ids[8:108]).encode())
     assert found.first_byte == len(tokenizer.decode(ids[:8]).encode())
 

@@ -253,9 +253,19 @@ def _evaluate(tape: _Tape, fake: FakeTrial) -> None:
             data_hash="5d41402abc4b2a76b9719d911017c592",
             context_tokens=512,
             begin="",
+            first_byte=900,
+            part_tokens=32,
+            part_nll=_parts(512 * math.log(fake.perplexity)),
+            part_bytes=(138,) * 15 + (140,),
         )
     )
     tape.close("evaluate", start)
+
+
+def _parts(loss: float) -> tuple[float, ...]:
+    """Loss of the text's 16 parts: hard ones and easy ones, the same for every model."""
+    hard = np.array([1 + 0.3 * math.sin(7 * n) for n in range(16)])
+    return tuple((loss * hard / hard.sum()).tolist())
 
 
 def _sensors(fake: FakeTrial) -> tuple[Sensor, ...]:

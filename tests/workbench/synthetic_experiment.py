@@ -12,7 +12,8 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from engines.protocol.records import TrialEnded
+from engines.protocol.codec import encode_record
+from engines.protocol.records import Evaluation, TrialEnded
 from tests.workbench.synthetic import GPU, MIB, SECOND, START_NS, FakeTrial, clock_jump, order, records
 from workbench.metrics.evaluate import evaluate_trial
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, ExperimentRow, MetricRow, ReasonRow, TrialRow
@@ -66,6 +67,7 @@ def experiment_detail(
     metrics: list[MetricRow] = []
     reasons: list[ReasonRow] = []
     environments: dict[str, dict[str, str]] = {}
+    evaluations: dict[str, tuple[str, ...]] = {}
     configurations: list[ConfigurationRow] = []
     total = blocks * len(CONFIGURATIONS)
     for color, (name, base) in enumerate(CONFIGURATIONS.items()):
@@ -130,6 +132,7 @@ def experiment_detail(
                 )
             )
             metrics += rows
+            evaluations[fake.trial] = tuple(encode_record(r).decode() for r in stream if isinstance(r, Evaluation))
             reasons += why
             environments[fake.trial] = {"cpu.model": "Example CPU at 2.4 GHz", "python": "3.11.2", "torch": "2.13.0"}
     failed = sum(t.outcome == "failed" for t in trials)
@@ -150,6 +153,7 @@ def experiment_detail(
         metrics=tuple(metrics),
         reasons=tuple(reasons),
         environments=environments,
+        evaluations=evaluations,
     )
 
 

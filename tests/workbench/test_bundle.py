@@ -63,6 +63,8 @@ def test_that_an_experiment_comes_back_as_it_was(stores: tuple[LocalStore, Local
     assert after.metrics == before.metrics
     assert after.reasons == before.reasons
     assert after.environments == before.environments
+    assert after.evaluations == before.evaluations
+    assert set(after.evaluations) == set(TRIALS)
     assert [c.title for c in after.configurations] == [c.title for c in before.configurations]
     assert after.experiment.number == 2
     assert [t.number for t in after.trials] == [2, 3]

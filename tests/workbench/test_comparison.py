@@ -86,12 +86,11 @@ def test_that_a_failed_trial_is_told_for_people(comparison: Comparison) -> None:
 
 
 def test_that_deterministic_figures_have_no_interval_and_an_exact_ratio(comparison: Comparison) -> None:
-    cell = row(comparison, "bfloat16").cells[PERPLEXITY]
+    cell = row(comparison, "bfloat16").cells["tensor_bytes"]
     assert cell.interval is None
     assert cell.ratio_interval is None
-    assert cell.ratio == pytest.approx(21.44 / 21.4)
-    assert cell.word == "equivalent within 3 %"
-    assert "deterministic" in cell.method
+    assert cell.ratio == pytest.approx(0.5)
+    assert cell.word == "less"
 
 
 def test_that_counted_figures_compare_from_one_trial() -> None:

@@ -168,7 +168,8 @@ def verdict(cell: Cell, column: Column, comparison: Comparison) -> str:
     ends = (cell.ratio_interval.low, cell.ratio_interval.high) if cell.ratio_interval is not None else ()
     ratio = format_ratio(cell.ratio, *ends)
     if not cell.word:
-        return f"{ratio} of {against}. One block carries no interval, so there is no verdict."
+        why = "One block carries" if cell.blocks < 2 else "The error over the text is not known; the ratio has"
+        return f"{ratio} of {against}. {why} no interval, so there is no verdict."
     if cell.word == "the same":
         return f"The same as {against}: the figure is deterministic."
     if cell.word == "no difference shown":

@@ -311,6 +311,7 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "×": r"$\times$",
     "†": r"\textdagger{}",
+    "±": r"$\pm$",
     "µ": r"\textmu{}",
     "−": r"$-$",
     "–": "--",

@@ -141,6 +141,8 @@ class ExperimentDetail(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[ReasonRow, ...]
     environments: dict[str, dict[str, str]]
     """Facts by trial."""
+    evaluations: dict[str, tuple[str, ...]] = {}
+    """Lines of the records of quality by trial: the loss of the text's parts, which intervals rest on."""
 
 
 class Ingested(msgspec.Struct, frozen=True, kw_only=True):

@@ -108,6 +108,13 @@ def experiment(desk: Desk, operation: GetExperiment) -> ExperimentDetail:
     row = find_experiment(desk, operation.experiment)
     id = row.experiment
     of_trials = "WHERE {0}.trial IN (SELECT trial FROM trials WHERE experiment = ?)"
+    said: dict[str, tuple[str, ...]] = {}
+    for trial, line in desk.all(
+        "SELECT r.trial, r.record FROM records r JOIN trials t USING (trial) "
+        "WHERE t.experiment = ? AND r.kind = 'evaluation' AND r.record <> '' ORDER BY r.trial, r.seq",
+        id,
+    ):
+        said[str(trial)] = (*said.get(str(trial), ()), str(line))
     facts = desk.all(
         "SELECT t.trial, n.facts FROM trials t JOIN environments n USING (environment) WHERE t.experiment = ?", id
     )
@@ -133,6 +140,7 @@ def experiment(desk: Desk, operation: GetExperiment) -> ExperimentDetail:
             id,
         ),
         environments={str(name): msgspec.json.decode(str(text), type=dict[str, str]) for name, text in facts},
+        evaluations=said,
     )
 
 
