@@ -18,6 +18,7 @@ from workbench.metrics.registry import find
 from workbench.metrics.tasks import TOLD_FROM_CHANCE
 from workbench.outliers import MARK, describe
 from workbench.store.operations import ExperimentDetail, ReasonRow, TrialRow
+from workbench.text_error import BOTH_SCORED
 
 if TYPE_CHECKING:
     from workbench.comparison import Cell, Row
@@ -110,6 +111,8 @@ def _different_tokens(rows: Sequence[Row]) -> list[str]:
             f" These are over stretches of {lengths[0]:,} to {lengths[-1]:,} bytes: a part of the difference may be "
         )
         note += "the text's."
+        if any(BOTH_SCORED in row.cells["bits_per_byte"].method for row in rows if "bits_per_byte" in row.cells):
+            note += " Ratios of bits per byte are over what both scored."
     return [note]
 
 

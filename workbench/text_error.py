@@ -25,6 +25,8 @@ LEAST_BLOCKS = 3
 METRICS = ("perplexity", "bits_per_byte", "above_chance_ratio")
 """Figures of the mean loss, of a token or of a byte."""
 BY_BYTE = "bits_per_byte"
+BOTH_SCORED = "that both scored"
+"""In the method of a ratio over the common part of two stretches."""
 _CUT_CHARACTER = 4
 """Bytes by which engines may differ over where a part ends that cuts a character in two."""
 _NO_PARTS = "figures without the loss of the text's parts: the sampling error is not known"
@@ -104,7 +106,7 @@ def with_paired_error(
         half = math.hypot(half, math.log(ratio.interval.high / ratio.interval.low) / 2)
     interval = Interval(centre * math.exp(-half), centre * math.exp(half))
     together = f", {comparisons} ratios together (Bonferroni)" if comparisons > 1 else ""
-    size = f"{len(shares)} stretches of the {common_bytes:,.0f} bytes that both scored"
+    size = f"{len(shares)} stretches of the {common_bytes:,.0f} bytes {BOTH_SCORED}"
     method = f"the same {size if common_bytes else _stretches(shares, own[1])}, paired t interval{together}"
     if not ratio.deterministic:
         method += f"; widened by {ratio.method}"

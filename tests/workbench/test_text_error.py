@@ -230,6 +230,30 @@ def test_that_the_words_of_perplexity_rest_on_the_texts_interval() -> None:
     assert "paired t interval" in cells["int8"].method
 
 
+def test_that_bits_per_byte_of_other_tokens_are_compared_over_what_both_scored() -> None:
+    random = np.random.default_rng(13)
+    base = random.gamma(1.2, 2.0, 1024)
+    detail = with_losses(experiment_detail(3), float32=base)
+    other = [t.trial for t in detail.trials if t.configuration == "c-int8"]
+    longer = evaluation(1.5 * base, bytes_of=6, first_byte=700)
+    detail = msgspec.structs.replace(
+        detail,
+        metrics=tuple(
+            msgspec.structs.replace(m, scope="1,024 tokens, 6,144 bytes of the text")
+            if m.metric == "perplexity" and m.trial in other
+            else m
+            for m in detail.metrics
+        ),
+        evaluations={**detail.evaluations, **dict.fromkeys(other, (encode_record(longer).decode(),))},
+    )
+    found = compare(detail)
+    cells = next(r for r in found.rows if r.labels["precision"] == "int8").cells
+    assert cells["perplexity"].ratio is None
+    assert cells["bits_per_byte"].ratio_interval is not None
+    assert "3,896 bytes that both scored" in cells["bits_per_byte"].method
+    assert any("over what both scored" in note for note in found.footnotes)
+
+
 def test_that_figures_without_parts_have_a_ratio_and_no_verdict() -> None:
     detail = msgspec.structs.replace(experiment_detail(3), evaluations={})
     cell = next(r for r in compare(detail).rows if r.labels["precision"] == "int8").cells["perplexity"]
