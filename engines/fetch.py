@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import hashlib
 import importlib.metadata
 import json
@@ -22,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+
+from engines.protocol.file_errors import error_in
 
 Report = Callable[[str, float, str], None]
 """(stage, fraction 0..1 of the whole, text)"""
@@ -162,8 +163,9 @@ def _interrupted(_signum: int, _frame: FrameType | None) -> None:
 
 def _raise_download(wanted: Wanted, errors: list[str], code: int) -> NoReturn:
     said = errors[-1] if errors else f"pip ended with code {code}"
-    if any("No space left" in line for line in errors):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    of_disk = error_in("\n".join(errors))
+    if of_disk is not None:
+        raise of_disk
     title = wanted.title[:1].upper() + wanted.title[1:]
     raise FetchFailure(
         f"{title} could not be fetched from the package index ({said[:300]}).",

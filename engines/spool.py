@@ -27,6 +27,7 @@ import msgspec
 from engines.protocol import PROTOCOL_VERSION
 from engines.protocol.codec import decode_order, encode_order, encode_record
 from engines.protocol.orders import TrialOrder
+from engines.protocol.private import write_private
 from engines.protocol.records import ClockPair, Record, TrialEnded, UnknownRecord
 from engines.protocol.sound_lines import SoundLines, read_head
 
@@ -100,8 +101,8 @@ class SpoolWriter:
             header = SpoolHeader(
                 store=order.store, experiment=order.experiment, trial=order.trial, boot=boot_id(), created=clock_pair()
             )
-            (folder / ORDER).write_bytes(encode_order(order))
-            (folder / ACKNOWLEDGED).write_bytes(b"%0*d" % (_ACKNOWLEDGED_WIDTH, 0))
+            write_private(folder / ORDER, encode_order(order))
+            write_private(folder / ACKNOWLEDGED, b"%0*d" % (_ACKNOWLEDGED_WIDTH, 0))
             for number, size in enumerate(BALLAST_BYTES):
                 _reserve(folder / f"ballast.{number}", size)
             fd = os.open(folder / RECORDS, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

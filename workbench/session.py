@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -58,6 +58,7 @@ from workbench.store.operations import (
     SetBaseline,
     SetMetrics,
     Store,
+    StoreError,
 )
 from workbench.stored import StoredWork
 
@@ -319,9 +320,25 @@ class Workbench:
                 orders=batch,
             )
         )
-        self._call(submission(batch))
+        self._hand_over(batch, experiment)
         self._tell(StoreChanged(experiments=(experiment,)))
         return experiment
+
+    def _hand_over(self, batch: Sequence[TrialOrder], experiment: str = "") -> None:
+        """Submit stored trials, all or none: what the runner refuses does not wait in the store for ever. Raises
+        `RunnerError`.
+
+        `experiment`: that goes with its trials."""
+        try:
+            self._call(submission(batch))
+        except RunnerError as error:
+            trials = tuple(order.trial for order in batch)
+            with contextlib.suppress(StoreError):  # then they are lost once the runner says that it does not know them
+                self._store.execute(DeleteTrials(trials=trials, experiment=experiment))
+            if error.code == "link":  # it may have been taken before the link broke
+                with contextlib.suppress(RunnerError):
+                    self._call(Bury(trials=trials))
+            raise
 
     def delete(self, trials: tuple[str, ...] = (), experiment: str = "") -> tuple[str, ...]:
         """Delete from the store and bury the spools; waiting and running trials among them are stopped."""
@@ -372,6 +389,6 @@ class Workbench:
         """Submit further trials of stored experiments. -> their ids"""
         if batch:
             self._store.execute(AddTrials(machine="this", orders=tuple(batch)))
-            self._call(submission(batch))
+            self._hand_over(batch)
             self._tell(StoreChanged(experiments=tuple({order.experiment for order in batch})))
         return tuple(order.trial for order in batch)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import tomli_w
 
+from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places
 from workbench.experiment_keys import Key, did_you_mean, shown
 from workbench.metrics.assumptions import Assumptions
@@ -145,8 +146,8 @@ def save(path: Path, assumptions: Assumptions) -> None:
         with contextlib.suppress(OSError):
             Path(written).unlink() if written else None
         raise SettingsError(
-            f"The settings cannot be written to {path}: {error.strerror or error}.",
-            "What was set before still holds. Free some space, or check that the folder can be written.",
+            f"The settings cannot be written to {path}. {what_happened(error, path.parent)}",
+            f"What was set before still holds. {what_to_do(error, path.parent)}",
         ) from error
 
 

@@ -6,7 +6,6 @@ Files that are whole stay in the hub's own cache however a fetch ends; the next 
 
 from __future__ import annotations
 
-import errno
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engines.hf import files
+from engines.protocol.file_errors import is_forbidden, is_full, what_happened, what_to_do
 from engines.protocol.gguf_parts import parts_of
 from engines.protocol.orders import ModelOrder
 from engines.worker.failures import WorkerFailure, first_line
@@ -169,7 +169,7 @@ def _bytes_in(folder: Path) -> int:
 
 def _failure(model: ModelOrder, error: BaseException) -> WorkerFailure:
     """In words. The library's own errors are looked for in what they came from, too."""
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     chain: list[BaseException] = []
     current: BaseException | None = error
@@ -178,11 +178,13 @@ def _failure(model: ModelOrder, error: BaseException) -> WorkerFailure:
         current = current.__cause__ or current.__context__
     status = next((e.response.status_code for e in chain if isinstance(e, errors.HfHubHTTPError)), 0)
     repository = "/".join(model.path.split("/")[:2])
-    if any(isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT) for e in chain):
+    of_disk = next((e for e in chain if isinstance(e, OSError) and (is_full(e) or is_forbidden(e))), None)
+    if of_disk is not None:
+        cache = Path(constants.HF_HUB_CACHE)
         return WorkerFailure(
             "fetch",
-            f"The disk became full while {model.title} was fetched.",
-            f"{_KEPT} Free some space, or put the hub's cache elsewhere with HF_HUB_CACHE.",
+            f"{model.title} could not be fetched. {what_happened(of_disk, cache)}",
+            f"{_KEPT} {what_to_do(of_disk, cache)} HF_HUB_CACHE puts the hub's cache elsewhere.",
         )
     if any(isinstance(e, errors.GatedRepoError) for e in chain) or status == 403:
         return WorkerFailure(

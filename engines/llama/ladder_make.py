@@ -7,7 +7,6 @@ in their folder, synchronised and renamed; the next maker clears what is left. S
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import re
 import shutil
@@ -30,6 +29,7 @@ from engines.llama.ladder_lines import Failed, Made, Step, say
 from engines.llama.library import library
 from engines.llama.quantise import contents, quantise
 from engines.locked import locked
+from engines.protocol.file_errors import is_full, what_happened, what_to_do
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places, places
 from engines.techniques.gguf import bits_of
@@ -199,13 +199,13 @@ def _explained(error: Exception, here: Places, model: ModelOrder) -> WorkerFailu
     if isinstance(error, WorkerFailure):
         full = _free(here) < _SPARE_BYTES and error.kind == "engine"
         return _no_space(here.models / "gguf", f"The disk became full: {model.title}", _free(here)) if full else error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return _no_space(here.models / "gguf", f"The disk became full: {model.title} needs room", _free(here))
     if isinstance(error, OSError):
         return WorkerFailure(
             "engine",
-            f"A GGUF file could not be made: {error}",
-            f"Nothing was left behind. The application's cache is {here.models}.",
+            f"A GGUF file could not be made. {what_happened(error, here.models)}",
+            f"Nothing was left behind. {what_to_do(error, here.models)}",
         )
     return explain(error, "making a GGUF file")
 

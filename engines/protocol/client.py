@@ -27,6 +27,7 @@ from engines.protocol import MAGIC, PROTOCOL_VERSION
 from engines.protocol.codec import decode_answer, encode_call
 from engines.protocol.messages import Call, Cancel, Failure, Hello, Reply, Request, StreamEnded, Welcome
 from engines.protocol.places import HOME_VARIABLE, Places
+from engines.protocol.private import narrow, open_private, private_folder
 
 T = TypeVar("T")
 
@@ -265,9 +266,10 @@ def _start_detached(places: Places, timeout: float) -> None:
     of this process's files stay open in it. Raises `RunnerError` with the end of the runner's log.
     """
     try:
-        places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(places.state)
         _rotate(places.runner_log)
-        with places.runner_log.open("ab") as log:
+        narrow(places.runner_log)
+        with open(open_private(places.runner_log, os.O_WRONLY | os.O_APPEND), "ab") as log:  # noqa: PTH123
             ended = subprocess.run(
                 [sys.executable, "-m", "engines", "serve", "--detach", "--every-processor"],
                 stdin=subprocess.DEVNULL,

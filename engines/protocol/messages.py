@@ -132,7 +132,7 @@ class Done(_Tagged, frozen=True, kw_only=True, tag="done"):
 
 
 class Failure(_Tagged, frozen=True, kw_only=True, tag="failure"):
-    """`code`: "unknown_trial", "bad_request", "version", "disk_full", "internal"."""
+    """`code`: "unknown_trial", "bad_request", "version", "disk_full", "disk_error", "internal"."""
 
     code: str
     message: str
@@ -194,7 +194,7 @@ class QueueState(_Tagged, frozen=True, kw_only=True, tag="queue_state"):
     entries: tuple[QueueEntry, ...]
     paused: bool
     pause_reason: str = ""
-    """Empty when the user paused; otherwise why the runner did ("disk full: ...")."""
+    """Empty when the user paused; otherwise why the runner did, what is safe and what to do, in sentences."""
 
     def in_state(self, state: str) -> tuple[QueueEntry, ...]:
         return tuple(e for e in self.entries if e.state == state)

@@ -6,6 +6,7 @@ Runs in the runner, on its loop. What it knows of a finished spool is kept in me
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from engines.protocol.messages import Spool
 from engines.protocol.orders import TrialOrder
+from engines.protocol.private import open_private, private_folder
 from engines.spool import (
     RECORDS,
     BadSpool,
@@ -63,7 +65,7 @@ class Archive:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._entries: dict[str, Entry] = {}
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         self._buried = self._read_tombstones()
 
     def recover(self) -> Iterator[Entry]:
@@ -115,7 +117,7 @@ class Archive:
         entry = self._entries.pop(trial, None)
         if entry is not None:
             entry.writer.close()
-            remove_spool(entry.folder)
+            _remove(entry.folder)
 
     def get(self, trial: str) -> Entry | None:
         return self._entries.get(trial)
@@ -143,7 +145,8 @@ class Archive:
     def bury(self, trial: str) -> None:
         """Leave a tombstone, then delete. Raises OSError before anything is deleted where none can be left."""
         if trial not in self._buried:
-            with (self.folder / _BURIED).open("a", encoding="ascii") as file:
+            listed = open_private(self.folder / _BURIED, os.O_WRONLY | os.O_APPEND)
+            with open(listed, "a", encoding="ascii") as file:  # noqa: PTH123  a descriptor, for its mode
                 file.write(trial + "\n")
             self._buried.add(trial)
         entry = self._entries.pop(trial, None)

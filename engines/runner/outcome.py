@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from engines.machine import own_groups
+from engines.protocol.file_errors import is_full, what_happened, what_to_do
 from engines.protocol.records import Cue, OutcomeName
 
 FAILED_EXIT = 3
@@ -32,9 +33,6 @@ _ASSERTION = re.compile(r"(?:.*/)?([\w.+-]+:\d+): (GGML_ASSERT\(.*\)) failed")
 """How ggml and llama.cpp end their process when they find something that cannot be."""
 _KEPT = "What was measured up to then is kept; the queue goes on."
 _SMALLER = f"{_KEPT} Choose a smaller model, batch or precision, or close other programs."
-_DISK_ADVICE = (
-    "What was written before is safe. The queue is paused: free some space, then resume it and run this trial again."
-)
 _GIB = 1 << 30
 
 
@@ -45,8 +43,7 @@ class Ending(Enum):
     KILLED = "Killed by the user."
     TIME_LIMIT = "Stopped at its time limit."
     SHUTDOWN = "Stopped because the runner was shut down."
-    DISK_FULL = "The disk is full: records could not be written."
-    DISK_ERROR = "The disk failed: records could not be written."
+    DISK = "Records could not be written."
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,9 @@ class Evidence:
     """Rise of the control group's count of out-of-memory kills during the trial."""
     address_space_bytes: int | None = None
     stderr_tail: str = ""
-    detail: str = ""
-    """What the runner adds to the message (the disk's error)."""
+    disk: OSError | None = None
+    """Why records could not be written, where `ending` says so, and `folder` where to."""
+    folder: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -81,10 +79,14 @@ def failure_kind(cue: Cue) -> str:
 
 def judge(evidence: Evidence) -> Judgement:
     """The one outcome of a trial whose worker has ended."""
-    if evidence.ending in (Ending.DISK_FULL, Ending.DISK_ERROR):
-        kind = "disk_full" if evidence.ending is Ending.DISK_FULL else "disk_error"
-        message = " ".join(part for part in (evidence.ending.value, evidence.detail) if part)
-        return Judgement("failed", kind, message, _DISK_ADVICE)
+    if evidence.disk is not None and evidence.ending is Ending.DISK:
+        return Judgement(
+            "failed",
+            "disk_full" if is_full(evidence.disk) else "disk_error",
+            f"{evidence.ending.value} {what_happened(evidence.disk, evidence.folder)}",
+            "What was written before is safe. The queue is paused, and what waits stays in it. "
+            f"{what_to_do(evidence.disk, evidence.folder)} Then resume the queue and run this trial again.",
+        )
     if evidence.ending is not None:
         return Judgement("stopped", "", evidence.ending.value, _KEPT)
     if evidence.exit_code == 0:

@@ -5,6 +5,7 @@ Owned by the runner's loop. The file is replaced whole, so a killed runner leave
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -107,7 +108,8 @@ class Queue:
         except OSError as error:
             _log.error("the queue could not be written: %s", error)
             self.saved = False
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
             return error
         self.saved = True
         return None
@@ -130,15 +132,10 @@ class Queue:
                 return self.waiting.pop(index)
         return None
 
-    def take_others(self, order: TrialOrder) -> list[Waiting]:
-        """Remove the waiting trials of the same configuration in the same experiment."""
-        found: tuple[list[Waiting], list[Waiting]] = ([], [])
-        for waiting in self.waiting:
-            other = waiting.order
-            same = (other.experiment, other.configuration) == (order.experiment, order.configuration)
-            found[same and other.device == order.device].append(waiting)
-        self.waiting, others = found
-        return others
+    def others(self, order: TrialOrder) -> list[Waiting]:
+        """The waiting trials of the same configuration in the same experiment."""
+        wanted = (order.experiment, order.configuration, order.device)
+        return [w for w in self.waiting if (w.order.experiment, w.order.configuration, w.order.device) == wanted]
 
     def reorder(self, trials: Sequence[str]) -> None:
         """Those named first, in that order; the others keep theirs behind. Names that do not wait are passed over."""

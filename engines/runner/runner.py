@@ -16,6 +16,7 @@ from functools import partial
 import msgspec
 
 from engines.protocol.failures import cause
+from engines.protocol.file_errors import is_full, what_happened, what_to_do
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places
@@ -30,7 +31,7 @@ from engines.runner.queue import Queue, Waiting, entry_of
 from engines.runner.settings import RunnerSettings
 from engines.runner.start import TEMPLATE_MARK, worker_environment
 from engines.runner.template import Templates
-from engines.runner.trial import FULL, Surroundings, TrialRun
+from engines.runner.trial import CannotStart, Surroundings, TrialRun
 from engines.spool import SpoolReader
 
 _log = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ class Runner:
         if error is not None:
             for trial in new:
                 self._queue.take(trial)
-            raise _refused_for_disk(error, "The trials were not queued.")
+            raise self._refused(error, "The trials were not queued.")
         self._secrets |= dict.fromkeys(new, secrets)
         self.changed.notify()
         self._start_next()
@@ -143,12 +144,15 @@ class Runner:
         if run is not None:
             run.stop(Ending.KILLED if kill else Ending.STOPPED)
             return "The worker was killed." if kill else "The worker was asked to stop."
-        waiting = self._queue.take(trial)
+        waiting = next((w for w in self._queue.waiting if w.order.trial == trial), None)
         if waiting is None:
             if self.knows(trial):
                 return "The trial has ended already."
             raise self.unknown(trial)
-        self._end_waiting(waiting, NEVER_RAN)
+        try:
+            self._end_waiting(waiting, NEVER_RAN)
+        except OSError as error:
+            raise self._refused(error, "The trial still waits.") from error
         self._save()
         self._start_next()
         return "The trial was removed from the queue."
@@ -190,7 +194,7 @@ class Runner:
             try:
                 self.archive.bury(trial)
             except OSError as error:
-                raise _refused_for_disk(error, "The trials were not deleted here.") from error
+                raise self._refused(error, "The trials were not deleted here.") from error
             self._ends.forget(trial)
             self._secrets.pop(trial, None)
             self._queue.forget(trial)
@@ -275,6 +279,9 @@ class Runner:
         trial = run.order.trial
         try:
             ended = await run.run()
+        except CannotStart as problem:
+            self._put_back(run, problem.error)
+            return
         except Exception as error:  # noqa: BLE001
             # a mistake of ours must neither stop the queue nor leave a worker: the trial fails, and says so
             _log.exception("the runner failed in a trial")
@@ -291,12 +298,29 @@ class Runner:
             self._ends.owe(run.entry, ended)
             self._ends.pay()
         if cause(ended.failure) == "permanent" and not run.has_measured:
-            for waiting in self._queue.take_others(run.order):
-                self._end_waiting(waiting, not_tried(ended, run.order.block))
-            self._save()
+            self._give_up_others(run.order, not_tried(ended, run.order.block))
         self._start_next()
         if not self._runs:
             self._templates.idle()
+
+    def _put_back(self, run: TrialRun, error: OSError) -> None:
+        """The machine gave no worker: the trial waits again, first of all, and the queue is paused."""
+        trial = run.order.trial
+        del self._runs[trial], self._tasks[trial]
+        self.archive.discard(trial)
+        self._queue.waiting.insert(0, self._queue.running.pop(trial))
+        self._pause_for(error)
+        if not self._runs:
+            self._templates.idle()
+
+    def _give_up_others(self, order: TrialOrder, judgement: Judgement) -> None:
+        """End the waiting trials of a configuration that cannot run."""
+        try:
+            for waiting in self._queue.others(order):
+                self._end_waiting(waiting, judgement)
+        except OSError as error:
+            self._pause_for(error)
+        self._save()
 
     def _surroundings(self, trial: str) -> Surroundings:
         return Surroundings(
@@ -317,20 +341,26 @@ class Runner:
         return [*workers, *self._templates.pids]
 
     def _pause_for(self, error: OSError) -> None:
-        """Nothing more is started until the user has made space and resumes."""
-        what = "disk full" if error.errno in FULL else "disk error"
+        """Nothing more is started until the user has put right what is wrong with the machine, and resumes."""
         self._queue.paused = True
-        self._queue.pause_reason = f"{what}: {error.strerror} ({self._state_folder})"
-        _log.error("the queue is paused, %s", self._queue.pause_reason)
+        self._queue.pause_reason = (
+            f"{what_happened(error, self._state_folder)} What was measured is safe, and what waits stays in the queue. "
+            f"{what_to_do(error, self._state_folder)} Then resume the queue."
+        )
+        _log.error("the queue is paused: %s", self._queue.pause_reason)
         self._save()
         self.changed.notify()
 
+    def _refused(self, error: OSError, what: str) -> Refused:
+        code = "disk_full" if is_full(error) else "disk_error"
+        advice = f"Nothing was lost. {what_to_do(error, self._state_folder)} Then try again."
+        return Refused(code, f"{what} {what_happened(error, self._state_folder)}", advice)
+
     def _end_waiting(self, waiting: Waiting, judgement: Judgement) -> None:
-        """End a trial that was taken from the queue and never had a worker."""
-        try:
-            self._ends.write(self.archive.create(waiting.order), judgement)
-        except OSError as error:
-            _log.error("no spool for a trial that was removed from the queue: %s", error)
+        """End a waiting trial, which never had a worker. Raises OSError without room for its end: it waits on."""
+        entry = self.archive.create(waiting.order)
+        self._queue.take(waiting.order.trial)
+        self._ends.write(entry, judgement)
         self._remember(waiting, judgement)
         self._notify(waiting.order.trial)
 
@@ -391,10 +421,6 @@ class Runner:
 
 def _judgement_of(ended: TrialEnded) -> Judgement:
     return Judgement(ended.outcome, ended.failure, ended.message, ended.advice)
-
-
-def _refused_for_disk(error: OSError, what: str) -> Refused:
-    return Refused("disk_full", f"{what} {error.strerror}.", "Free some space and do it again; nothing was lost.")
 
 
 def _probe() -> ProbeResult:

@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places
+from engines.protocol.private import private_folder
 from engines.runner.leftovers import become_subreaper, kill_marked, mark_of
 from engines.runner.runner import Runner
 from engines.runner.server import Server, identity
@@ -41,19 +43,23 @@ def serve(places: Places, settings: RunnerSettings, *, ready: Callable[[], None]
     Raises `AlreadyRunning`, `CannotServe`.
     """
     try:
-        places.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(places.state)
         make_private(places.runner_socket.parent)
         lock = _take_lock(places)
     except OSError as error:
-        raise CannotServe(f"{error.filename or places.state}: {error.strerror}") from error
+        raise _cannot_serve(error, places.state) from error
     try:
         become_subreaper()
         kill_marked(mark_of(places.state))
         asyncio.run(_Life(places, settings, lock).live(ready))
     except OSError as error:
-        raise CannotServe(f"{error.filename or places.runner_socket}: {error.strerror}") from error
+        raise _cannot_serve(error, places.runner_socket) from error
     finally:
         os.close(lock)
+
+
+def _cannot_serve(error: OSError, where: Path) -> CannotServe:
+    return CannotServe(f"{what_happened(error, where)} Nothing was changed. {what_to_do(error, where)}")
 
 
 def make_private(folder: Path) -> None:

@@ -273,10 +273,15 @@ class _Connection:
         if not runner.knows(trial):
             raise runner.unknown(trial)
         reader = None
+        read_from = None
         try:
             while True:
                 change = runner.grown(trial).next_change()
                 entry = runner.archive.get(trial)
+                if reader is not None and entry is not read_from:  # a trial that was put back has a new spool
+                    reader.close()
+                    reader = None
+                read_from = entry
                 reader = reader or runner.read_spool(trial, after)
                 if entry is not None and reader is not None:
                     lines = reader.read(entry.writer)

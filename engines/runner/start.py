@@ -16,6 +16,7 @@ from engines.processors import Share
 from engines.protocol.client_environment import processors_of, surroundings
 from engines.protocol.codec import encode_order
 from engines.protocol.orders import EnvironmentOrder, TrialOrder
+from engines.protocol.private import write_private
 from engines.ring import capacity_for, create_ring
 from engines.runner.leftovers import MARK_VARIABLE, mark_of
 from engines.runner.settings import RunnerSettings, import_path
@@ -165,4 +166,4 @@ def with_method(order: TrialOrder, method: str) -> TrialOrder:
 
 
 def _write_order(order: TrialOrder, wanted: WorkerOrder) -> None:
-    wanted.order.write_bytes(encode_order(order))
+    write_private(wanted.order, encode_order(order))

@@ -8,7 +8,6 @@ left behind is killed, the pipes are read out, and the one outcome is written.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import signal
 from collections.abc import Callable, Collection, Mapping
@@ -55,7 +54,6 @@ _SLOWEST_TICK_S = 0.5
 _FASTEST_RATE_HZ = 4.0
 """Sensors are read at their own rate on another thread; a curve of tokens a quarter of a second late is live."""
 _FACTS_PATIENCE_S = 5.0
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -76,6 +74,14 @@ class Surroundings:
     """Process ids of the workers of other trials."""
     may_take_strangers: Callable[[], bool]
     """Whether every unmarked child of this process must be this trial's."""
+
+
+class CannotStart(Exception):
+    """No worker could be started, for a reason (`error`) that is the machine's and not the trial's."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class TrialRun:
@@ -113,11 +119,15 @@ class TrialRun:
     # --- the main path ------------------------------------------------------------------------------
 
     async def run(self) -> TrialEnded:
-        """Run the trial to its end. -> its end record, which `end_is_written` says to be in the spool or not."""
+        """Run the trial to its end. -> its end record, which `end_is_written` says to be in the spool or not. Raises
+        `CannotStart` where the machine gives no worker: nothing is recorded then."""
         try:
             worker = await self._start_worker()
         except OSError as error:
-            return self._finish(Evidence(exit_code=1, stderr_tail=f"The worker could not be started: {error}"))
+            await self.abandon()
+            if self._ending is None:
+                raise CannotStart(error) from error
+            worker = None
         if worker is None:
             return self._finish(Evidence(exit_code=0, ending=self._ending))
         if self._ending is not None:  # asked to stop before there was a worker
@@ -141,7 +151,8 @@ class TrialRun:
                 memory_kills=memory_kills() - self._kills_before,
                 address_space_bytes=self.order.limits.address_space_bytes,
                 stderr_tail=self._texts["stderr"].tail,
-                detail=f"({self._journal.error.strerror})" if self._journal.error else "",
+                disk=self._journal.error,
+                folder=self._around.state,
             )
         )
 
@@ -149,7 +160,7 @@ class TrialRun:
         """End the worker: politely with a time of grace, or at once for `KILLED` and a failed disk. A second call may
         only be harder than the first."""
         at_once = ending not in (Ending.STOPPED, Ending.TIME_LIMIT, Ending.SHUTDOWN)
-        if self._ending is None or (at_once and self._ending not in (Ending.DISK_FULL, Ending.DISK_ERROR)):
+        if self._ending is None or (at_once and self._ending is not Ending.DISK):
             self._ending = ending
             self._asked.set()
         if self.worker is None:
@@ -330,7 +341,7 @@ class TrialRun:
             self.worker.send(signal.SIGKILL)
 
     def _disk_failed(self, error: OSError) -> None:
-        self.stop(Ending.DISK_FULL if error.errno in FULL else Ending.DISK_ERROR)
+        self.stop(Ending.DISK)
         self._around.disk_failed(error)
 
     # --- the end ------------------------------------------------------------------------------------
@@ -365,6 +376,7 @@ class TrialRun:
         if self.worker is not None:
             self.worker.send(signal.SIGKILL)
             await self.worker.exit_code()
+            self.worker.discard()
             self._cancel_timers()
         if self._sampler is not None:
             await asyncio.to_thread(self._sampler.stop)

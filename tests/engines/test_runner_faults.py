@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import shutil
 import socket
@@ -16,11 +18,13 @@ import pytest
 
 from engines.protocol import MAGIC, messages
 from engines.protocol.client import RunnerError
-from engines.protocol.codec import encode_call
-from engines.protocol.messages import RecordLine
+from engines.protocol.codec import decode_record, encode_call
+from engines.protocol.messages import QueueState, RecordLine
 from engines.protocol.places import Places
-from engines.protocol.records import Log, TrialEnded
+from engines.protocol.records import Log, Record, TrialEnded
 from engines.runner import leftovers
+from engines.runner.runner import Runner
+from engines.runner.settings import default_settings
 from tests.engines.runner_harness import RunnerProcess, is_alive, make_order, until
 
 
@@ -77,21 +81,99 @@ def test_that_a_full_disk_fails_the_trial_pauses_the_queue_and_loses_nothing_wri
     assert logs == [str(number) for number in range(len(logs))]
     state = runner.queue()
     assert state.paused
-    assert state.pause_reason.startswith("disk full: ")
+    assert f"The disk of {runner.places.state} is full" in state.pause_reason
+    assert "what waits stays in the queue" in state.pause_reason
+    assert "Free some space" in state.pause_reason
     assert [entry.trial for entry in state.in_state("waiting")] == ["t2"]
 
     fill(runner.places.state)  # also what the ended trial gave back
     runner.client.call(messages.SetPaused(paused=False))
     assert runner.queue().paused, "still full: paused again, and t2 waits"
-    assert runner.queue().pause_reason.startswith("disk full: ")
+    assert "is full" in runner.queue().pause_reason
     with pytest.raises(RunnerError) as caught:
         runner.submit(*(make_order(f"more{number}", ["print", "x" * 5000]) for number in range(100)))
     assert caught.value.code == "disk_full"
+    with pytest.raises(RunnerError, match="still waits"):
+        runner.client.call(messages.Stop(trial="t2"))
+    assert runner.entry("t2").state == "waiting", "a trial whose end cannot be written has not ended"
 
     filler.unlink()
     runner.client.call(messages.SetPaused(paused=False))
     runner.until_state("t2", "ended")
     assert runner.entry("t2").outcome == "completed"
+
+
+def test_that_a_trial_that_finds_no_room_for_its_ring_waits_for_it(confined: RunnerProcess) -> None:
+    """Its spool fits and its ring does not: as an engine's failure this would end one trial after the other."""
+    runner = confined
+    runner.client.call(messages.SetPaused(paused=True))
+    runner.submit(*(make_order(f"t{number}", ["stamps", 3]) for number in (1, 2, 3)))
+    filler = fill(runner.places.state)
+    os.truncate(filler, filler.stat().st_size - 400 * 1024)
+    runner.client.call(messages.SetPaused(paused=False))
+    until(lambda: runner.queue().paused, what=runner.log)
+    state = runner.queue()
+    assert [entry.trial for entry in state.in_state("waiting")] == ["t1", "t2", "t3"], "in their order"
+    assert not state.in_state("ended")
+    assert "is full" in state.pause_reason
+    assert not list(runner.places.spools.glob("t*")), "what had been made of it has gone"
+
+    followed = runner.client.stream(messages.Attach(trial="t1"))
+    filler.unlink()
+    runner.client.call(messages.SetPaused(paused=False))
+    assert [r.seq for r in map(_record, followed)][:2] == [1, 2]
+    assert [runner.until_state(f"t{n}", "ended").outcome for n in (1, 2, 3)] == ["completed"] * 3
+
+
+def _record(reply: messages.Reply) -> Record:
+    return decode_record(reply.line) if isinstance(reply, RecordLine) else TrialEnded(outcome="completed", seq=-1)
+
+
+def test_that_a_system_without_processes_pauses_the_queue(short_home: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever keeps the runner from starting a worker would keep it from starting the next one too."""
+
+    def refuse(*_arguments: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("engines.runner.start.start_plainly", refuse)
+
+    async def submit() -> QueueState:
+        runner = Runner(short_home, default_settings())
+        runner.start()
+        runner.submit([make_order("t1"), make_order("t2")], {})
+        while not runner.queue_state().paused:
+            await asyncio.sleep(0.01)
+        state = runner.queue_state()
+        await runner.shut_down()
+        return state
+
+    state = asyncio.run(submit())
+    assert [entry.trial for entry in state.in_state("waiting")] == ["t1", "t2"]
+    assert "Close other programs" in state.pause_reason
+
+
+def test_that_a_trial_stopped_while_its_start_fails_has_been_stopped(
+    short_home: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stop() -> QueueState:
+        runner = Runner(short_home, default_settings())
+
+        def refuse(*_arguments: object) -> None:
+            runner.stop("t1", kill=False)
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+        monkeypatch.setattr("engines.runner.start.start_plainly", refuse)
+        runner.start()
+        runner.submit([make_order("t1")], {})
+        while not runner.is_idle:
+            await asyncio.sleep(0.01)
+        state = runner.queue_state()
+        await runner.shut_down()
+        return state
+
+    state = asyncio.run(stop())
+    assert not state.paused
+    assert [entry.outcome for entry in state.in_state("ended")] == ["stopped"]
 
 
 def test_that_a_runner_killed_on_a_full_disk_ends_its_trial_when_there_is_space(confined: RunnerProcess) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from pathlib import Path
 
@@ -28,8 +29,8 @@ KILLED = -int(signal.SIGKILL)
         (Evidence(exit_code=0, ending=Ending.STOPPED), "stopped", ""),
         (Evidence(exit_code=-int(signal.SIGTERM), ending=Ending.STOPPED), "stopped", ""),
         (Evidence(exit_code=KILLED, ending=Ending.KILLED), "stopped", ""),
-        (Evidence(exit_code=KILLED, ending=Ending.DISK_FULL), "failed", "disk_full"),
-        (Evidence(exit_code=KILLED, ending=Ending.DISK_ERROR), "failed", "disk_error"),
+        (Evidence(exit_code=KILLED, ending=Ending.DISK, disk=OSError(errno.ENOSPC, "Full")), "failed", "disk_full"),
+        (Evidence(exit_code=KILLED, ending=Ending.DISK, disk=OSError(errno.EIO, "Broken")), "failed", "disk_error"),
         (Evidence(exit_code=KILLED), "failed", "killed"),
         (Evidence(exit_code=KILLED, memory_kills=1), "failed", "out_of_memory"),
         (Evidence(exit_code=3, failure=Cue(code="failure:technique", text="No.")), "failed", "technique"),

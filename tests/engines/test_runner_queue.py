@@ -160,6 +160,21 @@ def test_that_an_id_that_is_no_folder_name_is_refused(runner: RunnerProcess) -> 
         assert caught.value.code == "bad_request"
 
 
+def test_that_nobody_else_may_read_what_the_runner_keeps(runner: RunnerProcess, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    runner.submit(make_order("t1", ["phase", "measure"], ["wait_for", str(gate)]), make_order("t2"))
+    until(lambda: runner.entry("t1").phase == "measure")
+    runner.client.call(messages.Stop(trial="t2"))
+    runner.client.call(messages.Bury(trials=("t2",)))
+    open_to_others = {
+        str(path): oct(path.stat().st_mode)
+        for path in (runner.places.state, *runner.places.state.rglob("*"))
+        if path.stat().st_mode & 0o077 and path != runner.places.runner_log  # that one is this test's own
+    }
+    gate.touch()
+    assert not open_to_others
+
+
 def test_that_a_stopped_waiting_trial_ends_without_having_run(runner: RunnerProcess) -> None:
     pause(runner, True)
     runner.submit(make_order("t1"))

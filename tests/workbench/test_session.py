@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from engines.protocol.client import RunnerClient, connect_local
+from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.messages import GetQueue, ListSpools, QueueState
 from tests.engines.runner_harness import end_runner
 from tests.house import Heard, House, until
@@ -274,6 +274,25 @@ def test_that_a_later_command_runs_in_its_own_environment(house: House) -> None:
     assert not [row for row in stored.rows if "hf_secret" in str(row[0])]
     assert len({c.configuration for c in _configurations(session)}) == 1, "it is no part of what is run"
     assert not [c for c in _configurations(session) if "environment" in c.resolved]
+
+
+def test_that_what_the_runner_refuses_does_not_wait_in_the_store(house: House) -> None:
+    session = house.open()
+    session.follow()
+    plan = session.plan(house.experiment(trials=2))
+    first = session.run(plan)
+    house.finished(session, first)
+    obstacle = house.places.queue_file.with_name("queue.json.new")
+    obstacle.mkdir()  # the runner cannot write its queue
+    with pytest.raises(RunnerError, match="The trials were not queued") as caught:
+        session.run(plan)
+    assert "Free some space" not in caught.value.advice, "space is not what is missing"
+    assert [row.experiment for row in session.store.execute(ListExperiments())] == [first]
+    with pytest.raises(RunnerError):
+        session.retry(tuple(t.trial for t in session.store.execute(ListTrials(experiment=first))))
+    assert {t.state for t in session.store.execute(ListTrials(experiment=first))} == {"ended"}
+    obstacle.rmdir()
+    house.finished(session, session.run(plan))
 
 
 def test_that_two_sessions_share_one_database_and_the_guest_takes_over(house: House) -> None:

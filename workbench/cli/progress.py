@@ -19,6 +19,7 @@ from workbench.session import Workbench
 from workbench.store.operations import ExperimentRow, GetExperiment, TrialRow
 from workbench.units import format_duration
 
+HOW_TO_RESUME = "`llm-workbench queue --resume` resumes it."
 _BAR = 24
 
 
@@ -69,6 +70,7 @@ class ExperimentFollower:
         self._reported = set(reported)
         self._told: list[str] = []
         self._note = ""
+        self._paused_for = ""
         self._bar = Bar()
 
     def wait(self) -> tuple[TrialRow, ...]:
@@ -102,8 +104,9 @@ class ExperimentFollower:
             if isinstance(event, QueueChanged):
                 self._queue = event.state.entries
                 self._dirty = True
-                if event.state.pause_reason:
-                    self._messages.append(f"The queue is paused: {event.state.pause_reason}")
+                if event.state.pause_reason not in ("", self._paused_for):
+                    self._messages.append(f"The queue is paused. {event.state.pause_reason} {HOW_TO_RESUME}")
+                self._paused_for = event.state.pause_reason
             elif isinstance(event, StoreChanged):
                 self._dirty = True
             elif isinstance(event, Notice):

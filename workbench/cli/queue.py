@@ -11,6 +11,7 @@ from engines.protocol.client import RunnerError, connect_local
 from engines.protocol.messages import GetQueue, QueueEntry, QueueState, SetPaused
 from engines.protocol.places import places
 from workbench.cli import NOT_FOUND, OK, WRONG
+from workbench.cli.progress import HOW_TO_RESUME
 from workbench.cli.tables import print_table
 from workbench.session import Workbench
 from workbench.store.operations import GetTrial
@@ -49,9 +50,7 @@ def queue(options: argparse.Namespace) -> int:
         ]
         print_table(("trial", "state", "", "configuration", ""), rows)
     if state.paused:
-        print(
-            f"The queue is paused{': ' + state.pause_reason if state.pause_reason else ''}. `queue --resume` goes on."
-        )
+        print(" ".join(filter(None, ("The queue is paused.", state.pause_reason, HOW_TO_RESUME))))
     return OK
 
 

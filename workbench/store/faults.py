@@ -5,15 +5,14 @@ Every `StoreError` of the local store is made here, so that each says what happe
 
 from __future__ import annotations
 
-import errno
 import re
 from pathlib import Path
 
 import duckdb
 
+from engines.protocol.file_errors import error_in, is_full, what_happened, what_to_do
 from workbench.store.operations import StoreError
 
-_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 _DAMAGED = (
     "not a valid DuckDB database",
     "Could not read enough bytes",
@@ -30,8 +29,9 @@ _STORAGE = re.compile(r"version number (\d+)")
 def from_duckdb(error: duckdb.Error, path: Path) -> StoreError:
     """The `StoreError` for an error of DuckDB while working on `path`."""
     text = str(error)
-    if any(words in text for words in _FULL):
-        return disk_full(path)
+    of_disk = error_in(text)
+    if of_disk is not None:
+        return from_system(of_disk, path)
     if any(words in text for words in _LOCKED):
         return locked(path, text)
     if _STORAGE.search(text) and "but we can only read" in text:
@@ -55,11 +55,11 @@ def from_duckdb(error: duckdb.Error, path: Path) -> StoreError:
 
 def from_system(error: OSError, path: Path) -> StoreError:
     """The `StoreError` for an error of the operating system while opening or copying `path`."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_full(error):
         return disk_full(path)
     return StoreError(
-        f"{path} cannot be used: {error.strerror or error}.",
-        "Check that the folder exists and that you may write to it, or choose another file with --database.",
+        f"{path} cannot be used. {what_happened(error, path)}",
+        f"{what_to_do(error, path)} Or choose another file with --database.",
     )
 
 
