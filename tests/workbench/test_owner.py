@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -18,9 +19,10 @@ from pathlib import Path
 import pytest
 
 from engines.protocol.places import Places
+from tests.house import until
 from tests.workbench.store_kit import add_experiment, lines, log, started
 from workbench.store import lockfile, wire
-from workbench.store.open import ReopeningStore, open_store
+from workbench.store.open import OwnedStore, ReopeningStore, open_store
 from workbench.store.operations import (
     DeleteTrials,
     GetCounts,
@@ -72,10 +74,13 @@ class Process:
         return self._process.stdout.readline().strip()
 
     def ask(self, expression: str) -> str:
+        self.start(expression)
+        return self.line()
+
+    def start(self, expression: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(expression + "\n")
         self._process.stdin.flush()
-        return self.line()
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
@@ -266,6 +271,51 @@ def test_that_a_long_query_keeps_nobody_waiting_and_ends_with_the_store(database
             answer.result(timeout=60)
         assert caught.value.code == "owner_gone"
     guest.close()
+
+
+def test_that_what_a_killed_guest_asked_is_given_up(database: Path) -> None:
+    endless = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE (a.range * b.range) % 7 = 1"
+    owner, _ = open_store(database)
+    assert isinstance(owner, OwnedStore)
+    with process(database) as guest:
+        assert guest.line() == "guest"
+        guest.start(f"store.execute(Query(sql={endless!r}))")
+        until(lambda: owner.reading == 1, what="the query runs")
+        guest.end(kill=True)
+        until(lambda: owner.reading == 0, what="it is given up")
+    assert owner.execute(ListTrials()) == ()
+    owner.close()
+
+
+def test_that_nobody_buffers_what_comes_before_a_greeting(database: Path) -> None:
+    owner, _ = open_store(database)
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(str(database.with_name("a.duckdb.sock")))
+        link.sendall((1 << 20).to_bytes(4, "big"))
+        assert link.recv(1) == b"", "it hangs up without waiting for a megabyte"
+    owner.close()
+
+
+def test_that_only_its_user_may_read_a_database(database: Path, home: Places) -> None:
+    before = os.umask(0o022)
+    try:
+        for path in (database, home.database):
+            made, _ = open_store(path)
+            add_experiment(made, "t-1")
+            made.execute(Ingest(trial="t-1", lines=lines([started()])))
+            files = [file for file in path.parent.iterdir() if file.is_file()]
+            assert path.with_name(f"{path.name}.wal") in files
+            assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+            made.close()
+        assert stat.S_IMODE(home.data.stat().st_mode) == 0o700
+        database.chmod(0o644)  # as an earlier version made it
+        home.data.chmod(0o755)
+        for path in (database, home.database):
+            open_store(path)[0].close()
+        assert stat.S_IMODE(database.stat().st_mode) == 0o600
+        assert stat.S_IMODE(home.data.stat().st_mode) == 0o700
+    finally:
+        os.umask(before)
 
 
 def test_that_of_processes_that_race_exactly_one_becomes_the_owner(database: Path) -> None:

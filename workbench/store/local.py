@@ -14,9 +14,10 @@ from typing import Any, TypeVar, cast
 
 import duckdb
 
+from engines.protocol.private import narrow
 from workbench.store import bundle, faults, imported, ingest, operations, query, reading, recording, selfchecks, writing
 from workbench.store.migrate import Scheme, current_scheme, roll_back
-from workbench.store.opening import open_database
+from workbench.store.opening import log_of, open_database
 from workbench.store.operations import Operation
 from workbench.store.rows import Desk
 
@@ -70,7 +71,8 @@ class LocalStore:
         self._scheme = scheme or current_scheme()
         self._writing = threading.Lock()
         self._readers = threading.Condition()
-        self._cursors: set[duckdb.DuckDBPyConnection] = set()
+        self._cursors: dict[duckdb.DuckDBPyConnection, int] = {}
+        """Those in use, and by which thread."""
         self._connection: duckdb.DuckDBPyConnection | None = open_database(path, self._scheme)
         self._closed = False
 
@@ -89,6 +91,18 @@ class LocalStore:
             raise faults.from_duckdb(error, self.path) from error
         except OSError as error:
             raise faults.from_system(error, self.path) from error
+
+    @property
+    def reading(self) -> int:
+        """Operations that read at this moment."""
+        return len(self._cursors)
+
+    def interrupt(self, thread: int) -> None:
+        """Give up what this thread reads now, if anything; what is written is written whole. Any thread."""
+        with self._readers:
+            for cursor, owner in self._cursors.items():
+                if owner == thread:
+                    cursor.interrupt()
 
     def close(self) -> None:
         """Interrupt queries that still run, wait for writing to end, and close the file. Twice is once."""
@@ -111,6 +125,7 @@ class LocalStore:
             try:
                 result = handler(Desk(connection, self.path), operation)
                 connection.execute("COMMIT")
+                narrow(log_of(self.path))
             except BaseException:
                 roll_back(connection)
                 raise
@@ -125,13 +140,13 @@ class LocalStore:
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with self._readers:
             cursor = self._open_connection().cursor()
-            self._cursors.add(cursor)
+            self._cursors[cursor] = threading.get_ident()
         try:
             yield cursor
         finally:
             with self._readers:  # nobody finds a closed cursor to interrupt
                 cursor.close()  # ends its transaction
-                self._cursors.discard(cursor)
+                del self._cursors[cursor]
                 self._readers.notify_all()
 
     def _open_connection(self) -> duckdb.DuckDBPyConnection:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from engines.protocol.places import places
+from engines.protocol.private import narrow
+
 
 class Holder(msgspec.Struct, frozen=True):
     """What the owner says of itself; `socket` is "" until it answers."""
@@ -50,7 +53,9 @@ def lock_path(database: Path) -> Path:
 def try_lock(database: Path) -> OwnerLock | None:
     """Take the lock, or None while another process (or another store of this one) has it. Raises OSError."""
     path = lock_path(database)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.parent == places().data:  # a folder that the user has chosen keeps its mode
+        narrow(path.parent)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 
+from engines.protocol.private import write_private
 from workbench.store import faults
 from workbench.store.operations import StoreError
 
@@ -59,6 +60,7 @@ def back_up(path: Path, found: int) -> Path:
     backup = backup_path(path, found)
     unfinished = backup.with_suffix(".part")
     try:
+        write_private(unfinished, b"")
         shutil.copyfile(path, unfinished)
         with unfinished.open("rb+") as copy:
             os.fsync(copy.fileno())

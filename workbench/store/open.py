@@ -129,6 +129,11 @@ class OwnedStore:
     def execute(self, operation: Operation[R]) -> R:
         return self._local.execute(operation)
 
+    @property
+    def reading(self) -> int:
+        """Operations that read at this moment, guests' among them."""
+        return self._local.reading
+
     def close(self) -> None:
         """Interrupt what is being asked, close the file, then let the next owner in. Twice is once."""
         try:
@@ -149,7 +154,7 @@ def _own(database: Path, lock: OwnerLock, listener: Listener | None) -> OwnedSto
     try:
         lock.announce()
         local = LocalStore(database)
-        server = OwnerServer(local, database, listener=listener)
+        server = OwnerServer(local, database, listener=listener, interrupt=local.interrupt)
         lock.announce(str(server.path))
     except OSError as error:
         _give_up(local, lock)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from engines.protocol.private import narrow
 from workbench.store import faults, migrate
 from workbench.store.migrate import Scheme
 from workbench.store.rows import now
@@ -54,7 +55,15 @@ def open_database(path: Path, scheme: Scheme) -> duckdb.DuckDBPyConnection:
 
 
 def _connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(str(path), read_only=read_only, config=_CONFIGURATION)
+    connection = duckdb.connect(str(path), read_only=read_only, config=_CONFIGURATION)
+    narrow(path)
+    narrow(log_of(path))
+    return connection
+
+
+def log_of(path: Path) -> Path:
+    """The write-ahead log of a database, which DuckDB makes and removes as it needs it."""
+    return path.with_name(f"{path.name}.wal")
 
 
 def _look(path: Path) -> _Found:
@@ -88,7 +97,7 @@ def _check_length(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
 
 def _create(path: Path, scheme: Scheme) -> None:
     """Make the file under another name and link it into place: a crash leaves no half-made database behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         connection = _connect(unfinished)
@@ -109,7 +118,7 @@ def _create(path: Path, scheme: Scheme) -> None:
         except OSError:  # a file system without links
             unfinished.rename(path)
     finally:
-        for leftover in (unfinished, unfinished.with_name(f"{unfinished.name}.wal")):
+        for leftover in (unfinished, log_of(unfinished)):
             leftover.unlink(missing_ok=True)
 
 

@@ -1,11 +1,13 @@
 """The socket beside a database: its owner runs the operations of other processes of the same user.
 
 One thread accepts, one more per guest; operations run in the guest's thread, so a long query keeps nobody else waiting.
+What a guest asked is given up when it goes away: a killed command must not keep a core of the machine under test busy.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import socket
 import stat
 import threading
@@ -24,15 +26,26 @@ Listener = Callable[[Operation[Any]], None]
 
 _HELLO_PATIENCE_S = 5.0
 _CLOSING_PATIENCE_S = 5.0
+_GIVE_UP_EVERY_MS = 50
+"""An interruption that falls between two statements of an operation is forgotten: it is said again."""
 
 
 class OwnerServer:
     """Serves `store` to guests until closed. `path` is where it listens."""
 
-    def __init__(self, store: Store, database: Path, *, listener: Listener | None = None) -> None:
-        """Start listening. Raises OSError where no socket can be made."""
+    def __init__(
+        self,
+        store: Store,
+        database: Path,
+        *,
+        listener: Listener | None = None,
+        interrupt: Callable[[int], None],
+    ) -> None:
+        """Start listening. `interrupt` gives up what a thread reads in the store. Raises OSError where no socket can be
+        made."""
         self._store = store
         self._listener = listener
+        self._interrupt = interrupt
         self._guests: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()
         self._closing = False
@@ -72,18 +85,39 @@ class OwnerServer:
         self.path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
+        gone: set[threading.Thread] = set()
+        """Threads of guests that have gone away, while they are being served."""
         while True:
-            try:
-                link, _ = self._socket.accept()
-            except OSError:
-                return  # closed
-            thread = threading.Thread(target=self._serve, args=(link,), name="store-guest", daemon=True)
             with self._lock:
-                if self._closing:
-                    link.close()
+                guests = {link.fileno(): thread for thread, link in self._guests.items()}
+            gone &= set(guests.values())
+            events = select.poll()
+            events.register(self._socket, select.POLLIN)
+            for descriptor, thread in guests.items():
+                if thread in gone:
+                    self._interrupt(thread.ident or 0)
+                elif descriptor >= 0:  # else its thread is ending
+                    events.register(descriptor, select.POLLRDHUP)
+            for descriptor, event in events.poll(_GIVE_UP_EVERY_MS if gone else None):
+                if descriptor in guests:
+                    gone |= {guests[descriptor]} if event & select.POLLRDHUP else set()
+                elif not self._accept_one():
                     return
-                self._guests[thread] = link
-            thread.start()
+
+    def _accept_one(self) -> bool:
+        """-> whether more may come."""
+        try:
+            link, _ = self._socket.accept()
+        except OSError:
+            return False  # closed
+        thread = threading.Thread(target=self._serve, args=(link,), name="store-guest", daemon=True)
+        with self._lock:
+            if self._closing:
+                link.close()
+                return False
+            self._guests[thread] = link
+        thread.start()
+        return True
 
     def _serve(self, link: socket.socket) -> None:
         try:
@@ -91,6 +125,7 @@ class OwnerServer:
                 if wire.same_user(link) and _greet(link):
                     while (frame := wire.receive_frame(link)) is not None:
                         _answer(link, self._run(frame))
+                _shut(link, socket.SHUT_RDWR)  # closing alone is put off while the other thread waits for its events
         except OSError:
             return  # the guest went away
         finally:
@@ -118,7 +153,7 @@ class OwnerServer:
 def _greet(link: socket.socket) -> bool:
     """Exchange versions. False ends the link."""
     link.settimeout(_HELLO_PATIENCE_S)
-    frame = wire.receive_frame(link)
+    frame = wire.receive_frame(link, wire.LARGEST_GREETING)
     link.settimeout(None)
     if frame is None:
         return False

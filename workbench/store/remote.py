@@ -116,7 +116,7 @@ class RemoteStore:
             if not wire.same_user(link):
                 raise NotAnswering(f"{self._path} belongs to another user")
             wire.send_frame(link, wire.encode(wire.Hello(wire.WIRE_VERSION)))
-            frame = wire.receive_frame(link)
+            frame = wire.receive_frame(link, wire.LARGEST_GREETING)
             if frame is None:
                 raise NotAnswering(f"{self._path} closed the link")
             greeting = wire.greeting_decoder.decode(frame)

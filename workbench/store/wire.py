@@ -23,6 +23,8 @@ WIRE_VERSION = 1
 
 _LENGTH = struct.Struct(">I")
 _LARGEST = 2**31
+LARGEST_GREETING = 1 << 14
+"""Bytes of a first frame: nobody has said yet that they speak this language."""
 _PIECE = 1 << 20
 _CREDENTIALS = struct.Struct("3i")
 
@@ -87,13 +89,14 @@ def send_frame(link: socket.socket, payload: bytes) -> None:
     link.sendall(_LENGTH.pack(len(payload)) + payload)
 
 
-def receive_frame(link: socket.socket) -> bytes | None:
-    """One message, or None when the other end has closed (also in the middle of one). Raises OSError."""
+def receive_frame(link: socket.socket, largest: int = _LARGEST) -> bytes | None:
+    """One message of less than `largest` bytes; None when the other end has closed (also in the middle of one) or
+    announces more. Raises OSError."""
     head = _receive(link, _LENGTH.size)
     if head is None:
         return None
     (length,) = _LENGTH.unpack(head)
-    return None if length >= _LARGEST else _receive(link, length)
+    return None if length >= largest else _receive(link, length)
 
 
 def same_user(link: socket.socket) -> bool:
