@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import shutil
 import statistics
 import tempfile
 import time
@@ -32,12 +31,10 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.pairs import Ratio, compare, interval
-from benchmarks.trials import trial_order
-from engines.protocol import messages
-from engines.protocol.client import RunnerClient, connect_local
-from engines.protocol.codec import decode_record
+from benchmarks.trials import own_runner, records_of, trial_order
+from engines.protocol.client import RunnerClient
 from engines.protocol.orders import EngineOrder, ModelOrder, WorkloadOrder
-from engines.protocol.places import HOME_VARIABLE, places, starter_folder
+from engines.protocol.places import places, starter_folder
 from engines.protocol.records import (
     ModelLoaded,
     PhaseEnded,
@@ -109,9 +106,7 @@ class Bench:
             block=self.block,
         )
         before_ns = time.monotonic_ns()
-        self._client.call(messages.Submit(orders=(order,)))
-        stream = self._client.stream(messages.Attach(trial=name))
-        records = [decode_record(reply.line) for reply in stream if isinstance(reply, messages.RecordLine)]
+        records = [record for _, record in records_of(self._client, order)]
         ended = records[-1]
         if not isinstance(ended, TrialEnded) or ended.outcome != "completed":
             raise SystemExit(f"A trial did not complete: {ended}")
@@ -179,28 +174,21 @@ def tiny_model() -> Iterator[Path]:
 
 
 def run(model: Path, pairs: int, window_s: float) -> None:
-    home = Path(tempfile.mkdtemp(prefix="lw-bench-"))
-    os.environ[HOME_VARIABLE] = str(home)
-    try:
-        with connect_local(places(), timeout=30.0) as client:
-            bench = Bench(client, model, window_s)
-            turn = itertools.count()
+    with own_runner() as client:
+        bench = Bench(client, model, window_s)
+        turn = itertools.count()
 
-            def one(method: Method) -> float:
-                if next(turn) % 2 == 0:
-                    bench.pair()
-                return bench.throughput(method)
+        def one(method: Method) -> float:
+            if next(turn) % 2 == 0:
+                bench.pair()
+            return bench.throughput(method)
 
-            least = min(6, pairs)
-            ratio = compare(
-                lambda: one("template"), lambda: one("plain"), margin=MARGIN, least=least, most=max(pairs, least)
-            )
-            print(f"model {model.name}, load of the machine {np.round(os.getloadavg(), 2).tolist()}")
-            told(bench, ratio)
-            client.call(messages.Shutdown())
-    finally:
-        time.sleep(1.0)
-        shutil.rmtree(home, ignore_errors=True)
+        least = min(6, pairs)
+        ratio = compare(
+            lambda: one("template"), lambda: one("plain"), margin=MARGIN, least=least, most=max(pairs, least)
+        )
+        print(f"model {model.name}, load of the machine {np.round(os.getloadavg(), 2).tolist()}")
+        told(bench, ratio)
 
 
 def main() -> None:

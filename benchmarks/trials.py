@@ -4,16 +4,23 @@ benchmarks."""
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from engines.protocol.codec import encode_order
+from engines.protocol import messages
+from engines.protocol.client import RunnerClient, connect_local
+from engines.protocol.codec import decode_record, encode_order
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
+from engines.protocol.places import HOME_VARIABLE, places
+from engines.protocol.records import Record
 from engines.ring import RingWriter, capacity_for, create_ring
 from engines.worker.engine import Engine
 from engines.worker.process import prepare_process
@@ -28,8 +35,9 @@ def trial_order(
     engine: EngineOrder,
     trial: str = "bench",
     block: int = 0,
+    device: str = "cpu",
 ) -> TrialOrder:
-    """A trial on the processor that belongs to nobody's experiment."""
+    """A trial that belongs to nobody's experiment."""
     return TrialOrder(
         trial=trial,
         experiment="bench",
@@ -45,7 +53,30 @@ def trial_order(
         techniques=tuple(TechniqueOrder(id=technique) for technique in techniques),
         workload=workload,
         engine=engine,
+        device=device,
     )
+
+
+@contextmanager
+def own_runner() -> Iterator[RunnerClient]:
+    """A runner with a home of its own, both gone at the end. This process's home is that one from now on."""
+    home = Path(tempfile.mkdtemp(prefix="lw-bench-"))
+    os.environ[HOME_VARIABLE] = str(home)
+    try:
+        with connect_local(places(), timeout=30.0) as client:
+            yield client
+            client.call(messages.Shutdown())
+    finally:
+        time.sleep(1.0)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def records_of(client: RunnerClient, order: TrialOrder) -> Iterator[tuple[str, Record]]:
+    """Submit a trial and follow it to its end: each record as its line and as a value."""
+    client.call(messages.Submit(orders=(order,)))
+    for reply in client.stream(messages.Attach(trial=order.trial)):
+        if isinstance(reply, messages.RecordLine):
+            yield reply.line, decode_record(reply.line)
 
 
 def in_own_process(module: str, order: TrialOrder, *options: str) -> dict[str, Any]:

@@ -56,13 +56,21 @@ class Discarded:
 class Generator:
     """Runs requests of one shape on one model. All it needs per request is made once, here."""
 
-    def __init__(self, model: PreTrainedModel, ring: RingWriter | Discarded, stop: Stop, lengths: Lengths) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        ring: RingWriter | Discarded,
+        stop: Stop,
+        lengths: Lengths,
+        clock: TokenClock | None = None,
+    ) -> None:
+        """`clock`: another than the device's own, for a comparison of clocks."""
         self._model = model
         self._ring = ring
         self._stop = stop
         self._lengths = lengths
         self._device = model.device
-        self._clock = make_clock(ring, lengths.new, self._device)
+        self._clock = clock or make_clock(ring, lengths.new, self._device)
         self._criteria = StoppingCriteriaList([_TokenCriterion(self._clock, stop, lengths.batch, self._device)])
         self._config = fixed_length(lengths.new)
         self._mask = torch.ones(lengths.batch, lengths.prompt, dtype=torch.long, device=self._device)

@@ -93,6 +93,7 @@ def test_that_a_pairs_rates_are_those_of_decoding_whatever_lies_between_requests
     found = in_turns(told(times, turns, EVERY))
     assert found is not None
     assert found.pairs == 2
+    assert found.ratios == pytest.approx([0.8, 0.8], rel=1e-6)
     assert found.on.tokens_per_second == pytest.approx(80, rel=1e-6)
     assert found.off.tokens_per_second == pytest.approx(100, rel=1e-6)
 

@@ -39,6 +39,8 @@ class InTurns:
     on: Side
     off: Side
     pairs: int
+    ratios: tuple[float, ...] = ()
+    """Of each pair: tokens per second on / off."""
 
 
 def in_turns(told: TrialRecords) -> InTurns | None:
@@ -53,7 +55,8 @@ def in_turns(told: TrialRecords) -> InTurns | None:
         return None
     sides = [[turn for pair in whole for turn in pair if turn.on is on] for on in (True, False)]
     on, off = (Side(_geometric_mean([rates[t.index] for t in turns]), _share(turns)) for turns in sides)
-    return InTurns(on, off, len(whole))
+    ratios = [rates[a.index] / rates[b.index] for a, b in zip(*sides, strict=True)]
+    return InTurns(on, off, len(whole), tuple(ratios))
 
 
 def _rates(told: TrialRecords) -> dict[int, float]:

@@ -1,0 +1,144 @@
+"""Part 3: whole trials of a 7B shape with random weights, one for each precision, and the six metrics of EfficientLLM.
+
+Figures come from the application's own registry of metrics, over the records of the trial; all of them stand in the
+JSON, the six and what belongs beside them in the table.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import msgspec
+
+from benchmarks.on_gpu.notes import Notes
+from benchmarks.on_gpu.records import end_of, trial
+from benchmarks.on_gpu.report import number
+from benchmarks.on_gpu.setting import Setting
+from benchmarks.trials import own_runner, trial_order
+from engines.protocol.orders import EngineOrder, TrialOrder, WorkloadOrder
+from engines.techniques.registry import find as find_technique
+from workbench.metrics.model import Value
+from workbench.metrics.registry import PER_TRIAL, metric
+from workbench.metrics.trial import TrialRecords
+from workbench.metrics.verdict import judge
+
+SIX = (
+    ("AMU", "memory_mean_bytes", "GiB", 2.0**30),
+    ("PCU", "utilisation_ratio", "%", 0.01),
+    ("AL", "latency_s", "s/request", 1.0),
+    ("IT", "throughput_tokens_per_second", "tokens/s", 1.0),
+    ("AEC", "power_mean_watts", "W", 1.0),
+    ("", "energy_per_token_joules", "J/token", 1.0),
+    ("", "energy_net_per_token_joules", "J/token", 1.0),
+    ("", "prefill_energy_joules", "J/request", 1.0),
+    ("", "decode_tokens_per_second", "tokens/s", 1.0),
+    ("", "time_to_first_token_s", "ms", 1e-3),
+    ("", "idle_power_watts", "W", 1.0),
+    ("", "allocator_peak_bytes", "GiB", 2.0**30),
+    ("", "device_process_peak_bytes", "GiB", 2.0**30),
+    ("", "device_memory_change_bytes", "GiB", 2.0**30),
+    ("", "model_flops_per_second", "TFLOP/s", 1e12),
+    ("", "load_s", "s", 1.0),
+)
+"""Abbreviation, metric, unit and its size. Token and sample throughput of training are not here: nothing is trained."""
+_MODULES = {"torchao": "torchao", "bitsandbytes": "bitsandbytes", "optimum-quanto": "optimum.quanto"}
+_WARM_UP = 5
+"""Requests at the most; a trial that is not steady by then says so."""
+_TITLE = "The six metrics of EfficientLLM"
+
+
+def run(setting: Setting, notes: Notes) -> None:
+    columns: dict[str, dict[str, str]] = {}
+    longest_s = 0.0
+    ran = False
+    with own_runner() as client:
+        for place, precision in enumerate(setting.precisions):
+            lacking = missing(precision)
+            if lacking:
+                notes.add(precision, None, note=f"{lacking} is not installed here")
+                continue
+            begun_s = notes.left_s()
+            if place and begun_s < longest_s:
+                notes.add(
+                    precision, None, note=f"no time left: {begun_s:.0f} s, the longest before took {longest_s:.0f} s"
+                )
+                continue
+            _, told = trial(client, order_of(setting, precision, place), notes)
+            longest_s = max(longest_s, begun_s - notes.left_s())
+            verdict = judge(told)
+            notes.add(precision, end_of(told), note=f"{begun_s - notes.left_s():.0f} s; verdict: {verdict.verdict}")
+            for reason in verdict.reasons:
+                notes.add(f"{precision}: {reason.severity}", reason.message)
+            ran = ran or bool(told.measured)
+            columns[precision] = six(told)
+            notes.table(_TITLE, ("metric", *columns), _rows(columns))
+            notes.keep(precision, figures(told))
+            notes.keep(f"{precision}: facts", told.environment)
+    if not ran:
+        raise RuntimeError("No trial measured a request; what each came to stands below.")
+
+
+def missing(precision: str) -> str:
+    """The first package that a precision needs and this machine lacks, "" for none."""
+    technique = find_technique(f"precision.{precision}")
+    if technique is None:
+        raise ValueError(f"There is no precision {precision}.")
+    for package in technique.packages:
+        name = _MODULES.get(package, package)
+        if importlib.util.find_spec(name.partition(".")[0]) is None:
+            return package
+    return ""
+
+
+def order_of(setting: Setting, precision: str, place: int) -> TrialOrder:
+    lengths = setting.lengths
+    workload = WorkloadOrder(
+        prompt_tokens=lengths.prompt_tokens,
+        new_tokens=lengths.new_tokens,
+        window_s=lengths.window_s,
+        warmup_requests=_WARM_UP,
+        prefill_energy_s=0.0 if setting.rehearsal else None,
+    )
+    name = f"shape-{place}-{precision}"
+    made = trial_order(
+        setting.large,
+        f"precision.{precision}",
+        workload=workload,
+        engine=EngineOrder(),
+        trial=name,
+        device=setting.device,
+    )
+    # an experiment of its own: the runner does not wait for the device to cool down to where the first one began
+    return msgspec.structs.replace(made, experiment=name)
+
+
+def figures(told: TrialRecords) -> dict[str, object]:
+    """Every metric of the registry: value and how it was obtained, or why there is none."""
+    found: dict[str, object] = {}
+    for each in PER_TRIAL:
+        result = each.compute(told)
+        if isinstance(result, Value):
+            found[each.id] = {"value": result.value, "unit": each.unit, "method": result.method, "n": result.n}
+        else:
+            found[each.id] = {"value": None, "reason": result.reason}
+    return found
+
+
+def six(told: TrialRecords) -> dict[str, str]:
+    """A column of the table: cell by row title."""
+    cells = {}
+    for short, id, unit, size in SIX:
+        known = metric(id)
+        result = known.compute(told)
+        cell = number(result.value / size) if isinstance(result, Value) else "not available"
+        cells[f"{short}: {known.title}, {unit}".removeprefix(": ")] = cell
+    rate = "not available"
+    if told.model is not None and told.model.tensor_bytes:
+        rate = number(told.model.original_bytes / told.model.tensor_bytes)
+    cells["MCR: original / compressed size (random weights have no quality)"] = rate
+    return cells
+
+
+def _rows(columns: dict[str, dict[str, str]]) -> list[tuple[str, ...]]:
+    names = next(iter(columns.values()))
+    return [(name, *(column[name] for column in columns.values())) for name in names]
