@@ -94,6 +94,8 @@ def rehearsed() -> Setting:
         large=tiny,
         small=tiny,
         precisions=("float32", "bfloat16"),
-        lengths=Lengths(idle_s=0.6, busy_s=2.0, new_tokens=32, prompt_tokens=16, window_s=0.5, turn_s=0.4, pairs=6),
+        lengths=Lengths(
+            idle_s=0.6, busy_s=2.0, new_tokens=32, prompt_tokens=16, window_s=0.5, turn_s=0.4, turns=14, pairs=6
+        ),
         facts={"processor": "in the place of a GPU"} | software(),
     )

@@ -34,6 +34,8 @@ class Lengths:
     prompt_tokens: int
     window_s: float
     turn_s: float
+    turns: int
+    """With telemetry and without, at the most."""
     pairs: int
     """Requests with and without events, at the most."""
 
@@ -102,7 +104,9 @@ def on_gpu() -> Setting:
         large=SEVEN_B,
         small=ONE_B,
         precisions=("bfloat16", "int8", "nf4", "int4"),
-        lengths=Lengths(idle_s=4.0, busy_s=12.0, new_tokens=64, prompt_tokens=512, window_s=6.0, turn_s=1.5, pairs=40),
+        lengths=Lengths(
+            idle_s=4.0, busy_s=12.0, new_tokens=64, prompt_tokens=512, window_s=6.0, turn_s=1.5, turns=40, pairs=40
+        ),
         facts=facts | software(),
     )
 

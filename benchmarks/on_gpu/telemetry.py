@@ -25,7 +25,7 @@ def run(setting: Setting, notes: Notes) -> None:
     workload = WorkloadOrder(
         prompt_tokens=lengths.prompt_tokens,
         new_tokens=lengths.new_tokens * 4,  # fewer prefills, which do not count
-        window_s=min(_LONGEST_S, notes.left_s() * _SHARE, lengths.turn_s * 40),
+        window_s=min(_LONGEST_S, notes.left_s() * _SHARE, lengths.turn_s * lengths.turns),
         idle_s=0.0,
         prefill_energy_s=0.0,
     )
