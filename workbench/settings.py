@@ -8,7 +8,6 @@ It holds what nobody measures (`workbench.metrics.assumptions`), because whoever
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import tempfile
 import threading
@@ -23,6 +22,7 @@ from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places
 from workbench.experiment_keys import Key, did_you_mean, shown
 from workbench.metrics.assumptions import Assumptions
+from workbench.typed_numbers import NotANumber, parse_number
 
 FILE = "settings.toml"
 TABLE = "assumptions"
@@ -171,7 +171,7 @@ def with_value(assumptions: Assumptions, name: str, raw: object) -> Assumptions:
         raise SettingsError(f"There is no setting {shown(name)}.", did_you_mean(name, tuple(_BY_NAME)))
     key = _PEAK if device else _BY_NAME[name].key
     if key.type == "float" and isinstance(raw, str):
-        raw = _number(raw)
+        raw = typed(raw)
     value, wrong, hint = key.check(raw)
     if wrong:
         raise SettingsError(wrong, hint)
@@ -197,16 +197,14 @@ def _device_of(name: str) -> str:
     return name.removeprefix(f"{_PEAK.name}.").strip() if name.startswith(f"{_PEAK.name}.") else ""
 
 
-def _number(text: str) -> object:
-    """A typed number, with a point or a decimal comma; the text where it is none."""
-    plain = text.strip()
-    if plain.count(",") == 1 and "." not in plain:
-        plain = plain.replace(",", ".")
+def typed(text: str) -> object:
+    """A number as a person types it; the text where it is none. Raises `SettingsError` where it may be two."""
     try:
-        value = float(plain)
-    except ValueError:
+        return parse_number(text)
+    except NotANumber as error:
+        if error.readings:
+            raise SettingsError(str(error)) from error
         return text
-    return value if math.isfinite(value) else text
 
 
 def _document(path: Path) -> dict[str, object]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import math
 import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from workbench.metrics.checks_timing import CLOCK_TOLERANCE_S
 from workbench.metrics.wall import SOURCE
 from workbench.store.operations import AddSamples, GetTrial, Store
 from workbench.store.records import replay
+from workbench.typed_numbers import NotANumber, decimal_sign, parse_number
 
 QUANTITY = "power_watts"
 MARGIN_S = 5.0
@@ -35,6 +35,7 @@ _TIME_NAMES = frozenset({"time", "timestamp", "datetime", "date time", "date", "
 _POWER_NAMES = frozenset({"watts", "watt", "w", "power", "active power", "real power", "p", "value"})
 _UNITS = {"w": 1.0, "watt": 1.0, "watts": 1.0, "kw": 1e3, "mw": 1e-3}
 _UNIT = re.compile(r"[\s_]*[\[(]\s*([^\])]*?)\s*[\])]\s*$|[\s_]+(k?w|mw|s|ms|watts?|utc)\s*$")
+_UNIT_BEHIND = re.compile(r"\s*([km]?w|watts?)$", re.IGNORECASE)
 _TIME_UNITS = (1.0, 1e3, 1e6, 1e9)
 _EARLIEST_S, _LATEST_S = 946_684_800.0, 4_102_444_800.0  # 2000 .. 2100
 
@@ -68,45 +69,89 @@ def parse_wall_meter(text: str, zone: tzinfo | None = None) -> WallReadings:
     if not rows:
         raise WallMeterError("The file has no readings.", "Export the meter's log as CSV with times and watts.")
     time_columns, power_column, factor, first = _columns(rows[0][1])
+    if not first and len(rows[0][1]) > 2 and _separator(text) == ",":
+        raise WallMeterError(
+            f"The file has no headings and {len(rows[0][1])} columns.",
+            "Is a decimal comma taken for a separator? Write a line time,watts,... above the readings.",
+        )
     needed = max((*time_columns, power_column)) + 1
-    readings: dict[int, float] = {}
-    skipped = 0
+    cells: dict[int, str] = {}
+    moments: dict[int, int] = {}
     for number, row in rows[first:]:
         if len(row) < needed:
             raise WallMeterError(
                 f"Line {number} has {len(row)} columns; {needed} are needed.",
                 "Is the file cut off, or separated by another sign than comma, semicolon or tab?",
             )
-        cell = row[power_column].strip()
-        if not cell or cell.lower() in ("nan", "null", "none", "-"):
-            skipped += 1
-            continue
-        watts = _number(cell)
-        if watts is None or not math.isfinite(watts):
-            raise WallMeterError(f"Line {number}: {cell!r} is no power.", "Power is a number, in watts.")
-        if watts < 0:
+        if any(cell.strip() for cell in row[len(rows[0][1]) :]):
             raise WallMeterError(
-                f"Line {number}: the power is below zero ({cell}).", "Is this the meter of a solar inverter?"
+                f"Line {number} has {len(row)} columns, the first line {len(rows[0][1])}.",
+                "Is a decimal comma taken for a separator? Export with semicolons, or with decimal points.",
             )
-        moment = "T".join(row[column].strip() for column in time_columns)
-        readings[_time_ns(moment, number, zone)] = watts * factor
+        cells[number] = row[power_column].strip()
+        moments[number] = _time_ns("T".join(row[column].strip() for column in time_columns), number, zone)
+    told = {number: cell for number, cell in cells.items() if cell and cell.lower() not in ("nan", "null", "none", "-")}
+    readings = {moments[number]: watts for number, watts in _powers(told, factor, text).items()}
+    skipped = len(cells) - len(told)
     if len(readings) < 2:
         raise WallMeterError(f"The file has {len(readings)} readings; energy needs two at the least.")
     times = sorted(readings)
     return WallReadings(tuple(times), tuple(readings[t] for t in times), skipped)
 
 
+def _powers(cells: dict[int, str], factor: float, text: str) -> dict[int, float]:
+    """Watts by line. One meter writes all its numbers in one way: what one of them leaves open, the others decide.
+    `factor` is of cells without a unit of their own. Raises `WallMeterError`."""
+    numbers = {number: _UNIT_BEHIND.sub("", cell) for number, cell in cells.items()}
+    signs = {number: decimal_sign(cell) for number, cell in numbers.items() if "," in cell or "." in cell}
+    points, commas = ([n for n, sign in signs.items() if sign == mark] for mark in ".,")
+    if points and commas:
+        raise WallMeterError(
+            f"Line {commas[0]} has a decimal comma ({cells[commas[0]]}), line {points[0]} a decimal point "
+            f"({cells[points[0]]}).",
+            "Export the meter's log with one of them.",
+        )
+    decimal = "," if commas or (not points and _separator(text) == ";") else "." if points else ""
+    powers = {}
+    for number, cell in numbers.items():
+        try:
+            watts = parse_number(cell, decimal)
+        except NotANumber as error:
+            if error.readings:
+                raise WallMeterError(
+                    f"Line {number}: the power {cells[number]} may be {' or '.join(error.readings)}.",
+                    "No other line decides it. Export without commas in numbers, or with semicolons between columns.",
+                ) from error
+            raise WallMeterError(
+                f"Line {number}: {cells[number]!r} is no power.", "Power is a number, in watts."
+            ) from error
+        if watts < 0:
+            raise WallMeterError(
+                f"Line {number}: the power is below zero ({cells[number]}).", "Is this the meter of a solar inverter?"
+            )
+        unit = _UNIT_BEHIND.search(cells[number])
+        powers[number] = watts * (_UNITS[unit[1].lower()] if unit else factor)
+    return powers
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    return [(n, line) for n, line in enumerate(text.lstrip("\ufeff").splitlines(), 1) if not line.startswith("#")]
+
+
+def _separator(text: str) -> str:
+    head = next((line for _, line in _lines(text) if line.strip()), "")
+    return next((s for s in (";", "\t", ",") if s in head), ",")
+
+
 def _rows(text: str) -> list[tuple[int, list[str]]]:
-    lines = [(n, line) for n, line in enumerate(text.lstrip("\ufeff").splitlines(), 1) if not line.startswith("#")]
-    head = next((line for _, line in lines if line.strip()), "")
-    separator = next((s for s in (";", "\t", ",") if s in head), ",")
-    parsed = csv.reader(io.StringIO("\n".join(line for _, line in lines)), delimiter=separator)
+    lines = _lines(text)
+    parsed = csv.reader(io.StringIO("\n".join(line for _, line in lines)), delimiter=_separator(text))
     return [(number, row) for (number, _), row in zip(lines, parsed, strict=False)]
 
 
 def _columns(head: list[str]) -> tuple[tuple[int, ...], int, float, int]:
     """(columns of the time, or of date and time; column of power, factor to watts, number of heading lines)."""
-    if len(head) >= 2 and _number(head[1].strip()) is not None:
+    if len(head) >= 2 and re.match(r"\s*[-+]?[\d.,]", head[1]):
         return (0,), 1, 1.0, 0
     names = [_name(cell) for cell in head]
     times = [i for i, (name, _) in enumerate(names) if name in _TIME_NAMES]
@@ -132,17 +177,6 @@ def _name(cell: str) -> tuple[str, str]:
         text = text[: found.start()]
     text = re.sub(r"[\s_]+", " ", text).strip()
     return text, unit or (text if text in _UNITS else "")
-
-
-def _number(cell: str) -> float | None:
-    """A number with a point or a decimal comma, without or with its unit."""
-    text = re.sub(r"\s*(k?w|watts?)$", "", cell.strip(), flags=re.IGNORECASE)
-    if re.fullmatch(r"[-+]?\d+,\d+", text):
-        text = text.replace(",", ".")
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _time_ns(cell: str, number: int, zone: tzinfo | None) -> int:

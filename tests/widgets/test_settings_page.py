@@ -67,13 +67,29 @@ def test_that_a_typed_value_is_kept_and_offers_to_make_stored_trials_again(
     button = page.estimates.recompute
     assert button.text() == "Recompute 2 trials"
     assert "The 2 stored ones keep their estimates" in page.estimates.stored.text()
+    seen: list[str] = []
+    page.recomputing.changed.connect(lambda: seen.append(button.text()))
     with qtbot.waitSignal(page.recomputing.finished):
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
-        assert button.text() == "Stop"
+    assert "Stop" in seen
     found = [m for m in session.store.execute(GetExperiment()).metrics if m.metric == "energy_estimate_joules"]
     assert len(found) == 2
     assert all("8.5 W per core set by the user" in m.method for m in found)
     assert "2 trials were made again" in services.toasts.history[-1].message
+
+
+@pytest.mark.parametrize("name", ["watts_per_core", "peak_flops"])
+def test_that_a_number_that_may_be_two_is_asked_about_and_not_kept(
+    services: Services, page: SettingsPage, name: str
+) -> None:
+    field = page.estimates.fields[name]
+    field.setFocus()
+    QTest.keyClicks(field, "1,979")
+    assert "write 1979 or 1.979" in field.toolTip()
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    assert field.text() == ""
+    assert "write 1979 or 1.979" in services.toasts.history[-1].message
+    assert kept(services) == Assumptions()
 
 
 def test_that_a_value_typed_right_before_recomputing_counts(

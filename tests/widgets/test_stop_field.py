@@ -21,7 +21,7 @@ def test_that_percentages_are_read_as_people_type_them(text: str, value: float |
     assert parse_percent(text) == (value, "")
 
 
-@pytest.mark.parametrize("text", ["0", "0.05", "101", "-2", "two", "nan", "inf", "2 3"])
+@pytest.mark.parametrize("text", ["0", "0.05", "101", "-2", "two", "nan", "inf", "2 3", "1,250"])
 def test_that_what_cannot_be_is_said(text: str) -> None:
     value, error = parse_percent(text)
     assert value is None

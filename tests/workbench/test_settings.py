@@ -53,6 +53,8 @@ def test_that_other_tables_of_the_file_stay(tmp_path: Path) -> None:
         ("peak_flops.NVIDIA H200", "fast", "a number"),
         ("watt_per_core", "8", "no setting 'watt_per_core'"),
         ("peak_flops.", "1e12", "no setting"),
+        ("peak_flops", "1,979e12", "“1,979e12”: write 1979e12 or 1.979e12"),
+        ("carbon_grams_per_kwh", "1,002", "write 1002 or 1.002"),
     ],
 )
 def test_that_what_makes_no_sense_is_refused_in_words(name: str, raw: object, words: str) -> None:

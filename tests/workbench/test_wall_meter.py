@@ -40,6 +40,9 @@ NOON_NS = 1_772_366_400 * SECOND
         "1772366400000,50 W\n1772366401000,60.5 W\n",
         'Time,Value\n"2026-03-01T13:00:00+01:00",50\n"2026-03-01T13:00:01+01:00",60.5\n\n',
         "t,watts,watts_max\n1772366400,50,1\n1772366400.5,,1\n1772366401,60.5,1\n",
+        "1772366400,0.05 kW\n1772366401,60500 mW\n",
+        'time,power (mW)\n1772366400,"50,000"\n1772366401,"60,500.0"\n',
+        "time;power (mW)\n1772366400;50.000,0\n1772366401;60.500,0\n",
     ],
 )
 def test_that_a_meters_file_is_read_in_its_usual_spellings(text: str) -> None:
@@ -69,6 +72,21 @@ def test_that_a_time_without_a_zone_is_this_computers_with_its_summer_time(
 
 
 @pytest.mark.parametrize(
+    ("text", "watts"),
+    [
+        ('time,watts\n1772366400,"1,002"\n1772366401,"998,5"\n', (1.002, 998.5)),
+        ('time,watts\n1772366400,"1,002"\n1772366401,998.5\n', (1002.0, 998.5)),
+        ('time,watts\n1772366400,"1,002"\n1772366401,"1,002,003"\n', (1002.0, 1_002_003.0)),
+        ("time;watts\n1772366400;1,002\n1772366401;998\n", (1.002, 998.0)),
+        ("time;watts\n1772366400;1,002\n1772366401;998.5\n", (1002.0, 998.5)),
+        ("time;watts\n1772366400;1.002\n1772366401;998\n", (1.002, 998.0)),
+    ],
+)
+def test_that_the_column_decides_what_a_comma_before_three_digits_is(text: str, watts: tuple[float, ...]) -> None:
+    assert parse_wall_meter(text).watts == watts
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "no readings"),
@@ -80,6 +98,11 @@ def test_that_a_time_without_a_zone_is_this_computers_with_its_summer_time(
         ("time,watts\n2026-03-01T12:00:00,-4\n", "below zero"),
         ("time,watts\n2026-03-01T12:00:00\n", "1 columns; 2 are needed"),
         ("time,watts\n2026-03-01T12:00:00,4\n", "1 readings; energy needs two"),
+        ('time,watts\n1772366400,998\n1772366401,"1,002"\n', "Line 3: the power 1,002 may be 1002 or 1.002"),
+        ("time\twatts\n1772366400\t1,002 W\n1772366401\t1\n", "Line 2: the power 1,002 W may be 1002 or 1.002"),
+        ('time,watts\n1772366400,"998,5"\n1772366401,12.5\n', "Line 2 has a decimal comma .*, line 3 a decimal point"),
+        ("time,watts\n1772366400,12\n1772366401,998,5\n", "Line 3 has 3 columns, the first line 2"),
+        ("1772366400,12,5\n1772366401,998,5\n", "no headings and 3 columns"),
     ],
 )
 def test_that_a_file_that_cannot_be_used_says_why(text: str, words: str) -> None:

@@ -271,15 +271,14 @@ def device_name(device: Device) -> str:
 
 
 def _raw(name: str, text: str) -> object:
-    """A field's text as `workbench.settings` takes it, None for nothing: peaks are typed in TFLOP/s."""
+    """A field's text as `workbench.settings` takes it, None for nothing: peaks are typed in TFLOP/s. Raises
+    `workbench.settings.SettingsError`."""
     if not text.strip():
         return None
     if not name.startswith(_PEAK):
         return text
-    try:
-        return float(text.strip().replace(",", ".")) * _TERA
-    except ValueError:
-        return text
+    value = settings.typed(text)
+    return value * _TERA if isinstance(value, float) else value
 
 
 def _side_by_side(*fields: QWidget) -> QWidget:

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from widgets.components import UnitLineEdit, label
 from widgets.theme import Theme
 from workbench.experiment_keys import RUN
+from workbench.typed_numbers import NotANumber, parse_number
 
 _KEY = next(key for key in RUN if key.name == "stop_at_ratio")
 
@@ -65,13 +66,13 @@ class StopField(QWidget):
 
 def parse_percent(text: str) -> tuple[float | None, str]:
     """(ratio or None for off, what is wrong with the text)."""
-    plain = text.strip().removeprefix("±").removesuffix("%").strip().replace(",", ".")
+    plain = text.strip().removeprefix("±").removesuffix("%").strip()
     if not plain or plain.lower() == "off":
         return None, ""
     try:
-        value = round(float(plain) / 100, 6)
-    except ValueError:
-        return None, f"A percentage is needed, such as 2, not “{text.strip()}”."
+        value = round(parse_number(plain) / 100, 6)
+    except NotANumber as error:
+        return None, str(error) if error.readings else f"A percentage is needed, such as 2, not “{text.strip()}”."
     found, wrong, _ = _KEY.check(value)
     if wrong:
         low, high = 100 * (_KEY.minimum or 0), 100 * (_KEY.maximum or 1)

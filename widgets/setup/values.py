@@ -16,6 +16,7 @@ from typing import Literal
 from engines.protocol.orders import Scalar
 from engines.techniques import Parameter
 from workbench.experiment_keys import Key
+from workbench.typed_numbers import NotANumber, parse_number, without_spaces
 
 Kind = Literal["int", "float", "bool", "choice"]
 Check = Callable[[object], str]
@@ -45,7 +46,7 @@ def parse_values(text: str, kind: Kind, check: Check, *, many: bool = True, opti
     if optional and not text.strip():
         return Parsed()
     try:
-        values = tuple(_values(text, kind))
+        values = tuple(_values(text, kind, check, many))
     except _Wrong as error:
         return Parsed(error=str(error))
     if not many and len(values) > 1:
@@ -95,7 +96,10 @@ def range_text(parameter: Parameter) -> str:
     return parameter.unit or parameter.range_text()
 
 
-def _values(text: str, kind: Kind) -> Iterator[Scalar]:
+def _values(text: str, kind: Kind, check: Check, many: bool) -> Iterator[Scalar]:
+    if kind in ("int", "float"):
+        for token in text.split() if many else [text]:
+            _ask_about_comma(token.strip().strip(","), kind, check, many)
     parts = [part.strip() for part in text.split(",")]
     if parts == [""]:
         raise _Wrong("A value is missing.")
@@ -107,6 +111,22 @@ def _values(text: str, kind: Kind) -> Iterator[Scalar]:
             yield from _range(found[1], found[2], found[3], found[4], kind)
         else:
             yield _value(part, kind)
+
+
+def _ask_about_comma(token: str, kind: Kind, check: Check, many: bool) -> None:
+    """ "1,979" is one number to some and two values to others: whoever typed it says which."""
+    if "," not in token or ".." in token:
+        return
+    try:
+        numbers = [f"{parse_number(token):.15g}"]
+    except NotANumber as error:
+        numbers = list(error.readings)
+    spellings = [n for n in numbers if (kind == "float" or n.isdecimal()) and not check(_number(n, kind))]
+    parts = token.split(",")
+    if spellings and many and not any(re.match(r"0\d", part) for part in parts):
+        spellings.append(", ".join(parts))
+    if spellings:
+        raise _Wrong(f"“{token}”: write {' or '.join(spellings)}.")
 
 
 def _value(text: str, kind: Kind) -> Scalar:
@@ -122,12 +142,17 @@ def _value(text: str, kind: Kind) -> Scalar:
 def _number(text: str, kind: Kind) -> int | float:
     if re.fullmatch(r"0\d+", text):
         raise _Wrong(f"“{text}” begins with a zero: write thousands without a comma (1024).")
-    plain = text.replace("\u2009", "").replace("_", "")
+    plain = without_spaces(text)
+    if re.fullmatch(r"[-+]?\d+", plain):
+        return int(plain)
     try:
-        return int(plain) if kind == "int" or re.fullmatch(r"[+-]?\d+", plain) else float(plain)
-    except ValueError:
+        value = parse_number(plain)
+    except NotANumber:
+        value = None
+    if value is None or kind == "int":
         wanted = "A whole number" if kind == "int" else "A number"
-        raise _Wrong(f"{wanted} is needed, not “{text}”.") from None
+        raise _Wrong(f"{wanted} is needed, not “{text}”.")
+    return value
 
 
 def _range(first: str, last: str, sign: str | None, step: str | None, kind: Kind) -> Iterator[int | float]:

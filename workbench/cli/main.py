@@ -19,7 +19,15 @@ from workbench.cli import INTERRUPTED, NOT_FOUND, RUNNER, STORE, WRONG
 from workbench.experiment_keys import MORE_BLOCKS
 from workbench.problems import ProblemsFound
 from workbench.store.operations import StoreError
+from workbench.typed_numbers import NotANumber, parse_number
 from workbench.version import version
+
+
+def _number(text: str) -> float:
+    try:
+        return parse_number(text)
+    except NotANumber as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -118,7 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("--metrics", metavar="ID,ID", help="metric ids (see `metrics`) instead of the primary ones")
     compare.add_argument("--include-invalid", action="store_true", help="count invalid trials too")
-    compare.add_argument("--margin", type=float, default=0.03, metavar="RATIO", help="what equivalent allows (0.03)")
+    compare.add_argument("--margin", type=_number, default=0.03, metavar="RATIO", help="what equivalent allows (0.03)")
 
     export = add("export", "compare:export", "Write an experiment's table and charts to a folder.")
     export.add_argument(
@@ -190,7 +198,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     check = add("selfcheck", "selfcheck:selfcheck", "What measuring costs on this computer, and what it shows.")
     check.add_argument("--quick", action="store_true", help="within five minutes: wider intervals")
-    check.add_argument("--minutes", type=float, metavar="M", help="end the blocks after this time at the latest (20)")
+    check.add_argument("--minutes", type=_number, metavar="M", help="end the blocks after this time at the latest (20)")
     check.add_argument("--blocks", type=int, metavar="N", help="run exactly so many blocks")
     check.add_argument("--device", default="", metavar="ID", help="as `doctor` lists them (default: the best)")
     check.add_argument("--no-window", action="store_true", help="leave the window's own cost out")

@@ -74,7 +74,9 @@ def resolved_of(experiment: Experiment, home: Places, probe: ProbeResult = CPU_O
     ("text", "values"),
     [
         ("128", (128,)),
-        (" 128,512 ", (128, 512)),
+        (" 128, 512 ", (128, 512)),
+        ("8,16", (8, 16)),
+        ("128,512,1024", (128, 512, 1024)),
         ("128..1024 x2", (128, 256, 512, 1024)),
         ("16..64 +16", (16, 32, 48, 64)),
         ("1..4", (1, 2, 3, 4)),
@@ -94,7 +96,10 @@ def test_that_lists_and_ranges_make_a_sweep(text: str, values: tuple[int, ...]) 
         ("abc", "whole number"),
         ("1.5", "whole number"),
         ("0", "Prompt is 1 to 1,000,000 tokens, not 0"),
-        ("1,024", "without a comma"),
+        ("1,024", "“1,024”: write 1024."),
+        ("1,979", "“1,979”: write 1979 or 1, 979."),
+        ("8, 1,979", "write 1979 or 1, 979"),
+        ("1,000,000", "write 1000000."),
         ("8, 8", "twice"),
         ("9..3", "does not go up"),
         ("1..8 x1", "never ends"),
@@ -107,7 +112,27 @@ def test_that_a_mistake_is_said_in_a_sentence(text: str, says: str) -> None:
     assert not parsed.values
 
 
+@pytest.mark.parametrize(
+    ("text", "error", "values"),
+    [
+        ("0,5", "“0,5”: write 0.5 or 0, 5.", ()),
+        ("0,05", "“0,05”: write 0.05.", ()),
+        ("0.1,0.2", "", (0.1, 0.2)),
+        ("0, 5", "", (0, 5)),
+        ("1,979", "“1,979”: write 1979 or 1.979 or 1, 979.", ()),
+    ],
+)
+def test_that_a_comma_that_may_be_decimal_is_asked_about(text: str, error: str, values: tuple[float, ...]) -> None:
+    assert parse_values(text, "float", lambda _: "") == Parsed(values, error)
+
+
+def test_that_a_reading_out_of_range_is_none() -> None:
+    rank = Parameter(name="rank", title="Rank", type="int", default=16, minimum=1, maximum=512)
+    assert parse_values("128,256", "int", check_of_parameter(rank)).values == (128, 256)
+
+
 def test_that_a_single_value_takes_no_list() -> None:
+    assert parse_values("1,979", "int", PROMPT, many=False).error == "“1,979”: write 1979."
     assert "cannot be swept" in parse_values("1, 2", "int", PROMPT, many=False).error
 
 
