@@ -14,9 +14,10 @@ from pathlib import Path
 from engines.protocol.places import Places
 from workbench import settings
 from workbench.events import Event, Notice, StoreChanged
+from workbench.export import records_parquet
 from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
 from workbench.recompute import ended_trials, recompute
-from workbench.store.operations import Bundled, ExportBundle, GetExperiment, GetTrial, ImportBundle, Store
+from workbench.store.operations import Bundled, GetExperiment, GetTrial, Store
 
 
 class StoredWork:
@@ -83,14 +84,12 @@ class StoredWork:
     # --- whole experiments --------------------------------------------------------------------------
 
     def export_bundle(self, experiment: str, folder: Path) -> Bundled:
-        """An experiment's ended trials, records included, as a folder of Parquet files. A folder that holds anything
-        but an older bundle is refused. Raises `StoreError`."""
-        return self._store.execute(ExportBundle(experiment=experiment, folder=str(folder.expanduser().absolute())))
+        """As `workbench.export.records_parquet.export_bundle`."""
+        return records_parquet.export_bundle(self._store, experiment, folder.expanduser())
 
     def import_bundle(self, folder: Path) -> Bundled:
-        """Take in a folder that `export_bundle` wrote. Trials that are stored stay as they are: twice is once.
-        Raises `StoreError`, and then nothing was changed."""
-        done = self._store.execute(ImportBundle(folder=str(folder.expanduser().absolute())))
+        """As `workbench.export.records_parquet.import_bundle`."""
+        done = records_parquet.import_bundle(self._store, folder.expanduser(), self.assumed)
         self._tell(StoreChanged())
         return done
 

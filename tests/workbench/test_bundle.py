@@ -155,7 +155,7 @@ def test_that_a_full_disk_leaves_the_older_bundle_whole_and_says_where(
         return ""
 
     with monkeypatch.context() as patched:
-        patched.setattr(bundle, "_sha256", full)
+        patched.setattr(bundle, "file_hash", full)
         with pytest.raises(StoreError, match=r"the disk is full\. The database was not touched"):
             export_bundle(one, "", folder)
     assert not list(folder.glob("*.part"))

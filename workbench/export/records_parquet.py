@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from workbench.intake import Assumed, judge_leftovers, nothing_assumed
 from workbench.store.operations import Bundled, ExportBundle, ImportBundle, Store
 
 
@@ -17,6 +18,9 @@ def export_bundle(store: Store, experiment: str, folder: Path) -> Bundled:
     return store.execute(ExportBundle(experiment=experiment, folder=str(folder.absolute())))
 
 
-def import_bundle(store: Store, folder: Path) -> Bundled:
-    """Take a bundle in. Trials stored already are left as they are; a deleted one comes back. Raises `StoreError`."""
-    return store.execute(ImportBundle(folder=str(folder.absolute())))
+def import_bundle(store: Store, folder: Path, assumed: Assumed = nothing_assumed) -> Bundled:
+    """Take a bundle in and make its figures from its records. Trials stored already are left as they are; a deleted one
+    comes back. Raises `StoreError`, and then nothing was changed."""
+    done = store.execute(ImportBundle(folder=str(folder.absolute())))
+    judge_leftovers(store, assumed)
+    return done

@@ -15,7 +15,19 @@ from typing import Any, TypeVar, cast
 import duckdb
 
 from engines.protocol.private import narrow
-from workbench.store import bundle, faults, imported, ingest, operations, query, reading, recording, selfchecks, writing
+from workbench.store import (
+    bundle,
+    bundle_import,
+    faults,
+    imported,
+    ingest,
+    operations,
+    query,
+    reading,
+    recording,
+    selfchecks,
+    writing,
+)
 from workbench.store.migrate import Scheme, current_scheme, roll_back
 from workbench.store.opening import log_of, open_database
 from workbench.store.operations import Operation
@@ -48,7 +60,7 @@ WRITERS: dict[type[Operation[Any]], Handler] = {
     operations.Ingest: ingest.ingest,
     operations.AddSamples: imported.add_samples,
     operations.AddSelfCheck: selfchecks.add,
-    operations.ImportBundle: bundle.import_bundle,
+    operations.ImportBundle: bundle_import.import_bundle,
     operations.SetMetrics: writing.set_metrics,
     operations.SetBaseline: writing.set_baseline,
     operations.Rename: writing.rename,

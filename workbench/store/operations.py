@@ -311,7 +311,8 @@ class ExportBundle(Operation[Bundled], frozen=True, kw_only=True):
 
 
 class ImportBundle(Operation[Bundled], frozen=True, kw_only=True):
-    """Take in a folder that `ExportBundle` wrote. Twice is the same as once. StoreError code "bundle"."""
+    """Take in a folder that `ExportBundle` wrote, without its figures: its new trials have no verdict yet. Twice is the
+    same as once. StoreError code "bundle"."""
 
     folder: str
 

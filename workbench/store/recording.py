@@ -19,6 +19,11 @@ _PACKED = "trial = ? AND seq BETWEEN ? AND ?"
 def read_records(desk: Desk, operation: ReadRecords) -> tuple[str, ...]:
     if desk.one("SELECT 1 FROM trials WHERE trial = ?", operation.trial) is None:
         raise faults.not_found("trial", operation.trial)
+    return tuple(line for _, line in numbered_records(desk, operation))
+
+
+def numbered_records(desk: Desk, operation: ReadRecords) -> list[tuple[int, str]]:
+    """As `read_records`, with their numbers; "" where the rows that a record was unpacked into are not there."""
     rows = desk.all(
         "SELECT seq, kind, t_ns, record FROM records WHERE trial = ? AND seq > ? ORDER BY seq LIMIT ?",
         operation.trial,
@@ -27,7 +32,7 @@ def read_records(desk: Desk, operation: ReadRecords) -> tuple[str, ...]:
     )
     packed = {int(str(seq)): int(str(t_ns)) for seq, _, t_ns, text in rows if text == ""}
     together = dict(_telemetry(desk, operation.trial, packed)) | dict(_stamps(desk, operation.trial, packed))
-    return tuple(str(text) or together[int(str(seq))] for seq, _, _, text in rows)
+    return [(int(str(seq)), str(text) or together.get(int(str(seq)), "")) for seq, _, _, text in rows]
 
 
 def read_kinds(desk: Desk, operation: ReadKinds) -> tuple[SaidRow, ...]:
