@@ -62,8 +62,9 @@ def _name(request: Request) -> str:
 
 
 def _follows(before: Request, request: Request) -> bool:
-    """Whether no request can be missing between the two: a lost record has a reason of its own."""
-    return request.index == (before.index + 1 if request.warmup == before.warmup else 0)
+    """Whether no request can be missing between the two. A lost record of a measured request has a reason of its own;
+    one of the warm-up harms nothing."""
+    return request.warmup == before.warmup and request.index == before.index + 1
 
 
 def _request_problem(records: TrialRecords, request: Request, least_ns: float) -> str | None:
