@@ -17,6 +17,8 @@ from engines.worker.channel import Channel
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's mallopt(3)."""
 _RESET_PEAK = "5"
 """Written to clear_refs: resets the high-water mark of the resident set (proc(5)) without touching any page."""
 
@@ -39,12 +41,27 @@ def resident_peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def return_freed_memory() -> None:
-    """Give the system back what was freed. The C library keeps freed blocks of up to 32 MiB in its heap: after a model
-    was loaded in float32 and quantised layer by layer, 120 to 520 MiB of a 135M model, and how much is chance."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; others keep less
-    if trim is not None:
+@contextmanager
+def memory_given_back() -> Iterator[None]:
+    """What the body frees goes back to the system: before it ends, and without leaving holes.
+
+    glibc serves blocks of up to 32 MiB from its heap once a block of that size was freed. A 135M model that is loaded
+    in float32 and quantised layer by layer leaves holes of 120 to 520 MiB, by chance, which later requests fill or do
+    not: memory then differs by 20 % between trials. Within the body large blocks have pages of their own; after it the
+    limits are those that glibc comes to by itself, so that a request's blocks are reused and not fetched anew.
+    """
+    library = ctypes.CDLL(None)
+    adjust, trim = getattr(library, "mallopt", None), getattr(library, "malloc_trim", None)  # glibc's; others keep less
+    if adjust is None or trim is None:
+        yield
+        return
+    adjust(_M_MMAP_THRESHOLD, 1 << 20)
+    try:
+        yield
+    finally:
+        gc.collect()
+        adjust(_M_MMAP_THRESHOLD, 32 << 20)
+        adjust(_M_TRIM_THRESHOLD, 64 << 20)
         trim(0)
 
 

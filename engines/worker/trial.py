@@ -15,7 +15,7 @@ from engines.worker.engine import Engine
 from engines.worker.evaluate import Evaluation, is_asked_for
 from engines.worker.failures import WorkerFailure, explain, first_line
 from engines.worker.measure import Requests
-from engines.worker.phases import Phases, quiet_collector, return_freed_memory
+from engines.worker.phases import Phases, memory_given_back, quiet_collector
 from engines.worker.stop import Stop, StopTrial
 
 EngineFactory = Callable[[TrialOrder, RingWriter, Stop], Engine]
@@ -79,7 +79,7 @@ def run_trial(
                 with stop.interruptible():
                     facts = engine.make_files(_making(channel, stop))
                 channel.environment(facts)
-        with phases.phase("load"):
+        with phases.phase("load"), memory_given_back():
             doing = "loading the model"
             channel.progress(f"Loading {order.model.title}", 0.1)
             with stop.interruptible():
@@ -89,7 +89,6 @@ def run_trial(
             with stop.interruptible():
                 facts = engine.prepare()
             channel.environment(facts)
-            return_freed_memory()
         # None where no runner has chosen: only it knows whether a sensor measures power
         _idle(order.workload.idle_s or 0.0, channel, phases, stop)
         doing = "generating"
