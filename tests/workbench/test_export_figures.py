@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import re
 import struct
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -119,6 +123,46 @@ def test_that_drawing_leaves_matplotlibs_settings_alone(bars: Chart) -> None:
     before = dict(mpl.rcParams)
     figures.render(bars, "svg", theme="dark", made=MADE)
     assert dict(mpl.rcParams) == before
+
+
+HOSTILE = """text.usetex: True
+savefig.bbox: tight
+savefig.transparent: True
+axes.spines.left: False
+axes.prop_cycle: cycler('color', ['red'])
+axes.titlesize: 60
+xtick.labelsize: 40
+lines.linewidth: 20
+svg.fonttype: path
+figure.constrained_layout.use: True
+no.such.key: 1
+"""
+_CHILD = """
+import pickle, sys
+from workbench.export import figures
+chart, made = pickle.load(sys.stdin.buffer)
+pickle.dump([figures.render(chart, format, made=made) for format in ("svg", "png", "pdf")], sys.stdout.buffer)
+"""
+
+
+@pytest.mark.parametrize("where", ["home", "cwd"])
+def test_that_the_users_settings_of_matplotlib_change_nothing(bars: Chart, tmp_path: Path, where: str) -> None:
+    (tmp_path / "matplotlibrc").write_text(HOSTILE)
+    environment = {**os.environ, "MPLBACKEND": "something", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD],
+        input=pickle.dumps((bars, MADE)),
+        env=environment | ({"MATPLOTLIBRC": str(tmp_path)} if where == "home" else {}),
+        cwd=tmp_path if where == "cwd" else None,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    same = [
+        figures.render(bars, format, made=MADE) == file
+        for format, file in zip(("svg", "png", "pdf"), pickle.loads(done.stdout), strict=True)
+    ]
+    assert same == [True] * 3
 
 
 def test_that_intervals_are_drawn(bars: Chart) -> None:

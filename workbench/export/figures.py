@@ -6,6 +6,9 @@ a time. SVG and PDF hold real text. matplotlib is imported here: import this mod
 
 from __future__ import annotations
 
+from workbench.export.plain_matplotlib import DEFAULTS
+
+# isort: split
 import io
 import textwrap
 from datetime import UTC, datetime
@@ -61,7 +64,7 @@ def render(
     said = _metadata(chart, origin, format)
     out = io.BytesIO()
     # matplotlib's settings belong to the process: two threads must not draw at once
-    with _DRAWING, mpl.rc_context(_settings(style)):  # type: ignore[arg-type]
+    with _DRAWING, mpl.rc_context(DEFAULTS | _settings(style)):  # type: ignore[arg-type]
         figure = draw(chart, style, WIDTHS[size], origin if footer else None)
         figure.savefig(out, format=format, dpi=DPI, facecolor=style.background, metadata=said)
     return out.getvalue()
