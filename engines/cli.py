@@ -26,6 +26,7 @@ from engines.protocol.client_environment import submission
 from engines.protocol.codec import BadLine, decode_record
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import places
+from engines.protocol.queue_file import last_known
 from engines.protocol.records import TrialEnded
 
 DONE, FAILED, USAGE, UNKNOWN_TRIAL, NO_RUNNER, ALREADY_RUNNING, NOT_COMPLETED = range(7)
@@ -62,11 +63,8 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="be the runner (clients start one by themselves)")
     serve.add_argument("--detach", action="store_true", help="go to the background; return when clients can connect")
-    serve.add_argument(
-        "--every-processor",
-        action="store_true",
-        help="whatever processors this command is kept to (clients start it so)",
-    )
+    serve.add_argument("--hold", action="store_true", help="begin with the queue only when asked to, or followed")
+    serve.add_argument("--every-processor", action="store_true", help="not only those that this command may use")
     serve.add_argument("--idle-seconds", type=float, help="end after this time without clients, trials and queue (600)")
     serve.add_argument("--grace-seconds", type=float, help="how long a worker may take to stop by itself (20)")
     serve.add_argument("--keep-days", type=float, help="how long a finished trial's acknowledged spool is kept (7)")
@@ -127,7 +125,7 @@ def _serve(options: argparse.Namespace) -> int:
     if options.keep_days is not None:
         changes["keep_s"] = options.keep_days * 86_400
     try:
-        settings = default_settings(**changes)
+        settings = default_settings(hold=options.hold, **changes)
     except ValueError as error:
         _tell(f"The settings of the runner cannot be used: {error}")
         return USAGE
@@ -154,8 +152,8 @@ def _serve(options: argparse.Namespace) -> int:
 # --- being a client -------------------------------------------------------------------------------
 
 
-def _client(*, start: bool = True) -> RunnerClient:
-    return connect_local(places(), start=start, client="python -m engines")
+def _client(*, start: bool = True, hold: bool = True) -> RunnerClient:
+    return connect_local(places(), start=start, hold=hold, client="python -m engines")
 
 
 def _submit(options: argparse.Namespace) -> int:
@@ -184,7 +182,7 @@ def _orders_of(data: bytes) -> tuple[TrialOrder, ...]:
 
 def _attach(options: argparse.Namespace) -> int:
     ended: TrialEnded | None = None
-    with _client() as client:
+    with _client(hold=False) as client:
         for reply in client.stream(messages.Attach(trial=options.trial, after=options.after)):
             if not isinstance(reply, messages.RecordLine):
                 continue
@@ -211,14 +209,21 @@ def _stop(options: argparse.Namespace) -> int:
 
 
 def _queue(options: argparse.Namespace) -> int:
-    with _client() as client:
-        if options.paused is not None:
-            client.call(messages.SetPaused(paused=options.paused))
-        state = client.call(messages.GetQueue())
+    try:
+        with _client(start=options.paused is not None) as client:
+            if options.paused is not None:
+                client.call(messages.SetPaused(paused=options.paused))
+            state = client.call(messages.GetQueue())
+    except RunnerError as error:
+        if error.code != "not_running":
+            raise
+        state = last_known(places())
     assert isinstance(state, messages.QueueState)
     if options.json:
         _say(msgspec.json.encode(state).decode())
         return DONE
+    if state.nothing_starts:
+        _tell(state.nothing_starts)
     if state.paused:
         _say(f"paused{': ' + state.pause_reason if state.pause_reason else ''}")
     for entry in state.entries:

@@ -218,9 +218,13 @@ class RunnerClient:
             answers.put(answer.body)
 
 
-def connect_local(places: Places, *, start: bool = True, timeout: float = 10.0, client: str = "client") -> RunnerClient:
+def connect_local(
+    places: Places, *, start: bool = True, hold: bool = True, timeout: float = 10.0, client: str = "client"
+) -> RunnerClient:
     """Connect to this user's runner. With `start`, one is started detached where none answers (its output goes to
-    `places.runner_log`); two clients starting one at the same time end up with one. Raises `RunnerError`."""
+    `places.runner_log`); two clients starting one at the same time end up with one. Raises `RunnerError`.
+
+    One that is started on `hold` begins with its queue when somebody submits, resumes or watches: not for a look."""
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -236,7 +240,7 @@ def connect_local(places: Places, *, start: bool = True, timeout: float = 10.0, 
                 raise
         if time.monotonic() > deadline:
             raise _not_started(places, f"No runner answered within {timeout:g} s.")
-        _start_detached(places, max(_LEAST_S, deadline - time.monotonic()))
+        _start_detached(places, max(_LEAST_S, deadline - time.monotonic()), hold=hold)
 
 
 def _connect(path: Path, client: str, timeout: float) -> RunnerClient:
@@ -259,7 +263,7 @@ def _connect(path: Path, client: str, timeout: float) -> RunnerClient:
     return RunnerClient(reader, writer, hang_up=hang_up, client=client, timeout=timeout)
 
 
-def _start_detached(places: Places, timeout: float) -> None:
+def _start_detached(places: Places, timeout: float, *, hold: bool) -> None:
     """Start a runner that outlives this process and return when it listens (or another one does).
 
     The command detaches itself and ends when the runner is ready: nothing of it stays a child of this process, and none
@@ -271,7 +275,7 @@ def _start_detached(places: Places, timeout: float) -> None:
         narrow(places.runner_log)
         with open(open_private(places.runner_log, os.O_WRONLY | os.O_APPEND), "ab") as log:  # noqa: PTH123
             ended = subprocess.run(
-                [sys.executable, "-m", "engines", "serve", "--detach", "--every-processor"],
+                [*(sys.executable, "-m", "engines", "serve", "--detach", "--every-processor"), *["--hold"] * hold],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -196,6 +196,9 @@ class QueueState(_Tagged, frozen=True, kw_only=True, tag="queue_state"):
     pause_reason: str = ""
     """Empty when the user paused; otherwise why the runner did, what is safe and what to do, in sentences."""
 
+    nothing_starts: str = ""
+    """Why nothing starts although the queue is not paused: no runner answers, or it has not been asked to begin."""
+
     def in_state(self, state: str) -> tuple[QueueEntry, ...]:
         return tuple(e for e in self.entries if e.state == state)
 

@@ -11,53 +11,16 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from engines.protocol.messages import QueueEntry, QueueState
 from engines.protocol.orders import TrialOrder
+from engines.protocol.queue_file import QueueFile, Waiting
 
 _log = logging.getLogger(__name__)
 _REMEMBERED = 100
 """Ended trials kept in the list."""
-
-
-class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    order: TrialOrder
-    submitted_wall_ns: int
-    started_wall_ns: int = 0
-
-
-class _Disk(msgspec.Struct, kw_only=True):
-    version: Literal[1] = 1
-    paused: bool = False
-    pause_reason: str = ""
-    waiting: list[Waiting] = []
-    running: list[Waiting] = []
-    ended: list[QueueEntry] = []
-
-
-def entry_of(
-    order: TrialOrder, state: Literal["waiting", "running", "ended"], *, submitted_wall_ns: int = 0
-) -> QueueEntry:
-    """The queue row of an order."""
-    return QueueEntry(
-        trial=order.trial,
-        experiment=order.experiment,
-        store=order.store,
-        title=order.title,
-        experiment_title=order.experiment_title,
-        configuration=order.configuration,
-        color=order.color,
-        block=order.block,
-        position=order.position,
-        total=order.total,
-        device=order.device,
-        state=state,
-        submitted_wall_ns=submitted_wall_ns,
-        expected_s=order.expected_s,
-    )
 
 
 class Queue:
@@ -76,7 +39,7 @@ class Queue:
     def load(self) -> list[Waiting]:
         """Read the file. -> trials that ran when the last runner died. An unreadable file is put aside, not lost."""
         try:
-            disk = msgspec.json.decode(self._path.read_bytes(), type=_Disk)
+            disk = msgspec.json.decode(self._path.read_bytes(), type=QueueFile)
         except FileNotFoundError:
             return []
         except msgspec.MsgspecError as error:
@@ -90,7 +53,7 @@ class Queue:
 
     def save(self) -> OSError | None:
         """Write the file. A full disk is returned, not raised: what is in memory goes on, `saved` is False."""
-        disk = _Disk(
+        disk = QueueFile(
             paused=self.paused,
             pause_reason=self.pause_reason,
             waiting=self.waiting,
@@ -150,5 +113,5 @@ class Queue:
         self.ended = [entry for entry in self.ended if entry.trial != trial]
 
     def state(self, running: Sequence[QueueEntry]) -> QueueState:
-        waiting = [entry_of(w.order, "waiting", submitted_wall_ns=w.submitted_wall_ns) for w in self.waiting]
+        waiting = [w.entry("waiting") for w in self.waiting]
         return QueueState(entries=(*running, *waiting, *self.ended), paused=self.paused, pause_reason=self.pause_reason)

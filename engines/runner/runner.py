@@ -20,6 +20,7 @@ from engines.protocol.file_errors import is_full, what_happened, what_to_do
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places
+from engines.protocol.queue_file import Waiting
 from engines.protocol.records import TrialEnded
 from engines.runner.archive import Archive, is_safe_name
 from engines.runner.change import Change
@@ -27,7 +28,7 @@ from engines.runner.cooldown import CoolDown
 from engines.runner.ends import DIED, NEVER_RAN, Ends, ended_record, not_tried, read_end, rest_of_ring
 from engines.runner.leases import startable
 from engines.runner.outcome import Ending, Judgement
-from engines.runner.queue import Queue, Waiting, entry_of
+from engines.runner.queue import Queue
 from engines.runner.settings import RunnerSettings
 from engines.runner.start import TEMPLATE_MARK, worker_environment
 from engines.runner.template import Templates
@@ -36,6 +37,7 @@ from engines.spool import SpoolReader
 
 _log = logging.getLogger(__name__)
 _EXPIRY_S = 3600.0
+_HELD = "The runner was started by a command that only reads, so it has not begun with what waits."
 
 
 class Refused(Exception):
@@ -69,6 +71,7 @@ class Runner:
         self._probing: asyncio.Task[ProbeResult] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._closing = False
+        self._held = settings.hold
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -103,8 +106,8 @@ class Runner:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing runs and nothing waits."""
-        return not self._runs and not self._queue.waiting
+        """Nothing runs, and nothing waits or nothing may begin with it."""
+        return not self._runs and (self._held or not self._queue.waiting)
 
     @property
     def is_probing(self) -> bool:
@@ -134,7 +137,7 @@ class Runner:
             raise self._refused(error, "The trials were not queued.")
         self._secrets |= dict.fromkeys(new, secrets)
         self.changed.notify()
-        self._start_next()
+        self.release()
         known = len(orders) - len(new)
         return f"{len(new)} trials queued." + (f" {known} were known already." if known else "")
 
@@ -162,9 +165,15 @@ class Runner:
         self._queue.paused = paused
         self._queue.pause_reason = ""
         if not paused:
+            self._held = False
             self._ends.pay()
         self._save()
         self.changed.notify()
+        self._start_next()
+
+    def release(self) -> None:
+        """Begin with the queue, where this runner was started by somebody who only reads."""
+        self._held = False
         self._start_next()
 
     def reorder(self, trials: Sequence[str]) -> None:
@@ -204,7 +213,8 @@ class Runner:
         self._start_next()
 
     def queue_state(self) -> QueueState:
-        return self._queue.state([self._entry_of_run(run) for run in self._runs.values()])
+        state = self._queue.state([self._entry_of_run(run) for run in self._runs.values()])
+        return msgspec.structs.replace(state, nothing_starts=_HELD) if self._held and self._queue.waiting else state
 
     async def probe(self) -> ProbeResult:
         """What this machine has. Slow, so on a thread; callers at the same time share one. Raises what it raises."""
@@ -243,7 +253,7 @@ class Runner:
 
     def _start_next(self) -> None:
         """Start every waiting trial that has its device."""
-        if self._queue.paused or self._closing:
+        if self._queue.paused or self._closing or self._held:
             return
         waiting = list(self._queue.waiting)
         devices = [run.order.device for run in self._runs.values()]
@@ -308,7 +318,7 @@ class Runner:
         trial = run.order.trial
         del self._runs[trial], self._tasks[trial]
         self.archive.discard(trial)
-        self._queue.waiting.insert(0, self._queue.running.pop(trial))
+        self._queue.waiting.insert(0, msgspec.structs.replace(self._queue.running.pop(trial), started_wall_ns=0))
         self._pause_for(error)
         if not self._runs:
             self._templates.idle()
@@ -379,27 +389,24 @@ class Runner:
         if waiting is None:
             return
         self._secrets.pop(waiting.order.trial, None)
-        row = entry_of(waiting.order, "ended", submitted_wall_ns=waiting.submitted_wall_ns)
+        row = waiting.entry("ended")
         self._queue.remember(
             msgspec.structs.replace(
                 row,
                 outcome=judgement.outcome,
                 failure=judgement.failure,
                 message=judgement.message,
-                started_wall_ns=waiting.started_wall_ns,
                 ended_wall_ns=time.time_ns(),
             )
         )
 
     def _entry_of_run(self, run: TrialRun) -> QueueEntry:
-        waiting = self._queue.running[run.order.trial]
-        row = entry_of(run.order, "running", submitted_wall_ns=waiting.submitted_wall_ns)
+        row = self._queue.running[run.order.trial].entry("running")
         return msgspec.structs.replace(
             row,
             phase=run.phase,
             text=run.text,
             fraction=run.fraction,
-            started_wall_ns=waiting.started_wall_ns,
         )
 
     def _save(self) -> None:

@@ -303,6 +303,7 @@ class _Connection:
         await asyncio.sleep(0)  # a long spool and a fast client must not hold up the others
 
     async def _watch(self, send: Send) -> None:
+        self._runner.release()  # somebody follows
         last: messages.QueueState | None = None
         while True:
             change = self._runner.changed.next_change()

@@ -40,11 +40,13 @@ class RunnerSettings:
     """Seconds a template has for its imports."""
     first_word_s: float = 20.0
     """Seconds a forked worker has until its first record; then it is started plainly."""
+    hold: bool = False
+    """Begin with the queue only when somebody submits, resumes or follows: a command that reads must not measure."""
     template_idle_s: float = 60.0
     """Seconds without a running trial after which the template is ended."""
 
 
-def default_settings(**changes: float) -> RunnerSettings:
+def default_settings(*, hold: bool = False, **changes: float) -> RunnerSettings:
     """From the environment, then `changes`. Raises ValueError for an idle time that is no number."""
     command = shlex.split(os.environ.get(WORKER_VARIABLE, "")) or [sys.executable, "-m", "engines.worker"]
     template = shlex.split(os.environ.get(TEMPLATE_VARIABLE, ""))
@@ -58,7 +60,7 @@ def default_settings(**changes: float) -> RunnerSettings:
         "look_s": float(os.environ.get(LOOK_VARIABLE) or LOOK_S),
         **changes,
     }
-    return RunnerSettings(worker_command=tuple(command), template_command=tuple(template), **given)
+    return RunnerSettings(worker_command=tuple(command), template_command=tuple(template), hold=hold, **given)
 
 
 def import_path() -> str:

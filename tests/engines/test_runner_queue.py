@@ -16,6 +16,7 @@ from engines.protocol.client import RunnerError
 from engines.protocol.failures import CAUSES, cause
 from engines.protocol.messages import QueueState
 from engines.protocol.places import Places
+from engines.protocol.queue_file import last_known, runner_process
 from engines.protocol.records import Log, Stamps, TrialEnded
 from engines.ring import RingWriter
 from engines.runner.leases import startable
@@ -328,6 +329,70 @@ def test_that_a_runner_that_is_told_to_end_stops_its_trial_and_keeps_the_queue(r
     runner.until_state("t2", "running")
     assert runner.entry("t1").outcome == "stopped"
     assert runner.entry("t1").message == "Stopped because the runner was shut down."
+
+
+def test_that_a_runner_started_for_a_look_begins_only_when_asked(runner: RunnerProcess) -> None:
+    _leave_waiting(runner, "t1", "t2")
+    runner.start("--hold")
+    runner.client.call(messages.ListSpools())
+    runner.client.call(messages.Reorder(trials=("t2",)))
+    state = runner.queue()
+    assert [entry.trial for entry in state.in_state("waiting")] == ["t2", "t1"]
+    assert "has not begun" in state.nothing_starts
+    watching = runner.client.stream(messages.Watch())
+    next(watching)
+    assert [runner.until_state(trial, "ended").outcome for trial in ("t1", "t2")] == ["completed"] * 2
+    assert runner.queue().nothing_starts == ""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [messages.Submit(orders=(make_order("t2"),)), messages.SetPaused(paused=False)],
+    ids=("submit", "resume"),
+)
+def test_that_who_submits_or_resumes_asks_it_to_begin(runner: RunnerProcess, request_: messages.Request) -> None:
+    _leave_waiting(runner, "t1")
+    runner.start("--hold")
+    runner.client.call(request_)
+    assert runner.until_state("t1", "ended").outcome == "completed"
+
+
+def test_that_a_runner_on_hold_ends_when_nobody_needs_it(runner: RunnerProcess) -> None:
+    _leave_waiting(runner, "t1")
+    runner.start("--hold", "--idle-seconds", "0.2")
+    runner.hang_up()
+    assert runner.process is not None
+    assert runner.process.wait(timeout=60) == 0
+    assert [entry.trial for entry in last_known(runner.places).in_state("waiting")] == ["t1"], "what waits still does"
+
+
+def _leave_waiting(runner: RunnerProcess, *trials: str) -> None:
+    """A queue on disk that is not paused, and no runner."""
+    runner.client.call(messages.SetPaused(paused=True))
+    runner.submit(*map(make_order, trials))
+    runner.end()
+    text = runner.places.queue_file.read_text()
+    assert '"paused":true' in text
+    runner.places.queue_file.write_text(text.replace('"paused":true', '"paused":false'))
+
+
+def test_that_the_queue_is_known_while_no_runner_answers(runner: RunnerProcess) -> None:
+    runner.submit(make_order("t1", ["phase", "measure"], ["sleep", 60]), make_order("t2"))
+    until(lambda: runner.entry("t1").phase == "measure")
+    runner.places.runner_socket.unlink()
+    cut_off = last_known(runner.places)
+    assert f"process {runner.pid}" in cut_off.nothing_starts, "it runs; it cannot be reached"
+    assert [(e.trial, e.state) for e in cut_off.entries] == [("t1", "running"), ("t2", "waiting")]
+    runner.kill()
+    dead = last_known(runner.places)
+    assert "is not running" in dead.nothing_starts
+    assert [(e.trial, e.state) for e in dead.entries] == [("t1", "running"), ("t2", "waiting")]
+    assert dead.entries[0].text == "ran when the runner ended; what was measured is safe"
+
+
+def test_that_a_home_without_a_runner_has_an_empty_queue(short_home: Places) -> None:
+    assert last_known(short_home).entries == ()
+    assert runner_process(short_home) is None
 
 
 def test_that_an_unreadable_queue_is_put_aside(short_home: Places) -> None:

@@ -144,6 +144,25 @@ def test_that_a_killed_runner_ends_its_trial_and_goes_on_with_the_queue(house: H
     assert any(link.state == "lost" for link in heard.of(RunnerLink))
 
 
+def test_that_a_command_that_reads_tells_the_queue_of_a_dead_runner_and_starts_none_of_it(house: House) -> None:
+    session = house.open()
+    session.run(session.plan(house.experiment(trials=3, new_tokens=(900,))))
+    until(lambda: [e for e in session.queue().in_state("running") if e.phase], what="a trial has said something")
+    os.kill(house.runner_pid(), signal.SIGKILL)
+    session.close()
+    for _ in range(2):
+        told = house.command("queue").stdout
+        assert "The runner is not running" in told
+        assert told.count("waiting") == 2
+        assert "--resume" in told
+    assert house.command("list", "1").returncode == 0, "it takes in what the dead runner left"
+    state = house.json("queue")
+    assert [e["state"] for e in state["entries"]] == ["waiting", "waiting", "ended"], "and measures nothing"
+    assert "only reads" in state["nothing_starts"]
+    assert house.command("queue", "--resume").returncode == 0
+    until(lambda: house.json("queue")["entries"][0]["state"] != "waiting", what="the queue goes on")
+
+
 def test_that_a_crashed_worker_is_a_failed_row_and_the_queue_goes_on(house: House) -> None:
     session = house.open()
     session.follow()

@@ -10,6 +10,7 @@ import msgspec
 from engines.protocol.client import RunnerError, connect_local
 from engines.protocol.messages import GetQueue, QueueEntry, QueueState, SetPaused
 from engines.protocol.places import places
+from engines.protocol.queue_file import last_known
 from workbench.cli import NOT_FOUND, OK, WRONG
 from workbench.cli.progress import HOW_TO_RESUME
 from workbench.cli.tables import print_table
@@ -20,7 +21,7 @@ _NOTHING = "Nothing is running, nothing waits."
 
 
 def queue(options: argparse.Namespace) -> int:
-    """Show the queue; with --pause or --resume change it first. A runner that does not run is an empty queue."""
+    """Show the queue; with --pause or --resume change it first. Without a runner, show what it left on disk."""
     try:
         with connect_local(places(), start=options.pause or options.resume, client="queue") as client:
             if options.pause or options.resume:
@@ -29,7 +30,7 @@ def queue(options: argparse.Namespace) -> int:
     except RunnerError as error:
         if error.code != "not_running":
             raise
-        state = QueueState(entries=(), paused=False)
+        state = last_known(places())
     if not isinstance(state, QueueState):
         raise RunnerError("The runner's answer is not a queue.", code="version")
     if options.json:
@@ -49,7 +50,9 @@ def queue(options: argparse.Namespace) -> int:
             for e in state.entries
         ]
         print_table(("trial", "state", "", "configuration", ""), rows)
-    if state.paused:
+    if state.nothing_starts and (state.in_state("waiting") or state.in_state("running")):
+        print(f"{state.nothing_starts} {HOW_TO_RESUME}")
+    elif state.paused:
         print(" ".join(filter(None, ("The queue is paused.", state.pause_reason, HOW_TO_RESUME))))
     return OK
 
