@@ -14,8 +14,8 @@ nvidia-ml-py; no Qt, no database, no network. Without them on the machine, carry
     pip install --target carried --no-deps --only-binary=:all: --python-version 3.12 \
         --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 msgspec platformdirs nvidia-ml-py
 
-and run with `PYTHONPATH=carried`. Precisions whose package is missing (torchao, bitsandbytes) are not available, and
-the report says so. docs/results/gpu/README.md says what each part answers.
+and run with `PYTHONPATH=carried`. What a missing package makes impossible is not available and says so: precisions of
+torchao and bitsandbytes, some verdicts without scipy. docs/results/gpu/README.md says what each part answers.
 
 `schedule` shares out the time, `report` is what is written, `notes` what a part writes into, `setting` where it runs;
 `nvml`, `stamps`, `shape`, `templates`, `telemetry` and `cooling` are the parts.

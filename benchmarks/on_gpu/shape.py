@@ -7,6 +7,7 @@ JSON, the six and what belongs beside them in the table.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 
 import msgspec
 
@@ -17,7 +18,7 @@ from benchmarks.on_gpu.setting import Setting
 from benchmarks.trials import own_runner, trial_order
 from engines.protocol.orders import EngineOrder, TrialOrder, WorkloadOrder
 from engines.techniques.registry import find as find_technique
-from workbench.metrics.model import Value
+from workbench.metrics.model import NotAvailable, Value
 from workbench.metrics.registry import PER_TRIAL, metric
 from workbench.metrics.trial import TrialRecords
 from workbench.metrics.verdict import judge
@@ -47,6 +48,14 @@ _WARM_UP = 5
 _TITLE = "The six metrics of EfficientLLM"
 
 
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    value: float | None
+    unit: str
+    how: str
+    """How it was obtained, or why there is none."""
+    n: int | None = None
+
+
 def run(setting: Setting, notes: Notes) -> None:
     columns: dict[str, dict[str, str]] = {}
     longest_s = 0.0
@@ -65,15 +74,14 @@ def run(setting: Setting, notes: Notes) -> None:
                 continue
             _, told = trial(client, order_of(setting, precision, place), notes)
             longest_s = max(longest_s, begun_s - notes.left_s())
-            verdict = judge(told)
-            notes.add(precision, end_of(told), note=f"{begun_s - notes.left_s():.0f} s; verdict: {verdict.verdict}")
-            for reason in verdict.reasons:
-                notes.add(f"{precision}: {reason.severity}", reason.message)
-            ran = ran or bool(told.measured)
-            columns[precision] = six(told)
-            notes.table(_TITLE, ("metric", *columns), _rows(columns))
-            notes.keep(precision, figures(told))
+            notes.add(precision, end_of(told), note=f"{begun_s - notes.left_s():.0f} s")
             notes.keep(f"{precision}: facts", told.environment)
+            found = figures(told)
+            notes.keep(precision, found)
+            columns[precision] = six(told, found)
+            notes.table(_TITLE, ("metric", *columns), _rows(columns))
+            _verdict(notes, precision, told)
+            ran = ran or bool(told.measured)
     if not ran:
         raise RuntimeError("No trial measured a request; what each came to stands below.")
 
@@ -112,31 +120,45 @@ def order_of(setting: Setting, precision: str, place: int) -> TrialOrder:
     return msgspec.structs.replace(made, experiment=name)
 
 
-def figures(told: TrialRecords) -> dict[str, object]:
-    """Every metric of the registry: value and how it was obtained, or why there is none."""
-    found: dict[str, object] = {}
+def figures(told: TrialRecords) -> dict[str, Figure]:
+    """Every metric of the registry. One that fails says why, and takes none of the others along: the machine is gone
+    when somebody reads it."""
+    found = {}
     for each in PER_TRIAL:
-        result = each.compute(told)
+        try:
+            result = each.compute(told)
+        except Exception as error:  # noqa: BLE001
+            result = NotAvailable(f"{type(error).__name__}: {error}")
         if isinstance(result, Value):
-            found[each.id] = {"value": result.value, "unit": each.unit, "method": result.method, "n": result.n}
+            found[each.id] = Figure(value=result.value, unit=each.unit, how=result.method, n=result.n)
         else:
-            found[each.id] = {"value": None, "reason": result.reason}
+            found[each.id] = Figure(value=None, unit=each.unit, how=result.reason)
     return found
 
 
-def six(told: TrialRecords) -> dict[str, str]:
+def six(told: TrialRecords, found: Mapping[str, Figure]) -> dict[str, str]:
     """A column of the table: cell by row title."""
     cells = {}
     for short, id, unit, size in SIX:
-        known = metric(id)
-        result = known.compute(told)
-        cell = number(result.value / size) if isinstance(result, Value) else "not available"
-        cells[f"{short}: {known.title}, {unit}".removeprefix(": ")] = cell
+        value = found[id].value
+        cell = "not available" if value is None else number(value / size)
+        cells[f"{short}: {metric(id).title}, {unit}".removeprefix(": ")] = cell
     rate = "not available"
     if told.model is not None and told.model.tensor_bytes:
         rate = number(told.model.original_bytes / told.model.tensor_bytes)
     cells["MCR: original / compressed size (random weights have no quality)"] = rate
     return cells
+
+
+def _verdict(notes: Notes, precision: str, told: TrialRecords) -> None:
+    try:
+        verdict = judge(told)
+    except Exception as error:  # noqa: BLE001  # as in `figures`; some checks need scipy
+        notes.add(f"{precision}: verdict", None, note=f"{type(error).__name__}: {error}")
+        return
+    notes.add(f"{precision}: verdict", verdict.verdict)
+    for reason in verdict.reasons:
+        notes.add(f"{precision}: {reason.severity}", reason.message)
 
 
 def _rows(columns: dict[str, dict[str, str]]) -> list[tuple[str, ...]]:

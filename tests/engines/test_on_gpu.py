@@ -4,6 +4,7 @@ that it forms itself."""
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -25,6 +27,8 @@ from benchmarks.on_gpu.schedule import PARTS, RESERVE_S, Part, limit_of, run_par
 from benchmarks.on_gpu.setting import ONE_B, SEVEN_B
 from benchmarks.on_gpu.stamps import identity, median_interval
 from engines.worker.engine import Finished
+from workbench.metrics.registry import PER_TRIAL
+from workbench.metrics.trial import TrialRecords, arrange
 
 NEVER = ("PySide6", "duckdb", "pyarrow", "matplotlib", "scipy", "torch", "transformers", "psutil")
 
@@ -358,6 +362,25 @@ def test_that_a_precision_whose_package_is_missing_names_it(monkeypatch: pytest.
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "bitsandbytes" else object())
     assert shape.missing("nf4") == "bitsandbytes"
     assert shape.missing("int8") == shape.missing("bfloat16") == ""
+
+
+def test_that_a_metric_or_verdict_that_fails_takes_nothing_along(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(_told: TrialRecords) -> NoReturn:
+        raise ModuleNotFoundError("no scipy")
+
+    broken = [dataclasses.replace(m, compute=fails) if m.id == "load_s" else m for m in PER_TRIAL]
+    monkeypatch.setattr(shape, "PER_TRIAL", broken)
+    monkeypatch.setattr(shape, "judge", fails)
+    told = arrange([])
+    found = shape.figures(told)
+    assert set(found) == {m.id for m in PER_TRIAL}
+    assert found["load_s"].how == "ModuleNotFoundError: no scipy"
+    assert set(shape.six(told, found).values()) == {"not available"}
+    notes = Notes(tmp_path / "notes", 10, tmp_path / "records")
+    shape._verdict(notes, "nf4", told)
+    assert notes.written.findings == [Finding("nf4: verdict", None, note="ModuleNotFoundError: no scipy")]
 
 
 # --- the whole program ----------------------------------------------------------------------------
