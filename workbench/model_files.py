@@ -1,15 +1,11 @@
-"""A model on disk: its facts, whether it is whole, and its fingerprint. Reads config.json and headers, never weights.
+"""A model on disk: its facts, and whether it is whole. Reads config.json and headers, never weights.
 
-No heavy import; any thread. Raises `BrokenModel` with a sentence for people.
-
-The fingerprint names a model by its content without reading gigabytes: SHA-256 over config.json and, for every tensor
-file in order of name, its name, its size, its header, and the first and last 64 KiB of the file. Two files that differ
-only deep inside one tensor have the same fingerprint; a re-trained or re-quantised model does not.
+No heavy import; any thread. Raises `BrokenModel` with a sentence for people. Which files make the model is
+`engines.models.files`' to say, what it is the same as `workbench.model_identity`'s.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -17,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from engines.models.files import BrokenModel, folder_files, read_config
 from engines.protocol.gguf_parts import parts_of
 from engines.protocol.gguf_types import FILE_TYPES, ListLength
 from engines.protocol.orders import ModelKind
@@ -27,9 +24,8 @@ from engines.techniques.layers_gguf import layers_of_gguf
 from engines.techniques.stored_precision import stored_precision
 from engines.techniques.stored_weights import logical_weights
 from engines.techniques.unfit import unfit_config, unfit_gguf
-from workbench.model_headers import BrokenModel, Header, Tensor, read_gguf, read_safetensors
+from workbench.model_headers import Header, Tensor, read_gguf, read_safetensors
 
-EDGE_BYTES = 64 * 1024
 FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
 """Values of `ModelFacts.stored_dtype` that are no quantisation."""
 _FLOAT_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64", "I8": "int8"}
@@ -41,12 +37,12 @@ _PLAIN = frozenset({"llama", "mistral", "qwen2", "qwen3", "phi3", "gemma", "gemm
 """Architectures all of whose linear layers lie between the hidden states, the heads and the feed-forward width."""
 
 
-def inspect_folder(folder: Path) -> tuple[ModelFacts, str]:
-    """Facts and fingerprint of a folder in Hugging Face format with safetensors weights."""
+def inspect_folder(folder: Path) -> tuple[ModelFacts, tuple[str, ...]]:
+    """Facts of a folder in Hugging Face format with safetensors weights, and files that look like weights of it and
+    are not read."""
     config = read_config(folder)
-    files = _weight_files(folder)
-    headers = {file: _cached_header(str(file), *_stamp(file)) for file in files}
-    tensors = [t for header in headers.values() for t in header.tensors]
+    files = folder_files(folder)
+    tensors = [t for file in files.weights for t in _cached_header(str(file), *_stamp(file)).tensors]
     if not tensors:
         raise BrokenModel(f"The weight files of {folder.name} hold no tensors.", "Download the model again.")
     linear = _linear(str(config["model_type"]), tensors)
@@ -70,12 +66,11 @@ def inspect_folder(folder: Path) -> tuple[ModelFacts, str]:
         linear_in_divisor=math.gcd(*(t.shape[1] for t in linear)),
         linear_out_divisor=math.gcd(*(t.shape[0] for t in linear)),
     )
-    return facts, _fingerprint(files, (folder / "config.json").read_bytes())
+    return facts, files.ignored
 
 
-def inspect_gguf(file: Path) -> tuple[ModelFacts, str, str]:
-    """Facts, fingerprint and the file's own name ("" where it has none) of a GGUF model, by its file or its first
-    part."""
+def inspect_gguf(file: Path) -> tuple[ModelFacts, str]:
+    """Facts and the file's own name ("" where it has none) of a GGUF model, by its file or its first part."""
     files = _whole_gguf(file)
     headers = [_cached_header(str(part), *_stamp(part)) for part in files]
     meta, tensors = headers[0].metadata, [t for header in headers for t in header.tensors]
@@ -114,9 +109,7 @@ def inspect_gguf(file: Path) -> tuple[ModelFacts, str, str]:
         unfit=unfit_gguf(meta),
     )
     name = meta.get("general.name", "")
-    digests = [_cached_digest(str(part), *_stamp(part)) for part in files]
-    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    return facts, whole, name if isinstance(name, str) else ""
+    return facts, name if isinstance(name, str) else ""
 
 
 def _part_of_a_model(meta: Mapping[str, object]) -> str | None:
@@ -148,21 +141,6 @@ def _whole_gguf(file: Path) -> tuple[Path, ...]:
             f"Put all of them into one folder, named like NAME-00001-of-{count:05d}.gguf: llama.cpp goes by the names.",
         )
     return files
-
-
-def read_config(folder: Path) -> dict[str, object]:
-    """config.json of a model folder, with its `model_type`."""
-    advice = "A model folder holds config.json and *.safetensors, as on the Hugging Face hub."
-    file = folder / "config.json"
-    if not file.is_file():
-        raise BrokenModel(f"{folder} is not a model folder: it has no config.json.", advice)
-    try:
-        config = msgspec.json.decode(file.read_bytes(), type=dict[str, object])
-    except msgspec.MsgspecError as error:
-        raise BrokenModel(f"config.json in {folder} cannot be read: {error}.", "Download the model again.") from error
-    if not isinstance(config.get("model_type"), str):
-        raise BrokenModel(f"config.json in {folder} does not say what architecture it is (model_type).", advice)
-    return config
 
 
 def facts_of_config(
@@ -205,37 +183,6 @@ def facts_of_config(
         has_tokenizer=has_tokenizer,
         unfit=unfit_config(config),
     )
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder, in order of name; a shard its index names but the folder lacks is an error."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            names = sorted(set(msgspec.json.decode(index.read_bytes(), type=_Index).weight_map.values()))
-        except msgspec.MsgspecError as error:
-            raise BrokenModel(f"{index.name} in {folder} cannot be read: {error}.", "Download it again.") from error
-        missing = [name for name in names if not (folder / name).is_file()]
-        if missing:
-            raise BrokenModel(
-                f"{len(missing)} of {len(names)} weight files are missing in {folder}: {missing[0]}"
-                f"{', ...' if len(missing) > 1 else ''}.",
-                "The download may not have finished: start it again.",
-            )
-        return [folder / name for name in names]
-    single = folder / "model.safetensors"
-    files = [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
-    if not files:
-        others = [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]
-        advice = "Weights in pickle files (.bin, .pt) are not loaded: convert them to safetensors." if others else ""
-        raise BrokenModel(
-            f"{folder} holds no *.safetensors weights.", advice or "The download may not have finished: start it again."
-        )
-    return files
-
-
-class _Index(msgspec.Struct, frozen=True):
-    weight_map: dict[str, str]
 
 
 def _linear(architecture: str, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -287,23 +234,3 @@ def _cached_header(path: str, _size: int, _mtime_ns: int) -> Header:
 def _begins(file: Path, magic: bytes) -> bool:
     with file.open("rb") as stream:
         return stream.read(len(magic)) == magic
-
-
-def _fingerprint(files: Sequence[Path], config: bytes) -> str:
-    total = hashlib.sha256(config)
-    for file in files:
-        total.update(f"\n{file.name}\n".encode())
-        total.update(bytes.fromhex(_cached_digest(str(file), *_stamp(file))))
-    return total.hexdigest()
-
-
-@lru_cache(maxsize=256)
-def _cached_digest(path: str, size: int, mtime_ns: int) -> str:
-    """SHA-256 of a file's size, header, and first and last 64 KiB."""
-    header_bytes = _cached_header(path, size, mtime_ns).header_bytes
-    found = hashlib.sha256(str(size).encode())
-    with Path(path).open("rb") as stream:
-        found.update(stream.read(max(header_bytes, EDGE_BYTES)))
-        stream.seek(max(0, size - EDGE_BYTES))
-        found.update(stream.read(EDGE_BYTES))
-    return found.hexdigest()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from engines.models.files import BrokenModel
 from engines.protocol.gguf_types import GGUF_TYPES, LIST_KEPT, VERSIONS, ListLength, version_trouble
 
 MAX_HEADER_BYTES = 100_000_000
@@ -29,14 +30,6 @@ DTYPE_BITS = {
 _GGUF_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _GGUF_STRING, _GGUF_ARRAY = 8, 9
 _MAX_DIMENSIONS = 8
-
-
-class BrokenModel(Exception):
-    """A file that is not a whole model file. `advice` says what to do."""
-
-    def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,10 @@ from typing import Literal
 
 import msgspec
 
+from engines.models.files import BrokenModel, folder_files, read_config
 from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.places import Places
 from workbench.catalogue import catalogue, find_entry
-from workbench.model_files import read_config
-from workbench.model_headers import BrokenModel
 
 _MAX_DEPTH = 4
 """How deep a user's folder is searched: store/publisher/model/file."""
@@ -193,13 +192,12 @@ def _ollama(store: Path) -> Iterator[LocalModel]:
 
 def _folder_model(folder: Path, ref: str, title: str, source: str) -> LocalModel:
     architecture = problem = ""
+    weights: tuple[Path, ...] = ()
     try:
         architecture = str(read_config(folder)["model_type"])
+        weights = folder_files(folder).weights
     except (BrokenModel, OSError) as error:
         problem = str(error)
-    weights = _files(folder, ".safetensors")
-    if not weights and not problem:
-        problem = "The folder holds no *.safetensors weights."
     return LocalModel(
         ref=ref,
         title=title,

@@ -7,10 +7,12 @@ GGUF file with a large vocabulary that has not been read before.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from engines.models.files import BrokenModel
 from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
@@ -18,7 +20,6 @@ from engines.techniques import ModelFacts
 from workbench.catalogue import CatalogueEntry, catalogue, find_entry
 from workbench.experiment_keys import did_you_mean
 from workbench.model_files import FLOATS, inspect_folder, inspect_gguf
-from workbench.model_headers import BrokenModel
 from workbench.model_places import LocalModel, hub_file, hub_snapshot, local_models
 from workbench.plan_types import ResolvedModel
 from workbench.problems import Fix, Problem
@@ -30,11 +31,14 @@ SELF_CHECK = "random:self-check"
 """The self-check's own model: its experiments can be planned again, and it stands in no list."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_FILE = re.compile(rf"({_HUB_ID.pattern})/((?:[\w.-]+/)*[\w.-]+\.gguf)")
+_NAMED = 3
+"""So many ignored files are named."""
 _STARTER_ORIGIN = "dequantised from Q4_1"
 
 
 def resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
-    """The model that `ref` names, or what is wrong and what to do. Relative paths start at `base`.
+    """The model that `ref` names, or what is wrong and what to do. Relative paths start at `base`. What the model is
+    the same as is not looked at: its order has no fingerprint (`workbench.model_identity`).
 
     In this order: "random:ID"; an id of the catalogue; a path that exists; a hub id. Never raises for what is written.
     """
@@ -119,7 +123,7 @@ def _of_path(ref: str, path: Path) -> ResolvedModel | Problem:
     if path.suffix == ".safetensors":
         return _problem(ref, "One weight file alone is not a model.", f"Give its folder: {path.parent}")
     path = parts_of(path)[0]  # llama.cpp begins with the first, whichever was chosen
-    facts, fingerprint, name = inspect_gguf(path)
+    facts, name = inspect_gguf(path)
     title = model_stem(path) if path.suffix == ".gguf" else name or path.name
     order = ModelOrder(
         ref=ref,
@@ -128,7 +132,6 @@ def _of_path(ref: str, path: Path) -> ResolvedModel | Problem:
         path=str(path),
         # of unquantised weights nobody has to be warned
         origin="" if facts.stored_dtype in FLOATS else f"stored as {facts.stored_dtype}",
-        fingerprint=fingerprint,
     )
     return ResolvedModel(order=order, facts=facts, quality_available=facts.has_tokenizer)
 
@@ -167,7 +170,7 @@ def _fetched_later(ref: str, hint: str) -> Problem:
 
 
 def _folder(ref: str, folder: Path, title: str, *, revision: str = "", origin: str = "") -> ResolvedModel:
-    facts, fingerprint = inspect_folder(folder)
+    facts, ignored = inspect_folder(folder)
     order = ModelOrder(
         ref=ref,
         title=title,
@@ -175,9 +178,17 @@ def _folder(ref: str, folder: Path, title: str, *, revision: str = "", origin: s
         path=str(folder.absolute()),
         revision=revision,
         origin=origin,
-        fingerprint=fingerprint,
     )
-    return ResolvedModel(order=order, facts=facts, quality_available=facts.has_tokenizer)
+    problems = (_not_read(ref, title, ignored),) if ignored else ()
+    return ResolvedModel(order=order, facts=facts, quality_available=facts.has_tokenizer, problems=problems)
+
+
+def _not_read(ref: str, title: str, ignored: Sequence[str]) -> Problem:
+    """A folder with more weights than the model's: whoever put them there may have meant those."""
+    named = ", ".join(ignored[:_NAMED]) + (f" and {len(ignored) - _NAMED} more" if len(ignored) > _NAMED else "")
+    message = f"{title}: {named} in its folder {'is' if len(ignored) == 1 else 'are'} not read."
+    hint = "As in transformers, model.safetensors comes first, then the shards that model.safetensors.index.json names."
+    return Problem(severity="note", place=ref, message=message, hint=hint)
 
 
 def _unknown_facts() -> ModelFacts:

@@ -76,7 +76,7 @@ def make_plan(
         made = make_cells(experiment, resolved, devices, machine, own)
     configurations = _unique(made, experiment, problems)
     configurations = _calibrated(configurations, timings or {})
-    skipped = _skipped(experiment, configurations, problems)
+    skipped = _skipped(experiment, configurations, problems if all(m.identified for m in resolved) else [])
     runnable = [c for c in configurations if c.runnable and c.hash not in skipped and not unusable]
     blocks = _blocks(experiment, len(runnable), problems)
     order = block_order(experiment.seed or 0, blocks, [c.hash for c in runnable])
@@ -93,6 +93,7 @@ def make_plan(
         order=order,
         problems=tuple(problems),
         expected_s=sum(c.expected_s * blocks + c.once_s for c in runnable),
+        identified=all(model.identified for model in resolved),
     )
 
 

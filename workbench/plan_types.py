@@ -42,6 +42,8 @@ class ResolvedModel(msgspec.Struct, frozen=True, kw_only=True):
     """False for random weights, and without a tokenizer."""
     problems: tuple[Problem, ...] = ()
     """Notes and warnings; an error comes in place of a `ResolvedModel`."""
+    identified: bool = True
+    """False while its files are being read: the order has no fingerprint yet."""
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +99,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
     """Problems of the experiment as a whole (no model chosen, unknown model, ...)."""
     expected_s: float
+    identified: bool = True
+    """False while a model's files are being read: hashes are not the last word, and nothing is run."""
 
     @property
     def trials(self) -> int:

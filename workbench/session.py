@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from engines.models.identity import Digests
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.client_environment import submission
 from engines.protocol.messages import (
@@ -34,9 +35,11 @@ from engines.protocol.places import Places, places
 from workbench.early_end import EarlyEnds
 from workbench.events import Event, Notice, ProbeFinished, StoreChanged
 from workbench.experiment import Experiment, dump
+from workbench.fetching import Report
 from workbench.follow import Follower
 from workbench.intake import catch_up, judge_leftovers
 from workbench.machine import visible
+from workbench.model_identity import Identities
 from workbench.models import resolve
 from workbench.plan import Plan, another_order, block_order, make_plan, new_id, orders, with_seed
 from workbench.plan_workload import find_prompts
@@ -102,6 +105,7 @@ class Workbench:
         self.stored = StoredWork(self._store, self.places, self._tell)
         """Work on trials that are stored, and the settings their figures rest on."""
         self._early = EarlyEnds(self._store)
+        self._identities = Identities(Digests(self.places.digests))
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
     @property
@@ -120,6 +124,7 @@ class Workbench:
             taking_over.join()  # it may be stopping the follower that this method found gone
         if follower is not None:
             follower.stop()
+        self._identities.close()
         self._executor.shutdown(wait=True, cancel_futures=True)
         with self._linking:
             client, self._client = self._client, None
@@ -287,13 +292,23 @@ class Workbench:
 
     # --- experiments ----------------------------------------------------------------------------------
 
-    def plan(self, experiment: Experiment, base: Path | None = None) -> Plan:
+    def plan(
+        self,
+        experiment: Experiment,
+        base: Path | None = None,
+        *,
+        wait: bool = True,
+        report: Report = lambda _share, _text: None,
+    ) -> Plan:
         """Look the models up, probe the machine, resolve. Relative paths of models and prompts start at `base`.
 
-        Never raises for what the user typed: problems are in the plan. Raises `RunnerError` without a runner."""
+        Files of models that nobody has read are read, about a second a gigabyte, with `report`; without `wait` that
+        goes on in the background, and the plan is not `identified` until it has ended. Never raises for what the user
+        typed: problems are in the plan. Raises `RunnerError` without a runner."""
         machine = visible(self.probe(), os.environ)
         base = base or Path.cwd()
-        models = {ref: resolve(ref, self.places, base) for ref in experiment.models}
+        found = {ref: resolve(ref, self.places, base) for ref in experiment.models}
+        models = self._identities.read(found, report) if wait else self._identities.glance(found)
         prompts = find_prompts(experiment, base)
         plan = make_plan(experiment, models, machine, prompts=prompts)
         known = self._store.execute(MeanDurations(configurations=tuple(c.hash for c in plan.configurations)))
@@ -307,6 +322,8 @@ class Workbench:
             problems = plan.problems + tuple(p for c in plan.configurations for p in c.problems)
             nothing = Problem(severity="error", place=plan.experiment.name, message="There is no trial to run.")
             raise ProblemsFound(problems or (nothing,))
+        if not plan.identified:
+            raise ProblemsFound(tuple(p for p in plan.problems if p.severity != "error"))
         plan = with_seed(plan)
         experiment = new_id("e")
         batch = orders(plan, store=self.store_id, experiment=experiment)

@@ -24,7 +24,9 @@ from engines.hf.precision import import_needed  # noqa: E402
 from engines.hf.preflight import precision_of  # noqa: E402
 from engines.hf.reader import HfReader, begin_of, end_tokens  # noqa: E402
 from engines.llama.header import read_header  # noqa: E402
+from engines.models.identity import Digests  # noqa: E402
 from engines.protocol.orders import TrialOrder  # noqa: E402
+from engines.protocol.places import places  # noqa: E402
 from engines.protocol.records import Evaluation, ModelLoaded  # noqa: E402
 from engines.ring import RingWriter  # noqa: E402
 from engines.worker.engine import Finished, Reader  # noqa: E402
@@ -203,7 +205,9 @@ class HfEngine:
             torch.cuda.empty_cache()
         source = local_files(self._order.model)
         if source:
-            facts |= {f"model.file.{name}": digest for name, digest in files.hashes(source)}
+            digests = Digests(places().digests)
+            facts |= {f"model.file.{name}": digest for name, digest in files.hashes(source, digests)}
+            files.check_same(self._order.model, source, digests, read=True)
         return facts
 
     def _loaded(self) -> PreTrainedModel:
@@ -230,8 +234,7 @@ def _original_bytes(order: TrialOrder, parameters: int) -> int:
     """Bytes of the model's tensors as its files store them; for random weights, in the precision its config names, and
     in float32 where it names none."""
     source = local_files(order.model)
-    stored = files.stored_bytes(source) if source else None
-    if stored:
+    if source and (stored := files.stored_bytes(source)):
         return stored
     named = order.model.config.get("dtype") or order.model.config.get("torch_dtype")
     dtype = getattr(torch, str(named), torch.float32)

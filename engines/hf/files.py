@@ -6,19 +6,19 @@ https://huggingface.co/docs/safetensors/index#format
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.models.files import BrokenModel, folder_files, model_files
+from engines.models.identity import SCHEME, Digests
 from engines.protocol.gguf_parts import parts_of
+from engines.protocol.orders import ModelOrder
 from engines.worker.failures import WorkerFailure
 
 _HEADER_MAX = 100 << 20
-_EDGE_BYTES = 1 << 20
-_WHOLE_MAX_BYTES = 2 << 30
-"""Files up to this size are hashed whole; larger ones by size, first and last MiB."""
 
 
 @dataclass(frozen=True)
@@ -38,36 +38,24 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "is not there"
         raise WorkerFailure("model", f"The model folder {folder} {what}.", "Choose the model again in Setup.")
-    config = folder / "config.json"
-    if not config.is_file():
+    for file in weight_files(folder):
+        tensors(file)
+
+
+def check_same(model: ModelOrder, source: Path, digests: Digests, *, read: bool = False) -> None:
+    """Raise `WorkerFailure` where the files are no longer those that were planned. Without `read` only what is known
+    at once is compared."""
+    if not model.fingerprint.startswith(SCHEME):
+        return
+    with _explained(source):
+        files = model_files(source)
+        found = digests.of_model(files) if read else digests.known_of_model(files)
+    if found and found != model.fingerprint:
         raise WorkerFailure(
             "model",
-            f"{folder} is not a model folder: it has no config.json.",
-            "A model folder holds config.json, the weights (*.safetensors) and the tokenizer's files.",
+            f"The files of {model.title} have changed since the experiment was planned.",
+            "Nothing of them was mixed up: run the experiment again, and it is planned with the files as they are.",
         )
-    try:
-        kind = json.loads(config.read_text()).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise _broken(config, f"it cannot be read ({error})") from error
-    if not kind:
-        raise _broken(config, "it names no model_type")
-    for name in _indexed(folder):
-        if not (folder / name).is_file():
-            raise WorkerFailure(
-                "model",
-                f"{folder.name} is not complete: {name} is missing.",
-                "The download was probably interrupted. Fetch the model again.",
-            )
-    weights = weight_files(folder)
-    if not weights:
-        raise WorkerFailure(
-            "model",
-            f"{folder} has a config.json but no weights.",
-            "Put the *.safetensors files of the model beside it.",
-        )
-    for file in weights:
-        if file.suffix == ".safetensors":
-            tensors(file)
 
 
 def check_gguf(file: Path) -> None:
@@ -91,10 +79,10 @@ def check_gguf(file: Path) -> None:
         )
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The files with weights, safetensors where there are any."""
-    found = sorted(folder.glob("*.safetensors"))
-    return found or sorted([*folder.glob("pytorch_model*.bin")])
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The files with the folder's weights (`engines.models.files`). Raises `WorkerFailure`."""
+    with _explained(folder):
+        return folder_files(folder).weights
 
 
 def tensors(file: Path) -> list[TensorEntry]:
@@ -127,52 +115,37 @@ def tensors(file: Path) -> list[TensorEntry]:
     return entries
 
 
-def stored_bytes(path: Path) -> int | None:
-    """Bytes of the tensors in a model's safetensors or GGUF files; None for other formats."""
+def stored_bytes(path: Path) -> int:
+    """Bytes of the tensors in a model's safetensors or GGUF files. Raises `WorkerFailure`."""
     if path.is_file():
         return sum(map(_gguf_bytes, parts_of(path)))
-    files = weight_files(path)
-    if not files or files[0].suffix != ".safetensors":
-        return None
-    return sum(entry.size_bytes for file in files for entry in tensors(file))
+    return sum(entry.size_bytes for file in weight_files(path) for entry in tensors(file))
 
 
-def hashes(path: Path) -> Iterator[tuple[str, str]]:
-    """(file name, hash) of config, tokenizer and weights, or of each part of a GGUF model. Whole files up to 2 GiB
-    ("sha256:…"), larger ones by their size and edges ("sha256-edges:…")."""
-    named = [path / n for n in ("config.json", "tokenizer.json")]
-    for file in parts_of(path) if path.is_file() else [*named, *weight_files(path)]:
-        if file.is_file():
-            yield file.name, _hash(file)
+def hashes(path: Path, digests: Digests) -> Iterator[tuple[str, str]]:
+    """(file name, "sha256:…") of every file of a model that decides a run. Raises `WorkerFailure`."""
+    with _explained(path):
+        for file in model_files(path).all:
+            yield file.name, f"sha256:{digests.of(file)}"
 
 
-def _hash(file: Path) -> str:
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        if size <= _WHOLE_MAX_BYTES:
-            return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
-        digest = hashlib.sha256(str(size).encode())
-        digest.update(stream.read(_EDGE_BYTES))
-        stream.seek(-_EDGE_BYTES, 2)
-        digest.update(stream.read(_EDGE_BYTES))
-    return "sha256-edges:" + digest.hexdigest()
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What stands against a model's files, as a failure of the trial."""
+    try:
+        yield
+    except BrokenModel as error:
+        raise WorkerFailure("model", str(error), error.advice) from error
+    except OSError as error:
+        raise WorkerFailure(
+            "model", f"The files in {path} cannot be read: {error.strerror}.", "Choose the model again in Setup."
+        ) from error
 
 
 def _gguf_bytes(file: Path) -> int:
     from gguf import GGUFReader
 
     return sum(int(tensor.n_bytes) for tensor in GGUFReader(str(file)).tensors)
-
-
-def _indexed(folder: Path) -> set[str]:
-    """Files an index of shards names."""
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return set()
-    try:
-        return set(json.loads(index.read_text())["weight_map"].values())
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise _broken(index, "it cannot be read") from error
 
 
 def _broken(file: Path, why: str) -> WorkerFailure:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,6 +68,7 @@ def load_weights(request: LoadRequest, dtype: torch.dtype, quantization: object 
             files.check_gguf(Path(model.path))
             loaded = _pretrained(request, dtype, str(Path(model.path).parent), **_gguf_arguments(model.path))
         else:
+            os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"  # else pickled weights are sent to a service on the hub
             loaded = _pretrained(
                 request,
                 dtype,
@@ -176,6 +178,7 @@ def _pretrained(request: LoadRequest, dtype: torch.dtype, source: str, **argumen
         attn_implementation=_attention(request, config),
         output_loading_info=True,
         trust_remote_code=False,
+        use_safetensors=True,
         **arguments,
     )
     missing = sorted(info.get("missing_keys", ())) + sorted(str(k) for k in info.get("mismatched_keys", ()))

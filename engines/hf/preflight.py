@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from engines.hf import files
+from engines.models.identity import Digests
 from engines.protocol.orders import TechniqueOrder, TrialOrder
+from engines.protocol.places import places
 from engines.techniques import Technique, axes, find
 from engines.worker.failures import WorkerFailure
 
@@ -22,8 +24,10 @@ def preflight(order: TrialOrder) -> None:
     model = order.model
     if model.kind == "folder":
         files.check_folder(Path(model.path))
+        files.check_same(model, Path(model.path), Digests(places().digests))
     elif model.kind == "gguf":
         files.check_gguf(Path(model.path))
+        files.check_same(model, Path(model.path), Digests(places().digests))
     elif model.kind == "hub" and model.path.endswith(".gguf"):
         raise WorkerFailure(
             "model",

@@ -52,12 +52,6 @@ def open_folder(folder: Path) -> dict[str, Stored]:
     files.check_folder(folder)
     found: dict[str, Stored] = {}
     for file in files.weight_files(folder):
-        if file.suffix != ".safetensors":
-            raise WorkerFailure(
-                "model",
-                f"{file.name} holds pickled weights, which are not converted.",
-                "Convert them to safetensors, or fetch the model in that format.",
-            )
         mapped = np.memmap(file, mode="r", dtype=np.uint8)
         for entry in files.tensors(file):
             kind = _float_type(entry.dtype)

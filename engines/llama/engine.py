@@ -21,7 +21,9 @@ from engines.llama.preflight import check_header, kv_cache_of, precision_of
 from engines.llama.reader import LlamaReader
 from engines.llama.score import PIECE_TOKENS
 from engines.llama.vocabulary import Vocabulary
+from engines.models.identity import Digests
 from engines.protocol.orders import TrialOrder
+from engines.protocol.places import places
 from engines.protocol.records import Evaluation, ModelLoaded
 from engines.ring import RingWriter
 from engines.worker.engine import Finished, Reader
@@ -200,8 +202,12 @@ class LlamaEngine:
             if part is not None:
                 part.close()
         self._reader = self._context = self._model = self._vocabulary = self._generator = self._prompts = None
-        hashed = files.hashes(self._file) if self._file is not None else ()
-        return late | {f"model.file.{name}": digest for name, digest in hashed}
+        digests, model = Digests(places().digests), self._order.model
+        hashed = files.hashes(self._file, digests) if self._file is not None else ()
+        late |= {f"model.file.{name}": digest for name, digest in hashed}
+        if model.kind in ("folder", "gguf"):
+            files.check_same(model, Path(model.path), digests, read=True)
+        return late
 
     def _run(self, *, first_only: bool) -> Finished | None:
         assert self._generator is not None

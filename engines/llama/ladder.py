@@ -22,6 +22,8 @@ from engines.llama.ladder_cache import CachedFile, cached, content_of, only_fact
 from engines.llama.ladder_hub import hub_source, names_gguf
 from engines.llama.ladder_lines import Failed, Line, Made, Step, parse, say
 from engines.llama.preflight import check_packages
+from engines.models.files import BrokenModel
+from engines.models.identity import Digests
 from engines.protocol.client import engine_environment
 from engines.protocol.orders import ModelOrder, TrialOrder
 from engines.protocol.places import Places, places
@@ -46,8 +48,8 @@ class GgufFile:
 
 
 def plan_file(order: TrialOrder) -> GgufFile:
-    """Where the file for this order is or will be. Reads samples of the model's files, a few MiB. Raises
-    `WorkerFailure`."""
+    """Where the file for this order is or will be. Reads the model's files where nobody has done so yet, to
+    know what they are. Raises `WorkerFailure`."""
     wanted = _type_of(order)
     model = order.model
     local = local_source(model, allow_network=False)
@@ -109,7 +111,9 @@ def make_files(
 def cached_file(here: Places, model: ModelOrder, local: Path | None, wanted: str) -> CachedFile:
     """The cache's file for a model that is on this machine (`local` None: random weights). Raises `WorkerFailure`."""
     try:
-        content = content_of(model, local)
+        content = content_of(model, local, Digests(here.digests))
+    except BrokenModel as error:
+        raise WorkerFailure("model", str(error), error.advice) from error
     except OSError as error:
         raise WorkerFailure(
             "model", f"The files of {model.title} cannot be read: {error}.", "Choose the model again in Setup."

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.locked import locked_if_free
-from engines.protocol.gguf_parts import parts_of
+from engines.models.files import model_files
+from engines.models.identity import Digests
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 
@@ -26,14 +27,6 @@ LOCK = ".lock"
 TEMPORARY = ".making-"
 FOLDER = "gguf"
 
-_EDGE_BYTES = 1 << 20
-_SAMPLE_BYTES = 4096
-_SAMPLES = 512
-_LARGEST_STEP_BYTES = 8 << 20
-_SMALL_FILES = (
-    "config.json", "generation_config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json",
-    "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
-)  # fmt: skip
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -89,41 +82,15 @@ def safe_name(title: str) -> str:
     return _UNSAFE.sub("-", title).strip("-.")[:80] or "model"
 
 
-def content_of(model: ModelOrder, local: Path | None) -> str:
-    """Hex digest of what a made file depends on. `local` is the folder or file, None for random weights.
-
-    Files with weights are sampled evenly (at least every 8 MiB) besides their size and edges: a fine-tuned model
-    differs in every layer it touched. Raises OSError.
-    """
-    total = hashlib.sha256(f"converter {CONVERTER_VERSION}\n".encode())
-    if local is None:
-        total.update(json.dumps(model.config, sort_keys=True, default=str).encode())
-    elif local.is_file():
-        for file in parts_of(local):
-            _sample(file, total)
-    elif not local.is_dir():
+def content_of(model: ModelOrder, local: Path | None, digests: Digests) -> str:
+    """Hex digest of what a made file depends on: every byte of its source. `local` is the folder or file, None for
+    random weights. Reads what nobody has read yet. Raises OSError and `BrokenModel`."""
+    if local is not None and not local.exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(local))
-    else:
-        for name in _SMALL_FILES:
-            if (local / name).is_file():
-                total.update(f"\n{name}\n".encode() + (local / name).read_bytes())
-        for file in sorted(local.glob("*.safetensors")):
-            total.update(f"\n{file.name}\n".encode())
-            _sample(file, total)
-    return total.hexdigest()
-
-
-def _sample(file: Path, total: hashlib._Hash) -> None:
-    size = file.stat().st_size
-    total.update(str(size).encode())
-    step = max(_SAMPLE_BYTES, min(_LARGEST_STEP_BYTES, size // _SAMPLES))
-    with file.open("rb") as stream:
-        total.update(stream.read(_EDGE_BYTES))
-        for start in range(_EDGE_BYTES, max(_EDGE_BYTES, size - _EDGE_BYTES), step):
-            stream.seek(start)
-            total.update(stream.read(_SAMPLE_BYTES))
-        stream.seek(max(0, size - _EDGE_BYTES))
-        total.update(stream.read(_EDGE_BYTES))
+    source = (
+        json.dumps(model.config, sort_keys=True, default=str) if local is None else digests.of_model(model_files(local))
+    )
+    return hashlib.sha256(f"converter {CONVERTER_VERSION}\n{source}".encode()).hexdigest()
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import msgspec
 
-from engines.hf import files
 from engines.llama.convert import convert_folder, write_random
 from engines.llama.convert_check import check_tokens
 from engines.llama.convert_weights import FloatType, open_folder, widest
@@ -29,6 +28,8 @@ from engines.llama.ladder_lines import Failed, Made, Step, say
 from engines.llama.library import library
 from engines.llama.quantise import contents, quantise
 from engines.locked import locked
+from engines.models.files import model_files
+from engines.models.identity import SCHEME, Digests
 from engines.protocol.file_errors import is_full, what_happened, what_to_do
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places, places
@@ -98,12 +99,12 @@ class Maker:
                 "gguf.file": file.path.name,
                 "gguf.type": wanted,
                 "gguf.source": self._model.title,
-                "gguf.source_fingerprint": self._model.fingerprint,
+                "gguf.source_fingerprint": self._fingerprint(),
                 "gguf.made_by": f"llama-cpp-python {library().version}",
                 "gguf.bytes": str(draft.stat().st_size),
                 "gguf.bits_per_weight": f"{found.bits_per_weight:.2f}",
                 "gguf.tensor_types": found.text(),
-                "gguf.sha256": next(digest for _, digest in files.hashes(draft)),
+                "gguf.sha256": f"{SCHEME}{Digests(self._here.digests).of(draft)}",
                 "gguf.seconds": f"{time.monotonic() - started:.1f}",
             }
             if fallback := found.fallback(wanted):
@@ -152,6 +153,12 @@ class Maker:
             word = "dequantised" if wanted in FLOATS else "requantised"
             facts[f"gguf.{word}_from"] = found.main_type
         return facts
+
+    def _fingerprint(self) -> str:
+        """Of the model's files as they are now, whoever gave the order."""
+        if self._local is None:
+            return self._model.fingerprint
+        return Digests(self._here.digests).of_model(model_files(self._local))
 
     def _inherited(self) -> dict[str, str]:
         """A model whose weights come from a quantised file carries that on, whatever they are stored in now."""

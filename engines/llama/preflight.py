@@ -10,7 +10,9 @@ from engines.llama.header import Header, read_header
 from engines.llama.ladder_hub import names_gguf
 from engines.llama.library import PACKAGE_ADVICE
 from engines.llama.shape import head_sizes
+from engines.models.identity import Digests
 from engines.protocol.orders import TechniqueOrder, TrialOrder
+from engines.protocol.places import places
 from engines.techniques import Technique, find
 from engines.techniques.gguf import SEQUENCES, STORED
 from engines.techniques.kv_cache import BLOCK
@@ -31,6 +33,8 @@ def preflight(order: TrialOrder) -> None:
         files.check_folder(path)
     elif order.model.kind == "gguf":
         check_header(read_header(path), order)
+    if order.model.kind in ("folder", "gguf"):
+        files.check_same(order.model, path, Digests(places().digests))
 
 
 def check_packages() -> None:

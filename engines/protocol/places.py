@@ -39,6 +39,11 @@ class Places:
         return self.cache / "models"
 
     @property
+    def digests(self) -> Path:
+        """What is known of files' contents (`engines.models.identity`)."""
+        return self.cache / "digests"
+
+    @property
     def tasks(self) -> Path:
         """Questions of `engines.protocol.tasks` once they have been fetched (`engines.task_data`)."""
         return self.cache / "tasks"

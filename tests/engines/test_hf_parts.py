@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from engines.hf import files
 from engines.hf.clocks import EventClock, HostClock
 from engines.hf.preflight import preflight
+from engines.models.identity import Digests
 from engines.protocol.orders import ModelOrder
 from engines.ring import RingWriter, create_ring
 from engines.worker.failures import WorkerFailure
@@ -57,7 +59,9 @@ def test_that_a_context_depth_is_refused_instead_of_left_out(folder: Path) -> No
 def test_that_a_whole_model_passes_and_its_bytes_are_counted(folder: Path) -> None:
     files.check_folder(folder)
     assert files.stored_bytes(folder) == 64
-    assert [name for name, _ in files.hashes(folder)] == ["config.json", "model.safetensors"]
+    hashed = dict(files.hashes(folder, Digests(folder / "digests")))
+    assert sorted(hashed) == ["config.json", "model.safetensors"]
+    assert hashed["config.json"] == f"sha256:{hashlib.sha256((folder / 'config.json').read_bytes()).hexdigest()}"
 
 
 @pytest.mark.parametrize("keep", [3, 8, 60, -1])
@@ -79,7 +83,9 @@ def test_that_garbage_in_a_header_is_told(folder: Path) -> None:
 def test_that_a_missing_shard_is_named(folder: Path) -> None:
     index = {"weight_map": {"a": "model.safetensors", "c": "model-2.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(WorkerFailure, match=r"model-2\.safetensors is missing"):
+    files.check_folder(folder)  # model.safetensors comes first, and the index is not read
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(WorkerFailure, match=r"2 of 2 weight files are missing .*model-2\.safetensors"):
         files.check_folder(folder)
 
 
@@ -89,7 +95,7 @@ def test_that_what_is_not_a_model_folder_is_told(folder: Path, tmp_path: Path) -
     with pytest.raises(WorkerFailure, match=r"no config\.json"):
         files.check_folder(tmp_path)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(WorkerFailure, match="no weights"):
+    with pytest.raises(WorkerFailure, match=r"no \*\.safetensors weights"):
         files.check_folder(folder)
     (folder / "config.json").write_text("{")
     with pytest.raises(WorkerFailure, match="cannot be read"):

@@ -248,6 +248,8 @@ def _left_out(rows: Sequence[PlanRow]) -> tuple[str, str]:
 
 
 def _reason(plan: Plan) -> str:
+    if not plan.identified:
+        return "The models' files are being read: see the notes above."
     if plan.trials:
         return ""
     if not plan.experiment.models:

@@ -21,6 +21,7 @@ from workbench.models import resolve
 from workbench.plan import Plan
 
 DELAY_MS = 150
+READING_MS = 1000
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ class Planner(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
         self._timer.timeout.connect(self._start)
+        self._reading = QTimer(self)
+        """Runs while a model's files are being read: the plan says how far that is."""
+        self._reading.setSingleShot(True)
+        self._reading.setInterval(READING_MS)
+        self._reading.timeout.connect(self._look_at_reading)
+        self._last: tuple[Experiment, Path] | None = None
         bridge.opened.connect(self._opened)
 
     @property
@@ -68,6 +75,7 @@ class Planner(QObject):
 
     def stop(self) -> None:
         self._timer.stop()
+        self._reading.stop()
         self._wanted = None
 
     def _opened(self) -> None:
@@ -79,7 +87,8 @@ class Planner(QObject):
             return
         experiment, base = self._wanted
         refresh, self._look_again = self._look_again, False
-        self._wanted = None
+        self._last, self._wanted = self._wanted, None
+        self._reading.stop()
         self._busy = True
         self._bridge.run(lambda: self._work(experiment, base, refresh), self._done, self._failed)
 
@@ -88,16 +97,22 @@ class Planner(QObject):
         if workbench is None:
             raise RuntimeError("The database was closed.")
         probe = workbench.probe(refresh=refresh)
-        plan = workbench.plan(experiment, base)
+        plan = workbench.plan(experiment, base, wait=False)
         models = {ref: resolve(ref, workbench.places, base) for ref in experiment.models}
         return Planned(experiment, plan, plan_view(plan), probe, Resolved(models, _machine(experiment, probe)))
 
     def _done(self, planned: Planned) -> None:
         self._busy = False
         if self._wanted is None:
+            if not planned.plan.identified:
+                self._reading.start()
             self.planned.emit(planned)
         elif not self._timer.isActive():
             self._start()
+
+    def _look_at_reading(self) -> None:
+        if self._last is not None and self._wanted is None:
+            self.ask(*self._last, now=True)
 
     def _failed(self, error: BaseException) -> None:
         self._busy = False

@@ -12,10 +12,10 @@ import msgspec
 
 from engines.protocol.client_environment import client_environment
 from workbench.cli import OK, TRIALS_FAILED, WRONG
-from workbench.cli.progress import ExperimentFollower
+from workbench.cli.progress import Bar, ExperimentFollower
 from workbench.cli.tables import print_comparison, print_table
 from workbench.comparison import compare
-from workbench.experiment import load
+from workbench.experiment import Experiment, load
 from workbench.experiment_keys import MAX_TRIALS
 from workbench.metrics.model import counted
 from workbench.plan import Plan
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
             experiment, run=msgspec.structs.replace(experiment.run, trials=options.trials)
         )
     with Workbench(options.database, client="run") as workbench:
-        plan = workbench.plan(experiment, options.file.absolute().parent)
+        plan = plan_shown(workbench, experiment, options.file.absolute().parent)
         if options.plan:
             return show_plan(plan, as_json=options.json)
         refuse_problems(plan, skip_unfit=options.skip_unfit)
@@ -57,6 +57,15 @@ def _say_what_stays_behind() -> None:
     if names:
         verb = "is" if len(names) == 1 else "are"
         print(f"note: {', '.join(names)} {verb} not passed on; workers have the runner's own.", file=sys.stderr)
+
+
+def plan_shown(workbench: Workbench, experiment: Experiment, base: Path) -> Plan:
+    """The plan; a bar says how far the reading of models' files is, where they have to be read."""
+    bar = Bar()
+    try:
+        return workbench.plan(experiment, base, report=bar.show)
+    finally:
+        bar.clear()
 
 
 def refuse_problems(plan: Plan, *, skip_unfit: bool) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from workbench.cli import OK, WRONG
-from workbench.cli.run import refuse_problems, run_and_follow
+from workbench.cli.run import plan_shown, refuse_problems, run_and_follow
 from workbench.experiment import dump
 from workbench.session import Workbench
 from workbench.studies import STUDIES, find_study, left_out_text, make
@@ -35,6 +35,6 @@ def study(options: argparse.Namespace) -> int:
             if options.save is None:
                 print(text, end="")
             return OK
-        plan = workbench.plan(experiment)
+        plan = plan_shown(workbench, experiment, Path.cwd())
         refuse_problems(plan, skip_unfit=False)
         return run_and_follow(workbench, plan, as_json=options.json, export_to=None)

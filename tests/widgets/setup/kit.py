@@ -10,6 +10,7 @@ from pathlib import Path
 from PySide6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
+from engines.models.identity import Digests
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.places import Places
 from widgets.services import Services
@@ -18,6 +19,7 @@ from widgets.setup.check_tree import CheckTree
 from widgets.setup.page import SetupPage
 from workbench.events import Event
 from workbench.experiment import Experiment
+from workbench.model_identity import Identities
 from workbench.models import resolve
 from workbench.plan import Plan, make_plan
 from workbench.store.operations import (
@@ -49,6 +51,7 @@ class FakeWorkbench:
         self.run_error: Exception | None = None
         self.gate: threading.Event | None = None
         self.definition = ""
+        self.identities = Identities(Digests(self.places.digests))
 
     def listen(self, _listener: Callable[[Event], None]) -> Callable[[], None]:
         return lambda: None
@@ -64,7 +67,7 @@ class FakeWorkbench:
         packages = tuple(Package(name=n, version="1") for n in ("torch", "transformers", "torchao"))
         return ProbeResult(machine="host", devices=(device,), sensors=(), packages=packages, facts={})
 
-    def plan(self, experiment: Experiment, base: Path | None = None) -> Plan:
+    def plan(self, experiment: Experiment, base: Path | None = None, *, wait: bool = True) -> Plan:
         self.threads.add(threading.current_thread().name)
         if self.gate is not None:
             assert self.gate.wait(60)
@@ -72,6 +75,8 @@ class FakeWorkbench:
             raise self.plan_error
         self.planned.append(experiment)
         models = {ref: resolve(ref, self.places, base or Path.cwd()) for ref in experiment.models}
+        assert not wait, "the window never waits for files to be read"
+        models = self.identities.glance(models)
         return make_plan(experiment, models, self.probe())
 
     def run(self, plan: Plan) -> str:

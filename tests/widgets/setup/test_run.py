@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
+import msgspec
+import pytest
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
+from engines.models import identity
 from engines.protocol.client import RunnerError
 from tests.widgets.setup.kit import QWEN, SMOL, FakeWorkbench, click_row, settle, type_into
+from tests.workbench.test_models import CONFIG, make_folder
 from widgets.components import ToolButton
 from widgets.services import Services
 from widgets.setup.page import SetupPage
@@ -105,3 +110,29 @@ def test_that_a_runner_that_does_not_answer_is_explained_in_place(
     qtbot.mouseClick(page.plan.empty.button, Qt.MouseButton.LeftButton)
     settle(qtbot, page)
     assert page.plan.table.isVisible()
+
+
+def test_that_a_model_is_run_once_its_files_are_read(
+    qtbot: QtBot, page: SetupPage, fake: FakeWorkbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the plan says how far that is, Run waits, and the window goes on."""
+    monkeypatch.setattr(identity, "SMALL_BYTES", -1)
+    may = threading.Event()
+    digests = fake.identities._digests
+    read = digests.of
+    monkeypatch.setattr(digests, "of", lambda *arguments: may.wait(60) and read(*arguments))
+    page.planner._reading.setInterval(5)
+    folder = make_folder(tmp_path / "large", {**CONFIG, "max_position_embeddings": 4096})
+    page.edit(msgspec.structs.replace(page.draft.experiment, models=(str(folder),)), "a model")
+    settle(qtbot, page)
+    assert not page.run_bar.run.isEnabled()
+    assert "being read" in page.run_bar.run.toolTip()
+    assert any("The files of large are being read: 0%" in p.message for p in page.planned.view.problems)  # type: ignore[union-attr]
+    assert page.plan.table.model_.rows, "the plan is there meanwhile"
+    page.run()
+    may.set()
+    qtbot.waitUntil(page.run_bar.run.isEnabled)
+    assert fake.runs == [], "nothing starts by itself"
+    qtbot.mouseClick(page.run_bar.run, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(fake.runs))
+    assert all(c.model.fingerprint.startswith("sha256:") for c in fake.runs[0].configurations)
