@@ -10,7 +10,9 @@ import pytest
 
 from tests.workbench.synthetic import NO_POWER
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.comparison import Comparison, Row, compare
+from workbench.comparison import Comparison, Row, _word, compare
+from workbench.metrics.registry import find
+from workbench.statistics import Interval, RatioEstimate
 from workbench.store.operations import ExperimentDetail, ReasonRow
 from workbench.trade_offs import quality_metric, trade_offs
 
@@ -112,6 +114,58 @@ def test_that_the_margin_decides_about_equivalence() -> None:
     assert row(found, "int8").cells[DECODE].word == "equivalent within 10 %"
     strict = compare(experiment_detail(10, fail=False, disturb=False, between_sd=0.001), margin=0.0001)
     assert row(strict, "int8").cells[DECODE].word != "equivalent within 0.01 %"
+
+
+@pytest.mark.parametrize(("margin", "word"), [(0.03, "within 3 %"), (0.025, "within 2.5 %"), (0.9, "within 90 %")])
+def test_that_the_word_names_the_margin(margin: float, word: str) -> None:
+    interval = Interval(1.001, 1.002)
+    assert _word(RatioEstimate(1.0015, interval, 3, False, ""), find(DECODE), margin) == (f"equivalent {word}", None)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word", "good"),
+    [
+        (0.9, 1.0, "no difference shown", None),
+        (1.0, 1.1, "no difference shown", None),
+        (1.0000001, 1.1, "faster", True),
+        (0.9, 0.9999999, "slower", False),
+        (1 / 1.03, 1.03, "equivalent within 3 %", None),
+        (1 / 1.03, 1.030001, "no difference shown", None),
+        (1.0001, 1.030001, "faster", True),
+    ],
+)
+def test_that_the_word_follows_the_interval_to_its_ends(low: float, high: float, word: str, good: bool | None) -> None:
+    ratio = RatioEstimate((low * high) ** 0.5, Interval(low, high), 3, False, "")
+    assert _word(ratio, find(DECODE), 0.03) == (word, good)
+
+
+def test_that_ratios_without_error_are_the_same_or_differ_and_others_without_interval_say_nothing() -> None:
+    def word(ratio: float, *, deterministic: bool) -> str:
+        return _word(RatioEstimate(ratio, None, 2, deterministic, ""), find(DECODE), 0.03)[0]
+
+    assert word(1.0, deterministic=True) == word(1 + 1e-10, deterministic=True) == "the same"
+    assert word(1.01, deterministic=True) == "equivalent within 3 %"
+    assert word(1.04, deterministic=True) == "faster"
+    assert word(1.04, deterministic=False) == word(1.0, deterministic=False) == ""
+
+
+def test_that_the_table_says_what_its_intervals_are_and_from_how_many_blocks_on() -> None:
+    def told(blocks: int, configurations: int = 4) -> list[str]:
+        detail = experiment_detail(blocks=blocks, fail=False, disturb=False)
+        kept = detail.configurations[:configurations]
+        wanted = {c.configuration for c in kept}
+        trials = tuple(t for t in detail.trials if t.configuration in wanted)
+        found = compare(msgspec.structs.replace(detail, configurations=kept, trials=trials))
+        return [n for n in found.footnotes if n.startswith(("One block", "Intervals are"))]
+
+    one = "One block: no intervals and no verdicts. Three blocks are the least that carry them."
+    several = (
+        "Intervals are 95 %. Ratios compare trials of the same block; their intervals hold for all configurations of a "
+        "column together."
+    )
+    assert told(1) == [one]
+    assert told(2) == told(5) == [several]
+    assert told(1, 1) == told(3, 1) == []
 
 
 def test_that_a_missing_sensor_leaves_the_metric_out_with_its_reason(comparison: Comparison) -> None:

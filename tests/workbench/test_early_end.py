@@ -224,6 +224,8 @@ def test_that_what_keeps_it_from_ending_early_is_said_in_the_plan(
 
 def test_that_nothing_is_said_where_all_is_well_or_nothing_was_asked() -> None:
     assert problems_of(Experiment(run=RunSettings(trials=20, stop_at_ratio=0.02)), 2) == ()
+    assert problems_of(Experiment(run=RunSettings(trials=LEAST, stop_at_ratio=0.02)), 2) == ()
+    assert len(problems_of(Experiment(run=RunSettings(trials=LEAST - 1, stop_at_ratio=0.02)), 2)) == 1
     assert problems_of(Experiment(run=RunSettings(trials=3, stop_metric="none")), 1) == ()
 
 

@@ -66,6 +66,47 @@ def test_that_values_that_are_not_positive_are_treated_as_they_are() -> None:
     assert found.interval.low == pytest.approx(-found.interval.high)
 
 
+@pytest.mark.parametrize(
+    ("values", "confidence", "told"),
+    [
+        ([4.0], 0.95, "one trial: no interval"),
+        ([4.0, 4.0], 0.95, "deterministic: the same value in every trial"),
+        ([4.0, 5.0], 0.95, "geometric mean of 2 trials, 95 % t interval on logarithms"),
+        ([4.0, 5.0, 6.0], 0.975, "geometric mean of 3 trials, 97.5 % t interval on logarithms"),
+        ([0.0, 5.0, 6.0], 0.9, "mean of 3 trials, 90 % t interval (not all values are positive)"),
+        (
+            [0.0, *range(1, 20)],
+            0.95,
+            "mean of 20 trials, 95 % bootstrap interval, BCa (not all values are positive)",
+        ),
+    ],
+)
+def test_that_a_summary_says_how_it_was_made(values: list[float], confidence: float, told: str) -> None:
+    found = summarise(values, confidence)
+    assert found is not None
+    assert (found.method, found.n) == (told, len(values))
+
+
+def test_that_a_ratio_says_how_its_interval_was_made() -> None:
+    base = {0: 1.0, 1: 1.0, 2: 1.0}
+    noisy = {0: 1.1, 1: 1.2, 2: 1.15}
+
+    def told(others: dict[str, dict[int, float]], confidence: float = 0.95) -> str:
+        return ratios_to_baseline(base, others, confidence)["a"].method
+
+    other = {0: 1.3, 1: 1.2, 2: 1.35}
+    simultaneous = "log ratios within 3 blocks, 95 % simultaneous intervals of 2 ratios"
+    assert told({"a": noisy}) == "log ratios within 3 blocks, 95 % paired t interval"
+    assert told({"a": noisy}, 0.975) == "log ratios within 3 blocks, 97.5 % paired t interval"
+    assert told({"a": noisy, "b": other}) == f"{simultaneous} (max-t)"
+    short = {0: 1.3, 1: 1.2}
+    assert told({"a": noisy, "b": short}) == f"{simultaneous} (Bonferroni)"
+    assert told({"a": {0: 1.1, 1: 1.1}}) == "deterministic: the same ratio in all 2 blocks"
+    assert told({"a": {0: 1.1}}) == "one block: no interval"
+    exact = {0: 2.0, 1: 2.0, 2: 2.0}
+    assert told({"a": noisy, "b": exact}).endswith("95 % paired t interval"), "a ratio without error is no comparison"
+
+
 def test_that_one_comparison_is_the_paired_t_interval() -> None:
     rng = np.random.default_rng(1)
     base, other = np.exp(rng.normal(3, 0.1, 7)), np.exp(rng.normal(3.2, 0.1, 7))
@@ -318,6 +359,57 @@ def test_that_an_experiment_stops_at_whole_blocks_only() -> None:
     wide = {"a": {b: v * (1 + 0.3 * (b % 2)) for b, v in others["a"].items()}}
     assert "widest interval" in should_stop(base, wide, target=0.03).reason
     assert not should_stop(base, {}).stop
+
+
+def test_that_every_decision_about_stopping_says_its_figures() -> None:
+    """Log ratios alternate by ±2 %, so that the interval narrows with every block."""
+    base = dict.fromkeys(range(9), 10.0)
+    other = {b: 10.0 * math.exp(0.02 * (-1) ** b) for b in range(9)}
+
+    def width(blocks: int) -> float:
+        logs = [0.02 * (-1) ** b for b in range(blocks)]
+        half = stats.t.ppf(0.975, blocks - 1) * float(np.std(logs, ddof=1)) / math.sqrt(blocks)
+        return math.exp(half) - 1
+
+    def after(blocks: int, target: float) -> tuple[bool, int, float | None, str]:
+        kept = {b: v for b, v in other.items() if b < blocks}
+        found = should_stop(base, {"a": kept}, target=target)
+        return found.stop, found.blocks, found.half_width, found.reason
+
+    assert width(5) > width(6) > width(7) > width(8)
+    assert after(0, 0.5) == (False, 0, None, "There is no whole block to compare yet.")
+    assert after(4, 0.5) == (False, 4, None, "4 whole blocks; 7 are the least.")
+    assert after(5, 0.5) == (False, 5, pytest.approx(width(5)), "5 whole blocks; 7 are the least.")
+    assert after(6, 0.5) == (False, 6, pytest.approx(width(6)), "6 whole blocks; 7 are the least.")
+    narrow = "All intervals of ratios are narrow enough: "
+    enough = f"{narrow}±50 % was reached after 5 blocks, and 2 more were run."
+    assert after(7, 0.5) == (True, 7, pytest.approx(width(7)), enough)
+    just = width(7) * (1 + 1e-9)
+    assert after(6, just)[0] is False
+    assert after(7, just) == (
+        False,
+        7,
+        pytest.approx(width(7)),
+        "The intervals are narrow enough; the last blocks are run.",
+    )
+    assert after(8, just)[0] is False
+    assert after(9, just)[0] is True
+    wide = f"The widest interval of a ratio is ±{100 * width(7):.2g} %."
+    assert after(7, width(7) * (1 - 1e-9)) == (False, 7, pytest.approx(width(7)), wide)
+
+
+def test_that_the_widest_of_several_ratios_decides_and_one_without_an_interval_never_stops() -> None:
+    base = dict.fromkeys(range(7), 10.0)
+    still = {b: 10.0 * math.exp(0.001 * (-1) ** b) for b in range(7)}
+    loud = {b: 10.0 * math.exp(0.1 * (-1) ** b) for b in range(7)}
+    assert should_stop(base, {"a": still}, target=0.02).stop
+    both = should_stop(base, {"a": still, "b": loud}, target=0.02)
+    assert not both.stop
+    assert both.half_width is not None
+    assert both.half_width > 0.05
+    assert stop_at([0.02] * 7, 0.02) == 7, "the target itself is narrow enough"
+    assert stop_at([math.inf] * 20, 0.02) is None
+    assert stop_at([], 0.02) is None
 
 
 def test_that_ratios_without_error_count_as_narrow() -> None:

@@ -14,11 +14,12 @@ from pytestqt.qtbot import QtBot
 from tests.widgets.compare.kit import POWER, SPEED, column
 from tests.workbench.synthetic_experiment import experiment_detail
 from widgets.compare.card import NumberCard
+from widgets.compare.card_fields import unseen
 from widgets.compare.card_view import configuration_card, trial_card
 from widgets.compare.loading import compared
 from widgets.compare.views import Loaded
 from widgets.theme import Theme
-from workbench.comparison import Cell
+from workbench.comparison import Cell, Interval
 from workbench.store.operations import ReasonRow
 
 
@@ -103,6 +104,32 @@ def test_that_a_compression_rate_counts_blocks_and_stands_beside_the_nominal_one
     assert fields["Beside it"] == "Compression, nominal 4.00"
     assert fields["n"].startswith("2 blocks of this configuration and its original")
     assert fields["Verdict"] == "It is a ratio itself: to the original that its method names."
+
+
+def test_that_the_card_says_what_its_intervals_are(loaded: Loaded) -> None:
+    cell, shown = cell_of(loaded, "c-bfloat16", SPEED), fields_of(loaded, "c-bfloat16", SPEED)
+    assert cell.interval is not None
+    low, high = (f"{end:.1f}" for end in (cell.interval.low, cell.interval.high))
+    assert shown["Interval"] == (
+        f"95 %: {low} to {high} tokens/s; geometric mean of 3 trials, 95 % t interval on logarithms"
+    )
+    assert shown["Ratio"] == "From log ratios within 3 blocks, 95 % simultaneous intervals of 3 ratios (Bonferroni)"
+    assert shown["n"] == "3 trials, each in a fresh process; the ratio rests on 3 blocks"
+    exact = fields_of(loaded, "c-bfloat16", "tensor_bytes")
+    assert exact["Interval"] == "None: counted, not measured."
+    assert "Ratio" not in exact
+    same = fields_of(loaded, "c-bfloat16", "perplexity")
+    assert same["Interval"] == "None. Deterministic: the same value in every trial"
+    alone = compared(experiment_detail(blocks=1, fail=False, disturb=False))
+    assert fields_of(alone, "c-bfloat16", SPEED)["Interval"] == "None. One trial: no interval"
+
+
+@pytest.mark.parametrize(("low", "high", "percent"), [(0.96, 1.04, "4.1"), (0.9, 1.21, "16"), (0.999, 1.001, "0.10")])
+def test_that_no_difference_shown_says_what_would_not_show(low: float, high: float, percent: str) -> None:
+    cell = Cell(SPEED, 1.0, ratio=1.0, ratio_interval=Interval(low, high), blocks=5, word="no difference shown")
+    told = f"with 5 blocks a difference under about {percent} % does not show."
+    assert told in unseen(cell)
+    assert unseen(Cell(SPEED, 1.0, ratio=1.0, blocks=1)) == 'That is not "the same".'
 
 
 def test_that_an_interval_without_a_summary_ends_cleanly(loaded: Loaded) -> None:
