@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,17 @@ from workbench.export.tables import (
 from workbench.outliers import describe, find_outliers
 
 SPEED = "decode_tokens_per_second"
+
+
+FACTORS = {3: 46.7, 4: 10.3, 5: 6.54, 6: 10.6, 7: 7.91, 8: 6.59, 9: 5.91, 10: 5.46}
+MORE = 6.6
+PAGE = " ".join((Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8").split())
+
+
+def test_that_the_page_states_the_factors() -> None:
+    six_to_ten = ", ".join(str(FACTORS[n]) for n in range(6, 10))
+    three_to_five = f"{FACTORS[3]} for three trials, {FACTORS[4]} for four, {FACTORS[5]} for five"
+    assert f"{three_to_five}, {six_to_ten} and {FACTORS[10]} for six to ten and {MORE} for more" in PAGE
 
 
 def values(*numbers: float) -> list[tuple[str, float]]:
@@ -60,6 +72,16 @@ def test_that_trials_nearer_than_the_floor_are_never_marked() -> None:
 def test_that_noisy_trials_need_a_larger_distance() -> None:
     assert marked(100.0, 106.0, 94.0, 103.0, 75.0) == []
     assert marked(100.0, 101.0, 99.0, 100.5, 75.0) == [4]
+
+
+@pytest.mark.parametrize("trials", [*range(3, 13), 20])
+def test_that_the_factor_of_a_number_of_trials_decides(trials: int) -> None:
+    """Others evenly spread around 100; the scatter is that of the nearest four fifths of them."""
+    others = np.linspace(-0.05, 0.05, trials - 1)
+    nearest = sorted(others, key=abs)[: trials - 1 - (trials - 1) // 5]
+    limit = FACTORS.get(trials, MORE) * float(np.std(nearest, ddof=1))
+    for distance, found in ((0.999 * limit, []), (1.001 * limit, [trials - 1])):
+        assert marked(*(100 * np.exp(others)).tolist(), 100 * math.exp(distance)) == found
 
 
 def test_that_too_few_trials_and_values_without_a_logarithm_carry_no_mark() -> None:

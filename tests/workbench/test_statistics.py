@@ -134,6 +134,44 @@ def test_that_only_blocks_of_both_count() -> None:
     assert "b" not in found
 
 
+def test_that_values_without_a_logarithm_make_no_ratio() -> None:
+    found = ratios_to_baseline(
+        {0: 0.0, 1: 1.0, 2: -1.0, 3: 2.0, 4: 1.0}, {"a": dict.fromkeys(range(4), 2.0) | {4: 0.0}}
+    )
+    assert (found["a"].blocks, found["a"].ratio) == (2, pytest.approx(math.sqrt(2.0)))
+    assert ratios_to_baseline({0: 0.0}, {"a": {0: 1.0}}) == {}
+
+
+def test_that_values_are_the_same_to_rounding_only() -> None:
+    assert statistics.same([])
+    assert statistics.same([0.0, 0.0])
+    assert statistics.same([-3.0, -3.0 * (1 + 0.9e-9)])
+    assert not statistics.same([-3.0, -3.0 * (1 + 1.1e-9)])
+    assert not statistics.same([0.0, 1e-300])
+
+
+@pytest.mark.parametrize("freedom", [(2, 9), (4, 4), (9, 2), (2, 4, 9)])
+def test_that_independent_ratios_of_unequal_blocks_hold_together(freedom: tuple[int, ...]) -> None:
+    """Of k independent tests the smallest p value is under 1 - 0.95 ** (1/k) in 5 % of experiments."""
+    k = len(freedom)
+    identity = tuple(tuple(float(i == j) for j in range(k)) for i in range(k))
+    assert statistics.smallest_p(identity, freedom) == pytest.approx(1 - 0.95 ** (1 / k), rel=0.06)
+
+
+def test_that_a_simulation_in_chunks_draws_every_experiment_and_says_the_same_as_one_that_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base, others = _experiment(np.random.default_rng(3), 3, 5)
+    kept = ratios_to_baseline(base, others)
+    monkeypatch.setattr(statistics, "_KEPT_NUMBERS", 0)
+    statistics._p_of_table.cache_clear()
+    assert ratios_to_baseline(base, others) == kept
+    monkeypatch.setattr(statistics, "_CHUNK_NUMBERS", 60)
+    chunks = list(statistics._drawn(1_000, 5, 3, 2))
+    assert [own.shape for own, _ in chunks] == [(4, 5, 3)] * 250
+    assert {shared.shape for _, shared in chunks} == {(4, 5, 2)}
+
+
 def test_that_one_block_gives_a_ratio_without_interval() -> None:
     found = ratios_to_baseline({0: 2.0}, {"a": {0: 3.0}})["a"]
     assert (found.ratio, found.interval, found.blocks) == (pytest.approx(1.5), None, 1)
