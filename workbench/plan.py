@@ -22,6 +22,7 @@ from workbench.experiment import Experiment
 from workbench.experiment_keys import MAX_SEED, MAX_TRIALS
 from workbench.hashes import matches
 from workbench.machine import best_device, find_device, machine_facts
+from workbench.model_titles import distinct
 from workbench.plan_cells import count_cells, make_cells
 from workbench.plan_types import Configuration, MemoryEstimate, Plan, ResolvedModel
 from workbench.plan_workload import FoundPrompts, needs_network, prompt_problems, task_problems
@@ -188,7 +189,7 @@ def _models(
             found.append(model)
         else:
             problems.append(model or Problem(severity="error", place=ref, message="The model was not looked up."))
-    return found
+    return distinct(found)
 
 
 def _devices(experiment: Experiment, machine: ProbeResult, problems: list[Problem]) -> list[Device]:
