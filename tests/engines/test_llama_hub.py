@@ -293,7 +293,8 @@ def test_that_a_disk_that_becomes_full_is_told_and_the_next_fetch_ends_it(
         hub.repositories["org/tiny"].resume.set()
         out, _ = process.communicate(timeout=120)
     said = Said(process.returncode, [json.loads(line) for line in out.splitlines()])
-    assert "The disk became full while tiny was fetched" in said.failure
+    assert "tiny could not be fetched. The disk of" in said.failure
+    assert "is full" in said.failure
     (small_disk / "another").unlink()
     filler.unlink()
     hub.repositories["org/tiny"].stalled.clear()

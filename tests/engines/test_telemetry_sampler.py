@@ -162,10 +162,9 @@ def test_that_a_hole_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     trial = Trial(source)
     trial.run(lambda: source.asked >= 4)
     warnings = [r.text for r in trial.records if isinstance(r, Log) and r.level == "warning"]
-    assert len(warnings) == 1
-    hole = re.search(r"hole of (\d+\.\d) s", warnings[0])
-    assert hole is not None
-    assert float(hole[1]) >= 0.3
+    holes = [float(hole[1]) for text in warnings if (hole := re.search(r"hole of (\d+\.\d) s", text))]
+    assert len(holes) == len(warnings) >= 1, "more than one where the machine itself stood still, too"
+    assert max(holes) >= 0.3
 
 
 def test_that_batches_go_out_at_every_flush_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
