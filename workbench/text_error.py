@@ -22,13 +22,17 @@ from workbench.statistics import SAME, Floats, Interval, RatioEstimate, t_quanti
 
 BLOCK_TOKENS = 128
 LEAST_BLOCKS = 3
-METRICS = ("perplexity", "bits_per_byte", "above_chance_ratio")
+BY_BYTE, ABOVE_CHANCE = "bits_per_byte", "above_chance_ratio"
+METRICS = ("perplexity", BY_BYTE, ABOVE_CHANCE)
 """Figures of the mean loss, of a token or of a byte."""
-BY_BYTE = "bits_per_byte"
 BOTH_SCORED = "that both scored"
 """In the method of a ratio over the common part of two stretches."""
 _CUT_CHARACTER = 4
 """Bytes by which engines may differ over where a part ends that cuts a character in two."""
+_MOST_ERROR = 1.0
+"""Half an interval of a logarithm, at the most: beyond it a figure is as uncertain as it is large, and its ratio, a
+first-order estimate, means nothing."""
+_TOO_UNCERTAIN = "no interval: the sampling error of the text is as large as the figures"
 _NO_PARTS = "figures without the loss of the text's parts: the sampling error is not known"
 
 
@@ -75,7 +79,11 @@ def own_error(metric: str, value: float, text: TextLoss | None, confidence: floa
     if len(shares) < LEAST_BLOCKS:
         return None, ""
     half = t_quantile(confidence, len(shares) - 1) * _error(shares)
-    ends = f"{value * math.exp(-half):.4g} to {value * math.exp(half):.4g}"
+    if metric != ABOVE_CHANCE and half > _MOST_ERROR:
+        return None, ""
+    # a share above chance is linear in the loss, and may be none; the others are positive
+    ways = (1 - half, 1 + half) if metric == ABOVE_CHANCE else (math.exp(-half), math.exp(half))
+    ends = " to ".join(f"{value * way:.4g}" for way in ways)
     return value * _error(shares), f"95 %: {ends} with other text, from {_stretches(shares, text)}"
 
 
@@ -104,6 +112,8 @@ def with_paired_error(
     half = t_quantile(1 - (1 - confidence) / comparisons, len(shares) - 1) * _error(shares)
     if ratio.interval is not None:
         half = math.hypot(half, math.log(ratio.interval.high / ratio.interval.low) / 2)
+    if half > _MOST_ERROR:
+        return RatioEstimate(centre, None, ratio.blocks, False, _TOO_UNCERTAIN)
     interval = Interval(centre * math.exp(-half), centre * math.exp(half))
     together = f", {comparisons} ratios together (Bonferroni)" if comparisons > 1 else ""
     size = f"{len(shares)} stretches of the {common_bytes:,.0f} bytes {BOTH_SCORED}"

@@ -260,3 +260,28 @@ def test_that_figures_without_parts_have_a_ratio_and_no_verdict() -> None:
     assert cell.ratio == pytest.approx(22.9 / 21.4)
     assert (cell.word, cell.ratio_interval, cell.error) == ("", None, None)
     assert "sampling error is not known" in cell.method
+
+
+@pytest.mark.parametrize("value", [0.3, 1e-3, 1e-5, 1e-9])
+def test_that_a_share_above_chance_has_an_interval_that_is_linear_and_no_ratio_near_none(value: float) -> None:
+    losses, others = texts(5)
+    error, words = own_error("above_chance_ratio", value, along(losses))
+    mean = losses.mean()
+    blocks = losses.reshape(8, 128).mean(1)
+    half = stats.sem(blocks) * stats.t.ppf(0.975, 7) * (1 - value) / mean
+    assert error == pytest.approx(stats.sem(blocks) * (1 - value) / mean)
+    assert f"{value - half:.4g} to {value + half:.4g} with other text" in words
+    exact = RatioEstimate(2.0, None, 3, True, "deterministic")
+    hard = along(others + np.repeat(np.arange(8) % 2, 128))
+    ratio = with_paired_error("above_chance_ratio", exact, (value, along(losses)), (value / 2, hard))
+    if value < 0.01:
+        assert ratio.interval is None
+        assert "as large as the figures" in ratio.method
+    assert not ratio.deterministic
+
+
+def test_that_a_text_that_blows_a_model_up_has_no_interval() -> None:
+    losses = np.repeat([3.0, 3.0, 1800.0], 128)
+    assert own_error("perplexity", perplexity(losses), along(losses)) == (None, "")
+    ratio = paired(losses, np.full(384, 3.0))
+    assert (ratio.interval, ratio.deterministic) == (None, False)
