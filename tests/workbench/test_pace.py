@@ -258,3 +258,33 @@ def test_that_a_gpu_which_idles_is_a_caution(share: float, low: bool) -> None:
 def test_that_the_verdict_asks_for_the_pace() -> None:
     stopped = trial(seeds()[0], stops={100: 8.0})
     assert ("stall", "invalid") in {(r.code, r.severity) for r in judge(arrange(stopped)).reasons}
+
+
+def at_once(index: int, start: int, end: int, times: list[int]) -> list[Record]:
+    stamps = Stamps(first=index * len(times), times_ns=times)
+    return [
+        stamps,
+        Request(
+            index=index,
+            warmup=False,
+            start_ns=start,
+            end_ns=end,
+            first_stamp=stamps.first,
+            stamps=len(times),
+            prompt_tokens=8,
+            generated_tokens=len(times),
+            batch_size=1,
+        ),
+    ]
+
+
+@pytest.mark.parametrize("tokens", [1, 8, 20])
+@pytest.mark.parametrize("length", [-10, 0, 1000])
+@pytest.mark.parametrize("apart", [0, SECOND])
+@pytest.mark.parametrize("late", [-5, 0])
+def test_that_times_that_do_not_hold_have_a_verdict(tokens: int, length: int, apart: int, late: int) -> None:
+    starts = [SECOND + apart * index for index in range(10)]
+    made = [at_once(i, start, start + length, [start + late] * tokens) for i, start in enumerate(starts)]
+    verdict = judge(arrange([record for request in made for record in request]))
+    assert verdict.verdict == "invalid"
+    assert not {"drift", "two_paces"} & {reason.code for reason in verdict.reasons}

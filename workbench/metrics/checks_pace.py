@@ -14,7 +14,7 @@ import numpy as np
 
 from engines.protocol.records import Request
 from workbench.metrics.latency import tail_times
-from workbench.metrics.model import Value
+from workbench.metrics.model import Value, counted
 from workbench.metrics.reason import Reason
 from workbench.metrics.speed import whole
 from workbench.metrics.trial import Floats, Longs, TrialRecords
@@ -190,7 +190,9 @@ def _levels(records: TrialRecords) -> _Levels | None:
     """None where there is nothing to compare: one request, or few requests of few tokens."""
     measured = whole(records)
     stamps = max((r.stamps for r in measured), default=0)
-    alike = [r for r in measured if r.stamps == stamps and r.end_ns > r.start_ns]
+    alike = [r for r in measured if r.stamps == stamps]
+    if any(b.start_ns < a.end_ns for a, b in pairwise(measured)) or any(r.end_ns <= r.start_ns for r in measured):
+        return None  # the times do not hold, which is a reason of its own
     if len(alike) >= _FEW_REQUESTS:
         cut = [(_level(records, r), r.start_ns / 2 + r.end_ns / 2, 0) for r in alike]
     elif len(alike) >= 2 and stamps > _PARTS * _GAPS_A_PART:
@@ -214,7 +216,7 @@ def _level(records: TrialRecords, request: Request) -> float:
     times = records.token_times(request)
     if len(times) > _GAPS_A_PART:
         return _log_gap(times)
-    return float(np.log((int(times[-1]) - request.start_ns) / NS))
+    return float(np.log(max(1, int(times[-1]) - request.start_ns) / NS))
 
 
 def _log_gap(times_ns: Longs) -> float:
@@ -252,7 +254,7 @@ def low_utilisation(records: TrialRecords) -> tuple[Reason, ...]:
     cores = found.value * threads
     if cores >= max(IDLE_CORES, IDLE_SHARE * threads):
         return ()
-    text = f"The worker used {cores:.2f} cores of its {threads} threads in the measured window."
+    text = f"The worker used {cores:.2f} cores of its {counted(threads, 'threads')} in the measured window."
     return (Reason("low_utilisation", "warning", text),)
 
 

@@ -124,10 +124,10 @@ def long_tail(records: TrialRecords) -> tuple[Reason, ...]:
     tails = tail_times(records)
     if not len(tails):
         return ()
-    usual = float(np.median(tails))
-    share = usual / float(np.median([(r.end_ns - r.start_ns) / NS for r in whole(records)]))
-    if usual <= TAIL_S or share <= TAIL_SHARE:
+    usual, request_s = float(np.median(tails)), float(np.median([(r.end_ns - r.start_ns) / NS for r in whole(records)]))
+    if request_s <= 0 or usual <= max(TAIL_S, TAIL_SHARE * request_s):
         return ()
+    share = usual / request_s
     text = (
         f"Requests return {usual * 1e3:.1f} ms after their last token, {format_share(share, decimals=1)} of "
         "their time: latency and inference throughput include it, figures of tokens do not."
