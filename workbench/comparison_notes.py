@@ -33,7 +33,7 @@ def footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: bo
     """Cautions for the whole table."""
     notes = [*_warned(detail), *environment_notes(detail)]
     blocks = max((cell.blocks for row in rows for cell in row.cells.values()), default=0)
-    if len(rows) > 1 and rows and blocks == 1:
+    if len(rows) > 1 and blocks == 1:
         notes.append("One block: no intervals and no verdicts. Three blocks are the least that carry them.")
     elif len(rows) > 1 and blocks > 1:
         notes.append(

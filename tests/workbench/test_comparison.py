@@ -76,8 +76,14 @@ def test_that_an_invalid_trial_is_shown_but_not_counted(detail: ExperimentDetail
     assert (int8.trials, int8.counted, int8.failed) == (5, 4, ("1 invalid: clock jump",))
     assert len(int8.cells[DECODE].excluded) == 1
     assert int8.cells[DECODE].excluded[0] not in dict(int8.cells[DECODE].trial_values)
-    assert any("left out of the summaries" in n for n in comparison.footnotes)
-    included = row(compare(detail, include_invalid=True), "int8")
+    notes = [n for n in comparison.footnotes if n.startswith("Invalid")]
+    assert notes == ["Invalid, left out of the summaries: trial 18 (clock jump)."], "not the one that failed"
+    asked = compare(detail, include_invalid=True)
+    assert "Invalid, counted because you asked for it: trial 18 (clock jump)." in asked.footnotes
+    unsaid = tuple(r for r in detail.reasons if r.trial != "t-018")
+    untold = compare(msgspec.structs.replace(detail, reasons=unsaid))
+    assert "Invalid, left out of the summaries: trial 18 (no reason stored)." in untold.footnotes
+    included = row(asked, "int8")
     assert included.cells[DECODE].n == 5
     assert included.cells[DECODE].excluded == ()
 
@@ -164,8 +170,12 @@ def test_that_the_table_says_what_its_intervals_are_and_from_how_many_blocks_on(
         "column together."
     )
     assert told(1) == [one]
-    assert told(2) == told(5) == [several]
+    assert told(2) == told(5) == told(2, 2) == [several]
+    assert told(1, 2) == [one]
     assert told(1, 1) == told(3, 1) == []
+    waiting = tuple(msgspec.structs.replace(t, state="waiting") for t in experiment_detail(blocks=1).trials)
+    nothing = compare(msgspec.structs.replace(experiment_detail(blocks=1), trials=waiting))
+    assert not [n for n in nothing.footnotes if n.startswith(("One block", "Intervals are"))]
 
 
 def test_that_a_missing_sensor_leaves_the_metric_out_with_its_reason(comparison: Comparison) -> None:
