@@ -300,7 +300,7 @@ def memory(t: Trial) -> dict[str, float]:
     found = {
         "memory_mean_bytes": mean,
         "memory_mean_ratio": mean / whole,
-        "memory_pss_peak_bytes": max(value for _, value in own),
+        "memory_pss_peak_bytes": max(*(value for _, value in own), t.largest("proc.tree", "pss_bytes", t.start, t.end)),
         "memory_rss_peak_bytes": t.largest("proc.tree", "rss_bytes", t.start, t.end),
         "memory_lifetime_peak_bytes": t.said("memory_peak", "record LIKE '%rusage%'")["peak_bytes"],
         "steal_ratio": t.one(

@@ -24,6 +24,8 @@ from workbench.metrics.window import (
 )
 
 TREE = "proc.tree"
+_RESIDENT = ": resident memory"
+"""How a proportional set size was read that is made of the resident set."""
 _MEASURING = ("measure", "prefill", "decode", "step")
 
 
@@ -50,7 +52,7 @@ def process_memory(records: TrialRecords, start: int, end: int) -> tuple[Longs, 
     return (
         fast,
         resident - others,
-        f": resident memory{read_by(records, TREE, 'rss_bytes')} less {others / 2**20:.1f} MiB, the median{told}",
+        f"{_RESIDENT}{read_by(records, TREE, 'rss_bytes')} less {others / 2**20:.1f} MiB, the median{told}",
     )
 
 
@@ -69,8 +71,13 @@ def _polled_peak(quantity: str, what: str) -> Callable[[TrialRecords], Value | N
         if not len(among):
             length = (window[1] - window[0]) / NS
             return NotAvailable(f"No reading of {_in_sentence(what)} fell into the measured window of {length:.2g} s.")
-        method = f"largest reading of {_in_sentence(what)}{how}: a lower bound of the true peak{_mapped(records)}"
-        return Value(float(np.max(among)), method, len(among))
+        # what is shared may change: the peak is no less than what was read of it
+        _, own = inside(*series(records, TREE, quantity), *window)
+        bound = "an estimate: polling misses short peaks, and what others share may change"
+        if not how.startswith(_RESIDENT):
+            bound = "a lower bound of the true peak"
+        method = f"largest reading of {_in_sentence(what)}{how}: {bound}{_mapped(records)}"
+        return Value(float(max(np.max(among), np.max(own, initial=0.0))), method, len(among))
 
     return compute
 
@@ -274,11 +281,11 @@ METRICS = (
         id="memory_pss_peak_bytes",
         title="Peak process memory (PSS)",
         definition="Largest proportional set size of the worker's process tree, shared pages divided among their "
-        "users, at the rate of its resident set. Polled: a lower bound.",
+        "users, at the rate of its resident set, and no less than any of its own readings.",
         unit="B",
         better="lower",
         window=MEASURED,
-        version=2,
+        version=3,
         compute=_polled_peak("pss_bytes", "Proportional set size"),
         shown_unit="GiB",
         group="memory",

@@ -141,7 +141,7 @@ def _left_out(layers: Layers) -> str:
     if layers.unknown:
         return f"without attention: {layers.unknown}"
     states = sum(g.layers for g in layers.groups if not g.width)
-    return f"without the states of {counted(states, 'recurrent layers')}" if states else ""
+    return f"without the states that {counted(states, 'layers')} without attention may keep" if states else ""
 
 
 def _depth(records: TrialRecords) -> int:
