@@ -8,13 +8,13 @@ not a bundle.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 from pathlib import Path
 
 import msgspec
 import pyarrow.parquet
 
+from engines.protocol.file_errors import what_happened, what_to_do
 from workbench.store import reading
 from workbench.store.operations import (
     Bundled,
@@ -64,11 +64,9 @@ def export_bundle(desk: Desk, operation: ExportBundle) -> Bundled:
         return _export(desk, experiment, folder)
     except OSError as error:
         _clear_parts(folder)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        why = "the disk is full" if full else error.strerror or str(error)
         raise StoreError(
-            f"The bundle could not be written to {folder}: {why}. The database was not touched.",
-            "Free some space there, or choose another folder.",
+            f"The bundle could not be written. {what_happened(error, folder)} The database was not touched.",
+            f"{what_to_do(error, folder)} Or choose another folder.",
             code="bundle",
         ) from error
 
