@@ -243,7 +243,7 @@ def _checked_header(text: bytes) -> int:
     line, newline, _ = text.partition(b"\n")
     try:
         msgspec.json.decode(line if newline else b"", type=SpoolHeader)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadSpool(f"no spool header and no record: {error}") from error
     return len(line) + 1
 

@@ -87,7 +87,7 @@ def read_safetensors(path: Path) -> Header:
         raw = file.read(length)
     try:
         document = msgspec.json.decode(raw, type=dict[str, dict[str, object]])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BrokenModel(f"The header of {path.name} cannot be read: {error}.", _AGAIN) from error
     metadata = document.pop("__metadata__", {})
     end = 0

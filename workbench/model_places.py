@@ -172,7 +172,7 @@ def _ollama(store: Path) -> Iterator[LocalModel]:
                 if file.stat().st_size > _MAX_MANIFEST_BYTES:
                     continue
                 manifest = msgspec.json.decode(file.read_bytes(), type=_Manifest)
-            except (OSError, msgspec.MsgspecError):
+            except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
                 continue
             layer = next((x for x in manifest.layers if x.mediaType.endswith("image.model")), None)
             if layer is None or "/" in layer.digest:

@@ -67,7 +67,7 @@ def read_config(folder: Path) -> dict[str, object]:
         raise BrokenModel(f"{folder} is not a model folder: it has no config.json.", _ADVICE)
     try:
         config = msgspec.json.decode(file.read_bytes(), type=dict[str, object])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BrokenModel(f"config.json in {folder} cannot be read: {error}.", "Download the model again.") from error
     if not isinstance(config.get("model_type"), str):
         raise BrokenModel(f"config.json in {folder} does not say what architecture it is (model_type).", _ADVICE)
@@ -130,7 +130,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
     folder = index.parent
     try:
         names = sorted(set(msgspec.json.decode(index.read_bytes(), type=_Index).weight_map.values()))
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BrokenModel(f"{index.name} in {folder} cannot be read: {error}.", "Download it again.") from error
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:

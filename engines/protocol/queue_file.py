@@ -62,7 +62,7 @@ class QueueFile(msgspec.Struct, kw_only=True):
 def last_known(places: Places) -> QueueState:
     """The queue where no runner answers, with `nothing_starts` saying so. A file that cannot be read holds nothing."""
     file = QueueFile()
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
+    with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
         file = msgspec.json.decode(places.queue_file.read_bytes(), type=QueueFile)
     pid = runner_process(places)
     running = [w.entry("running") for w in file.running]

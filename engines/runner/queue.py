@@ -42,7 +42,7 @@ class Queue:
             disk = msgspec.json.decode(self._path.read_bytes(), type=QueueFile)
         except FileNotFoundError:
             return []
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             aside = self._path.with_name(f"{self._path.name}.broken-{time.time_ns()}")
             self._path.replace(aside)
             _log.error("the queue could not be read and starts empty; the file is kept as %s: %s", aside, error)

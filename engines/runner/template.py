@@ -136,7 +136,7 @@ class Template:
             said = msgspec.json.decode(data, type=Said) if data else Said(refused="it ended")
         except BlockingIOError:
             return
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             data, said = b"", Said(refused=f"it cannot be understood ({error})")
         if not data:
             self._hang_up()

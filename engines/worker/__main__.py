@@ -73,7 +73,7 @@ def arguments_of(words: Sequence[str]) -> argparse.Namespace:
 def _read_order(path: Path) -> TrialOrder:
     try:
         return decode_order(path.read_bytes())
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise WorkerFailure(
             "order", f"The trial's order cannot be read: {error}", "Nothing was run. Submit the experiment again."
         ) from error

@@ -72,7 +72,7 @@ class Template:
             request = msgspec.json.decode(data, type=ForkRequest)
             why = obstacle() if len(descriptors) == DESCRIPTORS else "the request came without its pipes"
             self._say(Said(refused=why) if why else self._fork(request, descriptors))
-        except (msgspec.MsgspecError, OSError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
             self._say(Said(refused=str(error)))
         finally:
             for descriptor in descriptors:

@@ -137,6 +137,16 @@ def test_that_weights_by_other_names_are_refused_with_what_to_do(tmp_path: Path)
         engine_files.check_folder(folder)
 
 
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+@pytest.mark.parametrize("damaged", [b"{", b'{"model_type": "ll\xffma"}', b'{"weight_map": {"a": "\xff"}}'])
+def test_that_a_file_that_is_no_json_or_no_utf_8_is_named(tmp_path: Path, name: str, damaged: bytes) -> None:
+    folder = make_folder(tmp_path / "m", single=False)
+    add_shards(folder)
+    (folder / name).write_bytes(damaged)
+    with pytest.raises(BrokenModel, match=rf"{name} in .* cannot be read"):
+        folder_files(folder)
+
+
 def test_that_an_adapter_beside_the_weights_is_refused(tmp_path: Path) -> None:
     """transformers applies it without a word where peft is installed."""
     folder = make_folder(tmp_path / "m")

@@ -395,15 +395,17 @@ def test_that_a_home_without_a_runner_has_an_empty_queue(short_home: Places) -> 
     assert runner_process(short_home) is None
 
 
-def test_that_an_unreadable_queue_is_put_aside(short_home: Places) -> None:
+@pytest.mark.parametrize(
+    "damaged", [b'{"version": 1, "waiting": [', b'{"version": 1, "pause_reason": "\xff"}', b"\0" * 40]
+)
+def test_that_an_unreadable_queue_is_put_aside(short_home: Places, damaged: bytes) -> None:
     short_home.state.mkdir(parents=True)
-    short_home.queue_file.write_text('{"version": 1, "waiting": [')
+    short_home.queue_file.write_bytes(damaged)
+    assert last_known(short_home).entries == ()
     runner = RunnerProcess(short_home)
     runner.start()
     assert runner.queue().entries == ()
-    assert [path.read_text() for path in short_home.state.glob("queue.json.broken-*")] == [
-        '{"version": 1, "waiting": ['
-    ]
+    assert [path.read_bytes() for path in short_home.state.glob("queue.json.broken-*")] == [damaged]
     assert runner.end() == 0
 
 

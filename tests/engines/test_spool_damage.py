@@ -209,6 +209,13 @@ def test_that_records_are_kept_where_nothing_says_whose_they_are(spool: SpoolWri
     assert (spool.folder / RECORDS).stat().st_size > 200
 
 
+def test_that_a_spool_of_nothing_but_a_damaged_header_is_removed(spool: SpoolWriter, tmp_path: Path) -> None:
+    damage(spool.folder, lambda lines: lines[0].replace(b'"t1"', b'"\xff1"'))
+    archive = Archive(tmp_path)
+    assert list(archive.recover()) == []
+    assert not spool.folder.exists()
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_that_any_damage_leaves_a_gapless_rising_stream_that_ends(

@@ -131,7 +131,7 @@ class SelfCheckRun(QObject):
             return
         try:
             said = msgspec.json.decode(line, type=_Line)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             self._last_words = line.decode("utf-8", "replace").strip()
             return
         if said.error:
@@ -155,7 +155,7 @@ class SelfCheckRun(QObject):
         self._forget()
         try:
             result = msgspec.json.decode(output, type=SelfCheck)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             if stopped:
                 self.failed.emit("", "")
                 return

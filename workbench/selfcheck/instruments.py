@@ -38,5 +38,5 @@ def measure_instruments(places: Places, seconds: float) -> Instruments:
         raise NoInstruments(f"Clocks and sensors could not be measured: {last[0]}")
     try:
         return msgspec.json.decode(done.stdout, type=Instruments)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NoInstruments(f"What was measured of clocks and sensors cannot be read: {error}.") from error

@@ -72,5 +72,5 @@ def holder(database: Path) -> Holder | None:
     """What the owner has said of itself, None where it has not said anything yet."""
     try:
         return msgspec.json.decode(lock_path(database).read_bytes(), type=Holder)
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
         return None

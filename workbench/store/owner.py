@@ -135,7 +135,7 @@ class OwnerServer:
     def _run(self, frame: bytes) -> wire.Result | wire.Refusal:
         try:
             operation = wire.operation_decoder.decode(frame)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             return wire.Refusal(
                 "version",
                 f"The process that has this database open does not know this operation ({error}).",
@@ -159,7 +159,7 @@ def _greet(link: socket.socket) -> bool:
         return False
     try:
         version = wire.hello_decoder.decode(frame).version
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         version = 0
     if version != wire.WIRE_VERSION:
         refusal = wire.Refusal(

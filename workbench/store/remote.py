@@ -75,7 +75,7 @@ class RemoteStore:
             raise answer.error() if answer.code != "closed" else self._gone()
         try:
             return cast("R", wire.result_decoder(type(operation)).decode(answer.value))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"Process {self.owner_pid}, which has the database open, "
                 f"gave an answer this version cannot read ({error}).",
@@ -120,7 +120,7 @@ class RemoteStore:
             if frame is None:
                 raise NotAnswering(f"{self._path} closed the link")
             greeting = wire.greeting_decoder.decode(frame)
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             link.close()
             raise NotAnswering(str(error)) from error
         except BaseException:
