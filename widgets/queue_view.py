@@ -112,7 +112,7 @@ def strip_view(state: QueueState | None, now_s: float) -> StripView:
     following = waiting[0].title if waiting else ""
     if not running:
         if not waiting:
-            idle = "Nothing is running, nothing waits."
+            idle = "No trials running or queued."
         elif state.paused:
             idle = state.pause_reason or "The queue is paused; nothing starts until it goes on."
         else:

@@ -131,7 +131,7 @@ def test_that_stop_all_ends_what_runs_and_what_waits(house: House, tmp_path: Pat
     assert "waiting trials: taken off the queue" in done.stdout
     assert "stopping, its data is kept" in done.stdout
     until(lambda: {t["outcome"] for t in house.json("list", "1")} == {"stopped"}, what="all are stopped")
-    assert house.command("stop", "--all").stdout.strip() == "Nothing is running, nothing waits."
+    assert house.command("stop", "--all").stdout.strip() == "No trials running or queued."
 
 
 def test_that_pause_and_resume_show_in_the_queue(house: House) -> None:

@@ -17,7 +17,7 @@ from workbench.cli.tables import print_table
 from workbench.session import Workbench
 from workbench.store.operations import GetTrial
 
-_NOTHING = "Nothing is running, nothing waits."
+_NOTHING = "No trials running or queued."
 
 
 def queue(options: argparse.Namespace) -> int:

@@ -154,6 +154,6 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
     for problem in plan.problems:
         print(f"{problem.severity}: {problem}")
     most = "at most " if plan.experiment.run.stop_at_ratio is not None else ""
-    blocks = plan.experiment.run.trials
-    print(f"{most}{plan.trials} trials in {blocks} blocks, about {format_duration(plan.expected_s)}")
+    size = f"{counted(plan.trials, 'trials')} in {counted(plan.experiment.run.trials, 'blocks')}"
+    print(f"{most}{size}, about {format_duration(plan.expected_s)}")
     return WRONG if errors else OK
