@@ -48,7 +48,7 @@ def unfit_config(config: Mapping[str, object]) -> str:
     if any(name.endswith(_SCORES) for name in classes):
         return f"{shown} is a classifier or reward model: it gives scores and writes no text."
     if kind in _ENCODER_DECODERS or text.get("is_encoder_decoder") is True:
-        return f"{shown} is an encoder-decoder: it turns one text into another and does not go on with a text."
+        return f"{shown} is an encoder-decoder: it maps one text to another and cannot continue a text."
     if kind in _ENCODERS and text.get("is_decoder") is not True:
         return f"{shown} is an encoder: it reads a text in both directions and writes none."
     if classes and not any(part in name for part in _WRITES for name in classes) and classes[0].endswith("Model"):
@@ -60,7 +60,7 @@ def unfit_gguf(metadata: Mapping[str, object]) -> str:
     """The same of a GGUF file, by its header."""
     kind = str(metadata.get("general.architecture", ""))
     if kind == "t5":
-        return "A T5 is an encoder-decoder: it turns one text into another and does not go on with a text."
+        return "A T5 is an encoder-decoder: it maps one text to another and cannot continue a text."
     if kind in _GGUF_ENCODERS or metadata.get(f"{kind}.attention.causal") is False:
         return f"The architecture {kind} is an encoder: it reads a text in both directions and writes none."
     pooling = metadata.get(f"{kind}.pooling_type")

@@ -170,7 +170,7 @@ def test_that_flops_go_by_each_layers_window_and_say_what_they_leave_out() -> No
     flops = 2 * request_flops(1000, (LayerGroup(1, 8, 4, window=3), LayerGroup(1, 8, 4)), 10, 5, 1)
     assert rate(LayerGroup(1, 8, 4, window=3), LayerGroup(1, 8, 4)).value == pytest.approx(flops / 5)
     assert rate(LayerGroup(2, 8, 4)) == found("model_flops_per_second", TRIAL)
-    assert rate(LayerGroup(1, 0, 0)).scope == "without the states of 1 recurrent layer"
+    assert rate(LayerGroup(1, 0, 0)).scope == "without the states that 1 layer without attention may keep"
     unknown = [model(attention_unknown="nobody knows"), *TRIAL[1:]]
     assert found("model_flops_per_second", unknown).scope == "without attention: nobody knows"
 

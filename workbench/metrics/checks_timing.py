@@ -145,7 +145,7 @@ def missing_requests(records: TrialRecords) -> tuple[Reason, ...]:
     for what, numbers in counted:
         if numbers != list(range(len(numbers))):
             lost = sorted(set(range(max(numbers) + 1)) - set(numbers)) if max(numbers) < MAX_STAMPS else []
-            which = f"the record of {what} {lost[0]} is missing" if lost else f"a {what} is told twice"
+            which = f"the record of {what} {lost[0]} is missing" if lost else f"a {what} is recorded twice"
             reasons.append(Reason("missing_request", "invalid", f"Of the measured window, {which}."))
     return tuple(reasons)
 
