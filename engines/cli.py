@@ -28,6 +28,7 @@ from engines.protocol.orders import TrialOrder
 from engines.protocol.places import places
 from engines.protocol.queue_file import last_known
 from engines.protocol.records import TrialEnded
+from engines.protocol.streams import take_any_text
 
 DONE, FAILED, USAGE, UNKNOWN_TRIAL, NO_RUNNER, ALREADY_RUNNING, NOT_COMPLETED = range(7)
 
@@ -41,6 +42,7 @@ _CHUNK = 1 << 16
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. -> exit code"""
+    take_any_text()
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)

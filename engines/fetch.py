@@ -23,6 +23,7 @@ from types import FrameType
 from typing import NoReturn
 
 from engines.protocol.file_errors import error_in
+from engines.protocol.streams import take_any_text
 
 Report = Callable[[str, float, str], None]
 """(stage, fraction 0..1 of the whole, text)"""
@@ -123,6 +124,7 @@ def command(
 
     With --progress-json every line of standard output is an object: {"stage", "fraction", "text"}, and at a failure
     {"message", "advice"}."""
+    take_any_text()
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     parser.add_argument("--progress-json", action="store_true", help="one JSON object a line")
     parser.add_argument(

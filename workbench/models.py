@@ -118,6 +118,12 @@ def _of_catalogue(entry: CatalogueEntry, places: Places) -> ResolvedModel | Prob
 
 
 def _of_path(ref: str, path: Path) -> ResolvedModel | Problem:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = str(path).encode("utf-8", "backslashreplace").decode()
+        hint = "Rename the folder, or make a link to it with a plain name."
+        return _problem(shown, "The model's path is not UTF-8: no experiment can name it.", hint)
     if path.is_dir():
         return _folder(ref, path, path.name)
     if path.suffix == ".safetensors":

@@ -270,7 +270,7 @@ def import_wall_meter(
             quantity=QUANTITY,
             times_ns=mapped.times_ns,
             values=mapped.watts,
-            file=path.name,
+            file=path.name.encode("utf-8", "backslashreplace").decode(),
             sha256=hashlib.sha256(content).hexdigest(),
         )
     )

@@ -26,6 +26,8 @@ from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
+from engines.protocol.streams import take_any_text
+
 PACKAGE = "llama-cpp-python"
 TESTED = "0.3.36"
 """The version that this application was tested with, as packaging/constraints.txt has it."""
@@ -38,6 +40,7 @@ _NO_COMPILER, _STOPPED = 1, 143
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    take_any_text()
     parser = argparse.ArgumentParser(prog="python -m engines.llama.install", description=f"Install {PACKAGE}.")
     parser.add_argument("requirements", nargs="*", help="what else to install, as for pip")
     parser.add_argument("-c", "--constraints", type=Path, help="a constraints file for pip")

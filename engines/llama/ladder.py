@@ -27,6 +27,7 @@ from engines.models.identity import Digests
 from engines.protocol.client import engine_environment
 from engines.protocol.orders import ModelOrder, TrialOrder
 from engines.protocol.places import Places, places
+from engines.protocol.streams import take_any_text
 from engines.techniques.gguf import LADDER, STORED, type_name
 from engines.worker.failures import WorkerFailure
 
@@ -178,6 +179,7 @@ def made_already(model: ModelOrder) -> list[Made]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 the files are there, 1 one could not be made, 130 interrupted."""
+    take_any_text()
     parser = argparse.ArgumentParser(prog="python -m engines.llama.ladder", description="Make GGUF files in advance.")
     parser.add_argument("--progress-json", action="store_true", help="one JSON object a line")
     parser.add_argument("--model", required=True, help="a ModelOrder as JSON")

@@ -33,6 +33,7 @@ from engines.models.identity import SCHEME, Digests
 from engines.protocol.file_errors import is_full, what_happened, what_to_do
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places, places
+from engines.protocol.streams import take_any_text
 from engines.techniques.gguf import bits_of
 from engines.worker.failures import WorkerFailure, explain
 from engines.worker.process import die_with_parent
@@ -228,6 +229,7 @@ def main(arguments: list[str]) -> int:
     die_with_parent()
     for number in (signal.SIGTERM, signal.SIGINT):  # the quantiser gives Python no turn to handle them
         signal.signal(number, signal.SIG_DFL)
+    take_any_text()
     parser = argparse.ArgumentParser(prog="python -m engines.llama.ladder_make")
     parser.add_argument("--model", required=True, help="a ModelOrder as JSON")
     parser.add_argument("--to", required=True, help="types, with commas between")

@@ -157,11 +157,14 @@ class RunnerClient:
         return number, answers
 
     def _post(self, call: Call) -> None:
-        data = encode_call(call) + b"\n"
         try:
+            data = encode_call(call) + b"\n"
             with self._lock:
                 self._writer.write(data)
                 self._writer.flush()
+        except UnicodeEncodeError as error:
+            self._forget(call.id)
+            raise RunnerError(f"{error.object!a} is not UTF-8: no trial can have it.", code="bad_request") from error
         except (OSError, ValueError) as error:
             self._forget(call.id)
             raise _link_lost() from error

@@ -8,6 +8,8 @@ import platform
 import signal
 import sys
 
+from engines.protocol.streams import take_any_text
+
 _PR_SET_PDEATHSIG = 1
 _OWN_BLAS = ("x86_64", "AMD64")
 """Machines on which torch multiplies with MKL, so that OpenBLAS serves numpy and scipy alone."""
@@ -20,7 +22,9 @@ def die_with_parent() -> None:
 
 
 def prepare_process(threads: int, device: str, *, allow_network: bool) -> None:
-    """Set what libraries read from the environment when they are imported: threads, device, network, telemetry."""
+    """Set what libraries read from the environment when they are imported: threads, device, network, telemetry.
+    What they print cannot fail."""
+    take_any_text()
     environ = os.environ
     if threads > 0:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from engines.protocol.client import RunnerError
+from engines.protocol.streams import take_any_text
 from workbench.cli import INTERRUPTED, NOT_FOUND, RUNNER, STORE, WRONG
 from workbench.experiment_keys import MORE_BLOCKS
 from workbench.problems import ProblemsFound
@@ -210,6 +211,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. -> exit code; every expected failure is a message on standard error, not a traceback."""
+    take_any_text()
     given = list(sys.argv[1:] if argv is None else argv)
     options = build_parser().parse_args(given or ["gui"])
     module, _, function = options.handler.partition(":")

@@ -234,7 +234,8 @@ def write_parquet(comparison: Comparison, path: Path, metrics: Sequence[str] = (
     origin = of_comparison(comparison)
     table = pa.Table.from_pylist(long_rows(comparison, metrics))
     said = {"title": origin.title, "source": origin.text, "exported": origin.made}
-    pq.write_table(table.replace_schema_metadata(said), path)
+    with path.open("wb") as file:  # pyarrow takes no name that is not UTF-8
+        pq.write_table(table.replace_schema_metadata(said), file)
     return path
 
 

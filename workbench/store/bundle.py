@@ -88,7 +88,8 @@ def _export(desk: Desk, experiment: ExperimentRow, folder: Path) -> Bundled:
             f"SELECT * FROM {table} WHERE {_ROWS[table]} ORDER BY rowid", [experiment.experiment]
         ).to_arrow_reader(_BATCH_ROWS)
         rows = 0
-        with pyarrow.parquet.ParquetWriter(path, reader.schema, compression="zstd") as writer:
+        # opened here: pyarrow takes no name that is not UTF-8
+        with path.open("wb") as file, pyarrow.parquet.ParquetWriter(file, reader.schema, compression="zstd") as writer:
             for batch in reader:
                 writer.write_batch(batch)
                 rows += batch.num_rows

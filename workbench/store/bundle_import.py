@@ -161,8 +161,8 @@ def _read(desk: Desk, folder: Path, table: str) -> pyarrow.Table:
     wanted = desk.connection.execute(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
     filled = {str(row[0]) for row in desk.all(f"SELECT column_name FROM (DESCRIBE {table}) WHERE \"null\" = 'NO'")}
     try:
-        with pyarrow.parquet.ParquetFile(folder / f"{table}.parquet") as file:
-            rows = file.read()
+        with (folder / f"{table}.parquet").open("rb") as file:
+            rows = pyarrow.parquet.ParquetFile(file).read()
         if set(rows.column_names) != set(wanted.names) or len(rows.column_names) != len(wanted.names):
             raise fault(
                 f"{table}.parquet has other columns than this version's table.", "Use the version that wrote it."

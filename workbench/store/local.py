@@ -30,7 +30,7 @@ from workbench.store import (
 )
 from workbench.store.migrate import Scheme, current_scheme, roll_back
 from workbench.store.opening import log_of, open_database
-from workbench.store.operations import Operation
+from workbench.store.operations import Operation, not_utf8
 from workbench.store.rows import Desk
 
 R = TypeVar("R")
@@ -101,6 +101,8 @@ class LocalStore:
             if self._closed and isinstance(error, duckdb.ConnectionException):  # it outlasted the patience of `close`
                 raise faults.closed(self.path) from error
             raise faults.from_duckdb(error, self.path) from error
+        except UnicodeEncodeError as error:
+            raise not_utf8(error) from error
         except OSError as error:
             raise faults.from_system(error, self.path) from error
 

@@ -15,6 +15,7 @@ import duckdb
 from engines.protocol.private import narrow
 from workbench.store import faults, migrate
 from workbench.store.migrate import Scheme
+from workbench.store.operations import not_utf8
 from workbench.store.rows import now
 
 _CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
@@ -50,6 +51,8 @@ def open_database(path: Path, scheme: Scheme) -> duckdb.DuckDBPyConnection:
         return _connect(path)
     except duckdb.Error as error:
         raise faults.from_duckdb(error, path) from error
+    except UnicodeEncodeError as error:
+        raise not_utf8(error) from error
     except OSError as error:
         raise faults.from_system(error, path) from error
 

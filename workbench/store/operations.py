@@ -40,7 +40,17 @@ class StoreError(Exception):
         self.code = code
         """"newer_schema", "damaged", "locked", "disk_full", "not_found", "store"; also "owner_gone" (the process that
         owned the file went away: open it again), "foreign", "closed", "migration", "query", "version", "timeout",
-        "memory"."""
+        "memory", "not_utf8"."""
+
+
+def not_utf8(error: UnicodeEncodeError) -> StoreError:
+    """Of a name that the file system has and that is no text."""
+    shown = error.object.encode("utf-8", "backslashreplace").decode()
+    return StoreError(
+        f"{shown} is not UTF-8: a database can neither have such a name nor hold it. Nothing was changed.",
+        "Rename the file or folder, or make a link to it with a plain name.",
+        code="not_utf8",
+    )
 
 
 # --- results --------------------------------------------------------------------------------------

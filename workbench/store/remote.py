@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from workbench.store import wire
-from workbench.store.operations import Operation, StoreError
+from workbench.store.operations import Operation, StoreError, not_utf8
 
 R = TypeVar("R")
 
@@ -48,9 +48,13 @@ class RemoteStore:
 
     def execute(self, operation: Operation[R]) -> R:
         """Run one operation in the owner. Raises `StoreError`."""
+        try:
+            question = wire.encode(operation)
+        except UnicodeEncodeError as error:
+            raise not_utf8(error) from error
         link = self._take_link()
         try:
-            wire.send_frame(link, wire.encode(operation))
+            wire.send_frame(link, question)
             frame = wire.receive_frame(link)
         except TimeoutError as error:
             link.close()

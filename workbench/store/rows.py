@@ -30,20 +30,25 @@ class Desk:
 
     def one(self, sql: str, *parameters: object) -> tuple[object, ...] | None:
         """First row of a query, None where it has none."""
-        row = self.connection.execute(sql, list(parameters)).fetchone()
+        row = self._execute(sql, parameters).fetchone()
         return tuple(row) if row is not None else None
 
     def all(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
-        return self.connection.execute(sql, list(parameters)).fetchall()
+        return self._execute(sql, parameters).fetchall()
 
     def structs(self, kind: type[T], sql: str, *parameters: object) -> tuple[T, ...]:
         """Rows of a query whose columns are named as the fields of `kind`."""
-        cursor = self.connection.execute(sql, list(parameters))
+        cursor = self._execute(sql, parameters)
         names = [column[0] for column in cursor.description or ()]
         return tuple(kind(**dict(zip(names, row, strict=True))) for row in cursor.fetchall())
 
     def run(self, sql: str, *parameters: object) -> None:
-        self.connection.execute(sql, list(parameters))
+        self._execute(sql, parameters)
+
+    def _execute(self, sql: str, parameters: Sequence[object]) -> duckdb.DuckDBPyConnection:
+        for text in (p for p in parameters if isinstance(p, str)):
+            text.encode()  # what is not UTF-8 fails in DuckDB without a word of why
+        return self.connection.execute(sql, list(parameters))
 
     def insert(self, table: str, columns: Mapping[str, object], *, replace: bool = False) -> None:
         """Insert equally long columns (lists or arrays) by name. With `replace`, rows of the same key give way."""

@@ -1,0 +1,27 @@
+"""Standard output and error that take any text."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+
+_ESCAPES = "llm-workbench-escapes"
+
+
+def take_any_text() -> None:
+    """Write what the stream's encoding cannot hold (PYTHONIOENCODING=ascii; the name of a file that is not UTF-8) as
+    an escape that JSON has too: a message that is hard to read is better than a traceback after hours of measuring.
+    First thing of every program of ours."""
+    codecs.register_error(_ESCAPES, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ESCAPES)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """As `backslashreplace`, but "\\u00e9" for "\\xe9" and a pair for what is beyond 16 bits."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4)), error.end
