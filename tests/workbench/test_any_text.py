@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.house import ROOT, House
+from tests.workbench.store_kit import add_experiment
 from workbench.experiment import dump
 from workbench.models import resolve
 from workbench.problems import Problem
@@ -89,8 +90,9 @@ def test_that_a_database_says_that_it_takes_no_such_name(odd: Path, tmp_path: Pa
         LocalStore(odd / "workbench.duckdb")
     assert caught.value.code == "not_utf8"
     store = LocalStore(tmp_path / "workbench.duckdb")
+    add_experiment(store, "t-1")
     try:
-        for operation in (GetExperiment(experiment="\udce9"), Rename(experiment="e", name="\udce9")):
+        for operation in (GetExperiment(experiment="\udce9"), Rename(experiment="e-1", name="\udce9")):
             with pytest.raises(StoreError, match="is not UTF-8"):
                 store.execute(operation)
     finally:
