@@ -111,7 +111,7 @@ def test_that_a_queue_paused_by_the_runner_says_why() -> None:
 
 
 def test_that_an_empty_queue_says_so_and_no_runner_is_not_an_empty_queue() -> None:
-    assert strip_view(queue(), NOW).idle == "Nothing is running, nothing waits."
+    assert strip_view(queue(), NOW).idle == "No trials running or queued."
     assert strip_view(None, NOW).idle == "Waiting for the runner."
 
 
