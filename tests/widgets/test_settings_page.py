@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
@@ -180,13 +182,24 @@ def test_that_leaving_the_page_keeps_what_was_typed(qtbot: QtBot, services: Serv
     qtbot.waitUntil(lambda: kept(services).price_per_kwh == 0.2)
 
 
-def test_that_recomputing_can_be_stopped(qtbot: QtBot, services: Services, page: SettingsPage) -> None:
+def test_that_recomputing_can_be_stopped(
+    qtbot: QtBot, services: Services, session: Workbench, page: SettingsPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told: list[str] = []
+    stopped = threading.Event()
+    recompute = session.stored.recompute
+
+    def after_the_stop(*arguments: Any) -> int:
+        assert stopped.wait(60)
+        return recompute(*arguments)
+
+    monkeypatch.setattr(session.stored, "recompute", after_the_stop)
     services.bridge.work_told.connect(told.append)
     with qtbot.waitSignal(page.recomputing.finished):
         page.recomputing.start()
         page.recomputing.start()
         page.recomputing.stop()
+        stopped.set()
     messages = [t.message for t in services.toasts.history]
     assert "already" in messages[0]
     assert messages[-1].startswith("Stopped: figures of")
