@@ -31,6 +31,8 @@ class Identities:
         self._lock = threading.Lock()
         self._waiting: dict[Path, int] = {}
         """Files to read in the background, with the bytes that have been read of each."""
+        self._failed: dict[Path, OSError] = {}
+        """Why the last reading of a file ended, until somebody has been given the reason."""
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -51,40 +53,38 @@ class Identities:
             done += count
             report(done / total if total else None, f"Reading the models' files: {format_bytes(total)}, once")
 
-        return self._each(models, lambda _model, files: self._digests.of_model(files, progress))
+        return self._each(models, lambda model, files: _known(model, self._digests.of_model(files, progress)))
 
     def glance(self, models: Mapping[str, Looked]) -> dict[str, Looked]:
         """Every model with its fingerprint where that is known; for the others a note says how far the reading is,
         which goes on in the background. Takes milliseconds."""
-        found = self._each(models, lambda _model, files: self._digests.known_of_model(files))
-        for ref, files in _files(found):
-            model = found[ref]
-            if isinstance(model, ResolvedModel) and not model.order.fingerprint:
-                found[ref] = self._being_read(model, files)
-        return found
+        return self._each(models, self._known_or_being_read)
+
+    def _known_or_being_read(self, model: ResolvedModel, files: ModelFiles) -> ResolvedModel:
+        fingerprint = self._digests.known_of_model(files)
+        return _known(model, fingerprint) if fingerprint else self._being_read(model, files)
 
     def _each(
-        self, models: Mapping[str, Looked], fingerprint: Callable[[ResolvedModel, ModelFiles], str]
+        self, models: Mapping[str, Looked], look: Callable[[ResolvedModel, ModelFiles], ResolvedModel]
     ) -> dict[str, Looked]:
+        """`look` raises `BrokenModel`, OSError."""
         found = dict(models)
         for ref, files in _files(models):
             model = found[ref]
             assert isinstance(model, ResolvedModel)
             try:
-                order = msgspec.structs.replace(model.order, fingerprint=fingerprint(model, files))
+                found[ref] = look(model, files)
             except BrokenModel as error:
                 found[ref] = Problem(severity="error", place=ref, message=str(error), hint=error.advice)
             except OSError as error:
                 message = f"The model cannot be read: {error.strerror or error}."
                 found[ref] = Problem(severity="error", place=ref, message=message)
-            else:
-                found[ref] = msgspec.structs.replace(model, order=order)
         return found
 
     def _unread(self, files: ModelFiles) -> list[Path]:
         unread: list[Path] = []
         for file in files.all:
-            with contextlib.suppress(OSError):  # told when it is read
+            with contextlib.suppress(OSError):  # said when it is read
                 if self._digests.known(file) is None:
                     unread.append(file)
         return unread
@@ -92,8 +92,12 @@ class Identities:
     # --- in the background --------------------------------------------------------------------------
 
     def _being_read(self, model: ResolvedModel, files: ModelFiles) -> ResolvedModel:
+        """Raises OSError where a file could not be read; it is tried again the next time."""
         unread, total = self._unread(files), sum(map(_size, files.all))
         with self._lock:
+            for file in unread:
+                if file in self._failed:
+                    raise self._failed.pop(file)
             for file in unread:
                 self._waiting.setdefault(file, 0)
             left = sum(_size(file) - self._waiting[file] for file in unread)
@@ -119,10 +123,16 @@ class Identities:
                 if file is None or self._closed:
                     self._thread = None
                     return
-            # a file that is gone or still being written: the next plan says so, or asks again
-            with contextlib.suppress(OSError, BrokenModel, _Closed):
+            failed: OSError | None = None
+            try:
                 self._digests.of(file, lambda count, file=file: self._progress(file, count))  # type: ignore[misc]
+            except OSError as error:
+                failed = error
+            except (BrokenModel, _Closed):
+                pass  # a file that is still being written: the next plan asks again
             with self._lock:
+                if failed is not None:
+                    self._failed[file] = failed
                 self._waiting.pop(file, None)
 
     def _progress(self, file: Path, count: int) -> None:
@@ -130,6 +140,10 @@ class Identities:
             if self._closed:
                 raise _Closed
             self._waiting[file] += count
+
+
+def _known(model: ResolvedModel, fingerprint: str) -> ResolvedModel:
+    return msgspec.structs.replace(model, order=msgspec.structs.replace(model.order, fingerprint=fingerprint))
 
 
 class _Closed(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import threading
@@ -129,6 +130,28 @@ def test_that_a_window_goes_on_while_a_model_is_read(home: Places, tmp_path: Pat
     assert "same model" in messages(plan.problems)
     assert "being read" not in messages(plan.problems)
     assert digests.threads == {"model-files"}
+    identities.close()
+
+
+def test_that_a_file_that_cannot_be_read_in_the_background_is_a_problem_until_it_can(
+    home: Places, tmp_path: Path
+) -> None:
+    class Failing(Digests):
+        broken = True
+
+        def of(self, file: Path, progress: Callable[[int], None] = lambda _bytes: None) -> str:
+            if self.broken and file.name == "model.safetensors":
+                raise OSError(errno.EIO, "Input/output error")
+            return super().of(file, progress)
+
+    digests = Failing(home.digests)
+    folder = make_folder(tmp_path / "a")
+    models = looked(home, folder)
+    identities = Identities(digests)
+    until(lambda: isinstance(identities.glance(models)[str(folder)], Problem))
+    until(lambda: isinstance(identities.glance(models)[str(folder)], Problem))
+    digests.broken = False
+    until(lambda: planned(identities.glance(models)).identified)
     identities.close()
 
 
