@@ -103,14 +103,26 @@ def test_that_a_counter_is_judged_from_two_seconds_on(length_s: float, codes: li
 
 @pytest.mark.parametrize("period_s", [0.1, 0.5, 1.0, 2.0])
 def test_that_the_error_of_an_energy_is_one_period_of_the_meter(period_s: float) -> None:
-    count = round(20 / period_s)
+    count = round(18 / period_s)  # from 2 s on: the meter's clock does not begin with the trial's
     joules = [100.0 * period_s * i for i in range(count)]
     for counter in (joules, None):
         measured = energy_between(
-            arrange([model(), *requests(10.0), meter(period_s, [100.0] * count, counter)]), 5 * SECOND, 10 * SECOND
+            arrange([model(), *requests(10.0), meter(period_s, [100.0] * count, counter, start_s=2.0)]),
+            5 * SECOND,
+            10 * SECOND,
         )
         assert not isinstance(measured, NotAvailable)
         assert (measured.joules, measured.error) == pytest.approx((500.0, 100.0 * period_s))
+
+
+def test_that_a_counter_alone_is_known_to_one_of_its_periods() -> None:
+    alone = Telemetry(
+        source=GPU, times_ns=[i * SECOND for i in range(20)], columns={"energy_joules": [100.0 * i for i in range(20)]}
+    )
+    measured = energy_between(arrange([model(), *requests(10.0), alone]), 5 * SECOND, 10 * SECOND)
+    assert not isinstance(measured, NotAvailable)
+    assert (measured.joules, measured.error) == pytest.approx((500.0, 100.0))
+    assert "power curve" not in measured.method
 
 
 def test_that_energy_of_no_token_is_of_none() -> None:

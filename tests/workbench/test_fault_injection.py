@@ -247,6 +247,10 @@ def unfinished(stream: Stream, rng: Rng) -> Stream:
     return tuple(r for r in stream if not isinstance(r, TrialEnded))
 
 
+_NOT_MADE = ("involuntary_switches_count", "pressure_memory_ratio")
+"""Columns that a clean stream lacks and a fault adds."""
+
+
 def column(source: str, quantity: str, change: Callable[[float, int, float], float]) -> Fault:
     """A fault of one column of readings: change(value, time in ns, how badly 0..1)."""
 
@@ -256,7 +260,7 @@ def column(source: str, quantity: str, change: Callable[[float, int, float], flo
         def one(record: Record) -> Record:
             if not isinstance(record, Telemetry) or record.source != source:
                 return record
-            if quantity not in record.columns and quantity != "involuntary_switches_count":
+            if quantity not in record.columns and quantity not in _NOT_MADE:
                 return record
             old = record.columns.get(quantity, [0.0] * len(record.times_ns))
             new = [change(v or 0.0, t, bad) for v, t in zip(old, record.times_ns, strict=True)]
@@ -355,6 +359,7 @@ WARNING: dict[str, tuple[str, str, Fault]] = {
     "steal": ("busy_machine", "cpu", column("proc.host", "steal_ratio", lambda _v, _t, bad: 0.021 + bad)),
     "others": ("busy_machine", "cpu", column("proc.host", "foreign_cpu_ratio", lambda _v, _t, bad: 0.26 + bad)),
     "pressure": ("busy_machine", "cpu", column("proc.host", "pressure_cpu_ratio", lambda _v, _t, bad: 0.11 + bad)),
+    "memory": ("busy_machine", "cpu", column("proc.host", "pressure_memory_ratio", lambda _v, _t, bad: 0.06 + bad / 2)),
     "switches": (
         "busy_machine",
         "cpu",
