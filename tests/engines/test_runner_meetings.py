@@ -77,6 +77,7 @@ def run_of(folder: Path) -> TrialRun:
         status_changed=lambda: None,
         disk_failed=lambda _error: None,
         templates=cast("Templates", None),
+        secrets={},
         cooldown=CoolDown(lambda _device: None),
         other_workers=lambda: (),
         may_take_strangers=lambda: False,
