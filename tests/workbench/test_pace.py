@@ -288,3 +288,11 @@ def test_that_times_that_do_not_hold_have_a_verdict(tokens: int, length: int, ap
     verdict = judge(arrange([record for request in made for record in request]))
     assert verdict.verdict == "invalid"
     assert not {"drift", "two_paces"} & {reason.code for reason in verdict.reasons}
+
+
+@pytest.mark.parametrize(("tokens", "what"), [(1, "Requests"), (4, "Requests"), (5, "Decode")])
+def test_that_short_requests_are_judged_whole_and_it_says_so(tokens: int, what: str) -> None:
+    made = trial(np.random.default_rng(1), requests=20, tokens=tokens, pace=lambda share: 1.0 if share < 0.5 else 2.0)
+    (reason,) = uneven_pace(arrange(made))
+    assert reason.code == "two_paces"
+    assert reason.message.startswith(f"{what} ran at two paces")

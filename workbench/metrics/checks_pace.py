@@ -177,12 +177,13 @@ def uneven_pace(records: TrialRecords) -> tuple[Reason, ...]:
     if two_sided_p(effect / error, freedom) * len(shapes) > PACE_P:
         return ()
     change = format_share(float(np.expm1(-effect)), sign="+")
+    what = "Decode" if max(r.stamps for r in whole(records)) > _GAPS_A_PART else "Requests"
     if best == 0:
-        return (Reason("drift", "warning", f"Decode drifted by {change} in speed through the measured window."),)
+        return (Reason("drift", "warning", f"{what} drifted by {change} in speed through the measured window."),)
     a, b = cuts[best - 1]
     begin, end = _edge(levels.at_s, a), _edge(levels.at_s, b)
     when = f"until {end}" if a == 0 else f"from {begin} on" if b == count else f"from {begin} to {end}"
-    text = f"Decode ran at two paces: {when} of the measured window by {change} in speed against the rest."
+    text = f"{what} ran at two paces: {when} of the measured window by {change} in speed against the rest."
     return (Reason("two_paces", "warning", text),)
 
 
