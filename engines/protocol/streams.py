@@ -12,10 +12,11 @@ _ESCAPES = "llm-workbench-escapes"
 def take_any_text() -> None:
     """Write what the stream's encoding cannot hold (PYTHONIOENCODING=ascii; the name of a file that is not UTF-8) as
     an escape that JSON has too: a message that is hard to read is better than a traceback after hours of measuring.
-    First thing of every program of ours."""
+    First thing of every program of ours; twice is once, for a fork's streams may lead elsewhere by then and cannot be
+    reconfigured."""
     codecs.register_error(_ESCAPES, _escaped)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != _ESCAPES:
             stream.reconfigure(errors=_ESCAPES)
 
 

@@ -52,6 +52,20 @@ def test_that_any_text_is_written_and_json_stays_json(encoding: str) -> None:
     assert b"\\udce9" in done.stderr
 
 
+def test_that_a_fork_whose_output_is_a_pipe_by_now_may_ask_again(tmp_path: Path) -> None:
+    """A worker is forked from a template whose output is the runner's log, a file."""
+    again = "from os import dup2, pipe; kept = pipe(); dup2(kept[1], 1); dup2(kept[1], 2); take_any_text()"
+    with (tmp_path / "log").open("wb") as log:
+        done = subprocess.run(
+            [sys.executable, "-c", f"{_CHILD}{again}"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=log,
+            check=False,
+        )
+    assert done.returncode == 0
+
+
 def test_that_a_finished_experiment_is_told_on_a_terminal_without_its_letters(house: House, odd: Path) -> None:
     model = house.model.rename(house.model.with_name("modèle"))
     file = odd / "experiment.toml"

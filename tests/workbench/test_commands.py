@@ -178,12 +178,6 @@ def test_that_the_catalogue_commands_answer(house: House) -> None:
     assert doctor["probe"]["devices"][0]["id"] == "cpu"
 
 
-def test_that_a_terminal_without_a_character_gets_a_question_mark(house: House, file: Path) -> None:
-    done = house.command("run", str(file), "--plan", PYTHONIOENCODING="ascii")
-    assert done.returncode == 0, done.stderr
-    assert "?" in done.stdout
-
-
 def test_that_no_display_is_said_and_the_way_out_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import io
 import json
 import logging
 import os
@@ -246,10 +245,7 @@ def complain(options: argparse.Namespace, message: str, advice: str = "") -> Non
 
 
 def entry() -> None:
-    """The console script. What the terminal cannot show (×, ·) is a question mark there, not the end of the command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="replace")
+    """The console script."""
     code = main()
     if "PySide6.QtWidgets" in sys.modules:
         _leave(code)
