@@ -119,14 +119,14 @@ def _rate(mine: _Facts, its: _Facts, original: str) -> Figure:
         return Figure(reason="Its quality was measured over other text than the original's.")
     least = min((v for v in (mine.above_chance, its.above_chance) if v is not None), default=None)
     if least is not None and least < NEAR_CHANCE:
-        return Figure(reason=f"Quality is near chance ({format_share(least)} above it): its ratio says nothing.")
+        return Figure(reason=f"Quality is near chance ({format_share(least)} above it); no ratio is shown.")
     quality = statistics.ratios_to_baseline(its.perplexities, {"": mine.perplexities}).get("")
     if quality is None:
         return Figure(reason="It shares no block with the original.")
     if mine is not its:
         value, its_value = (next(iter(f.perplexities.values())) for f in (mine, its))
         quality = text_error.with_paired_error("perplexity", quality, (value, mine.loss), (its_value, its.loss))
-    caution = "" if least is not None else "; nearness to chance not checked: the vocabulary's size was not told"
+    caution = "" if least is not None else "; nearness to chance not checked: the vocabulary's size was not recorded"
     method = (
         f"counted bytes {its.size:,.0f} / {mine.size:,.0f} x perplexity of the original / own; original: {original}; "
         f"{quality.method}{caution}"
@@ -155,7 +155,7 @@ def _by_accuracy(mine: _Facts, its: _Facts, original: str) -> Figure:
         return Figure(reason="Its accuracy was measured on other questions than the original's.")
     known = [e for e in (mine.errors_above_chance, its.errors_above_chance) if e is not None]
     if its.accuracy <= 0 or (known and min(known) < TOLD_FROM_CHANCE):
-        return Figure(reason="Accuracy is near chance: it is not told from guessing, and its ratio says nothing.")
+        return Figure(reason="Accuracy is not better than chance; no ratio is shown.")
     caution = "" if len(known) == 2 else "; nearness to chance not checked: what guessing gets is not known"
     method = (
         f"counted bytes {its.size:,.0f} / {mine.size:,.0f} x accuracy {mine.accuracy:.3f} / {its.accuracy:.3f}; "

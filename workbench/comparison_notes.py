@@ -55,7 +55,7 @@ def footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: bo
         notes.append(detail.experiment.note)
     near = [row.title for row in rows if _near_chance(row.cells.get("accuracy_above_chance_errors"))]
     if near:
-        notes.append(f"Accuracy near chance, not told from guessing: {', '.join(near)}.")
+        notes.append(f"Accuracy not better than chance: {', '.join(near)}.")
     unfinished = sum(t.state != "ended" for t in detail.trials)
     if unfinished:
         notes.append(f"{unfinished} of {len(detail.trials)} trials have not ended: the figures will move.")

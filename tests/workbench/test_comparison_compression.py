@@ -117,8 +117,8 @@ def test_that_a_rate_by_accuracy_is_blank_near_chance_of_either_and_over_other_q
     good = with_accuracy(0.50, 0.40)
     for configuration in ("c-int8", "c-float32"):
         near = with_values(good, "accuracy_above_chance_errors", configuration, 1.95)
-        assert "not told from guessing" in reason(near)
-    assert "near chance" in reason(with_accuracy(0.0, 0.40, errors=None))
+        assert "not better than chance" in reason(near)
+    assert "not better than chance" in reason(with_accuracy(0.0, 0.40, errors=None))
     assert "other questions" in reason(with_values(good, "accuracy_mean_ratio", "c-int8", 0.4, scope="50 questions"))
     assert "No accuracy" in reason(with_values(good, "accuracy_mean_ratio", "c-int8", None, reason="None."))
     assert "size of the tensors" in reason(with_values(good, "tensor_bytes", "c-int8", None, reason="None."))

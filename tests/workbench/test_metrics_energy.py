@@ -245,7 +245,7 @@ def test_that_memory_has_its_share_of_the_device_where_its_size_is_told() -> Non
     share, mean = found("memory_mean_ratio", stream).value, found("memory_mean_bytes", stream).value
     assert share == pytest.approx(mean / (8 << 30))
     untold = [r for r in stream if not isinstance(r, Environment)]
-    assert "was not told" in reason("memory_mean_ratio", untold)
+    assert "was not recorded" in reason("memory_mean_ratio", untold)
 
 
 def test_that_chance_is_guessing_evenly_over_the_vocabulary() -> None:

@@ -160,7 +160,7 @@ def verdict(cell: Cell, column: Column, comparison: Comparison) -> str:
     pinned = next((r for r in comparison.rows if r.is_baseline), None)
     against = f"the baseline {_name(comparison, pinned)}" if pinned is not None else "the baseline"
     if cell.mark == NEAR:
-        return "Near chance: it is not told from guessing, so that no ratio of it says anything."
+        return "Not better than chance; no ratio is shown."
     if cell.word == "baseline":
         return "This is the baseline: the others are compared with it."
     if cell.ratio is None:

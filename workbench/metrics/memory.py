@@ -133,9 +133,9 @@ def memory_share(records: TrialRecords) -> Value | NotAvailable:
     try:
         whole = float(records.environment[fact])
     except (KeyError, ValueError):
-        return NotAvailable("How much memory the device has was not told in this trial.")
+        return NotAvailable("The size of the device's memory was not recorded.")
     if whole <= 0:
-        return NotAvailable("How much memory the device has was not told in this trial.")
+        return NotAvailable("The size of the device's memory was not recorded.")
     return Value(mean.value / whole, f"{mean.method}; over the device's {whole / 2**30:.2f} GiB", mean.n)
 
 

@@ -58,7 +58,7 @@ def above_chance(records: TrialRecords) -> Value | NotAvailable:
     if isinstance(found, NotAvailable):
         return found
     if vocabulary is None or vocabulary <= 1:
-        return NotAvailable("The size of the vocabulary was not told: how near to chance the model is is not known.")
+        return NotAvailable("The size of the vocabulary was not recorded; without it chance is not known.")
     share = 1 - found.nll_sum / found.tokens / math.log(vocabulary)
     return Value(share, f"1 − mean token loss / ln {vocabulary:,.0f}, {_begin(found)}", found.tokens, _scope(found))
 

@@ -170,7 +170,7 @@ METRICS = (
         id="accuracy_above_chance_errors",
         title="Accuracy above chance",
         definition="(mean accuracy − mean chance) / its standard error over questions. Under 1.96 the model is not "
-        "told from guessing, and its accuracy has no ratio to speak of.",
+        "better than chance, and no ratio of its accuracy is shown.",
         unit="ratio",
         better="higher",
         window="evaluate",

@@ -348,4 +348,4 @@ def test_that_a_score_shows_its_error_and_that_it_is_near_chance_in_table_and_ca
     card = configuration_card(scored, "c-int8", view.columns[-1])
     assert card is not None
     assert (card.value, card.chip, card.status) == ("30.0 ± 4.6", "near chance", "warn")
-    assert "not told from guessing" in {label: text for label, text, _ in card.fields}["Verdict"]
+    assert "Not better than chance" in {label: text for label, text, _ in card.fields}["Verdict"]
