@@ -18,6 +18,7 @@ from engines.machine import memory, processor
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.places import places
 from engines.protocol.tasks import tasks_ready
+from engines.techniques.stored_precision import READERS
 from engines.telemetry.nvml_devices import Gpu, gpus
 from engines.telemetry.nvml_library import NvmlLibrary, NvmlUnavailable, load_nvml, opened
 from engines.telemetry.sources import CUDA, available_sensors
@@ -123,8 +124,13 @@ def _gpu_device(gpu: Gpu) -> Device:
 
 
 def packages() -> tuple[Package, ...]:
-    """Installed versions from their metadata: importing torch to ask it would take seconds."""
-    return tuple(_package(wanted) for wanted in WANTED)
+    """Installed versions from their metadata: importing torch to ask it would take seconds. What only reads files that
+    were quantised elsewhere is named where it is there."""
+    named = {wanted.name for wanted in WANTED}
+    readers = (
+        _package(_Wanted(name, name, "models whose files are quantised")) for name in READERS if name not in named
+    )
+    return (*(_package(wanted) for wanted in WANTED), *(package for package in readers if package.version))
 
 
 def _package(wanted: _Wanted) -> Package:

@@ -83,7 +83,9 @@ def order_facts(resolved: str) -> dict[str, str]:
     for choice in techniques if isinstance(techniques, list) else []:
         if isinstance(choice, dict) and isinstance(choice.get("id"), str):
             given = choice.get("parameters")
-            title = technique_title(choice["id"], given if isinstance(given, dict) else {})
+            model = order.get("model")
+            stored = str(model.get("stored", "")) if isinstance(model, dict) else ""
+            title = technique_title(choice["id"], given if isinstance(given, dict) else {}, stored)
             facts[f"{ORDER}{choice['id'].partition('.')[0]}"] = title
     return facts
 

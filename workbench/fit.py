@@ -16,6 +16,7 @@ from engines.techniques import MachineFacts, ModelFacts, Technique, find
 from engines.techniques.gguf import STORED
 from engines.techniques.layers import cached_numbers
 from engines.techniques.precision import BFLOAT16_FLAGS
+from engines.techniques.precision_stored import AS_STORED
 from workbench.plan_types import MemoryEstimate
 
 PROCESS_BYTES = 430 * 2**20
@@ -58,7 +59,7 @@ _SLOW = 4.0
 def weight_bytes(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> int:
     """Bytes of the weights as held: changed weights by their technique's bits, the rest in the compute type."""
     technique, order = _storing(techniques)
-    if technique is None or order is None or technique.id == STORED:
+    if technique is None or order is None or technique.id in (STORED, AS_STORED):
         return facts.stored_bytes
     bits = technique.stored_bits(order.parameters) if technique.stored_bits else technique.bits
     if technique.shaped_bits is not None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from engines.techniques import axes, find
+from engines.techniques.precision_stored import AS_STORED
 from workbench.store.operations import ConfigurationRow
 
 OF_ENGINE = ("attention", "flash attention", "batch tokens", "GPU layers", "memory map")
@@ -26,7 +27,9 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
         if isinstance(choice, dict) and isinstance(choice.get("id"), str):
             parameters = choice.get("parameters")
             labels[axis_label(choice["id"].partition(".")[0])] = technique_title(
-                choice["id"], parameters if isinstance(parameters, dict) else {}
+                choice["id"],
+                parameters if isinstance(parameters, dict) else {},
+                str(_part(resolved, "model").get("stored", "")),
             )
     workload, engine = _part(resolved, "workload"), _part(resolved, "engine")
     for key, title in (("prompt_tokens", "prompt tokens"), ("new_tokens", "new tokens"), ("batch_size", "batch")):
@@ -68,13 +71,15 @@ def _of_llama(engine: Mapping[str, object]) -> dict[str, str]:
     return labels
 
 
-def technique_title(id: str, parameters: Mapping[str, object]) -> str:
+def technique_title(id: str, parameters: Mapping[str, object], stored: str = "") -> str:
     """Its title with the parameters that differ from their defaults: "int8", "Q4_K_M", "LoRA (rank 8)"; the short id of
-    a technique that is not known here."""
+    a technique that is not known here. `stored`: what the model's files were quantised in."""
     known = find(id)
     defaults = known.defaults() if known is not None else {}
     different = [f"{k} {v}" for k, v in sorted(parameters.items()) if k not in defaults or defaults[k] != v]
     name = known.title if known is not None else id.partition(".")[2] or id
+    if stored and id.startswith("precision."):
+        name = f"{name}: {stored}" if id == AS_STORED else f"{name} (dequantised from {stored})"
     return f"{name} ({', '.join(different)})" if different else name
 
 

@@ -30,6 +30,8 @@ FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
 """Values of `ModelFacts.stored_dtype` that are no quantisation."""
 _FLOAT_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64", "I8": "int8"}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+_PACKED = (".qweight", ".weight_packed", ".weight.absmax")
+"""Ends of the names of tensors that only a quantised model has."""
 _NOT_CHANGED = ("embed", "wte", "wpe", "lm_head", "router", ".experts.", ".gate.weight")
 """Parts of the names of matrices that weight quantisation leaves alone: embeddings, the output head, routers, and the
 experts that transformers stacks in one tensor a layer."""
@@ -47,6 +49,12 @@ def inspect_folder(folder: Path) -> tuple[ModelFacts, tuple[str, ...]]:
         raise BrokenModel(f"The weight files of {folder.name} hold no tensors.", "Download the model again.")
     linear = _linear(str(config["model_type"]), tensors)
     stored = stored_precision(config)
+    if stored is None and any(t.name.endswith(_PACKED) for t in tensors):
+        raise BrokenModel(
+            f"{folder.name} holds packed weights, and its config.json has no quantization_config that says how.",
+            "transformers would put random weights in their place. Where there is a quantize_config.json, add what it "
+            "says to config.json as quantization_config, with its quant_method.",
+        )
     logical = logical_weights(tensors, config, stored)
     packed = [one for one in logical if one.packed and not any(part in one.name for part in _NOT_CHANGED)]
     is_known = all(one.weights for one in logical if one.packed)
@@ -65,6 +73,9 @@ def inspect_folder(folder: Path) -> tuple[ModelFacts, tuple[str, ...]]:
         facts,
         linear_in_divisor=math.gcd(*(t.shape[1] for t in linear)),
         linear_out_divisor=math.gcd(*(t.shape[0] for t in linear)),
+        quantised=stored.kind if stored else "",
+        quantised_by=stored.method if stored else "",
+        quantised_packages=stored.packages if stored else (),
     )
     return facts, files.ignored
 

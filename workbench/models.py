@@ -183,7 +183,8 @@ def _folder(ref: str, folder: Path, title: str, *, revision: str = "", origin: s
         kind="folder",
         path=str(folder.absolute()),
         revision=revision,
-        origin=origin,
+        origin=origin or (f"stored as {facts.quantised}" if facts.quantised else ""),
+        stored=facts.quantised,
     )
     problems = (_not_read(ref, title, ignored),) if ignored else ()
     return ResolvedModel(order=order, facts=facts, quality_available=facts.has_tokenizer, problems=problems)

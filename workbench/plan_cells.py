@@ -17,6 +17,7 @@ from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.orders import EngineId, EngineOrder, Scalar, TaskName, TechniqueOrder, WorkloadOrder
 from engines.techniques import Axis, MachineFacts, axes, find
 from engines.techniques.gguf import STORED
+from engines.techniques.precision_stored import AS_STORED
 from workbench.experiment import Experiment, TechniqueChoice
 from workbench.fit import estimate_memory, estimate_once_seconds, estimate_seconds
 from workbench.hashes import configuration_hash
@@ -119,15 +120,16 @@ def _combinations(experiment: Experiment, model: ResolvedModel) -> Iterator[Chos
     per_axis: list[list[TechniqueOrder]] = []
     for axis, choices in _by_axis(experiment).items():
         if axis not in named:
-            choices = [TechniqueChoice(default_technique(known[axis], model.facts.kind))]
+            choices = [TechniqueChoice(default_technique(known[axis], model.facts.keeps))]
         per_axis.append([order for choice in choices for order in _resolved(choice)])
     return itertools.product(*per_axis)
 
 
-def default_technique(axis: Axis, kind: str) -> str:
-    """Id of what runs on an axis that the experiment does not name, for a model of this kind: of a GGUF file the
-    precision it has."""
-    return STORED if axis.id == "precision" and kind == "gguf" else axis.default
+def default_technique(axis: Axis, keeps: str) -> str:
+    """Id of what runs on an axis that the experiment does not name, of a model that keeps a precision of its own
+    (`ModelFacts.keeps`) that one."""
+    own = {"gguf": STORED, "quantised": AS_STORED} if axis.id == "precision" else {}
+    return own.get(keeps, axis.default)
 
 
 def _resolved(choice: TechniqueChoice) -> Iterator[TechniqueOrder]:
@@ -200,7 +202,7 @@ def _title(
     named = {choice.id.partition(".")[0] for choice in experiment.techniques}
     parts = [
         model.order.title,
-        *(technique_title(t.id, t.parameters) for t in chosen if t.id.partition(".")[0] in named),
+        *(technique_title(t.id, t.parameters, model.order.stored) for t in chosen if t.id.partition(".")[0] in named),
     ]
     swept = experiment.workload
     if len(swept.prompt_tokens) > 1:

@@ -86,11 +86,21 @@ def _attention(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
 
 def _install(cell: Configuration, technique: Technique, model: ResolvedModel, machine: MachineFacts) -> tuple[Fix, ...]:
     """Where only packages are missing: a fix that no change of the experiment makes, the window's sheet does."""
-    missing = technique.lacking(machine)
-    if not missing or cell.engine.id not in technique.engines or technique.against(model.facts, machine):
+    missing = technique.lacking(machine, model.facts)
+    if (
+        not missing
+        or not set(missing) <= _installable()
+        or cell.engine.id not in technique.engines
+        or technique.against(model.facts, machine)
+    ):
         return ()
     what = "llama.cpp" if "llama-cpp-python" in missing else missing[0]
     return (Fix(f"Install {what}", INSTALL, missing),)
+
+
+def _installable() -> set[str]:
+    """Packages that this application knows how to install: those of techniques; not every reader of quantised files."""
+    return {name for technique in techniques() for name in technique.packages}
 
 
 def _made_first(cell: Configuration, model: ResolvedModel, machine: MachineFacts) -> Iterator[Problem]:

@@ -83,7 +83,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     def technique_title(self, axis: str) -> str:
         """Short name of the technique on an axis with its non-default parameters: "int8", "" where none."""
         order = next((t for t in self.techniques if t.id.partition(".")[0] == axis), None)
-        return technique_title(order.id, order.parameters) if order else ""
+        return technique_title(order.id, order.parameters, self.model.stored) if order else ""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

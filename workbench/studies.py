@@ -67,7 +67,7 @@ def precision_left_out(model: ResolvedModel, machine: MachineFacts) -> tuple[Lef
     """The precisions that `precision_study` leaves out, each with its reason."""
     against = ((t, _against(t, model, machine)) for t in techniques("precision"))
     return tuple(
-        LeftOut(t.title, reason, bool(t.lacking(machine)) and not t.against(model.facts, machine))
+        LeftOut(t.title, reason, bool(t.lacking(machine, model.facts)) and not t.against(model.facts, machine))
         for t, reason in against
         if reason
     )

@@ -32,8 +32,15 @@ class Counted:
 
 
 def is_quantised(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is a wrapper around quantised data, or quantised data itself."""
-    return hasattr(tensor, "__tensor_flatten__") or not (tensor.is_floating_point() or tensor.is_complex())
+    """Whether a tensor is a wrapper around quantised data, or quantised data itself: integers, floats of 8 bits."""
+    is_plain = tensor.is_complex() or (tensor.is_floating_point() and tensor.element_size() > 1)
+    return hasattr(tensor, "__tensor_flatten__") or not is_plain
+
+
+def holds_packed(model: torch.nn.Module) -> bool:
+    """Whether any weight is quantised: a parameter, or what a library keeps as a buffer (GPTQ's "qweight")."""
+    buffers = (b for b in _kept_buffers(model).values() if b.dim() > 1 and b.dtype != torch.bool)
+    return any(map(is_quantised, model.parameters())) or any(map(is_quantised, buffers))
 
 
 def inner_tensors(tensor: torch.Tensor) -> Iterator[torch.Tensor]:

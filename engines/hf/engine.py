@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase  # noqa: E402
 
 from engines.hf import count, facts, files, shape  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
-from engines.hf.load import LoadRequest, load_tokenizer, local_files  # noqa: E402
+from engines.hf.load import LoadRequest, load_tokenizer, local_files, stored_of  # noqa: E402
 from engines.hf.perplexity import bytes_to, window_losses, window_size  # noqa: E402
 from engines.hf.precision import import_needed  # noqa: E402
 from engines.hf.preflight import precision_of  # noqa: E402
@@ -107,17 +107,16 @@ class HfEngine:
         import_needed(technique.packages)
         module, _, name = technique.implementation.partition(":")
         implementation = getattr(importlib.import_module(module), name)
-        start = time.monotonic()
-        model: PreTrainedModel = implementation(
-            LoadRequest(
-                model=order.model,
-                technique=technique.id,
-                device=self._device,
-                attention=order.engine.attention,
-                parameters={**technique.defaults(), **chosen.parameters},
-                allow_network=order.allow_network,
-            )
+        request = LoadRequest(
+            model=order.model,
+            technique=technique.id,
+            device=self._device,
+            attention=order.engine.attention,
+            parameters={**technique.defaults(), **chosen.parameters},
+            allow_network=order.allow_network,
         )
+        start = time.monotonic()
+        model: PreTrainedModel = implementation(request)
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         load_s = time.monotonic() - start
@@ -129,7 +128,7 @@ class HfEngine:
             tensor_bytes=counted.tensor_bytes,
             bytes_by_dtype=counted.bytes_by_dtype,
             original_bytes=_original_bytes(order, counted.parameters),
-            nominal_bits=technique.bits,
+            nominal_bits=technique.bits or _stored_bits(request),
             stored_bits=counted.stored_bits,
             attention=str(model.config._attn_implementation) if shape.layers_of(model.config).attend else "none",
             device=str(self._device),
@@ -217,6 +216,12 @@ class HfEngine:
     def _encode(self, words: str) -> list[int]:
         assert self._tokenizer is not None
         return list(self._tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _stored_bits(request: LoadRequest) -> float:
+    """Nominal bits of a model that runs as its files are stored."""
+    stored = stored_of(request)
+    return stored.bits if stored is not None else 0.0
 
 
 def _check_context(model: PreTrainedModel, order: TrialOrder) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -29,6 +29,8 @@ from transformers.utils import cached_file
 from engines.hf import files
 from engines.hf.shape import layers_of
 from engines.protocol.orders import ModelOrder, Scalar
+from engines.techniques.precision_stored import AS_STORED, DEQUANTISED, WIDENED_WHILE_LOADING
+from engines.techniques.stored_precision import StoredPrecision, stored_precision
 from engines.techniques.unfit import unfit_config
 from engines.worker.failures import WorkerFailure, first_line, is_out_of_memory
 
@@ -50,8 +52,11 @@ class LoadRequest:
     allow_network: bool = False
 
 
-def load_weights(request: LoadRequest, dtype: torch.dtype, quantization: object | None = None) -> PreTrainedModel:
-    """The model on its device, every floating weight in `dtype`, in evaluation mode.
+def load_weights(
+    request: LoadRequest, dtype: torch.dtype | Literal["auto"], quantization: object | None = None
+) -> PreTrainedModel:
+    """The model on its device, every floating weight in `dtype` ("auto": in that of the files, of which there must be
+    some), in evaluation mode. Files that are quantised are widened unless the technique wants them as they are.
 
     `quantization` is a transformers quantisation config, applied while reading where the kind allows it; whoever gives
     one checks what came of it. Raises `WorkerFailure` of kind "model" or "technique", and whatever says that memory
@@ -60,6 +65,7 @@ def load_weights(request: LoadRequest, dtype: torch.dtype, quantization: object 
     model = request.model
     with _explained(model):
         if model.kind == "random":
+            assert dtype != "auto"
             loaded = _random(request, dtype)
         elif model.kind == "folder":
             files.check_folder(Path(model.path))
@@ -97,6 +103,16 @@ def empty_model(request: LoadRequest) -> PreTrainedModel:
         with torch.device("meta"):
             empty: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     return empty
+
+
+def stored_of(request: LoadRequest) -> StoredPrecision | None:
+    """What a model's files are quantised in, by its config.json."""
+    model = request.model
+    with _explained(model):
+        config = AutoConfig.from_pretrained(
+            model.path, revision=model.revision or None, local_files_only=not request.allow_network
+        )
+    return stored_precision(config.to_dict())
 
 
 def load_tokenizer(model: ModelOrder, *, allow_network: bool = False) -> PreTrainedTokenizerBase | None:
@@ -165,12 +181,15 @@ def _random_config(model: ModelOrder) -> PretrainedConfig:
     return AutoConfig.for_model(kind, **settings)
 
 
-def _pretrained(request: LoadRequest, dtype: torch.dtype, source: str, **arguments: Any) -> PreTrainedModel:
+def _pretrained(
+    request: LoadRequest, dtype: torch.dtype | Literal["auto"], source: str, **arguments: Any
+) -> PreTrainedModel:
     arguments = {name: value for name, value in arguments.items() if value is not None}
     if request.device.type != "cpu":
         arguments["device_map"] = {"": request.device}
     named = {name: arguments[name] for name in ("revision", "gguf_file", "local_files_only") if name in arguments}
     config = AutoConfig.from_pretrained(source, trust_remote_code=False, **named)
+    stored = None if "gguf_file" in arguments else _meet_stored(request, config, arguments)
     model: PreTrainedModel
     model, info = AutoModelForCausalLM.from_pretrained(
         source,
@@ -188,7 +207,40 @@ def _pretrained(request: LoadRequest, dtype: torch.dtype, source: str, **argumen
             f"The files of {request.model.title} lack {len(missing)} of the model's tensors ({missing[0]}, ...).",
             "They belong to another model or are not complete. Fetch the model again.",
         )
+    if stored is not None and dtype != "auto":
+        if stored.method == "bitsandbytes":
+            # straight after reading: the first use may repack them, and then this gives others without an error
+            model = model.dequantize(dtype)
+        _cast(model, dtype)
     return model
+
+
+def _cast(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """What transformers leaves in the type of quantised files, whatever it was asked for: embeddings, norms, and what
+    some methods make of the matrices. As when it loads plain files, some modules insist on float32."""
+    insist = {*(model._keep_in_fp32_modules or ()), *(model._keep_in_fp32_modules_strict or ())}
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and not any(part in name for part in insist):
+            parameter.data = parameter.data.to(dtype)
+
+
+def _meet_stored(request: LoadRequest, config: PretrainedConfig, arguments: dict[str, Any]) -> StoredPrecision | None:
+    """What the files are quantised in, None where they are not; `arguments` are changed so that they are read as the
+    technique wants. Raises `WorkerFailure` where that cannot be: transformers would keep the quantisation they have."""
+    stored = stored_precision(config.to_dict())
+    if stored is None or request.technique == AS_STORED:
+        return stored
+    if "quantization_config" in arguments or stored.method not in DEQUANTISED:
+        raise WorkerFailure(
+            "technique",
+            f"The files of {request.model.title} hold {stored.kind} weights: there is no "
+            f"{request.technique.partition('.')[2]} of them.",
+            "Choose the precision “as stored”.",
+        )
+    if stored.method in WIDENED_WHILE_LOADING:
+        config.quantization_config["dequantize"] = True
+        arguments["config"] = config
+    return stored
 
 
 def _attention(request: LoadRequest, config: PretrainedConfig) -> str | None:

@@ -9,21 +9,39 @@ and several times slower.
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import torch
 from transformers import PreTrainedModel
 
-from engines.hf.count import is_quantised
+from engines.hf.count import holds_packed, is_quantised
 from engines.hf.load import LoadRequest, load_weights
 from engines.worker.failures import WorkerFailure, first_line
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+_MOST = 0.9
+"""So large a share of the weights is in the precision asked for at the least."""
+
+
 def load_float(request: LoadRequest) -> PreTrainedModel:
-    """Every weight in the precision that the technique's id names."""
-    return load_weights(request, DTYPES[short(request)])
+    """Every weight in the precision that the technique's id names; some modules insist on float32. Raises
+    `WorkerFailure` where others are in another."""
+    dtype = DTYPES[short(request)]
+    model = load_weights(request, dtype)
+    weights: Counter[torch.dtype] = Counter()
+    for parameter in model.parameters():
+        weights[parameter.dtype] += parameter.numel()
+    if holds_packed(model) or weights[dtype] < _MOST * weights.total() or set(weights) - {dtype, torch.float32}:
+        found = ", ".join(str(name).removeprefix("torch.") for name in sorted(weights, key=str))
+        raise WorkerFailure(
+            "technique",
+            f"{short(request)} was asked for, and the weights of {request.model.title} are {found} in memory.",
+            "Its figures would be those of other weights. Choose another precision for this model.",
+        )
+    return model
 
 
 def short(request: LoadRequest) -> str:

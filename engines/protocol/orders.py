@@ -36,8 +36,10 @@ class ModelOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     config: dict[str, object] = {}
     origin: str = ""
     """A caution that travels with every quality figure, e.g. "dequantised from Q4_1"."""
+    stored: str = ""
+    """What its files were quantised in ("nf4"); "" where they were not, and of GGUF files, whose name says it."""
     fingerprint: str = ""
-    """Hash over the model's files (or its config where weights are random)."""
+    """Hash over every byte of the model's files that decides a run (or over its config where weights are random)."""
 
 
 class TechniqueOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

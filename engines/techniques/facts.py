@@ -39,8 +39,19 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     linear_out_divisor: int = 0
     """The same of the output widths."""
     has_tokenizer: bool = True
+    quantised: str = ""
+    """What the files in Hugging Face format were quantised in: "nf4", "gptq 4 bit"; "" where they were not."""
+    quantised_by: str = ""
+    """The method, as config.json says: "bitsandbytes"."""
+    quantised_packages: tuple[str, ...] = ()
+    """What transformers needs to read them."""
     unfit: str = ""
     """Why the model cannot go on with a text, whatever the engine; "" where it can."""
+
+    @property
+    def keeps(self) -> str:
+        """What keeps a precision of its own: "gguf", "quantised", or "" for a model that is read in any."""
+        return "gguf" if self.kind == "gguf" else "quantised" if self.quantised else ""
 
 
 class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):

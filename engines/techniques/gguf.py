@@ -42,6 +42,8 @@ def _needs_convertible(model: ModelFacts, _machine: MachineFacts) -> str | None:
     if model.architecture not in CONVERTIBLE:
         known = ", ".join(sorted(CONVERTIBLE))
         return f"Cannot be written as GGUF here: its architecture is {model.architecture or 'unknown'}, not {known}."
+    if model.quantised:
+        return f"Cannot be written as GGUF here: its files hold {model.quantised} weights."
     if model.kind == "folder" and not model.has_tokenizer:
         return "Cannot be written as GGUF here: its folder holds no tokenizer. Put the tokenizer's files beside it."
     return None

@@ -85,6 +85,8 @@ class Technique:
     """Heading under which an axis with many techniques shows it, a word or two: "8 bit"."""
     parameters: tuple[Parameter, ...] = ()
     packages: tuple[str, ...] = ()
+    needs: Callable[[ModelFacts], tuple[str, ...]] | None = None
+    """Packages that it needs besides for a model."""
     devices: tuple[str, ...] = ("cpu", "cuda")
     engines: tuple[EngineId, ...] = ("transformers",)
     """Engines that can apply it, the one that does it by default first."""
@@ -120,9 +122,10 @@ class Technique:
     def defaults(self) -> dict[str, Scalar]:
         return {p.name: p.default for p in self.parameters}
 
-    def lacking(self, machine: MachineFacts) -> tuple[str, ...]:
-        """Those of its packages that the machine does not have, in their order."""
-        return tuple(name for name in self.packages if name not in machine.packages)
+    def lacking(self, machine: MachineFacts, model: ModelFacts | None = None) -> tuple[str, ...]:
+        """Those of its packages, with a model those for it too, that the machine does not have, in their order."""
+        more = self.needs(model) if self.needs is not None and model is not None else ()
+        return tuple(name for name in dict.fromkeys((*self.packages, *more)) if name not in machine.packages)
 
     def against(self, model: ModelFacts, machine: MachineFacts) -> str | None:
         """Why it cannot apply to this model on this machine whatever is installed, in a sentence, or None."""
@@ -135,7 +138,7 @@ class Technique:
         first: nobody shall install something, or compile it, to be told that afterwards."""
         if reason := self.against(model, machine):
             return reason
-        missing = self.lacking(machine)
+        missing = self.lacking(machine, model)
         if not missing:
             return None
         command = self.install or f"pip install {' '.join(missing)}"

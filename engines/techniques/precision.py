@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from engines.techniques.facts import MachineFacts, ModelFacts
 from engines.techniques.model import Axis, Technique
+from engines.techniques.precision_stored import cannot_float, float_note, packages_of
 
 AXIS = Axis(
     id="precision",
@@ -20,12 +21,6 @@ BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _FLOAT16_FLAGS = frozenset({"avx512_fp16", "amx_fp16", "fphp"})
 
 
-def not_gguf(model: ModelFacts, _machine: MachineFacts) -> str | None:
-    if model.kind == "gguf":
-        return "A GGUF file keeps the precision it was written in."
-    return None
-
-
 def no_bfloat16(machine: MachineFacts) -> bool:
     """Whether this is a processor that emulates bfloat16."""
     return machine.device_kind == "cpu" and not machine.processor_flags & BFLOAT16_FLAGS
@@ -35,16 +30,22 @@ def _no_float16(machine: MachineFacts) -> bool:
     return machine.device_kind == "cpu" and not machine.processor_flags & _FLOAT16_FLAGS
 
 
-def _bfloat16_note(_model: ModelFacts, machine: MachineFacts) -> str | None:
-    if no_bfloat16(machine):
-        return "No bfloat16 instructions on this processor: expect it to be slower than float32."
-    return None
+def _float32_note(model: ModelFacts, _machine: MachineFacts) -> str | None:
+    return float_note(model, "float32")
 
 
-def _float16_note(_model: ModelFacts, machine: MachineFacts) -> str | None:
-    if _no_float16(machine):
-        return "No float16 arithmetic on this processor: expect it to be much slower than float32."
-    return None
+def _bfloat16_note(model: ModelFacts, machine: MachineFacts) -> str | None:
+    slow = "No bfloat16 instructions on this processor: expect it to be slower than float32."
+    return _joined(float_note(model, "bfloat16"), slow if no_bfloat16(machine) else None)
+
+
+def _float16_note(model: ModelFacts, machine: MachineFacts) -> str | None:
+    slow = "No float16 arithmetic on this processor: expect it to be much slower than float32."
+    return _joined(float_note(model, "float16"), slow if _no_float16(machine) else None)
+
+
+def _joined(*notes: str | None) -> str | None:
+    return " ".join(note for note in notes if note) or None
 
 
 TECHNIQUES = (
@@ -56,7 +57,9 @@ TECHNIQUES = (
         implementation="engines.hf.precision:load_float",
         group=GROUP,
         packages=("torch", "transformers"),
-        obstacle=not_gguf,
+        needs=packages_of,
+        obstacle=cannot_float,
+        note=_float32_note,
         bits=32,
         changes="all",
     ),
@@ -68,7 +71,8 @@ TECHNIQUES = (
         implementation="engines.hf.precision:load_float",
         group=GROUP,
         packages=("torch", "transformers"),
-        obstacle=not_gguf,
+        needs=packages_of,
+        obstacle=cannot_float,
         note=_bfloat16_note,
         slow=no_bfloat16,
         bits=16,
@@ -82,7 +86,8 @@ TECHNIQUES = (
         implementation="engines.hf.precision:load_float",
         group=GROUP,
         packages=("torch", "transformers"),
-        obstacle=not_gguf,
+        needs=packages_of,
+        obstacle=cannot_float,
         note=_float16_note,
         slow=_no_float16,
         bits=16,

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from engines.protocol.orders import Scalar
 from engines.techniques.facts import CONV1D, MachineFacts, ModelFacts
-from engines.techniques.precision import no_bfloat16, not_gguf
+from engines.techniques.precision import no_bfloat16
+from engines.techniques.precision_stored import cannot_quantise
 
 Says = Callable[[ModelFacts, MachineFacts], str | None]
 
@@ -22,7 +23,7 @@ _TILE = 1024
 
 def linear_layers(model: ModelFacts, machine: MachineFacts) -> str | None:
     """Against what has no linear layers to quantise."""
-    if problem := not_gguf(model, machine):
+    if problem := cannot_quantise(model, machine):
         return problem
     if model.architecture in CONV1D:
         return f"The layers of {model.architecture} are Conv1D; only linear layers are quantised here."

@@ -12,6 +12,7 @@ from engines.techniques.model import Axis, Technique
 _BUILT_IN = (
     "engines.techniques.precision",
     "engines.techniques.precision_quantised",
+    "engines.techniques.precision_stored",
     "engines.techniques.gguf",
     "engines.techniques.kv_cache",
 )

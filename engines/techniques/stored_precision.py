@@ -42,6 +42,8 @@ _PACKAGES = {
     "fp8": ("accelerate",),
     "mxfp4": ("accelerate", "kernels"),
 }
+READERS = tuple(dict.fromkeys(name for names in _PACKAGES.values() for name in names))
+"""Every package that reads quantised files."""
 
 
 def stored_precision(config: Mapping[str, object]) -> StoredPrecision | None:

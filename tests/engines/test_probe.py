@@ -16,6 +16,7 @@ from engines import probe as module
 from engines.machine import share_here
 from engines.probe import WANTED, cpu_device, gpu_devices, packages, probe
 from engines.protocol.messages import ProbeResult
+from engines.techniques.stored_precision import READERS
 from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError_LibraryNotFound, NVMLError_NotSupported
 
 
@@ -56,7 +57,7 @@ def test_that_no_driver_means_no_gpu() -> None:
 
 def test_that_a_missing_package_comes_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def version(name: str) -> str:
-        if name == "peft":
+        if name == "peft" or (name in READERS and name not in {wanted.name for wanted in module.WANTED}):
             raise metadata.PackageNotFoundError(name)
         return "1.2.3"
 
@@ -75,6 +76,10 @@ def test_that_a_missing_package_comes_with_the_command_that_installs_it(monkeypa
         "llama-cpp-python",
     ]
     assert found["peft"].version == ""
+    monkeypatch.setattr(module.metadata, "version", lambda name: _missing(name) if name == "hqq" else "1.2.3")
+    readers = {package.name for package in packages()} - set(found)
+    assert "gptqmodel" in readers, "what only reads quantised files is named where it is there"
+    assert "hqq" not in readers
     assert found["peft"].install == f'{sys.executable} -m pip install "peft>=0.15"'
     assert found["torch"].version == "1.2.3"
     assert found["torch"].install == ""

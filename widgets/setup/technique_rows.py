@@ -117,7 +117,7 @@ def chosen_models(experiment: Experiment, resolved: Resolved) -> tuple[ResolvedM
 
 def kinds(experiment: Experiment, resolved: Resolved) -> frozenset[str]:
     """Kinds of the chosen models, by which the default precision goes."""
-    return frozenset(model.facts.kind for model in chosen_models(experiment, resolved))
+    return frozenset(model.facts.keeps for model in chosen_models(experiment, resolved))
 
 
 def stored(technique: Technique, experiment: Experiment, resolved: Resolved) -> tuple[Stored, ...]:
