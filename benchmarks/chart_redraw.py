@@ -24,8 +24,8 @@ import pyqtgraph as pg
 from PySide6.QtWidgets import QApplication
 
 from widgets.charts.stack import ChartStack
-from widgets.theme import Theme
-from workbench.series import Channel, Phase, TrialData
+from widgets.theme.theme import Theme
+from workbench.charts.series import Channel, Phase, TrialData
 
 BAR_MS = 16.7
 RATE_HZ = 10.0

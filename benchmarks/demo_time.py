@@ -15,9 +15,9 @@ from pathlib import Path
 from statistics import mean
 
 from engines.protocol.places import HOME_VARIABLE, places
-from workbench.demo import demo_experiment
-from workbench.session import Workbench
-from workbench.starter import ensure_starter
+from workbench.models.starter import ensure_starter
+from workbench.running.demo import demo_experiment
+from workbench.running.workbench import Workbench
 from workbench.store.operations import GetExperiment, Query
 from workbench.units import format_duration
 

@@ -33,9 +33,9 @@ from platformdirs import user_cache_path
 from benchmarks import llama_bench
 from benchmarks.pairs import compare, interval, tell
 from benchmarks.trials import in_own_process, loaded_engine, trial_order
+from engines.data.starter import MEMBER, PACKAGE
 from engines.protocol.codec import decode_order
 from engines.protocol.orders import EngineOrder, ModelOrder, TrialOrder, WorkloadOrder
-from engines.starter import MEMBER, PACKAGE
 from engines.worker.phases import collect_between, quiet_collector
 
 

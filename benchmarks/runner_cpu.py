@@ -29,10 +29,10 @@ from engines.protocol.codec import encode_record
 from engines.protocol.orders import Limits, ModelOrder, TelemetryOrder, TrialOrder
 from engines.protocol.places import HOME_VARIABLE, Places, places
 from engines.protocol.records import PhaseEnded, PhaseStarted, Progress, Request
-from engines.ring import RingWriter
+from engines.protocol.ring import RingWriter
 from engines.runner.settings import WORKER_VARIABLE
 from workbench.selfcheck.processor_time import processor_seconds
-from workbench.statistics import t_interval
+from workbench.statistics.intervals import t_interval
 
 BAR = 0.02
 WINDOW_S = 5.0

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from workbench.plan import block_order
-from workbench.statistics import t_quantile
+from workbench.plan.plan import block_order
+from workbench.statistics.intervals import t_quantile
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]

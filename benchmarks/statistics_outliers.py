@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from workbench.outliers import find_outliers
-from workbench.statistics import Interval, ratios_to_baseline, summarise
+from workbench.statistics.intervals import Interval, ratios_to_baseline, summarise
+from workbench.statistics.outliers import find_outliers
 
 Floats = npt.NDArray[np.float64]
 

@@ -2,9 +2,9 @@
 
 Every experiment is made token by token: log-normal gaps with an AR(1) of 0.5 within a trial, a factor of each trial
 with a standard deviation of 2 %, and a linear drift of 5 % over the experiment in the order in which its trials ran,
-the product's own (`workbench.plan.block_order`). The second model adds bursts: in one trial of ten a stretch of random
-length is 20 % slower. `benchmarks.statistics_order` compares that order with others.
-`python -m benchmarks.statistics_proof` prints every figure with its Monte-Carlo error and writes nothing.
+the product's own (`workbench.plan.plan.block_order`). The second model adds bursts: in one trial of ten a stretch of
+random length is 20 % slower. `benchmarks.statistics_order` compares that order with others. `python -m
+benchmarks.statistics_proof` prints every figure with its Monte-Carlo error and writes nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy.typing as npt
 from scipy import signal, stats
 
 from benchmarks import statistics_order, statistics_outliers
-from workbench.statistics import Interval, decide, ratios_to_baseline, summarise
-from workbench.stopping import FURTHER, TARGET, stop_at
+from workbench.statistics.intervals import Interval, decide, ratios_to_baseline, summarise
+from workbench.statistics.stopping import FURTHER, TARGET, stop_at
 
 Floats = npt.NDArray[np.float64]
 

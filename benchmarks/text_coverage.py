@@ -14,10 +14,10 @@ from statistics import median
 
 import numpy as np
 
-from workbench.session import Workbench
-from workbench.statistics import RatioEstimate
+from workbench.running.workbench import Workbench
+from workbench.statistics.intervals import RatioEstimate
+from workbench.statistics.text_error import TextLoss, read, with_paired_error
 from workbench.store.operations import GetExperiment
-from workbench.text_error import TextLoss, read, with_paired_error
 
 LENGTHS = (512, 1024, 2048)
 

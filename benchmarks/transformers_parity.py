@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.pairs import Ratio, compare, interval, tell
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import places, starter_folder
-from engines.ring import RingWriter, create_ring
+from engines.protocol.ring import RingWriter, create_ring
 from engines.worker.stop import Stop
 
 _STAND_IN: dict[str, object] = {
@@ -60,11 +60,11 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[Ratio, Ratio]:
     quiet.before_import()
     import torch
 
+    from engines.data.text import Prompts, random_tokens, text_tokens
     from engines.hf.generate import Generator, Lengths
     from engines.hf.load import LoadRequest, load_tokenizer
     from engines.hf.precision import load_float
     from engines.hf.precision_torchao import load_int8
-    from engines.workload.text import Prompts, random_tokens, text_tokens
 
     quiet.after_import()
     torch.set_num_threads(options.threads)

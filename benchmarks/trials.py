@@ -21,7 +21,7 @@ from engines.protocol.codec import decode_record, encode_order
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
 from engines.protocol.places import HOME_VARIABLE, places
 from engines.protocol.records import Record
-from engines.ring import RingWriter, capacity_for, create_ring
+from engines.protocol.ring import RingWriter, capacity_for, create_ring
 from engines.worker.engine import Engine
 from engines.worker.process import prepare_process
 from engines.worker.stop import Stop

@@ -268,7 +268,7 @@ def _probe(options: argparse.Namespace) -> int:
 
 def _instruments(options: argparse.Namespace) -> int:
     """In this process, not in the runner: reading as fast as one can would disturb its trials."""
-    from engines.instruments import instruments
+    from engines.host.instruments import instruments
 
     found = instruments(max(0.2, options.seconds))
     if options.json:

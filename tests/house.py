@@ -18,9 +18,9 @@ from engines.protocol.client import connect_local
 from engines.protocol.places import Places
 from engines.runner.settings import WORKER_VARIABLE
 from tests.engines.runner_harness import end_runner
-from workbench.events import Event
-from workbench.experiment import Experiment, RunSettings, TechniqueChoice, Workload
-from workbench.session import Workbench
+from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.running.events import Event
+from workbench.running.workbench import Workbench
 from workbench.store.operations import GetExperiment, TrialRow
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Evaluation, ModelLoaded
-from engines.ring import RingWriter
+from engines.protocol.ring import RingWriter
 from engines.worker import trial
 from engines.worker.engine import Finished
 from engines.worker.stop import Stop

@@ -23,24 +23,26 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_that_the_window_and_its_pages_load_no_engine_library() -> None:
     loaded = loaded_by(
-        "import widgets.app, widgets.window, widgets.setup.page, widgets.monitor.page, widgets.compare.page,"
-        " widgets.machines.page, workbench.session"
+        "import widgets.app, widgets.shell.window, widgets.setup.page, widgets.monitor.page, widgets.compare.page,"
+        " widgets.machines.page, workbench.running.workbench"
     )
     assert not loaded & set(HEAVY)
 
 
 def test_that_the_first_paint_needs_none_of_the_late_libraries() -> None:
-    loaded = loaded_by("import widgets.app, widgets.window")
+    loaded = loaded_by("import widgets.app, widgets.shell.window")
     assert "PySide6" in loaded
     assert not loaded & set(LATE)
 
 
-@pytest.mark.parametrize("module", ["workbench.session", "workbench.cli.main", "engines.cli", "engines.runner"])
+@pytest.mark.parametrize(
+    "module", ["workbench.running.workbench", "workbench.cli.main", "engines.cli", "engines.runner"]
+)
 def test_that_lower_floors_load_no_qt(module: str) -> None:
     assert not loaded_by(f"import {module}") & {"PySide6", "pyqtgraph"}
 
 
-@pytest.mark.parametrize("module", ["engines.runner", "engines.telemetry.sampler", "engines.probe", "engines.cli"])
+@pytest.mark.parametrize("module", ["engines.runner", "engines.telemetry.sampler", "engines.host.probe", "engines.cli"])
 def test_that_the_runner_loads_neither_torch_nor_the_application(module: str) -> None:
     assert not loaded_by(f"import {module}") & {*HEAVY, *LATE, "numpy", "workbench", "widgets"}
 

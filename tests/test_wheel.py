@@ -78,7 +78,7 @@ def test_that_the_installed_window_opens_with_its_assets(installed: tuple[Path, 
         "from PySide6.QtCore import QTimer\n"
         "from PySide6.QtWidgets import QApplication\n"
         "from widgets import app\n"
-        "from widgets.icons import names\n"
+        "from widgets.theme.icons import names\n"
         "assert names()\n"
         "qt = QApplication([])\n"
         "QTimer.singleShot(3000, qt.closeAllWindows)\n"

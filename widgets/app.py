@@ -16,14 +16,14 @@ from PySide6.QtCore import QEvent, QObject, QSettings, QSocketNotifier, QTimer
 from PySide6.QtWidgets import QApplication
 
 from engines.protocol.places import Places, places
-from widgets.collector import MainThreadCollector
-from widgets.crash import CrashGuard, left_behind, mark_seen
-from widgets.quit_signals import QuitSignals
-from widgets.theme import Theme
-from widgets.window import Window
+from widgets.shell.crash import CrashGuard, left_behind, mark_seen
+from widgets.shell.quit_signals import QuitSignals
+from widgets.shell.window import Window
+from widgets.theme.theme import Theme
+from widgets.work.collector import MainThreadCollector
 
 if TYPE_CHECKING:
-    from workbench.demo import DemoReport
+    from workbench.running.demo import DemoReport
 
 
 def main(

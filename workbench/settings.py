@@ -20,7 +20,7 @@ import tomli_w
 
 from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places
-from workbench.experiment_keys import Key, did_you_mean, shown
+from workbench.experiment.keys import Key, did_you_mean, shown
 from workbench.metrics.assumptions import Assumptions
 from workbench.typed_numbers import NotANumber, parse_number
 

@@ -17,12 +17,12 @@ from typing import Any
 
 from benchmarks.on_gpu.notes import Notes
 from benchmarks.on_gpu.setting import Setting, torch_on
+from engines.data.prompts import make_prompts
+from engines.data.text import random_text
 from engines.protocol.orders import WorkloadOrder
-from engines.ring import RingWriter, create_ring
+from engines.protocol.ring import RingWriter, create_ring
 from engines.worker.engine import Finished
 from engines.worker.stop import Stop
-from engines.workload.prompts import make_prompts
-from engines.workload.text import random_text
 
 _WARM_UP = 3
 _RECORDED = 2000

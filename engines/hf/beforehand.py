@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from engines.workload.text import held_out_text
+from engines.data.text import held_out_text
 
 MODULES = (
     "engines.hf.engine",  # first: it quietens the libraries before they are imported

@@ -16,6 +16,9 @@ quiet.before_import()
 import torch  # noqa: E402
 from transformers import PreTrainedModel, PreTrainedTokenizerBase  # noqa: E402
 
+from engines.data import held_out, text  # noqa: E402
+from engines.data.begin import NONE  # noqa: E402
+from engines.data.prompts import Prompts, make_prompts  # noqa: E402
 from engines.hf import count, facts, files, shape  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, load_tokenizer, local_files, stored_of  # noqa: E402
@@ -28,14 +31,11 @@ from engines.models.identity import Digests  # noqa: E402
 from engines.protocol.orders import TrialOrder  # noqa: E402
 from engines.protocol.places import places  # noqa: E402
 from engines.protocol.records import Evaluation, ModelLoaded  # noqa: E402
-from engines.ring import RingWriter  # noqa: E402
+from engines.protocol.ring import RingWriter  # noqa: E402
 from engines.worker.engine import Finished, Reader  # noqa: E402
 from engines.worker.failures import WorkerFailure  # noqa: E402
 from engines.worker.phases import AllocatorPeaks  # noqa: E402
 from engines.worker.stop import Stop  # noqa: E402
-from engines.workload import held_out, text  # noqa: E402
-from engines.workload.begin import NONE  # noqa: E402
-from engines.workload.prompts import Prompts, make_prompts  # noqa: E402
 
 quiet.after_import()
 

@@ -1,6 +1,6 @@
 """What the worker knows of its environment: versions, build, threads. Worker process.
 
-The machine and this project's commit are the runner's to say (`engines.environment`)."""
+The machine and this project's commit are the runner's to say (`engines.host.environment`)."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
+from engines.data.text import TokenIds
 from engines.hf.clocks import EventClock, HostClock, Stamps, TokenClock
-from engines.ring import RingWriter
+from engines.protocol.ring import RingWriter
 from engines.worker.engine import Finished
 from engines.worker.stop import Stop
-from engines.workload.text import TokenIds
 
 
 class _TokenCriterion(StoppingCriteria):

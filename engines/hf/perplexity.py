@@ -1,4 +1,4 @@
-"""Loss of a window of held-out text (`engines.workload.held_out`). Worker process; imports torch.
+"""Loss of a window of held-out text (`engines.data.held_out`). Worker process; imports torch.
 
 Losses are computed in float32.
 """
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from engines.data.held_out import Losses
+from engines.data.windows import size_for
 from engines.worker.stop import Stop
-from engines.workload.held_out import Losses
-from engines.workload.windows import size_for
 
 _ROWS = 64
 """Rows of logits turned into float32 losses at a time, to bound memory."""

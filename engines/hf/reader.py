@@ -15,12 +15,12 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from engines.data.begin import Begin, added_before
+from engines.data.pairs import Asked, asked, cut_at, fit_prompt
 from engines.hf.likelihoods import Scorer
 from engines.worker.engine import Continuation, Likelihood
 from engines.worker.failures import WorkerFailure
 from engines.worker.stop import Stop
-from engines.workload.begin import Begin, added_before
-from engines.workload.pairs import Asked, asked, cut_at, fit_prompt
 
 CONTEXT_TOKENS = 2048
 """Taken where a model does not say how much it can hold."""

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engines.data.text import held_out_text
 from engines.llama.library import library
 from engines.llama.vocabulary import Vocabulary
 from engines.worker.failures import WorkerFailure
-from engines.workload.text import held_out_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

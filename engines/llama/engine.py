@@ -8,6 +8,10 @@ from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 
+from engines.data import held_out, text
+from engines.data.begin import NONE
+from engines.data.prompts import Prompts, make_prompts
+from engines.data.windows import size_for
 from engines.hf import files
 from engines.llama import amx, facts, shape
 from engines.llama.context import Context, Settings
@@ -25,15 +29,11 @@ from engines.models.identity import Digests
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import places
 from engines.protocol.records import Evaluation, ModelLoaded
-from engines.ring import RingWriter
+from engines.protocol.ring import RingWriter
 from engines.worker.engine import Finished, Reader
 from engines.worker.failures import WorkerFailure
 from engines.worker.phases import AllocatorPeaks
 from engines.worker.stop import Stop
-from engines.workload import held_out, text
-from engines.workload.begin import NONE
-from engines.workload.prompts import Prompts, make_prompts
-from engines.workload.windows import size_for
 
 
 class LlamaEngine:

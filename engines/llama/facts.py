@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+from engines.host.machine import processor
 from engines.llama.library import Library
-from engines.machine import processor
 from engines.protocol.orders import TrialOrder
 
 _PACKAGES = ("llama-cpp-python", "gguf", "numpy", "jinja2", "msgspec", "nvidia-ml-py", "llm-workbench")

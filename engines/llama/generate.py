@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from engines.data.text import TokenIds
 from engines.llama.batches import Tokens
 from engines.llama.context import Context
 from engines.llama.failures import decode_failure
 from engines.llama.library import Library
-from engines.ring import RingWriter
+from engines.protocol.ring import RingWriter
 from engines.worker.engine import Finished
 from engines.worker.stop import Stop
-from engines.workload.text import TokenIds
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The header of a GGUF file, read before llama.cpp sees the file: what it holds, and whether it is whole.
 
 Only the header is read, never a weight. Nothing heavy is imported; worker process. Raises `WorkerFailure`.
-Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. (`workbench.model_headers` reads the same for the
+Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. (`workbench.models.headers` reads the same for the
 list of models, one floor up: the floors share no file reader, but the table of types.)
 """
 

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.locked import locked_if_free
+from engines.host.locked import locked_if_free
 from engines.models.files import model_files
 from engines.models.identity import Digests
 from engines.protocol.orders import ModelOrder

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from engines.host.locked import locked
 from engines.llama.convert import convert_folder, write_random
 from engines.llama.convert_check import check_tokens
 from engines.llama.convert_weights import FloatType, open_folder, widest
@@ -27,7 +28,6 @@ from engines.llama.ladder_cache import FOLDER, LOCK, TEMPORARY, CachedFile, clea
 from engines.llama.ladder_lines import Failed, Made, Step, say
 from engines.llama.library import library
 from engines.llama.quantise import contents, quantise
-from engines.locked import locked
 from engines.models.files import model_files
 from engines.models.identity import SCHEME, Digests
 from engines.protocol.file_errors import is_full, what_happened, what_to_do

@@ -1,14 +1,14 @@
-"""Loss of a window of held-out text (`engines.workload.held_out`). Worker process."""
+"""Loss of a window of held-out text (`engines.data.held_out`). Worker process."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engines.data.held_out import Losses
 from engines.llama.context import Context
 from engines.llama.library import Library
 from engines.llama.score import score
 from engines.worker.stop import Stop
-from engines.workload.held_out import Losses
 
 
 def window_losses(library: Library, context: Context, stop: Stop) -> Losses:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from engines.data.pairs import asked, cut_at, fit_prompt, shared
 from engines.llama.batches import Tokens
 from engines.llama.chat import ask
 from engines.llama.context import Context
@@ -16,7 +17,6 @@ from engines.llama.vocabulary import Vocabulary
 from engines.worker.engine import Continuation, Likelihood
 from engines.worker.failures import WorkerFailure
 from engines.worker.stop import Stop
-from engines.workload.pairs import asked, cut_at, fit_prompt, shared
 
 _LEAST_TOKENS = 1024
 """Context that is made at first; longer texts get a longer one."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterable
 
+from engines.data.begin import Begin
 from engines.llama.library import Library
-from engines.workload.begin import Begin
 
 _PIECE_BYTES = 256
 

@@ -1,6 +1,6 @@
 """How good the instruments of a machine are: its clocks and its sensors. Values only; msgspec.
 
-Measured by `engines.instruments`, printed by `python -m engines instruments --json`, read by the self-check.
+Measured by `engines.host.instruments`, printed by `python -m engines instruments --json`, read by the self-check.
 """
 
 from __future__ import annotations

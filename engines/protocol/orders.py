@@ -1,6 +1,6 @@
 """What a client asks a machine to run: one `TrialOrder` per trial, fully resolved.
 
-Values only. Written by `workbench.plan`, read by the runner and the worker, stored in the spool's header.
+Values only. Written by `workbench.plan.plan`, read by the runner and the worker, stored in the spool's header.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class WorkloadOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 class EngineOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Which engine runs the trial and how; every default is resolved before it is hashed. What an engine does not have
-    stays at its default (see `workbench.plan_cells`)."""
+    stays at its default (see `workbench.plan.cells`)."""
 
     id: EngineId = "transformers"
     threads: int = 0
@@ -146,7 +146,7 @@ class EnvironmentOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
 
 class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """One trial of one configuration, ready to run. `trial` is unique for ever (see `workbench.plan.new_id`)."""
+    """One trial of one configuration, ready to run. `trial` is unique for ever (see `workbench.plan.plan.new_id`)."""
 
     trial: str
     experiment: str

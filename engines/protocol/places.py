@@ -45,12 +45,12 @@ class Places:
 
     @property
     def tasks(self) -> Path:
-        """Questions of `engines.protocol.tasks` once they have been fetched (`engines.task_data`)."""
+        """Questions of `engines.protocol.tasks` once they have been fetched (`engines.data.task_data`)."""
         return self.cache / "tasks"
 
     @property
     def starter_model(self) -> Path:
-        """The starter model's folder once it has been fetched and converted (`engines.starter`)."""
+        """The starter model's folder once it has been fetched and converted (`engines.data.starter`)."""
         return self.models / STARTER_ID
 
     @property

@@ -1,6 +1,6 @@
 """Tasks whose accuracy can be measured: three samples that need no network, and the harness's own by name.
 
-Pure data, and a look whether the samples' files are there; any thread. `engines.task_data` fetches them,
+Pure data, and a look whether the samples' files are there; any thread. `engines.data.task_data` fetches them,
 `engines.worker.lm_eval_tasks` runs them.
 """
 

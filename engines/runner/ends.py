@@ -8,10 +8,10 @@ from time import monotonic_ns
 
 from engines.protocol.codec import BadLine, decode_record
 from engines.protocol.records import Record, Stamps, TrialEnded
-from engines.ring import BadRing, RingReader
+from engines.protocol.ring import BadRing, RingReader
 from engines.runner.archive import Entry
 from engines.runner.outcome import Judgement
-from engines.spool import RING, SpoolReader, clock_pair
+from engines.runner.spool import RING, SpoolReader, clock_pair
 
 _log = logging.getLogger(__name__)
 

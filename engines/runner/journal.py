@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from engines.protocol.records import Record, TrialEnded
-from engines.spool import SpoolWriter
+from engines.runner.spool import SpoolWriter
 
 _log = logging.getLogger(__name__)
 

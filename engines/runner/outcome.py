@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from engines.machine import own_groups
+from engines.host.machine import own_groups
 from engines.protocol.file_errors import is_full, what_happened, what_to_do
 from engines.protocol.records import Cue, OutcomeName
 

@@ -30,10 +30,10 @@ from engines.runner.leases import startable
 from engines.runner.outcome import Ending, Judgement
 from engines.runner.queue import Queue
 from engines.runner.settings import RunnerSettings
+from engines.runner.spool import SpoolReader
 from engines.runner.start import TEMPLATE_MARK, worker_environment
 from engines.runner.template import Templates
 from engines.runner.trial import CannotStart, Surroundings, TrialRun
-from engines.spool import SpoolReader
 
 _log = logging.getLogger(__name__)
 _EXPIRY_S = 3600.0
@@ -431,6 +431,6 @@ def _judgement_of(ended: TrialEnded) -> Judgement:
 
 
 def _probe() -> ProbeResult:
-    from engines.probe import probe
+    from engines.host.probe import probe
 
     return probe()

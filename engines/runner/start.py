@@ -11,18 +11,18 @@ from pathlib import Path
 
 import msgspec
 
-from engines.machine import share_here
-from engines.processors import Share
+from engines.host.machine import share_here
+from engines.host.processors import Share
 from engines.protocol.client_environment import processors_of, surroundings
 from engines.protocol.codec import encode_order
 from engines.protocol.orders import EnvironmentOrder, TrialOrder
 from engines.protocol.private import write_private
-from engines.ring import capacity_for, create_ring
+from engines.protocol.ring import capacity_for, create_ring
 from engines.runner.leftovers import MARK_VARIABLE, mark_of
 from engines.runner.settings import RunnerSettings, import_path
+from engines.runner.spool import ORDER, RING
 from engines.runner.template import NoTemplate, Templates, block_of
 from engines.runner.worker import OnData, WorkerOrder, WorkerProcess, fork_from, start_plainly
-from engines.spool import ORDER, RING
 
 IDLE_S = 2.0
 PREFILL_ENERGY_S = 5.0

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from engines.processors import Share
+from engines.host.processors import Share
 from engines.protocol.orders import EnvironmentOrder, TrialOrder
 from engines.runner.settings import RunnerSettings
 from engines.worker.forks import DESCRIPTORS, MESSAGE_BYTES, ForkRequest, Key, Ready, Said

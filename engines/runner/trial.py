@@ -32,7 +32,7 @@ from engines.protocol.records import (
     TrialEnded,
     TrialStarted,
 )
-from engines.ring import RingReader
+from engines.protocol.ring import RingReader
 from engines.runner.archive import Entry
 from engines.runner.cooldown import CoolDown
 from engines.runner.journal import Journal
@@ -40,11 +40,11 @@ from engines.runner.leftovers import kill_leftovers, mark_of
 from engines.runner.lines import RecordPipe, TextPipe
 from engines.runner.outcome import Ending, Evidence, failure_kind, judge, memory_kills
 from engines.runner.settings import RunnerSettings
+from engines.runner.spool import RING, clock_pair
 from engines.runner.start import Starter, resolved
 from engines.runner.template import Templates
 from engines.runner.turns import Turns
 from engines.runner.worker import WorkerProcess
-from engines.spool import RING, clock_pair
 
 if TYPE_CHECKING:
     from engines.telemetry.sampler import Sampler
@@ -249,7 +249,7 @@ class TrialRun:
 
     async def _tell_facts(self) -> None:
         def facts() -> dict[str, str]:
-            from engines.environment import runner_facts
+            from engines.host.environment import runner_facts
 
             return runner_facts(self.order)
 

@@ -23,7 +23,7 @@ import msgspec  # noqa: E402
 from engines.protocol.client_environment import variable_facts  # noqa: E402
 from engines.protocol.codec import decode_order  # noqa: E402
 from engines.protocol.orders import TrialOrder  # noqa: E402
-from engines.ring import BadRing, RingWriter  # noqa: E402
+from engines.protocol.ring import BadRing, RingWriter  # noqa: E402
 from engines.worker.channel import Channel, RunnerGone  # noqa: E402
 from engines.worker.failures import FailureKind, WorkerFailure, is_out_of_memory  # noqa: E402
 from engines.worker.process import die_with_parent, prepare_process  # noqa: E402

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from engines.data.begin import Begin
 from engines.protocol.records import Evaluation, ModelLoaded
 from engines.worker.phases import AllocatorPeaks
-from engines.workload.begin import Begin
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Accuracy on tasks, scored by lm-evaluation-harness (`lm-eval`) over any engine's reader. Worker process, main thread;
 imports the harness, which is optional.
 
-Local samples are made into tasks of the harness here, from the files that `engines.task_data` fetched; tasks of the
-harness's own are taken by name and fetch their questions from the network.
+Local samples are made into tasks of the harness here, from the files that `engines.data.task_data` fetched; tasks of
+the harness's own are taken by name and fetch their questions from the network.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.records import Request, Stamps
-from engines.ring import RingWriter
+from engines.protocol.ring import RingWriter
 from engines.worker.channel import Channel
 from engines.worker.engine import Engine, Finished
 from engines.worker.phases import Phases, collect_between

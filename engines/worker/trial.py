@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engines.protocol.orders import TrialOrder
-from engines.ring import RingWriter
+from engines.protocol.ring import RingWriter
 from engines.worker.channel import Channel
 from engines.worker.engine import Engine
 from engines.worker.evaluate import Evaluation, is_asked_for

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from engines.ring import RingWriter
+from engines.protocol.ring import RingWriter
 
 
 class Worker:

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engines.data.begin import Begin
 from engines.llama.convert_tokenizer import read_vocabulary
 from engines.llama.header import read_header
 from engines.protocol.orders import ModelOrder, WorkloadOrder
 from engines.protocol.records import Environment, Evaluation, WrittenText
 from engines.worker.stop import Stop
-from engines.workload.begin import Begin
 from tests.engines.worker_harness import QUICK, Outcome, folder_model, run_worker, trial_order
 from tests.tiny_gguf import write_tiny_gguf
 from tests.tiny_model import BEGINS, VOCABULARY, make_tiny_model

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engines import machine
-from engines.environment import (
+from engines.host import machine
+from engines.host.environment import (
     container,
     cpu_boost,
     gpu_facts,
@@ -20,8 +20,8 @@ from engines.environment import (
     power_source,
     runner_facts,
 )
-from engines.neighbours import Neighbour, busy_neighbours
-from engines.project import project_commit, project_facts, source_hash
+from engines.host.neighbours import Neighbour, busy_neighbours
+from engines.host.project import project_commit, project_facts, source_hash
 from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
 from tests.engines.runner_harness import until
 from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError_DriverNotLoaded, NVMLError_NotSupported

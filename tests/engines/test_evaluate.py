@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engines.data.begin import Begin
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.places import Places
 from engines.protocol.records import Cue, Environment, Log, Request, TaskScore, WrittenText
@@ -19,7 +20,6 @@ from engines.protocol.tasks import LOCAL_TASKS, harness_name, local_task, tasks_
 from engines.worker.engine import Continuation, Likelihood
 from engines.worker.evaluate import Evaluation, compare_prompts, is_asked_for
 from engines.worker.stop import Stop
-from engines.workload.begin import Begin
 from tests.engines.worker_harness import QUICK, folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.data.begin import Begin
 from engines.protocol.orders import ModelOrder
-from engines.ring import RingWriter, create_ring
+from engines.protocol.ring import RingWriter, create_ring
 from engines.worker.stop import Stop
-from engines.workload.begin import Begin
 from tests.tiny_model import LAYERS, make_tiny_model
 
 pytestmark = [
@@ -75,7 +75,7 @@ def load(model: ModelOrder, technique: str = "float32", **parameters: str) -> An
 @settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(2, 512))
 def test_that_windows_score_every_token_once_with_context(tokens: int, size: int) -> None:
-    from engines.workload.windows import tokens_needed, windows
+    from engines.data.windows import tokens_needed, windows
 
     scored: list[int] = []
     for window in windows(tokens, size):
@@ -92,11 +92,11 @@ def test_that_the_loss_equals_one_computed_token_by_token(tiny: ModelOrder, begi
     """Every scored token on its own: its window's context through the whole head, log-softmax in float64."""
     import torch
 
+    from engines.data import held_out
+    from engines.data.text import text_tokens
+    from engines.data.windows import tokens_needed
     from engines.hf.load import load_tokenizer
     from engines.hf.perplexity import bytes_to, window_losses, window_size
-    from engines.workload import held_out
-    from engines.workload.text import text_tokens
-    from engines.workload.windows import tokens_needed
 
     model = load(tiny)
     model.config.max_position_embeddings = 32  # small windows: 8 tokens of context, 24 scored
@@ -129,8 +129,8 @@ def test_that_the_loss_equals_one_computed_token_by_token(tiny: ModelOrder, begi
 
 
 def test_that_a_stop_leaves_no_half_perplexity(tiny: ModelOrder) -> None:
+    from engines.data import held_out
     from engines.hf.perplexity import window_losses
-    from engines.workload import held_out
 
     stop = Stop()
     stop.requested = True

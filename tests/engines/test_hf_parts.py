@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.data.text import Prompts, held_out_text, random_text, random_tokens, text_hash
 from engines.hf import files
 from engines.hf.clocks import EventClock, HostClock
 from engines.hf.preflight import preflight
 from engines.models.identity import Digests
 from engines.protocol.orders import ModelOrder
-from engines.ring import RingWriter, create_ring
+from engines.protocol.ring import RingWriter, create_ring
 from engines.worker.failures import WorkerFailure
-from engines.workload.text import Prompts, held_out_text, random_text, random_tokens, text_hash
 from tests.engines.worker_harness import QUICK, trial_order
 
 

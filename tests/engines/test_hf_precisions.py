@@ -20,8 +20,8 @@ from engines.protocol.records import Cue, Environment, Evaluation, ModelLoaded, 
 from engines.techniques import MachineFacts, find, techniques
 from tests.engines.worker_harness import QUICK, Outcome, folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
-from workbench.fit import weight_bytes
-from workbench.model_files import inspect_folder
+from workbench.models.files import inspect_folder
+from workbench.plan.estimates import weight_bytes
 
 pytestmark = [
     pytest.mark.real,
@@ -118,10 +118,10 @@ def test_that_a_quantised_precision_runs_a_whole_trial(outcomes: dict[str, Outco
 
 @pytest.mark.parametrize("short", HERE)
 def test_that_a_quantised_precision_writes_texts_and_scores_continuations(tiny: ModelOrder, short: str) -> None:
+    from engines.data.begin import NONE
     from engines.hf.load import load_tokenizer
     from engines.hf.reader import HfReader
     from engines.worker.stop import Stop
-    from engines.workload.begin import NONE
 
     model, tokenizer = load(tiny, short), load_tokenizer(tiny)
     assert tokenizer is not None

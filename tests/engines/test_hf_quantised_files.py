@@ -15,7 +15,7 @@ from engines.worker.failures import WorkerFailure
 from tests.engines.test_hf_precisions import LINEAR, WORKLOAD, load
 from tests.engines.worker_harness import folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
-from workbench.model_files import inspect_folder
+from workbench.models.files import inspect_folder
 
 pytestmark = [
     pytest.mark.real,

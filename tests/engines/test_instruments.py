@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engines.instruments import clock_figures, smallest_step_ns
+from engines.host.instruments import clock_figures, smallest_step_ns
 from engines.protocol.instruments import Instruments
 from engines.protocol.records import Sensor
 from engines.telemetry import rates

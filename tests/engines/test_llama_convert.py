@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engines.data.text import held_out_text
 from engines.techniques.gguf import CONVERTIBLE
 from engines.worker.failures import WorkerFailure
-from engines.workload.text import held_out_text
 from tests.engines.llama_kit import FAMILIES, copy_of, llama_logits, make_family, need_llama, transformers_logits
 from tests.tiny_model import BEGINS, VOCABULARY, make_tiny_model
 

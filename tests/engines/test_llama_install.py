@@ -112,11 +112,11 @@ def test_that_the_folder_of_builds_that_are_kept_already_is_found(monkeypatch: p
 
 def test_that_the_machine_tells_of_the_build_that_would_be_taken(pip: Pip, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the window goes by where there is no compiler; the command takes the same file."""
-    from engines.probe import packages
+    from engines.host.probe import packages
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(pip.cache))
     monkeypatch.delenv("CMAKE_ARGS", raising=False)
-    monkeypatch.setattr("engines.probe.metadata.version", _nothing_installed)
+    monkeypatch.setattr("engines.host.probe.metadata.version", _nothing_installed)
 
     def told() -> str:
         return next(package.kept for package in packages() if package.name == install.PACKAGE)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from engines.protocol.orders import WorkloadOrder
-from engines.ring import RingWriter, capacity_for, create_ring
+from engines.protocol.ring import RingWriter, capacity_for, create_ring
 from engines.worker.stop import Stop
 from tests.engines.test_llama_worker import order_for
 from tests.engines.worker_harness import QUICK
@@ -152,8 +152,8 @@ def test_that_a_stopped_request_is_none(load) -> None:  # type: ignore[no-untype
 
 
 def test_that_the_prompts_are_those_of_any_engine_with_the_same_ids(load) -> None:  # type: ignore[no-untyped-def]
-    from engines.workload import text
-    from engines.workload.prompts import make_prompts
+    from engines.data import text
+    from engines.data.prompts import make_prompts
 
     ready = load()
     reader = ready.engine.reader()
@@ -174,7 +174,7 @@ def test_that_text_survives_the_tokenizer(load) -> None:  # type: ignore[no-unty
 
 def test_that_the_tokenizer_is_that_of_transformers(load, tiny: Path) -> None:  # type: ignore[no-untyped-def]
     transformers = pytest.importorskip("transformers")
-    from engines.workload.text import held_out_text
+    from engines.data.text import held_out_text
 
     theirs = transformers.AutoTokenizer.from_pretrained(str(tiny.parent), gguf_file=tiny.name)
     part = held_out_text()[:40_000]

@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engines import probe as module
-from engines.machine import share_here
-from engines.probe import WANTED, cpu_device, gpu_devices, packages, probe
+from engines.host import probe as module
+from engines.host.machine import share_here
+from engines.host.probe import WANTED, cpu_device, gpu_devices, packages, probe
 from engines.protocol.messages import ProbeResult
 from engines.techniques.stored_precision import READERS
 from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError_LibraryNotFound, NVMLError_NotSupported
@@ -116,7 +116,7 @@ def test_that_a_probe_survives_the_wire() -> None:
 
 def test_that_probing_imports_none_of_the_engines_libraries() -> None:
     program = (
-        "import sys; from engines.probe import probe; probe();"
+        "import sys; from engines.host.probe import probe; probe();"
         "print(sorted({'torch', 'transformers', 'peft', 'torchao', 'numpy'} & set(sys.modules)))"
     )
     root = Path(module.__file__).parent.parent

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from engines.protocol.orders import WorkloadOrder
-from engines.ring import HEADER_BYTES, BadRing, RingReader, RingWriter, capacity_for, create_ring
+from engines.protocol.ring import HEADER_BYTES, BadRing, RingReader, RingWriter, capacity_for, create_ring
 from tests.engines.runner_harness import ROOT, make_order
 
 
@@ -57,7 +57,7 @@ def test_that_a_full_ring_is_counted_and_keeps_what_it_has(path: Path) -> None:
 
 def test_that_stamps_survive_a_killed_writer(path: Path) -> None:
     code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom engines.ring import RingWriter\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom engines.protocol.ring import RingWriter\n"
         "ring = RingWriter(Path(sys.argv[1]))\nring.touch()\n"
         "for _ in range(42): ring.stamp()\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

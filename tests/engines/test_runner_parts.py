@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.machine import share_here
-from engines.processors import Share, share_for
+from engines.host.machine import share_here
+from engines.host.processors import Share, share_for
 from engines.protocol.records import Cue, Log, Progress, Record
 from engines.runner.lines import LineSplitter, RecordPipe, TextPipe
 from engines.runner.outcome import Ending, Evidence, Judgement, judge, memory_kills

@@ -18,9 +18,9 @@ from engines.protocol.messages import QueueState
 from engines.protocol.places import Places
 from engines.protocol.queue_file import last_known, runner_process
 from engines.protocol.records import Log, Stamps, TrialEnded
-from engines.ring import RingWriter
+from engines.protocol.ring import RingWriter
 from engines.runner.leases import startable
-from engines.spool import RECORDS
+from engines.runner.spool import RECORDS
 from engines.worker.failures import FailureKind
 from tests.engines.runner_harness import ROOT, RunnerProcess, is_alive, make_order, until
 

@@ -16,7 +16,7 @@ from engines.protocol.codec import decode_record
 from engines.protocol.records import Log, Record, TrialEnded, UnknownRecord
 from engines.runner.archive import Archive, is_safe_name
 from engines.runner.journal import Journal
-from engines.spool import (
+from engines.runner.spool import (
     RECORDS,
     BadSpool,
     SpoolReader,

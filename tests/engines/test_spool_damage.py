@@ -15,7 +15,7 @@ from engines.protocol.records import ClockPair, Log, LostRecord, TrialEnded, Tri
 from engines.protocol.sound_lines import read_head
 from engines.runner.archive import Archive
 from engines.runner.ends import read_end
-from engines.spool import ORDER, RECORDS, SpoolReader, SpoolWriter, clock_pair
+from engines.runner.spool import ORDER, RECORDS, SpoolReader, SpoolWriter, clock_pair
 from tests.engines.runner_harness import make_order
 
 COUNT = 12

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from engines import starter
+from engines.data import starter
 from engines.protocol.places import Places, starter_folder
 
 Share = Callable[[float, str], None]

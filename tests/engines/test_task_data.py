@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engines import task_data
-from engines.fetch import FetchFailure
+from engines.data import task_data
+from engines.data.fetch import FetchFailure
 from engines.protocol import tasks
 from engines.protocol.places import Places
 

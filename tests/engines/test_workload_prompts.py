@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from engines.data.begin import NONE, Begin, added_before
+from engines.data.pairs import cut_at, encode_pair, fit_pair, fit_prompt
+from engines.data.prompts import LEAD_TOKENS, Asked, built_in, make_prompts
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.prompt_file import PromptFileError, read_prompt_file
 from engines.worker.failures import WorkerFailure
-from engines.workload.begin import NONE, Begin, added_before
-from engines.workload.pairs import cut_at, encode_pair, fit_pair, fit_prompt
-from engines.workload.prompts import LEAD_TOKENS, Asked, built_in, make_prompts
 
 FILLER = list(range(1000, 2000))
 

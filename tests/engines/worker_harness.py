@@ -16,7 +16,7 @@ from typing import TypeVar
 from engines.protocol.codec import decode_record, encode_order
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
 from engines.protocol.records import Cue, Record, Request, Stamps
-from engines.ring import RingReader, capacity_for, create_ring
+from engines.protocol.ring import RingReader, capacity_for, create_ring
 
 R = TypeVar("R")
 QUICK = WorkloadOrder(prompt_tokens=16, new_tokens=8, requests=2, window_s=0.0, warmup_requests=3)

@@ -8,12 +8,12 @@ from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QMainWindow
 from pytestqt.qtbot import QtBot
 
-from widgets.actions import Action, Actions
-from widgets.matching import Candidate, rank, score
-from widgets.menus import Menus
-from widgets.palette import ROWS, WIDTH, Palette, PaletteModel
-from widgets.shortcuts_sheet import ShortcutsSheet, grouped
-from widgets.theme import Theme
+from widgets.palette.matching import Candidate, rank, score
+from widgets.palette.palette import ROWS, WIDTH, Palette, PaletteModel
+from widgets.palette.shortcuts_sheet import ShortcutsSheet, grouped
+from widgets.shell.actions import Action, Actions
+from widgets.shell.menus import Menus
+from widgets.theme.theme import Theme
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from widgets.charts.frame import CategoryGutter
 from widgets.charts.history import History
 from widgets.charts.labels import place_labels, spread
 from widgets.charts.table import ColumnsModel, chart_as_tsv
-from widgets.theme import Theme
-from workbench.charts import Chart, ChartAxis, Reference, Series
+from widgets.theme.theme import Theme
+from workbench.charts.stored import Chart, ChartAxis, Reference, Series
 
 NAMES = ("float32", "bfloat16", "int8", "nf4")
 

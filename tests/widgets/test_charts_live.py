@@ -15,8 +15,8 @@ from widgets.charts.live import charts_of, figure
 from widgets.charts.phases import Spans
 from widgets.charts.stack import ChartStack
 from widgets.charts.table_twin import drawn_columns
-from widgets.theme import Theme
-from workbench.series import Channel, Phase, TrialData
+from widgets.theme.theme import Theme
+from workbench.charts.series import Channel, Phase, TrialData
 
 GIB = 1024**3
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from pytestqt.qtbot import QtBot
 
-from widgets.collector import MainThreadCollector
+from widgets.work.collector import MainThreadCollector
 
 
 class Node:

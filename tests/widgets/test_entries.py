@@ -8,16 +8,16 @@ import pytest
 from PySide6.QtWidgets import QMainWindow
 from pytestqt.qtbot import QtBot
 
-from widgets.actions import MENUS, Action, Actions
 from widgets.compare.entries import ENTRIES as COMPARE
-from widgets.entries import Does, Entry, announced, fulfilled
 from widgets.machines.entries import ENTRIES as MACHINES
-from widgets.menus import Menus, in_groups
 from widgets.monitor.entries import ENTRIES as MONITOR
-from widgets.palette import Palette
+from widgets.palette.palette import Palette
 from widgets.setup.entries import ENTRIES as SETUP
-from widgets.theme import Theme
-from workbench.studies import STUDIES
+from widgets.shell.actions import MENUS, Action, Actions
+from widgets.shell.entries import Does, Entry, announced, fulfilled
+from widgets.shell.menus import Menus, in_groups
+from widgets.theme.theme import Theme
+from workbench.experiment.studies import STUDIES
 
 PAGES = {"setup": SETUP, "monitor": MONITOR, "compare": COMPARE, "machines": MACHINES}
 

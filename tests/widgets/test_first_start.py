@@ -9,14 +9,14 @@ from pytestqt.qtbot import QtBot
 
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.records import Sensor
-from widgets.demo_run import DemoRun, has_ended
-from widgets.dropped import target_of
-from widgets.first_start import ComputerCard, DemoCard
-from widgets.first_start_facts import DemoOutlook, as_clause, computer_summary, demo_cost, demo_facts, measurable
-from widgets.services import Services
-from widgets.targets import AddModel, OpenExperimentFile
-from widgets.theme import Theme
-from workbench.demo import demo_experiment
+from widgets.first_start.facts import DemoOutlook, as_clause, computer_summary, demo_cost, demo_facts, measurable
+from widgets.first_start.page import ComputerCard, DemoCard
+from widgets.opening.dropped import target_of
+from widgets.shell.services import Services
+from widgets.shell.targets import AddModel, OpenExperimentFile
+from widgets.theme.theme import Theme
+from widgets.work.demo_run import DemoRun, has_ended
+from workbench.running.demo import demo_experiment
 from workbench.store.operations import TrialRow
 
 PROBE = ProbeResult(

@@ -19,9 +19,9 @@ from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.tasks import LOCAL_TASKS, QUESTIONS
 from tests.widgets.queue_kit import entry, queue
 from widgets.machines.page import MachinesPage
-from widgets.services import Services
-from widgets.targets import InstallPackages
-from workbench.events import Event
+from widgets.shell.services import Services
+from widgets.shell.targets import InstallPackages
+from workbench.running.events import Event
 
 GIVES = "the llama.cpp engine"
 
@@ -215,7 +215,7 @@ def test_that_without_a_compiler_a_build_that_is_kept_is_installed(
     page.look()
     qtbot.waitUntil(lambda: any(p.kept for p in page._probe.packages))
     monkeypatch.setenv("PATH", f"/nowhere{os.pathsep}/usr/bin{os.pathsep}/bin")
-    monkeypatch.setattr("workbench.installing.COMPILERS", ("no-such-compiler",))
+    monkeypatch.setattr("workbench.machines.installing.COMPILERS", ("no-such-compiler",))
     click(qtbot, row_button(page, "llama-cpp-python"))
     assert page.installs.plan is not None
     assert not page.installs.plan.problems
@@ -254,7 +254,7 @@ def test_that_a_package_that_is_there_is_said_and_opens_nothing(
 
 def fetch_with(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> None:
     """The fake in place of the Python that fetches, and a probe that knows what it fetched."""
-    monkeypatch.setattr("workbench.installing.sys.executable", str(machine.python))
+    monkeypatch.setattr("workbench.machines.installing.sys.executable", str(machine.python))
     probe = machine.workbench.probe
 
     def looked(*, refresh: bool = False) -> ProbeResult:
@@ -273,7 +273,7 @@ def test_that_the_questions_of_tasks_are_fetched_with_the_output_in_view(
     sheet = page.sheet
     qtbot.waitUntil(sheet.isVisible)
     assert sheet.header.title.text() == "Fetch sample questions"
-    assert sheet.command.text() == f"{machine.python} -m engines.task_data"
+    assert sheet.command.text() == f"{machine.python} -m engines.data.task_data"
     assert sheet.start.text() == "Fetch"
     assert not machine.installed.exists()  # nothing by itself
     click(qtbot, sheet.start)

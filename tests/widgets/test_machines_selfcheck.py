@@ -17,14 +17,14 @@ from pytestqt.qtbot import QtBot
 from engines.protocol.instruments import ClockFigures, Instruments, QuantityRate, SourceRate
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.records import Sensor
-from widgets.labels import ElidedLabel
 from widgets.machines.page import MachinesPage
 from widgets.machines.selfcheck import SelfChecks
 from widgets.machines.selfcheck_panel import SelfCheckPanel
 from widgets.machines.selfcheck_rows import measured_rates, panel_facts, text_report
 from widgets.machines.selfcheck_run import SelfCheckRun
-from widgets.services import Services
-from widgets.targets import ShowExperiment
+from widgets.parts.labels import ElidedLabel
+from widgets.shell.services import Services
+from widgets.shell.targets import ShowExperiment
 from workbench.selfcheck.result import Effect, SelfCheck, Share
 from workbench.store.operations import ListSelfChecks, Operation
 

@@ -10,11 +10,11 @@ from engines.protocol.records import PhaseName
 from tests.widgets.queue_kit import entry
 from widgets.charts.phases import Span
 from widgets.monitor.header_view import segments
-from widgets.monitor.queue_rows import _last_column
-from widgets.theme import Theme
+from widgets.queue.rows import _last_column
+from widgets.theme.theme import Theme
+from workbench.charts.phases import doing, phase_title
+from workbench.charts.series import Phase
 from workbench.export.look import look
-from workbench.phases import doing, phase_title
-from workbench.series import Phase
 
 CONVERTING = [Phase("start", 0, 0.0, 1.0), Phase("convert", 0, 1.0, None)]
 

@@ -9,9 +9,9 @@ from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.messages import QueueEntry, QueueState
-from widgets.queue_strip import QueueStrip
-from widgets.queue_view import about, seconds_left, strip_view
-from widgets.theme import Theme
+from widgets.queue.strip import QueueStrip
+from widgets.queue.strip_view import about, seconds_left, strip_view
+from widgets.theme.theme import Theme
 
 S = 1_000_000_000
 NOW = 1_000_000.0

@@ -11,10 +11,10 @@ from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from widgets.run_paint import marker_path, paint_area, paint_dot, paint_swatch, stripes
-from widgets.swatch import Swatch
-from widgets.theme import Theme
-from workbench.run_looks import TEXTURES
+from widgets.theme.run_paint import marker_path, paint_area, paint_dot, paint_swatch, stripes
+from widgets.theme.swatch import Swatch
+from widgets.theme.theme import Theme
+from workbench.plan.looks import TEXTURES
 
 EDGE = 14
 

@@ -21,9 +21,9 @@ from engines.protocol.places import STARTER_ID, starter_folder
 from engines.runner.settings import WORKER_VARIABLE
 from tests.house import House
 from widgets.app import make_window
-from widgets.targets import OpenExperimentFile
-from widgets.window import Window
-from workbench.experiment import dump
+from widgets.shell.targets import OpenExperimentFile
+from widgets.shell.window import Window
+from workbench.experiment.experiment import dump
 
 OUT = "LLM_WORKBENCH_SCREENSHOTS"
 DATABASE = "LLM_WORKBENCH_SCREENSHOTS_DATABASE"

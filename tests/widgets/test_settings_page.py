@@ -14,12 +14,12 @@ from pytestqt.qtbot import QtBot
 from engines.protocol.messages import Device, ProbeResult
 from tests.workbench.store_kit import add_experiment, lines
 from tests.workbench.synthetic import FakeTrial, records
-from widgets.services import Services
 from widgets.settings.estimates import EstimatesGroup, changed, device_name, shown
-from widgets.settings_page import SettingsPage
+from widgets.settings.page import SettingsPage
+from widgets.shell.services import Services
 from workbench import settings
 from workbench.metrics.assumptions import Assumptions
-from workbench.session import Workbench
+from workbench.running.workbench import Workbench
 from workbench.settings import SettingsError
 from workbench.store.operations import GetExperiment, Ingest
 

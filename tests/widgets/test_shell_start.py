@@ -13,8 +13,8 @@ import pytest
 from engines.protocol.client import RunnerError, connect_local
 from engines.protocol.messages import Shutdown
 from engines.protocol.places import Places
-from widgets.crash import CrashGuard, left_behind, mark_seen
-from widgets.disk_use import clear_folder, folder_size
+from widgets.shell.crash import CrashGuard, left_behind, mark_seen
+from widgets.work.disk_use import clear_folder, folder_size
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ def test_that_a_signal_closes_the_window_cleanly(home: Places, number: signal.Si
 
 def test_that_a_crash_leaves_a_report_that_is_offered_once(home: Places) -> None:
     code = (
-        "import faulthandler; from engines.protocol.places import places; from widgets.crash import CrashGuard;"
+        "import faulthandler; from engines.protocol.places import places; from widgets.shell.crash import CrashGuard;"
         "CrashGuard(places().crashes).install(); faulthandler._sigsegv()"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=120, check=False)

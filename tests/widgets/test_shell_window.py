@@ -13,15 +13,15 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QPushButton, QSplitter, QWidget
 from pytestqt.qtbot import QtBot
 
-import workbench.session
+import workbench.running.workbench
 from engines.protocol.messages import ProbeResult
 from engines.protocol.places import Places
 from tests.widgets.queue_kit import entry, queue
-from widgets.page import Page
-from widgets.theme import Theme
-from widgets.window import Window
-from widgets.window_actions import PAGES
-from workbench.events import Event, Notice, QueueChanged, RunnerLink, StoreChanged
+from widgets.shell.page import Page
+from widgets.shell.window import Window
+from widgets.shell.window_actions import PAGES
+from widgets.theme.theme import Theme
+from workbench.running.events import Event, Notice, QueueChanged, RunnerLink, StoreChanged
 from workbench.store.operations import Counts, GetCounts, ListExperiments, ListTrials, Operation, StoreError
 
 

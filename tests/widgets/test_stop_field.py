@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from pytestqt.qtbot import QtBot
 
-from widgets.setup import workload_panel
-from widgets.setup.stop_field import StopField, parse_percent
-from widgets.setup.workload_panel import WorkloadPanel, order_text
-from widgets.theme import Theme
-from workbench.experiment import Experiment, RunSettings
-from workbench.stopping import LEAST
+from widgets.setup.workload import panel as workload_panel
+from widgets.setup.workload.panel import WorkloadPanel, order_text
+from widgets.setup.workload.stop_field import StopField, parse_percent
+from widgets.theme.theme import Theme
+from workbench.experiment.experiment import Experiment, RunSettings
+from workbench.statistics.stopping import LEAST
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from PySide6.QtWidgets import QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
 from tests.contrast import contrast
-from widgets import icons
-from widgets.components import label
-from widgets.theme import Theme, load_tokens, resolve
+from widgets.parts.components import label
+from widgets.theme import icons
+from widgets.theme.theme import Theme, load_tokens, resolve
 
 GROUNDS = ("window", "panel", "base", "raised", "header", "alternate", "hover", "selected")
 TEXT_PAIRS = [

@@ -14,9 +14,9 @@ import pytest
 
 from tests.house import ROOT, House
 from tests.workbench.store_kit import add_experiment
-from workbench.experiment import dump
-from workbench.models import resolve
-from workbench.problems import Problem
+from workbench.experiment.experiment import dump
+from workbench.experiment.problems import Problem
+from workbench.models.lookup import resolve
 from workbench.store.local import LocalStore
 from workbench.store.operations import GetExperiment, Rename, StoreError
 

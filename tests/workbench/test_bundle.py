@@ -14,8 +14,8 @@ import pytest
 from tests.workbench.store_kit import add_experiment, lines
 from tests.workbench.synthetic import FakeTrial, records
 from workbench.export.records_parquet import export_bundle, import_bundle
-from workbench.intake import evaluate
-from workbench.recompute import recompute
+from workbench.running.intake import evaluate
+from workbench.running.recompute import recompute
 from workbench.store import bundle
 from workbench.store.local import LocalStore
 from workbench.store.operations import (

@@ -9,10 +9,10 @@ import pytest
 from engines.protocol.records import Telemetry
 from tests.workbench.synthetic import NO_POWER, FakeTrial, records
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.charts import bar_chart, scatter_chart
-from workbench.comparison import Comparison, compare
-from workbench.series import Phase, TrialData
-from workbench.trial_charts import phase_bands, trial_charts
+from workbench.charts.series import Phase, TrialData
+from workbench.charts.stored import bar_chart, scatter_chart
+from workbench.charts.trial import phase_bands, trial_charts
+from workbench.comparison.comparison import Comparison, compare
 
 DECODE = "decode_tokens_per_second"
 

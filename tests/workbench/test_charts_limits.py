@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.charts import BEYOND, bar_chart, scatter_chart
-from workbench.comparison import Comparison, Interval, compare
+from workbench.charts.stored import BEYOND, bar_chart, scatter_chart
+from workbench.comparison.comparison import Comparison, Interval, compare
 from workbench.export.figures import draw, render
 from workbench.export.look import look
 

@@ -14,7 +14,7 @@ from tests.workbench.store_kit import add_experiment, ended, lines, started
 from workbench.cli import workloads
 from workbench.cli.main import main
 from workbench.cli.workloads import _folded
-from workbench.fetching import FetchError
+from workbench.models.fetching import FetchError
 from workbench.store.local import LocalStore
 from workbench.store.operations import Ingest
 

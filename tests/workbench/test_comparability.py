@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.charts import bar_chart, point_names, scatter_chart
-from workbench.comparability import Finding, comparability, comparability_notes
-from workbench.comparison import compare
+from workbench.charts.stored import bar_chart, point_names, scatter_chart
+from workbench.comparison.comparability import Finding, comparability, comparability_notes
+from workbench.comparison.comparison import compare
+from workbench.comparison.trade_offs import front_line, pareto_front, quality_metric, trade_offs
 from workbench.store.operations import ExperimentDetail
-from workbench.trade_offs import front_line, pareto_front, quality_metric, trade_offs
 
 DETAIL = experiment_detail(2, fail=False, disturb=False)
 LLAMA = ("int8", "float16")

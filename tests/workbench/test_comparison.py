@@ -10,11 +10,11 @@ import pytest
 
 from tests.workbench.synthetic import NO_POWER
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.comparison import Comparison, Row, _word, compare
+from workbench.comparison.comparison import Comparison, Row, _word, compare
+from workbench.comparison.trade_offs import quality_metric, trade_offs
 from workbench.metrics.registry import find
-from workbench.statistics import Interval, RatioEstimate
+from workbench.statistics.intervals import Interval, RatioEstimate
 from workbench.store.operations import ExperimentDetail, ReasonRow
-from workbench.trade_offs import quality_metric, trade_offs
 
 DECODE, PERPLEXITY, TTFT = "decode_tokens_per_second", "perplexity", "time_to_first_token_s"
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.comparison import Cell, compare
+from workbench.comparison.comparison import Cell, compare
 from workbench.store.operations import ExperimentDetail, MetricRow
 
 

@@ -11,11 +11,11 @@ import pytest
 from tests.house import Heard, House, until
 from tests.workbench.store_kit import ended, lines, order, started
 from workbench.cli.main import main
-from workbench.comparison import compare
-from workbench.early_end import NOTE, EarlyEnds
-from workbench.events import Notice, StoreChanged
-from workbench.experiment import Experiment, RunSettings, dump, parse
-from workbench.stopping import LEAST, METRIC, problems_of
+from workbench.comparison.comparison import compare
+from workbench.experiment.experiment import Experiment, RunSettings, dump, parse
+from workbench.running.early_end import NOTE, EarlyEnds
+from workbench.running.events import Notice, StoreChanged
+from workbench.statistics.stopping import LEAST, METRIC, problems_of
 from workbench.store.local import LocalStore
 from workbench.store.operations import (
     AddExperiment,

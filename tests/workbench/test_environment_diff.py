@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.comparison import compare
-from workbench.environment_diff import (
+from workbench.comparison.comparison import compare
+from workbench.machines.environment_diff import (
     NOT_TOLD,
     EnvironmentDiff,
     Line,
@@ -19,8 +19,8 @@ from workbench.environment_diff import (
     side_of,
     told_apart,
 )
-from workbench.environment_facts import GROUPS, fact_kind, fact_text
-from workbench.environment_notes import changes, environment_notes, essentials
+from workbench.machines.environment_facts import GROUPS, fact_kind, fact_text
+from workbench.machines.environment_notes import changes, environment_notes, essentials
 from workbench.store.operations import ExperimentDetail
 
 BASE = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workbench.experiment import EngineSettings, RunSettings, Workload
-from workbench.experiment_keys import ENGINE, RUN, TOP, WORKLOAD, Key
+from workbench.experiment.experiment import EngineSettings, RunSettings, Workload
+from workbench.experiment.keys import ENGINE, RUN, TOP, WORKLOAD, Key
 
 PAGE = (Path(__file__).parents[2] / "docs" / "experiment-file.md").read_text(encoding="utf-8")
 

@@ -12,8 +12,9 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from engines.techniques import Parameter, Technique, techniques
-from workbench import experiment_toml, toml_places
-from workbench.experiment import (
+from workbench.experiment import file as experiment_toml
+from workbench.experiment import toml_places
+from workbench.experiment.experiment import (
     EngineSettings,
     Experiment,
     RunSettings,
@@ -23,7 +24,7 @@ from workbench.experiment import (
     load,
     parse,
 )
-from workbench.problems import Problem
+from workbench.experiment.problems import Problem
 
 FIVE_MISTAKES = """\
 schema = 1

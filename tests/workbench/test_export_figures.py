@@ -25,14 +25,14 @@ from matplotlib.figure import Figure
 from engines.protocol.records import Telemetry
 from tests.workbench.synthetic import FakeTrial, records
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.charts import Chart, ChartAxis, Reference, Series, bar_chart, scatter_chart
-from workbench.comparison import compare
+from workbench.charts.series import TrialData
+from workbench.charts.stored import Chart, ChartAxis, Reference, Series, bar_chart, scatter_chart
+from workbench.charts.trial import trial_charts
+from workbench.comparison.comparison import compare
 from workbench.export import figures
 from workbench.export.look import look
 from workbench.export.provenance import of_chart
-from workbench.run_looks import HOLLOW_STRIPE, STRIPE
-from workbench.series import TrialData
-from workbench.trial_charts import trial_charts
+from workbench.plan.looks import HOLLOW_STRIPE, STRIPE
 
 MADE = datetime(2026, 10, 2, 9, 30, tzinfo=UTC)
 DECODE = "decode_tokens_per_second"

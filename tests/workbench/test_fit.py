@@ -14,8 +14,8 @@ from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
 from engines.protocol.tasks import LOCAL_TASKS
 from engines.techniques import MachineFacts, ModelFacts, find
 from engines.techniques.layers import LayerGroup, Layers
-from workbench.catalogue import catalogue, find_entry
-from workbench.fit import (
+from workbench.models.catalogue import catalogue, find_entry
+from workbench.plan.estimates import (
     CUDA_CONTEXT_BYTES,
     PROCESS_BYTES,
     activation_bytes,
@@ -169,7 +169,7 @@ def test_that_the_cache_formula_is_what_transformers_keeps(tmp_path: Path) -> No
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from workbench.model_files import inspect_folder
+    from workbench.models.files import inspect_folder
 
     config = AutoConfig.for_model(
         "llama",

@@ -14,7 +14,7 @@ import pytest
 
 from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.tasks import LOCAL_TASKS, QUESTIONS
-from workbench.installing import (
+from workbench.machines.installing import (
     Installation,
     InstallRun,
     NothingToInstall,
@@ -35,7 +35,7 @@ def machine(*missing: str, python: str = PYTHON) -> ProbeResult:
         "llama-cpp-python": "llama-cpp-python>=0.3.16",
     }
     commands = {n: f'{python} -m pip install "{r}"' for n, r in wanted.items()}
-    commands["llama-cpp-python"] = f"{python} -m engines.llama.install"  # as `engines.probe` says
+    commands["llama-cpp-python"] = f"{python} -m engines.llama.install"  # as `engines.host.probe` says
     packages = tuple(
         Package(name=n, install=commands[n]) if n in missing else Package(name=n, version="1.0") for n in wanted
     )
@@ -233,7 +233,7 @@ def test_that_a_python_that_is_not_there_is_an_error_of_the_system() -> None:
 def test_that_the_questions_of_tasks_are_fetched_by_our_own_command() -> None:
     bare = machine()
     made = installation([QUESTIONS], bare, only())
-    assert made.arguments == (sys.executable, "-m", "engines.task_data")
+    assert made.arguments == (sys.executable, "-m", "engines.data.task_data")
     assert (made.verb, made.title, made.named) == ("Fetch", "sample questions", "Sample questions")
     assert made.can_start
     assert "3 MB" in made.cautions[0]

@@ -10,7 +10,7 @@ import pytest
 from engines.protocol.records import Cue, Record, TaskScore
 from tests.workbench.synthetic import FakeTrial, records
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.comparison import compare, worth_telling
+from workbench.comparison.comparison import compare, worth_telling
 from workbench.export.tables import cell_lines
 from workbench.metrics.evaluate import evaluate_trial
 from workbench.metrics.registry import METRICS, find

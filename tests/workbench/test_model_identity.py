@@ -17,10 +17,10 @@ from engines.protocol.places import Places
 from tests.house import House, until
 from tests.workbench.test_models import make_folder, write_gguf, write_safetensors
 from tests.workbench.test_plan import experiment, messages, probe
-from workbench.model_identity import Identities, Looked
-from workbench.models import resolve
-from workbench.plan import Plan, ResolvedModel, make_plan
-from workbench.problems import Problem, ProblemsFound
+from workbench.experiment.problems import Problem, ProblemsFound
+from workbench.models.identity import Identities, Looked
+from workbench.models.lookup import resolve
+from workbench.plan.plan import Plan, ResolvedModel, make_plan
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from engines.protocol.orders import ModelOrder
 from tests.workbench.test_plan import experiment, probe, random_model
-from workbench.model_titles import distinct
-from workbench.plan import ResolvedModel, make_plan
+from workbench.models.titles import distinct
+from workbench.plan.plan import ResolvedModel, make_plan
 
 
 def model(path: str, title: str = "", *, kind: str = "folder", ref: str = "") -> ResolvedModel:

@@ -11,12 +11,12 @@ import pytest
 from engines.models.files import BrokenModel
 from engines.protocol.places import Places
 from engines.techniques.layers import LayerGroup
-from workbench.catalogue import catalogue
-from workbench.model_files import inspect_folder, inspect_gguf
-from workbench.model_headers import read_gguf, read_safetensors
-from workbench.models import local_models, resolve
-from workbench.plan import ResolvedModel
-from workbench.problems import Problem
+from workbench.experiment.problems import Problem
+from workbench.models.catalogue import catalogue
+from workbench.models.files import inspect_folder, inspect_gguf
+from workbench.models.headers import read_gguf, read_safetensors
+from workbench.models.lookup import local_models, resolve
+from workbench.plan.plan import ResolvedModel
 
 CONFIG = {
     "model_type": "llama",
@@ -538,7 +538,7 @@ def test_that_a_folder_written_by_bitsandbytes_is_planned_with_all_its_weights(t
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
-    from workbench.model_files import inspect_folder
+    from workbench.models.files import inspect_folder
 
     config = AutoConfig.for_model(
         "llama",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.workbench.synthetic_experiment import experiment_detail, slowed_detail
-from workbench.comparison import Comparison, compare
+from workbench.comparison.comparison import Comparison, compare
 from workbench.export.tables import (
     comparison_csv,
     comparison_json,
@@ -17,7 +17,7 @@ from workbench.export.tables import (
     comparison_table,
     long_rows,
 )
-from workbench.outliers import describe, find_outliers
+from workbench.statistics.outliers import describe, find_outliers
 
 SPEED = "decode_tokens_per_second"
 

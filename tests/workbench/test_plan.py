@@ -13,15 +13,24 @@ from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, WorkloadOrder
 from engines.techniques import ModelFacts
 from engines.techniques.layers import Layers
-from workbench import hashes
-from workbench.catalogue import find_entry
-from workbench.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
-from workbench.fixes import apply_fix, leave_out, take_in
-from workbench.machine import visible
-from workbench.model_files import facts_of_config
-from workbench.plan import Configuration, ResolvedModel, block_order, command_line, make_plan, new_id, orders, with_seed
-from workbench.presets import presets
-from workbench.problems import Fix, Problem
+from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.experiment.fixes import apply_fix, leave_out, take_in
+from workbench.experiment.presets import presets
+from workbench.experiment.problems import Fix, Problem
+from workbench.machines.facts import visible
+from workbench.models.catalogue import find_entry
+from workbench.models.files import facts_of_config
+from workbench.plan import identity as hashes
+from workbench.plan.plan import (
+    Configuration,
+    ResolvedModel,
+    block_order,
+    command_line,
+    make_plan,
+    new_id,
+    orders,
+    with_seed,
+)
 
 GIB = 2**30
 PACKAGES = tuple(Package(name=name, version="1") for name in ("torch", "transformers", "torchao"))
@@ -362,7 +371,8 @@ def test_that_known_times_replace_the_estimate_and_scale_the_others() -> None:
 
 def test_that_parameter_sweeps_multiply_and_show_in_titles(monkeypatch: pytest.MonkeyPatch) -> None:
     from engines.techniques import Parameter, Technique
-    from workbench import labels, plan_cells
+    from workbench.plan import cells as plan_cells
+    from workbench.plan import labels
 
     fake = Technique(
         id="precision.fake",

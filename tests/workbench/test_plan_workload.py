@@ -10,13 +10,13 @@ from engines.protocol.messages import Package
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.tasks import LOCAL_TASKS, PAPER_TASKS
 from tests.workbench.test_plan import ONE, experiment, messages, probe
-from workbench.experiment import Experiment, RunSettings, Workload, parse
-from workbench.hashes import configuration_hash
-from workbench.plan import Plan, make_plan, orders
-from workbench.plan_types import ResolvedModel
-from workbench.plan_workload import FoundPrompts, find_prompts
-from workbench.presets import presets
-from workbench.problems import Problem
+from workbench.experiment.experiment import Experiment, RunSettings, Workload, parse
+from workbench.experiment.presets import presets
+from workbench.experiment.problems import Problem
+from workbench.plan.identity import configuration_hash
+from workbench.plan.plan import Plan, make_plan, orders
+from workbench.plan.types import ResolvedModel
+from workbench.plan.workload import FoundPrompts, find_prompts
 
 REAL = {ref: msgspec.structs.replace(model, quality_available=True) for ref, model in ONE.items()}
 HARNESS = Package(name="lm-eval", version="0.4.13", gives="")

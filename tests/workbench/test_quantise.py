@@ -19,11 +19,11 @@ from tests.engines.llama_kit import make_family
 from tests.engines.runner_harness import until
 from tests.house import ROOT, House
 from tests.tiny_model import make_tiny_model
-from workbench import gguf_files
 from workbench.cli.main import main
-from workbench.gguf_files import all_files
-from workbench.models import resolve
-from workbench.plan_types import ResolvedModel
+from workbench.models import gguf_files
+from workbench.models.gguf_files import all_files
+from workbench.models.lookup import resolve
+from workbench.plan.types import ResolvedModel
 
 GPT2 = {"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 512}
 
@@ -148,7 +148,7 @@ def test_that_files_of_a_model_are_in_order_of_size(home: Places) -> None:
 
 
 def test_that_the_clean_up_frees_made_files(home: Places) -> None:
-    disk_use = pytest.importorskip("widgets.disk_use")
+    disk_use = pytest.importorskip("widgets.work.disk_use")
     measure: Callable[..., object] = disk_use.folder_size
     file = facts_file(home, "tiny-Q8_0")
     assert measure(home.models)[0] > 1000  # type: ignore[index]

@@ -15,11 +15,11 @@ from engines.techniques import MachineFacts, find, techniques
 from engines.techniques.precision_stored import AS_STORED
 from tests.workbench.test_models import CONFIG, make_folder, model_of, problem_of, write_gguf
 from tests.workbench.test_plan import GPU, experiment, messages, probe
-from workbench.experiment import Experiment
-from workbench.labels import labels_of
-from workbench.models import resolve
-from workbench.plan import Configuration, ResolvedModel, make_plan
-from workbench.plan_obstacles import INSTALL
+from workbench.experiment.experiment import Experiment
+from workbench.models.lookup import resolve
+from workbench.plan.labels import labels_of
+from workbench.plan.obstacles import INSTALL
+from workbench.plan.plan import Configuration, ResolvedModel, make_plan
 from workbench.store.operations import ConfigurationRow
 
 NF4 = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}

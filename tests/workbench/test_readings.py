@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.readings import as_line, in_gap, rate_hz
+from workbench.charts.readings import as_line, in_gap, rate_hz
 
 NAN = float("nan")
 

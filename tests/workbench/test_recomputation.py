@@ -27,12 +27,12 @@ from engines.protocol.records import (
 from tests.workbench.store_kit import add_experiment, lines
 from tests.workbench.synthetic import GPU, NO_POWER, SECOND, START_NS, WALL_NS, FakeTrial, records
 from workbench.export.records_parquet import export_bundle
-from workbench.intake import evaluate
 from workbench.metrics.assumptions import Assumptions
 from workbench.metrics.registry import PER_TRIAL, find
+from workbench.running.intake import evaluate
+from workbench.running.wall_meter import import_wall_meter
 from workbench.store.local import LocalStore
 from workbench.store.operations import Ingest
-from workbench.wall_meter import import_wall_meter
 
 ASSUMED = Assumptions(watts_per_core=11.0, price_per_kwh=0.31, carbon_grams_per_kwh=412.0, peak_flops=9.9e14)
 CPU = FakeTrial(seed=21, batch_size=2)

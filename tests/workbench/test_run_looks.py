@@ -11,7 +11,7 @@ import pytest
 
 from tests.contrast import contrast
 from workbench.export.look import look
-from workbench.run_looks import COLOURS, HOLLOW_STRIPE, STRIPE, TEXTURES, mixed, run_look
+from workbench.plan.looks import COLOURS, HOLLOW_STRIPE, STRIPE, TEXTURES, mixed, run_look
 
 
 def tokens() -> dict[str, Any]:

@@ -9,9 +9,9 @@ import pytest
 
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.places import places
-from workbench.experiment import dump, parse
-from workbench.models import resolve
-from workbench.problems import ProblemsFound
+from workbench.experiment.experiment import dump, parse
+from workbench.experiment.problems import ProblemsFound
+from workbench.models.lookup import resolve
 from workbench.selfcheck import load
 
 MACHINE = ProbeResult(

@@ -12,7 +12,7 @@ from workbench.selfcheck.blocks import by_block, effect, share
 from workbench.selfcheck.processor_time import processor_seconds
 from workbench.selfcheck.result import Share, loss_verdict, same_verdict, share_verdict
 from workbench.selfcheck.trials import Looks
-from workbench.statistics import t_quantile
+from workbench.statistics.intervals import t_quantile
 
 
 def test_that_a_block_is_the_geometric_mean_of_its_trials_and_an_effect_the_mean_log_ratio_over_blocks() -> None:

@@ -30,7 +30,7 @@ from engines.protocol.records import (
     TrialStarted,
     UnknownRecord,
 )
-from workbench.series import Phase, TrialData
+from workbench.charts.series import Phase, TrialData
 
 SECOND = 1_000_000_000
 START = 100 * SECOND

@@ -13,11 +13,11 @@ from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.messages import GetQueue, ListSpools, QueueState
 from tests.engines.runner_harness import end_runner
 from tests.house import Heard, House, until
-from workbench.events import Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
-from workbench.experiment import dump, parse
-from workbench.plan import block_order
-from workbench.problems import ProblemsFound
-from workbench.session import Workbench
+from workbench.experiment.experiment import dump, parse
+from workbench.experiment.problems import ProblemsFound
+from workbench.plan.plan import block_order
+from workbench.running.events import Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
+from workbench.running.workbench import Workbench
 from workbench.store.operations import (
     ConfigurationRow,
     GetExperiment,

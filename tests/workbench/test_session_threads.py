@@ -14,10 +14,11 @@ from engines.protocol.messages import QueueState
 from engines.protocol.places import Places
 from tests.house import Heard, until
 from tests.workbench.store_kit import add_experiment, ended, lines, started
-from workbench import follow, session
-from workbench.events import Event, Notice
-from workbench.follow import Follower
-from workbench.session import Workbench
+from workbench.running import follower as follow
+from workbench.running import workbench as session
+from workbench.running.events import Event, Notice
+from workbench.running.follower import Follower
+from workbench.running.workbench import Workbench
 from workbench.store.open import ReopeningStore
 from workbench.store.operations import GetCounts, GetStoreId, GetTrial, Ingest, ListTrials, Operation, StoreError
 
@@ -165,7 +166,7 @@ def test_that_an_odd_trial_of_earlier_does_not_end_the_ingest(
 
     add_experiment(opened.store, "t-1", "t-2")
     opened.store.execute(Ingest(trial="t-1", lines=lines([started(), ended(2)])))  # and not judged
-    monkeypatch.setattr("workbench.intake.evaluate_trial", odd)
+    monkeypatch.setattr("workbench.running.intake.evaluate_trial", odd)
     told = Heard()
     follower = Follower(opened.store, opened.store_id, connect, told, ingest=True)
     follower.start()

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks import statistics_proof as proof
-from workbench import statistics
-from workbench.statistics import Interval, decide, percentile, ratios_to_baseline, summarise, t_interval
-from workbench.stopping import TARGET, should_stop, stop_at
+from workbench.statistics import intervals as statistics
+from workbench.statistics.intervals import Interval, decide, percentile, ratios_to_baseline, summarise, t_interval
+from workbench.statistics.stopping import TARGET, should_stop, stop_at
 
 positive = st.floats(1e-3, 1e6)
 

@@ -14,10 +14,10 @@ from tests.house import Heard
 from tests.workbench.store_kit import add_experiment, lines
 from tests.workbench.synthetic import SECOND, WALL_NS, FakeTrial, records
 from workbench.cli.main import main
-from workbench.events import Notice, StoreChanged
-from workbench.intake import judge_leftovers, take_in
 from workbench.metrics.assumptions import Assumptions
-from workbench.session import Workbench
+from workbench.running.events import Notice, StoreChanged
+from workbench.running.intake import judge_leftovers, take_in
+from workbench.running.workbench import Workbench
 from workbench.store.operations import (
     DeleteTrials,
     GetExperiment,

@@ -12,12 +12,12 @@ from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 from engines.techniques import MachineFacts, techniques
 from tests.tiny_gguf import write_tiny_gguf
-from workbench.catalogue import find_entry
-from workbench.experiment import dump, parse
-from workbench.plan import ResolvedModel, make_plan
-from workbench.presets import presets
-from workbench.problems import ProblemsFound
-from workbench.studies import STUDIES, find_study, left_out_text, make, precision_left_out, precision_study
+from workbench.experiment.experiment import dump, parse
+from workbench.experiment.presets import presets
+from workbench.experiment.problems import ProblemsFound
+from workbench.experiment.studies import STUDIES, find_study, left_out_text, make, precision_left_out, precision_study
+from workbench.models.catalogue import find_entry
+from workbench.plan.plan import ResolvedModel, make_plan
 
 GIB = 2**30
 HF = {"torch": "2.13", "transformers": "5.23", "torchao": "0.18"}

@@ -12,10 +12,10 @@ from scipy import stats
 from engines.protocol.codec import encode_record
 from engines.protocol.records import Evaluation
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.comparison import compare
-from workbench.statistics import Interval, RatioEstimate
+from workbench.comparison.comparison import compare
+from workbench.statistics.intervals import Interval, RatioEstimate
+from workbench.statistics.text_error import TextLoss, own_error, read, with_paired_error
 from workbench.store.operations import ExperimentDetail
-from workbench.text_error import TextLoss, own_error, read, with_paired_error
 
 SAME = RatioEstimate(1.0, None, 3, True, "deterministic")
 

@@ -9,9 +9,9 @@ import pytest
 
 from engines.protocol.records import WrittenText
 from tests.workbench.store_kit import add_experiment, ended, lines, log, started
+from workbench.comparison.texts import first_difference, written_texts
 from workbench.store.local import LocalStore
 from workbench.store.operations import Ingest, ReadKinds, SetBaseline, StoreError
-from workbench.texts import first_difference, written_texts
 
 
 def text(seq: int, prompt: str, words: str) -> WrittenText:

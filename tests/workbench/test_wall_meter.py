@@ -12,18 +12,18 @@ import pytest
 from engines.protocol.records import ClockPair, Record, Request
 from tests.workbench.store_kit import add_experiment, lines
 from tests.workbench.synthetic import SECOND, WALL_NS, FakeTrial, clock_jump, records
-from workbench.intake import evaluate
 from workbench.metrics.assumptions import Assumptions
-from workbench.store.local import LocalStore
-from workbench.store.operations import GetExperiment, Ingest, MetricRow, Query, StoreError
-from workbench.store.records import load_trial
-from workbench.wall_meter import (
+from workbench.running.intake import evaluate
+from workbench.running.wall_meter import (
     WallMeterError,
     WallReadings,
     import_wall_meter,
     parse_wall_meter,
     to_trial_clock,
 )
+from workbench.store.local import LocalStore
+from workbench.store.operations import GetExperiment, Ingest, MetricRow, Query, StoreError
+from workbench.store.records import load_trial
 
 NOON_NS = 1_772_366_400 * SECOND
 """2026-03-01 12:00:00 UTC."""

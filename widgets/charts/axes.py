@@ -15,7 +15,7 @@ from PySide6.QtCore import QLineF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QGraphicsItem, QGraphicsWidget
 
-from widgets.theme import Theme
+from widgets.theme.theme import Theme
 
 _ALIGN = Qt.AlignmentFlag
 

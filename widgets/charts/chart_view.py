@@ -1,4 +1,5 @@
-"""One stored chart on the screen: a `workbench.charts.Chart` drawn in the theme, with readout, table twin and menu.
+"""One stored chart on the screen: a `workbench.charts.stored.Chart` drawn in the theme, with readout, table twin and
+menu.
 
 Exports draw the same `Chart` with matplotlib; this widget only asks for one (`export_requested`). Main thread.
 """
@@ -13,14 +14,14 @@ from PySide6.QtCore import QPoint, QPointF, Qt, Signal
 from PySide6.QtGui import QContextMenuEvent, QGuiApplication, QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QLabel, QMenu, QVBoxLayout, QWidget
 
-from widgets import icons
 from widgets.charts.axes import Ground, Gutter, strip, ticks
 from widgets.charts.frame import BottomAxis, CategoryGutter, TitledGutter
 from widgets.charts.marks import Marks, Target
 from widgets.charts.table import chart_as_tsv
-from widgets.components import PanelHeader, tool_button
-from widgets.theme import Theme
-from workbench.charts import Chart, ChartAxis
+from widgets.parts.components import PanelHeader, tool_button
+from widgets.theme import icons
+from widgets.theme.theme import Theme
+from workbench.charts.stored import Chart, ChartAxis
 
 
 class ChartView(QWidget):

@@ -6,7 +6,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import QObject, Qt, Signal
 
 from widgets.charts.live_plot import LivePlot
-from widgets.theme import Theme
+from widgets.theme.theme import Theme
 
 COLORS = ("chart.cursor_a", "chart.cursor_b")
 

@@ -10,7 +10,7 @@ from PySide6.QtGui import QFontMetricsF, QPainter, QPen
 from PySide6.QtWidgets import QGraphicsWidget
 
 from widgets.charts.axes import Gutter, Ticks
-from widgets.theme import Theme
+from widgets.theme.theme import Theme
 
 _ALIGN = Qt.AlignmentFlag
 _TIGHTEST = 0.72

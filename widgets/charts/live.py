@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 import numpy as np
 import numpy.typing as npt
 
-from workbench.readings import in_gap
-from workbench.series import Channel, TrialData
+from workbench.charts.readings import in_gap
+from workbench.charts.series import Channel, TrialData
 
 GIB = 1024.0**3
 Floats = npt.NDArray[np.float64]

@@ -22,8 +22,8 @@ from widgets.charts.phases import Placed, Spans
 from widgets.charts.readout import Readout, Row
 from widgets.charts.time_axis import PhaseLane, TimeAxis
 from widgets.charts.window import FIRST_S, following, seconds_text, whole
-from widgets.theme import Theme
-from workbench.series import TrialData
+from widgets.theme.theme import Theme
+from workbench.charts.series import TrialData
 
 FRAME_MS = 16
 

@@ -14,8 +14,8 @@ from PySide6.QtWidgets import QGraphicsItem
 from widgets.charts.axes import Ground, Gutter, Ticks, nice_range, ticks
 from widgets.charts.decimation import Pyramid, Reduced
 from widgets.charts.live import LiveChart, LiveSeries
-from widgets.theme import Theme
-from workbench.readings import GAP_COLUMNS, as_line
+from widgets.theme.theme import Theme
+from workbench.charts.readings import GAP_COLUMNS, as_line
 
 
 class LiveBox(pg.ViewBox):

@@ -16,9 +16,9 @@ from PySide6.QtWidgets import QGraphicsItem
 
 from widgets.charts.decimation import Pyramid
 from widgets.charts.labels import place_labels, spread
-from widgets.run_paint import marker_path, paint_area
-from widgets.theme import Theme
-from workbench.charts import Chart, Series
+from widgets.theme.run_paint import marker_path, paint_area
+from widgets.theme.theme import Theme
+from workbench.charts.stored import Chart, Series
 
 _CAP = 4.0
 _MARKER = 11.0

@@ -6,8 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.phases import phase_title
-from workbench.series import Phase
+from workbench.charts.phases import phase_title
+from workbench.charts.series import Phase
 
 COLORS = {"start": "idle", "unload": "idle", "prefill_energy": "prefill"}
 """Phases that are drawn in the colours of another."""

@@ -10,7 +10,7 @@ from widgets.charts.live import latest_time
 from widgets.charts.live_charts import LiveCharts
 from widgets.charts.live_plot import LivePlot
 from widgets.charts.window import at_least, following, whole
-from widgets.theme import Theme
+from widgets.theme.theme import Theme
 
 
 class ChartStack(LiveCharts):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from workbench.charts import Chart
+from workbench.charts.stored import Chart
 
 Index = QModelIndex | QPersistentModelIndex
 

@@ -9,8 +9,8 @@ from PySide6.QtWidgets import QAbstractItemView, QFrame, QHBoxLayout, QTableView
 
 from widgets.charts.live_plot import LivePlot
 from widgets.charts.table import ColumnsModel
-from widgets.components import label, line, tool_button
-from widgets.theme import Theme
+from widgets.parts.components import label, line, tool_button
+from widgets.theme.theme import Theme
 
 
 class TableTwin(QWidget):

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QToolTip, QWidget
 
 from widgets.charts.axes import Ticks
 from widgets.charts.phases import Placed, Span
-from widgets.theme import Theme
+from widgets.theme.theme import Theme
 
 _CENTER = Qt.AlignmentFlag.AlignCenter
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from widgets.page import Page
-    from widgets.services import Services
+    from widgets.shell.page import Page
+    from widgets.shell.services import Services
 
 
 def make_page(services: Services) -> Page:
-    """The page, for `widgets.page_stack`; everything it needs is imported here, late."""
+    """The page, for `widgets.shell.page_stack`; everything it needs is imported here, late."""
     from widgets.compare.page import ComparePage
 
     return ComparePage(services)

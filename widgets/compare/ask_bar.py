@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QWidget
 
-from widgets.components import IconLabel, label, push_button, set_look
-from widgets.theme import Theme
+from widgets.parts.components import IconLabel, label, push_button, set_look
+from widgets.theme.theme import Theme
 
 
 class AskBar(QFrame):

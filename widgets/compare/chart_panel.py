@@ -10,11 +10,11 @@ from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
 from widgets.charts.chart_view import ChartView
 from widgets.compare.toolbar import calling
-from widgets.components import ElidedLabel, Panel, ToolButton, tool_button
-from widgets.exports import CHART_FORMATS
-from widgets.theme import Theme
-from workbench.charts import Chart
-from workbench.comparison import Comparison
+from widgets.parts.components import ElidedLabel, Panel, ToolButton, tool_button
+from widgets.parts.exports import CHART_FORMATS
+from widgets.theme.theme import Theme
+from workbench.charts.stored import Chart
+from workbench.comparison.comparison import Comparison
 from workbench.metrics.registry import find
 
 GROUPS = {

@@ -7,14 +7,14 @@ from PySide6.QtWidgets import QSizePolicy, QSplitter, QTabBar, QVBoxLayout, QWid
 
 from widgets.compare.chart_panel import ChartPanel, fill_chooser
 from widgets.compare.entries import AGAINST
-from widgets.components import SegmentedControl, label
-from widgets.theme import Theme
-from workbench.charts import Chart, bar_chart, scatter_chart
-from workbench.comparison import Comparison
+from widgets.parts.components import SegmentedControl, label
+from widgets.theme.theme import Theme
+from workbench.charts.stored import Chart, bar_chart, scatter_chart
+from workbench.comparison.comparison import Comparison
+from workbench.comparison.trade_offs import TradeOff, trade_offs
 from workbench.export.bundle import trade_off
 from workbench.export.tables import default_metrics
 from workbench.metrics.registry import find
-from workbench.trade_offs import TradeOff, trade_offs
 
 _WORDS, _SUBTITLE = 660, 900
 """Widths of the trade-off's panel (of the design) from which "Quality against" is written out, and the subtitle."""

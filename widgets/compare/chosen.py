@@ -12,10 +12,10 @@ from PySide6.QtCore import QObject, QSettings, Signal
 
 from widgets.compare import memory
 from widgets.compare.loading import Loader
+from widgets.compare.table.views import Loaded
 from widgets.compare.viewing import Viewing
-from widgets.compare.views import Loaded
-from widgets.services import Services
-from workbench.events import StoreChanged
+from widgets.shell.services import Services
+from workbench.running.events import StoreChanged
 from workbench.store.operations import ExperimentRow, StoreError
 
 

@@ -9,12 +9,12 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from widgets.compare.ask_bar import AskBar
 from widgets.compare.edits import CompareEdits
-from widgets.compare.row_menu import Selected, row_menu, select
-from widgets.compare.table import CompareTable
-from widgets.compare.views import Loaded
-from widgets.services import Services
-from widgets.targets import EditAsNew, ShowTrial
-from widgets.wall_meter import WallMeterImport
+from widgets.compare.table.row_menu import Selected, row_menu, select
+from widgets.compare.table.table import CompareTable
+from widgets.compare.table.views import Loaded
+from widgets.shell.services import Services
+from widgets.shell.targets import EditAsNew, ShowTrial
+from widgets.work.wall_meter import WallMeterImport
 
 
 class RowDeeds(QObject):

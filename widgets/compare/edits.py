@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal
 
-from widgets.services import Services
-from workbench.experiment_keys import MORE_BLOCKS
+from widgets.shell.services import Services
+from workbench.experiment.keys import MORE_BLOCKS
 from workbench.metrics.model import counted
 from workbench.store.operations import Rename, SetBaseline
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from widgets.entries import Entry
-from workbench.experiment_keys import MORE_BLOCKS
+from widgets.shell.entries import Entry
+from workbench.experiment.keys import MORE_BLOCKS
 
 AGAINST = (("memory", "Memory"), ("speed", "Speed"), ("energy", "Energy"))
-"""What quality is set against with one click; see `workbench.trade_offs`."""
+"""What quality is set against with one click; see `workbench.comparison.trade_offs`."""
 
 
 def _entry(id: str, text: str, group: str, shortcut: str = "", icon: str = "", words: str = "") -> Entry:

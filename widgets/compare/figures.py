@@ -10,10 +10,10 @@ from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from widgets.compare import memory
 from widgets.compare.charts_area import ChartsArea
-from widgets.compare.notes import NotesBar
-from widgets.compare.table import CompareTable
-from widgets.components import EmptyState
-from widgets.theme import Theme
+from widgets.compare.table.notes import NotesBar
+from widgets.compare.table.table import CompareTable
+from widgets.parts.components import EmptyState
+from widgets.theme.theme import Theme
 
 NARROW = 1280
 """Under this window width the charts stand behind tabs."""

@@ -6,10 +6,10 @@ from functools import partial
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from widgets.compare.views import Loaded
-from widgets.services import Services
-from workbench.comparison import compare
-from workbench.comparison_trials import ConfigurationTrials
+from widgets.compare.table.views import Loaded
+from widgets.shell.services import Services
+from workbench.comparison.comparison import compare
+from workbench.comparison.trials import ConfigurationTrials
 from workbench.store.operations import ExperimentDetail, GetExperiment, ListExperiments
 
 _SETTLE_MS = 400

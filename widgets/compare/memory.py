@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QSettings
 
-from widgets.compare.views import Choice
+from widgets.compare.table.views import Choice
 
 _GROUP = "compare"
 

@@ -8,13 +8,13 @@ from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
-from widgets.bundles import Bundles
 from widgets.compare.charts_area import ChartsArea
+from widgets.compare.table.views import Loaded
 from widgets.compare.viewing import Viewing
-from widgets.compare.views import Loaded
-from widgets.exports import EVERYTHING, Exports, table_text
-from widgets.services import Services
-from workbench.charts import Chart, bar_chart
+from widgets.parts.exports import EVERYTHING, Exports, table_text
+from widgets.shell.services import Services
+from widgets.work.bundles import Bundles
+from workbench.charts.stored import Chart, bar_chart
 from workbench.export.bundle import file_name
 
 

@@ -13,27 +13,27 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from widgets.compare.ask_bar import AskBar
-from widgets.compare.build import build, count_text, folded, shown_metrics
-from widgets.compare.card import NumberCard
-from widgets.compare.card_place import CardPlace
+from widgets.compare.card.card import NumberCard
+from widgets.compare.card.place import CardPlace
 from widgets.compare.chosen import ChosenExperiment
 from widgets.compare.deeds import RowDeeds
 from widgets.compare.edits import CompareEdits
-from widgets.compare.environment_place import EnvironmentPlace
+from widgets.compare.environment.place import EnvironmentPlace
 from widgets.compare.figures import Figures
-from widgets.compare.notes import notes_of
 from widgets.compare.outgoing import Outgoing
 from widgets.compare.page_actions import page_actions
-from widgets.compare.texts_place import TextsPlace
+from widgets.compare.table.build import build, count_text, folded, shown_metrics
+from widgets.compare.table.notes import notes_of
+from widgets.compare.table.views import Loaded
+from widgets.compare.texts.place import TextsPlace
 from widgets.compare.tools import CompareTools
 from widgets.compare.viewing import Viewing
-from widgets.compare.views import Loaded
-from widgets.components import EmptyState
-from widgets.page import Page
-from widgets.recomputing import Recomputing
-from widgets.services import Services
-from widgets.targets import ShowExperiment
-from workbench.events import StoreChanged
+from widgets.parts.components import EmptyState
+from widgets.shell.page import Page
+from widgets.shell.services import Services
+from widgets.shell.targets import ShowExperiment
+from widgets.work.recomputing import Recomputing
+from workbench.running.events import StoreChanged
 
 
 class ComparePage(Page):

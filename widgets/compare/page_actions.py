@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from widgets.actions import Action
 from widgets.compare.entries import AGAINST, ENTRIES
-from widgets.compare.environment_sections import MOST_SIDES
-from widgets.entries import Does, fulfilled
+from widgets.compare.environment.sections import MOST_SIDES
+from widgets.shell.actions import Action
+from widgets.shell.entries import Does, fulfilled
 
 if TYPE_CHECKING:
     from widgets.compare.page import ComparePage

@@ -9,8 +9,8 @@ from PySide6.QtCore import QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QComboBox, QLineEdit, QMenu, QStyle, QStyleOptionComboBox, QStylePainter, QWidget
 
-from widgets.icons import pixmap
-from widgets.theme import Theme
+from widgets.theme.icons import pixmap
+from widgets.theme.theme import Theme
 from workbench.store.operations import ExperimentRow
 
 _FILTER_MS = 180

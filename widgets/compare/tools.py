@@ -7,14 +7,14 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLabel, QMenu, QSizePolicy, QToolButton
 
-from widgets.compare.columns_menu import fill_columns
+from widgets.compare.table.columns_menu import fill_columns
+from widgets.compare.table.views import Choice, Loaded
 from widgets.compare.toolbar import ExperimentChooser, FilterField, StayOpenMenu, calling
-from widgets.compare.views import Choice, Loaded
-from widgets.components import ToolButton, label, tool_button
-from widgets.exports import CHART_FORMATS, EVERYTHING
-from widgets.page import PageToolbar
-from widgets.theme import Theme
-from workbench.labels import short_title
+from widgets.parts.components import ToolButton, label, tool_button
+from widgets.parts.exports import CHART_FORMATS, EVERYTHING
+from widgets.shell.page import PageToolbar
+from widgets.theme.theme import Theme
+from workbench.plan.labels import short_title
 
 _TABLES = (("csv", "CSV"), ("md", "Markdown"), ("tex", "LaTeX"), ("parquet", "Parquet"), ("json", "JSON"))
 _BASELINE, _FILTER, _LONGEST = 130, 150, 420

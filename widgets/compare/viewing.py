@@ -11,7 +11,7 @@ from dataclasses import replace
 from PySide6.QtCore import QObject, QSettings, Signal
 
 from widgets.compare import memory
-from widgets.compare.views import Choice, Column
+from widgets.compare.table.views import Choice, Column
 
 
 class Viewing(QObject):

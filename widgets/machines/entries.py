@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from widgets.entries import Entry
+from widgets.shell.entries import Entry
 
 ENTRIES = (
     Entry("machines.look", "Look again at this computer", "Machines", shortcut="F5", icon="refresh"),

@@ -1,6 +1,6 @@
 """One installation under way, for the window: its output in batches, its end, a new look at the machine. Main thread.
 
-The work is `workbench.installing`'s. The run goes on while other pages are shown; it ends with the window.
+The work is `workbench.machines.installing`'s. The run goes on while other pages are shown; it ends with the window.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from engines.protocol.messages import ProbeResult
 from engines.protocol.tasks import LOCAL_TASKS, QUESTIONS
-from widgets.services import Services
-from workbench.installing import Installation, InstallRun, NothingToInstall, installation, progress_of
+from widgets.shell.services import Services
+from workbench.machines.installing import Installation, InstallRun, NothingToInstall, installation, progress_of
 
 _DRAIN_MS = 100
 State = Literal["idle", "running", "looking", "installed", "failed", "stopped"]

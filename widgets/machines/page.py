@@ -10,8 +10,6 @@ from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from engines.protocol.messages import ProbeResult, QueueState
-from widgets.components import Chip, EmptyState, IconLabel, Panel, PanelHeader, label, line, tool_button
-from widgets.entries import Does, fulfilled
 from widgets.machines.entries import ENTRIES
 from widgets.machines.facts import MachineFacts, machine_facts, report
 from widgets.machines.install_run import Installs
@@ -20,10 +18,12 @@ from widgets.machines.selfcheck import SelfChecks
 from widgets.machines.selfcheck_panel import SelfCheckPanel
 from widgets.machines.selfcheck_rows import measured_rates, text_report
 from widgets.machines.tables import device_table, engine_table, sensor_table
-from widgets.page import Page
-from widgets.services import Services
-from widgets.targets import InstallPackages
-from workbench.installing import expand
+from widgets.parts.components import Chip, EmptyState, IconLabel, Panel, PanelHeader, label, line, tool_button
+from widgets.shell.entries import Does, fulfilled
+from widgets.shell.page import Page
+from widgets.shell.services import Services
+from widgets.shell.targets import InstallPackages
+from workbench.machines.installing import expand
 
 
 class MachinesPage(Page):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from PySide6.QtCore import QObject, Signal
 
-from widgets.actions import Action
 from widgets.machines.selfcheck_run import SelfCheckRun
-from widgets.services import Services
-from widgets.targets import ShowExperiment
+from widgets.shell.actions import Action
+from widgets.shell.services import Services
+from widgets.shell.targets import ShowExperiment
 from workbench.selfcheck.result import SelfCheck, loss_verdict, same_verdict, share_verdict
 from workbench.store.operations import ListSelfChecks
 

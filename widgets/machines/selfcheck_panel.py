@@ -8,10 +8,10 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
-from widgets.components import Chip, ElidedLabel, IconLabel, Panel, label, line, push_button
 from widgets.machines.selfcheck import SelfChecks
 from widgets.machines.selfcheck_rows import PanelFacts, PanelRow, panel_facts
-from widgets.theme import Theme
+from widgets.parts.components import Chip, ElidedLabel, IconLabel, Panel, label, line, push_button
+from widgets.theme.theme import Theme
 from workbench.selfcheck.words import WHAT_IT_DOES
 from workbench.units import format_duration
 

@@ -9,9 +9,9 @@ from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
-from widgets.components import ElidedLabel, IconLabel, label, line, push_button, tool_button
 from widgets.machines.facts import DeviceRow, EngineRow, MissingRow, SensorRow
-from widgets.theme import Theme
+from widgets.parts.components import ElidedLabel, IconLabel, label, line, push_button, tool_button
+from widgets.theme.theme import Theme
 
 
 class Grid(QFrame):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from widgets.page import Page
-    from widgets.services import Services
+    from widgets.shell.page import Page
+    from widgets.shell.services import Services
 
 
 def make_page(services: Services) -> Page:

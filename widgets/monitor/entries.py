@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from widgets.entries import Entry
+from widgets.shell.entries import Entry
 
 
 def _run(id: str, text: str, shortcut: str = "", icon: str = "", words: str = "", *, anywhere: bool = True) -> Entry:

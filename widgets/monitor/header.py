@@ -6,11 +6,11 @@ from PySide6.QtCore import QEvent, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QHelpEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
-from widgets.components import ElidedLabel, label, line, push_button, set_look
-from widgets.icons import icon
 from widgets.monitor.header_view import HeaderView, Segment
-from widgets.swatch import Swatch
-from widgets.theme import Theme
+from widgets.parts.components import ElidedLabel, label, line, push_button, set_look
+from widgets.theme.icons import icon
+from widgets.theme.swatch import Swatch
+from widgets.theme.theme import Theme
 
 _KILL_PATIENCE_MS = 5000
 

@@ -6,8 +6,8 @@ from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
 from engines.protocol.orders import TrialOrder
 from widgets.charts.live import latest_time
 from widgets.monitor.header_view import HeaderView, header_view
-from widgets.monitor.queue_rows import entry_seconds_left
-from workbench.series import TrialData
+from widgets.queue.rows import entry_seconds_left
+from workbench.charts.series import TrialData
 
 
 def header_now(

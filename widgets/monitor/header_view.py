@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engines.protocol.messages import QueueEntry
-from workbench.phases import doing, phase_title
-from workbench.series import Phase, TrialData
+from workbench.charts.phases import doing, phase_title
+from workbench.charts.series import Phase, TrialData
 
 _ORDER = ("convert", "load", "warmup", "measure", "evaluate", "unload")
 _RARE = frozenset({"convert"})

@@ -9,7 +9,7 @@ from datetime import datetime
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from engines.protocol.records import Cue, Log
-from widgets.theme import Theme
+from widgets.theme.theme import Theme
 
 Index = QModelIndex | QPersistentModelIndex
 LEVELS = ("debug", "info", "warning", "error")

@@ -8,11 +8,11 @@ from PySide6.QtCore import QSize, Qt, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLineEdit, QStackedWidget, QTableView, QWidget
 
-from widgets.components import EmptyState, Panel, set_look, tool_button
+from widgets.messages.toasts import Toasts
 from widgets.monitor.log_model import LogModel, since_start, wall_clock
-from widgets.theme import Theme
-from widgets.toasts import Toasts
-from workbench.series import TrialData
+from widgets.parts.components import EmptyState, Panel, set_look, tool_button
+from widgets.theme.theme import Theme
+from workbench.charts.series import TrialData
 
 _LEVELS = (("Debug and up", "debug"), ("Info and up", "info"), ("Warnings and up", "warning"), ("Errors", "error"))
 _TYPING_MS = 150

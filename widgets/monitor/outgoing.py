@@ -5,9 +5,9 @@ from __future__ import annotations
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
-from widgets.exports import Exports
 from widgets.monitor.current import CurrentTrial
-from widgets.services import Services
+from widgets.parts.exports import Exports
+from widgets.shell.services import Services
 
 
 class Outgoing(QObject):
@@ -23,7 +23,7 @@ class Outgoing(QObject):
         data = self._current.data
         if data is None:
             return
-        from workbench.trial_charts import trial_charts  # late: statistics come with it
+        from workbench.charts.trial import trial_charts  # late: statistics come with it
 
         # the end of the id tells trials of one configuration apart
         self._exports.charts(trial_charts(data), f"{data.title} {data.trial[-8:]}", format)

@@ -15,7 +15,6 @@ from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 from engines.protocol.messages import QueueState
 from widgets.charts.stack import ChartStack
 from widgets.charts.table_twin import TableTwin
-from widgets.components import EmptyState
 from widgets.monitor.current import CurrentTrial
 from widgets.monitor.header import TrialHeader
 from widgets.monitor.header_now import header_now, where_it_runs
@@ -23,16 +22,17 @@ from widgets.monitor.log_panel import LogPanel
 from widgets.monitor.nothing import nothing_shown
 from widgets.monitor.outgoing import Outgoing
 from widgets.monitor.page_actions import page_actions
-from widgets.monitor.queue_edits import QueueEdits
-from widgets.monitor.queue_panel import QueuePanel
 from widgets.monitor.sensor_panel import SensorPanel
 from widgets.monitor.side_column import SideColumn
 from widgets.monitor.toolbar import ChartToolbar
-from widgets.page import Page
-from widgets.services import Services
-from widgets.targets import ShowTrial
-from widgets.wall_meter import WallMeterImport
-from workbench.events import StoreChanged
+from widgets.parts.components import EmptyState
+from widgets.queue.edits import QueueEdits
+from widgets.queue.panel import QueuePanel
+from widgets.shell.page import Page
+from widgets.shell.services import Services
+from widgets.shell.targets import ShowTrial
+from widgets.work.wall_meter import WallMeterImport
+from workbench.running.events import StoreChanged
 
 _TEXTS_MS = 500
 _SLOW_HZ, _FAST_HZ = 2.0, 10.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from widgets.actions import Action
-from widgets.entries import Does, fulfilled
 from widgets.monitor.entries import ENTRIES
-from widgets.monitor.queue_rows import failed_trials
+from widgets.queue.rows import failed_trials
+from widgets.shell.actions import Action
+from widgets.shell.entries import Does, fulfilled
 
 if TYPE_CHECKING:
     from widgets.monitor.page import MonitorPage

@@ -28,11 +28,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from widgets.components import EmptyState, ToolButton, label, line, tool_button
 from widgets.monitor.sensor_rows import SensorRow, sensor_rows
-from widgets.theme import Theme
-from workbench.environment_facts import GROUPS, fact_kind, fact_text
-from workbench.series import TrialData
+from widgets.parts.components import EmptyState, ToolButton, label, line, tool_button
+from widgets.theme.theme import Theme
+from workbench.charts.series import TrialData
+from workbench.machines.environment_facts import GROUPS, fact_kind, fact_text
 
 Index = QModelIndex | QPersistentModelIndex
 ROW_ROLE = int(Qt.ItemDataRole.UserRole) + 1

@@ -10,8 +10,8 @@ import numpy as np
 
 from engines.protocol.records import Sensor
 from widgets.charts.live import figure
-from workbench.readings import rate_hz
-from workbench.series import TrialData
+from workbench.charts.readings import rate_hz
+from workbench.charts.series import TrialData
 
 _SOURCES = {"proc.tree": "worker", "proc.host": "host", "nvml": "NVML", "rapl": "RAPL", "hwmon": "hwmon"}
 _LATELY = 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 from PySide6.QtCore import QSettings, Qt, Signal
 from PySide6.QtWidgets import QSplitter, QWidget
 
-from widgets.theme import Theme
+from widgets.theme.theme import Theme
 
 NARROW = 1280
 """Under this window width the column stands behind a button."""

@@ -7,9 +7,9 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from widgets.charts.stack import ChartStack
-from widgets.components import label, line, tool_button
-from widgets.exports import CHART_FORMATS
-from widgets.theme import Theme
+from widgets.parts.components import label, line, tool_button
+from widgets.parts.exports import CHART_FORMATS
+from widgets.theme.theme import Theme
 
 WINDOWS: tuple[tuple[str, float | None], ...] = (("60 s", 60.0), ("5 min", 300.0), ("Whole trial", None))
 
@@ -20,7 +20,7 @@ class ChartToolbar(QFrame):
 
     table_toggled = Signal(bool)
     export_wanted = Signal(str)
-    """Format: one of `widgets.exports.CHART_FORMATS`."""
+    """Format: one of `widgets.parts.exports.CHART_FORMATS`."""
     side_toggled = Signal(bool)
 
     def __init__(self, theme: Theme, stack: ChartStack, parent: QWidget | None = None) -> None:

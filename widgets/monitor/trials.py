@@ -10,8 +10,8 @@ from PySide6.QtCore import QObject, Signal
 
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Record
-from widgets.bridge import Bridge
-from workbench.series import TrialData
+from widgets.work.bridge import Bridge
+from workbench.charts.series import TrialData
 from workbench.store.operations import GetOrder
 
 KEPT = 6

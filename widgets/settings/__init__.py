@@ -1,1 +1,1 @@
-"""Groups of the Settings page (`widgets.settings_page`)."""
+"""Groups of the Settings page (`widgets.settings.page`)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from widgets.components import label
-from widgets.theme import Theme
+from widgets.parts.components import label
+from widgets.theme.theme import Theme
 
 NAME_WIDTH = 160
 

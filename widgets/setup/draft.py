@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from workbench.experiment import Experiment, dump, parse
+from workbench.experiment.experiment import Experiment, dump, parse
 
 _KEPT = 100
 

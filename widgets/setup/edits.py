@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import Scalar
 from engines.techniques import Technique, axes, find
-from workbench.experiment import Experiment, TechniqueChoice
-from workbench.experiment_keys import ENGINE, RUN, WORKLOAD
-from workbench.machine import best_device, find_device
-from workbench.plan_cells import default_technique
+from workbench.experiment.experiment import Experiment, TechniqueChoice
+from workbench.experiment.keys import ENGINE, RUN, WORKLOAD
+from workbench.machines.facts import best_device, find_device
+from workbench.plan.cells import default_technique
 
 _SWEPT = {key.name for key in WORKLOAD if key.sweep}
 _RUN_KEYS = {key.name for key in RUN}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from widgets.entries import Entry
+from widgets.shell.entries import Entry
 
 ENTRIES = (
     Entry("setup.save", "Save experiment", "File", "save", shortcut="Ctrl+S", icon="save"),
@@ -27,7 +27,7 @@ ENTRIES = (
     Entry("setup.add-folder", "Add a folder of models", "File", "models", icon="folder"),
     Entry("setup.fetch-starter", "Fetch the starter model, 93 MB", "File", "models"),
     Entry("setup.copy-command", "Copy the command of this experiment", "Edit", icon="terminal"),
-    # one for each of `workbench.studies.STUDIES`, which is too much to import before the window is painted
+    # one for each of `workbench.experiment.studies.STUDIES`, which is too much to import before the window is painted
     Entry(
         "setup.study-precision",
         "Precision study of the chosen model",

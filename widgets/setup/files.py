@@ -12,9 +12,9 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QSettings, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
-from widgets.services import Services
-from workbench.experiment import Experiment, dump, load
-from workbench.problems import Problem
+from widgets.shell.services import Services
+from workbench.experiment.experiment import Experiment, dump, load
+from workbench.experiment.problems import Problem
 
 _RECENT = 10
 _FILTER = "Experiments (*.toml);;All files (*)"

@@ -10,12 +10,12 @@ import msgspec
 from PySide6.QtCore import QObject
 
 from widgets.setup.draft import State
-from widgets.targets import AddModel, EditAsNew, MakeStudy, NewExperiment, OpenExperimentFile, UsePrompts
-from workbench.experiment import Experiment, parse
-from workbench.presets import Preset, presets
-from workbench.problems import Problem, ProblemsFound
+from widgets.shell.targets import AddModel, EditAsNew, MakeStudy, NewExperiment, OpenExperimentFile, UsePrompts
+from workbench.experiment.experiment import Experiment, parse
+from workbench.experiment.presets import Preset, presets
+from workbench.experiment.problems import Problem, ProblemsFound
+from workbench.experiment.studies import LeftOut, find_study, make
 from workbench.store.operations import ExperimentDetail, GetExperiment, GetTrial, TrialRow
-from workbench.studies import LeftOut, find_study, make
 
 if TYPE_CHECKING:
     from widgets.setup.page import SetupPage
@@ -34,7 +34,7 @@ class Openings(QObject):
         self._trial: TrialRow | None = None
 
     def show(self, target: object) -> None:
-        """A target of `widgets.targets`."""
+        """A target of `widgets.shell.targets`."""
         if isinstance(target, OpenExperimentFile):
             self._page.files.open(target.path)
         elif isinstance(target, AddModel):

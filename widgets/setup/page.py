@@ -12,34 +12,34 @@ from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
-from widgets.page import Page
-from widgets.services import Services
 from widgets.setup import edits
 from widgets.setup.draft import Draft, State, dump_session, load_session
 from widgets.setup.files import Files, read_paths, write_paths
-from widgets.setup.machine_panel import MachinePanel
-from widgets.setup.model_rows import FETCH, Resolved, model_groups
-from widgets.setup.models_panel import ModelsPanel
+from widgets.setup.machine.panel import MachinePanel
+from widgets.setup.models.finding import Shelf
+from widgets.setup.models.panel import ModelsPanel
+from widgets.setup.models.rows import FETCH, Resolved, model_groups
 from widgets.setup.opening import Openings
 from widgets.setup.page_actions import setup_actions
 from widgets.setup.panels import Halves, Panels
-from widgets.setup.plan_panel import PlanPanel
-from widgets.setup.plan_rows import PlanView
-from widgets.setup.planner import Planned, Planner
-from widgets.setup.problem_list import ProblemList
-from widgets.setup.run_bar import RunBar
-from widgets.setup.shelf import Shelf
-from widgets.setup.submit import Submission
-from widgets.setup.technique_rows import kinds
-from widgets.setup.techniques_panel import TechniquesPanel
+from widgets.setup.plan.panel import PlanPanel
+from widgets.setup.plan.planner import Planned, Planner
+from widgets.setup.plan.problem_list import ProblemList
+from widgets.setup.plan.rows import PlanView
+from widgets.setup.plan.run_bar import RunBar
+from widgets.setup.plan.submit import Submission
+from widgets.setup.techniques.panel import TechniquesPanel
+from widgets.setup.techniques.rows import kinds
 from widgets.setup.toolbar import SetupTools
 from widgets.setup.wishes import Wishes
-from widgets.setup.workload_panel import WorkloadPanel
-from widgets.targets import ShowTrial
-from workbench.catalogue import catalogue
-from workbench.experiment import Experiment
-from workbench.plan import command_line
-from workbench.presets import presets
+from widgets.setup.workload.panel import WorkloadPanel
+from widgets.shell.page import Page
+from widgets.shell.services import Services
+from widgets.shell.targets import ShowTrial
+from workbench.experiment.experiment import Experiment
+from workbench.experiment.presets import presets
+from workbench.models.catalogue import catalogue
+from workbench.plan.plan import command_line
 
 _KEEP_MS = 1000
 """An edit is kept for the next session after this long without another."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from widgets.actions import Action
-from widgets.entries import Does, fulfilled
 from widgets.setup.entries import ENTRIES
-from workbench.studies import STUDIES
+from widgets.shell.actions import Action
+from widgets.shell.entries import Does, fulfilled
+from workbench.experiment.studies import STUDIES
 
 if TYPE_CHECKING:
     from widgets.setup.page import SetupPage

@@ -8,8 +8,8 @@ from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QTabBar, QVBoxLayout, QWidget
 
-from widgets.components import Panel
-from widgets.theme import Theme
+from widgets.parts.components import Panel
+from widgets.theme.theme import Theme
 
 NARROW = 1280
 """Window width (at text size 100 %) under which tabs are used; the page has the rail less."""

@@ -10,12 +10,12 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QToolButton
 
-from widgets.components import ElidedLabel, ToolButton, UnitLineEdit, tool_button
-from widgets.page import PageToolbar
-from widgets.setup.values import check_of_key
-from widgets.theme import Theme
-from workbench.experiment_keys import TOP
-from workbench.presets import Preset
+from widgets.parts.components import ElidedLabel, ToolButton, UnitLineEdit, tool_button
+from widgets.setup.fields.values import check_of_key
+from widgets.shell.page import PageToolbar
+from widgets.theme.theme import Theme
+from workbench.experiment.keys import TOP
+from workbench.experiment.presets import Preset
 
 _NAME = check_of_key(next(key for key in TOP if key.name == "name"), "The name")
 

@@ -10,15 +10,15 @@ from PySide6.QtCore import QObject
 
 from engines.techniques import find
 from widgets.setup import edits
-from widgets.targets import InstallPackages
-from workbench.fixes import apply_fix, leave_out, take_in
-from workbench.hashes import short
-from workbench.plan_obstacles import INSTALL
-from workbench.problems import Fix
+from widgets.shell.targets import InstallPackages
+from workbench.experiment.fixes import apply_fix, leave_out, take_in
+from workbench.experiment.problems import Fix
+from workbench.plan.identity import short
+from workbench.plan.obstacles import INSTALL
 
 if TYPE_CHECKING:
     from widgets.setup.page import SetupPage
-    from workbench.experiment import Experiment
+    from workbench.experiment.experiment import Experiment
 
 
 class Wishes(QObject):

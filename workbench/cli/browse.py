@@ -12,10 +12,10 @@ from engines.protocol.codec import decode_record
 from engines.protocol.records import Log
 from workbench.cli import OK, WRONG
 from workbench.cli.tables import print_table
-from workbench.comparison_trials import metric_ids, newest
+from workbench.comparison.trials import metric_ids, newest
 from workbench.metrics.model import counted
 from workbench.metrics.registry import find
-from workbench.session import Workbench
+from workbench.running.workbench import Workbench
 from workbench.store.operations import (
     GetExperiment,
     GetTrial,

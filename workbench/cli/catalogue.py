@@ -11,16 +11,16 @@ from pathlib import Path
 from engines.protocol.places import places
 from engines.techniques import MachineFacts, ModelFacts, Technique, axes, techniques
 from engines.techniques.registry import broken
-from workbench.catalogue import catalogue
 from workbench.cli import DOWNLOAD, OK, WRONG
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
-from workbench.gguf_files import all_files
+from workbench.experiment.problems import Problem
 from workbench.metrics.registry import METRICS
-from workbench.model_places import local_models
-from workbench.models import resolve
-from workbench.problems import Problem
-from workbench.starter import StarterError, ensure_starter
+from workbench.models.catalogue import catalogue
+from workbench.models.gguf_files import all_files
+from workbench.models.lookup import resolve
+from workbench.models.places import local_models
+from workbench.models.starter import StarterError, ensure_starter
 from workbench.units import format_bytes, format_count
 
 
@@ -75,8 +75,8 @@ def techniques_(options: argparse.Namespace) -> int:
     """Techniques by axis; with --model, what stands against each on this computer."""
     facts: tuple[ModelFacts, MachineFacts] | None = None
     if options.model:
-        from workbench.machine import machine_facts
-        from workbench.session import Workbench
+        from workbench.machines.facts import machine_facts
+        from workbench.running.workbench import Workbench
 
         found = resolve(options.model, places(), Path.cwd())
         if isinstance(found, Problem):

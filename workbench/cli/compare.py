@@ -8,10 +8,10 @@ import sys
 
 from workbench.cli import NOT_FOUND, OK, WRONG
 from workbench.cli.tables import print_comparison
-from workbench.comparison import compare
+from workbench.comparison.comparison import compare
+from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.metrics.registry import METRICS, find
-from workbench.problems import Problem, ProblemsFound
-from workbench.session import Workbench
+from workbench.running.workbench import Workbench
 from workbench.store.operations import ExperimentDetail, GetExperiment
 
 

@@ -11,10 +11,10 @@ from workbench.cli.gui import has_display, open_window
 from workbench.cli.progress import Bar, ExperimentFollower
 from workbench.cli.run import refuse_problems
 from workbench.cli.tables import print_comparison
-from workbench.demo import DemoReport, demo_experiment, report
 from workbench.export.tables import comparison_json
-from workbench.session import Workbench
-from workbench.starter import StarterError, ensure_starter
+from workbench.models.starter import StarterError, ensure_starter
+from workbench.running.demo import DemoReport, demo_experiment, report
+from workbench.running.workbench import Workbench
 from workbench.units import format_duration
 
 

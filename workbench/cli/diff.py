@@ -8,10 +8,10 @@ import sys
 
 from workbench.cli import OK, WRONG
 from workbench.cli.tables import print_table
-from workbench.environment_diff import EnvironmentDiff, Line, Side, compare_environments, side_of, told_apart
-from workbench.environment_facts import GROUPS
-from workbench.environment_notes import environment_notes
-from workbench.session import Workbench
+from workbench.machines.environment_diff import EnvironmentDiff, Line, Side, compare_environments, side_of, told_apart
+from workbench.machines.environment_facts import GROUPS
+from workbench.machines.environment_notes import environment_notes
+from workbench.running.workbench import Workbench
 from workbench.store.operations import ExperimentDetail, GetExperiment, GetTrial
 
 _ROOM = 112

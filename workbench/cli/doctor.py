@@ -11,8 +11,8 @@ import msgspec
 from engines.protocol.messages import ProbeResult
 from workbench.cli import DOWNLOAD, OK, WRONG
 from workbench.cli.tables import print_table
-from workbench.installing import InstallRun, NothingToInstall, expand, installation
-from workbench.session import Workbench
+from workbench.machines.installing import InstallRun, NothingToInstall, expand, installation
+from workbench.running.workbench import Workbench
 from workbench.store.operations import GetCounts
 from workbench.units import format_bytes
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from workbench.cli import WRONG
 
 if TYPE_CHECKING:
-    from workbench.demo import DemoReport
+    from workbench.running.demo import DemoReport
 
 
 def has_display() -> bool:

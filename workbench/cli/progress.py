@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from engines.protocol.messages import QueueEntry
-from workbench.events import Event, Notice, QueueChanged, RunnerLink, StoreChanged
-from workbench.phases import doing
-from workbench.session import Workbench
+from workbench.charts.phases import doing
+from workbench.running.events import Event, Notice, QueueChanged, RunnerLink, StoreChanged
+from workbench.running.workbench import Workbench
 from workbench.store.operations import ExperimentRow, GetExperiment, TrialRow
 from workbench.units import format_duration
 

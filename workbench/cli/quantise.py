@@ -15,11 +15,11 @@ from workbench.cli import INTERRUPTED, OK, TRIALS_FAILED, WRONG
 from workbench.cli.main import complain
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
-from workbench.experiment_keys import did_you_mean
-from workbench.fetching import FetchError
-from workbench.gguf_files import MadeFile, files_of, make_files
-from workbench.models import resolve
-from workbench.problems import Problem
+from workbench.experiment.keys import did_you_mean
+from workbench.experiment.problems import Problem
+from workbench.models.fetching import FetchError
+from workbench.models.gguf_files import MadeFile, files_of, make_files
+from workbench.models.lookup import resolve
 from workbench.units import format_bytes
 
 

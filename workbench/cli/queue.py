@@ -14,7 +14,7 @@ from engines.protocol.queue_file import last_known
 from workbench.cli import NOT_FOUND, OK, WRONG
 from workbench.cli.progress import HOW_TO_RESUME
 from workbench.cli.tables import print_table
-from workbench.session import Workbench
+from workbench.running.workbench import Workbench
 from workbench.store.operations import GetTrial
 
 _NOTHING = "No trials running or queued."

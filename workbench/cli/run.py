@@ -14,13 +14,13 @@ from engines.protocol.client_environment import client_environment
 from workbench.cli import OK, TRIALS_FAILED, WRONG
 from workbench.cli.progress import Bar, ExperimentFollower
 from workbench.cli.tables import print_comparison, print_table
-from workbench.comparison import compare
-from workbench.experiment import Experiment, load
-from workbench.experiment_keys import MAX_TRIALS
+from workbench.comparison.comparison import compare
+from workbench.experiment.experiment import Experiment, load
+from workbench.experiment.keys import MAX_TRIALS
+from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.metrics.model import counted
-from workbench.plan import Plan
-from workbench.problems import Problem, ProblemsFound
-from workbench.session import Workbench
+from workbench.plan.plan import Plan
+from workbench.running.workbench import Workbench
 from workbench.store.operations import GetExperiment, ListTrials
 from workbench.units import format_bytes, format_duration
 

@@ -20,11 +20,11 @@ import msgspec
 from workbench.cli import NOT_FOUND, OK, TRIALS_FAILED, WRONG
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
+from workbench.running.workbench import Workbench
 from workbench.selfcheck.result import SelfCheck, loss_verdict, share_verdict
 from workbench.selfcheck.run import Options, Progress, SelfCheckError, at_most, self_check
 from workbench.selfcheck.window import has_display
 from workbench.selfcheck.words import cautions, device_title, headline, rows, sensor_rows
-from workbench.session import Workbench
 from workbench.store.operations import ListSelfChecks
 from workbench.units import format_duration
 

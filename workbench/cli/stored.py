@@ -13,10 +13,10 @@ import msgspec
 from workbench.cli import OK, WRONG
 from workbench.cli.main import complain
 from workbench.cli.progress import Bar
-from workbench.session import Workbench
+from workbench.running.wall_meter import WallMeterError
+from workbench.running.workbench import Workbench
 from workbench.settings import SettingsError
 from workbench.store.operations import GetExperiment, GetTrial
-from workbench.wall_meter import WallMeterError
 
 
 def recompute(options: argparse.Namespace) -> int:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from workbench.cli import OK, WRONG
 from workbench.cli.run import plan_shown, refuse_problems, run_and_follow
-from workbench.experiment import dump
-from workbench.session import Workbench
-from workbench.studies import STUDIES, find_study, left_out_text, make
+from workbench.experiment.experiment import dump
+from workbench.experiment.studies import STUDIES, find_study, left_out_text, make
+from workbench.running.workbench import Workbench
 
 
 def study(options: argparse.Namespace) -> int:

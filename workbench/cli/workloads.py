@@ -15,9 +15,9 @@ from engines.protocol.tasks import FETCH, HARNESS, LOCAL_TASKS, tasks_ready
 from workbench.cli import DOWNLOAD, OK
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
-from workbench.fetching import FetchError, ensure_tasks
-from workbench.session import Workbench
-from workbench.texts import ConfigurationText, PromptTexts, written_texts
+from workbench.comparison.texts import ConfigurationText, PromptTexts, written_texts
+from workbench.models.fetching import FetchError, ensure_tasks
+from workbench.running.workbench import Workbench
 
 _NARROWEST = 30
 """Characters of a column of text; where they do not fit side by side, texts stand below each other."""

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from workbench.charts import Chart, bar_chart, scatter_chart
-from workbench.comparison import Comparison
+from workbench.charts.stored import Chart, bar_chart, scatter_chart
+from workbench.comparison.comparison import Comparison
 from workbench.export import tables
 from workbench.export.look import ThemeName
 from workbench.metrics.registry import find

@@ -24,7 +24,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from workbench.charts import Chart, ChartAxis
+from workbench.charts.stored import Chart, ChartAxis
 from workbench.export import marks
 from workbench.export.look import Look, ThemeName, look
 from workbench.export.provenance import SOFTWARE, Provenance, of_chart

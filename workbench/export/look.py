@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from workbench.run_looks import Texture, mixed, run_look
+from workbench.plan.looks import Texture, mixed, run_look
 
 ThemeName = Literal["light", "dark"]
 

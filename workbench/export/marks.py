@@ -17,10 +17,10 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from workbench.charts import Chart, ChartAxis, Floats, Series
+from workbench.charts.phases import phase_title
+from workbench.charts.stored import Chart, ChartAxis, Floats, Series
 from workbench.export.look import Look
-from workbench.phases import phase_title
-from workbench.run_looks import HOLLOW_STRIPE, STRIPE
+from workbench.plan.looks import HOLLOW_STRIPE, STRIPE
 
 _SEPARATOR = " · "
 _CATEGORY = "category-name"

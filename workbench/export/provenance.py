@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from workbench.charts import Chart, provenance_line
-from workbench.comparison import Comparison
+from workbench.charts.stored import Chart, provenance_line
+from workbench.comparison.comparison import Comparison
 from workbench.version import version
 
 SOFTWARE = "llm-workbench"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workbench.intake import Assumed, judge_leftovers, nothing_assumed
+from workbench.running.intake import Assumed, judge_leftovers, nothing_assumed
 from workbench.store.operations import Bundled, ExportBundle, ImportBundle, Store
 
 

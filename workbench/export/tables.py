@@ -11,10 +11,10 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from workbench.comparison import Cell, Comparison, Row
+from workbench.comparison.comparison import Cell, Comparison, Row
 from workbench.export.provenance import Provenance, of_comparison
 from workbench.metrics.registry import find
-from workbench.outliers import MARK
+from workbench.statistics.outliers import MARK
 from workbench.units import format_estimate, format_ratio, practical_unit, show
 
 Strings = tuple[str, ...]

@@ -20,7 +20,7 @@ from workbench.metrics.speed import whole
 from workbench.metrics.trial import Floats, Longs, TrialRecords
 from workbench.metrics.utilisation import utilisation
 from workbench.metrics.window import NS, on_gpu
-from workbench.statistics import two_sided_p
+from workbench.statistics.intervals import two_sided_p
 from workbench.units import format_share
 
 STALL_TIMES = 5.0

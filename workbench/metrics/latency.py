@@ -14,7 +14,7 @@ from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED, no_stamps, waiting, whole
 from workbench.metrics.trial import Floats, TrialRecords
 from workbench.metrics.window import NS, no_window
-from workbench.statistics import needed_for_percentile, percentile
+from workbench.statistics.intervals import needed_for_percentile, percentile
 
 
 def first_token_times(records: TrialRecords) -> Floats:

@@ -3,8 +3,8 @@
 A block is one template process (where there are templates) and every arm once. Ratios are formed within blocks,
 intervals are t intervals on their logarithms over blocks. Telemetry is on one side of a trial's turns and not on the
 other, so that a block's ratio is that of one trial; a window, and the same again, are compared between trials. The
-blocks end by the rule of `workbench.stopping`: it looks at the interval's width only, from the fifth block on, and runs
-two blocks more; its coverage is simulated in docs/statistics.md.
+blocks end by the rule of `workbench.statistics.stopping`: it looks at the interval's width only, from the fifth block
+on, and runs two blocks more; its coverage is simulated in docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from workbench.selfcheck.load import ArmName
 from workbench.selfcheck.result import Effect, Share
 from workbench.selfcheck.turns import InTurns
-from workbench.statistics import ratios_to_baseline, t_interval
-from workbench.stopping import StopDecision, should_stop
+from workbench.statistics.intervals import ratios_to_baseline, t_interval
+from workbench.statistics.stopping import StopDecision, should_stop
 
 Values = dict[str, dict[int, float]]
 """By arm, or by side of the turns, and block."""

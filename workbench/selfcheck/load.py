@@ -16,13 +16,13 @@ import msgspec
 
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
-from workbench.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
-from workbench.hashes import digest
-from workbench.model_files import facts_of_config
-from workbench.models import SELF_CHECK
-from workbench.plan import make_plan, new_id, orders
-from workbench.plan_types import ResolvedModel
-from workbench.problems import ProblemsFound
+from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.experiment.problems import ProblemsFound
+from workbench.models.files import facts_of_config
+from workbench.models.lookup import SELF_CHECK
+from workbench.plan.identity import digest
+from workbench.plan.plan import make_plan, new_id, orders
+from workbench.plan.types import ResolvedModel
 
 REF = SELF_CHECK
 _HIDDEN, _INNER, _LAYERS, _VOCABULARY = 384, 1024, 6, 4096
@@ -161,7 +161,7 @@ def trial_order(of: TrialOrder, arm: Arm, block: int, position: int, total: int,
 def block_order(arms: Sequence[Arm], seed: int, block: int) -> tuple[tuple[Arm, ...], ...]:
     """The arms of a block in running order: those without a window in random order, then or before them those with one
     (a window opens once a block), by lot. Every second block is the one before it backwards, as in an experiment
-    (`workbench.plan.block_order`)."""
+    (`workbench.plan.plan.block_order`)."""
     lot = random.Random(f"{seed}/{block // 2}")
     bare = [arm for arm in arms if not arm.window]
     lot.shuffle(bare)

@@ -19,9 +19,10 @@ from engines.protocol.instruments import Instruments
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places, places
-from workbench.experiment import dump
-from workbench.experiment_keys import MAX_SEED
-from workbench.plan import new_id
+from workbench.experiment.experiment import dump
+from workbench.experiment.keys import MAX_SEED
+from workbench.plan.plan import new_id
+from workbench.running.workbench import Workbench
 from workbench.selfcheck import load
 from workbench.selfcheck.blocks import OFF, ON, TrialFigures, effect, enough, processor_rates, rates, share, turn_rates
 from workbench.selfcheck.instruments import NoInstruments, measure_instruments
@@ -29,7 +30,6 @@ from workbench.selfcheck.load import ARMS, TURNS, Arm, TurnPlan
 from workbench.selfcheck.result import TARGET, Ended, SelfCheck
 from workbench.selfcheck.trials import TrialFailed, Trials
 from workbench.selfcheck.window import NoWindow, OwnWindow
-from workbench.session import Workbench
 from workbench.store.operations import AddExperiment, AddSelfCheck, AddTrials, DeleteTrials, ListTrials
 from workbench.units import format_duration
 from workbench.version import version

@@ -18,7 +18,7 @@ from engines.protocol.records import (
     WrittenText,
 )
 from engines.protocol.sound_lines import read_head
-from workbench.series import TrialData
+from workbench.charts.series import TrialData
 from workbench.store.operations import GetOrder, GetTrial, ReadImported, ReadRecords, Store, StoreError, TrialRow
 
 _PAGE = 5_000

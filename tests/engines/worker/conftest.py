@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.ring import RingWriter, create_ring
+from engines.protocol.ring import RingWriter, create_ring
 from engines.worker.stop import Stop
 from tests.engines.worker.kit import Pipe
 

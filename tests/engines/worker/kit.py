@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from engines.protocol.codec import decode_record
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.records import Cue, Evaluation, ModelLoaded, Record
-from engines.ring import RingWriter
+from engines.protocol.ring import RingWriter
 from engines.worker.channel import Channel
 from engines.worker.engine import Finished
 from engines.worker.measure import Requests

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from engines.protocol.records import Cue, PhaseEnded, Request, Stamps
-from engines.ring import RingReader, RingWriter
+from engines.protocol.ring import RingReader, RingWriter
 from engines.worker.stop import Stop
 from tests.engines.worker.kit import WORKLOAD, FakeEngine, Pipe, cues, loops
 

@@ -26,7 +26,7 @@ from engines.protocol.records import (
     Progress,
     Request,
 )
-from engines.ring import capacity_for, create_ring
+from engines.protocol.ring import capacity_for, create_ring
 from tests.engines.worker_harness import QUICK, Outcome, folder_model, run_worker, start_worker, trial_order
 from tests.tiny_model import make_tiny_model
 

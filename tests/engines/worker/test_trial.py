@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from engines.protocol.records import Environment, Log, ModelLoaded, PhaseEnded, Progress
-from engines.ring import RingWriter
+from engines.protocol.ring import RingWriter
 from engines.worker.stop import Stop
 from engines.worker.trial import run_trial
 from tests.engines.runner_harness import make_order

@@ -12,8 +12,8 @@ from tests.workbench.synthetic_experiment import experiment_detail
 from widgets.compare import make_page
 from widgets.compare.loading import compared
 from widgets.compare.page import ComparePage
-from widgets.compare.views import Loaded
-from widgets.services import Services
+from widgets.compare.table.views import Loaded
+from widgets.shell.services import Services
 from workbench.store.operations import ExperimentDetail
 
 

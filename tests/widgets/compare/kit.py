@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from PySide6.QtCore import QModelIndex
 
-from widgets.compare.build import build
 from widgets.compare.page import ComparePage
-from widgets.compare.views import Choice, Column, Loaded
+from widgets.compare.table.build import build
+from widgets.compare.table.views import Choice, Column, Loaded
 from workbench.store.operations import ExperimentDetail, GetExperiment, ListExperiments, Rename, SetBaseline, StoreError
 
 SPEED, MEMORY, POWER = "decode_tokens_per_second", "memory_mean_bytes", "power_mean_watts"

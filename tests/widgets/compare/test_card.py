@@ -8,8 +8,8 @@ from pytestqt.qtbot import QtBot
 
 from tests.widgets.compare.kit import SPEED, choose, index_of
 from widgets.compare.page import ComparePage
-from widgets.services import Services
-from widgets.targets import ShowTrial
+from widgets.shell.services import Services
+from widgets.shell.targets import ShowTrial
 
 
 def test_that_a_click_on_a_figure_opens_its_card_and_one_elsewhere_closes_it(qtbot: QtBot, page: ComparePage) -> None:

@@ -13,13 +13,13 @@ from pytestqt.qtbot import QtBot
 
 from tests.widgets.compare.kit import POWER, SPEED, column
 from tests.workbench.synthetic_experiment import experiment_detail
-from widgets.compare.card import NumberCard
-from widgets.compare.card_fields import unseen
-from widgets.compare.card_view import configuration_card, trial_card
+from widgets.compare.card.card import NumberCard
+from widgets.compare.card.fields import unseen
+from widgets.compare.card.view import configuration_card, trial_card
 from widgets.compare.loading import compared
-from widgets.compare.views import Loaded
-from widgets.theme import Theme
-from workbench.comparison import Cell, Interval
+from widgets.compare.table.views import Loaded
+from widgets.theme.theme import Theme
+from workbench.comparison.comparison import Cell, Interval
 from workbench.store.operations import ReasonRow
 
 

@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from tests.widgets.compare.kit import MEMORY, SPEED
 from widgets.compare.page import ComparePage
-from widgets.services import Services
+from widgets.shell.services import Services
 
 
 def test_that_charts_say_what_they_show(page: ComparePage) -> None:

@@ -8,8 +8,8 @@ from pytestqt.qtbot import QtBot
 
 from tests.widgets.compare.kit import FakeWorkbench, choose, failed_trial, index_of
 from widgets.compare.page import ComparePage
-from widgets.services import Services
-from widgets.targets import EditAsNew
+from widgets.shell.services import Services
+from widgets.shell.targets import EditAsNew
 from workbench.store.operations import Rename, SetBaseline
 
 

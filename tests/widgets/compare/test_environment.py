@@ -11,12 +11,12 @@ from pytestqt.qtbot import QtBot
 
 from tests.widgets.compare.kit import SPEED, choose, index_of
 from tests.workbench.synthetic_experiment import experiment_detail
-from widgets.compare.environment_sections import MOVES, as_text, counts, sections, side_of_row, side_of_trials
-from widgets.compare.environment_table import EnvironmentModel, EnvironmentTable
+from widgets.compare.environment.sections import MOVES, as_text, counts, sections, side_of_row, side_of_trials
+from widgets.compare.environment.table import EnvironmentModel, EnvironmentTable
 from widgets.compare.page import ComparePage
-from widgets.compare.views import Loaded
-from widgets.services import Services
-from workbench.environment_diff import EnvironmentDiff, compare_environments
+from widgets.compare.table.views import Loaded
+from widgets.shell.services import Services
+from workbench.machines.environment_diff import EnvironmentDiff, compare_environments
 from workbench.store.operations import ExperimentDetail
 
 

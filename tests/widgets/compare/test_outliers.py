@@ -9,8 +9,8 @@ from pytestqt.qtbot import QtBot
 from tests.widgets.compare.kit import SPEED, FakeWorkbench, choose, index_of
 from tests.workbench.synthetic_experiment import slowed_detail
 from widgets.compare.page import ComparePage
-from widgets.compare.views import CellView
-from widgets.services import Services
+from widgets.compare.table.views import CellView
+from widgets.shell.services import Services
 from workbench.store.operations import ExperimentDetail
 
 SLOWED = slowed_detail()

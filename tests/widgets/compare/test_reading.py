@@ -8,9 +8,9 @@ from pytestqt.qtbot import QtBot
 from tests.widgets.compare.kit import MEMORY, FakeWorkbench, choose, failed_trial, index_of
 from widgets.compare import make_page
 from widgets.compare.page import ComparePage
-from widgets.services import Services
-from widgets.targets import ShowExperiment
-from workbench.events import StoreChanged
+from widgets.shell.services import Services
+from widgets.shell.targets import ShowExperiment
+from workbench.running.events import StoreChanged
 from workbench.store.operations import ExperimentDetail
 
 

@@ -14,13 +14,13 @@ from pytestqt.qtbot import QtBot
 
 from tests.widgets.compare.kit import MEMORY, SPEED, choose, index_of
 from widgets.compare import make_page
-from widgets.compare.build import build
-from widgets.compare.delegate import CompareDelegate
 from widgets.compare.loading import compared
-from widgets.compare.model import CompareModel
 from widgets.compare.page import ComparePage
-from widgets.compare.views import Choice, Loaded, RowView, TableView
-from widgets.services import Services
+from widgets.compare.table.build import build
+from widgets.compare.table.delegate import CompareDelegate
+from widgets.compare.table.model import CompareModel
+from widgets.compare.table.views import Choice, Loaded, RowView, TableView
+from widgets.shell.services import Services
 from workbench.store.operations import ExperimentDetail
 
 

@@ -14,8 +14,8 @@ from engines.protocol.records import WrittenText
 from tests.widgets.compare.kit import FakeWorkbench
 from tests.workbench.synthetic_experiment import experiment_detail
 from widgets.compare.page import ComparePage
-from widgets.compare.text_column import TextColumnView
-from widgets.compare.texts_rows import (
+from widgets.compare.texts.column import TextColumnView
+from widgets.compare.texts.rows import (
     Standing,
     as_text,
     columns,
@@ -26,10 +26,10 @@ from widgets.compare.texts_rows import (
     spread,
     standings,
 )
-from widgets.services import Services
-from workbench.comparison import compare
+from widgets.shell.services import Services
+from workbench.comparison.comparison import compare
+from workbench.comparison.texts import ConfigurationText, PromptTexts
 from workbench.store.operations import ExperimentDetail, ReadKinds, SaidRow
-from workbench.texts import ConfigurationText, PromptTexts
 
 GRAVITY = {
     "c-float32": "Gravity pulls masses together.",

@@ -13,15 +13,15 @@ from PySide6.QtCore import QSettings
 
 from tests.widgets.compare.kit import MEMORY, POWER, SPEED, column
 from widgets.compare import memory
-from widgets.compare.build import build, count_text, folded, natural
-from widgets.compare.card_view import Strip, configuration_card, trial_card
+from widgets.compare.card.view import Strip, configuration_card, trial_card
 from widgets.compare.loading import compared
 from widgets.compare.matching import parse
-from widgets.compare.notes import notes_of, same_text
+from widgets.compare.table.build import build, count_text, folded, natural
+from widgets.compare.table.notes import notes_of, same_text
+from widgets.compare.table.views import DASH, CellView, Choice, Loaded, RowView, TableView
 from widgets.compare.toolbar import experiment_text
-from widgets.compare.views import DASH, CellView, Choice, Loaded, RowView, TableView
-from widgets.exports import table_text, write_all
-from workbench.charts import bar_chart
+from widgets.parts.exports import table_text, write_all
+from workbench.charts.stored import bar_chart
 from workbench.store.operations import ExperimentDetail, ReasonRow
 
 

@@ -10,7 +10,7 @@ from pytestqt.qtbot import QtBot
 from tests.widgets.monitor.kit import FakeWorkbench
 from widgets.monitor import make_page
 from widgets.monitor.page import MonitorPage
-from widgets.services import Services
+from widgets.shell.services import Services
 
 
 @pytest.fixture

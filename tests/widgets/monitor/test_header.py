@@ -13,7 +13,7 @@ from tests.workbench.synthetic import FakeTrial, records
 from widgets.monitor.header_now import where_it_runs
 from widgets.monitor.header_view import segments, span
 from widgets.monitor.page import MonitorPage
-from workbench.series import Phase, TrialData
+from workbench.charts.series import Phase, TrialData
 
 
 def test_that_kill_asks_once_in_place(page: MonitorPage, workbench: FakeWorkbench, qtbot: QtBot) -> None:

@@ -12,8 +12,8 @@ from widgets.monitor.log_model import LogModel
 from widgets.monitor.page import MonitorPage
 from widgets.monitor.sensor_panel import EnvironmentModel, SensorModel
 from widgets.monitor.sensor_rows import quantity_text, sensor_rows
-from widgets.theme import Theme
-from workbench.series import TrialData
+from widgets.theme.theme import Theme
+from workbench.charts.series import TrialData
 
 
 def test_that_the_log_shows_cues_as_warnings_and_filters(page: MonitorPage, qtbot: QtBot) -> None:

@@ -9,8 +9,8 @@ from pytestqt.qtbot import QtBot
 from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue
 from tests.widgets.queue_kit import queue
 from widgets.monitor.page import MonitorPage
-from widgets.monitor.queue_model import QueueModel
-from widgets.monitor.queue_rows import dropped, failed_trials, moved, queue_rows
+from widgets.queue.model import QueueModel
+from widgets.queue.rows import dropped, failed_trials, moved, queue_rows
 
 
 def test_that_removing_can_be_undone_at_the_old_place(

@@ -13,7 +13,7 @@ from engines.protocol.records import PhaseStarted
 from tests.widgets.monitor.kit import arrive, full_queue, stream
 from tests.widgets.queue_kit import entry, queue
 from widgets.monitor.page import MonitorPage
-from widgets.services import Services
+from widgets.shell.services import Services
 
 
 def test_that_an_idle_page_says_what_would_stand_here_and_leads_to_setup(page: MonitorPage, services: Services) -> None:

@@ -9,9 +9,9 @@ from pytestqt.qtbot import QtBot
 
 from engines.protocol.places import Places
 from tests.widgets.setup.kit import FakeWorkbench, open_page
-from widgets.services import Services
-from widgets.setup import planner
 from widgets.setup.page import SetupPage
+from widgets.setup.plan import planner
+from widgets.shell.services import Services
 
 
 @pytest.fixture

@@ -13,15 +13,15 @@ from pytestqt.qtbot import QtBot
 from engines.models.identity import Digests
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.places import Places
-from widgets.services import Services
+from widgets.parts.check_tree import CheckTree
 from widgets.setup import make_page
-from widgets.setup.check_tree import CheckTree
 from widgets.setup.page import SetupPage
-from workbench.events import Event
-from workbench.experiment import Experiment
-from workbench.model_identity import Identities
-from workbench.models import resolve
-from workbench.plan import Plan, make_plan
+from widgets.shell.services import Services
+from workbench.experiment.experiment import Experiment
+from workbench.models.identity import Identities
+from workbench.models.lookup import resolve
+from workbench.plan.plan import Plan, make_plan
+from workbench.running.events import Event
 from workbench.store.operations import (
     ExperimentDetail,
     ExperimentRow,

@@ -15,17 +15,17 @@ from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.tasks import LOCAL_TASKS, PAPER_TASKS, QUESTIONS
 from tests.tiny_gguf import write_tiny_gguf
 from tests.widgets.setup.kit import FakeWorkbench
-from widgets.dropped import target_of
-from widgets.services import Services
+from widgets.opening.dropped import target_of
 from widgets.setup.edits import set_engine, set_tasks
-from widgets.setup.engine_group import summary
 from widgets.setup.page import SetupPage
-from widgets.setup.plan_rows import plan_view
-from widgets.setup.task_list import task_rows
-from widgets.targets import InstallPackages, UsePrompts
-from workbench.experiment import EngineSettings, Experiment, TechniqueChoice
-from workbench.plan import Plan
-from workbench.studies import STUDIES
+from widgets.setup.plan.rows import plan_view
+from widgets.setup.workload.engine_group import summary
+from widgets.setup.workload.task_list import task_rows
+from widgets.shell.services import Services
+from widgets.shell.targets import InstallPackages, UsePrompts
+from workbench.experiment.experiment import EngineSettings, Experiment, TechniqueChoice
+from workbench.experiment.studies import STUDIES
+from workbench.plan.plan import Plan
 
 RANDOM = "random:smollm2-135m-instruct"
 

@@ -9,7 +9,7 @@ from pytestqt.qtbot import QtBot
 from tests.widgets.setup.kit import QWEN, SMOL, click_row, settle, type_into
 from widgets.setup.page import SetupPage
 from widgets.setup.panels import NARROW
-from workbench.experiment import TechniqueChoice
+from workbench.experiment.experiment import TechniqueChoice
 
 
 def test_that_a_wrong_value_is_said_at_its_field_and_holds_run_back(qtbot: QtBot, page: SetupPage) -> None:

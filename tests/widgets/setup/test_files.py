@@ -9,10 +9,10 @@ from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from tests.widgets.setup.kit import QWEN, SMOL, FakeWorkbench, click_row, open_page, settle, type_into
-from widgets.services import Services
 from widgets.setup.page import SetupPage
-from widgets.targets import EditAsNew, NewExperiment, OpenExperimentFile
-from workbench.experiment import Experiment, Workload, dump, load
+from widgets.shell.services import Services
+from widgets.shell.targets import EditAsNew, NewExperiment, OpenExperimentFile
+from workbench.experiment.experiment import Experiment, Workload, dump, load
 
 FIVE_MISTAKES = """schema = 1
 models = 3

@@ -11,13 +11,13 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
-import workbench.starter
+import workbench.models.starter
 from engines.protocol.places import Places
 from tests.widgets.setup.kit import FakeWorkbench, settle
-from widgets.services import Services
 from widgets.setup.page import SetupPage
-from widgets.targets import AddModel
-from workbench.starter import StarterError
+from widgets.shell.services import Services
+from widgets.shell.targets import AddModel
+from workbench.models.starter import StarterError
 
 
 def test_that_a_typed_hub_id_is_taken_with_enter(qtbot: QtBot, page: SetupPage) -> None:

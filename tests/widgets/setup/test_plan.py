@@ -10,7 +10,7 @@ from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
 from tests.widgets.setup.kit import LLAMA, SMOL, click_row, settle, type_into
-from widgets.components import ToolButton
+from widgets.parts.components import ToolButton
 from widgets.setup.page import SetupPage
 
 

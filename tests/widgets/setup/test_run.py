@@ -14,11 +14,11 @@ from engines.models import identity
 from engines.protocol.client import RunnerError
 from tests.widgets.setup.kit import QWEN, SMOL, FakeWorkbench, click_row, settle, type_into
 from tests.workbench.test_models import CONFIG, make_folder
-from widgets.components import ToolButton
-from widgets.services import Services
+from widgets.parts.components import ToolButton
 from widgets.setup.page import SetupPage
-from widgets.targets import ShowTrial
-from workbench.problems import Problem, ProblemsFound
+from widgets.shell.services import Services
+from widgets.shell.targets import ShowTrial
+from workbench.experiment.problems import Problem, ProblemsFound
 
 
 def test_that_two_models_two_techniques_and_a_sweep_become_the_trials_that_are_run(

@@ -14,19 +14,19 @@ from engines.protocol.records import Sensor
 from engines.techniques import ModelFacts, Parameter, find
 from widgets.setup import edits
 from widgets.setup.draft import Draft, State, dump_session, load_session
+from widgets.setup.fields.values import Parsed, check_of_key, check_of_parameter, parse_values, show_values
 from widgets.setup.files import stem, write
-from widgets.setup.library import Library, scan
-from widgets.setup.machine_rows import device_rows, measured
-from widgets.setup.model_rows import Facets, Fetching, ModelRow, Resolved, describe, model_groups, narrowed
-from widgets.setup.plan_rows import filtered, memory_sentence, needs_text, plan_view, sorted_rows
-from widgets.setup.technique_rows import combinations, lacking, source_address, technique_groups
-from widgets.setup.values import Parsed, check_of_key, check_of_parameter, parse_values, show_values
-from workbench.experiment import Experiment, RunSettings, TechniqueChoice, Workload, load
-from workbench.experiment_keys import WORKLOAD
-from workbench.fixes import leave_out
-from workbench.machine import machine_facts
-from workbench.models import LocalModel, resolve
-from workbench.plan import Plan, make_plan
+from widgets.setup.machine.rows import device_rows, measured
+from widgets.setup.models.library import Library, scan
+from widgets.setup.models.rows import Facets, Fetching, ModelRow, Resolved, describe, model_groups, narrowed
+from widgets.setup.plan.rows import filtered, memory_sentence, needs_text, plan_view, sorted_rows
+from widgets.setup.techniques.rows import combinations, lacking, source_address, technique_groups
+from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, Workload, load
+from workbench.experiment.fixes import leave_out
+from workbench.experiment.keys import WORKLOAD
+from workbench.machines.facts import machine_facts
+from workbench.models.lookup import LocalModel, resolve
+from workbench.plan.plan import Plan, make_plan
 
 GIB = 2**30
 PROBE = ProbeResult(

@@ -1,0 +1,1 @@
+"""What engines are given: the starter model, task questions, texts, prompts, windows."""

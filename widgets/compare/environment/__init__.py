@@ -1,0 +1,1 @@
+"""The sheet that compares environments. Main thread."""

@@ -1,0 +1,1 @@
+"""The Texts view of Compare. Main thread."""

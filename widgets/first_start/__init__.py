@@ -1,0 +1,1 @@
+"""The first start: what Setup shows until something was measured. Main thread."""

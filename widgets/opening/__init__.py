@@ -1,0 +1,1 @@
+"""Opening databases, and files that come to the window. Main thread."""

@@ -1,0 +1,1 @@
+"""What pages share: components, labels, trees with ticks, exports. Main thread."""

@@ -1,0 +1,176 @@
+"""What a person types into a field, as values: one, a list, or a range that makes a sweep. No Qt.
+
+"128"             one value
+"128, 512"        a list
+"128..1024 x2"    128, 256, 512, 1024
+"16..64 +16"      16, 32, 48, 64; without a step whole numbers go up by one
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from engines.protocol.orders import Scalar
+from engines.techniques import Parameter
+from workbench.experiment.keys import Key
+from workbench.typed_numbers import NotANumber, parse_number, without_spaces
+
+Kind = Literal["int", "float", "bool", "choice"]
+Check = Callable[[object], str]
+"""Says what is wrong with a value in a sentence, "" where nothing is."""
+
+MOST_VALUES = 100
+"""Longer ranges are a slip of the finger: a plan holds a thousand configurations at the most."""
+_RANGE = re.compile(r"(\S+?)\s*\.\.\s*(\S+?)(?:\s*([x×*+])\s*(\S+))?")
+_BOOLS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """`values` are usable only where `error` is empty."""
+
+    values: tuple[Scalar, ...] = ()
+    error: str = ""
+
+
+class _Wrong(Exception):
+    pass
+
+
+def parse_values(text: str, kind: Kind, check: Check, *, many: bool = True, optional: bool = False) -> Parsed:
+    """The values a text means, or one sentence about the first thing that is wrong with it. `optional`: an empty text
+    means no value."""
+    if optional and not text.strip():
+        return Parsed()
+    try:
+        values = tuple(_values(text, kind, check, many))
+    except _Wrong as error:
+        return Parsed(error=str(error))
+    if not many and len(values) > 1:
+        return Parsed(error="One value only: this cannot be swept.")
+    for value in values:
+        message = check(value)
+        if message:
+            return Parsed(error=message)
+    if len(set(values)) < len(values):
+        twice = next(v for i, v in enumerate(values) if v in values[:i])
+        return Parsed(error=f"{show_value(twice)} stands in the list twice.")
+    return Parsed(values)
+
+
+def show_values(values: Sequence[Scalar]) -> str:
+    """ "128, 512", "on", "0.05"."""
+    return ", ".join(show_value(v) for v in values)
+
+
+def show_value(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+
+
+def check_of_key(key: Key, title: str) -> Check:
+    """The check of a key of the experiment file, with the words of the form."""
+
+    def check(value: object) -> str:
+        _, message, hint = key.check(value)
+        return f"{message.replace(key.name, title, 1)}{f' {hint}' if hint and 'example' not in hint else ''}"
+
+    return check
+
+
+def check_of_parameter(parameter: Parameter) -> Check:
+    """The check of a technique's parameter, with the words of the form."""
+
+    def check(value: object) -> str:
+        return (parameter.problem(value) or "").replace(parameter.name, parameter.title, 1)
+
+    return check
+
+
+def range_text(parameter: Parameter) -> str:
+    """What stands inside a parameter's field: its unit, or else its range ("1 to 512")."""
+    return parameter.unit or parameter.range_text()
+
+
+def _values(text: str, kind: Kind, check: Check, many: bool) -> Iterator[Scalar]:
+    if kind in ("int", "float"):
+        for token in text.split() if many else [text]:
+            _ask_about_comma(token.strip().strip(","), kind, check, many)
+    parts = [part.strip() for part in text.split(",")]
+    if parts == [""]:
+        raise _Wrong("A value is missing.")
+    for part in parts:
+        if not part:
+            raise _Wrong("A value is missing beside a comma.")
+        found = _RANGE.fullmatch(part) if kind in ("int", "float") else None
+        if found:
+            yield from _range(found[1], found[2], found[3], found[4], kind)
+        else:
+            yield _value(part, kind)
+
+
+def _ask_about_comma(token: str, kind: Kind, check: Check, many: bool) -> None:
+    """ "1,979" is one number to some and two values to others: whoever typed it says which."""
+    if "," not in token or ".." in token:
+        return
+    try:
+        numbers = [f"{parse_number(token):.15g}"]
+    except NotANumber as error:
+        numbers = list(error.readings)
+    spellings = [n for n in numbers if (kind == "float" or n.isdecimal()) and not check(_number(n, kind))]
+    parts = token.split(",")
+    if spellings and many and not any(re.match(r"0\d", part) for part in parts):
+        spellings.append(", ".join(parts))
+    if spellings:
+        raise _Wrong(f"“{token}”: write {' or '.join(spellings)}.")
+
+
+def _value(text: str, kind: Kind) -> Scalar:
+    if kind == "bool":
+        if text.lower() not in _BOOLS:
+            raise _Wrong(f"on or off, not “{text}”.")
+        return _BOOLS[text.lower()]
+    if kind == "choice":
+        return text
+    return _number(text, kind)
+
+
+def _number(text: str, kind: Kind) -> int | float:
+    if re.fullmatch(r"0\d+", text):
+        raise _Wrong(f"“{text}” begins with a zero: write thousands without a comma (1024).")
+    plain = without_spaces(text)
+    if re.fullmatch(r"[-+]?\d+", plain):
+        return int(plain)
+    try:
+        value = parse_number(plain)
+    except NotANumber:
+        value = None
+    if value is None or kind == "int":
+        wanted = "A whole number" if kind == "int" else "A number"
+        raise _Wrong(f"{wanted} is needed, not “{text}”.")
+    return value
+
+
+def _range(first: str, last: str, sign: str | None, step: str | None, kind: Kind) -> Iterator[int | float]:
+    low, high = _number(first, kind), _number(last, kind)
+    if not low < high:
+        raise _Wrong(f"The range {first}..{last} does not go up.")
+    by: int | float = 1
+    if sign is not None and step is not None:
+        by = _number(step, "float" if sign != "+" else kind)
+    elif kind == "float":
+        raise _Wrong(f"The range needs a step: {first}..{last} +0.1 or x2.")
+    multiply = sign is not None and sign != "+"
+    if by <= (1 if multiply else 0) or (multiply and low <= 0):
+        raise _Wrong(f"The range {first}..{last} never ends with this step.")
+    value, count = low, 0
+    while value <= high * (1 + 1e-9):
+        if count == MOST_VALUES:
+            raise _Wrong(f"The range has more than {MOST_VALUES} values.")
+        yield round(value) if kind == "int" else float(f"{value:.10g}")
+        value = value * by if multiply else value + by
+        count += 1

@@ -1,0 +1,1 @@
+"""The Machine panel of Setup. Main thread."""

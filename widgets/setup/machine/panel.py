@@ -1,0 +1,149 @@
+"""The Machine panel: where trials run, what is free there, and what will be measured. Main thread."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QCheckBox, QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+
+from engines.protocol.messages import ProbeResult
+from widgets.machines.tables import MemoryBar
+from widgets.parts.components import ElidedLabel, IconLabel, Panel, label, line, tool_button
+from widgets.setup.machine.rows import DeviceRow, Measured, device_rows, measured
+from widgets.theme.theme import Theme
+from workbench.experiment.experiment import Experiment
+from workbench.plan.plan import Plan
+
+
+class MachinePanel(Panel):
+    """One row a device of this computer."""
+
+    toggled = Signal(str, bool)
+    """device id, whether trials are to run on it"""
+    refresh_wanted = Signal()
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(theme, "Machine", parent=parent)
+        self._theme = theme
+        self._shown: tuple[object, ...] = ()
+        self.checks: dict[str, QCheckBox] = {}
+        self.refresh = tool_button(
+            theme, "refresh", "", "Look at this computer again", self.refresh_wanted.emit, compact=True
+        )
+        self.header.add_tool(self.refresh)
+        inner = QWidget()
+        self._column = QVBoxLayout(inner)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(0)
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setWidget(inner)
+        self.body.addWidget(self._scroll, 1)
+        self.say("Looking at this computer")
+        theme.follow(self._restyle)
+
+    def _restyle(self) -> None:
+        self.setMinimumWidth(self._theme.px(216))
+
+    def say(self, text: str, tone: str = "muted") -> None:
+        """A sentence in place of the devices: they are not known yet, or cannot be."""
+        self._clear()
+        self._shown = ()
+        words = label(text, tone=tone, wrap=True)
+        margin = self._theme.px(12)
+        words.setContentsMargins(margin, margin, margin, margin)
+        self._column.addWidget(words)
+        self._column.addStretch(1)
+
+    def show_experiment(self, experiment: Experiment, probe: ProbeResult, plan: Plan | None) -> None:
+        devices, facts = device_rows(experiment, probe), measured(experiment, probe, plan)
+        chosen = sum(d.checked for d in devices)
+        self.header.set_count(f"{chosen} selected" if len(devices) > 1 else "")
+        shown = (tuple((d.key, d.title, d.detail, d.memory) for d in devices), facts)
+        if shown == self._shown:
+            for device in devices:
+                self.checks[device.key].setChecked(device.checked)
+            return
+        focused = next((key for key, check in self.checks.items() if check.hasFocus()), "")
+        self._clear()
+        self._shown = shown
+        for device in devices:
+            self._column.addWidget(self._device(device, only=len(devices) == 1))
+            self._column.addWidget(line())
+        self._column.addWidget(self._facts(facts))
+        self._column.addStretch(1)
+        if focused in self.checks:
+            self.checks[focused].setFocus()
+
+    def _clear(self) -> None:
+        self.checks = {}
+        while (item := self._column.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+
+    def _device(self, device: DeviceRow, *, only: bool) -> QWidget:
+        theme, px = self._theme, self._theme.px
+        row = QFrame()
+        row.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        row.setProperty("ground", "base")
+        grid = QGridLayout(row)
+        grid.setContentsMargins(px(12), px(8), px(12), px(10))
+        grid.setHorizontalSpacing(px(8))
+        grid.setVerticalSpacing(px(2))
+        check = QCheckBox()
+        check.setAccessibleName(f"Run on {device.title}, {device.detail}, {device.memory}")
+        check.setChecked(device.checked)
+        if only:
+            check.setToolTip("The only device of this computer")
+        check.clicked.connect(partial(self._clicked, device.key))
+        self.checks[device.key] = check
+        title = label(device.title)
+        title.setProperty("strong", "500")
+        grid.addWidget(check, 0, 0)
+        grid.addWidget(title, 0, 1)
+        grid.addWidget(ElidedLabel(device.detail, role="dense", tone="muted"), 1, 1)
+        bar = MemoryBar(theme, 1_000_000, round(1_000_000 * (1 - device.used)))
+        bar.setFixedHeight(theme.height("memory_bar") + px(6))
+        grid.addWidget(bar, 2, 1)
+        grid.addWidget(label(device.memory, role="dense", tone="secondary"), 3, 1)
+        grid.setColumnStretch(1, 1)
+        return row
+
+    def _clicked(self, key: str) -> None:
+        """`clicked` gives a partial no state: its argument has a default."""
+        self.toggled.emit(key, self.checks[key].isChecked())
+
+    def _facts(self, facts: tuple[Measured, ...]) -> QWidget:
+        px = self._theme.px
+        box = QWidget()
+        column = QVBoxLayout(box)
+        column.setContentsMargins(px(12), px(12), px(12), px(12))
+        column.setSpacing(px(6))
+        head = QHBoxLayout()
+        head.setSpacing(px(6))
+        head.addWidget(IconLabel(self._theme, "info", "text.secondary", 14))
+        title = label("What will be measured")
+        title.setProperty("strong", "500")
+        head.addWidget(title, 1)
+        column.addLayout(head)
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(px(8))
+        grid.setVerticalSpacing(px(4))
+        grid.setColumnStretch(1, 1)
+        grid.setColumnMinimumWidth(0, px(80))
+        top = Qt.AlignmentFlag.AlignTop
+        for index, fact in enumerate(facts):
+            grid.addWidget(label(fact.name, role="dense", tone="muted"), index, 0, top)
+            # a path may break at its slashes, but not right after the first one
+            said = fact.text.replace(" /", " /\u2060")
+            text = label(said, role="dense", tone="primary" if fact.available else "secondary", wrap=True)
+            text.setToolTip(fact.hint)
+            grid.addWidget(text, index, 1, top)
+        column.addLayout(grid)
+        return box

@@ -1,0 +1,122 @@
+"""The Machine panel as values: devices with their memory, and what will be measured on them. No Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engines.protocol.messages import Device, ProbeResult
+from engines.protocol.records import Sensor
+from widgets.first_start.facts import as_clause
+from widgets.setup.edits import devices_of
+from workbench.experiment.experiment import Experiment
+from workbench.plan.plan import Plan
+from workbench.units import GIB, format_bytes
+
+
+@dataclass(frozen=True)
+class DeviceRow:
+    key: str
+    title: str
+    detail: str
+    checked: bool
+    used: float
+    """Share of the memory in use, 0..1."""
+    memory: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`available` False: `text` says why not."""
+
+    name: str
+    text: str
+    available: bool = True
+    hint: str = ""
+
+
+def device_rows(experiment: Experiment, probe: ProbeResult) -> tuple[DeviceRow, ...]:
+    """The devices trials can run on, GPUs first."""
+    chosen = devices_of(experiment, probe)
+    devices = sorted(probe.devices, key=lambda d: d.id == "cpu")
+    return tuple(_device(d, d.id in chosen, len(devices) > 1) for d in devices)
+
+
+def measured(experiment: Experiment, probe: ProbeResult, plan: Plan | None) -> tuple[Measured, ...]:
+    """Time and memory, energy, quality: where they can be had and why not."""
+    devices = devices_of(experiment, probe)
+    return (
+        Measured("Time, memory", "every trial"),
+        _energy(probe, devices),
+        _quality(experiment, plan),
+    )
+
+
+def _device(device: Device, checked: bool, many: bool) -> DeviceRow:
+    details = device.details
+    if device.id == "cpu":
+        cores, threads = details.get("cores", ""), details.get("threads_default", "")
+        title = "Processor" if many else "this computer"
+        parts = [f"{cores} core{'' if cores == '1' else 's'}" if cores else device.title]
+        if threads:
+            parts.append(f"{threads} thread{'' if threads == '1' else 's'}")
+        detail = ", ".join(parts)
+        detail = detail if many else f"CPU · {detail}"
+    else:
+        title, detail = device.title, "GPU of this computer"
+    total, free = device.memory_total_bytes, device.memory_free_bytes
+    return DeviceRow(
+        key=device.id,
+        title=title,
+        detail=detail,
+        checked=checked,
+        used=min(1.0, max(0.0, 1 - free / total)) if total else 0.0,
+        memory=f"{free / GIB:.1f} GiB free of {total / GIB:.1f}" if total >= GIB else f"{format_bytes(free)} free",
+    )
+
+
+def _energy(probe: ProbeResult, devices: tuple[str, ...]) -> Measured:
+    """By device: a GPU has its own counter, the processor that of its package."""
+    have: list[str] = []
+    missing: list[Sensor] = []
+    for device in devices:
+        sensors = [s for s in probe.sensors if _is_energy(s) and _of_device(s, device)]
+        if any(s.available for s in sensors):
+            have.append("processor" if device == "cpu" else "GPU")
+        else:
+            missing += sensors
+    if have and len(have) == len(devices):
+        return Measured("Energy", "every trial" if len(have) == 1 else "all devices")
+    if have:
+        return Measured("Energy", f"{have[0]} only")
+    sensor = next((s for s in missing if s.reason), None)
+    why = f": {as_clause(sensor.reason)}" if sensor is not None else ": no sensor found"
+    return Measured("Energy", f"not available{why}", False, sensor.hint if sensor is not None else "")
+
+
+def _is_energy(sensor: Sensor) -> bool:
+    return sensor.quantity.endswith(("_joules", "_watts")) and "limit" not in sensor.quantity
+
+
+def _of_device(sensor: Sensor, device: str) -> bool:
+    if device == "cpu":
+        return not sensor.source.startswith("nvml")
+    return sensor.source in ("nvml", f"nvml.{device.partition(':')[2]}")
+
+
+def _quality(experiment: Experiment, plan: Plan | None) -> Measured:
+    load = experiment.workload
+    tasks = f"accuracy on {len(load.tasks)} task{'' if len(load.tasks) == 1 else 's'}" if load.tasks else ""
+    wanted = [part for part in ("perplexity on held-out text" if load.perplexity_tokens else "", tasks) if part]
+    if not wanted:
+        return Measured("Quality", "left out: 0 tokens for perplexity, no task", False)
+    cells = plan.configurations if plan is not None else ()
+    models = {c.model.ref: c for c in cells}
+    without = [c for c in models.values() if not (c.workload.perplexity_tokens or c.workload.tasks)]
+    random = all(c.model.kind == "random" for c in without)
+    if without and len(without) == len(models):
+        why = "the weights are random" if random else "no model has a tokenizer and weights of its own"
+        return Measured("Quality", f"not available: {why}", False)
+    if without:
+        why = "random weights have none" if random else "the others have no tokenizer, or random weights"
+        return Measured("Quality", f"{len(models) - len(without)} of {len(models)} models; {why}")
+    return Measured("Quality", ", ".join(wanted) + (", every model" if len(models) > 1 else ""))

@@ -1,0 +1,1 @@
+"""The Models panel of Setup. Main thread."""

@@ -1,0 +1,1 @@
+"""The plan in Setup: table, problems, command line and Run. Main thread."""

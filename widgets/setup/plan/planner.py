@@ -1,0 +1,132 @@
+"""Plans on another thread while the user goes on: debounced, one at a time, the newest wins.
+
+Created, asked and answered on the main thread; `_work` runs on a thread of the bridge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from engines.protocol.messages import ProbeResult
+from engines.techniques import MachineFacts
+from widgets.setup.models.rows import Resolved
+from widgets.setup.plan.rows import PlanView, plan_view
+from widgets.work.bridge import Bridge
+from workbench.experiment.experiment import Experiment
+from workbench.machines.facts import best_device, find_device, machine_facts
+from workbench.models.lookup import resolve
+from workbench.plan.plan import Plan
+
+DELAY_MS = 150
+READING_MS = 1000
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with what was looked up for it."""
+
+    experiment: Experiment
+    plan: Plan
+    view: PlanView
+    """The plan in words, made on the same thread: with a thousand rows that takes a while."""
+    probe: ProbeResult
+    resolved: Resolved
+
+
+class Planner(QObject):
+    """`ask` after every edit. Nothing is said about an experiment that was changed in the meantime."""
+
+    planned = Signal(object)
+    """`Planned`"""
+    failed = Signal(object)
+    """The exception: no runner answers, the store is gone."""
+
+    def __init__(self, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._bridge = bridge
+        self._wanted: tuple[Experiment, Path] | None = None
+        self._busy = False
+        self._look_again = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DELAY_MS)
+        self._timer.timeout.connect(self._start)
+        self._reading = QTimer(self)
+        """Runs while a model's files are being read: the plan says how far that is."""
+        self._reading.setSingleShot(True)
+        self._reading.setInterval(READING_MS)
+        self._reading.timeout.connect(self._look_at_reading)
+        self._last: tuple[Experiment, Path] | None = None
+        bridge.opened.connect(self._opened)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the last plan is of the last experiment asked about."""
+        return self._wanted is None and not self._busy
+
+    def ask(self, experiment: Experiment, base: Path, *, refresh: bool = False, now: bool = False) -> None:
+        """Plan this experiment soon; `refresh` looks at the machine anew, `now` does not wait for more edits."""
+        self._wanted = (experiment, base)
+        self._look_again = self._look_again or refresh
+        self._timer.start(0 if now else DELAY_MS)
+
+    def stop(self) -> None:
+        self._timer.stop()
+        self._reading.stop()
+        self._wanted = None
+
+    def _opened(self) -> None:
+        if self._wanted is not None:
+            self._timer.start(0)
+
+    def _start(self) -> None:
+        if self._busy or self._wanted is None or self._bridge.workbench is None:
+            return
+        experiment, base = self._wanted
+        refresh, self._look_again = self._look_again, False
+        self._last, self._wanted = self._wanted, None
+        self._reading.stop()
+        self._busy = True
+        self._bridge.run(lambda: self._work(experiment, base, refresh), self._done, self._failed)
+
+    def _work(self, experiment: Experiment, base: Path, refresh: bool) -> Planned:
+        workbench = self._bridge.workbench
+        if workbench is None:
+            raise RuntimeError("The database was closed.")
+        probe = workbench.probe(refresh=refresh)
+        plan = workbench.plan(experiment, base, wait=False)
+        models = {ref: resolve(ref, workbench.places, base) for ref in experiment.models}
+        return Planned(experiment, plan, plan_view(plan), probe, Resolved(models, _machine(experiment, probe)))
+
+    def _done(self, planned: Planned) -> None:
+        self._busy = False
+        if self._wanted is None:
+            if not planned.plan.identified:
+                self._reading.start()
+            self.planned.emit(planned)
+        elif not self._timer.isActive():
+            self._start()
+
+    def _look_at_reading(self) -> None:
+        if self._last is not None and self._wanted is None:
+            self.ask(*self._last, now=True)
+
+    def _failed(self, error: BaseException) -> None:
+        self._busy = False
+        if self._wanted is None:
+            self.failed.emit(error)
+        elif not self._timer.isActive():
+            self._start()
+
+
+def _machine(experiment: Experiment, probe: ProbeResult) -> MachineFacts:
+    """Facts of the first device the experiment names, which reasons and estimates are about."""
+    for name in experiment.run.machines:
+        wanted = name.partition("/")[2]
+        device = find_device(probe, wanted) if wanted else best_device(probe)
+        if device is not None:
+            return machine_facts(probe, device)
+    return machine_facts(probe)

@@ -1,0 +1,1 @@
+"""The Techniques panel of Setup. Main thread."""

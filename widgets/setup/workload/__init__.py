@@ -1,0 +1,1 @@
+"""The Workload panel of Setup. Main thread."""

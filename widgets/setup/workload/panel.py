@@ -1,0 +1,271 @@
+"""The Workload panel: what is done with the models, how often, and how it is measured. Main thread."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
+from PySide6.QtWidgets import QComboBox, QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from engines.protocol.messages import ProbeResult
+from engines.protocol.orders import Scalar
+from engines.protocol.tasks import HARNESS
+from widgets.parts.components import Panel, SegmentedControl, ToolButton, label, line
+from widgets.setup.fields.form import Form
+from widgets.setup.fields.value_field import ValueField
+from widgets.setup.fields.values import check_of_key
+from widgets.setup.workload.engine_group import LABELS, EngineGroup
+from widgets.setup.workload.prompt_field import PromptField
+from widgets.setup.workload.stop_field import StopField
+from widgets.setup.workload.task_list import TaskList, task_rows
+from widgets.theme.theme import Theme
+from workbench.experiment.experiment import Experiment
+from workbench.experiment.keys import RUN, TOP, WORKLOAD, Key
+
+LEAST = 7
+"""`workbench.statistics.stopping.LEAST`, which needs numpy: a test holds them together."""
+REPETITIONS = (("Quick", 3), ("Standard", 5), ("Precise", 10))
+_KEYS: dict[str, Key] = {key.name: key for key in (*WORKLOAD, *RUN, *TOP)}
+
+_LOAD = (
+    ("prompt_tokens", "Prompt", "tokens", "Prompt tokens of each sequence; a list or a range makes a sweep"),
+    ("new_tokens", "New tokens", "tokens", "Tokens generated for each sequence; a list or a range makes a sweep"),
+    ("batch_size", "Batch", "sequences", "Sequences side by side; a list or a range makes a sweep"),
+    (
+        "depth_tokens",
+        "Depth",
+        "tokens",
+        "Tokens that are in the KV cache before a request starts, put there outside its times; llama.cpp only. A list "
+        "or a range makes a sweep",
+    ),
+)
+_QUALITY = (
+    ("perplexity_tokens", "Perplexity", "tokens", "Held-out tokens for quality; 0 leaves it out"),
+    (
+        "text_tokens",
+        "Texts",
+        "tokens",
+        "Tokens written for each built-in prompt, to read side by side in Compare; 0 leaves it out",
+    ),
+)
+_SAMPLES = ("task_samples", "Questions", "0: all", "Questions of each task; 0 takes all")
+TASKS = (
+    ("Generate text", "generate", "Windows of a text: the plainest load"),
+    ("Answer questions", "answer", "Built-in questions, each brought to the prompt length"),
+    ("Summarise", "summarise", "Passages with the request to summarise them"),
+)
+_TASK_TIP = "What the prompts are. Whatever the task: prefill the prompt, then decode the new tokens greedily"
+_MEASURE = (
+    ("trials", "Trials", "of each", "Blocks: each runs every configuration once"),
+    ("requests", "Requests", "at least", "Measured requests of a trial"),
+    ("window_s", "Window", "s, at least", "Requests repeat until the measured window is this long"),
+    ("warmup_requests", "Warm-up", "at most", "Warm-up ends when times are steady, at the latest after these requests"),
+    ("seed", "Seed", "", "Decides the order of the trials; empty draws one for each run and stores it"),
+)
+
+
+class _Upright(QScrollArea):
+    """Scrolls up and down only, and is never narrower than what is in it: a pane beside it cannot hide its units."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def minimumSizeHint(self) -> QSize:
+        least = super().minimumSizeHint()
+        inner = self.widget()
+        if inner is None:
+            return least
+        return QSize(inner.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width(), least.height())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
+
+
+class WorkloadPanel(Panel):
+    """Fields by key of the experiment file; `trials` and `seed` as well."""
+
+    changed = Signal(str, object)
+    """key, values"""
+    broke = Signal(str, str)
+    """key, what is wrong; "" where it is mended"""
+    prompts_wanted = Signal(object)
+    """`Path` of a prompt file, None for the built-in prompts."""
+    tasks_changed = Signal(object)
+    """A tuple of task names."""
+    install_wanted = Signal(object)
+    """A tuple of what the tasks lack."""
+    engine_changed = Signal(str, object)
+    """key of the [engine] table, values"""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(theme, "Workload", parent=parent)
+        self._theme = theme
+        self.fields: dict[str, ValueField] = {}
+        self._experiment = Experiment()
+        self._ready: tuple[str, ...] | None = None
+        self._harness: bool | None = None
+        inner = QWidget()
+        self._column = column = QVBoxLayout(inner)
+        form = Form(theme, LABELS)
+        self.task = QComboBox()
+        for place, (title, id, tip) in enumerate(TASKS):
+            self.task.addItem(title, id)
+            self.task.setItemData(place, tip, Qt.ItemDataRole.ToolTipRole)
+        self.task.setToolTip(_TASK_TIP)
+        self.task.setAccessibleName("Task")
+        self.task.setMinimumWidth(theme.px(60))
+        self.task.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.task.setMinimumContentsLength(8)
+        self.task.activated.connect(self._task_chosen)
+        form.add("Task", self.task, _TASK_TIP)
+        self.prompts = PromptField(theme)
+        self.prompts.wanted.connect(self.prompts_wanted)
+        form.add("Prompts", self.prompts, "What the prompts are made of: the task's own, or a file of yours")
+        for entry in _LOAD:
+            self._add(form, *entry)
+        column.addWidget(form)
+        column.addWidget(line())
+        column.addWidget(label("Quality", role="body", tone="secondary"))
+        column.addWidget(self._make_quality())
+        column.addWidget(line())
+        column.addWidget(label("Repetitions", role="body", tone="secondary"))
+        self.repetitions = SegmentedControl(theme, [f"{name} {count}" for name, count in REPETITIONS], "Repetitions")
+        for button in self.repetitions.findChildren(ToolButton):
+            button.setProperty("role", "dense")  # three segments share the narrow panel
+            button.setProperty("compact", "true")
+        self.repetitions.chosen.connect(self._repetitions_chosen)
+        column.addWidget(self.repetitions)
+        stopping = Form(theme, LABELS)
+        self.stop = StopField(theme)
+        self.stop.changed.connect(partial(self._field_changed, "stop_at_ratio"))
+        self.stop.broke.connect(partial(self.broke.emit, "stop_at_ratio"))
+        tip = "End at a whole block once every ratio to the baseline is known this well; empty runs all trials"
+        stopping.add("Stop early", self.stop, tip)
+        column.addWidget(stopping)
+        self.order_hint = label("", role="dense", tone="muted", wrap=True)
+        column.addWidget(self.order_hint)
+        column.addWidget(line())
+        more = Form(theme, LABELS)
+        for entry in _MEASURE:
+            self._add(more, *entry)
+        column.addWidget(more)
+        column.addWidget(line())
+        self.engine = EngineGroup(theme)
+        self.engine.changed.connect(self.engine_changed)
+        self.engine.broke.connect(self.broke)
+        column.addWidget(self.engine)
+        column.addStretch(1)
+        self._scroll = _Upright()
+        self._scroll.setWidget(inner)
+        self.body.addWidget(self._scroll, 1)
+        theme.follow(self._restyle)
+
+    def _make_quality(self) -> QWidget:
+        """Perplexity, texts, tasks: what the techniques cost in quality."""
+        form = Form(self._theme, LABELS)
+        for entry in _QUALITY:
+            self._add(form, *entry)
+        self.tasks = TaskList(self._theme)
+        self.tasks.changed.connect(self.tasks_changed)
+        self.tasks.install_wanted.connect(self.install_wanted)
+        form.add("Tasks", self.tasks, "Accuracy on questions with known answers, scored by lm-eval")
+        self._add(form, *_SAMPLES)
+        return form
+
+    def _task_chosen(self, index: int) -> None:
+        self.changed.emit("task", (str(self.task.itemData(index)),))
+
+    def _restyle(self) -> None:
+        px = self._theme.px
+        self._column.setContentsMargins(px(12), px(12), px(10), px(12))
+        self._column.setSpacing(px(8))
+
+    def show_experiment(self, experiment: Experiment, *, force: bool = False) -> None:
+        """`force`: fields take the experiment's values even where a text was being mended (undo, load)."""
+        for key, field in self.fields.items():
+            field.set_values(_values(experiment, key), force=force)
+        load = experiment.workload
+        self._experiment = experiment
+        self.task.setCurrentIndex(max(0, self.task.findData(load.task)))
+        self.prompts.show_file(load.prompt_file)
+        self._show_tasks()
+        self.engine.show_settings(experiment.engine, force=force)
+        trials = experiment.run.trials
+        index = next((i for i, (_, count) in enumerate(REPETITIONS) if count == trials), -1)
+        self._show_repetitions(index)
+        self.stop.set_value(experiment.run.stop_at_ratio, force=force)
+        self.order_hint.setText(order_text(experiment))
+
+    def show_machine(self, probe: ProbeResult) -> None:
+        """What the machine has of the tasks."""
+        packages = {p.name: p.version for p in probe.packages}
+        self._harness = bool(packages[HARNESS]) if HARNESS in packages else None
+        self._ready = probe.task_data
+        self._show_tasks()
+
+    def _show_tasks(self) -> None:
+        load = self._experiment.workload
+        self.tasks.show_rows(task_rows(load.tasks, self._ready, self._harness))
+        self.fields["task_samples"].set_enabled(bool(load.tasks), "" if load.tasks else "No task is chosen")
+
+    def _show_repetitions(self, index: int) -> None:
+        self.repetitions.blockSignals(True)
+        if index < 0:
+            self.repetitions.clear()
+        else:
+            self.repetitions.choose(index)
+        self.repetitions.blockSignals(False)
+
+    def _add(self, form: Form, key: str, title: str, suffix: str, tip: str) -> None:
+        spec = _KEYS[key]
+        field = ValueField(
+            self._theme,
+            tip.partition(";")[0] if key != "seed" else "Seed",
+            "float" if spec.type == "float" else "int",
+            check_of_key(spec, title),
+            suffix=suffix,
+            many=spec.sweep,
+            empty="drawn" if key == "seed" else "",
+        )
+        field.changed.connect(partial(self._field_changed, key))
+        field.broke.connect(partial(self.broke.emit, key))
+        self.fields[key] = field
+        form.add(title, field, tip)
+
+    def _field_changed(self, key: str, values: object) -> None:
+        self.broke.emit(key, "")
+        self.changed.emit(key, values)
+
+    def _repetitions_chosen(self, index: int) -> None:
+        self.changed.emit("trials", (REPETITIONS[index][1],))
+
+
+def order_text(experiment: Experiment) -> str:
+    """How the trials run, and when they end before the last."""
+    seed = "a seed drawn for each run" if experiment.seed is None else f"seed {experiment.seed}"
+    order = f"Each trial runs in a fresh process; blocks are shuffled with {seed}, every second one mirrors the first."
+    run = experiment.run
+    if run.stop_at_ratio is None:
+        return order
+    what = f"ratios of {run.stop_metric}" if run.stop_metric else "ratios of decode throughput"
+    return (
+        f"Ends after {LEAST} to {max(run.trials, LEAST)} trials of each, once all {what} are known to "
+        f"±{100 * run.stop_at_ratio:g} %. {order}"
+        if run.trials >= LEAST
+        else f"With under {LEAST} trials of each nothing ends early. {order}"
+    )
+
+
+def _values(experiment: Experiment, key: str) -> tuple[Scalar, ...]:
+    if key == "seed":
+        return () if experiment.seed is None else (experiment.seed,)
+    if key == "trials":
+        return (experiment.run.trials,)
+    value = getattr(experiment.workload, key)
+    return value if isinstance(value, tuple) else (value,)

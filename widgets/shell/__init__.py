@@ -1,0 +1,1 @@
+"""The frame and getting about: window, actions, menus, rail, pages. Main thread."""

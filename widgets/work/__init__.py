@@ -1,0 +1,1 @@
+"""Work off the main thread and what it says: the bridge, bundles, the demo, disk use."""

@@ -1,0 +1,314 @@
+"""Reads and writes the experiment file. One reading finds every mistake, each with its place and a hint.
+
+Pure; any thread. What a key may hold stands in `workbench.experiment.keys`; this module walks the file.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import TypeVar, cast
+
+import msgspec
+import tomli_w
+
+from engines.protocol.orders import Scalar
+from engines.techniques import Technique, axes, find, techniques
+from workbench.experiment import toml_places
+from workbench.experiment.experiment import (
+    SCHEMA,
+    EngineSettings,
+    Experiment,
+    RunSettings,
+    TechniqueChoice,
+    Workload,
+)
+from workbench.experiment.keys import ENGINE, RUN, TOP, WORKLOAD, Key, did_you_mean, shown
+from workbench.experiment.problems import Problem, Severity
+
+S = TypeVar("S", bound=msgspec.Struct)
+Table = Mapping[str, object]
+
+_TOML_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
+_TOML_END = " (at end of document)"
+
+
+def read(text: str, source: str) -> tuple[Experiment | None, tuple[Problem, ...]]:
+    """As `workbench.experiment.experiment.parse`."""
+    try:
+        document = tomllib.loads(text)
+    except ValueError as error:  # also a number too long for Python
+        return None, (_syntax_problem(str(error), text),)
+    except RecursionError:
+        return None, (Problem(severity="error", place=source, message="The file nests lists too deeply to be read."),)
+    reader = _Reader(toml_places.locate(text), source)
+    experiment = reader.experiment(document)
+    problems = tuple(sorted(reader.problems, key=_line_number))
+    if any(p.severity == "error" for p in problems):
+        return None, problems
+    return experiment, problems
+
+
+def write(experiment: Experiment) -> str:
+    """As `workbench.experiment.experiment.dump`."""
+    document: dict[str, object] = {
+        "schema": SCHEMA,
+        "name": experiment.name,
+        **({} if experiment.seed is None else {"seed": experiment.seed}),
+        "models": list(experiment.models),
+    }
+    grouped: dict[str, list[object]] = {}
+    for choice in experiment.techniques:
+        axis, _, short = choice.id.partition(".")
+        chosen = {name: _one_or_list(values) for name, values in choice.parameters.items()}
+        grouped.setdefault(axis, []).append({"id": short, **chosen} if chosen else short)
+    document["techniques"] = {axis: _one_or_list(entries) for axis, entries in grouped.items()}
+    for name, struct, keys in (
+        ("workload", experiment.workload, WORKLOAD),
+        ("run", experiment.run, RUN),
+        ("engine", experiment.engine, ENGINE),
+    ):
+        table: dict[str, object] = {}
+        for key in keys:
+            value = getattr(struct, key.name)
+            if value is not None:
+                table[key.name] = _one_or_list(value) if key.sweep else list(value) if key.is_list else value
+        document[name] = table
+    return tomli_w.dumps(document)
+
+
+def _one_or_list(values: Sequence[object]) -> object:
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _line_number(problem: Problem) -> int:
+    found = re.match(r"line (\d+)", problem.place)
+    return int(found[1]) if found else 0
+
+
+def _syntax_problem(message: str, text: str) -> Problem:
+    found = _TOML_LINE.search(message)
+    if found:
+        place, what = f"line {found[1]}", message[: found.start()]
+    else:
+        place, what = f"line {text.count(chr(10)) + 1}", message.removesuffix(_TOML_END)
+    return Problem(
+        severity="error",
+        place=place,
+        message=f"Not valid TOML: {what[:1].lower()}{what[1:]}.",
+        hint='Texts stand in "quotes", lists in [brackets], one key = value a line; nothing after this line was read.',
+    )
+
+
+class _Reader:
+    """One reading of one document. Collects problems; values with a problem fall back to their default."""
+
+    def __init__(self, lines: dict[toml_places.Path, int], source: str) -> None:
+        self.lines = lines
+        self.source = source
+        self.problems: list[Problem] = []
+        self.newer = False
+
+    def experiment(self, document: Table) -> Experiment:
+        self._schema(document)
+        top = self._values(document, (), TOP, also=("schema", "techniques", "workload", "run", "engine"))
+        return Experiment(
+            techniques=self._techniques(document.get("techniques", {})),
+            workload=self._table(document, "workload", WORKLOAD, Workload),
+            run=self._table(document, "run", RUN, RunSettings),
+            engine=self._table(document, "engine", ENGINE, EngineSettings),
+            **top,  # type: ignore[arg-type]  # TOP names exactly the remaining fields
+        )
+
+    # --- problems ------------------------------------------------------------------------------
+
+    def _say(self, path: toml_places.Path, message: str, hint: str = "", severity: Severity = "error") -> None:
+        line = toml_places.line_of(self.lines, path)
+        key = toml_places.dotted(path)
+        place = f"line {line}, {key}" if line else f"{self.source}, {key}" if key else self.source
+        self.problems.append(Problem(severity=severity, place=place, message=message, hint=hint))
+
+    def _unknown(self, path: toml_places.Path, known: Sequence[str]) -> None:
+        if self.newer:
+            self._say(path, "This version does not know the key; it is ignored.", severity="warning")
+        else:
+            self._say(path, f"Unknown key {shown(path[-1])}.", did_you_mean(str(path[-1]), known))
+
+    def _schema(self, document: Table) -> None:
+        schema = document.get("schema", SCHEMA)
+        if isinstance(schema, bool) or not isinstance(schema, int) or schema < 1:
+            self._say(
+                ("schema",), f"The schema is a whole number from 1, not {shown(schema)}.", f"Write schema = {SCHEMA}."
+            )
+        elif schema > SCHEMA:
+            self.newer = True
+            self._say(
+                ("schema",),
+                f"The file is of schema {schema}; this version reads schema {SCHEMA}.",
+                "What it does not know is ignored. A newer version of the workbench would read all of it.",
+                severity="warning",
+            )
+
+    # --- tables of plain keys ------------------------------------------------------------------
+
+    def _table(self, document: Table, name: str, keys: tuple[Key, ...], type_: type[S]) -> S:
+        table = document.get(name, {})
+        if not isinstance(table, dict):
+            self._say((name,), f"{name} is a table, not {_kind(table)}.", f"Write [{name}] on a line of its own.")
+            return type_()
+        return type_(**self._values(table, (name,), keys))
+
+    def _values(
+        self, table: Table, path: toml_places.Path, keys: tuple[Key, ...], also: tuple[str, ...] = ()
+    ) -> dict[str, object]:
+        by_name = {key.name: key for key in keys}
+        values: dict[str, object] = {}
+        for name, raw in table.items():
+            if name in also:
+                continue
+            if name not in by_name:
+                self._unknown((*path, name), (*by_name, *also))
+                continue
+            value = self._value(by_name[name], raw, (*path, name))
+            if value is not None:
+                values[name] = value
+        return values
+
+    def _value(self, key: Key, raw: object, path: toml_places.Path) -> object:
+        """The checked value, a tuple for sweeps and lists, or None after saying what is wrong."""
+        if not (key.sweep or key.is_list):
+            if isinstance(raw, list):
+                self._say(path, f"{key.name} takes one value, not a list.", "It cannot be swept.")
+                return None
+            return self._single(key, raw, path)
+        if not isinstance(raw, list):
+            value = self._single(key, raw, path)
+            return None if value is None else (value,)
+        if not raw and key.sweep:
+            self._say(
+                path, f"The list of {key.name} is empty: there is nothing to run.", f"Try {key.name} = {key.example}."
+            )
+            return None
+        values: list[object] = []
+        for index, item in enumerate(raw):
+            value = self._single(key, item, (*path, index))
+            if value is None:
+                continue
+            if value in values:
+                self._say((*path, index), f"{shown(item)} stands in the list twice.", "Leave one of them out.")
+            else:
+                values.append(value)
+        return tuple(values)
+
+    def _single(self, key: Key, raw: object, path: toml_places.Path) -> object:
+        value, message, hint = key.check(raw)
+        if message:
+            self._say(path, message, hint)
+        return value
+
+    # --- techniques ----------------------------------------------------------------------------
+
+    def _techniques(self, table: object) -> tuple[TechniqueChoice, ...]:
+        if not isinstance(table, dict):
+            self._say(
+                ("techniques",), f"techniques is a table, not {_kind(table)}.", "Write [techniques] and axis = [...]."
+            )
+            return ()
+        known = [axis.id for axis in axes()]
+        choices: list[TechniqueChoice] = []
+        for axis, raw in table.items():
+            path = ("techniques", axis)
+            if axis not in known:
+                self._unknown_axis(path, known)
+                continue
+            entries = raw if isinstance(raw, list) else [raw]
+            if not entries:
+                self._say(
+                    path,
+                    f"The list of {axis} is empty: there is nothing to run.",
+                    "Name a technique or leave the key out.",
+                )
+            for index, entry in enumerate(entries):
+                place = (*path, index) if isinstance(raw, list) else path
+                choice = self._technique(axis, entry, place)
+                if choice is None:
+                    continue
+                if choice in choices:
+                    self._say(place, f"{choice.id} stands in the list twice.", "Leave one of them out.")
+                else:
+                    choices.append(choice)
+        return tuple(choices)
+
+    def _unknown_axis(self, path: toml_places.Path, known: Sequence[str]) -> None:
+        if self.newer:
+            self._unknown(path, known)
+        else:
+            self._say(path, f"Unknown axis {shown(path[-1])}.", did_you_mean(str(path[-1]), known))
+
+    def _technique(self, axis: str, entry: object, path: toml_places.Path) -> TechniqueChoice | None:
+        if isinstance(entry, dict):
+            id_ = entry.get("id")
+            if not isinstance(id_, str):
+                self._say(
+                    path, "A technique with parameters needs its id.", f'Write {{ id = "{_example(axis)}", ... }}.'
+                )
+                return None
+        elif isinstance(entry, str):
+            id_ = entry
+        else:
+            self._say(path, f"A technique is a text, not {_kind(entry)}.", f'Write "{_example(axis)}".')
+            return None
+        place = (*path, "id") if isinstance(entry, dict) else path
+        technique = find(id_ if "." in id_ else f"{axis}.{id_}")
+        if technique is None:
+            known = [t.short for t in techniques(axis)] + [t.id for t in techniques(axis)]
+            self._say(place, f"Unknown technique {shown(id_)}.", did_you_mean(id_, known, show=len(known) // 2))
+            return None
+        if technique.axis != axis:
+            self._say(place, f"{technique.id} belongs to the axis {technique.axis}, not {axis}.")
+            return None
+        if not isinstance(entry, dict):
+            return TechniqueChoice(technique.id)
+        return TechniqueChoice(technique.id, self._parameters(technique, entry, path))
+
+    def _parameters(self, technique: Technique, entry: Table, path: toml_places.Path) -> dict[str, tuple[Scalar, ...]]:
+        by_name = {p.name: p for p in technique.parameters}
+        chosen: dict[str, tuple[Scalar, ...]] = {}
+        for name, raw in entry.items():
+            if name == "id":
+                continue
+            place = (*path, name)
+            if name not in by_name:
+                hint = did_you_mean(name, list(by_name)) if by_name else f"{technique.id} has no parameters."
+                self._say(place, f"{technique.id} has no parameter {shown(name)}.", hint)
+                continue
+            items = raw if isinstance(raw, list) else [raw]
+            if not items:
+                self._say(place, f"The list of {name} is empty: there is nothing to run.")
+            values: list[Scalar] = []
+            for index, item in enumerate(items):
+                item_place = (*place, index) if isinstance(raw, list) else place
+                message = by_name[name].problem(item)
+                if message:
+                    self._say(item_place, message, by_name[name].hint)
+                elif item in values:
+                    self._say(item_place, f"{shown(item)} stands in the list twice.", "Leave one of them out.")
+                else:
+                    values.append(float(item) if by_name[name].type == "float" else cast("Scalar", item))
+            chosen[name] = tuple(values)
+        return chosen
+
+
+def _example(axis: str) -> str:
+    return next((t.short for t in techniques(axis)), "technique")
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, (int, float)):
+        return f"the number {shown(value)}"
+    if isinstance(value, list):
+        return "a list"
+    return "a table" if isinstance(value, dict) else shown(value)

@@ -1,0 +1,77 @@
+"""Applies a problem's fix to an experiment. Pure; any thread.
+
+A fix's path is one of
+    "skip"                        leave this configuration out
+    "install"                     install the packages `value`: no change of the experiment, `apply_fix` refuses it
+    "models.REF"                  put `value` in the place of this model; None takes it out
+    "techniques.AXIS.SHORT"       put the technique `value` (full id) in the place of this one
+    "workload.KEY.OLD"            put `value` in the place of this value of a sweep
+    "TABLE.KEY"                   set the key
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+
+from workbench.experiment.experiment import Experiment, TechniqueChoice, Workload
+from workbench.experiment.problems import Fix
+from workbench.plan.identity import matches
+
+V = TypeVar("V")
+
+
+def apply_fix(experiment: Experiment, configuration_hash: str, fix: Fix) -> Experiment:
+    """The experiment with the change made. Raises `ValueError` for a path that this version does not know."""
+    if fix.path == "skip":
+        return leave_out(experiment, configuration_hash)
+    table, _, rest = fix.path.partition(".")
+    if table == "models" and rest:
+        with_what = () if fix.value is None else (str(fix.value),)
+        return msgspec.structs.replace(experiment, models=_replaced(experiment.models, rest, with_what))
+    if table == "techniques" and rest.count(".") == 1:
+        old = [c for c in experiment.techniques if c.id == rest]
+        new = TechniqueChoice(str(fix.value))
+        if not old:  # it was the axis's default, which an experiment need not name
+            return msgspec.structs.replace(experiment, techniques=(*experiment.techniques, new))
+        kept = [c for c in experiment.techniques if c not in old and c != new]
+        kept.insert(experiment.techniques.index(old[0]), new)
+        return msgspec.structs.replace(experiment, techniques=tuple(kept))
+    if table == "workload" and rest.count(".") == 1:
+        return msgspec.structs.replace(experiment, workload=_in_sweep(experiment.workload, rest, fix.value))
+    if table in ("workload", "run", "engine") and rest in getattr(experiment, table).__struct_fields__:
+        changed = msgspec.structs.replace(getattr(experiment, table), **{rest: fix.value})
+        return msgspec.structs.replace(experiment, **{table: changed})
+    raise ValueError(f"no way to apply the fix {fix.label!r}: {fix.path}")
+
+
+def leave_out(experiment: Experiment, configuration_hash: str) -> Experiment:
+    """The experiment without this configuration (`run.skip`)."""
+    if any(matches(configuration_hash, written) for written in experiment.run.skip):
+        return experiment
+    run = msgspec.structs.replace(experiment.run, skip=(*experiment.run.skip, configuration_hash))
+    return msgspec.structs.replace(experiment, run=run)
+
+
+def take_in(experiment: Experiment, configuration_hash: str) -> Experiment:
+    """The opposite of `leave_out`."""
+    skip = tuple(written for written in experiment.run.skip if not matches(configuration_hash, written))
+    return msgspec.structs.replace(experiment, run=msgspec.structs.replace(experiment.run, skip=skip))
+
+
+def _in_sweep(workload: Workload, path: str, value: object) -> Workload:
+    key, _, old = path.partition(".")
+    if key not in ("prompt_tokens", "new_tokens", "batch_size", "depth_tokens") or not isinstance(value, int):
+        raise ValueError(f"workload.{path} is no place in a sweep")
+    values: tuple[int, ...] = getattr(workload, key)
+    return msgspec.structs.replace(workload, **{key: _replaced(values, int(old), (value,))})
+
+
+def _replaced(values: Iterable[V], old: V, new: tuple[V, ...]) -> tuple[V, ...]:
+    """`old` replaced by `new`, each value once, in order."""
+    out: list[V] = []
+    for value in values:
+        out.extend(new if value == old else (value,))
+    return tuple(dict.fromkeys(out))

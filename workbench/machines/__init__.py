@@ -1,0 +1,1 @@
+"""What computers have, lack and were like: facts, installing, environments."""

@@ -1,0 +1,1 @@
+"""What an experiment means: configurations with hashes and estimates, obstacles, the order of trials."""

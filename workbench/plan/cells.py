@@ -1,0 +1,218 @@
+"""The cells of an experiment: every combination resolved, with what it needs. What stands against one is
+`workbench.plan.obstacles`' to say.
+
+Pure; any thread. Called by `workbench.plan.plan.make_plan`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal, cast
+
+import msgspec
+
+from engines.protocol.messages import Device, ProbeResult
+from engines.protocol.orders import EngineId, EngineOrder, Scalar, TaskName, TechniqueOrder, WorkloadOrder
+from engines.techniques import Axis, MachineFacts, axes, find
+from engines.techniques.gguf import STORED
+from engines.techniques.precision_stored import AS_STORED
+from workbench.experiment.experiment import Experiment, TechniqueChoice
+from workbench.machines.facts import machine_facts
+from workbench.plan.estimates import estimate_memory, estimate_once_seconds, estimate_seconds
+from workbench.plan.identity import configuration_hash
+from workbench.plan.labels import technique_title
+from workbench.plan.obstacles import problems_of
+from workbench.plan.types import Configuration, ResolvedModel
+from workbench.plan.workload import FoundPrompts
+
+PRECISE_TRIALS = 10
+"""From so many trials on, an experiment is a precise one."""
+DEFAULT_ENGINE: EngineId = "transformers"
+
+Chosen = tuple[TechniqueOrder, ...]
+
+
+def count_cells(experiment: Experiment, models: int, devices: int) -> int:
+    """How many cells the cross product has, without making them."""
+    load = experiment.workload
+    combinations = math.prod(
+        sum(math.prod(len(values) for values in c.parameters.values()) for c in choices)
+        for choices in _by_axis(experiment).values()
+    )
+    sweeps = len(load.prompt_tokens) * len(load.new_tokens) * len(load.batch_size) * len(load.depth_tokens)
+    return models * devices * combinations * sweeps
+
+
+def make_cells(
+    experiment: Experiment,
+    models: Sequence[ResolvedModel],
+    devices: Sequence[Device],
+    machine: ProbeResult,
+    prompts: FoundPrompts | None = None,
+) -> Iterator[Configuration]:
+    """Models x techniques x workloads x devices, in the order they are written in the experiment."""
+    loads = list(_workloads(experiment, prompts))
+    facts = {device.id: machine_facts(machine, device) for device in devices}
+    for model in models:
+        for chosen, load, device in itertools.product(_combinations(experiment, model), loads, devices):
+            engine = engine_order(experiment, engine_of(experiment, chosen), device.id)
+            yield _cell(experiment, model, chosen, load, engine, device, facts[device.id], len(devices) > 1)
+
+
+def engine_of(experiment: Experiment, chosen: Chosen) -> EngineId:
+    """The engine that the experiment names, or ("auto") the first that can apply all the techniques; where there is
+    none, the first technique's own, and the cell says what stands against it."""
+    written = experiment.engine.id
+    if written != "auto":
+        return cast("EngineId", written)
+    able = [technique.engines for order in chosen if (technique := find(order.id)) is not None]
+    if not able:
+        return DEFAULT_ENGINE
+    return next((engine for engine in able[0] if all(engine in engines for engines in able)), able[0][0])
+
+
+def engine_order(experiment: Experiment, engine: EngineId, device: str) -> EngineOrder:
+    """The settings of one engine; those it does not have stay at their defaults, so that they change no hash."""
+    settings, trials = experiment.engine, experiment.run.trials
+    if engine == "llama.cpp":
+        return EngineOrder(
+            id=engine,
+            threads=settings.threads,
+            batch_tokens=settings.batch_tokens,
+            micro_batch_tokens=min(settings.micro_batch_tokens, settings.batch_tokens),
+            flash_attention=cast("Literal['auto', 'on', 'off']", settings.flash_attention),
+            gpu_layers=settings.gpu_layers,
+            memory_map=settings.memory_map,
+        )
+    return EngineOrder(
+        id=engine,
+        threads=settings.threads,
+        attention=settings.attention,
+        start_method=start_method(settings.start_method, trials, device),
+    )
+
+
+def start_method(written: str, trials: int, device: str) -> Literal["plain", "template"]:
+    """How workers of transformers are started. "auto": from a template for quick and standard runs on a processor;
+    plainly for precise ones (ten trials and more), whose cold-start figures count, and on GPUs, where nobody has tried
+    a fork yet. llama.cpp is imported in a fraction of a second and always starts plainly."""
+    wanted = written == "template" or (written == "auto" and trials < PRECISE_TRIALS and device == "cpu")
+    return "template" if wanted else "plain"
+
+
+def _by_axis(experiment: Experiment) -> dict[str, list[TechniqueChoice]]:
+    """Choices of every axis: those the experiment names, in its order, and the default of the others."""
+    found: dict[str, list[TechniqueChoice]] = {}
+    for choice in experiment.techniques:
+        found.setdefault(choice.id.partition(".")[0], []).append(choice)
+    for axis in axes():
+        if axis.id not in found and find(axis.default) is not None:
+            found[axis.id] = [TechniqueChoice(axis.default)]
+    return found
+
+
+def _combinations(experiment: Experiment, model: ResolvedModel) -> Iterator[Chosen]:
+    """Every combination of one technique of each axis."""
+    named = {choice.id.partition(".")[0] for choice in experiment.techniques}
+    known = {axis.id: axis for axis in axes()}
+    per_axis: list[list[TechniqueOrder]] = []
+    for axis, choices in _by_axis(experiment).items():
+        if axis not in named:
+            choices = [TechniqueChoice(default_technique(known[axis], model.facts.keeps))]
+        per_axis.append([order for choice in choices for order in _resolved(choice)])
+    return itertools.product(*per_axis)
+
+
+def default_technique(axis: Axis, keeps: str) -> str:
+    """Id of what runs on an axis that the experiment does not name, of a model that keeps a precision of its own
+    (`ModelFacts.keeps`) that one."""
+    own = {"gguf": STORED, "quantised": AS_STORED} if axis.id == "precision" else {}
+    return own.get(keeps, axis.default)
+
+
+def _resolved(choice: TechniqueChoice) -> Iterator[TechniqueOrder]:
+    """One order for every combination of the swept parameters, defaults filled in."""
+    technique = find(choice.id)
+    defaults: dict[str, Scalar] = technique.defaults() if technique else {}
+    names = tuple(choice.parameters)
+    for values in itertools.product(*choice.parameters.values()):
+        yield TechniqueOrder(id=choice.id, parameters=defaults | dict(zip(names, values, strict=True)))
+
+
+def _workloads(experiment: Experiment, prompts: FoundPrompts | None) -> Iterator[WorkloadOrder]:
+    load = experiment.workload
+    sweep = itertools.product(load.prompt_tokens, load.new_tokens, load.batch_size, load.depth_tokens)
+    for prompt, new, batch, depth in sweep:
+        yield WorkloadOrder(
+            task=cast("TaskName", load.task),
+            prompt_tokens=prompt,
+            new_tokens=new,
+            batch_size=batch,
+            depth_tokens=depth,
+            prompt_file=prompts.path if prompts else load.prompt_file,
+            prompt_file_hash=prompts.hash if prompts else "",
+            requests=load.requests,
+            window_s=load.window_s,
+            warmup_requests=load.warmup_requests,
+            perplexity_tokens=load.perplexity_tokens,
+            text_tokens=load.text_tokens,
+            tasks=load.tasks,
+            task_samples=load.task_samples,
+            idle_s=load.idle_s,
+            prefill_energy_s=load.prefill_energy_s,
+        )
+
+
+def _cell(
+    experiment: Experiment,
+    model: ResolvedModel,
+    chosen: Chosen,
+    load: WorkloadOrder,
+    engine: EngineOrder,
+    device: Device,
+    machine: MachineFacts,
+    many_devices: bool,
+) -> Configuration:
+    if not model.quality_available:
+        load = msgspec.structs.replace(load, perplexity_tokens=0, text_tokens=0, tasks=())
+    what = configuration_hash(model.order, chosen, load, engine)
+    cell = Configuration(
+        hash=f"{what}@{device.id}" if many_devices else what,
+        title=_title(experiment, model, chosen, load, device if many_devices else None),
+        model=model.order,
+        techniques=chosen,
+        workload=load,
+        engine=engine,
+        machine="this",
+        device=device.id,
+        color=0,
+        memory=estimate_memory(model.facts, chosen, load, engine, machine),
+        expected_s=estimate_seconds(model.facts, chosen, load, engine, machine),
+        once_s=estimate_once_seconds(model.facts, chosen, load, engine, machine),
+    )
+    return msgspec.structs.replace(cell, problems=problems_of(cell, model, machine, experiment))
+
+
+def _title(
+    experiment: Experiment, model: ResolvedModel, chosen: Chosen, load: WorkloadOrder, device: Device | None
+) -> str:
+    """ "SmolLM2-135M-Instruct · int8 · 512 in": the axes the experiment names and what varies in the workload."""
+    named = {choice.id.partition(".")[0] for choice in experiment.techniques}
+    parts = [
+        model.order.title,
+        *(technique_title(t.id, t.parameters, model.order.stored) for t in chosen if t.id.partition(".")[0] in named),
+    ]
+    swept = experiment.workload
+    if len(swept.prompt_tokens) > 1:
+        parts.append(f"{load.prompt_tokens} in")
+    if len(swept.new_tokens) > 1:
+        parts.append(f"{load.new_tokens} out")
+    if len(swept.batch_size) > 1:
+        parts.append(f"batch {load.batch_size}")
+    if len(swept.depth_tokens) > 1:
+        parts.append(f"depth {load.depth_tokens}")
+    if device is not None:
+        parts.append(device.title)
+    return " · ".join(parts)

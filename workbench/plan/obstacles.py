@@ -1,0 +1,273 @@
+"""What stands against a cell of a plan, and what is worth knowing of it: each problem with its fixes.
+
+Pure; any thread. Called by `workbench.plan.cells`. The engines look at the same again before they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from engines.protocol.orders import TechniqueOrder
+from engines.techniques import MachineFacts, Technique, find, techniques
+from engines.techniques.gguf import SEQUENCES, STORED
+from engines.techniques.unfit import EAGER_ONLY
+from workbench.experiment.experiment import Experiment
+from workbench.experiment.problems import Fix, Problem
+from workbench.plan.estimates import estimate_memory, weight_bytes
+from workbench.plan.types import Configuration, ResolvedModel
+from workbench.units import format_bytes
+
+TIGHT = 0.10
+"""Less than this share of the free memory left over is worth a warning."""
+_OTHER_TECHNIQUES = 2
+"""How many other techniques a problem offers at most."""
+
+INSTALL = "install"
+"""Path of a fix that installs packages (its value: their names); see `workbench.experiment.fixes`."""
+
+_FULL_CACHE = "kv_cache.full"
+
+
+def problems_of(
+    cell: Configuration, model: ResolvedModel, machine: MachineFacts, experiment: Experiment
+) -> tuple[Problem, ...]:
+    """Everything at once; with an error among them the cell does not run."""
+    if model.facts.unfit:
+        return (_error(cell, model.facts.unfit, "Choose a model made for text generation.", _leave_out()),)
+    return (
+        *_attention(cell, model),
+        *_obstacles(cell, model, machine, experiment),
+        *_made_first(cell, model, machine),
+        *_context(cell, model),
+        *_llama_limits(cell),
+        *_memory(cell, model, machine, experiment),
+        *_quality(cell, model, experiment),
+    )
+
+
+def _obstacles(
+    cell: Configuration, model: ResolvedModel, machine: MachineFacts, experiment: Experiment
+) -> Iterator[Problem]:
+    for order in cell.techniques:
+        technique = find(order.id)
+        if technique is None:
+            yield _error(cell, f"The technique {order.id} is not installed.", fixes=_leave_out())
+            continue
+        if cell.engine.id not in technique.engines:
+            reason: str | None = f"The engine {cell.engine.id} cannot do {technique.title}."
+        else:
+            reason = technique.cannot_apply(model.facts, machine)
+        if reason:
+            fixes = (
+                *_install(cell, technique, model, machine),
+                *_other_techniques(cell, technique, model, machine, experiment),
+                *_leave_out(),
+            )
+            yield _error(cell, reason, fixes=fixes)
+            continue
+        note = technique.note(model.facts, machine)
+        if note:
+            yield Problem(severity="note", place=cell.title, message=note)
+
+
+def _attention(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
+    """The attention backend of transformers, where the model has no choice of it."""
+    if cell.engine.id != "transformers":
+        return
+    if not model.facts.attention.attend:
+        message = "No layer of this model has attention: the attention backend does not matter."
+        yield Problem(severity="note", place=cell.title, message=message)
+    elif cell.engine.attention == "sdpa" and model.facts.architecture in EAGER_ONLY:
+        message = f"transformers has no sdpa attention for {model.facts.architecture} models."
+        yield _error(cell, message, fixes=(Fix("Attention eager", "engine.attention", "eager"), *_leave_out()))
+
+
+def _install(cell: Configuration, technique: Technique, model: ResolvedModel, machine: MachineFacts) -> tuple[Fix, ...]:
+    """Where only packages are missing: a fix that no change of the experiment makes, the window's sheet does."""
+    missing = technique.lacking(machine, model.facts)
+    if (
+        not missing
+        or not set(missing) <= _installable()
+        or cell.engine.id not in technique.engines
+        or technique.against(model.facts, machine)
+    ):
+        return ()
+    what = "llama.cpp" if "llama-cpp-python" in missing else missing[0]
+    return (Fix(f"Install {what}", INSTALL, missing),)
+
+
+def _installable() -> set[str]:
+    """Packages that this application knows how to install: those of techniques; not every reader of quantised files."""
+    return {name for technique in techniques() for name in technique.packages}
+
+
+def _made_first(cell: Configuration, model: ResolvedModel, machine: MachineFacts) -> Iterator[Problem]:
+    """The file that an engine makes before its first trial; only the engine knows whether it is there already."""
+    order = next((t for t in cell.techniques if t.id.startswith("precision.")), None)
+    technique = find(order.id) if order is not None else None
+    if technique is None or cell.engine.id != "llama.cpp" or technique.id == STORED:
+        return
+    if cell.engine.id not in technique.engines or technique.cannot_apply(model.facts, machine):
+        return
+    size = weight_bytes(model.facts, cell.techniques, machine)
+    about = f", about {format_bytes(size)}" if size else ""
+    yield Problem(
+        severity="note",
+        place=cell.title,
+        message=f"{technique.title} is made first{about}, unless it is there.",
+        hint="The first trial writes the GGUF file into the cache and says so in its phase “convert”; later ones use "
+        "it.",
+    )
+
+
+def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
+    """More tokens than the model was made for."""
+    limit, load = model.facts.context_tokens, cell.workload
+    if load.depth_tokens and cell.engine.id == "transformers":
+        yield _error(cell, "The transformers engine cannot start at a context depth yet.", fixes=_leave_out())
+    over = load.depth_tokens + load.prompt_tokens + load.new_tokens - limit
+    if not limit or over <= 0:
+        return
+    fixes: list[Fix] = []
+    # the depth first: what is measured stays what it was
+    if (shorter := load.depth_tokens - over) >= 0:
+        fixes.append(Fix(f"Depth {shorter}", f"workload.depth_tokens.{load.depth_tokens}", shorter))
+    elif (shorter := load.prompt_tokens - over) > 0:
+        fixes.append(Fix(f"Prompt {shorter}", f"workload.prompt_tokens.{load.prompt_tokens}", shorter))
+    elif (shorter := load.new_tokens - over) > 0:
+        fixes.append(Fix(f"{shorter} new tokens", f"workload.new_tokens.{load.new_tokens}", shorter))
+    deep = f"A depth of {load.depth_tokens:,}, " if load.depth_tokens else ""
+    message = (
+        f"{deep}{load.prompt_tokens:,} prompt and {load.new_tokens:,} new tokens are more than the {limit:,} "
+        f"that {model.order.title} can hold."
+    )
+    yield _error(cell, message, fixes=(*fixes, *_leave_out()))
+
+
+def _llama_limits(cell: Configuration) -> Iterator[Problem]:
+    """What llama.cpp's engine refuses whatever the model is (`engines.llama.preflight`): known before anything runs."""
+    engine, batch = cell.engine, cell.workload.batch_size
+    if engine.id != "llama.cpp":
+        return
+    if batch > SEQUENCES:
+        fewer = Fix(f"Batch {SEQUENCES}", f"workload.batch_size.{batch}", SEQUENCES)
+        message = f"llama.cpp holds at most {SEQUENCES} sequences, not {batch:,}."
+        yield _error(cell, message, fixes=(fewer, *_leave_out()))
+    elif batch > engine.batch_tokens:
+        more = Fix(f"Batch tokens {batch}", "engine.batch_tokens", batch)
+        message = f"{batch:,} sequences cannot go on with {engine.batch_tokens:,} tokens submitted at once."
+        yield _error(cell, message, fixes=(more, *_leave_out()))
+    cache = next((t.id for t in cell.techniques if t.id.startswith("kv_cache.")), _FULL_CACHE)
+    technique = find(cache)
+    if engine.flash_attention == "off" and cache != _FULL_CACHE and technique is not None:
+        chosen = Fix("Flash attention auto", "engine.flash_attention", "auto")
+        full = Fix("Use full", f"techniques.{technique.axis}.{technique.short}", _FULL_CACHE)
+        message = f"{technique.title} needs flash attention, which this experiment turns off."
+        yield _error(cell, message, fixes=(chosen, full, *_leave_out()))
+
+
+def _memory(
+    cell: Configuration, model: ResolvedModel, machine: MachineFacts, experiment: Experiment
+) -> Iterator[Problem]:
+    needed, free = cell.memory.needed, cell.memory.device_free
+    if model.facts.parameters <= 0:
+        return  # nothing is known of the model
+    if unknown := model.facts.attention.unknown:
+        kept = model.facts.layers * model.facts.kv_heads
+        what = (
+            "The estimate takes it as if every layer kept every token"
+            if kept
+            else "The estimate of memory leaves it out"
+        )
+        message = f"The size of the KV cache is not available: {unknown}. {what}."
+        yield Problem(severity="note", place=cell.title, message=message)
+    if free <= 0:
+        return  # nothing is known of the device
+    if needed > free:
+        batch = cell.workload.batch_size // 2
+        while batch and not _fits(cell, model, machine, batch=batch):
+            batch //= 2
+        fixes: list[Fix] = []
+        if batch:
+            fixes.append(Fix(f"Batch {batch}", f"workload.batch_size.{cell.workload.batch_size}", batch))
+        storing = (find(order.id) for order in cell.techniques)
+        for technique in [t for t in storing if t is not None and t.changes != "none"]:
+            fixes.extend(_other_techniques(cell, technique, model, machine, experiment, must_fit=True))
+        hint = f"Estimated: it needs {format_bytes(needed)}; {format_bytes(free)} are free."
+        yield _error(cell, f"{format_bytes(needed - free)} too large.", hint, (*fixes, *_leave_out()))
+    elif needed > free * (1 - TIGHT):
+        yield Problem(
+            severity="warning",
+            place=cell.title,
+            message=f"Only {format_bytes(free - needed)} of memory would be left.",
+            hint="This is an estimate: it may not fit.",
+        )
+
+
+def _quality(cell: Configuration, model: ResolvedModel, experiment: Experiment) -> Iterator[Problem]:
+    wanted = experiment.workload
+    if model.quality_available:
+        return
+    if model.order.kind == "random":
+        if wanted.perplexity_tokens or wanted.text_tokens or wanted.tasks:
+            message = "Quality is not measured: the weights are random. Speed and memory are true."
+            yield Problem(severity="note", place=cell.title, message=message)
+        return
+    if cell.engine.id == "llama.cpp":
+        return  # it cannot apply: the technique says so
+    yield Problem(
+        severity="warning",
+        place=cell.title,
+        message="The model has no tokenizer: its prompts are random tokens, and quality is not measured. Speed and "
+        "memory are true.",
+        hint="Put the tokenizer's files (tokenizer.json or tokenizer.model) into the model's folder.",
+    )
+
+
+def _other_techniques(
+    cell: Configuration,
+    blocked: Technique,
+    model: ResolvedModel,
+    machine: MachineFacts,
+    experiment: Experiment,
+    *,
+    must_fit: bool = False,
+) -> tuple[Fix, ...]:
+    """Techniques of the same axis that would work and are not in the experiment already."""
+    taken = {choice.id for choice in experiment.techniques} | {blocked.id}
+    fixes: list[Fix] = []
+    for other in techniques(blocked.axis):
+        if other.id in taken or cell.engine.id not in other.engines or other.cannot_apply(model.facts, machine):
+            continue
+        if must_fit and not _fits(cell, model, machine, technique=other):
+            continue
+        fixes.append(Fix(f"Use {other.short}", f"techniques.{blocked.axis}.{blocked.short}", other.id))
+    return tuple(fixes[:_OTHER_TECHNIQUES])
+
+
+def _fits(
+    cell: Configuration,
+    model: ResolvedModel,
+    machine: MachineFacts,
+    *,
+    batch: int | None = None,
+    technique: Technique | None = None,
+) -> bool:
+    """Whether the cell would fit with another batch size or another technique on that technique's axis."""
+    load, chosen = cell.workload, cell.techniques
+    if batch is not None:
+        load = msgspec.structs.replace(load, batch_size=batch)
+    if technique is not None:
+        other = TechniqueOrder(id=technique.id, parameters=technique.defaults())
+        chosen = tuple(other if t.id.partition(".")[0] == technique.axis else t for t in chosen)
+    return estimate_memory(model.facts, chosen, load, cell.engine, machine).fits
+
+
+def _leave_out() -> tuple[Fix, ...]:
+    return (Fix("Leave out", "skip"),)
+
+
+def _error(cell: Configuration, message: str, hint: str = "", fixes: tuple[Fix, ...] = ()) -> Problem:
+    return Problem(severity="error", place=cell.title, message=message, hint=hint, fixes=fixes)

@@ -1,0 +1,111 @@
+"""The values a plan is made of. Import them from `workbench.plan.plan`; they stand here so that `fit` and `models`,
+which
+the plan is made with, can name them too. Pure; any thread.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, WorkloadOrder
+from engines.techniques import ModelFacts
+from workbench.experiment.experiment import Experiment
+from workbench.experiment.problems import Problem
+from workbench.plan.labels import technique_title
+from workbench.units import format_duration
+
+
+class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a configuration will need on its device, in bytes, by the formulas of `workbench.plan.estimates`."""
+
+    weights: int
+    cache_or_activations: int
+    optimiser: int
+    overhead: int
+    device_total: int
+    device_free: int
+
+    @property
+    def needed(self) -> int:
+        return self.weights + self.cache_or_activations + self.optimiser + self.overhead
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= self.device_free
+
+
+class ResolvedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model of the experiment after looking it up: its order, its facts, and cautions (it will be downloaded)."""
+
+    order: ModelOrder
+    facts: ModelFacts
+    quality_available: bool = True
+    """False for random weights, and without a tokenizer."""
+    problems: tuple[Problem, ...] = ()
+    """Notes and warnings; an error comes in place of a `ResolvedModel`."""
+    identified: bool = True
+    """False while its files are being read: the order has no fingerprint yet."""
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell of the experiment, fully resolved."""
+
+    hash: str
+    """Over model, techniques, workload, engine settings and schema; not seed, repetition or machine. Unique in a plan:
+    where an experiment names several devices, "@" and the device follow ("0a1b...@cpu")."""
+    title: str
+    model: ModelOrder
+    techniques: tuple[TechniqueOrder, ...]
+    workload: WorkloadOrder
+    engine: EngineOrder
+    machine: str
+    device: str
+    color: int
+    """Place of the configuration in the experiment; palettes are indexed by it modulo their length."""
+    memory: MemoryEstimate
+    expected_s: float
+    """Estimated seconds of one trial; 0 where unknown."""
+    once_s: float = 0.0
+    """Estimated seconds that its first trial takes beside: texts and tasks are the same in every trial."""
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def runnable(self) -> bool:
+        return not any(p.severity == "error" for p in self.problems)
+
+    @property
+    def time_text(self) -> str:
+        """How long a trial takes: "about 36 s, first 1 h 38 min" where the first one answers tasks too; "unknown"."""
+        if not self.expected_s:
+            return "unknown"
+        first = f", first {format_duration(self.expected_s + self.once_s)}" if self.once_s >= 1 else ""
+        return f"about {format_duration(self.expected_s)}{first}"
+
+    def technique_title(self, axis: str) -> str:
+        """Short name of the technique on an axis with its non-default parameters: "int8", "" where none."""
+        order = next((t for t in self.techniques if t.id.partition(".")[0] == axis), None)
+        return technique_title(order.id, order.parameters, self.model.stored) if order else ""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that would run, in order, and everything that is wrong."""
+
+    experiment: Experiment
+    configurations: tuple[Configuration, ...]
+    """All cells, in the experiment's order, also those that cannot run or were skipped."""
+    skipped: tuple[str, ...]
+    """Hashes the user left out."""
+    order: tuple[tuple[int, str], ...]
+    """(block, configuration hash) in running order; an example of one while the experiment has no seed."""
+    problems: tuple[Problem, ...]
+    """Problems of the experiment as a whole (no model chosen, unknown model, ...)."""
+    expected_s: float
+    identified: bool = True
+    """False while a model's files are being read: hashes are not the last word, and nothing is run."""
+
+    @property
+    def trials(self) -> int:
+        return len(self.order)
+
+    def by_hash(self, hash: str) -> Configuration:
+        return next(c for c in self.configurations if c.hash == hash)

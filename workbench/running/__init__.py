@@ -1,0 +1,1 @@
+"""Running and following: the Workbench object, the follower, intake, recomputation."""

@@ -1,0 +1,59 @@
+"""What happens in the background, as values. Sent by `workbench.running.workbench.Workbench` to its listeners, on its
+threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engines.protocol.messages import ProbeResult, QueueState
+from engines.protocol.records import Record
+
+
+@dataclass(frozen=True)
+class QueueChanged:
+    """The runner's queue; also sent once when following begins."""
+
+    state: QueueState
+
+
+@dataclass(frozen=True)
+class RecordsArrived:
+    """New records of a trial, in order, already handed to the store."""
+
+    trial: str
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class StoreChanged:
+    """Rows changed: which experiments and trials; views refresh only if they show them. Empty tuples: everything."""
+
+    experiments: tuple[str, ...] = ()
+    trials: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunnerLink:
+    """The link to the runner: "connected", "connecting", "lost"; `message` says what is safe and what happens next."""
+
+    state: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class ProbeFinished:
+    result: ProbeResult
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should see: a toast in the window, a line on standard error in a command."""
+
+    severity: str
+    """ "info", "warning", "error"."""
+    message: str
+    advice: str = ""
+
+
+Event = QueueChanged | RecordsArrived | StoreChanged | RunnerLink | ProbeFinished | Notice

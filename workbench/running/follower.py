@@ -1,0 +1,365 @@
+"""Follows a runner for one store: catches up with its spools, then takes every record in as it is said.
+
+Owned by `workbench.running.workbench.Workbench`. Threads: "follow" watches the queue and reconnects for ever; one
+"attach-…" thread a trial reads its stream; "ingest" alone decodes, tells the listeners and writes to the store, a few
+times a second for the listeners and once a second for the store, because every write costs the machine under test.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from engines.protocol.client import RunnerClient, RunnerError
+from engines.protocol.codec import BadLine, decode_record
+from engines.protocol.messages import (
+    Acknowledge,
+    Attach,
+    Bury,
+    GetQueue,
+    ListSpools,
+    QueueState,
+    RecordLine,
+    SpoolList,
+    Watch,
+)
+from engines.protocol.records import LostRecord, Record, TrialEnded
+from workbench.running.events import Event, Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
+from workbench.running.intake import Assumed, evaluate, judge_leftovers, nothing_assumed, take_in
+from workbench.store.operations import (
+    GetTrial,
+    ListUnfinished,
+    MarkLost,
+    Store,
+    StoreError,
+)
+from workbench.units import format_numbers
+
+_TELL_EVERY_S = 0.2
+_STORE_EVERY_S = 1.0
+_STORE_AT_LINES = 2000
+_RETRY_S = (1.0, 2.0, 4.0, 8.0)
+_SAME_NOTICE_S = 60.0
+_ODD_ADVICE = "Its records are stored. Please report this with `llm-workbench show TRIAL --log`."
+_DAMAGE_ADVICE = "The rest is stored, and the trial becomes invalid. Check the disk, and run the trial again."
+_UNKNOWN_AFTER_S = 60.0
+"""A trial the store has and the runner does not is lost only after this: it may be on its way."""
+
+
+@dataclass
+class _Inbox:
+    """What one trial has sent and the store has not yet taken."""
+
+    lines: list[str] = field(default_factory=list)
+    told: int = 0
+    """How many of `lines` the listeners have seen."""
+    ended: bool = False
+
+
+class Follower:
+    """See the module. `start` once, `stop` once; everything it finds out goes to `tell` as events.
+
+    Only the store's owner ingests. A guest (`ingest=False`) decodes and tells, and leaves the store to its owner.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        store_id: str,
+        connect: Callable[[], RunnerClient],
+        tell: Callable[[Event], None],
+        *,
+        ingest: bool,
+        assumed: Assumed = nothing_assumed,
+        judged: Callable[[str], None] | None = None,
+    ) -> None:
+        """`judged(trial)` is called on the ingest thread after a trial's figures were stored; it may raise `StoreError`
+        or `RunnerError`."""
+        self._store = store
+        self._assumed = assumed
+        self._judged = judged
+        self._store_id = store_id
+        self._connect = connect
+        self._tell = tell
+        self._ingest = ingest
+        self._stopping = threading.Event()
+        self._arrived: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
+        self._attached: dict[str, tuple[RunnerClient, threading.Thread]] = {}
+        self._finished: set[str] = set()
+        """Trials followed to their end: not attached again."""
+        self._lock = threading.Lock()
+        self._client: RunnerClient | None = None
+        self._noticed: dict[str, float] = {}
+        """When each store error was last shown: a full disk is not news every second."""
+        self._threads = [
+            threading.Thread(target=self._follow, name="follow", daemon=True),
+            threading.Thread(target=self._drain, name="ingest", daemon=True),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End all threads; what has arrived is stored first."""
+        self._stopping.set()
+        with self._lock:
+            client = self._client
+        if client is not None:
+            client.close()
+        self._threads[0].join()
+        for _client, thread in list(self._attached.values()):
+            thread.join()
+        self._arrived.put(None)
+        self._threads[1].join()
+
+    # --- thread "follow" ---------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                with self._connect() as client:
+                    with self._lock:
+                        self._client = client
+                    if self._stopping.is_set():
+                        return
+                    failures = 0
+                    self._tell(RunnerLink("connected"))
+                    self._watch(client)
+            except RunnerError as error:
+                self._say_lost(str(error), error.advice, failures)
+            except StoreError as error:
+                self._say_store_error(error)
+            finally:
+                with self._lock:
+                    self._client = None
+            self._stopping.wait(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+            failures += 1
+
+    def _say_lost(self, message: str, advice: str, failures: int) -> None:
+        if self._stopping.is_set():
+            return
+        wait = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
+        text = f"{message} {advice}".strip()
+        self._tell(RunnerLink("lost", f"{text} Stored figures are safe. Trying again in {wait:g} s."))
+
+    def _watch(self, client: RunnerClient) -> None:
+        known = self._catch_up(client)
+        connected_at = time.monotonic()
+        checked = False
+        for reply in client.stream(Watch()):
+            if isinstance(reply, QueueState):
+                self._tell(QueueChanged(reply))
+                for entry in reply.entries:
+                    if entry.store != self._store_id:
+                        continue
+                    known.add(entry.trial)
+                    if entry.state != "waiting":
+                        self._attach(client, entry.trial)
+            if self._ingest and not checked and time.monotonic() - connected_at > _UNKNOWN_AFTER_S:
+                checked = True
+                self._mark_unknown(known)
+        if not self._stopping.is_set():
+            raise RunnerError("The runner closed the connection.")
+
+    def _catch_up(self, client: RunnerClient) -> set[str]:
+        """Attach to every spool the store has not got whole. -> trials the runner knows."""
+        reply = client.call(ListSpools(store=self._store_id))
+        if not isinstance(reply, SpoolList):
+            return set()
+        if self._ingest:
+            for spool in reply.spools:
+                if not (spool.complete and spool.acknowledged >= spool.last_seq):
+                    self._attach(client, spool.trial)
+            known = {spool.trial for spool in reply.spools}
+            self._mark_unknown(known)
+            return known
+        return {spool.trial for spool in reply.spools}
+
+    def _mark_unknown(self, known: set[str]) -> None:
+        """End trials as lost which the store has expected for a while and the runner has never heard of."""
+        state = self._queue_now()
+        if state is None:
+            return
+        known = known | {entry.trial for entry in state.entries}
+        lost = []
+        for row in self._store.execute(ListUnfinished()):
+            submitted = datetime.fromisoformat(row.submitted_at).replace(tzinfo=UTC)
+            age = (datetime.now(UTC) - submitted).total_seconds()
+            if row.trial not in known and age >= _UNKNOWN_AFTER_S:
+                message = "The runner here does not know this trial: it was never handed over, or its spool is gone."
+                self._store.execute(MarkLost(trial=row.trial, message=message))
+                evaluate(self._store, row.trial, self._assumed())
+                lost.append(row.trial)
+        if lost:
+            self._tell(StoreChanged(trials=tuple(lost)))
+
+    def _queue_now(self) -> QueueState | None:
+        with self._lock:
+            client = self._client
+        if client is None:
+            return None
+        reply = client.call(GetQueue())
+        return reply if isinstance(reply, QueueState) else None
+
+    # --- threads "attach-…" ------------------------------------------------------------------------
+
+    def _attach(self, client: RunnerClient, trial: str) -> None:
+        with self._lock:
+            if trial in self._finished:
+                return
+            link, running = self._attached.get(trial, (None, None))
+            if link is client and running is not None and running.is_alive():
+                return
+            thread = threading.Thread(target=self._read, args=(client, trial), name=f"attach-{trial}", daemon=True)
+            self._attached[trial] = (client, thread)
+        thread.start()
+
+    def _read(self, client: RunnerClient, trial: str) -> None:
+        try:
+            after = self._stored_seq(trial)
+            for reply in client.stream(Attach(trial=trial, after=after)):
+                if isinstance(reply, RecordLine):
+                    self._arrived.put((trial, reply.line))
+                if self._stopping.is_set():
+                    return
+            with self._lock:
+                self._finished.add(trial)
+        except RunnerError as error:
+            if error.code == "unknown_trial":
+                with self._lock:
+                    self._finished.add(trial)
+            # a broken link is the follow thread's to report; it attaches again
+        except StoreError as error:
+            self._say_store_error(error)
+
+    def _stored_seq(self, trial: str) -> int:
+        try:
+            return self._store.execute(GetTrial(trial=trial)).last_seq if self._ingest else 0
+        except StoreError as error:
+            if error.code == "not_found":
+                return 0
+            raise
+
+    # --- thread "ingest" ---------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        if self._ingest:
+            try:
+                judged = judge_leftovers(self._store, self._assumed)
+                if judged:
+                    self._tell(StoreChanged(trials=judged))
+                    for trial in judged:
+                        self._say_judged(trial)
+            except StoreError as error:
+                self._say_store_error(error)
+            except Exception as error:  # noqa: BLE001  as below: it would end at each start
+                self._tell(Notice("error", f"The figures of a stored trial could not be made: {error!r}", _ODD_ADVICE))
+        inboxes: dict[str, _Inbox] = {}
+        stored_at = time.monotonic()
+        while True:
+            item = self._next(inboxes)
+            ending = item is None
+            while item is not None:
+                trial, line = item
+                inboxes.setdefault(trial, _Inbox()).lines.append(line)
+                try:
+                    item = self._arrived.get_nowait()
+                except queue.Empty:
+                    break
+                ending = item is None
+            self._tell_listeners(inboxes)
+            full = any(len(i.lines) >= _STORE_AT_LINES or i.ended for i in inboxes.values())
+            if ending or full or time.monotonic() - stored_at >= _STORE_EVERY_S:
+                self._store_all(inboxes)
+                stored_at = time.monotonic()
+            if ending:
+                return
+            # gather for a moment rather than wake for every record
+            self._stopping.wait(_TELL_EVERY_S)
+
+    def _next(self, inboxes: dict[str, _Inbox]) -> tuple[str, str] | None:
+        """The next line; waits without end while nothing is pending, otherwise until the next write is due."""
+        while True:
+            try:
+                return self._arrived.get(timeout=_STORE_EVERY_S if inboxes else None)
+            except queue.Empty:
+                self._store_all(inboxes)
+
+    def _tell_listeners(self, inboxes: dict[str, _Inbox]) -> None:
+        for trial, inbox in inboxes.items():
+            records: list[Record] = []
+            lost: list[int] = []
+            for line in inbox.lines[inbox.told :]:
+                try:
+                    record = decode_record(line)
+                except BadLine as error:
+                    self._tell(Notice("warning", f"A record of trial {trial} could not be read: {error}"))
+                    continue
+                if isinstance(record, LostRecord):
+                    lost.append(record.seq)
+                records.append(record)
+                inbox.ended = inbox.ended or isinstance(record, TrialEnded)
+            inbox.told = len(inbox.lines)
+            if lost:
+                what = f"Trial {trial}: {len(lost)} damaged records ({format_numbers(lost)}) cannot be read."
+                self._tell(Notice("warning", what, _DAMAGE_ADVICE))
+            if records:
+                self._tell(RecordsArrived(trial, tuple(records)))
+
+    def _store_all(self, inboxes: dict[str, _Inbox]) -> None:
+        for trial in list(inboxes):
+            inbox = inboxes[trial]
+            if not self._ingest:
+                del inboxes[trial]
+                continue
+            try:
+                result = take_in(self._store, trial, inbox.lines, self._assumed)
+                del inboxes[trial]
+                if result.buried:
+                    self._send(Bury(trials=(trial,)))
+                    continue
+                self._send(Acknowledge(trial=trial, seq=result.last_seq))
+                self._tell(StoreChanged(trials=(trial,)))
+                if result.ended and result.new_records:
+                    self._say_judged(trial)
+            except StoreError as error:
+                # the lines stay; the spool has them too
+                self._say_store_error(error)
+                if error.code == "not_found":
+                    del inboxes[trial]
+            except Exception as error:  # noqa: BLE001  this thread is the live path: one odd trial must not end it
+                inboxes.pop(trial, None)
+                self._tell(Notice("error", f"The figures of trial {trial} could not be made: {error!r}", _ODD_ADVICE))
+
+    def _say_judged(self, trial: str) -> None:
+        if self._judged is None:
+            return
+        try:
+            self._judged(trial)
+        except StoreError as error:
+            self._say_store_error(error)
+        except RunnerError:
+            return  # the link is the follow thread's to report
+
+    def _say_store_error(self, error: StoreError) -> None:
+        now = time.monotonic()
+        if now - self._noticed.get(str(error), -_SAME_NOTICE_S) >= _SAME_NOTICE_S:
+            self._noticed[str(error)] = now
+            self._tell(Notice("error", str(error), error.advice))
+
+    def _send(self, message: Acknowledge | Bury) -> None:
+        """Tell the runner; if the link is down the next catch-up does it again."""
+        with self._lock:
+            client = self._client
+        if client is None:
+            return
+        try:
+            client.call(message)
+        except RunnerError:
+            return

@@ -1,0 +1,1 @@
+"""Intervals, sampling errors, outliers, and when an experiment may end early. Pure."""
