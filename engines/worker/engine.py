@@ -10,6 +10,9 @@ from engines.data.begin import Begin
 from engines.protocol.records import Evaluation, ModelLoaded
 from engines.worker.phases import AllocatorPeaks
 
+Report = Callable[[int, int], None]
+"""(done, of how many; 0: not known yet). May raise."""
+
 
 @dataclass(frozen=True)
 class Finished:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 
@@ -23,8 +23,6 @@ from engines.worker.engine import Engine, Reader
 from engines.worker.failures import explain
 from engines.worker.stop import Stop, StopTrial
 
-Report = Callable[[int, int], None]
-"""(done, of how many; 0: not known yet). May raise."""
 _REPORT_EVERY_S = 0.5
 
 _PERPLEXITY, _TEXTS, _TASKS, _DONE = 0.87, 0.88, 0.90, 0.98

@@ -28,8 +28,7 @@ from lm_eval.tasks import TaskManager
 from engines.protocol.places import places
 from engines.protocol.records import TaskScore
 from engines.protocol.tasks import FETCH, HARNESS, LocalTask, harness_name, harness_task, local_task, tasks_ready
-from engines.worker.engine import Likelihood, Reader
-from engines.worker.evaluate import Report
+from engines.worker.engine import Likelihood, Reader, Report
 from engines.worker.failures import WorkerFailure, first_line
 from engines.worker.hub import hub_name, why_unreachable, work_offline
 

@@ -23,7 +23,7 @@ from tests.house import House
 from widgets.app import make_window
 from widgets.shell.targets import OpenExperimentFile
 from widgets.shell.window import Window
-from workbench.experiment.experiment import dump
+from workbench.experiment.file import dump
 
 OUT = "LLM_WORKBENCH_SCREENSHOTS"
 DATABASE = "LLM_WORKBENCH_SCREENSHOTS_DATABASE"

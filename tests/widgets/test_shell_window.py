@@ -18,8 +18,8 @@ from engines.protocol.messages import ProbeResult
 from engines.protocol.places import Places
 from tests.widgets.queue_kit import entry, queue
 from widgets.shell.page import Page
+from widgets.shell.rail import PAGES
 from widgets.shell.window import Window
-from widgets.shell.window_actions import PAGES
 from widgets.theme.theme import Theme
 from workbench.running.events import Event, Notice, QueueChanged, RunnerLink, StoreChanged
 from workbench.store.operations import Counts, GetCounts, ListExperiments, ListTrials, Operation, StoreError

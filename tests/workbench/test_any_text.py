@@ -14,7 +14,7 @@ import pytest
 
 from tests.house import ROOT, House
 from tests.workbench.store_kit import add_experiment
-from workbench.experiment.experiment import dump
+from workbench.experiment.file import dump
 from workbench.experiment.problems import Problem
 from workbench.models.lookup import resolve
 from workbench.store.local import LocalStore

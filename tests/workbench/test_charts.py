@@ -12,7 +12,8 @@ from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.charts.series import Phase, TrialData
 from workbench.charts.stored import bar_chart, scatter_chart
 from workbench.charts.trial import phase_bands, trial_charts
-from workbench.comparison.comparison import Comparison, compare
+from workbench.comparison.comparison import compare
+from workbench.comparison.results import Comparison
 
 DECODE = "decode_tokens_per_second"
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.charts.stored import BEYOND, bar_chart, scatter_chart
-from workbench.comparison.comparison import Comparison, Interval, compare
+from workbench.comparison.comparison import Interval, compare
+from workbench.comparison.results import Comparison
 from workbench.export.figures import draw, render
 from workbench.export.look import look
 

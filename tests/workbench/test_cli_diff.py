@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.house import House
-from workbench.experiment.experiment import dump
+from workbench.experiment.file import dump
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from tests.house import House, until
 from workbench.cli.main import build_parser, main
-from workbench.experiment.experiment import dump
+from workbench.experiment.file import dump
 from workbench.store.operations import ListTrials
 
 

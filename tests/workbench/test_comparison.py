@@ -10,7 +10,8 @@ import pytest
 
 from tests.workbench.synthetic import NO_POWER
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.comparison.comparison import Comparison, Row, _word, compare
+from workbench.comparison.comparison import _word, compare
+from workbench.comparison.results import Comparison, Row
 from workbench.comparison.trade_offs import quality_metric, trade_offs
 from workbench.metrics.registry import find
 from workbench.statistics.intervals import Interval, RatioEstimate

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.comparison.comparison import Cell, compare
+from workbench.comparison.comparison import compare
+from workbench.comparison.results import Cell
 from workbench.store.operations import ExperimentDetail, MetricRow
 
 

@@ -12,7 +12,8 @@ from tests.house import Heard, House, until
 from tests.workbench.store_kit import ended, lines, order, started
 from workbench.cli.main import main
 from workbench.comparison.comparison import compare
-from workbench.experiment.experiment import Experiment, RunSettings, dump, parse
+from workbench.experiment.experiment import Experiment, RunSettings
+from workbench.experiment.file import dump, parse
 from workbench.running.early_end import NOTE, EarlyEnds
 from workbench.running.events import Notice, StoreChanged
 from workbench.statistics.stopping import LEAST, METRIC, problems_of

@@ -14,16 +14,8 @@ from hypothesis import strategies as st
 from engines.techniques import Parameter, Technique, techniques
 from workbench.experiment import file as experiment_toml
 from workbench.experiment import toml_places
-from workbench.experiment.experiment import (
-    EngineSettings,
-    Experiment,
-    RunSettings,
-    TechniqueChoice,
-    Workload,
-    dump,
-    load,
-    parse,
-)
+from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.experiment.file import dump, load, parse
 from workbench.experiment.problems import Problem
 
 FIVE_MISTAKES = """\

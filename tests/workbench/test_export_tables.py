@@ -14,7 +14,8 @@ import pytest
 from tests.workbench.synthetic import NO_POWER
 from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.cli.tables import print_comparison
-from workbench.comparison.comparison import Comparison, compare
+from workbench.comparison.comparison import compare
+from workbench.comparison.results import Comparison
 from workbench.export import tables
 from workbench.export.bundle import FORMATS, export_comparison, file_name, trade_off
 

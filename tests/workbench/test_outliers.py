@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.workbench.synthetic_experiment import experiment_detail, slowed_detail
-from workbench.comparison.comparison import Comparison, compare
+from workbench.comparison.comparison import compare
+from workbench.comparison.results import Comparison
 from workbench.export.tables import (
     comparison_csv,
     comparison_json,

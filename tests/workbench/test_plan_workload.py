@@ -10,7 +10,8 @@ from engines.protocol.messages import Package
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.tasks import LOCAL_TASKS, PAPER_TASKS
 from tests.workbench.test_plan import ONE, experiment, messages, probe
-from workbench.experiment.experiment import Experiment, RunSettings, Workload, parse
+from workbench.experiment.experiment import Experiment, RunSettings, Workload
+from workbench.experiment.file import parse
 from workbench.experiment.presets import presets
 from workbench.experiment.problems import Problem
 from workbench.plan.identity import configuration_hash

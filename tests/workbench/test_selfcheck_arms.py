@@ -9,7 +9,7 @@ import pytest
 
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.places import places
-from workbench.experiment.experiment import dump, parse
+from workbench.experiment.file import dump, parse
 from workbench.experiment.problems import ProblemsFound
 from workbench.models.lookup import resolve
 from workbench.selfcheck import load

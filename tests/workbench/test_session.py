@@ -13,7 +13,7 @@ from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.messages import GetQueue, ListSpools, QueueState
 from tests.engines.runner_harness import end_runner
 from tests.house import Heard, House, until
-from workbench.experiment.experiment import dump, parse
+from workbench.experiment.file import dump, parse
 from workbench.experiment.problems import ProblemsFound
 from workbench.plan.plan import block_order
 from workbench.running.events import Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged

@@ -12,7 +12,7 @@ from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 from engines.techniques import MachineFacts, techniques
 from tests.tiny_gguf import write_tiny_gguf
-from workbench.experiment.experiment import dump, parse
+from workbench.experiment.file import dump, parse
 from workbench.experiment.presets import presets
 from workbench.experiment.problems import ProblemsFound
 from workbench.experiment.studies import STUDIES, find_study, left_out_text, make, precision_left_out, precision_study

@@ -12,5 +12,8 @@ if TYPE_CHECKING:
 def make_page(services: Services) -> Page:
     """The page, for `widgets.shell.page_stack`; everything it needs is imported here, late."""
     from widgets.compare.page import ComparePage
+    from widgets.compare.page_actions import page_actions
 
-    return ComparePage(services)
+    page = ComparePage(services)
+    services.actions.add(*page_actions(page))
+    return page

@@ -14,7 +14,7 @@ from widgets.parts.components import ElidedLabel, Panel, ToolButton, tool_button
 from widgets.parts.exports import CHART_FORMATS
 from widgets.theme.theme import Theme
 from workbench.charts.stored import Chart
-from workbench.comparison.comparison import Comparison
+from workbench.comparison.results import Comparison
 from workbench.metrics.registry import find
 
 GROUPS = {

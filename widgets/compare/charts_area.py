@@ -10,7 +10,7 @@ from widgets.compare.entries import AGAINST
 from widgets.parts.components import SegmentedControl, label
 from widgets.theme.theme import Theme
 from workbench.charts.stored import Chart, bar_chart, scatter_chart
-from workbench.comparison.comparison import Comparison
+from workbench.comparison.results import Comparison
 from workbench.comparison.trade_offs import TradeOff, trade_offs
 from workbench.export.bundle import trade_off
 from workbench.export.tables import default_metrics

@@ -21,7 +21,6 @@ from widgets.compare.edits import CompareEdits
 from widgets.compare.environment.place import EnvironmentPlace
 from widgets.compare.figures import Figures
 from widgets.compare.outgoing import Outgoing
-from widgets.compare.page_actions import page_actions
 from widgets.compare.table.build import build, count_text, folded, shown_metrics
 from widgets.compare.table.notes import notes_of
 from widgets.compare.table.views import Loaded
@@ -64,7 +63,6 @@ class ComparePage(Page):
         self.environment = self.environments.sheet
         self._connect_experiment()
         self._connect_parts()
-        services.actions.add(*page_actions(self))
         self._show_nothing("Reading the experiments")
 
     def _connect_experiment(self) -> None:

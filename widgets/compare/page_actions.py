@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from widgets.compare.entries import AGAINST, ENTRIES
 from widgets.compare.environment.sections import MOST_SIDES
+from widgets.compare.page import ComparePage
 from widgets.shell.actions import Action
 from widgets.shell.entries import Does, fulfilled
-
-if TYPE_CHECKING:
-    from widgets.compare.page import ComparePage
 
 
 class _Needs(NamedTuple):

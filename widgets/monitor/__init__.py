@@ -12,5 +12,8 @@ if TYPE_CHECKING:
 def make_page(services: Services) -> Page:
     """The page; called by the window when it is first shown."""
     from widgets.monitor.page import MonitorPage
+    from widgets.monitor.page_actions import page_actions
 
-    return MonitorPage(services)
+    page = MonitorPage(services)
+    services.actions.add(*page_actions(page))
+    return page

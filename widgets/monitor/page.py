@@ -21,7 +21,6 @@ from widgets.monitor.header_now import header_now, where_it_runs
 from widgets.monitor.log_panel import LogPanel
 from widgets.monitor.nothing import nothing_shown
 from widgets.monitor.outgoing import Outgoing
-from widgets.monitor.page_actions import page_actions
 from widgets.monitor.sensor_panel import SensorPanel
 from widgets.monitor.side_column import SideColumn
 from widgets.monitor.toolbar import ChartToolbar
@@ -65,7 +64,6 @@ class MonitorPage(Page):
         self._clock = QTimer(self, interval=1000)
         self._connect_trial()
         self._connect_parts()
-        services.actions.add(*page_actions(self))
         if services.bridge.queue is not None:
             self._queue_changed(services.bridge.queue)
         self._show_nothing()

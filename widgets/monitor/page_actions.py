@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from widgets.monitor.entries import ENTRIES
+from widgets.monitor.page import MonitorPage
 from widgets.queue.rows import failed_trials
 from widgets.shell.actions import Action
 from widgets.shell.entries import Does, fulfilled
-
-if TYPE_CHECKING:
-    from widgets.monitor.page import MonitorPage
 
 
 def page_actions(page: MonitorPage) -> tuple[Action, ...]:

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 from widgets.parts.last_folder import LastFolder, open_folder
 from widgets.shell.services import Services
 from workbench.charts.stored import Chart
-from workbench.comparison.comparison import Comparison
+from workbench.comparison.results import Comparison
 from workbench.export.bundle import export_comparison, file_name
 from workbench.export.tables import comparison_table
 

@@ -12,5 +12,8 @@ if TYPE_CHECKING:
 def make_page(services: Services) -> Page:
     """The page; imported when it is first shown."""
     from widgets.setup.page import SetupPage
+    from widgets.setup.page_actions import page_actions
 
-    return SetupPage(services)
+    page = SetupPage(services)
+    services.actions.add(*page_actions(page))
+    return page

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from workbench.experiment.experiment import Experiment, dump, parse
+from workbench.experiment.experiment import Experiment
+from workbench.experiment.file import dump, parse
 
 _KEPT = 100
 

@@ -13,7 +13,8 @@ from PySide6.QtCore import QObject, QSettings, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from widgets.shell.services import Services
-from workbench.experiment.experiment import Experiment, dump, load
+from workbench.experiment.experiment import Experiment
+from workbench.experiment.file import dump, load
 from workbench.experiment.problems import Problem
 
 _RECENT = 10

@@ -11,7 +11,8 @@ from PySide6.QtCore import QObject
 
 from widgets.setup.draft import State
 from widgets.shell.targets import AddModel, EditAsNew, MakeStudy, NewExperiment, OpenExperimentFile, UsePrompts
-from workbench.experiment.experiment import Experiment, parse
+from workbench.experiment.experiment import Experiment
+from workbench.experiment.file import parse
 from workbench.experiment.presets import Preset, presets
 from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.experiment.studies import LeftOut, find_study, make

@@ -20,7 +20,6 @@ from widgets.setup.models.finding import Shelf
 from widgets.setup.models.panel import ModelsPanel
 from widgets.setup.models.rows import FETCH, Resolved, model_groups
 from widgets.setup.opening import Openings
-from widgets.setup.page_actions import setup_actions
 from widgets.setup.panels import Halves, Panels
 from widgets.setup.plan.panel import PlanPanel
 from widgets.setup.plan.planner import Planned, Planner
@@ -83,7 +82,6 @@ class SetupPage(Page):
         self._keep.timeout.connect(self._keep_session)
         self.tools.fill_presets(presets())
         self._connect()
-        services.actions.add(*setup_actions(self))
         self.show_draft(force=True)
 
     def _connect(self) -> None:

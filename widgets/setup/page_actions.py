@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from widgets.setup.entries import ENTRIES
+from widgets.setup.page import SetupPage
 from widgets.shell.actions import Action
 from widgets.shell.entries import Does, fulfilled
 from workbench.experiment.studies import STUDIES
 
-if TYPE_CHECKING:
-    from widgets.setup.page import SetupPage
 
-
-def setup_actions(page: SetupPage) -> tuple[Action, ...]:
+def page_actions(page: SetupPage) -> tuple[Action, ...]:
     """The page's actions, one of each of `ENTRIES`; their handlers are methods of its parts."""
     does = {
         "save": Does(page.save),

@@ -11,6 +11,15 @@ from PySide6.QtWidgets import QButtonGroup, QFrame, QSizePolicy, QToolButton, QV
 from widgets.theme.icons import icon
 from widgets.theme.theme import Theme
 
+PAGES = (
+    ("setup", "Setup", "sliders", "Models, techniques, workload, and the plan"),
+    ("monitor", "Monitor", "pulse", "What is happening now"),
+    ("compare", "Compare", "bars", "What was learned"),
+    ("machines", "Machines", "server", "Computers, devices, sensors and engines"),
+    ("settings", "Settings", "gear", "Look, costs and estimates, database, disk"),
+)
+"""name, title, icon, tooltip; in the order of the rail"""
+
 
 class RailButton(QToolButton):
     """Icon 20 over label 11; the chosen one has an accent mark, Monitor a dot while a trial runs."""

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QWidget
 
 from engines.protocol.places import Places
 from widgets.shell.page import Page
-from widgets.shell.window_actions import PAGES
+from widgets.shell.rail import PAGES
 from widgets.theme.theme import Theme
 
 HEIGHT = 900

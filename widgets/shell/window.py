@@ -34,11 +34,11 @@ from widgets.shell.menus import Corner, Menus
 from widgets.shell.navigation import Navigation
 from widgets.shell.page import Page
 from widgets.shell.page_stack import PageStack
-from widgets.shell.rail import Rail
+from widgets.shell.rail import PAGES, Rail
 from widgets.shell.services import Services
 from widgets.shell.status_line import StatusLine
 from widgets.shell.targets import NewExperiment
-from widgets.shell.window_actions import PAGES, frame_actions
+from widgets.shell.window_actions import frame_actions
 from widgets.theme.focus_ring import FocusRing
 from widgets.theme.theme import Theme
 from widgets.work.bridge import Bridge

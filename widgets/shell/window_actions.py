@@ -6,19 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from widgets.shell.actions import Action
+from widgets.shell.rail import PAGES
 from widgets.theme.theme import MODES, SCALES
 
 if TYPE_CHECKING:
     from widgets.shell.window import Window
 
-PAGES = (
-    ("setup", "Setup", "sliders", "Models, techniques, workload, and the plan"),
-    ("monitor", "Monitor", "pulse", "What is happening now"),
-    ("compare", "Compare", "bars", "What was learned"),
-    ("machines", "Machines", "server", "Computers, devices, sensors and engines"),
-    ("settings", "Settings", "gear", "Look, costs and estimates, database, disk"),
-)
-"""name, title, icon, tooltip; in the order of the rail"""
 
 _MODE_TITLES = {"light": "Light", "dark": "Dark", "system": "As the system"}
 

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from workbench.comparison.comparison import Cell, Comparison, Interval, Row
+from workbench.comparison.comparison import Interval
+from workbench.comparison.results import Cell, Comparison, Row
 from workbench.comparison.trade_offs import front_line
 from workbench.metrics.registry import find
 from workbench.plan.labels import short_title

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workbench.cli import OK, WRONG
 from workbench.cli.run import plan_shown, refuse_problems, run_and_follow
-from workbench.experiment.experiment import dump
+from workbench.experiment.file import dump
 from workbench.experiment.studies import STUDIES, find_study, left_out_text, make
 from workbench.running.workbench import Workbench
 

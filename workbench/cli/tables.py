@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from workbench.comparison.comparison import Comparison, worth_telling
+from workbench.comparison.comparison import worth_telling
+from workbench.comparison.results import Comparison
 from workbench.export.tables import absences, comparison_json, comparison_table, same_for_all
 from workbench.metrics.registry import METRICS
 

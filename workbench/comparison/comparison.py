@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from workbench.comparison import compression as comparison_compression
 from workbench.comparison.notes import footnotes
+from workbench.comparison.results import Cell, Comparison, Row
 from workbench.comparison.trials import ConfigurationTrials, in_order, metric_ids
 from workbench.metrics.model import Metric
 from workbench.metrics.registry import find
@@ -21,91 +22,11 @@ from workbench.statistics import intervals as statistics
 from workbench.statistics import text_error
 from workbench.statistics.intervals import Interval as Interval
 from workbench.statistics.intervals import RatioEstimate
-from workbench.statistics.outliers import Outlier, find_outliers
+from workbench.statistics.outliers import find_outliers
 from workbench.store.operations import ConfigurationRow, ExperimentDetail
 
 _FIGURES = re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?")
 """Figures within a method."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One metric of one configuration, in the metric's base unit."""
-
-    metric: str
-    value: float | None
-    """Geometric mean over valid trials (arithmetic where values are not all positive); None: not available."""
-    reason: str = ""
-    """Why there is no value."""
-    n: int = 0
-    interval: Interval | None = None
-    """95 % t interval on the logarithms of the trial values; None under two trials."""
-    trial_values: tuple[tuple[str, float], ...] = ()
-    """(trial, value) of the trials that count."""
-    excluded: tuple[str, ...] = ()
-    """Trials with a value that were left out, because invalid."""
-    outliers: tuple[Outlier, ...] = ()
-    """Trials that count and lie apart from the others."""
-    ratio: float | None = None
-    """To the baseline, from log ratios within blocks."""
-    ratio_interval: Interval | None = None
-    """Simultaneous over all configurations of the table."""
-    blocks: int = 0
-    """Blocks the ratio rests on."""
-    word: str = ""
-    """"baseline", "faster", "slower", "less", "more", "better", "worse", "no difference shown",
-    "equivalent within 3 %", "the same" (deterministic figures only), or "" where nothing can be said."""
-    good: bool | None = None
-    """Whether the difference is to the user's advantage; None: neither."""
-    method: str = ""
-    unit: str = ""
-    scope: str = ""
-    """What the values were taken over; "" where trials differ."""
-    error: float | None = None
-    """Standard error over what was drawn (a task's questions, a stretch of text), in the metric's unit: nothing between
-    trials."""
-    mark: str = ""
-    """A caution in two words that stands beside the figure: "near chance"."""
-    formula: int = 0
-    """Version of the formula that made the values; 0 where there are none."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One configuration."""
-
-    configuration: str
-    title: str
-    color: int
-    model: str
-    labels: dict[str, str]
-    """What distinguishes it: {"precision": "int8", "prompt tokens": "128"}."""
-    trials: int
-    counted: int
-    """Trials whose figures count."""
-    failed: tuple[str, ...]
-    """"2 failed: out of memory" in parts, for people."""
-    cells: dict[str, Cell]
-    is_baseline: bool
-
-
-@dataclass(frozen=True)
-class Comparison:
-    experiment: str
-    name: str
-    rows: tuple[Row, ...]
-    metrics: tuple[str, ...]
-    """Ids with at least one value, primary first."""
-    unavailable: dict[str, str]
-    """Metric id -> why no configuration has it."""
-    varying: tuple[str, ...]
-    """Labels that differ between rows."""
-    constant: dict[str, str]
-    """Labels that are the same for all."""
-    baseline: str | None
-    confidence: float = 0.95
-    footnotes: tuple[str, ...] = field(default=())
-    """Cautions for the whole table (origin of the model, near-chance quality, order of trials)."""
 
 
 def compare(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from workbench.comparison.comparability import comparability_notes
+from workbench.comparison.results import Cell, Row
 from workbench.comparison.trials import words
 from workbench.experiment.keys import MORE_BLOCKS
 from workbench.machines.environment_notes import environment_notes
@@ -19,9 +19,6 @@ from workbench.plan import labels as naming
 from workbench.statistics.outliers import MARK, describe
 from workbench.statistics.text_error import BOTH_SCORED
 from workbench.store.operations import ExperimentDetail, ReasonRow, TrialRow
-
-if TYPE_CHECKING:
-    from workbench.comparison.comparison import Cell, Row
 
 _BYTES = re.compile(r"([\d,]+) bytes of ")
 """In the scope of a perplexity."""

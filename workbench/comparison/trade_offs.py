@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from workbench.comparison.comparison import Comparison
+from workbench.comparison.results import Comparison
 from workbench.metrics.registry import find
 
 QUALITY = ("perplexity", "bits_per_byte", "accuracy_mean_ratio")

@@ -26,16 +26,11 @@ Pure values; any thread.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 from engines.protocol.orders import Scalar
-from workbench.experiment.problems import Problem
 
 SCHEMA = 1
-MAX_FILE_BYTES = 4 * 2**20
-"""Nobody writes an experiment this long; a wrong file dropped on the window is not read whole."""
 
 
 class TechniqueChoice(msgspec.Struct, frozen=True):
@@ -108,64 +103,3 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     workload: Workload = Workload()
     run: RunSettings = RunSettings()
     engine: EngineSettings = EngineSettings()
-
-
-def parse(text: str, source: str = "experiment") -> tuple[Experiment | None, tuple[Problem, ...]]:
-    """An experiment from TOML, with every problem in the file at once (place "line N, key", message, hint).
-
-    None only where there are errors; warnings (unknown keys of a newer schema) leave the experiment usable. `source`
-    names the text where a problem has no line of its own.
-    """
-    from workbench.experiment.file import read  # late: that module is made of the types above
-
-    return read(text, source)
-
-
-def load(path: Path) -> tuple[Experiment | None, tuple[Problem, ...]]:
-    """As `parse`, from a file; an unreadable file is a problem, not an exception.
-
-    Models written as relative paths ("./my-model", "weights/x.gguf" where that exists) are meant relative to the file's
-    folder and come out absolute, so that the experiment means the same wherever it is planned.
-    """
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            return None, (_unreadable(path, f"it is larger than {MAX_FILE_BYTES // 2**20} MiB"),)
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None, (_unreadable(path, "it is not UTF-8 text"),)
-    except OSError as error:
-        return None, (_unreadable(path, error.strerror or str(error)),)
-    experiment, problems = parse(text, str(path))
-    if experiment is None:
-        return None, problems
-    models = tuple(_from_folder(ref, path.parent) for ref in experiment.models)
-    return msgspec.structs.replace(experiment, models=models), problems
-
-
-def dump(experiment: Experiment) -> str:
-    """TOML that `parse` reads back to an equal experiment (techniques grouped by axis). Defaults are written out;
-    single values are not lists; what is not set (a limit) is left out."""
-    from workbench.experiment.file import write
-
-    return write(experiment)
-
-
-def _from_folder(ref: str, folder: Path) -> str:
-    """A model written as a relative path, made absolute; anything else as it is."""
-    if ref.startswith(("./", "../")) or ref in (".", ".."):
-        return str((folder / ref).absolute())
-    if "/" not in ref and not ref.endswith(".gguf"):
-        return ref
-    if ref.startswith(("/", "~", "random:")):
-        return ref
-    there = folder / ref
-    return str(there.absolute()) if there.exists() else ref
-
-
-def _unreadable(path: Path, reason: str) -> Problem:
-    return Problem(
-        severity="error",
-        place=str(path),
-        message=f"The file cannot be read: {reason}.",
-        hint="Give the path of an experiment file (TOML).",
-    )

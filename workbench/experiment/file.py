@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar, cast
 
 import msgspec
@@ -27,6 +28,9 @@ from workbench.experiment.experiment import (
 from workbench.experiment.keys import ENGINE, RUN, TOP, WORKLOAD, Key, did_you_mean, shown
 from workbench.experiment.problems import Problem, Severity
 
+MAX_FILE_BYTES = 4 * 2**20
+"""Nobody writes an experiment this long; a wrong file dropped on the window is not read whole."""
+
 S = TypeVar("S", bound=msgspec.Struct)
 Table = Mapping[str, object]
 
@@ -34,8 +38,12 @@ _TOML_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _TOML_END = " (at end of document)"
 
 
-def read(text: str, source: str) -> tuple[Experiment | None, tuple[Problem, ...]]:
-    """As `workbench.experiment.experiment.parse`."""
+def parse(text: str, source: str = "experiment") -> tuple[Experiment | None, tuple[Problem, ...]]:
+    """An experiment from TOML, with every problem in the file at once (place "line N, key", message, hint).
+
+    None only where there are errors; warnings (unknown keys of a newer schema) leave the experiment usable. `source`
+    names the text where a problem has no line of its own.
+    """
     try:
         document = tomllib.loads(text)
     except ValueError as error:  # also a number too long for Python
@@ -50,8 +58,9 @@ def read(text: str, source: str) -> tuple[Experiment | None, tuple[Problem, ...]
     return experiment, problems
 
 
-def write(experiment: Experiment) -> str:
-    """As `workbench.experiment.experiment.dump`."""
+def dump(experiment: Experiment) -> str:
+    """TOML that `parse` reads back to an equal experiment (techniques grouped by axis). Defaults are written out;
+    single values are not lists; what is not set (a limit) is left out."""
     document: dict[str, object] = {
         "schema": SCHEMA,
         "name": experiment.name,
@@ -312,3 +321,45 @@ def _kind(value: object) -> str:
     if isinstance(value, list):
         return "a list"
     return "a table" if isinstance(value, dict) else shown(value)
+
+
+def load(path: Path) -> tuple[Experiment | None, tuple[Problem, ...]]:
+    """As `parse`, from a file; an unreadable file is a problem, not an exception.
+
+    Models written as relative paths ("./my-model", "weights/x.gguf" where that exists) are meant relative to the file's
+    folder and come out absolute, so that the experiment means the same wherever it is planned.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            return None, (_unreadable(path, f"it is larger than {MAX_FILE_BYTES // 2**20} MiB"),)
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None, (_unreadable(path, "it is not UTF-8 text"),)
+    except OSError as error:
+        return None, (_unreadable(path, error.strerror or str(error)),)
+    experiment, problems = parse(text, str(path))
+    if experiment is None:
+        return None, problems
+    models = tuple(_from_folder(ref, path.parent) for ref in experiment.models)
+    return msgspec.structs.replace(experiment, models=models), problems
+
+
+def _from_folder(ref: str, folder: Path) -> str:
+    """A model written as a relative path, made absolute; anything else as it is."""
+    if ref.startswith(("./", "../")) or ref in (".", ".."):
+        return str((folder / ref).absolute())
+    if "/" not in ref and not ref.endswith(".gguf"):
+        return ref
+    if ref.startswith(("/", "~", "random:")):
+        return ref
+    there = folder / ref
+    return str(there.absolute()) if there.exists() else ref
+
+
+def _unreadable(path: Path, reason: str) -> Problem:
+    return Problem(
+        severity="error",
+        place=str(path),
+        message=f"The file cannot be read: {reason}.",
+        hint="Give the path of an experiment file (TOML).",
+    )

@@ -9,7 +9,8 @@ from importlib.resources import files
 
 import msgspec
 
-from workbench.experiment.experiment import Experiment, parse
+from workbench.experiment.experiment import Experiment
+from workbench.experiment.file import parse
 from workbench.experiment.problems import ProblemsFound
 
 

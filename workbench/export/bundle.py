@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from workbench.charts.stored import Chart, bar_chart, scatter_chart
-from workbench.comparison.comparison import Comparison
+from workbench.comparison.results import Comparison
 from workbench.export import tables
 from workbench.export.look import ThemeName
 from workbench.metrics.registry import find

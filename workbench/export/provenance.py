@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from workbench.charts.stored import Chart, provenance_line
-from workbench.comparison.comparison import Comparison
+from workbench.comparison.results import Comparison
 from workbench.version import version
 
 SOFTWARE = "llm-workbench"

@@ -11,7 +11,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from workbench.comparison.comparison import Cell, Comparison, Row
+from workbench.comparison.results import Cell, Comparison, Row
 from workbench.export.provenance import Provenance, of_comparison
 from workbench.metrics.registry import find
 from workbench.statistics.outliers import MARK

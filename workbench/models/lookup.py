@@ -22,13 +22,12 @@ from workbench.experiment.problems import Fix, Problem
 from workbench.models.catalogue import CatalogueEntry, catalogue, find_entry
 from workbench.models.files import FLOATS, inspect_folder, inspect_gguf
 from workbench.models.places import LocalModel, hub_file, hub_snapshot, local_models
+from workbench.models.self_check import SELF_CHECK, resolved_model
 from workbench.plan.types import ResolvedModel
 
 __all__ = ["CatalogueEntry", "LocalModel", "catalogue", "local_models", "resolve"]
 
 RANDOM = "random:"
-SELF_CHECK = "random:self-check"
-"""The self-check's own model: its experiments can be planned again, and it stands in no list."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_FILE = re.compile(rf"({_HUB_ID.pattern})/((?:[\w.-]+/)*[\w.-]+\.gguf)")
 _NAMED = 3
@@ -80,8 +79,6 @@ def _resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
 
 def _random(ref: str) -> ResolvedModel | Problem:
     if ref == SELF_CHECK:
-        from workbench.selfcheck.load import resolved_model  # late: it is made with what plans are made of
-
         return resolved_model()
     entry = find_entry(ref.removeprefix(RANDOM))
     if entry is None:

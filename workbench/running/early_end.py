@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from workbench.comparison.comparison import baseline_of
 from workbench.comparison.trials import ConfigurationTrials
-from workbench.experiment.experiment import parse
+from workbench.experiment.file import parse
 from workbench.metrics.registry import find
 from workbench.statistics.stopping import METRIC, StopDecision, should_stop
 from workbench.store.operations import (

@@ -32,7 +32,8 @@ from engines.protocol.messages import (
 )
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places, places
-from workbench.experiment.experiment import Experiment, dump
+from workbench.experiment.experiment import Experiment
+from workbench.experiment.file import dump
 from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.machines.facts import visible
 from workbench.models.fetching import Report

@@ -15,31 +15,13 @@ from typing import Literal
 import msgspec
 
 from engines.protocol.messages import ProbeResult
-from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
+from engines.protocol.orders import TelemetryOrder, TrialOrder
 from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
 from workbench.experiment.problems import ProblemsFound
-from workbench.models.files import facts_of_config
-from workbench.models.lookup import SELF_CHECK
-from workbench.plan.identity import digest
+from workbench.models.self_check import SELF_CHECK, resolved_model
 from workbench.plan.plan import make_plan, new_id, orders
-from workbench.plan.types import ResolvedModel
 
 REF = SELF_CHECK
-_HIDDEN, _INNER, _LAYERS, _VOCABULARY = 384, 1024, 6, 4096
-CONFIG: dict[str, object] = {
-    "model_type": "llama",
-    "vocab_size": _VOCABULARY,
-    "hidden_size": _HIDDEN,
-    "intermediate_size": _INNER,
-    "num_hidden_layers": _LAYERS,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 6,
-    "max_position_embeddings": 1024,
-    "tie_word_embeddings": True,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "dtype": "float32",
-}
 WORKLOAD = Workload(
     prompt_tokens=(16,),
     new_tokens=(16,),
@@ -88,29 +70,6 @@ class TurnPlan:
 
 
 TURNS = TurnPlan()
-
-
-def resolved_model() -> ResolvedModel:
-    linear = _LAYERS * (4 * _HIDDEN**2 + 3 * _HIDDEN * _INNER)
-    parameters = linear + _VOCABULARY * _HIDDEN + (2 * _LAYERS + 1) * _HIDDEN
-    facts = facts_of_config(
-        CONFIG,
-        kind="random",
-        parameters=parameters,
-        linear_parameters=linear,
-        stored_bytes=4 * parameters,
-        stored_dtype="float32",
-        has_tokenizer=False,
-    )
-    order = ModelOrder(
-        ref=REF,
-        title="Self-check model (random weights)",
-        kind="random",
-        config=CONFIG,
-        origin="random weights",
-        fingerprint=digest(CONFIG),
-    )
-    return ResolvedModel(order=order, facts=facts, quality_available=False)
 
 
 def experiment(device: str = "", seed: int = 7, window_s: float | None = None) -> Experiment:

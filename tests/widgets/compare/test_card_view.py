@@ -19,7 +19,8 @@ from widgets.compare.card.view import configuration_card, trial_card
 from widgets.compare.loading import compared
 from widgets.compare.table.views import Loaded
 from widgets.theme.theme import Theme
-from workbench.comparison.comparison import Cell, Interval
+from workbench.comparison.comparison import Interval
+from workbench.comparison.results import Cell
 from workbench.store.operations import ReasonRow
 
 

@@ -12,7 +12,8 @@ from tests.widgets.setup.kit import QWEN, SMOL, FakeWorkbench, click_row, open_p
 from widgets.setup.page import SetupPage
 from widgets.shell.services import Services
 from widgets.shell.targets import EditAsNew, NewExperiment, OpenExperimentFile
-from workbench.experiment.experiment import Experiment, Workload, dump, load
+from workbench.experiment.experiment import Experiment, Workload
+from workbench.experiment.file import dump, load
 
 FIVE_MISTAKES = """schema = 1
 models = 3

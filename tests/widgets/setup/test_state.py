@@ -21,7 +21,8 @@ from widgets.setup.models.library import Library, scan
 from widgets.setup.models.rows import Facets, Fetching, ModelRow, Resolved, describe, model_groups, narrowed
 from widgets.setup.plan.rows import filtered, memory_sentence, needs_text, plan_view, sorted_rows
 from widgets.setup.techniques.rows import combinations, lacking, source_address, technique_groups
-from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, Workload, load
+from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.experiment.file import load
 from workbench.experiment.fixes import leave_out
 from workbench.experiment.keys import WORKLOAD
 from workbench.machines.facts import machine_facts

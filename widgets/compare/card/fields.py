@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from widgets.compare.table import cells
 from widgets.compare.table.views import Column, Loaded
-from workbench.comparison.comparison import Cell, Row
+from workbench.comparison.results import Cell, Row
 from workbench.comparison.trials import words
 from workbench.machines.environment_notes import essentials
 from workbench.metrics.model import Metric, counted

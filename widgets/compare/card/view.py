@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from widgets.compare.card.fields import apart, beside, cautions, how, left_out, made_of, sentence, unseen, where
 from widgets.compare.table import cells
 from widgets.compare.table.views import Column, Loaded
-from workbench.comparison.comparison import Cell, Comparison, Row
+from workbench.comparison.results import Cell, Comparison, Row
 from workbench.export.provenance import of_comparison
 from workbench.export.tables import with_error
 from workbench.metrics.registry import find

@@ -8,7 +8,7 @@ from dataclasses import replace
 from widgets.compare import matching
 from widgets.compare.table import cells
 from widgets.compare.table.views import CellView, Choice, Column, Loaded, RowView, SortKey, TableView
-from workbench.comparison.comparison import Comparison, Row
+from workbench.comparison.results import Comparison, Row
 from workbench.comparison.trials import ConfigurationTrials
 from workbench.export.tables import default_metrics
 from workbench.store.operations import TrialRow

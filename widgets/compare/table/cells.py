@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from widgets.compare.table.views import DASH, CellView, Column
-from workbench.comparison.comparison import Cell, Comparison, Row
+from workbench.comparison.results import Cell, Comparison, Row
 from workbench.comparison.trials import ConfigurationTrials, words
 from workbench.export.tables import column_unit, with_error, with_mark
 from workbench.metrics.model import counted

@@ -7,7 +7,7 @@ from functools import partial
 
 from widgets.compare.chart_panel import grouped
 from widgets.compare.toolbar import StayOpenMenu, calling
-from workbench.comparison.comparison import Comparison
+from workbench.comparison.results import Comparison
 from workbench.export.tables import default_metrics
 from workbench.metrics.registry import METRICS, find
 

@@ -9,7 +9,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWi
 
 from widgets.parts.components import ElidedLabel, label, push_button
 from widgets.theme.theme import Theme
-from workbench.comparison.comparison import Comparison, worth_telling
+from workbench.comparison.comparison import worth_telling
+from workbench.comparison.results import Comparison
 from workbench.metrics.registry import find
 from workbench.plan.labels import OF_ENGINE
 from workbench.store.operations import TrialRow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from workbench.comparison.comparison import Comparison
+from workbench.comparison.results import Comparison
 from workbench.comparison.trials import ConfigurationTrials
 from workbench.store.operations import ExperimentDetail, TrialRow
 

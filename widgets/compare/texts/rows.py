@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import log
 from types import MappingProxyType
 
-from workbench.comparison.comparison import Comparison
+from workbench.comparison.results import Comparison
 from workbench.comparison.texts import ConfigurationText, PromptTexts
 
 MOST_FIRST = 4
