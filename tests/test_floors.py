@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.house import ROOT
 
 HEAVY = ("torch", "transformers", "peft", "llama_cpp", "torchao", "bitsandbytes")
 LATE = ("duckdb", "matplotlib", "pyqtgraph")
@@ -50,3 +55,53 @@ def test_that_the_runner_loads_neither_torch_nor_the_application(module: str) ->
 def test_that_techniques_and_protocol_are_data_without_libraries() -> None:
     loaded = loaded_by("import engines.techniques, engines.protocol.client, engines.protocol.codec")
     assert not loaded & {*HEAVY, *LATE, "numpy", "PySide6"}
+
+
+# Rings still to be opened; nothing may join them.
+RINGS = {
+    frozenset({"widgets.theme.icons", "widgets.theme.stylesheet", "widgets.theme.theme"}),
+    frozenset({"widgets.setup.opening", "widgets.setup.page", "widgets.setup.wishes"}),
+    frozenset({"widgets.shell.window", "widgets.shell.window_actions"}),
+}
+
+
+def test_that_modules_import_each_other_in_no_further_circles() -> None:
+    graph = imports()
+    reached = {module: reachable(module, graph) for module in graph}
+    rings = {
+        frozenset(other for other in reached[module] if module in reached[other])
+        for module in graph
+        if module in reached[module]
+    }
+    assert rings == RINGS
+
+
+def imports() -> dict[str, set[str]]:
+    """Module -> modules of the product that it imports anywhere: at the top, late, or for type checkers only."""
+    files = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts): file
+        for floor in ("engines", "workbench", "widgets")
+        for file in (ROOT / floor).rglob("*.py")
+        if file.name != "__init__.py"
+    }
+    return {module: {name for name in imported(file) if name in files} - {module} for module, file in files.items()}
+
+
+def imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def reachable(start: str, graph: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(graph[start])
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting.extend(graph[module])
+    return found
