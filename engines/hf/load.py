@@ -292,11 +292,11 @@ def _explanation(model: ModelOrder, error: Exception) -> WorkerFailure:
     if model.kind == "hub" and isinstance(error, OSError):
         return WorkerFailure(
             "fetch",
-            f"{model.title} could not be fetched: {first_line(error)}",
+            f"{model.title} could not be fetched: {first_line(error).rstrip('.')}.",
             "Check the name, the revision and the network; nothing else is affected.",
         )
     return WorkerFailure(
         "model",
-        f"{model.title} could not be loaded: {first_line(error)}",
+        f"{model.title} could not be loaded: {first_line(error).rstrip('.')}.",
         "The files may be damaged or of a newer format. Fetch the model again, or update transformers.",
     )

@@ -236,9 +236,9 @@ class LlamaEngine:
         return stored or header.tensor_bytes
 
     def _made_context(self) -> Context:
-        """The context of the measured requests: as long as one of them."""
+        """The context of the measured requests: as long as one, but for its last token, which is never computed."""
         workload, engine = self._order.workload, self._order.engine
-        tokens = workload.depth_tokens + workload.prompt_tokens + workload.new_tokens
+        tokens = workload.depth_tokens + workload.prompt_tokens + workload.new_tokens - 1
         return self._context_of(tokens, workload.batch_size, engine.batch_tokens, engine.micro_batch_tokens)
 
     def _made_context_for(self, tokens: int) -> Context:

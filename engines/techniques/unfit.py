@@ -26,7 +26,7 @@ _GGUF_ENCODERS = frozenset({
 })  # fmt: skip
 _SCORES = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice",
            "ForRewardModel", "RewardModel", "ForScore", "ForProcessRewardModel")  # fmt: skip
-_WRITES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "WithLMHead", "Decoder")
+_WRITES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "WithLMHead", "DoubleHeads", "Decoder")
 _POOLING = {1: "embeddings", 2: "embeddings", 3: "embeddings", 4: "scores"}
 """llama.cpp's `pooling_type`: mean, first token, last token, rank."""
 

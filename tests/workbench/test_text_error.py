@@ -92,7 +92,7 @@ def test_that_one_configurations_error_is_the_t_error_of_its_blocks() -> None:
     losses, _ = texts(3)
     error, told = own_error("perplexity", perplexity(losses), along(losses))
     assert error == pytest.approx(perplexity(losses) * stats.sem(losses.reshape(8, 128).mean(1)))
-    assert told.startswith("95 %: ")
+    assert told.startswith("nominal 95 %: ")
     by_byte, _ = own_error("bits_per_byte", 0.9, along(losses))
     relative = stats.sem(losses.reshape(8, 128).mean(1)) / losses.mean()
     assert by_byte == pytest.approx(0.9 * relative)

@@ -86,7 +86,10 @@ def run_and_follow(workbench: Workbench, plan: Plan, *, as_json: bool, export_to
     identity = workbench.run(plan)
     if not as_json:
         about = f", about {format_duration(plan.expected_s)}" if plan.expected_s else ""
-        print(f"{plan.experiment.name}: {plan.trials} trials{about}. Ctrl+C leaves it running.", file=sys.stderr)
+        print(
+            f"{plan.experiment.name}: {counted(plan.trials, 'trials')}{about}. Ctrl+C leaves it running.",
+            file=sys.stderr,
+        )
     return _follow(workbench, identity, expected_s=plan.expected_s, as_json=as_json, export_to=export_to)
 
 

@@ -84,7 +84,7 @@ def own_error(metric: str, value: float, text: TextLoss | None, confidence: floa
     # a share above chance is linear in the loss, and may be none; the others are positive
     ways = (1 - half, 1 + half) if metric == ABOVE_CHANCE else (math.exp(-half), math.exp(half))
     ends = " to ".join(f"{value * way:.4g}" for way in ways)
-    return value * _error(shares), f"95 %: {ends} with other text, from {_stretches(shares, text)}"
+    return value * _error(shares), f"nominal 95 %: {ends} with other text, from {_stretches(shares, text)}"
 
 
 def with_paired_error(

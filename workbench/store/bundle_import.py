@@ -52,7 +52,7 @@ def import_bundle(desk: Desk, operation: ImportBundle) -> Bundled:
     try:
         return _take_in(desk, manifest.experiment, tables)
     except (duckdb.IntegrityError, duckdb.DataError) as error:
-        raise _contradiction(str(error).partition("\n")[0]) from error
+        raise _contradiction(f"{str(error).partition(chr(10))[0].rstrip('.')}.") from error
 
 
 def _take_in(desk: Desk, experiment: str, tables: dict[str, pyarrow.Table]) -> Bundled:
