@@ -23,8 +23,9 @@ gui: $(VENV)/application
 # the llama.cpp engine: compiled once (about ten minutes), then taken from the user's cache
 gguf: $(VENV)/gguf
 
+# two processes, a file at a time each: half of the tests wait for a process of their own
 test: $(VENV)/development lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # without real engine processes: about a minute
 test-fast: $(VENV)/development

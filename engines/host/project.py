@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engines.host import machine
 
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parents[2]
 
 
 def project_facts(checkout: Path = CHECKOUT) -> dict[str, str]:

@@ -97,7 +97,7 @@ def _missing(name: str) -> str:
 
 
 def test_that_the_install_commands_ask_for_what_the_project_declares() -> None:
-    project = tomllib.loads((Path(module.__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(module.__file__).parents[2] / "pyproject.toml").read_text())["project"]
     declared = {line for extra in project["optional-dependencies"].values() for line in extra}
     names = {re.split("[<>=~]", line)[0] for line in declared}
     asked = {wanted.requirement for wanted in WANTED if wanted.name in names}
@@ -119,6 +119,6 @@ def test_that_probing_imports_none_of_the_engines_libraries() -> None:
         "import sys; from engines.host.probe import probe; probe();"
         "print(sorted({'torch', 'transformers', 'peft', 'torchao', 'numpy'} & set(sys.modules)))"
     )
-    root = Path(module.__file__).parent.parent
+    root = Path(module.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

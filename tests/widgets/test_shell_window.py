@@ -84,7 +84,7 @@ class EmptyPage(Page):
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeWorkbench]:
     made = type("Fake", (FakeWorkbench,), {"made": []})
-    monkeypatch.setattr(workbench.session, "Workbench", made)
+    monkeypatch.setattr(workbench.running.workbench, "Workbench", made)
     return made
 
 

@@ -44,7 +44,7 @@ def test_that_the_starter_is_fetched_only_when_asked_with_progress_in_its_row(
         write_model(places.starter_model)
         return places.starter_model
 
-    monkeypatch.setattr(workbench.starter, "ensure_starter", ensure)
+    monkeypatch.setattr(workbench.models.starter, "ensure_starter", ensure)
     assert not asked
     tree = page.models.tree
     index = tree.model_.index_of("smollm2-135m-instruct")
@@ -65,7 +65,7 @@ def test_that_a_failed_fetch_says_so_and_can_be_tried_again(
     def ensure(places: Places, report: object) -> Path:
         raise StarterError("There is no network.", "Nothing was left half done; try again.")
 
-    monkeypatch.setattr(workbench.starter, "ensure_starter", ensure)
+    monkeypatch.setattr(workbench.models.starter, "ensure_starter", ensure)
     qtbot.mouseClick(page.plan.empty.button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(services.toasts.history))
     row = page.models.tree.model_.row(page.models.tree.model_.index_of("smollm2-135m-instruct"))
