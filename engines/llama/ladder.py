@@ -124,7 +124,7 @@ def cached_file(here: Places, model: ModelOrder, local: Path | None, wanted: str
 
 def local_source(model: ModelOrder, *, allow_network: bool, report: Report | None = None) -> Path | None:
     """The folder or file a model's GGUF is made from; None for random weights, and for a hub model that is not here.
-    With `allow_network` a hub model is fetched, and `report` is told how far it is, from another thread. Raises
+    With `allow_network` a hub model is fetched, and `report` is called with its progress, from another thread. Raises
     `WorkerFailure`."""
     if model.kind == "random":
         return None

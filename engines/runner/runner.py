@@ -106,7 +106,7 @@ class Runner:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing runs, and nothing waits or nothing may begin with it."""
+        """No trial runs, and none waits or the queue is on hold."""
         return not self._runs and (self._held or not self._queue.waiting)
 
     @property

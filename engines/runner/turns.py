@@ -1,6 +1,6 @@
 """Telemetry on and off in turns while a trial measures, so that its cost shows within one process. For the self-check.
 
-On the runner's loop. Turns go on until the trial no longer measures; each is told as a record when it is over.
+On the runner's loop. Turns alternate until the trial no longer measures; each becomes a record when it is over.
 """
 
 from __future__ import annotations

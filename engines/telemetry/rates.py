@@ -144,7 +144,7 @@ def rate_of(
     call_us: float | None = None,
 ) -> QuantityRate:
     """The rate of changes in readings: from the first change seen to the last, so that the wait before the first one
-    does not count. `reads`: how often the source was read, whether or not it told of this quantity each time."""
+    does not count. `reads`: how often the source was read, whether or not it gave this quantity each time."""
     changed = [
         t for t, (before, after) in zip(times_ns[1:], itertools.pairwise(values), strict=False) if before != after
     ]
