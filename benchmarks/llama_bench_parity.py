@@ -33,7 +33,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from benchmarks import llama_bench
-from benchmarks.pairs import compare, interval, tell
+from benchmarks.paired_comparison import compare, interval, report_progress
 from benchmarks.trials import in_own_process, loaded_engine, trial_order
 from engines.data.starter import MEMBER, PACKAGE
 from engines.protocol.codec import decode_order
@@ -108,7 +108,7 @@ def _compare(
         lambda: rate("theirs", theirs()),
         margin=options.margin,
         most=options.most,
-        told=tell,
+        report=report_progress,
     )
     print(f"{name}: {whole.line('engine', 'llama-bench', 'tokens/s')}")
     best = interval(list(zip(fastest["ours"], fastest["theirs"], strict=True)), options.margin, 0.95)

@@ -4,7 +4,8 @@
 
 Interleaved pairs of trials through a real runner with real telemetry, one started each way, in random order; the two
 trials of a pair generate from the same prompts. Decode throughput is the tokens after the first of each measured
-request over their time, as in the metric. The pairs go on until the interval decides about ±3 % (`benchmarks.pairs`).
+request over their time, as in the metric. The pairs go on until the interval decides about ±3 %
+(`benchmarks.paired_comparison`).
 On a busy machine it may not: tokens per second of processor time, given beside it, hardly feel neighbours.
 
 Each pair is a block of its own and so has a template of its own, as in an experiment; a short trial that nobody looks
@@ -30,7 +31,7 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.pairs import Ratio, compare, interval
+from benchmarks.paired_comparison import Ratio, compare, interval
 from benchmarks.trials import own_runner, records_of, trial_order
 from engines.protocol.client import RunnerClient
 from engines.protocol.orders import EngineOrder, ModelOrder, WorkloadOrder

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pairs import Ratio, compare, interval, tell
+from benchmarks.paired_comparison import Ratio, compare, interval, report_progress
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import places, starter_folder
 from engines.protocol.ring import RingWriter, create_ring
@@ -128,7 +128,7 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[Ratio, Ratio]:
     gc.freeze()
     gc.disable()
     try:
-        wall = compare(ours, theirs, margin=options.margin, most=options.most, told=tell)
+        wall = compare(ours, theirs, margin=options.margin, most=options.most, report=report_progress)
     finally:
         gc.enable()
         ring.close()

@@ -16,11 +16,11 @@ from PySide6.QtCore import QEvent, QObject, QSettings, QSocketNotifier, QTimer
 from PySide6.QtWidgets import QApplication
 
 from engines.protocol.places import Places, places
+from widgets.background.collector import MainThreadCollector
 from widgets.shell.crash import CrashGuard, left_behind, mark_seen
 from widgets.shell.quit_signals import QuitSignals
 from widgets.shell.window import Window
 from widgets.theme.theme import Theme
-from widgets.work.collector import MainThreadCollector
 
 if TYPE_CHECKING:
     from workbench.running.demo import DemoReport
@@ -62,7 +62,7 @@ def main(
     says = _Says(window)
     guard.tell(says.say)
     for path in files:
-        window.when_usable(partial(window.incoming.take, path))
+        window.when_usable(partial(window.file_opener.take, path))
     if demo:
         window.navigate("monitor", None)
         window.demo_messages.run()

@@ -15,7 +15,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from engines.data.pairs import Asked
+from engines.data.tokenising import Asked
 
 _BATCH_TOKENS = 2048
 """Of one computation, filling included; a longer row is computed alone."""

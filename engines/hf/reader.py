@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from engines.data.begin import Begin, added_before
-from engines.data.pairs import Asked, asked, cut_at, fit_prompt
+from engines.data.tokenising import Asked, asked, cut_at, fit_prompt
 from engines.hf.likelihoods import Scorer
 from engines.worker.engine import Continuation, Likelihood
 from engines.worker.failures import WorkerFailure

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from engines.data.pairs import asked, cut_at, fit_prompt, shared
+from engines.data.tokenising import asked, cut_at, fit_prompt, shared
 from engines.llama.batches import Tokens
 from engines.llama.chat import ask
 from engines.llama.context import Context

@@ -23,9 +23,8 @@ from engines.protocol.places import Places
 from engines.protocol.queue_file import Waiting
 from engines.protocol.records import TrialEnded
 from engines.runner.archive import Archive, is_safe_name
-from engines.runner.change import Change
 from engines.runner.cooldown import CoolDown
-from engines.runner.ends import DIED, NEVER_RAN, Ends, ended_record, not_tried, read_end, rest_of_ring
+from engines.runner.end_records import DIED, NEVER_RAN, EndRecords, ended_record, not_tried, read_end, rest_of_ring
 from engines.runner.leases import startable
 from engines.runner.outcome import Ending, Judgement
 from engines.runner.queue import Queue
@@ -34,6 +33,7 @@ from engines.runner.spool import SpoolReader
 from engines.runner.start import TEMPLATE_MARK, worker_environment
 from engines.runner.template import Templates
 from engines.runner.trial import CannotStart, Surroundings, TrialRun
+from engines.runner.wakeups import Wakeups
 
 _log = logging.getLogger(__name__)
 _EXPIRY_S = 3600.0
@@ -53,15 +53,15 @@ class Runner:
     """Made before the loop runs; `start` recovers and begins, `shut_down` ends."""
 
     def __init__(self, places: Places, settings: RunnerSettings) -> None:
-        self.changed = Change()
+        self.changed = Wakeups()
         self.archive = Archive(places.spools)
         self._state_folder = places.state
         self._settings = settings
         self._queue = Queue(places.queue_file)
         self._runs: dict[str, TrialRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._grown: dict[str, Change] = {}
-        self._ends = Ends(written=self._notify, failed=self._pause_for)
+        self._grown: dict[str, Wakeups] = {}
+        self._ends = EndRecords(written=self._notify, failed=self._pause_for)
         self._secrets: dict[str, Mapping[str, str]] = {}
         """By trial, in memory only: after a restart they are gone, and the trial says so."""
         self._templates = Templates(
@@ -236,9 +236,9 @@ class Runner:
         """Whether records of the trial may still be written."""
         return trial in self._runs or any(waiting.order.trial == trial for waiting in self._queue.waiting)
 
-    def grown(self, trial: str) -> Change:
+    def grown(self, trial: str) -> Wakeups:
         """Wakes when a trial's spool has grown, ended or gone."""
-        return self._grown.setdefault(trial, Change())
+        return self._grown.setdefault(trial, Wakeups())
 
     def read_spool(self, trial: str, after: int) -> SpoolReader | None:
         """A reader, None while (or because) there is no spool."""

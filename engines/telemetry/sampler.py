@@ -28,7 +28,7 @@ Emit = Callable[[Record], None]
 Opener = Callable[[TrialOrder, int], tuple[list[Source], tuple[Sensor, ...]]]
 
 
-class _Channel:
+class _Polled:
     """One source within the sampler: its deadline, its unsent readings, its run of failures."""
 
     def __init__(self, source: Source, start_ns: int) -> None:
@@ -80,7 +80,7 @@ class _Channel:
         self.done_ns = 0
 
 
-def _worth_sending(values: list[float | None], channel: _Channel, name: str) -> bool:
+def _worth_sending(values: list[float | None], channel: _Polled, name: str) -> bool:
     failing = channel.failures or channel.column_failures.get(name, 0)
     return bool(failing) or any(value is not None for value in values)
 
@@ -138,8 +138,8 @@ class Sampler:
         """Rung after each of the two above."""
         self._measuring = threading.Event()
         self._thread: threading.Thread | None = None
-        self._channels: list[_Channel] = []
-        self._retired: list[_Channel] = []
+        self._channels: list[_Polled] = []
+        self._retired: list[_Polled] = []
 
     def start(self) -> None:
         """Start the thread; sources open on it, because a sleeping GPU can take a second to answer."""
@@ -199,7 +199,7 @@ class Sampler:
 
     def _sample(self, sources: list[Source]) -> None:
         start_ns = time.monotonic_ns()
-        self._channels = [_Channel(source, start_ns) for source in sources]
+        self._channels = [_Polled(source, start_ns) for source in sources]
         next_flush_ns = start_ns + FLUSH_NS
         while not self._ending.is_set() and self._channels:
             if self._paused.is_set():
@@ -233,7 +233,7 @@ class Sampler:
             channel.pass_over(now_ns)
         return now_ns - begun_ns
 
-    def _read(self, channel: _Channel) -> None:
+    def _read(self, channel: _Polled) -> None:
         before_ns = time.monotonic_ns()
         problem = ""
         reading: Reading = {}
@@ -254,7 +254,7 @@ class Sampler:
         elif not problem:
             self._watch_columns(channel, reading, at_ns)
 
-    def _watch_columns(self, channel: _Channel, reading: Reading, at_ns: int) -> None:
+    def _watch_columns(self, channel: _Polled, reading: Reading, at_ns: int) -> None:
         """One quantity may vanish while its source goes on: said once, and not asked for in the batches any more."""
         for name in tuple(channel.names):
             failed = name in reading and reading[name] is None
@@ -266,7 +266,7 @@ class Sampler:
                 reason = f"{name} stopped answering; the other sensors of {channel.source.name} go on."
                 self._emit(SensorLost(t_ns=at_ns, source=channel.source.name, quantity=name, reason=reason))
 
-    def _retire(self, channel: _Channel) -> None:
+    def _retire(self, channel: _Polled) -> None:
         self._send(channel)
         self._channels.remove(channel)
         self._retired.append(channel)
@@ -275,7 +275,7 @@ class Sampler:
         for channel in self._channels:
             self._send(channel)
 
-    def _send(self, channel: _Channel) -> None:
+    def _send(self, channel: _Polled) -> None:
         batch = channel.take()
         if batch is not None:
             self._emit(batch)

@@ -24,9 +24,9 @@ from engines.protocol.client_environment import variable_facts  # noqa: E402
 from engines.protocol.codec import decode_order  # noqa: E402
 from engines.protocol.orders import TrialOrder  # noqa: E402
 from engines.protocol.ring import BadRing, RingWriter  # noqa: E402
-from engines.worker.channel import Channel, RunnerGone  # noqa: E402
 from engines.worker.failures import FailureKind, WorkerFailure, is_out_of_memory  # noqa: E402
 from engines.worker.process import die_with_parent, prepare_process  # noqa: E402
+from engines.worker.record_writer import RecordWriter, RunnerGone  # noqa: E402
 from engines.worker.stop import Stop  # noqa: E402
 from engines.worker.trial import run_trial  # noqa: E402
 
@@ -42,7 +42,7 @@ def main() -> int:
 def work(arguments: argparse.Namespace, started_ns: int, facts: dict[str, str]) -> int:
     """One trial in this process, which dies with its parent already. -> exit code. `facts` of how the process was made
     go into the environment. Raises `RunnerGone`."""
-    channel = Channel(arguments.records)
+    channel = RecordWriter(arguments.records)
     if channel.reader_is_gone():  # the runner ended before the death signal was set
         return RUNNER_GONE
     faulthandler.enable()

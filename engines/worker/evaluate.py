@@ -18,9 +18,9 @@ import msgspec
 
 from engines.protocol.orders import TrialOrder, WorkloadOrder
 from engines.protocol.records import TaskScore, WrittenText
-from engines.worker.channel import Channel, RunnerGone
 from engines.worker.engine import Engine, Reader
 from engines.worker.failures import explain
+from engines.worker.record_writer import RecordWriter, RunnerGone
 from engines.worker.stop import Stop, StopTrial
 
 _REPORT_EVERY_S = 0.5
@@ -44,10 +44,10 @@ def compare_prompts() -> tuple[ComparePrompt, ...]:
     return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8"))["prompt"], tuple[ComparePrompt, ...])
 
 
-class Evaluation:
+class Evaluator:
     """The parts of one trial's evaluation, in order."""
 
-    def __init__(self, engine: Engine, order: TrialOrder, channel: Channel, stop: Stop) -> None:
+    def __init__(self, engine: Engine, order: TrialOrder, channel: RecordWriter, stop: Stop) -> None:
         self._engine, self._order, self._channel, self._stop = engine, order, channel, stop
 
     def run(self) -> None:

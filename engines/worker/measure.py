@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.records import Request, Stamps
 from engines.protocol.ring import RingWriter
-from engines.worker.channel import Channel
 from engines.worker.engine import Engine, Finished
 from engines.worker.phases import Phases, collect_between
+from engines.worker.record_writer import RecordWriter
 from engines.worker.steady import LAST, Steadiness, steadiness
 from engines.worker.stop import Stop
 
@@ -24,7 +24,13 @@ class Requests:
     """Runs requests one after another and tells what came of each."""
 
     def __init__(
-        self, engine: Engine, workload: WorkloadOrder, channel: Channel, phases: Phases, ring: RingWriter, stop: Stop
+        self,
+        engine: Engine,
+        workload: WorkloadOrder,
+        channel: RecordWriter,
+        phases: Phases,
+        ring: RingWriter,
+        stop: Stop,
     ) -> None:
         self._engine = engine
         self._workload = workload

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engines.protocol.records import MemoryPeak, PhaseEnded, PhaseName, PhaseStarted
 from engines.telemetry.procfs import parse_kilobytes
-from engines.worker.channel import Channel
+from engines.worker.record_writer import RecordWriter
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -79,7 +79,7 @@ class AllocatorPeaks:
 class Phases:
     """Opens and closes spans. `allocator` may be replaced once an engine with a device allocator is there."""
 
-    def __init__(self, channel: Channel, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, channel: RecordWriter, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._channel = channel
         self._now_ns = now_ns
         self.allocator = AllocatorPeaks()

@@ -27,9 +27,9 @@ from pathlib import Path
 import msgspec
 
 import engines.worker.__main__ as worker
-from engines.worker.channel import RunnerGone
 from engines.worker.forks import DESCRIPTORS, MESSAGE_BYTES, ForkRequest, Key, Ready, Said
 from engines.worker.process import die_with_parent, prepare_process
+from engines.worker.record_writer import RunnerGone
 from engines.worker.trial import BEFOREHAND
 
 PROC = Path("/proc/self")

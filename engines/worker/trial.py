@@ -10,12 +10,12 @@ from typing import Any
 
 from engines.protocol.orders import TrialOrder
 from engines.protocol.ring import RingWriter
-from engines.worker.channel import Channel
 from engines.worker.engine import Engine
-from engines.worker.evaluate import Evaluation, is_asked_for
+from engines.worker.evaluate import Evaluator, is_asked_for
 from engines.worker.failures import WorkerFailure, explain, first_line
 from engines.worker.measure import Requests
 from engines.worker.phases import Phases, memory_given_back, quiet_collector
+from engines.worker.record_writer import RecordWriter
 from engines.worker.stop import Stop, StopTrial
 
 EngineFactory = Callable[[TrialOrder, RingWriter, Stop], Engine]
@@ -52,7 +52,7 @@ def _imported(target: str) -> Any:
 
 def run_trial(
     order: TrialOrder,
-    channel: Channel,
+    channel: RecordWriter,
     ring: RingWriter,
     stop: Stop,
     started_ns: int,
@@ -96,7 +96,7 @@ def run_trial(
         if is_asked_for(order.workload) and not stop.requested:
             doing = "evaluating"
             with phases.phase("evaluate"):
-                Evaluation(engine, order, channel, stop).run()
+                Evaluator(engine, order, channel, stop).run()
         with phases.phase("unload"):
             doing = "unloading"
             channel.environment(engine.unload())
@@ -109,7 +109,7 @@ def run_trial(
         channel.log(f"Stopped while {doing}: {first_line(error)}")
 
 
-def _making(channel: Channel, stop: Stop) -> Callable[[str, float], None]:
+def _making(channel: RecordWriter, stop: Stop) -> Callable[[str, float], None]:
     """Tells how far the files are, from within the part that a stop interrupts."""
 
     def report(text: str, share: float) -> None:
@@ -120,7 +120,7 @@ def _making(channel: Channel, stop: Stop) -> Callable[[str, float], None]:
 
 
 def _generate(
-    engine: Engine, order: TrialOrder, channel: Channel, phases: Phases, ring: RingWriter, stop: Stop
+    engine: Engine, order: TrialOrder, channel: RecordWriter, phases: Phases, ring: RingWriter, stop: Stop
 ) -> None:
     requests = Requests(engine, order.workload, channel, phases, ring, stop)
     prefill_s = order.workload.prefill_energy_s or 0.0
@@ -138,7 +138,7 @@ def _generate(
             channel.cue("short_window", "Stopped in the warm-up: nothing was measured.")
 
 
-def _idle(seconds: float, channel: Channel, phases: Phases, stop: Stop) -> None:
+def _idle(seconds: float, channel: RecordWriter, phases: Phases, stop: Stop) -> None:
     """Stand still with the model loaded and the device's context alive: the level that net energy is counted from."""
     if seconds > 0:
         with phases.phase("idle"):

@@ -18,7 +18,7 @@ from engines.protocol.places import Places
 from engines.protocol.records import Cue, Environment, Log, Request, TaskScore, WrittenText
 from engines.protocol.tasks import LOCAL_TASKS, harness_name, local_task, tasks_ready
 from engines.worker.engine import Continuation, Likelihood
-from engines.worker.evaluate import Evaluation, compare_prompts, is_asked_for
+from engines.worker.evaluate import Evaluator, compare_prompts, is_asked_for
 from engines.worker.stop import Stop
 from tests.engines.worker_harness import QUICK, folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
@@ -90,7 +90,7 @@ class FakeEngine:
 def evaluate(workload: WorkloadOrder, reader: Any, *, block: int = 0, stop: Stop | None = None) -> Told:
     told, order = Told(), trial_order(folder_model(Path("/none")), workload=workload)
     order = msgspec.structs.replace(order, block=block)
-    Evaluation(FakeEngine(reader), order, told, stop or Stop()).run()  # type: ignore[arg-type]
+    Evaluator(FakeEngine(reader), order, told, stop or Stop()).run()  # type: ignore[arg-type]
     return told
 
 

@@ -14,7 +14,7 @@ from engines.protocol.codec import decode_record
 from engines.protocol.records import ClockPair, Log, LostRecord, TrialEnded, TrialStarted
 from engines.protocol.sound_lines import read_head
 from engines.runner.archive import Archive
-from engines.runner.ends import read_end
+from engines.runner.end_records import read_end
 from engines.runner.spool import ORDER, RECORDS, SpoolReader, SpoolWriter, clock_pair
 from tests.engines.runner_harness import make_order
 

@@ -17,7 +17,7 @@ from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
 from engines.protocol.records import Log, Record, Sensor, SensorLost, Sensors, Telemetry
 from engines.telemetry import sampler as sampler_module
 from engines.telemetry.base import Reading, Source, SourceEnded, SourceFailure
-from engines.telemetry.sampler import Sampler, _Channel
+from engines.telemetry.sampler import Sampler, _Polled
 from engines.telemetry.sources import available_sensors, open_sources, period_of
 from tests.engines.runner_harness import until
 from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError, NVMLError_LibraryNotFound
@@ -116,7 +116,7 @@ def test_that_sensors_come_first_and_every_reading_follows_in_order() -> None:
 @pytest.mark.parametrize("late_ns", [0, 1, 19_999_999, 20_000_000, 20_000_001, 1_310_000_000])
 def test_that_a_deadline_stays_on_the_grid_of_the_first_however_late_a_reading_was(late_ns: int) -> None:
     start_ns, period_ns = 1_000, 20_000_000
-    channel = _Channel(Scripted("a", lambda n: {"value_ratio": 1.0}, period_s=0.02), start_ns)
+    channel = _Polled(Scripted("a", lambda n: {"value_ratio": 1.0}, period_s=0.02), start_ns)
     for n in range(1, 6):
         now_ns = channel.next_ns + late_ns
         channel.schedule(now_ns)
@@ -284,7 +284,7 @@ def test_that_in_a_pause_nothing_is_read_and_what_was_read_is_not_lost() -> None
 
 
 def test_that_after_a_pause_readings_go_on_where_their_grid_was_and_none_is_missed() -> None:
-    channel = _Channel(Scripted("a", lambda n: {}, period_s=0.1), 0)
+    channel = _Polled(Scripted("a", lambda n: {}, period_s=0.1), 0)
     channel.append(0, 0, {"value_ratio": 1.0})
     for now_ns, expected_ns in ((350_000_000, 400_000_000), (400_000_000, 400_000_000), (900_000_001, 1_000_000_000)):
         channel.pass_over(now_ns)

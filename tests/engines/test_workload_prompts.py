@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engines.data.begin import NONE, Begin, added_before
-from engines.data.pairs import cut_at, encode_pair, fit_pair, fit_prompt
 from engines.data.prompts import LEAD_TOKENS, Asked, built_in, make_prompts
+from engines.data.tokenising import cut_at, encode_pair, fit_pair, fit_prompt
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.prompt_file import PromptFileError, read_prompt_file
 from engines.worker.failures import WorkerFailure

@@ -17,11 +17,11 @@ from PySide6.QtWidgets import QApplication, QMainWindow, QWidget
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.places import Places
+from widgets.background.bridge import Bridge
 from widgets.messages.toasts import Toasts
 from widgets.shell.actions import Actions
 from widgets.shell.services import Services
 from widgets.theme.theme import Theme
-from widgets.work.bridge import Bridge
 
 EXPECTED = (
     "This plugin does not support propagateSizeHints",
@@ -64,7 +64,7 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     children = {p.pid for p in psutil.Process().children(recursive=True)}
     app = QApplication.instance()
     windows = set(app.topLevelWidgets()) if isinstance(app, QApplication) else set()
-    gc.disable()  # as in the application (widgets.work.collector): a thread that collects Qt's objects brings Qt down
+    gc.disable()  # as in the application (widgets.background.collector): a thread that collects Qt's objects crashes Qt
     yield
     qtlog = request.node.funcargs.get("qtlog")
     _settle()

@@ -13,7 +13,7 @@ from shiboken6 import isValid
 
 from engines.protocol.messages import QueueState
 from engines.protocol.records import Log
-from widgets.work.bridge import Bridge, joined
+from widgets.background.bridge import Bridge, joined
 from workbench.running.events import Event, Notice, QueueChanged, RecordsArrived, StoreChanged
 from workbench.store.operations import GetStoreId, Operation, StoreError
 
@@ -198,7 +198,7 @@ def test_that_closing_waits_for_a_thread_that_is_about_to_send_a_signal(
             go_on.wait()
         return isValid(asked)
 
-    monkeypatch.setattr("widgets.work.bridge.isValid", slow)
+    monkeypatch.setattr("widgets.background.bridge.isValid", slow)
     if what == "event":
         thread = threading.Thread(target=lambda: listener(Notice("info", "late")))
         thread.start()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from pytestqt.qtbot import QtBot
 
-from widgets.work.collector import MainThreadCollector
+from widgets.background.collector import MainThreadCollector
 
 
 class Node:

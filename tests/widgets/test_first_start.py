@@ -9,13 +9,13 @@ from pytestqt.qtbot import QtBot
 
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.records import Sensor
+from widgets.background.demo_run import DemoRun, has_ended
 from widgets.first_start.facts import DemoOutlook, as_clause, computer_summary, demo_cost, demo_facts, measurable
 from widgets.first_start.page import ComputerCard, DemoCard
 from widgets.opening.dropped import target_of
 from widgets.shell.services import Services
 from widgets.shell.targets import AddModel, OpenExperimentFile
 from widgets.theme.theme import Theme
-from widgets.work.demo_run import DemoRun, has_ended
 from workbench.running.demo import demo_experiment
 from workbench.store.operations import TrialRow
 

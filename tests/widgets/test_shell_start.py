@@ -13,8 +13,8 @@ import pytest
 from engines.protocol.client import RunnerError, connect_local
 from engines.protocol.messages import Shutdown
 from engines.protocol.places import Places
+from widgets.background.disk_use import clear_folder, folder_size
 from widgets.shell.crash import CrashGuard, left_behind, mark_seen
-from widgets.work.disk_use import clear_folder, folder_size
 
 ROOT = Path(__file__).parents[2]
 

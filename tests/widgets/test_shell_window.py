@@ -311,12 +311,12 @@ def test_that_a_dropped_bundle_is_taken_in(
     window = make()
     (tmp_path / "bundle.json").write_text("{}")
     taken: list[Path] = []
-    monkeypatch.setattr(window.incoming.bundles, "import_", taken.append)
-    window.incoming.take(tmp_path)
+    monkeypatch.setattr(window.file_opener.bundles, "import_", taken.append)
+    window.file_opener.take(tmp_path)
     assert taken == [], "the database is not open yet"
     start(qtbot, window)
     assert taken == [tmp_path]
-    window.incoming.take(tmp_path / "bundle.json")
+    window.file_opener.take(tmp_path / "bundle.json")
     assert taken == [tmp_path, tmp_path]
     assert window.actions_.is_enabled("file.import")
 

@@ -12,11 +12,11 @@ from pytestqt.qtbot import QtBot
 
 from tests.workbench.store_kit import add_experiment, lines
 from tests.workbench.synthetic import SECOND, WALL_NS, FakeTrial, records
+from widgets.background.bundles import Bundles
+from widgets.background.wall_meter import WallMeterImport
 from widgets.opening.dropped import target_of
 from widgets.shell.services import Services
 from widgets.shell.targets import AddModel, ImportFolder, ShowExperiment
-from widgets.work.bundles import Bundles
-from widgets.work.wall_meter import WallMeterImport
 from workbench.running.workbench import Workbench
 from workbench.store.operations import GetExperiment, Ingest, ListExperiments
 

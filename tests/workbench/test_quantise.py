@@ -148,7 +148,7 @@ def test_that_files_of_a_model_are_in_order_of_size(home: Places) -> None:
 
 
 def test_that_the_clean_up_frees_made_files(home: Places) -> None:
-    disk_use = pytest.importorskip("widgets.work.disk_use")
+    disk_use = pytest.importorskip("widgets.background.disk_use")
     measure: Callable[..., object] = disk_use.folder_size
     file = facts_file(home, "tiny-Q8_0")
     assert measure(home.models)[0] > 1000  # type: ignore[index]

@@ -1,6 +1,6 @@
 """Scripted GPUs from the driver's answers to the words of a verdict: real source, real sampler channel, real metrics.
 
-The sampler's thread is left out so that ten seconds of readings take none: its own channel (`_Channel`) and reading
+The sampler's thread is left out so that ten seconds of readings take none: its own channel (`_Polled`) and reading
 step are driven along the script's clock.
 """
 
@@ -53,7 +53,7 @@ def watched(gpu: FakeGpu, happens: Callable[[float], None] = lambda _s: None) ->
     sensors = tuple(sensor for source in sources for sensor in source.sensors())
     with patch.object(sampling, "time", clock):
         available = [s for s in sources if any(sensor.available for sensor in s.sensors())]
-        watcher._channels = [sampling._Channel(source, clock.now_ns) for source in available]
+        watcher._channels = [sampling._Polled(source, clock.now_ns) for source in available]
         while clock.now_ns < own[-1].t_ns:
             clock.now_ns += SECOND // 10
             happens(clock.seconds())

@@ -38,7 +38,7 @@ from workbench.store.operations import (
     SetMetrics,
     StoreError,
 )
-from workbench.store.rows import Desk
+from workbench.store.rows import Transaction
 from workbench.store.wire import OPERATIONS
 
 
@@ -366,13 +366,13 @@ def test_that_closing_also_ends_a_query_that_began_just_after_it_was_interrupted
 ) -> None:
     store, reading = LocalStore(tmp_path / "a.duckdb"), threading.Event()
 
-    def between_two_statements(desk: Desk, operation: GetCounts) -> object:
+    def between_two_statements(db: Transaction, operation: GetCounts) -> object:
         reading.set()
         while not store._closed:
             time.sleep(0.001)
         with store._readers:  # held by `close` until it has interrupted everybody once
             pass
-        return desk.one("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE (a.range * b.range) % 7 = 1")
+        return db.one("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE (a.range * b.range) % 7 = 1")
 
     monkeypatch.setitem(READERS, GetCounts, between_two_statements)
     with ThreadPoolExecutor(1) as pool:
@@ -390,10 +390,10 @@ def test_that_a_reader_that_outlasts_the_closing_is_told_that_it_is_closed(
 ) -> None:
     store, reading, closed = LocalStore(tmp_path / "a.duckdb"), threading.Event(), threading.Event()
 
-    def slow(desk: Desk, operation: GetCounts) -> object:
+    def slow(db: Transaction, operation: GetCounts) -> object:
         reading.set()
         closed.wait()
-        return desk.one("SELECT 1")
+        return db.one("SELECT 1")
 
     monkeypatch.setitem(READERS, GetCounts, slow)
     monkeypatch.setattr("workbench.store.local._CLOSING_TURNS", 1)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QSettings, Signal
 
-from widgets.compare import memory
+from widgets.compare import kept_view
 from widgets.compare.loading import Loader
 from widgets.compare.table.views import Loaded
 from widgets.compare.viewing import Viewing
@@ -61,11 +61,11 @@ class ChosenExperiment(QObject):
 
     def save(self, settings: QSettings) -> None:
         if self._rows:
-            memory.save_shown(settings, self.loader.experiment, self._rows[0].experiment)
+            kept_view.save_shown(settings, self.loader.experiment, self._rows[0].experiment)
 
     def restore(self, settings: QSettings) -> None:
         """Before the first reading."""
-        self._kept, self._kept_newest = memory.load_shown(settings)
+        self._kept, self._kept_newest = kept_view.load_shown(settings)
 
     def refresh(self, change: StoreChanged) -> None:
         """Read again only what is shown; the list of experiments is short and always read."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from PySide6.QtCore import QSettings, Qt
 from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
-from widgets.compare import memory
+from widgets.compare import kept_view
 from widgets.compare.charts_area import ChartsArea
 from widgets.compare.table.notes import NotesBar
 from widgets.compare.table.table import CompareTable
@@ -73,10 +73,10 @@ class Figures(QStackedWidget):
 
     def save_layout(self, settings: QSettings) -> None:
         charts = self.charts
-        memory.save_layout(settings, self.table.widths, charts.bars_metric, charts.pair, charts.tabs.currentIndex())
+        kept_view.save_layout(settings, self.table.widths, charts.bars_metric, charts.pair, charts.tabs.currentIndex())
 
     def restore_layout(self, settings: QSettings) -> None:
-        widths, bars, pair, tab = memory.load_layout(settings)
+        widths, bars, pair, tab = kept_view.load_layout(settings)
         self.table.set_widths(widths)
         self.charts.bars_metric, self.charts.pair = bars, pair
         self.charts.tabs.setCurrentIndex(tab)

@@ -1,7 +1,7 @@
 """The Compare page: its parts, and what each tells the others. Main thread.
 
 `ChosenExperiment` says which experiment is shown, `Viewing` how the user wants to see it, `build` makes the table's
-rows, the parts draw, `RowDeeds` and `Outgoing` do what is asked of rows and of the whole.
+rows, the parts draw, `RowActions` and `Exporting` do what is asked of rows and of the whole page.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from PySide6.QtCore import QPoint, QSettings, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QWidget
 
+from widgets.background.recomputing import Recomputing
 from widgets.compare.ask_bar import AskBar
 from widgets.compare.card.card import NumberCard
 from widgets.compare.card.place import CardPlace
 from widgets.compare.chosen import ChosenExperiment
-from widgets.compare.deeds import RowDeeds
 from widgets.compare.edits import CompareEdits
 from widgets.compare.environment.place import EnvironmentPlace
+from widgets.compare.exporting import Exporting
 from widgets.compare.figures import Figures
-from widgets.compare.outgoing import Outgoing
+from widgets.compare.row_actions import RowActions
 from widgets.compare.table.build import build, count_text, folded, shown_metrics
 from widgets.compare.table.notes import notes_of
 from widgets.compare.table.views import Loaded
@@ -31,7 +32,6 @@ from widgets.parts.components import EmptyState
 from widgets.shell.page import Page
 from widgets.shell.services import Services
 from widgets.shell.targets import ShowExperiment
-from widgets.work.recomputing import Recomputing
 from workbench.running.events import StoreChanged
 
 
@@ -56,10 +56,10 @@ class ComparePage(Page):
         self.body.addWidget(self.ask)
         self.body.addWidget(self.figures, 1)
         self.card = NumberCard(theme, self)
-        self.deeds = RowDeeds(services, self, self.table, self.ask, self.edits)
-        self.outgoing = Outgoing(services, self, self.charts, self.viewing, self._columns)
+        self.row_actions = RowActions(services, self, self.table, self.ask, self.edits)
+        self.exporting = Exporting(services, self, self.charts, self.viewing, self._columns)
         self.card_place = CardPlace(self, self.table, self.card)
-        self.environments = EnvironmentPlace(theme, self, self.deeds, self.card_place)
+        self.environments = EnvironmentPlace(theme, self, self.row_actions, self.card_place)
         self.environment = self.environments.sheet
         self._connect_experiment()
         self._connect_parts()
@@ -86,13 +86,13 @@ class ComparePage(Page):
         tools.differences_toggled.connect(viewing.toggle_differences)
         tools.columns_chosen.connect(viewing.set_columns)
         tools.invalid_toggled.connect(viewing.toggle_invalid)
-        tools.baseline_chosen.connect(self.deeds.set_baseline)
-        tools.export_asked.connect(self.outgoing.export)
-        tools.bundle_asked.connect(self.outgoing.export_bundle)
-        tools.copy_asked.connect(self.outgoing.copy_table)
+        tools.baseline_chosen.connect(self.row_actions.set_baseline)
+        tools.export_asked.connect(self.exporting.export)
+        tools.bundle_asked.connect(self.exporting.export_bundle)
+        tools.copy_asked.connect(self.exporting.copy_table)
         tools.texts_toggled.connect(self.texts.toggle)
         self.texts.toggled.connect(self._texts_toggled)
-        self.texts.view.copied.connect(self.outgoing.say_copied)
+        self.texts.view.copied.connect(self.exporting.say_copied)
         self.texts.view.setup_asked.connect(self._to_setup)
         table.eye_toggled.connect(viewing.toggle_eye)
         table.metric_chosen.connect(self.charts.choose_bars)
@@ -101,10 +101,10 @@ class ComparePage(Page):
         table.chosen_changed.connect(self.services.actions.update)
         notes.constant_toggled.connect(viewing.toggle_constant)
         notes.invalid_toggled.connect(viewing.toggle_invalid)
-        self.card.trial_asked.connect(self.deeds.open_trial)
-        self.card.blocks_asked.connect(self.deeds.more_blocks)
-        self.card.copied.connect(self.outgoing.say_card_copied)
-        self.environment.copied.connect(self.outgoing.say_environment_copied)
+        self.card.trial_asked.connect(self.row_actions.open_trial)
+        self.card.blocks_asked.connect(self.row_actions.more_blocks)
+        self.card.copied.connect(self.exporting.say_card_copied)
+        self.environment.copied.connect(self.exporting.say_environment_copied)
 
     # --- hooks of the window ----------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ class ComparePage(Page):
     def _show(self) -> None:
         """Everything anew from what was loaded and chosen."""
         loaded = self.loaded
-        for part in (self.deeds, self.outgoing, self.environments):
+        for part in (self.row_actions, self.exporting, self.environments):
             part.set_loaded(loaded)
         if loaded is None:
             return
@@ -208,7 +208,7 @@ class ComparePage(Page):
 
     def _show_nothing(self, title: str, text: str = "", *, action: bool = False) -> None:
         self.figures.show_empty(title, text, action=action)
-        for part in (self.deeds, self.outgoing, self.environments):
+        for part in (self.row_actions, self.exporting, self.environments):
             part.set_loaded(None)
         self.tools.count.setText("")
         self.tools.show_state(None, self.viewing.choice, (), self.viewing.include_invalid)
@@ -252,7 +252,7 @@ class ComparePage(Page):
 
     def toggle_eyes(self) -> None:
         """Of the selected configurations."""
-        self.viewing.toggle_eyes(frozenset(self.deeds.selected().configurations))
+        self.viewing.toggle_eyes(frozenset(self.row_actions.selected().configurations))
 
     def has_cell(self) -> bool:
         return self.loaded is not None and self.table.currentIndex().isValid()
@@ -263,7 +263,7 @@ class ComparePage(Page):
 
     def _menu_asked(self, at: QPoint) -> None:
         more = {"card": self.show_card, "eye": self.toggle_eyes, "environments": self.environments.show_selected}
-        self.deeds.pop_menu(at, more)
+        self.row_actions.pop_menu(at, more)
 
     def focus_filter(self) -> None:
         """The field that searches in what is shown: texts, environments, or the table."""

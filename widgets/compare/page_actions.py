@@ -42,43 +42,43 @@ def _of_table(page: ComparePage) -> dict[str, Does]:
 
 
 def _of_rows(page: ComparePage) -> dict[str, Does]:
-    deeds, selected = page.deeds, page.deeds.selected
+    row_actions, selected = page.row_actions, page.row_actions.selected
     no_row = "no row is selected"
     rows = _Needs(lambda: bool(selected().rows), no_row)
     trials = _Needs(lambda: bool(selected().trials), no_row)
     sides = _Needs(lambda: 1 <= len(selected().rows) <= MOST_SIDES, "select one to four rows")
-    configuration = _Needs(deeds.can_be_baseline, "select one configuration")
+    configuration = _Needs(row_actions.can_be_baseline, "select one configuration")
     failed = _Needs(lambda: bool(selected().failed), "no failed trial is selected")
     ended = _Needs(lambda: bool(selected().ended), "no ended trial is selected")
     one_ended = _Needs(lambda: len(selected().ended) == 1, "select one trial that has ended")
     return {
-        "open": Does(deeds.open, *trials),
-        "baseline": Does(deeds.make_baseline, *configuration),
+        "open": Does(row_actions.open, *trials),
+        "baseline": Does(row_actions.make_baseline, *configuration),
         "eye": Does(page.toggle_eyes, *rows),
         "environments": Does(page.environments.show_selected, *sides),
-        "retry": Does(deeds.retry_failed, *failed),
-        "again": Does(deeds.run_again, *ended),
-        "edit": Does(deeds.edit_as_new, *trials),
-        "wall-meter": Does(deeds.import_meter, *one_ended),
-        "delete": Does(deeds.delete, *trials),
+        "retry": Does(row_actions.retry_failed, *failed),
+        "again": Does(row_actions.run_again, *ended),
+        "edit": Does(row_actions.edit_as_new, *trials),
+        "wall-meter": Does(row_actions.import_meter, *one_ended),
+        "delete": Does(row_actions.delete, *trials),
     }
 
 
 def _of_experiment(page: ComparePage) -> dict[str, Does]:
-    outgoing, loaded = page.outgoing, _loaded(page)
+    exporting, loaded = page.exporting, _loaded(page)
 
     def against(id: str, title: str) -> Does:
         reason = f"this experiment has no figure of quality and {title.lower()}"
         return Does(partial(page.trade_off, id), partial(page.charts.can_trade_off, id), reason)
 
     return {
-        "more": Does(page.deeds.more_blocks, *loaded),
+        "more": Does(page.row_actions.more_blocks, *loaded),
         "recompute": Does(page.recompute, *loaded),
-        "rename": Does(page.deeds.rename, *loaded),
-        "export": Does(outgoing.export_everything, *loaded),
-        "bundle": Does(outgoing.export_bundle, *loaded),
+        "rename": Does(page.row_actions.rename, *loaded),
+        "export": Does(exporting.export_everything, *loaded),
+        "bundle": Does(exporting.export_bundle, *loaded),
         "texts": Does(page.texts.toggle, *loaded, lambda: page.texts.open),
-        "copy-table": Does(outgoing.copy_table, *loaded),
+        "copy-table": Does(exporting.copy_table, *loaded),
         **{f"quality-{id}": against(id, title) for id, title in AGAINST},
     }
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QObject, QSettings, Signal
 
-from widgets.compare import memory
+from widgets.compare import kept_view
 from widgets.compare.table.views import Choice, Column
 
 
@@ -25,7 +25,7 @@ class Viewing(QObject):
     def __init__(self, settings: QSettings, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._settings = settings
-        self.choice: Choice = memory.load_choice(settings)
+        self.choice: Choice = kept_view.load_choice(settings)
         self.include_invalid = False
         self._experiment = ""
         self._closed_eyes: dict[str, frozenset[str]] = {}
@@ -38,7 +38,7 @@ class Viewing(QObject):
         self.choice = replace(self.choice, hidden=hidden)
 
     def save(self) -> None:
-        memory.save_choice(self._settings, self.choice)
+        kept_view.save_choice(self._settings, self.choice)
 
     def _choose(self, choice: Choice) -> None:
         self.choice = choice

@@ -1,6 +1,6 @@
 """The first start: what stands in place of Setup as long as nothing was measured. Main thread.
 
-Facts come from `widgets.first_start.facts`; the demo is run by `widgets.work.demo_run`.
+Facts come from `widgets.first_start.facts`; the demo is run by `widgets.background.demo_run`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from PySide6.QtWidgets import (
 )
 
 from engines.protocol.messages import ProbeResult
+from widgets.background.demo_run import DemoRun, starter_is_here
 from widgets.first_start.facts import DemoOutlook, Fact, computer_summary, demo_cost, demo_facts, measurable
 from widgets.parts.action_row import ActionRow
 from widgets.parts.components import IconLabel, label, line, push_button
 from widgets.shell.page import Page
 from widgets.shell.services import Services
 from widgets.theme.theme import Theme
-from widgets.work.demo_run import DemoRun, starter_is_here
 
 CONTENT = 960
 SIDE_BY_SIDE = 860

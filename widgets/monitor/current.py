@@ -7,8 +7,8 @@ from collections.abc import Callable
 from PySide6.QtCore import QObject, Signal
 
 from engines.protocol.messages import QueueEntry, QueueState
+from widgets.background.bridge import Bridge
 from widgets.monitor.trials import Trials
-from widgets.work.bridge import Bridge
 from workbench.charts.series import TrialData
 from workbench.store.operations import ListTrials, TrialRow
 

@@ -13,14 +13,15 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from engines.protocol.messages import QueueState
+from widgets.background.wall_meter import WallMeterImport
 from widgets.charts.stack import ChartStack
 from widgets.charts.table_twin import TableTwin
 from widgets.monitor.current import CurrentTrial
+from widgets.monitor.exporting import Exporting
 from widgets.monitor.header import TrialHeader
 from widgets.monitor.header_now import header_now, where_it_runs
 from widgets.monitor.log_panel import LogPanel
-from widgets.monitor.nothing import nothing_shown
-from widgets.monitor.outgoing import Outgoing
+from widgets.monitor.no_trial import no_trial
 from widgets.monitor.sensor_panel import SensorPanel
 from widgets.monitor.side_column import SideColumn
 from widgets.monitor.toolbar import ChartToolbar
@@ -30,7 +31,6 @@ from widgets.queue.panel import QueuePanel
 from widgets.shell.page import Page
 from widgets.shell.services import Services
 from widgets.shell.targets import ShowTrial
-from widgets.work.wall_meter import WallMeterImport
 from workbench.running.events import StoreChanged
 
 _TEXTS_MS = 500
@@ -49,7 +49,7 @@ class MonitorPage(Page):
         self.current = CurrentTrial(services.bridge, self.isVisible, self)
         self.edits = QueueEdits(services, self)
         self.meter = WallMeterImport(services, self)
-        self.outgoing = Outgoing(services, self, self.current)
+        self.exporting = Exporting(services, self, self.current)
         self.header = TrialHeader(theme)
         self.charts = ChartStack(theme)
         self.tools = ChartToolbar(theme, self.charts)
@@ -121,7 +121,7 @@ class MonitorPage(Page):
         self.header.stop_requested.connect(self.stop)
         self.header.kill_requested.connect(self.kill)
         self.tools.table_toggled.connect(self._toggle_table)
-        self.tools.export_wanted.connect(self.outgoing.charts)
+        self.tools.export_wanted.connect(self.exporting.charts)
         self.tools.side_toggled.connect(self.side.set_shown)
         self.side.arranged.connect(self.tools.set_side)
         self.sensors.closed.connect(self.side.close_)
@@ -168,7 +168,7 @@ class MonitorPage(Page):
         """The page with no trial in it: what would stand here, and the one action that fills it."""
         if self.current.id or self.current.seek_latest():
             return
-        said = nothing_shown(self.current.queue)
+        said = no_trial(self.current.queue)
         self._say(said.title, said.text, action=said.action)
         self.header.hide()
 

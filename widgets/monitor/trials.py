@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Record
-from widgets.work.bridge import Bridge
+from widgets.background.bridge import Bridge
 from workbench.charts.series import TrialData
 from workbench.store.operations import GetOrder
 

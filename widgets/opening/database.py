@@ -9,10 +9,10 @@ from PySide6.QtCore import QObject, QSettings, QTimer, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from engines.protocol.places import Places
+from widgets.background.bridge import Bridge
 from widgets.messages.toasts import Toasts
 from widgets.opening.store_opener import StoreOpener
 from widgets.shell import session_state
-from widgets.work.bridge import Bridge
 from workbench.store.operations import Counts, GetCounts
 
 _COUNT_EVERY_MS = 2000

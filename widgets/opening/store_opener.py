@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 
 from engines.protocol.places import Places
-from widgets.work.bridge import Bridge, Job
+from widgets.background.bridge import Bridge, Job
 
 if TYPE_CHECKING:
     from workbench.running.workbench import Workbench

@@ -10,10 +10,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from engines.protocol.messages import Device
+from widgets.background.recomputing import Recomputing
 from widgets.parts.components import UnitLineEdit, label, push_button, set_look
 from widgets.settings.rows import Rows
 from widgets.shell.services import Services
-from widgets.work.recomputing import Recomputing
 from workbench import settings
 from workbench.metrics.assumptions import Assumptions
 

@@ -10,14 +10,14 @@ from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
+from widgets.background.disk_use import DiskUse, clear_folder, measure
+from widgets.background.recomputing import Recomputing
 from widgets.parts.components import SegmentedControl, label, line, push_button
 from widgets.settings.estimates import EstimatesGroup
 from widgets.settings.rows import Rows
 from widgets.shell.page import Page
 from widgets.shell.services import Services
 from widgets.theme.theme import MODES, SCALES
-from widgets.work.disk_use import DiskUse, clear_folder, measure
-from widgets.work.recomputing import Recomputing
 from workbench.units import format_bytes
 
 CONTENT = 760

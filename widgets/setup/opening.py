@@ -43,7 +43,7 @@ class Openings(QObject):
         elif isinstance(target, NewExperiment):
             self.start_over()
         elif isinstance(target, UsePrompts):
-            self._page.wishes.prompts(target.path)
+            self._page.editor.prompts(target.path)
             message = f"The prompts come from {target.path.name} now."
             self._page.services.toasts.show("info", message, "Ctrl+Z undoes it.")
         elif isinstance(target, MakeStudy):

@@ -14,9 +14,10 @@ from PySide6.QtWidgets import QWidget
 
 from widgets.setup import edits
 from widgets.setup.draft import Draft, State, dump_session, load_session
+from widgets.setup.draft_editor import DraftEditor
 from widgets.setup.files import Files, read_paths, write_paths
 from widgets.setup.machine.panel import MachinePanel
-from widgets.setup.models.finding import Shelf
+from widgets.setup.models.model_search import ModelSearch
 from widgets.setup.models.panel import ModelsPanel
 from widgets.setup.models.rows import FETCH, Resolved, model_groups
 from widgets.setup.opening import Openings
@@ -30,7 +31,6 @@ from widgets.setup.plan.submit import Submission
 from widgets.setup.techniques.panel import TechniquesPanel
 from widgets.setup.techniques.rows import kinds
 from widgets.setup.toolbar import SetupTools
-from widgets.setup.wishes import Wishes
 from widgets.setup.workload.panel import WorkloadPanel
 from widgets.shell.page import Page
 from widgets.shell.services import Services
@@ -57,11 +57,11 @@ class SetupPage(Page):
         self._run_when_planned = False
         self._broken: dict[str, str] = {}
         self.planner = Planner(services.bridge, self)
-        self.shelf = Shelf(services, self)
+        self.model_search = ModelSearch(services, self)
         self.files = Files(services, self)
         self.openings = Openings(self)
         self.submission = Submission(services, self)
-        self.wishes = Wishes(self)
+        self.editor = DraftEditor(self)
         self.tools = SetupTools(theme, self.toolbar)
         self.models = ModelsPanel(theme)
         self.techniques = TechniquesPanel(theme)
@@ -87,41 +87,41 @@ class SetupPage(Page):
     def _connect(self) -> None:
         self.planner.planned.connect(self._planned)
         self.planner.failed.connect(self._not_planned)
-        self.shelf.changed.connect(self._show_models)
-        self.shelf.fetched.connect(self._fetched)
+        self.model_search.changed.connect(self._show_models)
+        self.model_search.fetched.connect(self._fetched)
         self.submission.submitted.connect(self._submitted)
         self.submission.first_found.connect(self._first_found)
         self.submission.failed.connect(self._not_submitted)
         self.files.read.connect(self.openings.file_read)
         self.files.written.connect(self._written)
         tools = self.tools
-        tools.name_changed.connect(self.wishes.name)
-        tools.name_broke.connect(self.wishes.name_broke)
+        tools.name_changed.connect(self.editor.name)
+        tools.name_broke.connect(self.editor.name_broke)
         tools.preset_wanted.connect(self.openings.preset)
         tools.recent_wanted.connect(self.files.open)
         tools.menu_opened.connect(self._fill_recent)
         tools.open_wanted.connect(self.files.ask_open)
         tools.save_wanted.connect(self.save)
         tools.start_over_wanted.connect(self.openings.start_over)
-        self.models.toggled.connect(self.wishes.model)
-        self.models.fetch_wanted.connect(self.shelf.fetch)
+        self.models.toggled.connect(self.editor.model)
+        self.models.fetch_wanted.connect(self.model_search.fetch)
         self.models.folder_wanted.connect(self.add_folder)
-        self.techniques.toggled.connect(self.wishes.technique)
-        self.techniques.parameter_changed.connect(self.wishes.parameter)
+        self.techniques.toggled.connect(self.editor.technique)
+        self.techniques.parameter_changed.connect(self.editor.parameter)
         self.techniques.parameter_broke.connect(self.field_broke)
-        self.workload.changed.connect(self.wishes.workload)
+        self.workload.changed.connect(self.editor.workload)
         self.workload.broke.connect(self.field_broke)
-        self.workload.prompts_wanted.connect(self.wishes.prompts)
-        self.workload.tasks_changed.connect(self.wishes.tasks)
-        self.workload.engine_changed.connect(self.wishes.engine)
-        self.workload.install_wanted.connect(self.wishes.install)
-        self.techniques.install_wanted.connect(self.wishes.install)
-        self.machine.toggled.connect(self.wishes.device)
+        self.workload.prompts_wanted.connect(self.editor.prompts)
+        self.workload.tasks_changed.connect(self.editor.tasks)
+        self.workload.engine_changed.connect(self.editor.engine)
+        self.workload.install_wanted.connect(self.editor.install)
+        self.techniques.install_wanted.connect(self.editor.install)
+        self.machine.toggled.connect(self.editor.device)
         self.machine.refresh_wanted.connect(self.look_again)
-        self.plan.problems.fix_wanted.connect(self.wishes.fix_experiment)
+        self.plan.problems.fix_wanted.connect(self.editor.fix_experiment)
         self.plan.problems.action_wanted.connect(self._problem_action)
-        self.plan.table.fix_wanted.connect(self.wishes.fix)
-        self.plan.table.model_.leave_out_wanted.connect(self.wishes.leave_out)
+        self.plan.table.fix_wanted.connect(self.editor.fix)
+        self.plan.table.model_.leave_out_wanted.connect(self.editor.leave_out)
         self.plan.empty.button.clicked.connect(self._empty_action)
         self.run_bar.run_wanted.connect(self.run)
         self.run_bar.save_wanted.connect(self.save)
@@ -206,7 +206,7 @@ class SetupPage(Page):
 
     def _show_models(self) -> None:
         chosen = self.draft.experiment.models
-        groups = model_groups(self.shelf.library, chosen, self._resolved, self.shelf.fetching)
+        groups = model_groups(self.model_search.library, chosen, self._resolved, self.model_search.fetching)
         self.models.show_groups(groups, len(chosen))
         self._show_empty()
 
@@ -258,8 +258,8 @@ class SetupPage(Page):
         """What stands in the plan's place as long as there is none."""
         empty = self.plan.empty
         has_models = bool(self.draft.experiment.models)
-        if has_models or self.shelf.fetching.active:
-            if self.shelf.fetching.active:
+        if has_models or self.model_search.fetching.active:
+            if self.model_search.fetching.active:
                 empty.set("The starter model is on its way", "Choose it, or another model, to see the plan.")
             elif self._is_planned:
                 empty.set("There is no configuration to show", "The problems above say what is missing.")
@@ -272,26 +272,26 @@ class SetupPage(Page):
             "Models of the catalogue run with random weights at once: speed and memory are true, quality is not "
             "measured.",
         )
-        offer = self.shelf.lacks_starter()
+        offer = self.model_search.lacks_starter()
         empty.button.setText("Fetch the starter model, 93 MB" if offer else "Set up the demo")
         empty.button.show()
 
     def _empty_action(self) -> None:
         if self.planned is None and self.draft.experiment.models:
             self._ask(refresh=True, now=True)
-        elif self.shelf.lacks_starter():
-            self.shelf.fetch()
+        elif self.model_search.lacks_starter():
+            self.model_search.fetch()
         else:
             self.openings.preset(presets()[0])
 
     def _problem_actions(self) -> dict[str, tuple[str, str]]:
         """The starter can be fetched where its absence is the problem."""
-        here = self.shelf.library.starter_here or self.shelf.fetching.active
+        here = self.model_search.library.starter_here or self.model_search.fetching.active
         return {} if here else {entry.id: ("fetch", FETCH) for entry in catalogue() if entry.starter}
 
     def _problem_action(self, key: str) -> None:
         if key == "fetch":
-            self.shelf.fetch()
+            self.model_search.fetch()
 
     def field_broke(self, field: str, message: str) -> None:
         """A field holds something that cannot be used: Run waits until it is mended."""
@@ -305,7 +305,9 @@ class SetupPage(Page):
 
     def look_for_models(self) -> None:
         settings = self.services.settings
-        self.shelf.look(read_paths(settings, "setup/folders"), [str(p) for p in read_paths(settings, "setup/added")])
+        self.model_search.look(
+            read_paths(settings, "setup/folders"), [str(p) for p in read_paths(settings, "setup/added")]
+        )
 
     def add_folder(self) -> None:
         self.files.ask_folder(self.take_folder)

@@ -21,7 +21,7 @@ def page_actions(page: SetupPage) -> tuple[Action, ...]:
         "fixes": Does(page.plan.table.open_fixes),
         "rename": Does(page.tools.focus_name),
         "add-folder": Does(page.add_folder),
-        "fetch-starter": Does(page.shelf.fetch, page.shelf.lacks_starter, "it is here already"),
+        "fetch-starter": Does(page.model_search.fetch, page.model_search.lacks_starter, "it is here already"),
         "copy-command": Does(page.copy_command),
         "look": Does(page.look_again),
         **{f"study-{study.id}": Does(partial(page.openings.study, study.id)) for study in STUDIES},

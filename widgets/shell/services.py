@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QSettings
 
 from engines.protocol.places import Places
+from widgets.background.bridge import Bridge
 from widgets.messages.toasts import Toasts
 from widgets.shell.actions import Actions
 from widgets.theme.theme import Theme
-from widgets.work.bridge import Bridge
 
 if TYPE_CHECKING:
     from workbench.running.workbench import Workbench

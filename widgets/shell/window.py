@@ -16,6 +16,9 @@ from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QVBoxLayout, QWidget
 
 from engines.protocol.messages import QueueState
 from engines.protocol.places import Places
+from widgets.background.bridge import Bridge
+from widgets.background.demo_messages import DemoMessages
+from widgets.background.demo_run import DemoRun
 from widgets.compare import entries as compare
 from widgets.machines import entries as machines
 from widgets.messages.cards import Cards
@@ -23,7 +26,7 @@ from widgets.messages.toast_layer import ToastLayer
 from widgets.messages.toasts import Toasts
 from widgets.monitor import entries as monitor
 from widgets.opening.database import Database
-from widgets.opening.incoming import Incoming
+from widgets.opening.file_opener import FileOpener
 from widgets.opening.state import OpeningPage
 from widgets.queue.strip import QueueStrip
 from widgets.setup import entries as setup
@@ -41,9 +44,6 @@ from widgets.shell.targets import NewExperiment
 from widgets.shell.window_actions import frame_actions
 from widgets.theme.focus_ring import FocusRing
 from widgets.theme.theme import Theme
-from widgets.work.bridge import Bridge
-from widgets.work.demo_messages import DemoMessages
-from widgets.work.demo_run import DemoRun
 from workbench.running.events import Notice, StoreChanged
 from workbench.store.operations import Counts
 
@@ -83,7 +83,7 @@ class Window(QMainWindow):
         self.demo = DemoRun(self.bridge, self)
         self.database = Database(self.bridge, places, settings, self.toasts, database, self)
         self.demo_messages = DemoMessages(self.demo, self.services, self.database)
-        self.incoming = Incoming(self.services, self.database, self)
+        self.file_opener = FileOpener(self.services, self.database, self)
         self.cards = Cards(self.services, self)
         self._build()
         self._connect()
@@ -281,12 +281,12 @@ class Window(QMainWindow):
     # --- session ------------------------------------------------------------------------------------
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if self.incoming.takes(event.mimeData()):
+        if self.file_opener.takes(event.mimeData()):
             event.setDropAction(Qt.DropAction.CopyAction)
             event.accept()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        self.incoming.take_dropped(event.mimeData())
+        self.file_opener.take_dropped(event.mimeData())
         event.acceptProposedAction()
 
     def quit_(self) -> None:

@@ -37,7 +37,7 @@ def _file_actions(window: Window) -> tuple[Action, ...]:
         file(
             id="file.open",
             text="Open experiment file or model",
-            handler=window.incoming.ask,
+            handler=window.file_opener.ask,
             shortcut="Ctrl+O",
             icon="folder",
             words="toml gguf",
@@ -45,7 +45,7 @@ def _file_actions(window: Window) -> tuple[Action, ...]:
         database(
             id="file.import",
             text="Import experiment…",
-            handler=window.incoming.bundles.ask_import,
+            handler=window.file_opener.bundles.ask_import,
             icon="folder",
             enabled=window.database.is_open,
             reason="the database is not open",

@@ -23,7 +23,7 @@ from workbench.store.operations import (
     GetExperiment,
     StoreError,
 )
-from workbench.store.rows import Desk
+from workbench.store.rows import Transaction
 from workbench.version import version
 
 MANIFEST = "bundle.json"
@@ -55,13 +55,13 @@ class Manifest(msgspec.Struct, frozen=True):
     files: dict[str, File]
 
 
-def export_bundle(desk: Desk, operation: ExportBundle) -> Bundled:
+def export_bundle(db: Transaction, operation: ExportBundle) -> Bundled:
     """Only trials that have ended. A folder with anything in it but an older bundle is refused; that one is replaced
     once the new one is written whole."""
-    experiment = reading.experiment(desk, GetExperiment(experiment=operation.experiment)).experiment
+    experiment = reading.experiment(db, GetExperiment(experiment=operation.experiment)).experiment
     folder = Path(operation.folder)
     try:
-        return _export(desk, experiment, folder)
+        return _export(db, experiment, folder)
     except OSError as error:
         _clear_parts(folder)
         raise StoreError(
@@ -71,8 +71,8 @@ def export_bundle(desk: Desk, operation: ExportBundle) -> Bundled:
         ) from error
 
 
-def _export(desk: Desk, experiment: ExperimentRow, folder: Path) -> Bundled:
-    if desk.one("SELECT 1 FROM trials WHERE experiment = ? AND state = 'ended'", experiment.experiment) is None:
+def _export(db: Transaction, experiment: ExperimentRow, folder: Path) -> Bundled:
+    if db.one("SELECT 1 FROM trials WHERE experiment = ? AND state = 'ended'", experiment.experiment) is None:
         raise fault(f"No trial of {experiment.name} has ended yet: there is nothing to write.", "Wait for one.")
     folder.mkdir(parents=True, exist_ok=True)
     _clear_parts(folder)
@@ -84,7 +84,7 @@ def _export(desk: Desk, experiment: ExperimentRow, folder: Path) -> Bundled:
     files = {}
     for table in TABLES:
         path = folder / f"{table}.parquet{PART}"
-        reader = desk.connection.execute(
+        reader = db.connection.execute(
             f"SELECT * FROM {table} WHERE {_ROWS[table]} ORDER BY rowid", [experiment.experiment]
         ).to_arrow_reader(_BATCH_ROWS)
         rows = 0

@@ -22,7 +22,7 @@ from workbench.store import recording
 from workbench.store.bundle import MANIFEST, PART, TABLES, TABLES_VERSION, Manifest, fault, file_hash
 from workbench.store.ingest import ingest
 from workbench.store.operations import Bundled, ImportBundle, Ingest, ReadRecords, StoreError
-from workbench.store.rows import Desk
+from workbench.store.rows import Transaction
 from workbench.store.writing import next_numbers
 
 _SAID = ("records", "samples", "tokens")
@@ -42,78 +42,78 @@ _LOST = ("failure", "message", "advice", "ended_at")
 _PAGE = 5_000
 
 
-def import_bundle(desk: Desk, operation: ImportBundle) -> Bundled:
+def import_bundle(db: Transaction, operation: ImportBundle) -> Bundled:
     """Trials that the store has already are left alone: twice is once. A deleted trial comes back, for that is what
     was asked. Numbers are given out anew."""
     folder = Path(operation.folder)
     manifest = _manifest(folder)
-    tables = {table: _read(desk, folder, table) for table in TABLES}
+    tables = {table: _read(db, folder, table) for table in TABLES}
     _check(manifest.experiment, tables)
     try:
-        return _take_in(desk, manifest.experiment, tables)
+        return _take_in(db, manifest.experiment, tables)
     except (duckdb.IntegrityError, duckdb.DataError) as error:
         raise _contradiction(f"{str(error).partition(chr(10))[0].rstrip('.')}.") from error
 
 
-def _take_in(desk: Desk, experiment: str, tables: dict[str, pyarrow.Table]) -> Bundled:
-    _add_experiment(desk, experiment, tables)
-    known = {str(row[0]) for row in desk.all("SELECT trial FROM trials")}
+def _take_in(db: Transaction, experiment: str, tables: dict[str, pyarrow.Table]) -> Bundled:
+    _add_experiment(db, experiment, tables)
+    known = {str(row[0]) for row in db.all("SELECT trial FROM trials")}
     trials = tables["trials"].to_pylist()
     new = [row["trial"] for row in trials if row["trial"] not in known]
     rows = _only(tables["trials"], "trial", new).select(_ASKED)
-    rows = rows.append_column("number", pyarrow.array(next_numbers(desk, "trials", len(new)), type=pyarrow.int32()))
+    rows = rows.append_column("number", pyarrow.array(next_numbers(db, "trials", len(new)), type=pyarrow.int32()))
     rows = rows.append_column("state", pyarrow.array(["waiting"] * len(new)))
-    desk.insert_table("trials", rows)
-    desk.run("DELETE FROM tombstones WHERE trial IN (SELECT unnest(?::VARCHAR[]))", new)
+    db.insert_table("trials", rows)
+    db.run("DELETE FROM tombstones WHERE trial IN (SELECT unnest(?::VARCHAR[]))", new)
     for table in _SAID:
-        desk.insert_table(table, _only(tables[table], "trial", new))
+        db.insert_table(table, _only(tables[table], "trial", new))
     for row in trials:
         if row["trial"] in new:
-            _say_again(desk, row)
+            _say_again(db, row)
     for table in ("samples", "artifacts"):  # what was imported beside the records
         beside = _only(tables[table], "trial", new)
-        desk.insert_table(table, _only(beside, "seq", [0]) if table == "samples" else beside)
-    desk.insert_table("tags", _only(tables["tags"], "subject", [experiment, *new]), replace=True)
+        db.insert_table(table, _only(beside, "seq", [0]) if table == "samples" else beside)
+    db.insert_table("tags", _only(tables["tags"], "subject", [experiment, *new]), replace=True)
     return Bundled(experiment=experiment, trials=len(new), left_out=len(trials) - len(new))
 
 
-def _say_again(desk: Desk, row: dict[str, Any]) -> None:
+def _say_again(db: Transaction, row: dict[str, Any]) -> None:
     """Take a trial's records in as lines, in the place of the rows that they were put together from."""
     trial = row["trial"]
     lines: list[str] = []
     after = 0
-    while page := recording.numbered_records(desk, ReadRecords(trial=trial, after=after, limit=_PAGE)):
+    while page := recording.numbered_records(db, ReadRecords(trial=trial, after=after, limit=_PAGE)):
         lines += [line for _, line in page]
         after = page[-1][0]
     for table in _SAID:
-        desk.run(f"DELETE FROM {table} WHERE trial = ?", trial)
-    if ingest(desk, Ingest(trial=trial, lines=tuple(lines))).ended:
+        db.run(f"DELETE FROM {table} WHERE trial = ?", trial)
+    if ingest(db, Ingest(trial=trial, lines=tuple(lines))).ended:
         return
     if row["outcome"] != "lost":
         raise _contradiction(f"The records of trial {trial} have no end.")
     # what the store said of it: the trial never came to say how it ended
     changes = ", ".join(f"{column} = ?" for column in _LOST)
-    desk.run(
+    db.run(
         f"UPDATE trials SET state = 'ended', outcome = 'lost', {changes} WHERE trial = ?",
         *(row[column] for column in _LOST),
         trial,
     )
 
 
-def _add_experiment(desk: Desk, experiment: str, tables: dict[str, pyarrow.Table]) -> None:
-    if desk.one("SELECT 1 FROM experiments WHERE experiment = ?", experiment) is None:
+def _add_experiment(db: Transaction, experiment: str, tables: dict[str, pyarrow.Table]) -> None:
+    if db.one("SELECT 1 FROM experiments WHERE experiment = ?", experiment) is None:
         rows = tables["experiments"]
-        desk.insert_table("experiments", _with(rows, "number", next_numbers(desk, "experiments", rows.num_rows)))
-    own = desk.all("SELECT configuration FROM configurations WHERE experiment = ?", experiment)
+        db.insert_table("experiments", _with(rows, "number", next_numbers(db, "experiments", rows.num_rows)))
+    own = db.all("SELECT configuration FROM configurations WHERE experiment = ?", experiment)
     stored = {str(row[0]) for row in own}
     rows = tables["configurations"]
     missing = [name for name in rows.column("configuration").to_pylist() if name not in stored]
     rows = _only(rows, "configuration", missing)
     # an order names the store it belongs to; run again, it must belong to this one
-    row = desk.one("SELECT id FROM store")
+    row = db.one("SELECT id FROM store")
     store = "" if row is None else str(row[0])
     resolved = [json.dumps(json.loads(text) | {"store": store}) for text in rows.column("resolved").to_pylist()]
-    desk.insert_table("configurations", _with(rows, "resolved", resolved))
+    db.insert_table("configurations", _with(rows, "resolved", resolved))
 
 
 # --- whether it is a bundle, and whole --------------------------------------------------------------
@@ -156,10 +156,10 @@ def _hash(path: Path) -> str:
         raise fault(f"{path} cannot be read: {error.strerror or error}.", "Check the folder.") from error
 
 
-def _read(desk: Desk, folder: Path, table: str) -> pyarrow.Table:
+def _read(db: Transaction, folder: Path, table: str) -> pyarrow.Table:
     """A table with the columns of the store's own, of the same types."""
-    wanted = desk.connection.execute(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
-    filled = {str(row[0]) for row in desk.all(f"SELECT column_name FROM (DESCRIBE {table}) WHERE \"null\" = 'NO'")}
+    wanted = db.connection.execute(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
+    filled = {str(row[0]) for row in db.all(f"SELECT column_name FROM (DESCRIBE {table}) WHERE \"null\" = 'NO'")}
     try:
         with (folder / f"{table}.parquet").open("rb") as file:
             rows = pyarrow.parquet.ParquetFile(file).read()

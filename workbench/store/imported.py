@@ -11,23 +11,23 @@ from engines.protocol.codec import encode_record
 from engines.protocol.records import Telemetry
 from workbench.store import faults
 from workbench.store.operations import AddSamples, ReadImported, StoreError
-from workbench.store.rows import Desk, now
+from workbench.store.rows import Transaction, now
 
 
-def add_samples(desk: Desk, operation: AddSamples) -> int:
-    if desk.one("SELECT 1 FROM trials WHERE trial = ?", operation.trial) is None:
+def add_samples(db: Transaction, operation: AddSamples) -> int:
+    if db.one("SELECT 1 FROM trials WHERE trial = ?", operation.trial) is None:
         raise faults.not_found("trial", operation.trial)
     count = len(operation.times_ns)
     if count != len(operation.values):
         raise StoreError("Times and values are not equally many. Nothing was stored.", code="samples")
-    if desk.one("SELECT 1 FROM samples WHERE trial = ? AND source = ? AND seq > 0", operation.trial, operation.source):
+    if db.one("SELECT 1 FROM samples WHERE trial = ? AND source = ? AND seq > 0", operation.trial, operation.source):
         raise StoreError(
             f"The trial has readings of its own named {operation.source}. Nothing was stored.",
             "Import under another name.",
             code="samples",
         )
-    desk.run("DELETE FROM samples WHERE trial = ? AND source = ? AND seq = 0", operation.trial, operation.source)
-    desk.insert(
+    db.run("DELETE FROM samples WHERE trial = ? AND source = ? AND seq = 0", operation.trial, operation.source)
+    db.insert(
         "samples",
         {
             "trial": [operation.trial] * count,
@@ -39,7 +39,7 @@ def add_samples(desk: Desk, operation: AddSamples) -> int:
         },
     )
     if operation.file:
-        desk.insert(
+        db.insert(
             "artifacts",
             {
                 "artifact": [f"{operation.trial}:{operation.source}"],
@@ -54,8 +54,8 @@ def add_samples(desk: Desk, operation: AddSamples) -> int:
     return count
 
 
-def read_imported(desk: Desk, operation: ReadImported) -> tuple[str, ...]:
-    rows = desk.all(
+def read_imported(db: Transaction, operation: ReadImported) -> tuple[str, ...]:
+    rows = db.all(
         "SELECT source, quantity, list(t_ns ORDER BY t_ns), list(value ORDER BY t_ns) FROM samples "
         "WHERE trial = ? AND seq = 0 GROUP BY source, quantity ORDER BY source, quantity",
         operation.trial,

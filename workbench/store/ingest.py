@@ -14,7 +14,7 @@ from engines.protocol.orders import TrialOrder
 from engines.protocol.records import TrialEnded, TrialStarted
 from workbench.store import faults
 from workbench.store.operations import Ingest, Ingested, StoreError
-from workbench.store.rows import Desk, now, wall_time
+from workbench.store.rows import Transaction, now, wall_time
 from workbench.store.unpack import Unpacked, unpack
 from workbench.store.writing import add_configurations, add_experiment_row, drop_unused_environments, insert_trials
 
@@ -27,68 +27,68 @@ class _Stored:
     environment: str | None
 
 
-def ingest(desk: Desk, operation: Ingest) -> Ingested:
-    if desk.one("SELECT 1 FROM tombstones WHERE trial = ?", operation.trial) is not None:
+def ingest(db: Transaction, operation: Ingest) -> Ingested:
+    if db.one("SELECT 1 FROM tombstones WHERE trial = ?", operation.trial) is not None:
         return Ingested(last_seq=0, new_records=0, buried=True)
-    stored = _stored(desk, operation.trial)
+    stored = _stored(db, operation.trial)
     if stored is None:
         if operation.order is None:
             raise faults.not_found("trial", operation.trial)
-        _adopt(desk, operation.order)
+        _adopt(db, operation.order)
         stored = _Stored(0, "waiting", None, None)
     batch = unpack(operation.trial, operation.lines, stored.last_seq)
     if batch.count:
         for table, columns in batch.tables().items():
-            desk.insert(table, columns)
-        _update_trial(desk, batch, stored)
+            db.insert(table, columns)
+        _update_trial(db, batch, stored)
     return Ingested(
         last_seq=batch.last_seq,
         new_records=batch.count,
-        ended=batch.ended is not None or _has_end(desk, operation.trial, stored),
+        ended=batch.ended is not None or _has_end(db, operation.trial, stored),
     )
 
 
-def _stored(desk: Desk, trial: str) -> _Stored | None:
-    rows = desk.all("SELECT last_seq, state, outcome, environment FROM trials WHERE trial = ?", trial)
+def _stored(db: Transaction, trial: str) -> _Stored | None:
+    rows = db.all("SELECT last_seq, state, outcome, environment FROM trials WHERE trial = ?", trial)
     return _Stored(*rows[0]) if rows else None  # type: ignore[arg-type]
 
 
-def _has_end(desk: Desk, trial: str, stored: _Stored) -> bool:
+def _has_end(db: Transaction, trial: str, stored: _Stored) -> bool:
     """Whether the trial's own last record is stored; one marked lost has ended without it."""
     if stored.state != "ended":
         return False
-    return desk.one("SELECT 1 FROM records WHERE trial = ? AND kind = 'trial_ended' LIMIT 1", trial) is not None
+    return db.one("SELECT 1 FROM records WHERE trial = ? AND kind = 'trial_ended' LIMIT 1", trial) is not None
 
 
-def _adopt(desk: Desk, order: TrialOrder) -> None:
+def _adopt(db: Transaction, order: TrialOrder) -> None:
     """Make the rows of a trial whose experiment was lost (a database restored from an old copy)."""
-    row = desk.one("SELECT id FROM store")
+    row = db.one("SELECT id FROM store")
     if row is not None and order.store != row[0]:
         raise StoreError(
             f"Trial {order.trial} belongs to another database. It was not taken in.",
             "Its spool is kept; open the database it was started from.",
             code="foreign",
         )
-    machine = desk.one("SELECT machine FROM trials WHERE experiment = ? LIMIT 1", order.experiment)
-    if desk.one("SELECT 1 FROM experiments WHERE experiment = ?", order.experiment) is None:
-        add_experiment_row(desk, order.experiment, order.experiment_title, definition="", seed=order.seed)
-    add_configurations(desk, order.experiment, (order,))
-    insert_trials(desk, order.experiment, "this" if machine is None else str(machine[0]), (order,))
+    machine = db.one("SELECT machine FROM trials WHERE experiment = ? LIMIT 1", order.experiment)
+    if db.one("SELECT 1 FROM experiments WHERE experiment = ?", order.experiment) is None:
+        add_experiment_row(db, order.experiment, order.experiment_title, definition="", seed=order.seed)
+    add_configurations(db, order.experiment, (order,))
+    insert_trials(db, order.experiment, "this" if machine is None else str(machine[0]), (order,))
 
 
-def _update_trial(desk: Desk, batch: Unpacked, stored: _Stored) -> None:
+def _update_trial(db: Transaction, batch: Unpacked, stored: _Stored) -> None:
     changes: dict[str, object] = {"last_seq": batch.last_seq}
     if stored.state != "ended" or stored.outcome == "lost":
-        changes |= _progress(desk, batch, stored)
+        changes |= _progress(db, batch, stored)
     if batch.facts:
-        changes["environment"] = _merge_environment(desk, batch.facts, stored.environment)
+        changes["environment"] = _merge_environment(db, batch.facts, stored.environment)
     assignments = ", ".join(f"{column} = ?" for column in changes)
-    desk.run(f"UPDATE trials SET {assignments} WHERE trial = ?", *changes.values(), batch.trial)
+    db.run(f"UPDATE trials SET {assignments} WHERE trial = ?", *changes.values(), batch.trial)
     if batch.facts and stored.environment is not None:
-        drop_unused_environments(desk)
+        drop_unused_environments(db)
 
 
-def _progress(desk: Desk, batch: Unpacked, stored: _Stored) -> dict[str, object]:
+def _progress(db: Transaction, batch: Unpacked, stored: _Stored) -> dict[str, object]:
     changes: dict[str, object] = {}
     if batch.started is not None:
         changes |= {"state": "running", "started_at": wall_time(batch.started.clock.wall_ns)}
@@ -104,13 +104,13 @@ def _progress(desk: Desk, batch: Unpacked, stored: _Stored) -> dict[str, object]
             "message": ended.message,
             "advice": ended.advice,
             "ended_at": wall_time(ended.clock.wall_ns) or now(),
-            "duration_s": _duration(batch.started or _stored_start(desk, batch.trial), ended),
+            "duration_s": _duration(batch.started or _stored_start(db, batch.trial), ended),
         }
     return changes
 
 
-def _stored_start(desk: Desk, trial: str) -> TrialStarted | None:
-    row = desk.one(
+def _stored_start(db: Transaction, trial: str) -> TrialStarted | None:
+    row = db.one(
         "SELECT record FROM records WHERE trial = ? AND kind = 'trial_started' ORDER BY seq DESC LIMIT 1", trial
     )
     try:
@@ -127,11 +127,11 @@ def _duration(started: TrialStarted | None, ended: TrialEnded) -> float | None:
     return elapsed / 1e9 if elapsed >= 0 else None
 
 
-def _merge_environment(desk: Desk, facts: dict[str, str], stored: str | None) -> str:
+def _merge_environment(db: Transaction, facts: dict[str, str], stored: str | None) -> str:
     """Store what runner and worker said together, once for all trials that share it. -> its key"""
-    row = desk.one("SELECT facts FROM environments WHERE environment = ?", stored) if stored else None
+    row = db.one("SELECT facts FROM environments WHERE environment = ?", stored) if stored else None
     known = msgspec.json.decode(str(row[0]), type=dict[str, str]) if row else {}
     text = msgspec.json.encode(dict(sorted((known | facts).items())))
     key = hashlib.sha256(text).hexdigest()[:32]
-    desk.run("INSERT INTO environments VALUES (?, ?) ON CONFLICT DO NOTHING", key, text.decode())
+    db.run("INSERT INTO environments VALUES (?, ?) ON CONFLICT DO NOTHING", key, text.decode())
     return key

@@ -31,10 +31,10 @@ from workbench.store import (
 from workbench.store.migrate import Scheme, current_scheme, roll_back
 from workbench.store.opening import log_of, open_database
 from workbench.store.operations import Operation, not_utf8
-from workbench.store.rows import Desk
+from workbench.store.rows import Transaction
 
 R = TypeVar("R")
-Handler = Callable[[Desk, Any], object]
+Handler = Callable[[Transaction, Any], object]
 
 READERS: dict[type[Operation[Any]], Handler] = {
     operations.GetStoreId: reading.store_id,
@@ -137,7 +137,7 @@ class LocalStore:
             connection = self._open_connection()
             connection.execute("BEGIN TRANSACTION")
             try:
-                result = handler(Desk(connection, self.path), operation)
+                result = handler(Transaction(connection, self.path), operation)
                 connection.execute("COMMIT")
                 narrow(log_of(self.path))
             except BaseException:
@@ -148,7 +148,7 @@ class LocalStore:
     def _read(self, handler: Handler, operation: Operation[R]) -> object:
         with self._cursor() as cursor:
             cursor.execute("BEGIN TRANSACTION READ ONLY")
-            return handler(Desk(cursor, self.path), operation)
+            return handler(Transaction(cursor, self.path), operation)
 
     @contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:

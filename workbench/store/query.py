@@ -11,19 +11,19 @@ from decimal import Decimal
 import duckdb
 
 from workbench.store.operations import Query, StoreError, Table
-from workbench.store.rows import Desk
+from workbench.store.rows import Transaction
 
 _READING = {"SELECT", "EXPLAIN"}
 """Statement types; WITH, FROM, VALUES, SHOW, DESCRIBE and SUMMARIZE are SELECT to DuckDB's parser."""
 
 
-def query(desk: Desk, operation: Query) -> Table:
+def query(db: Transaction, operation: Query) -> Table:
     try:
-        statements = desk.connection.extract_statements(operation.sql)
+        statements = db.connection.extract_statements(operation.sql)
         types = [statement.type.name for statement in statements]
         if len(types) != 1 or types[0] not in _READING:
             raise _refused(f"This is {len(types)} statements." if len(types) != 1 else f"This is {types[0]}.")
-        cursor = desk.connection.execute(statements[0])
+        cursor = db.connection.execute(statements[0])
         columns = tuple(str(column[0]) for column in cursor.description or ())
         rows = cursor.fetchmany(operation.limit + 1)
     except duckdb.PermissionException as error:

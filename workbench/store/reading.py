@@ -28,7 +28,7 @@ from workbench.store.operations import (
     StoreError,
     TrialRow,
 )
-from workbench.store.rows import Desk, iso
+from workbench.store.rows import Transaction, iso
 
 _TRIALS = f"""
     SELECT t.trial, t.number, t.experiment, coalesce(e.name, '') AS experiment_name, t.configuration, t.title,
@@ -54,26 +54,26 @@ _EXPERIMENTS = f"""
 """
 
 
-def store_id(desk: Desk, operation: GetStoreId) -> str:
-    return _text(desk.one("SELECT id FROM store"))
+def store_id(db: Transaction, operation: GetStoreId) -> str:
+    return _text(db.one("SELECT id FROM store"))
 
 
-def counts(desk: Desk, operation: GetCounts) -> Counts:
-    row = desk.one(
+def counts(db: Transaction, operation: GetCounts) -> Counts:
+    row = db.one(
         "SELECT (SELECT count(*) FROM experiments), (SELECT count(*) FROM trials), (SELECT count(*) FROM samples)"
     )
     experiments, trials, samples = (int(str(n)) for n in row or (0, 0, 0))
-    log = desk.path.with_name(f"{desk.path.name}.wal")
-    size = sum(file.stat().st_size for file in (desk.path, log) if file.exists())
+    log = db.path.with_name(f"{db.path.name}.wal")
+    size = sum(file.stat().st_size for file in (db.path, log) if file.exists())
     return Counts(experiments=experiments, trials=trials, samples=samples, size_bytes=size)
 
 
-def experiments(desk: Desk, operation: ListExperiments) -> tuple[ExperimentRow, ...]:
-    return desk.structs(ExperimentRow, _EXPERIMENTS.format(where="") + " LIMIT ?", operation.limit)
+def experiments(db: Transaction, operation: ListExperiments) -> tuple[ExperimentRow, ...]:
+    return db.structs(ExperimentRow, _EXPERIMENTS.format(where="") + " LIMIT ?", operation.limit)
 
 
-def trials(desk: Desk, operation: ListTrials) -> tuple[TrialRow, ...]:
-    return desk.structs(
+def trials(db: Transaction, operation: ListTrials) -> tuple[TrialRow, ...]:
+    return db.structs(
         TrialRow,
         f"{_TRIALS} WHERE (? = '' OR t.experiment = ?) AND (? = '' OR t.state = ?) "
         "ORDER BY t.number DESC LIMIT ? OFFSET ?",
@@ -86,54 +86,54 @@ def trials(desk: Desk, operation: ListTrials) -> tuple[TrialRow, ...]:
     )
 
 
-def unfinished(desk: Desk, operation: ListUnfinished) -> tuple[TrialRow, ...]:
-    return desk.structs(TrialRow, f"{_TRIALS} WHERE t.state <> 'ended' ORDER BY t.number")
+def unfinished(db: Transaction, operation: ListUnfinished) -> tuple[TrialRow, ...]:
+    return db.structs(TrialRow, f"{_TRIALS} WHERE t.state <> 'ended' ORDER BY t.number")
 
 
-def unjudged(desk: Desk, operation: ListUnjudged) -> tuple[str, ...]:
-    rows = desk.all("SELECT trial FROM trials WHERE state = 'ended' AND verdict IS NULL ORDER BY number")
+def unjudged(db: Transaction, operation: ListUnjudged) -> tuple[str, ...]:
+    rows = db.all("SELECT trial FROM trials WHERE state = 'ended' AND verdict IS NULL ORDER BY number")
     return tuple(str(row[0]) for row in rows)
 
 
-def trial(desk: Desk, operation: GetTrial) -> TrialRow:
-    found = desk.structs(TrialRow, f"{_TRIALS} WHERE t.trial = ?", operation.trial)
+def trial(db: Transaction, operation: GetTrial) -> TrialRow:
+    found = db.structs(TrialRow, f"{_TRIALS} WHERE t.trial = ?", operation.trial)
     if not found and operation.trial.isdecimal():
-        found = desk.structs(TrialRow, f"{_TRIALS} WHERE t.number = TRY_CAST(? AS INTEGER)", operation.trial)
+        found = db.structs(TrialRow, f"{_TRIALS} WHERE t.number = TRY_CAST(? AS INTEGER)", operation.trial)
     if not found:
         raise faults.not_found("trial", operation.trial)
     return found[0]
 
 
-def experiment(desk: Desk, operation: GetExperiment) -> ExperimentDetail:
-    row = find_experiment(desk, operation.experiment)
+def experiment(db: Transaction, operation: GetExperiment) -> ExperimentDetail:
+    row = find_experiment(db, operation.experiment)
     id = row.experiment
     of_trials = "WHERE {0}.trial IN (SELECT trial FROM trials WHERE experiment = ?)"
     said: dict[str, tuple[str, ...]] = {}
-    for trial, line in desk.all(
+    for trial, line in db.all(
         "SELECT r.trial, r.record FROM records r JOIN trials t USING (trial) "
         "WHERE t.experiment = ? AND r.kind = 'evaluation' AND r.record <> '' ORDER BY r.trial, r.seq",
         id,
     ):
         said[str(trial)] = (*said.get(str(trial), ()), str(line))
-    facts = desk.all(
+    facts = db.all(
         "SELECT t.trial, n.facts FROM trials t JOIN environments n USING (environment) WHERE t.experiment = ?", id
     )
     return ExperimentDetail(
         experiment=row,
-        configurations=desk.structs(
+        configurations=db.structs(
             ConfigurationRow,
             "SELECT configuration, experiment, title, color, position, model, resolved FROM configurations "
             "WHERE experiment = ? ORDER BY position",
             id,
         ),
-        trials=desk.structs(TrialRow, f"{_TRIALS} WHERE t.experiment = ? ORDER BY t.number", id),
-        metrics=desk.structs(
+        trials=db.structs(TrialRow, f"{_TRIALS} WHERE t.experiment = ? ORDER BY t.number", id),
+        metrics=db.structs(
             MetricRow,
             "SELECT m.trial, metric, version, value, unit, method, scope, n, reason FROM metrics m "
             f"{of_trials.format('m')} ORDER BY m.trial, metric, version",
             id,
         ),
-        reasons=desk.structs(
+        reasons=db.structs(
             ReasonRow,
             "SELECT v.trial, code, severity, v.message FROM verdicts v "
             f"{of_trials.format('v')} ORDER BY v.trial, v.rowid",
@@ -144,10 +144,10 @@ def experiment(desk: Desk, operation: GetExperiment) -> ExperimentDetail:
     )
 
 
-def find_experiment(desk: Desk, name: str) -> ExperimentRow:
+def find_experiment(db: Transaction, name: str) -> ExperimentRow:
     """By id, number as text, unique name, or "" for the newest. Raises `StoreError` code "not_found"."""
     if not name:
-        found = desk.structs(ExperimentRow, _EXPERIMENTS.format(where="") + " LIMIT 1")
+        found = db.structs(ExperimentRow, _EXPERIMENTS.format(where="") + " LIMIT 1")
         if not found:
             raise StoreError(
                 "There is no experiment in this database yet.",
@@ -160,7 +160,7 @@ def find_experiment(desk: Desk, name: str) -> ExperimentRow:
         ("WHERE e.number = TRY_CAST(? AS INTEGER)", name.isdecimal()),
         ("WHERE e.name = ?", True),
     ):
-        found = desk.structs(ExperimentRow, _EXPERIMENTS.format(where=where), name) if usable else ()
+        found = db.structs(ExperimentRow, _EXPERIMENTS.format(where=where), name) if usable else ()
         if len(found) == 1:
             return found[0]
         if found:
@@ -171,9 +171,9 @@ def find_experiment(desk: Desk, name: str) -> ExperimentRow:
     raise faults.not_found("experiment", name)
 
 
-def order(desk: Desk, operation: GetOrder) -> TrialOrder:
-    row = trial(desk, GetTrial(trial=operation.trial))
-    found = desk.one(
+def order(db: Transaction, operation: GetOrder) -> TrialOrder:
+    row = trial(db, GetTrial(trial=operation.trial))
+    found = db.one(
         "SELECT c.resolved, t.seed FROM trials t JOIN configurations c USING (experiment, configuration) "
         "WHERE t.trial = ?",
         row.trial,
@@ -185,8 +185,8 @@ def order(desk: Desk, operation: GetOrder) -> TrialOrder:
     return msgspec.convert(resolved, TrialOrder)
 
 
-def mean_durations(desk: Desk, operation: MeanDurations) -> dict[str, float]:
-    rows = desk.all(
+def mean_durations(db: Transaction, operation: MeanDurations) -> dict[str, float]:
+    rows = db.all(
         "SELECT configuration, avg(duration_s) FROM trials "
         "WHERE outcome = 'completed' AND duration_s IS NOT NULL "
         "AND configuration IN (SELECT unnest(?::VARCHAR[])) GROUP BY 1",

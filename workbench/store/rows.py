@@ -22,7 +22,7 @@ _VIEW = "incoming_rows"
 
 
 @dataclass(frozen=True)
-class Desk:
+class Transaction:
     """What a handler works with: a connection inside a transaction, and the file it belongs to."""
 
     connection: duckdb.DuckDBPyConnection

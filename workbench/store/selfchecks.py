@@ -6,12 +6,12 @@ import msgspec
 
 from workbench.selfcheck.result import SelfCheck
 from workbench.store.operations import AddSelfCheck, ListSelfChecks
-from workbench.store.rows import Desk, now
+from workbench.store.rows import Transaction, now
 
 
-def add(desk: Desk, operation: AddSelfCheck) -> None:
+def add(db: Transaction, operation: AddSelfCheck) -> None:
     result = operation.result
-    desk.insert(
+    db.insert(
         "selfchecks",
         {
             "selfcheck": [result.id],
@@ -24,8 +24,8 @@ def add(desk: Desk, operation: AddSelfCheck) -> None:
     )
 
 
-def listed(desk: Desk, operation: ListSelfChecks) -> tuple[SelfCheck, ...]:
-    rows = desk.all(
+def listed(db: Transaction, operation: ListSelfChecks) -> tuple[SelfCheck, ...]:
+    rows = db.all(
         "SELECT result FROM selfchecks WHERE ? = '' OR machine = ? ORDER BY created_at DESC, selfcheck DESC LIMIT ?",
         operation.machine,
         operation.machine,

@@ -19,7 +19,7 @@ from workbench.store.operations import (
     SetMetrics,
     SetNote,
 )
-from workbench.store.rows import Desk, now
+from workbench.store.rows import Transaction, now
 
 _TABLES_OF_TRIALS = (
     "records", "phases", "requests", "tokens", "samples", "metrics", "verdicts", "logs", "artifacts", "trials",
@@ -27,32 +27,32 @@ _TABLES_OF_TRIALS = (
 _OF_ONE_TRIAL = ("trial", "block", "position", "seed", "environment")
 
 
-def add_experiment(desk: Desk, operation: AddExperiment) -> str:
-    if desk.one("SELECT 1 FROM experiments WHERE experiment = ?", operation.experiment) is None:
+def add_experiment(db: Transaction, operation: AddExperiment) -> str:
+    if db.one("SELECT 1 FROM experiments WHERE experiment = ?", operation.experiment) is None:
         add_experiment_row(
-            desk, operation.experiment, operation.name, operation.definition, operation.seed, operation.baseline
+            db, operation.experiment, operation.name, operation.definition, operation.seed, operation.baseline
         )
-        add_configurations(desk, operation.experiment, operation.orders)
-        insert_trials(desk, operation.experiment, operation.machine, operation.orders)
+        add_configurations(db, operation.experiment, operation.orders)
+        insert_trials(db, operation.experiment, operation.machine, operation.orders)
     return operation.experiment
 
 
-def add_trials(desk: Desk, operation: AddTrials) -> None:
+def add_trials(db: Transaction, operation: AddTrials) -> None:
     for experiment in dict.fromkeys(order.experiment for order in operation.orders):
-        _must_exist(desk, experiment)
+        _must_exist(db, experiment)
         orders = [order for order in operation.orders if order.experiment == experiment]
-        add_configurations(desk, experiment, orders)
-        insert_trials(desk, experiment, operation.machine, orders)
+        add_configurations(db, experiment, orders)
+        insert_trials(db, experiment, operation.machine, orders)
 
 
 def add_experiment_row(
-    desk: Desk, experiment: str, name: str, definition: str, seed: int, baseline: str | None = None
+    db: Transaction, experiment: str, name: str, definition: str, seed: int, baseline: str | None = None
 ) -> None:
-    desk.run(
+    db.run(
         "INSERT INTO experiments (experiment, number, name, definition, seed, baseline, created_at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
         experiment,
-        next_numbers(desk, "experiments", 1)[0],
+        next_numbers(db, "experiments", 1)[0],
         name,
         definition,
         seed,
@@ -61,15 +61,15 @@ def add_experiment_row(
     )
 
 
-def add_configurations(desk: Desk, experiment: str, orders: Sequence[TrialOrder]) -> None:
+def add_configurations(db: Transaction, experiment: str, orders: Sequence[TrialOrder]) -> None:
     """Rows of the orders' configurations that the experiment does not have yet, in order of first appearance."""
-    stored = desk.all("SELECT configuration, position FROM configurations WHERE experiment = ?", experiment)
+    stored = db.all("SELECT configuration, position FROM configurations WHERE experiment = ?", experiment)
     known = {str(name) for name, _ in stored}
     first = {order.configuration: order for order in reversed(orders) if order.configuration not in known}
     # palette order is the experiment's order of its cells; running order is shuffled
     new = sorted(first.values(), key=lambda order: (order.color, order.position))
     start = 1 + max((int(str(position)) for _, position in stored), default=-1)
-    desk.insert(
+    db.insert(
         "configurations",
         {
             "configuration": [order.configuration for order in new],
@@ -84,12 +84,12 @@ def add_configurations(desk: Desk, experiment: str, orders: Sequence[TrialOrder]
     )
 
 
-def insert_trials(desk: Desk, experiment: str, machine: str, orders: Sequence[TrialOrder]) -> None:
+def insert_trials(db: Transaction, experiment: str, machine: str, orders: Sequence[TrialOrder]) -> None:
     """Rows of the orders' trials, waiting; those stored or deleted before are left alone."""
     asked = [order.trial for order in orders]
     known = {
         str(row[0])
-        for row in desk.all(
+        for row in db.all(
             "SELECT trial FROM trials WHERE trial IN (SELECT unnest(?::VARCHAR[])) "
             "UNION ALL SELECT trial FROM tombstones WHERE trial IN (SELECT unnest(?::VARCHAR[]))",
             asked,
@@ -98,11 +98,11 @@ def insert_trials(desk: Desk, experiment: str, machine: str, orders: Sequence[Tr
     }
     new = [order for order in orders if order.trial not in known]
     count = len(new)
-    desk.insert(
+    db.insert(
         "trials",
         {
             "trial": [order.trial for order in new],
-            "number": next_numbers(desk, "trials", count),
+            "number": next_numbers(db, "trials", count),
             "experiment": [experiment] * count,
             "configuration": [order.configuration for order in new],
             "title": [order.title for order in new],
@@ -118,33 +118,33 @@ def insert_trials(desk: Desk, experiment: str, machine: str, orders: Sequence[Tr
     )
 
 
-def set_metrics(desk: Desk, operation: SetMetrics) -> None:
-    if desk.one("SELECT 1 FROM trials WHERE trial = ?", operation.trial) is None:
+def set_metrics(db: Transaction, operation: SetMetrics) -> None:
+    if db.one("SELECT 1 FROM trials WHERE trial = ?", operation.trial) is None:
         raise faults.not_found("trial", operation.trial)
     own = [msgspec.structs.replace(row, trial=operation.trial) for row in operation.metrics]
-    desk.insert_structs("metrics", own, replace=True)
-    desk.run("DELETE FROM verdicts WHERE trial = ?", operation.trial)
-    desk.insert_structs("verdicts", [msgspec.structs.replace(row, trial=operation.trial) for row in operation.reasons])
-    desk.run("UPDATE trials SET verdict = ? WHERE trial = ?", operation.verdict, operation.trial)
+    db.insert_structs("metrics", own, replace=True)
+    db.run("DELETE FROM verdicts WHERE trial = ?", operation.trial)
+    db.insert_structs("verdicts", [msgspec.structs.replace(row, trial=operation.trial) for row in operation.reasons])
+    db.run("UPDATE trials SET verdict = ? WHERE trial = ?", operation.verdict, operation.trial)
 
 
-def set_baseline(desk: Desk, operation: SetBaseline) -> None:
-    _must_exist(desk, operation.experiment)
-    desk.run("UPDATE experiments SET baseline = ? WHERE experiment = ?", operation.configuration, operation.experiment)
+def set_baseline(db: Transaction, operation: SetBaseline) -> None:
+    _must_exist(db, operation.experiment)
+    db.run("UPDATE experiments SET baseline = ? WHERE experiment = ?", operation.configuration, operation.experiment)
 
 
-def rename(desk: Desk, operation: Rename) -> None:
-    _must_exist(desk, operation.experiment)
-    desk.run("UPDATE experiments SET name = ? WHERE experiment = ?", operation.name, operation.experiment)
+def rename(db: Transaction, operation: Rename) -> None:
+    _must_exist(db, operation.experiment)
+    db.run("UPDATE experiments SET name = ? WHERE experiment = ?", operation.name, operation.experiment)
 
 
-def set_note(desk: Desk, operation: SetNote) -> None:
-    _must_exist(desk, operation.experiment)
-    desk.run("UPDATE experiments SET note = ? WHERE experiment = ?", operation.note, operation.experiment)
+def set_note(db: Transaction, operation: SetNote) -> None:
+    _must_exist(db, operation.experiment)
+    db.run("UPDATE experiments SET note = ? WHERE experiment = ?", operation.note, operation.experiment)
 
 
-def mark_lost(desk: Desk, operation: MarkLost) -> None:
-    desk.run(
+def mark_lost(db: Transaction, operation: MarkLost) -> None:
+    db.run(
         "UPDATE trials SET state = 'ended', outcome = 'lost', failure = 'unknown_to_runner', message = ?, "
         "advice = 'What was stored before is kept. Run the trial again if you need it.', ended_at = ? "
         "WHERE trial = ? AND state <> 'ended'",
@@ -154,8 +154,8 @@ def mark_lost(desk: Desk, operation: MarkLost) -> None:
     )
 
 
-def delete_trials(desk: Desk, operation: DeleteTrials) -> tuple[str, ...]:
-    rows = desk.all(
+def delete_trials(db: Transaction, operation: DeleteTrials) -> tuple[str, ...]:
+    rows = db.all(
         "SELECT trial FROM trials WHERE trial IN (SELECT unnest(?::VARCHAR[])) OR (? <> '' AND experiment = ?) "
         "ORDER BY number",
         list(operation.trials),
@@ -164,36 +164,36 @@ def delete_trials(desk: Desk, operation: DeleteTrials) -> tuple[str, ...]:
     )
     doomed = [str(row[0]) for row in rows]
     for table in _TABLES_OF_TRIALS:
-        desk.run(f"DELETE FROM {table} WHERE trial IN (SELECT unnest(?::VARCHAR[]))", doomed)
-    desk.run("DELETE FROM tags WHERE subject IN (SELECT unnest(?::VARCHAR[]))", [*doomed, operation.experiment])
-    drop_unused_environments(desk)
-    desk.insert("tombstones", {"trial": doomed, "deleted_at": [now()] * len(doomed)}, replace=True)
+        db.run(f"DELETE FROM {table} WHERE trial IN (SELECT unnest(?::VARCHAR[]))", doomed)
+    db.run("DELETE FROM tags WHERE subject IN (SELECT unnest(?::VARCHAR[]))", [*doomed, operation.experiment])
+    drop_unused_environments(db)
+    db.insert("tombstones", {"trial": doomed, "deleted_at": [now()] * len(doomed)}, replace=True)
     if operation.experiment:
         for table in ("artifacts", "configurations", "experiments"):
-            desk.run(f"DELETE FROM {table} WHERE experiment = ?", operation.experiment)
+            db.run(f"DELETE FROM {table} WHERE experiment = ?", operation.experiment)
     return tuple(doomed)
 
 
-def drop_unused_environments(desk: Desk) -> None:
-    desk.run(
+def drop_unused_environments(db: Transaction) -> None:
+    db.run(
         "DELETE FROM environments WHERE environment NOT IN "
         "(SELECT environment FROM trials WHERE environment IS NOT NULL)"
     )
 
 
-def _must_exist(desk: Desk, experiment: str) -> None:
-    if desk.one("SELECT 1 FROM experiments WHERE experiment = ?", experiment) is None:
+def _must_exist(db: Transaction, experiment: str) -> None:
+    if db.one("SELECT 1 FROM experiments WHERE experiment = ?", experiment) is None:
         raise faults.not_found("experiment", experiment)
 
 
-def next_numbers(desk: Desk, name: str, count: int) -> list[int]:
+def next_numbers(db: Transaction, name: str, count: int) -> list[int]:
     """The next `count` numbers of a counter, never given out before."""
-    row = desk.one("SELECT last FROM counters WHERE name = ?", name)
+    row = db.one("SELECT last FROM counters WHERE name = ?", name)
     last = 0 if row is None else int(str(row[0]))
     if row is None:
-        desk.run("INSERT INTO counters VALUES (?, ?)", name, last + count)
+        db.run("INSERT INTO counters VALUES (?, ?)", name, last + count)
     else:
-        desk.run("UPDATE counters SET last = ? WHERE name = ?", last + count, name)
+        db.run("UPDATE counters SET last = ? WHERE name = ?", last + count, name)
     return list(range(last + 1, last + count + 1))
 
 

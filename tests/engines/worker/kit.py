@@ -11,10 +11,10 @@ from engines.protocol.codec import decode_record
 from engines.protocol.orders import WorkloadOrder
 from engines.protocol.records import Cue, Evaluation, ModelLoaded, Record
 from engines.protocol.ring import RingWriter
-from engines.worker.channel import Channel
 from engines.worker.engine import Finished
 from engines.worker.measure import Requests
 from engines.worker.phases import AllocatorPeaks, Phases
+from engines.worker.record_writer import RecordWriter
 from engines.worker.stop import Stop
 
 WORKLOAD = WorkloadOrder(prompt_tokens=4, new_tokens=5, requests=3, window_s=0.0, warmup_requests=6)
@@ -26,7 +26,7 @@ class Pipe:
     def __init__(self) -> None:
         self._read, write = os.pipe()
         os.set_blocking(self._read, False)
-        self.channel = Channel(write)
+        self.channel = RecordWriter(write)
 
     def records(self) -> list[Record]:
         data = b""

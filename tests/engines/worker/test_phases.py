@@ -29,9 +29,9 @@ def test_that_a_phase_is_closed_with_its_peak_when_its_body_raises(pipe: Pipe) -
 
 
 PEAKS = """
-from engines.worker.channel import Channel
+from engines.worker.record_writer import RecordWriter
 from engines.worker.phases import Phases
-phases = Phases(Channel(1))
+phases = Phases(RecordWriter(1))
 with phases.phase("load"):
     block = bytearray(64 << 20)
     block[::4096] = b"x" * len(block[::4096])

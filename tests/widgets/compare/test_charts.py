@@ -45,7 +45,7 @@ def test_that_an_export_writes_into_the_chosen_folder_and_says_where(
     qtbot: QtBot, page: ComparePage, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    page.outgoing.export(("svg", "csv"))
+    page.exporting.export(("svg", "csv"))
     qtbot.waitUntil(lambda: bool(services.toasts.history))
     toast = services.toasts.history[-1]
     assert toast.severity == "good"
@@ -62,7 +62,7 @@ def test_that_an_export_that_cannot_be_written_says_what_is_safe(
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(blocked))
-    page.outgoing.export(("csv",))
+    page.exporting.export(("csv",))
     qtbot.waitUntil(lambda: bool(services.toasts.history))
     assert services.toasts.history[-1].severity == "error"
     assert "not touched" in services.toasts.history[-1].advice
@@ -87,7 +87,7 @@ def test_that_the_whole_experiment_goes_to_the_folder_that_is_named(
     page: ComparePage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(page.outgoing.bundles, "export", lambda *given: asked.append(given))
+    monkeypatch.setattr(page.exporting.bundles, "export", lambda *given: asked.append(given))
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_a, **_k: (str(tmp_path / "mine"), ""))
     page.tools.bundle_asked.emit()
     assert asked == [("e-fake", tmp_path / "mine")]

@@ -72,7 +72,7 @@ def test_that_the_card_of_the_trial_itself_says_it_and_those_of_others_do_not(pa
 
 def test_that_the_menu_of_a_row_offers_more_blocks(page: ComparePage, qtbot: QtBot, workbench: FakeWorkbench) -> None:
     choose(page, "c-int8")
-    menu = page.deeds.menu({"card": page.show_card, "eye": page.toggle_eyes, "environments": page.show_card})
+    menu = page.row_actions.menu({"card": page.show_card, "eye": page.toggle_eyes, "environments": page.show_card})
     (offer,) = [a for a in menu.actions() if a.text() == "Run 5 more blocks of the experiment"]
     offer.trigger()
     qtbot.waitUntil(lambda: ("more", "e-fake", 5) in workbench.asked)

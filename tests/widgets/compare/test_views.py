@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PySide6.QtCore import QSettings
 
 from tests.widgets.compare.kit import MEMORY, POWER, SPEED, column
-from widgets.compare import memory
+from widgets.compare import kept_view
 from widgets.compare.card.view import Strip, configuration_card, trial_card
 from widgets.compare.loading import compared
 from widgets.compare.matching import parse
@@ -260,17 +260,17 @@ def test_that_no_card_is_made_for_a_configuration_that_is_gone(loaded: Loaded) -
 def test_that_columns_and_order_are_remembered_and_rubbish_is_not(tmp_path: Path) -> None:
     settings = QSettings(str(tmp_path / "w.ini"), QSettings.Format.IniFormat)
     choice = Choice(metrics=(SPEED,), by_trial=True, sort="trials", descending=True, differences_first=False)
-    memory.save_choice(settings, replace(choice, text="int8", hidden=frozenset({"c"})))
-    assert memory.load_choice(settings) == choice
+    kept_view.save_choice(settings, replace(choice, text="int8", hidden=frozenset({"c"})))
+    assert kept_view.load_choice(settings) == choice
     settings.setValue("compare/choice", "[1, 2")
-    assert memory.load_choice(settings) == Choice()
-    memory.save_layout(settings, {"trials": 90}, SPEED, (SPEED, MEMORY), 1)
-    assert memory.load_layout(settings) == ({"trials": 90}, SPEED, (SPEED, MEMORY), 1)
-    assert memory.load_shown(settings) == ("", "")
-    memory.save_shown(settings, "e-1", "e-2")
-    assert memory.load_shown(settings) == ("e-1", "e-2")
+    assert kept_view.load_choice(settings) == Choice()
+    kept_view.save_layout(settings, {"trials": 90}, SPEED, (SPEED, MEMORY), 1)
+    assert kept_view.load_layout(settings) == ({"trials": 90}, SPEED, (SPEED, MEMORY), 1)
+    assert kept_view.load_shown(settings) == ("", "")
+    kept_view.save_shown(settings, "e-1", "e-2")
+    assert kept_view.load_shown(settings) == ("e-1", "e-2")
     settings.setValue("compare/shown", '{"shown": 3}')
-    assert memory.load_shown(settings) == ("", "")
+    assert kept_view.load_shown(settings) == ("", "")
 
 
 def test_that_an_experiment_is_told_by_name_number_date_and_counts(loaded: Loaded) -> None:

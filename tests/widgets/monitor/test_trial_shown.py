@@ -17,7 +17,7 @@ from widgets.shell.services import Services
 
 
 def test_that_an_idle_page_says_what_would_stand_here_and_leads_to_setup(page: MonitorPage, services: Services) -> None:
-    assert page.empty.title.text() == "Nothing is running"
+    assert page.empty.title.text() == "No trials running or queued"
     assert not page.header.isVisible()
     page.empty.button.click()
     assert services.navigate.asked == [("setup", None)]  # type: ignore[attr-defined]
@@ -99,7 +99,7 @@ def test_that_the_charts_of_a_trial_are_exported_whole_under_its_name(
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
     assert not page.tools.export.isEnabled()
-    page.outgoing.charts("svg")  # nothing is shown: nothing is asked, nothing is written
+    page.exporting.charts("svg")  # nothing is shown: nothing is asked, nothing is written
     arrive(page, queue(entry("t-1", "running")))
     services.bridge.records_arrived.emit("t-1", stream())
     qtbot.waitUntil(page.tools.export.isEnabled)

@@ -149,7 +149,7 @@ def open_page(qtbot: QtBot, services: Services) -> SetupPage:
     made.show()
     services.actions.set_page("setup")
     made.activated()
-    qtbot.waitUntil(lambda: made.planned is not None and made.shelf.library.scanned)
+    qtbot.waitUntil(lambda: made.planned is not None and made.model_search.library.scanned)
     return made
 
 

@@ -98,7 +98,7 @@ def test_that_written_texts_and_questions_reach_the_experiment(qtbot: QtBot, pag
     type_in(qtbot, page.workload.fields["text_tokens"].line, "64")
     assert page.draft.experiment.workload.text_tokens == 64
     assert not page.workload.fields["task_samples"].line.isEnabled()
-    page.wishes.tasks(("gsm8k-sample",))
+    page.editor.tasks(("gsm8k-sample",))
     assert page.workload.fields["task_samples"].line.isEnabled()
 
 
@@ -165,7 +165,7 @@ def test_that_a_ticked_task_is_unticked_even_where_it_cannot_run(
     fake: FakeWorkbench,
 ) -> None:
     with_packages(fake, "torch")
-    page.wishes.tasks((LOCAL_TASKS[0].id,))
+    page.editor.tasks((LOCAL_TASKS[0].id,))
     page.look_again()
     planned(qtbot, page)
     boxes = page.workload.tasks.boxes
@@ -291,7 +291,7 @@ def test_that_a_rung_joins_a_gguf_file_s_own_precision_and_nothing_else(
     with_packages(fake, "torch", "transformers", "torchao", "llama-cpp-python", "gguf")
     page.look_again()
     choose(qtbot, page, str(write_tiny_gguf(tmp_path / "tiny.gguf")))
-    page.wishes.technique("precision.q4_0", True)
+    page.editor.technique("precision.q4_0", True)
     plan = planned(qtbot, page)
     assert [c.technique_title("precision") for c in plan.configurations] == ["GGUF as it is", "Q4_0"]
     assert all(c.runnable for c in plan.configurations)
@@ -335,7 +335,7 @@ def test_that_a_plan_s_row_offers_to_install_and_the_experiment_stays(
     before = page.draft.experiment
     fix = next(f for p in plan.configurations[0].problems for f in p.fixes if f.path == "install")
     assert fix.label == "Install llama.cpp"
-    page.wishes.fix(plan.configurations[0].hash, fix)
+    page.editor.fix(plan.configurations[0].hash, fix)
     assert page.draft.experiment == before
     assert services.navigate.asked[-1][1] == InstallPackages(("llama-cpp-python",))  # type: ignore[attr-defined]
 

@@ -53,10 +53,10 @@ def test_that_the_starter_is_fetched_only_when_asked_with_progress_in_its_row(
     rect = tree._delegate.button_rect(tree.visualRect(index), row)
     qtbot.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
     qtbot.waitUntil(lambda: "Fetching 23 of 93 MB" in tree.model_.row(tree.model_.index_of(row.key)).text)  # type: ignore[union-attr]
-    assert page.shelf.fetching.fraction == 0.25
+    assert page.model_search.fetching.fraction == 0.25
     go_on.set()
     qtbot.waitUntil(lambda: page.draft.experiment.models == ("smollm2-135m-instruct",))
-    qtbot.waitUntil(lambda: page.shelf.library.starter_here)
+    qtbot.waitUntil(lambda: page.model_search.library.starter_here)
 
 
 def test_that_a_failed_fetch_says_so_and_can_be_tried_again(

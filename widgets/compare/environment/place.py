@@ -6,9 +6,9 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
 from widgets.compare.card.place import CardPlace
-from widgets.compare.deeds import RowDeeds
 from widgets.compare.environment.sections import MOST_SIDES, side_of_row, side_of_trials
 from widgets.compare.environment.sheet import EnvironmentSheet
+from widgets.compare.row_actions import RowActions
 from widgets.compare.table.views import Loaded
 from widgets.theme.theme import Theme
 
@@ -16,9 +16,9 @@ from widgets.theme.theme import Theme
 class EnvironmentPlace(QObject):
     """Owns the sheet; an open card that is not pinned gives way to it."""
 
-    def __init__(self, theme: Theme, page: QWidget, deeds: RowDeeds, card_place: CardPlace) -> None:
+    def __init__(self, theme: Theme, page: QWidget, row_actions: RowActions, card_place: CardPlace) -> None:
         super().__init__(page)
-        self._deeds, self._card_place = deeds, card_place
+        self._row_actions, self._card_place = row_actions, card_place
         self._loaded: Loaded | None = None
         self.sheet = EnvironmentSheet(theme, page)
         card_place.card.environment_asked.connect(self.show_trials)
@@ -30,7 +30,7 @@ class EnvironmentPlace(QObject):
 
     def show_selected(self) -> None:
         """Where and how the selected rows ran, side by side; of one row what its trials did not share."""
-        rows = self._deeds.selected().rows[:MOST_SIDES]
+        rows = self._row_actions.selected().rows[:MOST_SIDES]
         if self._loaded is not None and rows:
             self._card_place.drop()
             self.sheet.show_sides([side_of_row(self._loaded, row) for row in rows])

@@ -12,9 +12,9 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from engines.protocol.messages import ProbeResult
 from engines.techniques import MachineFacts
+from widgets.background.bridge import Bridge
 from widgets.setup.models.rows import Resolved
 from widgets.setup.plan.rows import PlanView, plan_view
-from widgets.work.bridge import Bridge
 from workbench.experiment.experiment import Experiment
 from workbench.machines.facts import best_device, find_device, machine_facts
 from workbench.models.lookup import resolve

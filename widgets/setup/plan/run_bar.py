@@ -24,7 +24,7 @@ _NARROW = 1200
 
 
 class RunBar(QFrame):
-    """56 px. Wishes come out as signals."""
+    """56 px. Says what is wanted by signals."""
 
     run_wanted = Signal()
     save_wanted = Signal()

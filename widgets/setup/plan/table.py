@@ -24,7 +24,7 @@ _MOST_NARROW = {"model": 256, "technique": 160}
 
 
 class PlanTable(QTreeView):
-    """One row a configuration. Wishes come out as signals."""
+    """One row a configuration. Says what is wanted by signals."""
 
     fix_wanted = Signal(str, object)
     """configuration hash, `Fix`"""

@@ -19,7 +19,7 @@ class RunnerGone(Exception):
     """Nobody reads the record pipe any more: the runner has ended."""
 
 
-class Channel:
+class RecordWriter:
     """Writes records to the pipe the runner reads. The descriptor is not passed on to children."""
 
     def __init__(self, fd: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 
-class Change:
+class Wakeups:
     """Take `next_change` before looking at the state, then await it: a change in between is not missed."""
 
     def __init__(self) -> None:

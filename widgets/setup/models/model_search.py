@@ -15,7 +15,7 @@ from widgets.setup.models.rows import Fetching
 from widgets.shell.services import Services
 
 
-class Shelf(QObject):
+class ModelSearch(QObject):
     """The models there are. `changed` after a look, and as a fetch goes on."""
 
     changed = Signal()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from widgets.background.demo_run import DemoRun
 from widgets.opening.database import Database
 from widgets.shell.services import Services
-from widgets.work.demo_run import DemoRun
 
 if TYPE_CHECKING:
     from workbench.running.demo import DemoReport

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from engines.protocol.records import Log
-from engines.worker.channel import RunnerGone
+from engines.worker.record_writer import RunnerGone
 from tests.engines.worker.kit import Pipe
 
 

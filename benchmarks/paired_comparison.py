@@ -58,7 +58,7 @@ class Ratio:
         return text + f" ±{100 * self.margin:g} % (half-width {100 * self.half_width:.1f} %)"
 
 
-def tell(state: Ratio) -> None:
+def report_progress(state: Ratio) -> None:
     """Print how far a comparison is, for `compare`."""
     print(f"  {state.pairs} pairs: ratio {state.ratio:.4f} [{state.low:.4f}, {state.high:.4f}]", flush=True)
 
@@ -98,10 +98,10 @@ def compare(
     most: int = 60,
     confidence: float = 0.95,
     seed: int = 7,
-    told: Callable[[Ratio], None] = lambda _: None,
+    report: Callable[[Ratio], None] = lambda _: None,
 ) -> Ratio:
     """Run pairs until the interval decides about the margin, or to `most`. Both ways return what they measured
-    (positive). `told` gets the state at every planned look."""
+    (positive). `report` gets the state at every planned look."""
     order = random.Random(seed)
     planned = looks(least, most)
     each = 1 - (1 - confidence) / len(planned)
@@ -116,7 +116,7 @@ def compare(
                 a = first()
             pairs.append((a, b))
         state = interval(pairs, margin, each)
-        told(state)
+        report(state)
         if state.verdict != "inconclusive":
             break
     return state

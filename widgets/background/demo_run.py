@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from widgets.work.bridge import Bridge
+from widgets.background.bridge import Bridge
 from workbench.running.events import StoreChanged
 from workbench.store.operations import ListTrials, TrialRow
 

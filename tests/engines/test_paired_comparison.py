@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.pairs import Ratio, compare, interval, looks
+from benchmarks.paired_comparison import Ratio, compare, interval, looks
 
 
 def measuring(source: random.Random, ratio: float, noise: float, drift: list[float]) -> tuple[object, object]:

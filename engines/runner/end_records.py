@@ -30,7 +30,7 @@ def not_tried(first: TrialEnded, block: int) -> Judgement:
     return Judgement("failed", first.failure, message, first.advice)
 
 
-class Ends:
+class EndRecords:
     """Writes end records, and keeps those that found no space until there is some."""
 
     def __init__(self, *, written: Callable[[str], None], failed: Callable[[OSError], None]) -> None:

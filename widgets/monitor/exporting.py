@@ -1,4 +1,4 @@
-"""What leaves the Monitor page as files: the curves of the trial that is in the charts. Main thread."""
+"""Exports the curves of the trial in the charts. Main thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from widgets.parts.exports import Exports
 from widgets.shell.services import Services
 
 
-class Outgoing(QObject):
+class Exporting(QObject):
     """Nothing goes out while no trial is shown."""
 
     def __init__(self, services: Services, page: QWidget, current: CurrentTrial) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 from PySide6.QtCore import QMimeData, QObject
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+from widgets.background.bundles import Bundles
 from widgets.opening.database import Database
 from widgets.opening.dropped import target_of
 from widgets.shell.services import Services
 from widgets.shell.targets import ImportFolder
-from widgets.work.bundles import Bundles
 
 
-class Incoming(QObject):
+class FileOpener(QObject):
     """Finds out what a file is for and takes it there."""
 
     def __init__(self, services: Services, database: Database, parent: QWidget) -> None:

@@ -1,4 +1,4 @@
-"""What leaves the Compare page as it is shown: files, bundles, the clipboard; and that it did. Main thread."""
+"""Exports what the Compare page shows: files, bundles, the clipboard. Main thread."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
+from widgets.background.bundles import Bundles
 from widgets.compare.charts_area import ChartsArea
 from widgets.compare.table.views import Loaded
 from widgets.compare.viewing import Viewing
 from widgets.parts.exports import EVERYTHING, Exports, table_text
 from widgets.shell.services import Services
-from widgets.work.bundles import Bundles
 from workbench.charts.stored import Chart, bar_chart
 from workbench.export.bundle import file_name
 
 
-class Outgoing(QObject):
+class Exporting(QObject):
     """`set_loaded` tells it what is shown; nothing goes out while nothing is."""
 
     def __init__(

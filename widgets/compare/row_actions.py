@@ -7,6 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QObject, QPoint, Qt
 from PySide6.QtWidgets import QMenu, QWidget
 
+from widgets.background.wall_meter import WallMeterImport
 from widgets.compare.ask_bar import AskBar
 from widgets.compare.edits import CompareEdits
 from widgets.compare.table.row_menu import Selected, row_menu, select
@@ -14,10 +15,9 @@ from widgets.compare.table.table import CompareTable
 from widgets.compare.table.views import Loaded
 from widgets.shell.services import Services
 from widgets.shell.targets import EditAsNew, ShowTrial
-from widgets.work.wall_meter import WallMeterImport
 
 
-class RowDeeds(QObject):
+class RowActions(QObject):
     """Knows the selection; questions are asked in `ask`, changes are made by `edits`."""
 
     def __init__(
@@ -63,7 +63,7 @@ class RowDeeds(QObject):
     def pop_menu(self, at: QPoint, more: dict[str, Callable[[], None]]) -> None:
         self.menu(more).popup(at)
 
-    # --- deeds ------------------------------------------------------------------------------------
+    # --- actions ------------------------------------------------------------------------------------
 
     def set_baseline(self, configuration: str) -> None:
         """Stored with the experiment; "" for the first with results."""

@@ -17,7 +17,7 @@ def test_that_a_baseline_is_stored_judged_anew_and_taken_back(
     qtbot: QtBot, page: ComparePage, workbench: FakeWorkbench
 ) -> None:
     choose(page, "c-int8")
-    page.deeds.make_baseline()
+    page.row_actions.make_baseline()
     qtbot.waitUntil(lambda: page.table.view.rows[0].configuration == "c-int8")
     assert page.table.view.rows[0].baseline
     assert workbench.asked == [SetBaseline(experiment="e-fake", configuration="c-int8")]
@@ -36,7 +36,7 @@ def test_that_deleting_asks_once_in_place(qtbot: QtBot, page: ComparePage, workb
     assert "for good" in page.ask.text.text()
     page.ask.refuse.click()
     assert workbench.asked == []
-    page.deeds.delete()
+    page.row_actions.delete()
     page.ask.agree.click()
     qtbot.waitUntil(lambda: ("delete", (trial,)) in workbench.asked)
     assert not page.ask.isVisible()
@@ -44,12 +44,12 @@ def test_that_deleting_asks_once_in_place(qtbot: QtBot, page: ComparePage, workb
 
 def test_that_failed_trials_are_tried_again(qtbot: QtBot, page: ComparePage, workbench: FakeWorkbench) -> None:
     choose(page, "c-float16")
-    page.deeds.retry_failed()
+    page.row_actions.retry_failed()
     qtbot.waitUntil(lambda: ("retry", (failed_trial(page),)) in workbench.asked)
 
 
 def test_that_an_experiment_is_renamed_in_place(qtbot: QtBot, page: ComparePage, workbench: FakeWorkbench) -> None:
-    page.deeds.rename()
+    page.row_actions.rename()
     page.ask.field.setText("another name")
     qtbot.keyClick(page.ask.field, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: Rename(experiment="e-fake", name="another name") in workbench.asked)
@@ -58,7 +58,7 @@ def test_that_an_experiment_is_renamed_in_place(qtbot: QtBot, page: ComparePage,
 
 def test_that_edit_as_new_goes_to_setup(page: ComparePage, services: Services) -> None:
     choose(page, "c-int8")
-    page.deeds.edit_as_new()
+    page.row_actions.edit_as_new()
     (name, target), *_ = services.navigate.asked  # type: ignore[attr-defined]
     assert name == "setup"
     assert isinstance(target, EditAsNew)
@@ -78,7 +78,7 @@ def test_that_recomputing_is_of_the_shown_experiment_and_stops_when_asked_again(
 
 def test_that_the_menu_offers_only_what_can_be_done(page: ComparePage) -> None:
     choose(page, "c-float32")
-    menu = page.deeds.menu(
+    menu = page.row_actions.menu(
         {"card": page.show_card, "eye": page.toggle_eyes, "environments": page.environments.show_selected}
     )
     texts = " | ".join(a.text() for a in menu.actions())
@@ -97,7 +97,7 @@ def test_that_stored_work_is_offered_where_it_can_be_done(page: ComparePage, ser
     page.toggle_by_trial()
     page.table.setCurrentIndex(page.table.compare_model.index(0, 0))
     services.actions.update()
-    assert len(page.deeds.selected().ended) == 1
+    assert len(page.row_actions.selected().ended) == 1
     assert services.actions.is_enabled("compare.wall-meter")
     exports = " | ".join(a.text() for a in page.tools.export.menu().actions())
     assert "Whole experiment (Parquet bundle)" in exports

@@ -1,4 +1,4 @@
-"""What the panels wish for, done to the draft: one slot a kind of edit. Main thread."""
+"""Edits the draft as the panels ask: one slot for each kind of edit. Main thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from workbench.experiment.experiment import Experiment
 
 
-class Wishes(QObject):
+class DraftEditor(QObject):
     """Turns signals of the panels into edits of the page's draft."""
 
     def __init__(self, page: SetupPage) -> None:
