@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QUndoStack
 
+from widgets.parts.undo import Edit
 from widgets.shell.services import Services
 from workbench.experiment.keys import MORE_BLOCKS
 from workbench.metrics.model import counted
 from workbench.store.operations import Rename, SetBaseline
-
-_KEPT = 50
-
-
-@dataclass(frozen=True)
-class Edit:
-    """`text` completes "Undo ...": "the baseline"."""
-
-    text: str
-    undo: Callable[[], None]
 
 
 class CompareEdits(QObject):
@@ -28,29 +17,11 @@ class CompareEdits(QObject):
 
     done = Signal()
     """The store has changed: what is shown is old."""
-    changed = Signal()
-    """There is something else to undo."""
 
-    def __init__(self, services: Services, parent: QObject | None = None) -> None:
+    def __init__(self, services: Services, undo_stack: QUndoStack, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._services = services
-        self._edits: list[Edit] = []
-
-    @property
-    def undo_text(self) -> str:
-        return self._edits[-1].text if self._edits else ""
-
-    def undo(self) -> bool:
-        """Take back the last edit. -> whether there was one"""
-        if not self._edits:
-            return False
-        self._edits.pop().undo()
-        self.changed.emit()
-        return True
-
-    def _did(self, text: str, undo: Callable[[], None]) -> None:
-        self._edits = [*self._edits, Edit(text, undo)][-_KEPT:]
-        self.changed.emit()
+        self._undo_stack = undo_stack
 
     def _finished(self, _answer: object = None) -> None:
         self.done.emit()
@@ -63,7 +34,7 @@ class CompareEdits(QObject):
             self._services.bridge.run(operation, self._finished, self._services.toasts.error)
 
         pin(configuration)
-        self._did("the baseline", lambda: pin(before))
+        self._undo_stack.push(Edit("the baseline", lambda: pin(before)))
 
     def rename(self, experiment: str, name: str, before: str) -> None:
         def call(wanted: str) -> None:
@@ -72,7 +43,7 @@ class CompareEdits(QObject):
 
         if name != before:
             call(name)
-            self._did("the new name", lambda: call(before))
+            self._undo_stack.push(Edit("the new name", lambda: call(before)))
 
     def delete(self, trials: tuple[str, ...]) -> None:
         """For good: the samples go too."""

@@ -45,7 +45,7 @@ class ComparePage(Page):
         theme = services.theme
         self.viewing = Viewing(services.settings, self)
         self.experiment = ChosenExperiment(services, self.viewing, self._is_being_read, self)
-        self.edits = CompareEdits(services, self)
+        self.edits = CompareEdits(services, self.undo_stack, self)
         self.recomputing = Recomputing(services, self)
         self.tools = CompareTools(theme, self.toolbar, self)
         self.ask = AskBar(theme)
@@ -75,7 +75,6 @@ class ComparePage(Page):
         experiment.unreadable.connect(self._show_unreadable)
         self.tools.experiments.chosen.connect(experiment.show)
         self.edits.done.connect(experiment.loader.again)
-        self.edits.changed.connect(self.services.actions.update)
         viewing.changed.connect(self._show)
         viewing.invalid_changed.connect(self.services.actions.update)
 
@@ -122,12 +121,6 @@ class ComparePage(Page):
     def show_target(self, target: object) -> None:
         if isinstance(target, ShowExperiment):
             self.experiment.show(target.experiment)
-
-    def undo(self) -> bool:
-        return self.edits.undo()
-
-    def undo_text(self) -> str:
-        return self.edits.undo_text
 
     def shutdown(self) -> None:
         self.card_place.watch(False)

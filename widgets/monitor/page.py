@@ -47,7 +47,7 @@ class MonitorPage(Page):
         theme = services.theme
         self.toolbar.hide()
         self.current = CurrentTrial(services.bridge, self.isVisible, self)
-        self.edits = QueueEdits(services, self)
+        self.edits = QueueEdits(services, self.undo_stack, self)
         self.meter = WallMeterImport(services, self)
         self.exporting = Exporting(services, self, self.current)
         self.header = TrialHeader(theme)
@@ -131,7 +131,6 @@ class MonitorPage(Page):
         self.queue.retry_wanted.connect(self.edits.retry)
         self.queue.stop_wanted.connect(self.edits.stop)
         self.queue.meter_wanted.connect(self.meter.ask)
-        self.edits.changed.connect(self.services.actions.update)
 
     # --- what is shown ----------------------------------------------------------------------------
 
@@ -269,12 +268,6 @@ class MonitorPage(Page):
     def show_target(self, target: object) -> None:
         if isinstance(target, ShowTrial):
             self.current.show(target.trial)
-
-    def undo(self) -> bool:
-        return self.edits.undo()
-
-    def undo_text(self) -> str:
-        return self.edits.undo_text
 
     def zoom(self, step: int) -> None:
         self.charts.zoom(step)

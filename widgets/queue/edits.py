@@ -3,49 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject
+from PySide6.QtGui import QUndoStack
 
+from widgets.parts.undo import Edit
 from widgets.shell.services import Services
-
-_KEPT = 50
-
-
-@dataclass(frozen=True)
-class Edit:
-    """`text` completes "Undo ...": "removing 2 trials"."""
-
-    text: str
-    undo: Callable[[], None]
 
 
 class QueueEdits(QObject):
     """Every change of the queue, with the undo of those that can be undone. Errors become toasts."""
 
-    changed = Signal()
-    """There is something else to undo."""
-
-    def __init__(self, services: Services, parent: QObject | None = None) -> None:
+    def __init__(self, services: Services, undo_stack: QUndoStack, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._services = services
-        self._edits: list[Edit] = []
-
-    @property
-    def undo_text(self) -> str:
-        return self._edits[-1].text if self._edits else ""
-
-    def undo(self) -> bool:
-        """Take back the last edit. -> whether there was one"""
-        if not self._edits:
-            return False
-        self._edits.pop().undo()
-        self.changed.emit()
-        return True
-
-    def _did(self, edit: Edit) -> None:
-        self._edits = [*self._edits, edit][-_KEPT:]
-        self.changed.emit()
+        self._undo_stack = undo_stack
 
     def _run(self, work: Callable[[], object], success: Callable[[object], None] | None = None) -> None:
         self._services.bridge.run(work, success, self._services.toasts.error, receiver=self)
@@ -70,7 +42,7 @@ class QueueEdits(QObject):
         if workbench is None:
             return
         self._run(lambda: workbench.reorder(after))
-        self._did(Edit("the new order", lambda: self._run(lambda: workbench.reorder(before))))
+        self._undo_stack.push(Edit("the new order", lambda: self._run(lambda: workbench.reorder(before))))
 
     def remove(self, trials: tuple[str, ...], waiting: tuple[str, ...]) -> None:
         """Waiting trials out of the queue. Undoing submits them again, as new trials, at their old places."""
@@ -88,7 +60,7 @@ class QueueEdits(QObject):
 
         self._run(work)
         count = "a trial" if len(trials) == 1 else f"{len(trials)} trials"
-        self._did(Edit(f"removing {count}", lambda: self._run(bring_back)))
+        self._undo_stack.push(Edit(f"removing {count}", lambda: self._run(bring_back)))
 
     def retry(self, trials: tuple[str, ...]) -> None:
         """Run ended trials again."""

@@ -1,4 +1,4 @@
-"""The experiment under edit: what it is, where it is saved, what was changed, and the way back. No Qt.
+"""The experiment under edit: what it is, where it is saved, and what was changed. No Qt.
 
 Owned by the page. Values only; `dump_session` and `load_session` carry it from one session to the next.
 """
@@ -13,8 +13,6 @@ import msgspec
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import dump, parse
 
-_KEPT = 100
-
 
 @dataclass(frozen=True)
 class State:
@@ -28,12 +26,10 @@ class State:
 
 
 class Draft:
-    """One experiment with its undo steps."""
+    """One experiment, as it is now."""
 
     def __init__(self, state: State | None = None) -> None:
         self.state = state or State()
-        self._steps: list[tuple[str, State]] = []
-        self._merge = ""
 
     @property
     def experiment(self) -> Experiment:
@@ -58,44 +54,21 @@ class Draft:
         """Where relative model paths start."""
         return self.state.path.parent if self.state.path is not None else Path.cwd()
 
-    def change(self, experiment: Experiment, text: str, merge: str = "") -> bool:
-        """Make an edit. Edits in a row with the same `merge` are undone together (typing). -> whether it changed"""
-        if experiment == self.state.experiment:
-            return False
-        if not merge or merge != self._merge:
-            self._push(text)
-        self._merge = merge
+    def change(self, experiment: Experiment) -> bool:
+        """Make an edit. -> whether it changed anything"""
+        changed = experiment != self.state.experiment
         self.state = replace(self.state, experiment=experiment)
-        return True
-
-    def load(self, state: State, text: str) -> None:
-        """Another experiment in place of this one; undo brings this one back."""
-        self._push(text)
-        self._merge = ""
-        self.state = state
+        return changed
 
     def mark_saved(self, path: Path, experiment: Experiment) -> None:
         """The file holds this experiment now; edits made meanwhile still count as edits."""
-        self._merge = ""
         self.state = replace(self.state, saved=experiment, path=path, origin="")
 
-    @property
-    def undo_text(self) -> str:
-        return self._steps[-1][0] if self._steps else ""
-
-    def undo(self) -> bool:
-        """-> whether there was something to take back"""
-        if not self._steps:
-            return False
-        _, before = self._steps.pop()
-        self._merge = ""
+    def bring_back(self, before: State) -> None:
+        """An earlier state again."""
         if before.path == self.state.path:
             before = replace(before, saved=self.state.saved)  # a file that was saved since stays saved
         self.state = before
-        return True
-
-    def _push(self, text: str) -> None:
-        self._steps = [*self._steps, (text, self.state)][-_KEPT:]
 
 
 class _Session(msgspec.Struct):

@@ -6,12 +6,14 @@ fills reasons, plan and Run. Nothing here waits for anything.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
+from widgets.parts.undo import Edit
 from widgets.setup import edits
 from widgets.setup.draft import Draft, State, dump_session, load_session
 from widgets.setup.draft_editor import DraftEditor
@@ -139,15 +141,6 @@ class SetupPage(Page):
     def show_target(self, target: object) -> None:
         self.openings.show(target)
 
-    def undo(self) -> bool:
-        if not self.draft.undo():
-            return False
-        self.show_draft(force=True)
-        return True
-
-    def undo_text(self) -> str:
-        return self.draft.undo_text
-
     def save_layout(self, settings: QSettings) -> None:
         super().save_layout(settings)
         self.plan.save(settings)
@@ -171,12 +164,19 @@ class SetupPage(Page):
 
     def edit(self, experiment: Experiment, text: str, merge: str = "") -> None:
         """Change the experiment. `text` completes "Undo ...", `merge` joins typing into one step."""
-        if self.draft.change(experiment, text, merge):
+        before = self.draft.state
+        if self.draft.change(experiment):
+            self.undo_stack.push(Edit(text, partial(self._bring_back, before), merge))
             self.show_draft()
 
     def load(self, state: State, text: str) -> None:
         """Another experiment in place of this one; Ctrl+Z brings it back."""
-        self.draft.load(state, text)
+        self.undo_stack.push(Edit(text, partial(self._bring_back, self.draft.state)))
+        self.draft.state = state
+        self.show_draft(force=True)
+
+    def _bring_back(self, before: State) -> None:
+        self.draft.bring_back(before)
         self.show_draft(force=True)
 
     def show_draft(self, *, force: bool = False) -> None:
@@ -360,6 +360,7 @@ class SetupPage(Page):
 
     def _written(self, path: Path, experiment: Experiment) -> None:
         self.draft.mark_saved(path, experiment)
+        self.undo_stack.setClean()  # what is typed next is a step of its own
         self.show_draft()
         self.services.toasts.show("good", f"Saved {path.name}.", str(path.parent))
 

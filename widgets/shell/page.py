@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QByteArray, QSettings, Qt
+from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
 
 from widgets.parts.components import label, line
@@ -22,6 +23,8 @@ __all__ = [
     "ShowExperiment",
     "ShowTrial",
 ]
+
+_EDITS_KEPT = 100
 
 
 class Page(QWidget):
@@ -54,6 +57,10 @@ class Page(QWidget):
         self._initial_splits: dict[str, QByteArray] = {}
         self.foot: QWidget | None = None
         """A bar at the page's bottom that messages must not cover."""
+        self.undo_stack = QUndoStack(self)
+        """Edits that Ctrl+Z takes back (`widgets.parts.undo.Edit`)."""
+        self.undo_stack.setUndoLimit(_EDITS_KEPT)
+        self.undo_stack.indexChanged.connect(services.actions.update)
         self._scale = services.theme.scale
         self._panes: dict[str, list[float]] = {}
         """Sizes at text size 100 % of splitters that nobody moved since the text size changed: a small window cuts
@@ -73,14 +80,6 @@ class Page(QWidget):
 
     def show_target(self, target: object) -> None:
         """Another page or a dropped file asks to show something (dataclasses of `widgets.shell.targets`)."""
-
-    def undo(self) -> bool:
-        """Take back the last edit of this page. -> whether there was one"""
-        return False
-
-    def undo_text(self) -> str:
-        """What `undo` would take back ("deleting 3 trials"), "" for nothing."""
-        return ""
 
     def zoom(self, step: int) -> None:
         """View > Zoom in (+1), out (-1), reset (0), for pages with charts."""

@@ -207,11 +207,11 @@ class Window(QMainWindow):
 
     def undo(self) -> None:
         if self.stack.current is not None:
-            self.stack.current.undo()
+            self.stack.current.undo_stack.undo()
 
     def can_undo(self) -> bool:
         page = self.stack.current
-        return page is not None and bool(page.undo_text())
+        return page is not None and page.undo_stack.canUndo()
 
     def zoom(self, step: int) -> None:
         if self.stack.current is not None:

@@ -21,10 +21,10 @@ def test_that_a_baseline_is_stored_judged_anew_and_taken_back(
     qtbot.waitUntil(lambda: page.table.view.rows[0].configuration == "c-int8")
     assert page.table.view.rows[0].baseline
     assert workbench.asked == [SetBaseline(experiment="e-fake", configuration="c-int8")]
-    assert page.undo_text() == "the baseline"
-    assert page.undo()
+    assert page.undo_stack.undoText() == "the baseline"
+    page.undo_stack.undo()
     qtbot.waitUntil(lambda: page.table.view.rows[0].configuration == "c-float32")
-    assert page.undo_text() == ""
+    assert page.undo_stack.undoText() == ""
 
 
 def test_that_deleting_asks_once_in_place(qtbot: QtBot, page: ComparePage, workbench: FakeWorkbench) -> None:

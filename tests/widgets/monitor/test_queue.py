@@ -20,11 +20,11 @@ def test_that_removing_can_be_undone_at_the_old_place(
     page.queue.view.setCurrentIndex(page.queue.model.index(page.queue.model.row_of("t-3")))
     qtbot.keyClick(page.queue.view, Qt.Key.Key_Delete)
     qtbot.waitUntil(lambda: workbench.asked == [("stop", "t-3", False)])
-    assert page.undo_text() == "removing a trial"
-    assert page.undo()
+    assert page.undo_stack.undoText() == "removing a trial"
+    page.undo_stack.undo()
     qtbot.waitUntil(lambda: len(workbench.asked) == 3)
     assert workbench.asked[1:] == [("retry", ("t-3",)), ("reorder", ("t-2", "t-3-again", "t-4"))]
-    assert not page.undo()
+    assert not page.undo_stack.canUndo()
 
 
 def test_that_alt_and_arrows_reorder_waiting_trials(page: MonitorPage, workbench: FakeWorkbench, qtbot: QtBot) -> None:
@@ -32,7 +32,7 @@ def test_that_alt_and_arrows_reorder_waiting_trials(page: MonitorPage, workbench
     page.queue.view.setCurrentIndex(page.queue.model.index(page.queue.model.row_of("t-3")))
     qtbot.keyClick(page.queue.view, Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
     qtbot.waitUntil(lambda: workbench.asked == [("reorder", ("t-3", "t-2", "t-4"))])
-    page.undo()
+    page.undo_stack.undo()
     qtbot.waitUntil(lambda: workbench.asked[-1] == ("reorder", ("t-2", "t-3", "t-4")))
 
 

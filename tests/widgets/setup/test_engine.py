@@ -79,7 +79,7 @@ def type_in(qtbot: QtBot, line: object, text: str) -> None:
 def test_that_the_task_is_chosen_and_undone(qtbot: QtBot, page: SetupPage, title: str, id: str) -> None:
     pick(page.workload.task, title)
     assert page.draft.experiment.workload.task == id
-    assert page.undo()
+    page.undo_stack.undo()
     assert page.draft.experiment.workload.task == "generate"
     assert page.workload.task.currentText() == "Generate text"
 
@@ -120,7 +120,7 @@ def test_that_a_prompt_file_is_dropped_shown_and_taken_back(
     qtbot.mouseClick(page.workload.prompts.clear, Qt.MouseButton.LeftButton)
     assert page.draft.experiment.workload.prompt_file == ""
     assert page.workload.prompts.button.text() == "Built-in"
-    page.undo()
+    page.undo_stack.undo()
     assert page.draft.experiment.workload.prompt_file == str(file)
 
 
@@ -247,9 +247,9 @@ def test_that_engine_edits_are_undone_one_by_one(qtbot: QtBot, page: SetupPage) 
     type_in(qtbot, group.fields["batch_tokens"].line, "77")  # its engine runs nothing: the field is grey
     assert page.draft.experiment.engine.batch_tokens == EngineSettings().batch_tokens
     pick(group.choices["attention"], "eager")
-    page.undo()
+    page.undo_stack.undo()
     assert page.draft.experiment.engine.attention == "sdpa"
-    page.undo()
+    page.undo_stack.undo()
     assert page.draft.experiment.engine.id == "auto"
     assert group.choices["id"].currentText() == "Automatic"
 
@@ -358,7 +358,7 @@ def test_that_a_study_is_made_of_the_chosen_model_and_this_machine(
     assert "precision.int8" not in ids  # no torchao here
     assert made.workload.text_tokens > 0
     assert "left out" in services.toasts.history[-1].message
-    assert page.undo()
+    page.undo_stack.undo()
     assert page.draft.experiment.techniques == ()
 
 

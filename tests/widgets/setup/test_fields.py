@@ -65,10 +65,10 @@ def test_that_an_empty_seed_is_drawn_for_each_run_and_a_typed_one_is_kept(qtbot:
 def test_that_undo_brings_back_what_was_typed_over(qtbot: QtBot, page: SetupPage) -> None:
     type_into(qtbot, page, "batch_size", "2, 4")
     assert page.draft.experiment.workload.batch_size == (2, 4)
-    assert page.undo_text() == "changing the workload"
-    assert page.undo()
+    assert page.undo_stack.undoText() == "changing the workload"
+    page.undo_stack.undo()
     assert page.workload.fields["batch_size"].line.text() == "1"
-    assert page.undo_text() == ""
+    assert page.undo_stack.undoText() == ""
 
 
 def test_that_trees_are_worked_by_keyboard(qtbot: QtBot, page: SetupPage) -> None:

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
 from tests.widgets.setup.kit import QWEN, SMOL, FakeWorkbench, click_row, open_page, settle, type_into
+from widgets.setup.draft import State
 from widgets.setup.page import SetupPage
 from widgets.shell.services import Services
 from widgets.shell.targets import EditAsNew, NewExperiment, OpenExperimentFile
@@ -90,8 +91,23 @@ def test_that_starting_over_can_be_undone(qtbot: QtBot, page: SetupPage) -> None
     click_row(qtbot, page.models.tree, SMOL)
     page.show_target(NewExperiment())
     assert page.draft.experiment == Experiment()
-    page.undo()
+    page.undo_stack.undo()
     assert page.draft.experiment.models == (SMOL,)
+
+
+def test_that_typing_is_undone_as_one_step_and_a_load_as_another(qtbot: QtBot, page: SetupPage, tmp_path: Path) -> None:
+    before = page.draft.experiment
+    for name in ("a", "ab"):
+        page.edit(Experiment(name=name), "renaming", "name")
+    page.files.save(page.draft.experiment, tmp_path / "ab.toml")
+    qtbot.waitUntil(lambda: page.draft.is_on_disk)
+    page.edit(Experiment(name="abc"), "renaming", "name")
+    page.load(State(Experiment(name="other")), "opening other")
+    assert page.undo_stack.undoText() == "opening other"
+    for name in ("abc", "ab", before.name):  # what was saved in between is a step of its own
+        page.undo_stack.undo()
+        assert page.draft.experiment.name == page.tools.name.text() == name
+    assert not page.undo_stack.canUndo()
 
 
 def test_that_the_experiment_is_there_again_in_the_next_session(

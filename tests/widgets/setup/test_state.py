@@ -158,28 +158,15 @@ def test_that_no_text_breaks_a_field(text: str, kind: str) -> None:
 # --- draft --------------------------------------------------------------------------------------------
 
 
-def test_that_typing_is_undone_as_one_step_and_a_load_as_another() -> None:
+def test_that_a_file_saved_since_stays_saved(tmp_path: Path) -> None:
     draft = Draft()
-    for name in ("a", "ab", "abc"):
-        draft.change(Experiment(name=name), "renaming", "name")
-    draft.load(State(Experiment(name="other")), "opening other")
-    assert draft.undo_text == "opening other"
-    draft.undo()
-    assert draft.experiment.name == "abc"
-    assert draft.is_edited
-    draft.undo()
-    assert draft.experiment == Experiment()
-    assert not draft.undo()
-
-
-def test_that_undo_after_saving_still_knows_the_file(tmp_path: Path) -> None:
-    draft = Draft()
-    draft.change(Experiment(name="a"), "renaming")
+    draft.change(Experiment(name="a"))
     draft.mark_saved(tmp_path / "a.toml", draft.experiment)
     assert draft.is_on_disk
-    draft.change(Experiment(name="b"), "renaming")
+    before = draft.state
+    draft.change(Experiment(name="b"))
     assert not draft.is_on_disk
-    draft.undo()
+    draft.bring_back(before)
     assert draft.is_on_disk
 
 
