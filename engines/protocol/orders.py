@@ -14,7 +14,8 @@ Scalar = bool | int | float | str | None
 
 TaskName = Literal["generate", "answer", "summarise"]
 
-EngineId = Literal["transformers", "llama.cpp"]
+EngineId = str
+"""As `engines.catalogue` lists them; other packages add their own."""
 
 ModelKind = Literal["folder", "gguf", "hub", "random"]
 

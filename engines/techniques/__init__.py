@@ -6,11 +6,10 @@ party's entry point of group `llm_workbench.techniques`) and one implementing mo
 
 from engines.techniques.facts import MachineFacts, ModelFacts
 from engines.techniques.model import Axis, Parameter, Technique
-from engines.techniques.registry import BrokenTechnique, axes, find, techniques
+from engines.techniques.registry import axes, find, techniques
 
 __all__ = [
     "Axis",
-    "BrokenTechnique",
     "MachineFacts",
     "ModelFacts",
     "Parameter",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 
+from engines.plugins import Broken, load_plugins
 from engines.techniques.model import Axis, Technique
 
 _BUILT_IN = (
@@ -21,19 +20,10 @@ _BUILT_IN = (
 ENTRY_POINTS = "llm_workbench.techniques"
 
 
-@dataclass(frozen=True)
-class BrokenTechnique:
-    """A third party's entry that could not be loaded: shown with its error, never fatal."""
-
-    name: str
-    error: str
-
-
 @cache
-def _load() -> tuple[tuple[Axis, ...], tuple[Technique, ...], tuple[BrokenTechnique, ...]]:
+def _load() -> tuple[tuple[Axis, ...], tuple[Technique, ...], tuple[Broken, ...]]:
     found_axes: dict[str, Axis] = {}
     found: dict[str, Technique] = {}
-    broken: list[BrokenTechnique] = []
 
     def take(module: object) -> None:
         axis = getattr(module, "AXIS", None)
@@ -46,12 +36,8 @@ def _load() -> tuple[tuple[Axis, ...], tuple[Technique, ...], tuple[BrokenTechni
 
     for name in _BUILT_IN:
         take(importlib.import_module(name))
-    for point in entry_points(group=ENTRY_POINTS):
-        try:
-            take(point.load())
-        except Exception as error:  # noqa: BLE001  a third party's code may raise anything
-            broken.append(BrokenTechnique(point.name, f"{type(error).__name__}: {error}"))
-    return tuple(found_axes.values()), tuple(found.values()), tuple(broken)
+    broken = load_plugins(ENTRY_POINTS, take)
+    return tuple(found_axes.values()), tuple(found.values()), broken
 
 
 def axes() -> tuple[Axis, ...]:
@@ -63,7 +49,7 @@ def techniques(axis: str | None = None) -> tuple[Technique, ...]:
     return tuple(t for t in _load()[1] if axis is None or t.axis == axis)
 
 
-def broken() -> tuple[BrokenTechnique, ...]:
+def broken() -> tuple[Broken, ...]:
     return _load()[2]
 
 

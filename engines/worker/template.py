@@ -27,10 +27,10 @@ from pathlib import Path
 import msgspec
 
 import engines.worker.__main__ as worker
+from engines.catalogue import find
 from engines.worker.forks import DESCRIPTORS, MESSAGE_BYTES, ForkRequest, Key, Ready, Said
 from engines.worker.process import die_with_parent, prepare_process
 from engines.worker.record_writer import RunnerGone
-from engines.worker.trial import BEFOREHAND
 
 PROC = Path("/proc/self")
 _ADOPTION_S = 5.0
@@ -47,11 +47,11 @@ class Template:
     def serve(self, key: Key) -> None:
         start = time.monotonic()
         prepare_process(key.threads, key.device, allow_network=key.allow_network)
-        beforehand = BEFOREHAND.get(key.engine)
-        if beforehand is None:
+        engine = find(key.engine)
+        if engine is None or not engine.template:
             self._say(Said(refused=f"there is no template for the engine {key.engine}"))
             return
-        importlib.import_module(beforehand)
+        importlib.import_module(engine.template)
         gc.collect()
         gc.freeze()  # a collection in a fork would copy every page it looks at
         why = obstacle()

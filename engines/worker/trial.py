@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from engines.catalogue import broken, engines, find
 from engines.protocol.orders import TrialOrder
 from engines.protocol.ring import RingWriter
 from engines.worker.engine import Engine
@@ -20,28 +21,22 @@ from engines.worker.stop import Stop, StopTrial
 
 EngineFactory = Callable[[TrialOrder, RingWriter, Stop], Engine]
 
-_ENGINES = {
-    "transformers": ("engines.hf.preflight:preflight", "engines.hf.engine:HfEngine"),
-    "llama.cpp": ("engines.llama.preflight:preflight", "engines.llama.engine:LlamaEngine"),
-}
-"""Engine id -> a check of the order that is made before anything heavy is imported, and the engine's class; both as
-"module:name", imported when the order names the engine."""
-BEFOREHAND = {"transformers": "engines.hf.beforehand"}
-"""Engine id -> the module whose import is all that a template process does for it."""
-
 
 def make_engine(order: TrialOrder, ring: RingWriter, stop: Stop) -> Engine:
     """The engine an order names. Raises `WorkerFailure`."""
-    known = _ENGINES.get(order.engine.id)
-    if known is None:
+    engine = find(order.engine.id)
+    if engine is None:
+        failed = "".join(f" {b.name} failed to load ({b.error})." for b in broken())
         raise WorkerFailure(
             "order",
             f"This worker has no engine called {order.engine.id}.",
-            f"Engines here: {', '.join(_ENGINES)}. A newer client may be talking to an older runner.",
+            f"Engines here: {', '.join(e.id for e in engines())}.{failed} Install the package the engine comes from "
+            "where the runner runs; a newer client may be talking to an older runner.",
         )
-    preflight: Callable[[TrialOrder], None] = _imported(known[0])
-    preflight(order)
-    factory: EngineFactory = _imported(known[1])
+    if engine.preflight:
+        preflight: Callable[[TrialOrder], None] = _imported(engine.preflight)
+        preflight(order)
+    factory: EngineFactory = _imported(engine.factory)
     return factory(order, ring, stop)
 
 

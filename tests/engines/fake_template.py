@@ -14,6 +14,7 @@ import time
 from types import ModuleType
 
 import engines.worker.template as template
+from engines.catalogue import EngineInfo
 from engines.protocol.codec import encode_record
 from engines.protocol.records import Environment
 from engines.worker.forks import ForkRequest, Said
@@ -52,7 +53,7 @@ class Threaded(template.Template):
 
 
 if __name__ == "__main__":
-    template.BEFOREHAND["transformers"] = "fake_engine"
+    template.find = lambda id: EngineInfo(id=id, title=id, factory="", template="fake_engine")
     template.worker.work = work
     sys.modules["fake_engine"] = ModuleType("fake_engine")
     get_ready()

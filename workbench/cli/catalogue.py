@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from engines import catalogue as engine_catalogue
+from engines.plugins import Broken
 from engines.protocol.places import places
 from engines.techniques import MachineFacts, ModelFacts, Technique, axes, techniques
 from engines.techniques.registry import broken
@@ -15,7 +18,7 @@ from workbench.cli import DOWNLOAD, OK, WRONG
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
 from workbench.experiment.problems import Problem
-from workbench.metrics.registry import METRICS
+from workbench.metrics.registry import BROKEN, METRICS
 from workbench.models.catalogue import catalogue
 from workbench.models.gguf_files import all_files
 from workbench.models.lookup import resolve
@@ -91,9 +94,13 @@ def techniques_(options: argparse.Namespace) -> int:
         print(f"{axis.title}: {axis.sentence}")
         rows = [(t.id, t.title, (t.cannot_apply(*facts) if facts else None) or t.sentence) for t in techniques(axis.id)]
         print_table(("id", "technique", ""), rows)
-    for card in broken():
-        print(f"{card.name} could not be loaded: {card.error}")
+    _print_broken((*broken(), *engine_catalogue.broken()))
     return OK
+
+
+def _print_broken(plugins: Iterable[Broken]) -> None:
+    for plugin in plugins:
+        print(f"{plugin.name} could not be loaded: {plugin.error}")
 
 
 def _as_json(technique: Technique, facts: tuple[ModelFacts, MachineFacts] | None) -> dict[str, object]:
@@ -128,4 +135,5 @@ def metrics(options: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
     else:
         print_table(("id", "unit", "better", "definition"), [(m.id, m.unit, m.better, m.definition) for m in METRICS])
+        _print_broken(BROKEN)
     return OK

@@ -1,4 +1,5 @@
-"""The registry of metrics. To add one: a `Metric` in a module of this package, whose METRICS is listed here.
+"""The registry of metrics. To add one: a `Metric` in a module of this package, whose METRICS is listed here. Other
+packages name a module with `METRICS` in the entry point group `llm_workbench.metrics`.
 
 A changed formula takes a new `version`: stored values of the old one stay readable beside it. The compression rate
 needs the original's trial beside this one: those marked `compared` are computed by the comparison.
@@ -6,6 +7,7 @@ needs the original's trial beside this one: those marked `compared` are computed
 
 from __future__ import annotations
 
+from engines.plugins import Broken, load_plugins
 from workbench.metrics import (
     compression,
     energy,
@@ -22,7 +24,9 @@ from workbench.metrics import (
 )
 from workbench.metrics.model import Metric
 
-METRICS: tuple[Metric, ...] = (
+ENTRY_POINTS = "llm_workbench.metrics"
+
+_BUILT_IN: tuple[Metric, ...] = (
     *speed.METRICS,
     *training.METRICS,
     *latency.METRICS,
@@ -36,12 +40,28 @@ METRICS: tuple[Metric, ...] = (
     *compression.METRICS,
     *estimates.METRICS,
 )
+
+
+def _load() -> tuple[dict[str, Metric], tuple[Broken, ...]]:
+    found = {m.id: m for m in _BUILT_IN}
+
+    def take(module: object) -> None:
+        offered: tuple[Metric, ...] = getattr(module, "METRICS", ())
+        for metric in offered:
+            if metric.id in found:
+                raise ValueError(f"the id {metric.id} is taken")
+            found[metric.id] = metric
+
+    broken = load_plugins(ENTRY_POINTS, take)
+    return found, broken
+
+
+_BY_ID, BROKEN = _load()
+METRICS: tuple[Metric, ...] = tuple(_BY_ID.values())
 """In the order tables show them."""
 
 PER_TRIAL: tuple[Metric, ...] = tuple(m for m in METRICS if not m.compared)
 """Those that a trial's own records are enough for: stored rows."""
-
-_BY_ID = {m.id: m for m in METRICS}
 
 
 def metric(id: str) -> Metric:

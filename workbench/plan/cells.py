@@ -66,7 +66,7 @@ def engine_of(experiment: Experiment, chosen: Chosen) -> EngineId:
     none, the first technique's own, and the cell says what stands against it."""
     written = experiment.engine.id
     if written != "auto":
-        return cast("EngineId", written)
+        return written
     able = [technique.engines for order in chosen if (technique := find(order.id)) is not None]
     if not able:
         return DEFAULT_ENGINE

@@ -1,0 +1,65 @@
+"""An engine and an axis of another package, run by a real worker process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder
+from engines.protocol.records import Environment
+from tests.engines.worker_harness import run_worker, trial_order
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+def order(engine: str = "dummy") -> TrialOrder:
+    return msgspec.structs.replace(
+        trial_order(ModelOrder(ref="none", title="None", kind="random")),
+        engine=EngineOrder(id=engine, threads=1),
+        techniques=(TechniqueOrder(id="dummy_axis.on"),),
+    )
+
+
+def test_that_an_engine_of_another_package_runs_in_a_real_worker(dummy_package: Path, tmp_path: Path) -> None:
+    outcome = run_worker(order(), tmp_path / "trial")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert len(outcome.measured) == order().workload.requests
+    facts = {name: value for record in outcome.all(Environment) for name, value in record.facts.items()}
+    assert facts["dummy.axis"] == "dummy_axis.on"
+
+
+def test_that_a_worker_names_the_engines_it_has_and_those_that_failed(dummy_package: Path, tmp_path: Path) -> None:
+    outcome = run_worker(order("another"), tmp_path / "trial")
+    assert (outcome.exit_code, outcome.failure) == (3, "order")
+    cue = outcome.cue("failure:order")
+    assert cue is not None
+    assert "no engine called another" in cue.text
+    assert "transformers, llama.cpp, dummy" in cue.text
+    assert "dummy-broken failed to load (RuntimeError: made to fail)" in cue.text
+
+
+def test_that_a_worker_without_the_package_refuses_its_engine(tmp_path: Path) -> None:
+    outcome = run_worker(order(), tmp_path / "trial")
+    assert outcome.failure == "order"
+
+
+def test_that_the_application_finds_what_the_package_adds(dummy_package: Path) -> None:
+    script = (
+        "import json; from engines.catalogue import engines; from engines.techniques import axes;"
+        "from workbench.metrics.registry import METRICS;"
+        "print(json.dumps([[e.id for e in engines()], [a.id for a in axes()], [m.id for m in METRICS]]))"
+    )
+    found = json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
+    assert [listed[-1] for listed in found] == ["dummy", "dummy_axis", "dummy_switched"]
+
+
+def test_that_techniques_lists_a_broken_plug_in_with_its_error(dummy_package: Path) -> None:
+    command = [sys.executable, "-m", "workbench", "techniques"]
+    said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert "dummy_axis.on" in said
+    assert "dummy-broken could not be loaded: RuntimeError: made to fail" in said
