@@ -29,6 +29,7 @@ from engines.protocol.places import places
 from engines.protocol.queue_file import last_known
 from engines.protocol.records import TrialEnded
 from engines.protocol.streams import take_any_text
+from engines.protocol.unix_socket import connect
 
 DONE, FAILED, USAGE, UNKNOWN_TRIAL, NO_RUNNER, ALREADY_RUNNING, NOT_COMPLETED = range(7)
 
@@ -291,17 +292,17 @@ def _instruments(options: argparse.Namespace) -> int:
 def _connect(options: argparse.Namespace) -> int:
     """The runner's own greeting is the first line: this adds and changes nothing."""
     here = places()
-    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     deadline = time.monotonic() + 10.0
     while True:
         _client().close()  # starts one if needed, and says why if that fails
         try:
-            link.connect(os.fspath(here.runner_socket))
+            link = connect(here.runner_socket, 10.0)
         except OSError as error:
             if time.monotonic() > deadline:
                 raise RunnerError(f"The runner is gone again: {error.strerror}") from error
             continue
         break
+    link.settimeout(None)
     threading.Thread(target=_copy_input, args=(link,), name="connect-input", daemon=True).start()
     while data := link.recv(_CHUNK):
         view = memoryview(data)

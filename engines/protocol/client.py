@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import os
 import queue
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -28,6 +27,7 @@ from engines.protocol.codec import decode_answer, encode_call
 from engines.protocol.messages import Call, Cancel, Failure, Hello, Reply, Request, StreamEnded, Welcome
 from engines.protocol.places import HOME_VARIABLE, Places
 from engines.protocol.private import narrow, open_private, private_folder
+from engines.protocol.unix_socket import connect, hang_up
 
 T = TypeVar("T")
 
@@ -248,22 +248,15 @@ def connect_local(
 
 def _connect(path: Path, client: str, timeout: float) -> RunnerClient:
     """Raises OSError where nobody listens, `RunnerError`."""
-    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        link.settimeout(timeout)
-        link.connect(os.fspath(path))
-        link.settimeout(None)
-        reader, writer = link.makefile("rb"), link.makefile("wb")
-    except OSError:
-        link.close()
-        raise
+    link = connect(path, timeout)
+    link.settimeout(None)
+    reader, writer = link.makefile("rb"), link.makefile("wb")
 
-    def hang_up() -> None:
-        with contextlib.suppress(OSError):
-            link.shutdown(socket.SHUT_RDWR)
+    def end() -> None:
+        hang_up(link)
         link.close()
 
-    return RunnerClient(reader, writer, hang_up=hang_up, client=client, timeout=timeout)
+    return RunnerClient(reader, writer, hang_up=end, client=client, timeout=timeout)
 
 
 def _start_detached(places: Places, timeout: float, *, hold: bool) -> None:

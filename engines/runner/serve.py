@@ -10,7 +10,6 @@ import fcntl
 import logging
 import os
 import signal
-import socket
 import stat
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from pathlib import Path
 from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places
 from engines.protocol.private import private_folder
+from engines.protocol.unix_socket import connect
 from engines.runner.leftovers import become_subreaper, kill_marked, mark_of
 from engines.runner.runner import Runner
 from engines.runner.server import Server, identity
@@ -74,13 +74,11 @@ def make_private(folder: Path) -> None:
 
 def answers(path: Path) -> bool:
     """Whether somebody listens on a socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(os.fspath(path))
-        except OSError:
-            return False
-        return True
+    try:
+        connect(path, 1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def _take_lock(places: Places) -> int:

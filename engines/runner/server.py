@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import platform
-import socket
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -21,6 +20,7 @@ import msgspec
 from engines.protocol import MAGIC, PROTOCOL_VERSION, messages
 from engines.protocol.codec import decode_call, encode_answer
 from engines.protocol.messages import Answer, Call, Done, Failure, RecordLine, Reply, SpoolList, StreamEnded, Welcome
+from engines.protocol.unix_socket import closed_on_failure, listen
 from engines.runner.runner import Refused, Runner
 from engines.runner.spool import boot_id
 
@@ -66,22 +66,14 @@ class Server:
         return len(self._connections)
 
     async def listen(self, path: Path) -> None:
-        """Open the socket (0600). The caller holds the lock, so one that is there belongs to nobody. Raises OSError.
+        """Open the socket. The caller holds the lock. Raises OSError.
 
         Again after the file was removed: those connected stay connected.
         """
         if self._server is not None:
             self._server.close()
-        path.unlink(missing_ok=True)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listening.bind(os.fspath(path))
-            # before it listens nobody can have connected; a umask would also be that of whatever starts meanwhile
-            path.chmod(0o600)
+        with closed_on_failure(listen(path)) as listening:
             self._server = await asyncio.start_unix_server(self._connected, sock=listening, limit=_LONGEST_CALL)
-        except BaseException:
-            listening.close()
-            raise
         self._file = identity(path)
 
     def is_at(self, path: Path) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from engines.protocol.places import places, short_socket
+from engines.protocol.unix_socket import hang_up, listen
 from workbench.store import wire
 from workbench.store.operations import Operation, Store, StoreError
 
@@ -61,11 +62,11 @@ class OwnerServer:
                 return
             self._closing = True
             guests = list(self._guests.values())
-        _shut(self._socket, socket.SHUT_RDWR)
+        hang_up(self._socket)
         self._accepting.join()
         self._socket.close()
         for link in guests:
-            _shut(link, socket.SHUT_RD)
+            hang_up(link, socket.SHUT_RD)
 
     def close(self) -> None:
         """Stop listening, wait for the answers that are being made, end every link, remove the socket. Twice is once.
@@ -81,7 +82,7 @@ class OwnerServer:
         for thread in guests:
             thread.join(_CLOSING_PATIENCE_S)
         for link in guests.values():
-            _shut(link, socket.SHUT_RDWR)
+            hang_up(link)
         self.path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
@@ -125,7 +126,7 @@ class OwnerServer:
                 if wire.same_user(link) and _greet(link):
                     while (frame := wire.receive_frame(link)) is not None:
                         _answer(link, self._run(frame))
-                _shut(link, socket.SHUT_RDWR)  # closing alone is put off while the other thread waits for its events
+                hang_up(link)  # closing alone is put off while the other thread waits for its events
         except OSError:
             return  # the guest went away
         finally:
@@ -199,20 +200,4 @@ def _bind(path: Path) -> socket.socket:
     found = path.parent.stat()
     if found.st_uid not in (os.getuid(), 0) or (found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX):
         raise PermissionError(f"{path.parent} can be changed by other users")
-    path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listening.bind(str(path))
-        path.chmod(0o600)  # before listening: nobody can have connected
-        listening.listen(128)  # to a guest that finds no room here nobody seems to listen
-    except BaseException:
-        listening.close()
-        raise
-    return listening
-
-
-def _shut(link: socket.socket, how: int) -> None:
-    try:
-        link.shutdown(how)
-    except OSError:
-        return  # closed already
+    return listen(path)

@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
+from engines.protocol.unix_socket import closed_on_failure, connect
 from workbench.store import wire
 from workbench.store.operations import Operation, StoreError, not_utf8
 
@@ -52,12 +53,13 @@ class RemoteStore:
             question = wire.encode(operation)
         except UnicodeEncodeError as error:
             raise not_utf8(error) from error
-        link = self._take_link()
         try:
-            wire.send_frame(link, question)
-            frame = wire.receive_frame(link)
+            with closed_on_failure(self._take_link()) as link:
+                wire.send_frame(link, question)
+                frame = wire.receive_frame(link)
+                if frame is None:
+                    raise ConnectionResetError
         except TimeoutError as error:
-            link.close()
             raise StoreError(
                 f"Process {self.owner_pid}, which has the database open, "
                 f"has not answered for {self._answer_patience:.0f} s.",
@@ -65,14 +67,7 @@ class RemoteStore:
                 code="timeout",
             ) from error
         except OSError as error:
-            link.close()
             raise self._gone() from error
-        except BaseException:
-            link.close()
-            raise
-        if frame is None:
-            link.close()
-            raise self._gone()
         self._give_back(link)
         answer = wire.answer_decoder.decode(frame)
         if isinstance(answer, wire.Refusal):
@@ -113,26 +108,19 @@ class RemoteStore:
         link.close()
 
     def _connect(self) -> socket.socket:
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            link.settimeout(self._greeting_patience)
-            link.connect(str(self._path))
-            if not wire.same_user(link):
-                raise NotAnswering(f"{self._path} belongs to another user")
-            wire.send_frame(link, wire.encode(wire.Hello(wire.WIRE_VERSION)))
-            frame = wire.receive_frame(link, wire.LARGEST_GREETING)
-            if frame is None:
-                raise NotAnswering(f"{self._path} closed the link")
-            greeting = wire.greeting_decoder.decode(frame)
+            with closed_on_failure(connect(self._path, self._greeting_patience)) as link:
+                if not wire.same_user(link):
+                    raise NotAnswering(f"{self._path} belongs to another user")
+                wire.send_frame(link, wire.encode(wire.Hello(wire.WIRE_VERSION)))
+                frame = wire.receive_frame(link, wire.LARGEST_GREETING)
+                if frame is None:
+                    raise NotAnswering(f"{self._path} closed the link")
+                greeting = wire.greeting_decoder.decode(frame)
+                if isinstance(greeting, wire.Refusal):
+                    raise greeting.error()
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            link.close()
             raise NotAnswering(str(error)) from error
-        except BaseException:
-            link.close()
-            raise
-        if isinstance(greeting, wire.Refusal):
-            link.close()
-            raise greeting.error()
         link.settimeout(self._answer_patience)
         self.owner_pid = greeting.pid
         return link

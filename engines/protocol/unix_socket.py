@@ -1,0 +1,47 @@
+"""Unix sockets that only their user can open: how runner and store listen, connect and hang up. Any thread.
+
+What goes over them differs: the runner's lines of JSON also pass through ssh, behind a login's banner (`client`); the
+store's frames hold columns of numbers as bytes (`workbench.store.wire`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def listen(path: Path) -> socket.socket:
+    """A socket (0600) in place of one that is there: the caller holds a lock, so nobody has that. Raises OSError."""
+    path.unlink(missing_ok=True)
+    with closed_on_failure(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as listening:
+        listening.bind(os.fspath(path))
+        # before it listens nobody can have connected; a umask would also be that of whatever starts meanwhile
+        path.chmod(0o600)
+        listening.listen(128)  # to a client that finds no room here nobody seems to listen
+    return listening
+
+
+def connect(path: Path, timeout: float | None) -> socket.socket:
+    """A link to whoever listens at `path`, with a timeout of seconds for each step. Raises OSError."""
+    with closed_on_failure(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as link:
+        link.settimeout(timeout)
+        link.connect(os.fspath(path))
+    return link
+
+
+@contextlib.contextmanager
+def closed_on_failure(link: socket.socket) -> Iterator[socket.socket]:
+    try:
+        yield link
+    except BaseException:
+        link.close()
+        raise
+
+
+def hang_up(link: socket.socket, how: int = socket.SHUT_RDWR) -> None:
+    """End a link in these directions; threads that wait for it wake up. Twice is once."""
+    with contextlib.suppress(OSError):
+        link.shutdown(how)
