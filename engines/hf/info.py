@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
-from engines.catalogue.model import EngineInfo
+from collections.abc import Iterator
+
+from engines.catalogue.model import EngineInfo, Obstacle, Passes, Planned
+from engines.protocol.orders import EngineOrder
+from engines.techniques.facts import ModelFacts
+from engines.techniques.unfit import EAGER_ONLY
+
+
+def _obstacles(order: Planned, model: ModelFacts | None) -> Iterator[Obstacle]:
+    if order.workload.depth_tokens:
+        yield Obstacle(
+            "The transformers engine cannot start at a context depth yet.",
+            "Set depth_tokens to 0, or use the llama.cpp engine.",
+        )
+    if model is None:
+        return
+    if not model.attention.attend:
+        message = "No layer of this model has attention: the attention backend does not matter."
+        yield Obstacle(message, severity="note")
+    elif order.engine.attention == "sdpa" and model.architecture in EAGER_ONLY:
+        message = f"transformers has no sdpa attention for {model.architecture} models."
+        yield Obstacle(message, fixes=(("Attention eager", "engine.attention", "eager"),))
+
+
+def _passes(engine: EngineOrder) -> Passes:
+    return Passes(holds_scores=engine.attention == "eager")
+
 
 ENGINE = EngineInfo(
     id="transformers",
@@ -12,4 +38,6 @@ ENGINE = EngineInfo(
     template="engines.hf.beforehand",
     packages=("torch", "transformers", "accelerate"),
     extra="transformers",
+    obstacles=_obstacles,
+    passes=_passes,
 )

@@ -15,12 +15,6 @@ from engines.worker.failures import WorkerFailure
 def preflight(order: TrialOrder) -> None:
     """Check technique and files. Raises `WorkerFailure`."""
     precision_of(order)
-    if order.workload.depth_tokens:
-        raise WorkerFailure(
-            "order",
-            "The transformers engine cannot start at a context depth yet.",
-            "Set depth_tokens to 0, or run this by llama.cpp.",
-        )
     model = order.model
     if model.kind == "folder":
         files.check_folder(Path(model.path))

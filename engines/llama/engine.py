@@ -17,13 +17,13 @@ from engines.llama import amx, facts, shape
 from engines.llama.context import Context, Settings
 from engines.llama.generate import Generator, Lengths
 from engines.llama.header import Header, read_header
+from engines.llama.info import PIECE_TOKENS
 from engines.llama.ladder import local_source, make_file, plan_file
 from engines.llama.library import Library, library
 from engines.llama.model import LoadSettings, Model
 from engines.llama.perplexity import window_losses
 from engines.llama.preflight import check_header, kv_cache_of, precision_of
 from engines.llama.reader import LlamaReader
-from engines.llama.score import PIECE_TOKENS
 from engines.llama.vocabulary import Vocabulary
 from engines.models.identity import Digests
 from engines.protocol.orders import TrialOrder

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engines.hf import files
 from engines.llama.header import Header, read_header
+from engines.llama.info import ENGINE
 from engines.llama.ladder_hub import names_gguf
 from engines.llama.library import PACKAGE_ADVICE
 from engines.llama.shape import head_sizes
@@ -14,20 +15,16 @@ from engines.models.identity import Digests
 from engines.protocol.orders import TechniqueOrder, TrialOrder
 from engines.protocol.places import places
 from engines.techniques import Technique, find
-from engines.techniques.gguf import SEQUENCES, STORED
+from engines.techniques.gguf import STORED
 from engines.techniques.kv_cache import BLOCK
 from engines.techniques.unfit import unfit_gguf
 from engines.worker.failures import WorkerFailure
-
-_ENGINE = "llama.cpp"
 
 
 def preflight(order: TrialOrder) -> None:
     """Check package, techniques, sizes and, where it is there already, the file. Raises `WorkerFailure`."""
     check_packages()
     precision_of(order)
-    kv_cache_of(order)
-    _check_sizes(order)
     path = Path(order.model.path)
     if order.model.kind == "folder":
         files.check_folder(path)
@@ -61,16 +58,9 @@ def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
 
 
 def kv_cache_of(order: TrialOrder) -> str:
-    """ "full", "q8_0" or "q4_0". Raises `WorkerFailure` where flash attention is off, which a quantised one needs."""
+    """ "full", "q8_0" or "q4_0"."""
     chosen = order.technique("kv_cache")
-    short = chosen.id.partition(".")[2] if chosen else "full"
-    if short != "full" and order.engine.flash_attention == "off":
-        raise WorkerFailure(
-            "technique",
-            f"A KV cache in {short} needs flash attention, which this experiment turns off.",
-            "Set flash attention to auto or on, or leave the KV cache at full precision.",
-        )
-    return short
+    return chosen.id.partition(".")[2] if chosen else "full"
 
 
 def check_header(header: Header, order: TrialOrder) -> None:
@@ -108,20 +98,6 @@ def check_header(header: Header, order: TrialOrder) -> None:
         )
 
 
-def _check_sizes(order: TrialOrder) -> None:
-    workload, engine = order.workload, order.engine
-    if workload.batch_size > SEQUENCES:
-        raise WorkerFailure(
-            "order", f"llama.cpp holds at most {SEQUENCES} sequences, not {workload.batch_size}.", "Lower the batch."
-        )
-    if engine.batch_tokens < workload.batch_size:
-        raise WorkerFailure(
-            "order",
-            f"{workload.batch_size} sequences cannot go on with {engine.batch_tokens} tokens submitted at once.",
-            "Raise batch_tokens, or lower the batch.",
-        )
-
-
 def _known(chosen: TechniqueOrder) -> Technique:
     technique = find(chosen.id)
     if technique is None:
@@ -130,7 +106,7 @@ def _known(chosen: TechniqueOrder) -> Technique:
             f"This worker does not know the technique {chosen.id}.",
             "Install the package it comes from where the runner runs, or leave it out.",
         )
-    if _ENGINE not in technique.engines:
+    if ENGINE.id not in technique.engines:
         raise WorkerFailure(
             "technique", f"The llama.cpp engine cannot apply {chosen.id}.", "Leave it out of the experiment."
         )

@@ -10,13 +10,12 @@ import numpy as np
 
 from engines.llama.batches import Tokens
 from engines.llama.context import Context
+from engines.llama.info import PIECE_TOKENS
 from engines.llama.library import Library
 from engines.worker.stop import Stop
 
 _ROWS = 64
 """Rows of logits turned into float64 at a time, to bound memory."""
-PIECE_TOKENS = 128
-"""Tokens computed at once: llama.cpp keeps the logits of each that is scored."""
 
 
 @dataclass(frozen=True)

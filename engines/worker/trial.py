@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from engines.catalogue import broken, engines, find
+from engines.catalogue import EngineInfo, broken, engines, find
 from engines.protocol.orders import TrialOrder
 from engines.protocol.ring import RingWriter
 from engines.worker.engine import Engine
@@ -24,6 +24,13 @@ EngineFactory = Callable[[TrialOrder, RingWriter, Stop], Engine]
 
 def make_engine(order: TrialOrder, ring: RingWriter, stop: Stop) -> Engine:
     """The engine an order names. Raises `WorkerFailure`."""
+    factory: EngineFactory = _imported(check_order(order).factory)
+    return factory(order, ring, stop)
+
+
+def check_order(order: TrialOrder) -> EngineInfo:
+    """The engine an order names, which has nothing against it as far as is known before its libraries are imported.
+    Raises `WorkerFailure`."""
     engine = find(order.engine.id)
     if engine is None:
         failed = "".join(f" {b.name} failed to load ({b.error})." for b in broken())
@@ -33,11 +40,13 @@ def make_engine(order: TrialOrder, ring: RingWriter, stop: Stop) -> Engine:
             f"Engines here: {', '.join(e.id for e in engines())}.{failed} Install the package the engine comes from "
             "where the runner runs; a newer client may be talking to an older runner.",
         )
+    for obstacle in engine.obstacles(order, None):
+        if obstacle.severity == "error":
+            raise WorkerFailure(obstacle.kind, obstacle.message, obstacle.hint)
     if engine.preflight:
         preflight: Callable[[TrialOrder], None] = _imported(engine.preflight)
         preflight(order)
-    factory: EngineFactory = _imported(engine.factory)
-    return factory(order, ring, stop)
+    return engine
 
 
 def _imported(target: str) -> Any:

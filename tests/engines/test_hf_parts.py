@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from engines.data.text import Prompts, held_out_text, random_text, random_tokens, text_hash
 from engines.hf import files
 from engines.hf.clocks import EventClock, HostClock
-from engines.hf.preflight import preflight
 from engines.models.identity import Digests
 from engines.protocol.orders import ModelOrder
 from engines.protocol.ring import RingWriter, create_ring
 from engines.worker.failures import WorkerFailure
+from engines.worker.trial import check_order
 from tests.engines.worker_harness import QUICK, trial_order
 
 
@@ -48,9 +48,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_that_a_context_depth_is_refused_instead_of_left_out(folder: Path) -> None:
     model = ModelOrder(ref="m", title="m", kind="folder", path=str(folder))
-    preflight(trial_order(model, "float32", QUICK))
+    check_order(trial_order(model, "float32", QUICK))
     with pytest.raises(WorkerFailure, match="context depth"):
-        preflight(trial_order(model, "float32", msgspec.structs.replace(QUICK, depth_tokens=1)))
+        check_order(trial_order(model, "float32", msgspec.structs.replace(QUICK, depth_tokens=1)))
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -20,10 +20,10 @@ from engines.llama.facts import unused_instructions
 from engines.llama.failures import context_failure, decode_failure, load_failure
 from engines.llama.ladder import make_files
 from engines.llama.library import Words
-from engines.llama.preflight import preflight
 from engines.llama.score import log_probabilities
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder
 from engines.worker.failures import WorkerFailure
+from engines.worker.trial import check_order
 from tests.engines.worker_harness import QUICK, trial_order
 from tests.tiny_gguf import write_tiny_gguf
 
@@ -44,7 +44,7 @@ def order_for(file: Path, *techniques: str, **changes: object) -> TrialOrder:
 
 def refused(order: TrialOrder) -> WorkerFailure:
     with pytest.raises(WorkerFailure) as raised:
-        preflight(order)
+        check_order(order)
     assert raised.value.advice
     return raised.value
 
@@ -53,7 +53,7 @@ def refused(order: TrialOrder) -> WorkerFailure:
 
 
 def test_that_a_good_order_passes(tmp_path: Path) -> None:
-    preflight(order_for(write_tiny_gguf(tmp_path / "t.gguf"), "kv_cache.q8_0"))
+    check_order(order_for(write_tiny_gguf(tmp_path / "t.gguf"), "kv_cache.q8_0"))
 
 
 @pytest.mark.parametrize(("module", "package"), [("llama_cpp", "llama-cpp-python"), ("gguf", "gguf")])
@@ -83,7 +83,7 @@ def test_that_a_quantised_kv_cache_without_flash_attention_is_refused(tmp_path: 
 
 def test_that_a_quantised_kv_cache_of_odd_heads_is_refused(tmp_path: Path) -> None:
     file = write_tiny_gguf(tmp_path / "t.gguf", heads=4)
-    preflight(order_for(file))
+    check_order(order_for(file))
     failure = refused(order_for(file, "kv_cache.q8_0"))
     assert "heads have 16 values" in failure.message
 
@@ -95,7 +95,7 @@ def test_that_a_file_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
 
 def test_that_more_tokens_than_the_models_context_are_refused(tmp_path: Path) -> None:
     file = write_tiny_gguf(tmp_path / "t.gguf", context_tokens=64)
-    preflight(order_for(file, prompt_tokens=40, new_tokens=20))
+    check_order(order_for(file, prompt_tokens=40, new_tokens=20))
     failure = refused(order_for(file, prompt_tokens=40, new_tokens=20, depth_tokens=10))
     assert "64 tokens; 70 are asked for" in failure.message
 

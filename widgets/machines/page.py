@@ -5,12 +5,15 @@ There is one machine for now, this computer; others join the same list when they
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
+from engines.catalogue import engines
 from engines.protocol.messages import ProbeResult, QueueState
-from widgets.machines.entries import ENTRIES
+from widgets.machines.entries import ENTRIES, install_entry
 from widgets.machines.facts import MachineFacts, machine_facts, report
 from widgets.machines.install_run import Installs
 from widgets.machines.install_sheet import InstallSheet
@@ -23,7 +26,7 @@ from widgets.shell.entries import Does, fulfilled
 from widgets.shell.page import Page
 from widgets.shell.services import Services
 from widgets.shell.targets import InstallPackages
-from workbench.machines.installing import expand
+from workbench.machines.installing import with_its_engine
 
 
 class MachinesPage(Page):
@@ -50,7 +53,12 @@ class MachinesPage(Page):
         does = {
             "machines.look": Does(self.look),
             "machines.copy-report": Does(self.copy_report),
-            "machines.install-llama": Does(self._install_llama, self._lacks_llama, "it is installed"),
+        } | {
+            install_entry(engine): Does(
+                partial(self.install, engine.packages), partial(self._lacks, engine.packages[0]), "it is installed"
+            )
+            for engine in engines()
+            if engine.packages
         }
         services.actions.add(*fulfilled(ENTRIES, does))
         splitter = QSplitter(Qt.Orientation.Horizontal)
@@ -110,15 +118,12 @@ class MachinesPage(Page):
         self._queue_changed(self.services.bridge.queue)
         self.sheet.open()
 
-    def _lacks_llama(self) -> bool:
+    def _lacks(self, package: str) -> bool:
         probe = self._probe
-        return probe is not None and any(p.name == "llama-cpp-python" and not p.version for p in probe.packages)
-
-    def _install_llama(self) -> None:
-        self._install_row("llama-cpp-python")
+        return probe is not None and any(p.name == package and not p.version for p in probe.packages)
 
     def _install_row(self, package: str) -> None:
-        self.install(expand(("llama.cpp",)) if package == "llama-cpp-python" else (package,))
+        self.install(with_its_engine(package))
 
     def _queue_changed(self, state: QueueState | None) -> None:
         self.sheet.tell_queue(len(state.in_state("running")) if state is not None else 0)

@@ -7,10 +7,15 @@ taken over. Where only one engine ran, nothing is said that would need two.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
+from engines.catalogue import EngineInfo
+from engines.catalogue import find as find_engine
+from engines.protocol.orders import EngineOrder
 from engines.techniques import find
 from workbench.models.files import FLOATS
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, MetricRow
@@ -43,7 +48,20 @@ class _Side:
 
     @property
     def engine(self) -> str:
-        return str(self.part("engine").get("id") or "transformers")
+        return self.engine_order.id
+
+    @property
+    def engine_order(self) -> EngineOrder:
+        """As it was ordered; the default engine where it cannot be read."""
+        try:
+            return msgspec.convert(self.part("engine"), EngineOrder)
+        except msgspec.ValidationError:
+            return EngineOrder()
+
+    @property
+    def info(self) -> EngineInfo:
+        """Of an engine that is not installed here: its id, and no more."""
+        return find_engine(self.engine) or EngineInfo(id=self.engine, title=self.engine, factory="")
 
     @property
     def on_gpu(self) -> bool:
@@ -103,8 +121,8 @@ def _weights(sides: Sequence[_Side]) -> list[Finding]:
     if "" in fingerprints:
         return [Finding("weights", "Whether the engines ran the same weights is not known: no fingerprint is stored.")]
     if len(fingerprints) == 1:
-        made = any(s.engine == "llama.cpp" and s.part("model").get("kind") != "gguf" for s in sides)
-        how = " llama.cpp's file was made from them." if made else ""
+        made = _titles(s for s in sides if s.info.converts_models and s.part("model").get("kind") != "gguf")
+        how = f" {made}'s file was made from them." if made else ""
         return [Finding("weights", f"Both engines ran the weights of the same files.{how}", True)]
     by_engine: dict[str, set[str]] = {}
     for side in sides:
@@ -143,16 +161,18 @@ def _tokens(sides: Sequence[_Side]) -> list[Finding]:
 
 def _memory(sides: Sequence[_Side]) -> list[Finding]:
     """Whose memory counts what."""
-    mapped = [s for s in sides if s.engine == "llama.cpp" and s.part("engine").get("memory_map", True) is not False]
-    if not mapped or all(s.on_gpu for s in mapped):
+    mapped = [s for s in sides if s.info.maps_files(s.engine_order)]
+    copied = [s for s in sides if s not in mapped]
+    if not mapped or not copied or all(s.on_gpu for s in mapped):
         return []
     copies = any("yes" in s.told("llama.load.extra_buffers") for s in mapped)
     repacked = " What it repacks for this processor is a copy beside them." if copies else ""
     return [
         Finding(
             "memory",
-            "llama.cpp maps its file: PSS and RSS count a mapped page once it was touched, and the system can take it "
-            f"back.{repacked} What transformers holds are copies that it cannot. Model size is comparable in both.",
+            f"{_titles(mapped)} maps its file: PSS and RSS count a mapped page once it was touched, and the system can "
+            f"take it back.{repacked} What {_titles(copied)} holds are copies that it cannot. Model size is comparable "
+            "in both.",
         )
     ]
 
@@ -160,12 +180,12 @@ def _memory(sides: Sequence[_Side]) -> list[Finding]:
 def _cache(sides: Sequence[_Side], engines_differ: bool) -> list[Finding]:
     """Types of the KV cache: "full" is not the same in both engines."""
     kinds = {s.technique("kv_cache") or _FULL for s in sides}
-    full = {s.engine for s in sides if (s.technique("kv_cache") or _FULL) == _FULL}
+    full = {s.info.cache_type: s for s in sides if (s.technique("kv_cache") or _FULL) == _FULL}
     parts: list[str] = []
     if engines_differ and len(full) > 1:
+        types = " and ".join(f"{type_} in {side.info.title}" for type_, side in full.items())
         parts.append(
-            "At full precision the KV cache is float16 in llama.cpp and of the compute type in transformers: float32 "
-            "there takes twice the memory a token."
+            f"At full precision the KV cache is {types}: float32 takes twice the memory of float16 for each token."
         )
     quantised = sorted(t.title for k in kinds - {_FULL} if (t := find(k)) is not None)
     if len(kinds) > 1 and quantised:
@@ -179,18 +199,19 @@ def _cache(sides: Sequence[_Side], engines_differ: bool) -> list[Finding]:
 
 def _batches(sides: Sequence[_Side]) -> list[Finding]:
     """How a prompt and a batch are computed."""
-    micro = {s.number("engine", "micro_batch_tokens", 512) for s in sides if s.engine == "llama.cpp"}
+    limits = {s.info.passes(s.engine_order).tokens: s for s in sides}
     longest = max((s.number("workload", "prompt_tokens", 0) for s in sides), default=0)
     batch = max((s.number("workload", "batch_size", 1) for s in sides), default=1)
-    smallest = min(micro, default=0)
+    smallest = min((tokens for tokens in limits if tokens), default=0)
     parts: list[str] = []
-    if smallest and longest * batch > smallest:
+    if 0 in limits and smallest and longest * batch > smallest:
         parts.append(
-            f"llama.cpp computes at most {smallest:,} tokens at once, transformers a whole prompt: prefill and its "
-            "memory differ for that reason too."
+            f"{limits[smallest].info.title} computes at most {smallest:,} tokens at once, {limits[0].info.title} a "
+            "whole prompt: prefill and its memory differ for that reason too."
         )
-    if batch > 1:
-        parts.append("A batch is one pass in transformers, sequences that decode together in llama.cpp.")
+    ways = {s.info.batch: s for s in sides}
+    if batch > 1 and len(ways) > 1:
+        parts.append(f"A batch is {', '.join(f'{way} in {side.info.title}' for way, side in ways.items())}.")
     return [Finding("batch", " ".join(parts))] if parts else []
 
 
@@ -223,14 +244,22 @@ def _starts(sides: Sequence[_Side]) -> list[Finding]:
         by_engine.setdefault(side.engine, set()).update(side.told("worker.start_method"))
     if len({frozenset(found) for found in by_engine.values() if found}) < 2:
         return []
+    forked = _titles(s for s in sides if "template" in by_engine[s.engine])
+    plain = _titles(s for s in sides if "template" not in by_engine[s.engine])
+    others = f", {plain} plainly" if plain else ""
     return [
         Finding(
             "start",
-            "transformers was started from a template, llama.cpp plainly: load times are given for plain starts only. "
+            f"{forked} was started from a template{others}: load times are given for plain starts only. "
             "That a worker from a template is as fast as one started plainly is not shown: of a small model it may "
             "be a few per cent slower.",
         )
     ]
+
+
+def _titles(sides: Iterable[_Side]) -> str:
+    """ "llama.cpp"; engines of several with "and" between them."""
+    return " and ".join(dict.fromkeys(s.info.title for s in sides))
 
 
 def _side(configuration: ConfigurationRow, detail: ExperimentDetail) -> _Side | None:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from engines.catalogue import engines
+
 KeyType = Literal["int", "float", "text", "bool"]
 
 
@@ -166,7 +168,7 @@ RUN = (
     Key("telemetry_hz", "float", 0, 20, unit="Hz", example="10.0"),
 )
 ENGINE = (
-    Key("id", "text", choices=("auto", "transformers", "llama.cpp")),
+    Key("id", "text", choices=("auto", *(e.id for e in engines()))),
     Key("threads", "int", 0, 1024, example="0"),
     Key("attention", "text", choices=("sdpa", "eager")),
     Key("batch_tokens", "int", 1, 1_000_000, unit="tokens", example="2048"),

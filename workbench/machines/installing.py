@@ -19,18 +19,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.catalogue import engines
 from engines.protocol.client import engine_environment
 from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.places import places
 from engines.protocol.tasks import LOCAL_TASKS, QUESTIONS
 from workbench.experiment.problems import Problem
 
-ENGINES = {
-    "gguf": ("llama-cpp-python", "gguf"),
-    "llama.cpp": ("llama-cpp-python", "gguf"),
-    "transformers": ("torch", "transformers", "accelerate"),
-}
-"""Names that mean several packages: engines, and the extra of this application's own package."""
 COMPILERS = ("c++", "g++", "clang++")
 _COMPILED = {"llama-cpp-python": "llama.cpp is compiled for this processor: 8 to 15 minutes on two cores."}
 _KEPT = "A build of {name} for this processor is kept from before, and taken: nothing is compiled. It lies in {folder}."
@@ -94,8 +89,20 @@ class NothingToInstall(ValueError):
 
 
 def expand(names: Sequence[str]) -> tuple[str, ...]:
-    """Packages, with engines in place of which their packages stand ("gguf": llama-cpp-python and gguf)."""
-    return tuple(dict.fromkeys(member for name in names for member in ENGINES.get(name, (name,))))
+    """Packages; an engine, or the extra of this application's package that it is in, stands for the engine's ("gguf":
+    llama-cpp-python and gguf)."""
+    groups = _groups()
+    return tuple(dict.fromkeys(member for name in names for member in groups.get(name, (name,))))
+
+
+def with_its_engine(package: str) -> tuple[str, ...]:
+    """An engine's own package with what else the engine needs; any other alone."""
+    return next((e.packages for e in engines() if e.packages[:1] == (package,)), (package,))
+
+
+def _groups() -> dict[str, tuple[str, ...]]:
+    """Names that mean several packages."""
+    return {name: e.packages for e in engines() for name in (e.extra, e.id) if name and e.packages}
 
 
 def installation(packages: Sequence[str], probe: ProbeResult, which: Which = shutil.which) -> Installation:
@@ -107,7 +114,7 @@ def installation(packages: Sequence[str], probe: ProbeResult, which: Which = shu
         return _questions(probe)
     unknown = next((name for name in wanted if name not in known), None)
     if unknown is not None:
-        there = ", ".join(dict.fromkeys((*ENGINES, *known)))
+        there = ", ".join(dict.fromkeys((*_groups(), *known)))
         raise NothingToInstall(f"{unknown} is no package of an engine. There are: {there}.")
     missing = [known[name] for name in wanted if not known[name].version]
     if not missing:

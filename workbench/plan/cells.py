@@ -13,8 +13,9 @@ from typing import Literal, cast
 
 import msgspec
 
+from engines.catalogue import engines
 from engines.protocol.messages import Device, ProbeResult
-from engines.protocol.orders import EngineId, EngineOrder, Scalar, TaskName, TechniqueOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Scalar, TaskName, TechniqueOrder, WorkloadOrder
 from engines.techniques import Axis, MachineFacts, axes, find
 from engines.techniques.gguf import STORED
 from engines.techniques.precision_stored import AS_STORED
@@ -29,7 +30,7 @@ from workbench.plan.workload import FoundPrompts
 
 PRECISE_TRIALS = 10
 """From so many trials on, an experiment is a precise one."""
-DEFAULT_ENGINE: EngineId = "transformers"
+DEFAULT_ENGINE = engines()[0].id
 
 Chosen = tuple[TechniqueOrder, ...]
 
@@ -61,7 +62,7 @@ def make_cells(
             yield _cell(experiment, model, chosen, load, engine, device, facts[device.id], len(devices) > 1)
 
 
-def engine_of(experiment: Experiment, chosen: Chosen) -> EngineId:
+def engine_of(experiment: Experiment, chosen: Chosen) -> str:
     """The engine that the experiment names, or ("auto") the first that can apply all the techniques; where there is
     none, the first technique's own, and the cell says what stands against it."""
     written = experiment.engine.id
@@ -73,7 +74,7 @@ def engine_of(experiment: Experiment, chosen: Chosen) -> EngineId:
     return next((engine for engine in able[0] if all(engine in engines for engines in able)), able[0][0])
 
 
-def engine_order(experiment: Experiment, engine: EngineId, device: str) -> EngineOrder:
+def engine_order(experiment: Experiment, engine: str, device: str) -> EngineOrder:
     """The settings of one engine; those it does not have stay at their defaults, so that they change no hash."""
     settings, trials = experiment.engine, experiment.run.trials
     if engine == "llama.cpp":

@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engines.catalogue import find as find_engine
+from engines.catalogue.model import Passes
 from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
 from engines.protocol.tasks import OTHER_LOAD, OTHER_QUESTIONS, harness_name, harness_task, local_task
 from engines.techniques import MachineFacts, ModelFacts, Technique, find
@@ -26,10 +28,6 @@ transformers 5.23 and torchao 0.18 imported and one forward pass done (Linux x86
 CUDA_CONTEXT_BYTES = 600 * 2**20
 """A CUDA context with cuBLAS workspaces on the device. Not measured by us: an allowance."""
 
-EVALUATION_TOKENS = 512
-"""Longest window of tokens that perplexity is computed over at once (`engines.data.windows`)."""
-_PIECE_TOKENS = 128
-"""Tokens that llama.cpp's engine reads of it at a time (`engines.llama.score`)."""
 _EVALUATION_CONTEXT = 4 / 3
 """A quarter of each window is context only."""
 
@@ -84,14 +82,13 @@ def compute_bits(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machin
 
 def cache_bytes(facts: ModelFacts, workload: WorkloadOrder, engine: EngineOrder, bits: float) -> int:
     """KV cache at the last token: for each sequence its depth + prompt + new tokens, of each layer's keys and values. A
-    layer with a sliding window keeps no more than that, in llama.cpp with room for a micro-batch. Of a model whose
-    layers are not known an upper bound: all layers keep everything."""
+    layer with a sliding window keeps no more than that, with room for what the engine computes in one pass if that is
+    limited. Of a model whose layers are not known an upper bound: all layers keep everything."""
     tokens = workload.depth_tokens + workload.prompt_tokens + workload.new_tokens
     if facts.attention.unknown:
         numbers = tokens * 2 * facts.layers * facts.kv_heads * facts.head_dim
     else:
-        spare = engine.micro_batch_tokens if engine.id == "llama.cpp" else 0
-        numbers = cached_numbers(facts.attention.groups, tokens, spare)
+        numbers = cached_numbers(facts.attention.groups, tokens, _passes(engine).tokens)
     return math.ceil(workload.batch_size * numbers * bits / 8)
 
 
@@ -107,16 +104,17 @@ def cache_bits(techniques: Sequence[TechniqueOrder], compute: int) -> float:
 def activation_bytes(facts: ModelFacts, workload: WorkloadOrder, engine: EngineOrder, bits: int) -> int:
     """The larger of prefill and evaluation: a dozen hidden states a token (residual, attention, feed-forward), eager
     attention's score matrix in float32, logits of the last token of each sequence or of the whole evaluation window.
-    llama.cpp computes no more than a micro-batch of tokens at once, with room for the logits of each (98 MiB for 512 of
-    49,152 words), and reads a text in pieces."""
+    An engine that computes so many tokens in one pass has room for the logits of each (98 MiB for 512 of 49,152 words).
+    """
+    passes = _passes(engine)
     prefill_tokens, rows = workload.batch_size * workload.prompt_tokens, workload.batch_size
-    if engine.id == "llama.cpp":
-        prefill_tokens = rows = min(prefill_tokens, engine.micro_batch_tokens)
+    if passes.tokens:
+        prefill_tokens = rows = min(prefill_tokens, passes.tokens)
     prefill = prefill_tokens * facts.hidden * 12 * bits // 8 + rows * facts.vocabulary * 4
-    longest = _PIECE_TOKENS if engine.id == "llama.cpp" else EVALUATION_TOKENS
+    longest = passes.text_tokens
     window = min(workload.perplexity_tokens, longest, facts.context_tokens or longest)
     evaluation = window * (facts.hidden * 12 * bits // 8 + 2 * facts.vocabulary * 4)
-    if engine.attention == "eager":
+    if passes.holds_scores:
         prefill += workload.batch_size * facts.heads * workload.prompt_tokens**2 * 4 * 2
         evaluation += facts.heads * window**2 * 4 * 2
     return max(prefill, evaluation)
@@ -215,10 +213,10 @@ def _task_seconds(name: str, samples: int, engine: EngineOrder, pace: _Pace) -> 
     question = pace.prefill(load.prompt_tokens)
     if not load.answers:
         question += load.answer_tokens * pace.token()
-    elif engine.id == "llama.cpp":
-        question += load.answers * pace.prefill(load.answer_tokens)  # one after the other
-    else:
+    elif _passes(engine).answers_together:
         question += pace.prefill(load.answers * load.answer_tokens)
+    else:
+        question += load.answers * pace.prefill(load.answer_tokens)
     return questions_asked(name, samples) * question
 
 
@@ -239,6 +237,11 @@ def _pace(facts: ModelFacts, techniques: Sequence[TechniqueOrder], engine: Engin
         calls_s=facts.layers * _LAYER_CALL_S,
         load_s=weights / _LOAD_BYTES,
     )
+
+
+def _passes(engine: EngineOrder) -> Passes:
+    known = find_engine(engine.id)
+    return known.passes(engine) if known is not None else Passes()
 
 
 def _is_emulated(techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> bool:

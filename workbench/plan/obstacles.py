@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 import msgspec
 
+from engines.catalogue import engines
+from engines.catalogue import find as find_engine
 from engines.protocol.orders import TechniqueOrder
 from engines.techniques import MachineFacts, Technique, find, techniques
-from engines.techniques.gguf import SEQUENCES, STORED
-from engines.techniques.unfit import EAGER_ONLY
+from engines.techniques.gguf import STORED
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.problems import Fix, Problem
 from workbench.plan.estimates import estimate_memory, weight_bytes
@@ -27,8 +28,6 @@ _OTHER_TECHNIQUES = 2
 INSTALL = "install"
 """Path of a fix that installs packages (its value: their names); see `workbench.experiment.fixes`."""
 
-_FULL_CACHE = "kv_cache.full"
-
 
 def problems_of(
     cell: Configuration, model: ResolvedModel, machine: MachineFacts, experiment: Experiment
@@ -37,11 +36,10 @@ def problems_of(
     if model.facts.unfit:
         return (_error(cell, model.facts.unfit, "Choose a model made for text generation.", _leave_out()),)
     return (
-        *_attention(cell, model),
+        *_of_engine(cell, model),
         *_obstacles(cell, model, machine, experiment),
         *_made_first(cell, model, machine),
         *_context(cell, model),
-        *_llama_limits(cell),
         *_memory(cell, model, machine, experiment),
         *_quality(cell, model, experiment),
     )
@@ -72,16 +70,17 @@ def _obstacles(
             yield Problem(severity="note", place=cell.title, message=note)
 
 
-def _attention(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
-    """The attention backend of transformers, where the model has no choice of it."""
-    if cell.engine.id != "transformers":
+def _of_engine(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
+    """What the engine itself refuses before it is loaded."""
+    engine = find_engine(cell.engine.id)
+    if engine is None:
+        yield _error(cell, f"The engine {cell.engine.id} is not installed.", fixes=_leave_out())
         return
-    if not model.facts.attention.attend:
-        message = "No layer of this model has attention: the attention backend does not matter."
-        yield Problem(severity="note", place=cell.title, message=message)
-    elif cell.engine.attention == "sdpa" and model.facts.architecture in EAGER_ONLY:
-        message = f"transformers has no sdpa attention for {model.facts.architecture} models."
-        yield _error(cell, message, fixes=(Fix("Attention eager", "engine.attention", "eager"), *_leave_out()))
+    for obstacle in engine.obstacles(cell, model.facts):
+        fixes = tuple(Fix(*fix) for fix in obstacle.fixes) + (_leave_out() if obstacle.severity == "error" else ())
+        yield Problem(
+            severity=obstacle.severity, place=cell.title, message=obstacle.message, hint=obstacle.hint, fixes=fixes
+        )
 
 
 def _install(cell: Configuration, technique: Technique, model: ResolvedModel, machine: MachineFacts) -> tuple[Fix, ...]:
@@ -94,7 +93,7 @@ def _install(cell: Configuration, technique: Technique, model: ResolvedModel, ma
         or technique.against(model.facts, machine)
     ):
         return ()
-    what = "llama.cpp" if "llama-cpp-python" in missing else missing[0]
+    what = next((e.title for e in engines() if e.packages[:1] == missing[:1]), missing[0])
     return (Fix(f"Install {what}", INSTALL, missing),)
 
 
@@ -107,7 +106,8 @@ def _made_first(cell: Configuration, model: ResolvedModel, machine: MachineFacts
     """The file that an engine makes before its first trial; only the engine knows whether it is there already."""
     order = next((t for t in cell.techniques if t.id.startswith("precision.")), None)
     technique = find(order.id) if order is not None else None
-    if technique is None or cell.engine.id != "llama.cpp" or technique.id == STORED:
+    engine = find_engine(cell.engine.id)
+    if technique is None or engine is None or not engine.converts_models or technique.id == STORED:
         return
     if cell.engine.id not in technique.engines or technique.cannot_apply(model.facts, machine):
         return
@@ -125,8 +125,6 @@ def _made_first(cell: Configuration, model: ResolvedModel, machine: MachineFacts
 def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
     """More tokens than the model was made for."""
     limit, load = model.facts.context_tokens, cell.workload
-    if load.depth_tokens and cell.engine.id == "transformers":
-        yield _error(cell, "The transformers engine cannot start at a context depth yet.", fixes=_leave_out())
     over = load.depth_tokens + load.prompt_tokens + load.new_tokens - limit
     if not limit or over <= 0:
         return
@@ -144,28 +142,6 @@ def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
         f"that {model.order.title} can hold."
     )
     yield _error(cell, message, fixes=(*fixes, *_leave_out()))
-
-
-def _llama_limits(cell: Configuration) -> Iterator[Problem]:
-    """What llama.cpp's engine refuses whatever the model is (`engines.llama.preflight`): known before anything runs."""
-    engine, batch = cell.engine, cell.workload.batch_size
-    if engine.id != "llama.cpp":
-        return
-    if batch > SEQUENCES:
-        fewer = Fix(f"Batch {SEQUENCES}", f"workload.batch_size.{batch}", SEQUENCES)
-        message = f"llama.cpp holds at most {SEQUENCES} sequences, not {batch:,}."
-        yield _error(cell, message, fixes=(fewer, *_leave_out()))
-    elif batch > engine.batch_tokens:
-        more = Fix(f"Batch tokens {batch}", "engine.batch_tokens", batch)
-        message = f"{batch:,} sequences cannot go on with {engine.batch_tokens:,} tokens submitted at once."
-        yield _error(cell, message, fixes=(more, *_leave_out()))
-    cache = next((t.id for t in cell.techniques if t.id.startswith("kv_cache.")), _FULL_CACHE)
-    technique = find(cache)
-    if engine.flash_attention == "off" and cache != _FULL_CACHE and technique is not None:
-        chosen = Fix("Flash attention auto", "engine.flash_attention", "auto")
-        full = Fix("Use full", f"techniques.{technique.axis}.{technique.short}", _FULL_CACHE)
-        message = f"{technique.title} needs flash attention, which this experiment turns off."
-        yield _error(cell, message, fixes=(chosen, full, *_leave_out()))
 
 
 def _memory(
@@ -215,7 +191,8 @@ def _quality(cell: Configuration, model: ResolvedModel, experiment: Experiment) 
             message = "Quality is not measured: the weights are random. Speed and memory are true."
             yield Problem(severity="note", place=cell.title, message=message)
         return
-    if cell.engine.id == "llama.cpp":
+    engine = find_engine(cell.engine.id)
+    if engine is not None and engine.converts_models:
         return  # it cannot apply: the technique says so
     yield Problem(
         severity="warning",

@@ -7,6 +7,7 @@ from functools import partial
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from engines.catalogue import engines
 from engines.protocol.orders import Scalar
 from widgets.parts.components import ToolButton, label
 from widgets.setup.fields.form import Form
@@ -20,7 +21,7 @@ LABELS = 76
 """Width of the labels of the panel's forms (of the design): "Micro-batch"."""
 _KEYS: dict[str, Key] = {key.name: key for key in ENGINE}
 _CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
-    "id": (("Automatic", "auto"), ("transformers", "transformers"), ("llama.cpp", "llama.cpp")),
+    "id": (("Automatic", "auto"), *((e.title, e.id) for e in engines())),
     "attention": (("sdpa", "sdpa"), ("eager", "eager")),
     "flash_attention": (("Automatic", "auto"), ("On", "on"), ("Off", "off")),
 }
