@@ -7,5 +7,5 @@
 - `model`: weights        - `context`: KV cache and buffers       - `vocabulary`: the file's own tokenizer
 - `batches`: tokens in memory   - `generate`: the measured loop  - `shape`: facts of the model's shape, its cache
 - `score`: log probabilities    - `perplexity`: quality          - `reader`, `chat`: text in, text out
-- `ladder`: the GGUF file an order needs, made by `convert` and `quantise` in a process of their own
+- `ladder/`: the GGUF file an order needs, made in a process of its own by `convert/` and llama.cpp's quantiser
 """

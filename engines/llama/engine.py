@@ -18,7 +18,7 @@ from engines.llama.context import Context, Settings
 from engines.llama.generate import Generator, Lengths
 from engines.llama.header import Header, read_header
 from engines.llama.info import PIECE_TOKENS
-from engines.llama.ladder import local_source, make_file, plan_file
+from engines.llama.ladder.files import local_source, make_file, plan_file
 from engines.llama.library import Library, library
 from engines.llama.model import LoadSettings, Model
 from engines.llama.perplexity import window_losses

@@ -8,7 +8,7 @@ from pathlib import Path
 from engines.hf import files
 from engines.llama.header import Header, read_header
 from engines.llama.info import ENGINE
-from engines.llama.ladder_hub import names_gguf
+from engines.llama.ladder.hub import names_gguf
 from engines.llama.library import PACKAGE_ADVICE
 from engines.llama.shape import head_sizes
 from engines.models.identity import Digests

@@ -22,7 +22,7 @@ INSTALL = "llm-workbench doctor --install gguf"
 SEQUENCES = 256
 """LLAMA_MAX_SEQ: sequences that a context of llama.cpp can hold."""
 _SOURCE = "llama.cpp, https://github.com/ggml-org/llama.cpp"
-_IMPLEMENTATION = "engines.llama.ladder:plan_file"
+_IMPLEMENTATION = "engines.llama.ladder.files:plan_file"
 
 
 _NO_TOKENIZER = "The GGUF file has no tokenizer in it: no text can be given to it. Fetch a complete file of the model."

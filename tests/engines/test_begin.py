@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from engines.data.begin import Begin
-from engines.llama.convert_tokenizer import read_vocabulary
+from engines.llama.convert.tokenizer import read_vocabulary
 from engines.llama.header import read_header
 from engines.protocol.orders import ModelOrder, WorkloadOrder
 from engines.protocol.records import Environment, Evaluation, WrittenText

@@ -22,10 +22,10 @@ from tests.tiny_model import BEGINS, VOCABULARY, make_tiny_model
 
 need_llama()
 
-from engines.llama import convert_check, convert_sentencepiece, convert_tokenizer  # noqa: E402
-from engines.llama.convert import convert_folder, write_random  # noqa: E402
-from engines.llama.convert_shape import ARCHITECTURES, shape_of  # noqa: E402
-from engines.llama.convert_weights import Stored, converted, open_folder  # noqa: E402
+from engines.llama.convert import check, sentencepiece, tokenizer  # noqa: E402
+from engines.llama.convert.shape import ARCHITECTURES, shape_of  # noqa: E402
+from engines.llama.convert.weights import Stored, converted, open_folder  # noqa: E402
+from engines.llama.convert.write import convert_folder, write_random  # noqa: E402
 from engines.llama.header import read_header  # noqa: E402
 
 IDS = [(n * 7919) % VOCABULARY for n in range(200)]
@@ -180,13 +180,13 @@ def test_that_every_splitting_rule_is_known_and_gives_the_same_tokens(rule: str,
     folder = train(copy_of(tiny, tmp_path / "model"), rule)
     facts = convert_folder(folder, tmp_path / "model.gguf", "F16", rule, quiet)
     assert facts["gguf.tokenizer"] == f"gpt2, {rule}"
-    said = convert_check.check_tokens(tmp_path / "model.gguf", folder)
+    said = check.check_tokens(tmp_path / "model.gguf", folder)
     assert said.startswith("the same as the model's own tokenizer over ")
     from tokenizers import Tokenizer
 
     own = Tokenizer.from_file(str(folder / "tokenizer.json"))
     sample = "<s>a <tool> of 12345</s>"
-    assert convert_check.llama_tokens(tmp_path / "model.gguf", sample) == own.encode(sample).ids
+    assert check.llama_tokens(tmp_path / "model.gguf", sample) == own.encode(sample).ids
 
 
 def test_that_other_tokens_are_noticed(tiny: Path, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_that_other_tokens_are_noticed(tiny: Path, tmp_path: Path) -> None:
     by_digits = train(copy_of(tiny, tmp_path / "digits"), "qwen2")
     convert_folder(by_words, tmp_path / "words.gguf", "F16", "tiny", quiet)
     with pytest.raises(WorkerFailure, match="other tokens"):
-        convert_check.check_tokens(tmp_path / "words.gguf", by_digits)
+        check.check_tokens(tmp_path / "words.gguf", by_digits)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_that_a_folder_without_tokenizer_is_refused(tiny: Path, tmp_path: Path) 
 def test_that_form_nfc_is_a_caution(tiny: Path) -> None:
     document = json.loads((tiny / "tokenizer.json").read_text())
     document["normalizer"] = {"type": "NFC"}
-    assert "NFC" in convert_tokenizer._normaliser_cautions(document)[0]
+    assert "NFC" in tokenizer._normaliser_cautions(document)[0]
 
 
 def sentencepiece_folder(tiny: Path, target: Path) -> Path:
@@ -256,7 +256,7 @@ def test_that_merges_with_bytes_become_sentencepiece(tiny: Path, tmp_path: Path)
     folder = sentencepiece_folder(tiny, tmp_path / "model")
     facts = convert_folder(folder, tmp_path / "model.gguf", "F16", "tiny", quiet)
     assert facts["gguf.tokenizer"] == "llama, default"
-    said = convert_check.check_tokens(tmp_path / "model.gguf", folder)
+    said = check.check_tokens(tmp_path / "model.gguf", folder)
     assert said.startswith("the same"), said
 
 
@@ -311,13 +311,13 @@ def model_proto(pieces: list[tuple[str, float, int]]) -> bytes:
 
 def test_that_a_sentencepiece_file_is_taken_before_the_merges(tiny: Path, tmp_path: Path) -> None:
     folder = sentencepiece_folder(tiny, tmp_path / "model")
-    by_merges = convert_tokenizer.read_vocabulary(folder, {}, VOCABULARY)
+    by_merges = tokenizer.read_vocabulary(folder, {}, VOCABULARY)
     (folder / "tokenizer.model").write_bytes(model_proto([(p.text, p.score, p.kind) for p in by_merges.pieces]))
-    found = convert_tokenizer.read_vocabulary(folder, {}, VOCABULARY)
+    found = tokenizer.read_vocabulary(folder, {}, VOCABULARY)
     assert found.pieces == by_merges.pieces
     assert found.space_prefix
     convert_folder(folder, tmp_path / "model.gguf", "F16", "tiny", quiet)
-    assert convert_check.check_tokens(tmp_path / "model.gguf", folder).startswith("the same")
+    assert check.check_tokens(tmp_path / "model.gguf", folder).startswith("the same")
 
 
 TRAINED = Path(__file__).with_name("data") / "sentencepiece_bpe.model"
@@ -332,7 +332,7 @@ def trained_folder(tiny: Path, target: Path, *, legacy: bool) -> Path:
 
     folder = copy_of(tiny, target)
     shutil.copy(TRAINED, folder / "tokenizer.model")
-    pieces = convert_sentencepiece.read(TRAINED).pieces
+    pieces = sentencepiece.read(TRAINED).pieces
     vocabulary = {piece.text: n for n, piece in enumerate(pieces)}
     merges = generate_merges(vocabulary, {piece.text: piece.score for piece in pieces})
     tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
@@ -363,11 +363,11 @@ def test_that_a_trained_sentencepiece_model_gives_the_tokens_of_sentencepiece_an
     samples = json.loads(TRAINED.with_suffix(".json").read_text(encoding="utf-8"))["samples"]
     assert sum(len(sample["ids"]) for sample in samples) > 2000
     for sample in samples:
-        assert convert_check.llama_tokens(target, sample["text"]) == sample["ids"], sample["text"]
+        assert check.llama_tokens(target, sample["text"]) == sample["ids"], sample["text"]
         if legacy or not sample["text"].startswith((" ", "▁")):
             assert theirs.encode(sample["text"], add_special_tokens=False) == sample["ids"], sample["text"]
     if (folder / "tokenizer.json").is_file():
-        said = convert_check.check_tokens(target, folder)
+        said = check.check_tokens(target, folder)
         assert said.startswith("the same as the model's own tokenizer over ")
         assert said.endswith(" characters" if legacy else ", but for text that begins with a space")
 
@@ -376,7 +376,7 @@ def test_that_a_trained_sentencepiece_model_gives_the_tokens_of_sentencepiece_an
 def test_that_a_broken_sentencepiece_file_is_no_model(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.model").write_bytes(data)
     with pytest.raises(ValueError):
-        convert_sentencepiece.read(tmp_path / "tokenizer.model")
+        sentencepiece.read(tmp_path / "tokenizer.model")
 
 
 def test_that_special_tokens_and_the_chat_template_are_kept(tiny: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engines.llama import ladder
+from engines.llama.ladder import hub as ladder_hub
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 from engines.protocol.records import ModelLoaded, PhaseStarted, Progress
@@ -73,7 +73,7 @@ def start(hub: FakeHub, cache: Path, *arguments: str, model: ModelOrder = MODEL)
         [*command, "--model", msgspec.json.encode(model).decode(), *arguments],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **hub.environment(cache), "PYTHONPATH": str(Path(ladder.__file__).parents[2])},
+        env={**os.environ, **hub.environment(cache), "PYTHONPATH": str(Path(ladder_hub.__file__).parents[3])},
     )
 
 

@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from engines.llama import ladder
-from engines.llama.ladder import GgufFile, cached_file, make_file, make_files, plan_file
+from engines.llama.ladder import files as ladder_files
+from engines.llama.ladder.files import GgufFile, cached_file, make_file, make_files, plan_file
 from engines.models.identity import Digests
 from engines.protocol.orders import ModelOrder, WorkloadOrder
 from engines.protocol.places import Places
@@ -32,10 +32,10 @@ from tests.tiny_model import make_tiny_model
 
 need_llama()
 
-from engines.llama import ladder_make  # noqa: E402
 from engines.llama.header import read_header  # noqa: E402
-from engines.llama.ladder_cache import CachedFile, content_of, sweep  # noqa: E402
-from engines.llama.quantise import contents  # noqa: E402
+from engines.llama.ladder import make as ladder_make  # noqa: E402
+from engines.llama.ladder.cache import CachedFile, content_of, sweep  # noqa: E402
+from engines.llama.ladder.quantise import contents  # noqa: E402
 
 Q4_K_M, Q8_0, F16 = "precision.q4_k_m", "precision.q8_0", "precision.gguf-f16"
 
@@ -252,7 +252,7 @@ def test_that_a_maker_that_dies_is_a_failure_in_words(
     dying = tmp_path / "python"
     dying.write_text("#!/bin/sh\nkill -9 $$\n")
     dying.chmod(0o755)
-    monkeypatch.setattr(ladder.sys, "executable", str(dying))
+    monkeypatch.setattr(ladder_files.sys, "executable", str(dying))
     with pytest.raises(WorkerFailure, match="signal 9"):
         make_file(gguf_order(folder_order(tiny), Q8_0), quiet)
 
@@ -353,7 +353,7 @@ def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         timeout=120,
-        env={**os.environ, "PYTHONPATH": str(Path(ladder.__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(ladder_files.__file__).parents[3])},
     )
 
 

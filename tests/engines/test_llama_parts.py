@@ -18,7 +18,7 @@ from engines.llama.chat import ask
 from engines.llama.context import flash_attention
 from engines.llama.facts import unused_instructions
 from engines.llama.failures import context_failure, decode_failure, load_failure
-from engines.llama.ladder import make_files
+from engines.llama.ladder.files import make_files
 from engines.llama.library import Words
 from engines.llama.score import log_probabilities
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder

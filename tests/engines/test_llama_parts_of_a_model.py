@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engines.llama.header import read_header
-from engines.llama.ladder import make_file, plan_file
+from engines.llama.ladder.files import make_file, plan_file
 from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places

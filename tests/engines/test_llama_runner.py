@@ -12,7 +12,7 @@ import msgspec
 import psutil
 import pytest
 
-from engines.llama.ladder import plan_file
+from engines.llama.ladder.files import plan_file
 from engines.protocol.orders import Limits, ModelOrder, TelemetryOrder, TrialOrder, WorkloadOrder
 from engines.protocol.records import MemoryPeak, ModelLoaded, PhaseStarted, Record, Request, TrialEnded
 from tests.engines.llama_kit import gguf_order, need_llama

@@ -107,7 +107,7 @@ def test_that_an_index_decides_with_its_shards(tmp_path: Path) -> None:
 
 def test_that_every_reader_of_weights_reads_the_same(tmp_path: Path) -> None:
     """Bytes, the transformers engine and the GGUF converter; a leftover file was read by some of them before."""
-    from engines.llama.convert_weights import open_folder
+    from engines.llama.convert.weights import open_folder
 
     folder = make_folder(tmp_path / "m")
     write_weights(folder / "old.safetensors", "a", value=9.0)

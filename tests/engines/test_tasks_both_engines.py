@@ -95,7 +95,7 @@ def test_that_both_engines_find_the_same_answers_alike_likely(model: Path, tmp_p
 
     from engines.hf.reader import HfReader, begin_of
     from engines.llama.engine import LlamaEngine
-    from engines.llama.ladder import make_file
+    from engines.llama.ladder.files import make_file
     from engines.protocol.ring import RingWriter, capacity_for, create_ring
     from engines.worker.stop import Stop
 

@@ -1,4 +1,4 @@
-"""llama.cpp's own quantiser: one GGUF file from another. Runs in the process of `engines.llama.ladder_make`: the
+"""llama.cpp's own quantiser: one GGUF file from another. Runs in the process of `engines.llama.ladder.make`: the
 call cannot be interrupted from Python, so whoever wants to stop it ends the process.
 """
 

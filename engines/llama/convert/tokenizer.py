@@ -2,7 +2,7 @@
 
 llama.cpp splits text before merging by one of the rules it was built with, named in `tokenizer.ggml.pre`. The name is
 found here from the rule in tokenizer.json itself, never from the model's name; a rule that is not known fails, because
-another rule would give other tokens and so another perplexity. `engines.llama.convert_check` compares the outcome.
+another rule would give other tokens and so another perplexity. `engines.llama.convert.check` compares the outcome.
 Rules: src/llama-vocab.cpp of https://github.com/ggml-org/llama.cpp; tokenizer.json: https://github.com/huggingface/tokenizers
 """
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engines.llama import convert_sentencepiece as sentencepiece
-from engines.llama.convert_sentencepiece import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Piece
+from engines.llama.convert import sentencepiece
+from engines.llama.convert.sentencepiece import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Piece
 from engines.worker.failures import WorkerFailure
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|"

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from engines.llama.convert_shape import Shape
-from engines.llama.convert_weights import Array, Stored
+from engines.llama.convert.shape import Shape
+from engines.llama.convert.weights import Array, Stored
 
 Part = Literal["query", "key", "other"]
 

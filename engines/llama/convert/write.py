@@ -18,11 +18,11 @@ from typing import Any
 import gguf
 import numpy as np
 
-from engines.llama.convert_names import Place, place_of, reordered, required
-from engines.llama.convert_shape import Shape, shape_of
-from engines.llama.convert_tokenizer import Vocabulary, read_vocabulary
-from engines.llama.convert_weights import NUMPY_TYPES, Array, FloatType, Stored, converted, open_folder
-from engines.llama.ladder_cache import CONVERTER_VERSION
+from engines.llama.convert.names import Place, place_of, reordered, required
+from engines.llama.convert.shape import Shape, shape_of
+from engines.llama.convert.tokenizer import Vocabulary, read_vocabulary
+from engines.llama.convert.weights import NUMPY_TYPES, Array, FloatType, Stored, converted, open_folder
+from engines.llama.ladder.cache import CONVERTER_VERSION
 from engines.worker.failures import WorkerFailure
 
 Report = Callable[[str, float], None]

@@ -1,34 +1,30 @@
 """The quantisation ladder: which GGUF file an order needs, and how it comes to be. Light to import; worker process, or
-`python -m engines.llama.ladder --model JSON --to Q4_K_M,... [--list] [--progress-json]`, which makes files in advance.
+`python -m engines.llama.ladder`.
 
-Files are made in a process of their own (`engines.llama.ladder_make`): its memory does not stay in the worker that
+Files are made in a process of their own (`engines.llama.ladder.make`): its memory does not stay in the worker that
 measures afterwards, a crash of the quantiser is a failure in words, and a stop ends it at once.
 """
 
 from __future__ import annotations
 
-import argparse
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 
-from engines.llama.ladder_cache import CachedFile, cached, content_of, only_facts, sweep
-from engines.llama.ladder_hub import hub_source, names_gguf
-from engines.llama.ladder_lines import Failed, Line, Made, Step, parse, say
+from engines.llama.ladder.cache import CachedFile, cached, content_of, only_facts, sweep
+from engines.llama.ladder.hub import hub_source, names_gguf
+from engines.llama.ladder.lines import Failed, Made, Step, parse
 from engines.llama.preflight import check_packages
 from engines.models.files import BrokenModel
 from engines.models.identity import Digests
 from engines.protocol.client import engine_environment
 from engines.protocol.orders import ModelOrder, TrialOrder
 from engines.protocol.places import Places, places
-from engines.protocol.streams import take_any_text
-from engines.techniques.gguf import LADDER, STORED, type_name
+from engines.techniques.gguf import STORED, type_name
 from engines.worker.failures import WorkerFailure
 
 Report = Callable[[str, float], None]
@@ -81,7 +77,7 @@ def make_files(
     """Each type's file, made unless it is there; without types a hub model is only fetched. Blocks; `report` is called
     in the caller's thread. Raises `WorkerFailure`."""
     check_packages()
-    command = [sys.executable, "-m", "engines.llama.ladder_make", "--model", msgspec.json.encode(model).decode()]
+    command = [sys.executable, "-m", "engines.llama.ladder.make", "--model", msgspec.json.encode(model).decode()]
     command += ["--to", ",".join(types), "--threads", str(threads), *(["--network"] if allow_network else [])]
     made: dict[str, Made] = {}
     failure: WorkerFailure | None = None
@@ -158,73 +154,3 @@ def _ended(code: int) -> WorkerFailure:
         "Memory may have run out (signal 9), or the processor may lack what llama.cpp was compiled for (signal 4). "
         "Nothing half-made was left.",
     )
-
-
-# --- the command -----------------------------------------------------------------------------------
-
-
-def made_already(model: ModelOrder) -> list[Made]:
-    """The files of this model that are there, the widest first. Raises `WorkerFailure`."""
-    local = local_source(model, allow_network=False)
-    if local is None and model.kind != "random":
-        return []
-    found: list[Made] = []
-    for name in ("F32", "BF16", *LADDER):
-        file = cached_file(places(), model, local, name)
-        facts = file.facts()
-        if facts is not None:
-            found.append(Made(name, str(file.path), facts))
-    return found
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 the files are there, 1 one could not be made, 130 interrupted."""
-    take_any_text()
-    parser = argparse.ArgumentParser(prog="python -m engines.llama.ladder", description="Make GGUF files in advance.")
-    parser.add_argument("--progress-json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--model", required=True, help="a ModelOrder as JSON")
-    parser.add_argument("--to", default=",".join(LADDER), help="types, with commas between (default: all)")
-    parser.add_argument("--threads", type=int, default=0, help="processor threads (default: as many as there are)")
-    parser.add_argument("--network", action="store_true", help="a hub model may be fetched")
-    parser.add_argument("--list", action="store_true", help="tell what is there; make nothing")
-    options = parser.parse_args(arguments)
-    model = msgspec.json.decode(options.model, type=ModelOrder)
-
-    def tell(line: Line, plain: str) -> None:
-        if options.progress_json:
-            say(line)
-        else:
-            sys.stdout.write(f"{plain}\n")
-
-    def report(text: str, share: float) -> None:
-        tell(Step(text, share), f"{share:4.0%}  {text}")
-
-    before = {number: signal.signal(number, _interrupted) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        if options.list:
-            made = made_already(model)
-        else:
-            types = tuple(options.to.split(","))
-            made = [*make_files(model, types, options.threads, report, allow_network=options.network).values()]
-        for file in made:
-            tell(file, f"{file.type}  {file.path}")
-    except WorkerFailure as failure:
-        tell(Failed(failure.kind, failure.message, failure.advice), f"{failure.message}\n{failure.advice}")
-        return 1
-    except (KeyboardInterrupt, BrokenPipeError):
-        return 130
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return 0
-
-
-def _interrupted(_signum: int, _frame: FrameType | None) -> None:
-    # Ctrl-C reaches everybody at the terminal, and whoever started this then says so once more: clearing up goes on
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,5 +1,5 @@
 """A hub model's files on this machine: what is there, and fetching it. Imports huggingface_hub when called; the process
-of `engines.llama.ladder_make`, or (never fetching) the worker.
+of `engines.llama.ladder.make`, or (never fetching) the worker.
 
 Files that are whole stay in the hub's own cache however a fetch ends; the next one takes up where it ended.
 """

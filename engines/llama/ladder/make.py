@@ -1,7 +1,7 @@
-"""`python -m engines.llama.ladder_make --model JSON --to Q4_K_M,...`: makes GGUF files, in a process of its own.
+"""`python -m engines.llama.ladder.make --model JSON --to Q4_K_M,...`: makes GGUF files, in a process of its own.
 
 Started and watched by `engines.llama.ladder`. It may be killed at any moment: files are written under temporary names
-in their folder, synchronised and renamed; the next maker clears what is left. Says what it does in `ladder_lines`.
+in their folder, synchronised and renamed; the next maker clears what is left. Says what it does in `lines`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pathlib import Path
 import msgspec
 
 from engines.host.locked import locked
-from engines.llama.convert import convert_folder, write_random
-from engines.llama.convert_check import check_tokens
-from engines.llama.convert_weights import FloatType, open_folder, widest
+from engines.llama.convert.check import check_tokens
+from engines.llama.convert.weights import FloatType, open_folder, widest
+from engines.llama.convert.write import convert_folder, write_random
 from engines.llama.header import FLOATS
-from engines.llama.ladder import cached_file, local_source
-from engines.llama.ladder_cache import FOLDER, LOCK, TEMPORARY, CachedFile, clear_leftovers
-from engines.llama.ladder_lines import Failed, Made, Step, say
+from engines.llama.ladder.cache import FOLDER, LOCK, TEMPORARY, CachedFile, clear_leftovers
+from engines.llama.ladder.files import cached_file, local_source
+from engines.llama.ladder.lines import Failed, Made, Step, say
+from engines.llama.ladder.quantise import contents, quantise
 from engines.llama.library import library
-from engines.llama.quantise import contents, quantise
 from engines.models.files import model_files
 from engines.models.identity import SCHEME, Digests
 from engines.protocol.file_errors import is_full, what_happened, what_to_do
@@ -189,7 +189,7 @@ def _part(report: Report, start: float, end: float) -> Report:
 
 
 def _random_parameters(model: ModelOrder) -> int:
-    from engines.llama.convert import parameters_of
+    from engines.llama.convert.write import parameters_of
 
     return parameters_of(model.config)
 
@@ -230,7 +230,7 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # the quantiser gives Python no turn to handle them
         signal.signal(number, signal.SIG_DFL)
     take_any_text()
-    parser = argparse.ArgumentParser(prog="python -m engines.llama.ladder_make")
+    parser = argparse.ArgumentParser(prog="python -m engines.llama.ladder.make")
     parser.add_argument("--model", required=True, help="a ModelOrder as JSON")
     parser.add_argument("--to", required=True, help="types, with commas between")
     parser.add_argument("--threads", type=int, default=0)
