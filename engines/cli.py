@@ -23,7 +23,7 @@ import msgspec
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.client_environment import submission
-from engines.protocol.codec import BadLine, decode_record
+from engines.protocol.codec import read_record
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import places
 from engines.protocol.queue_file import last_known
@@ -191,10 +191,7 @@ def _attach(options: argparse.Namespace) -> int:
                 continue
             _say(reply.line)
             sys.stdout.flush()
-            try:
-                record = decode_record(reply.line)
-            except BadLine:
-                continue
+            record = read_record(reply.line)
             if isinstance(record, TrialEnded):
                 ended = record
     if ended is not None and ended.outcome != "completed":

@@ -6,9 +6,19 @@ import msgspec
 
 from engines.protocol.messages import Answer, Call
 from engines.protocol.orders import TrialOrder
-from engines.protocol.records import KnownRecord, Record, UnknownRecord
+from engines.protocol.records import (
+    KnownRecord,
+    Log,
+    LostRecord,
+    PhaseStarted,
+    Progress,
+    Record,
+    UnknownRecord,
+    WrittenText,
+)
 
 _KINDS = frozenset(str(kind.__struct_config__.tag) for kind in KnownRecord.__args__)
+_FOR_PEOPLE = frozenset(str(kind.__struct_config__.tag) for kind in (PhaseStarted, Progress, Log, WrittenText))
 _record_decoder: msgspec.json.Decoder[KnownRecord] = msgspec.json.Decoder(KnownRecord)
 _call_decoder = msgspec.json.Decoder(Call)
 _answer_decoder = msgspec.json.Decoder(Answer)
@@ -20,13 +30,13 @@ class BadLine(ValueError):
     """A line that is not a record: cut short, not JSON, or with fields of the wrong type."""
 
 
-class _Head(msgspec.Struct):
+class Head(msgspec.Struct):
     kind: str
     seq: int = 0
     t_ns: int = 0
 
 
-_head_decoder = msgspec.json.Decoder(_Head)
+_head_decoder = msgspec.json.Decoder(Head)
 
 
 def encode_record(record: Record) -> bytes:
@@ -40,13 +50,31 @@ def decode_record(line: bytes | str) -> Record:
     try:
         return _record_decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        try:
-            head = _head_decoder.decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        head = read_head(raw)
+        if head is None:
             raise BadLine(f"not a record: {error}") from error
         if head.kind in _KINDS:
             raise BadLine(f"broken {head.kind} record: {error}") from error
         return UnknownRecord(kind=head.kind, seq=head.seq, t_ns=head.t_ns, raw=raw.strip())
+
+
+def read_record(line: bytes | str) -> Record | None:
+    """The record of a spool's line for whoever shows or judges a trial. One that this version cannot read comes as a
+    `LostRecord`, or as None where no figure rests on it."""
+    try:
+        return decode_record(line)
+    except BadLine:
+        head = read_head(line.encode() if isinstance(line, str) else line) or Head("")
+        return None if head.kind in _FOR_PEOPLE else LostRecord(seq=head.seq, t_ns=head.t_ns)
+
+
+def read_head(line: bytes) -> Head | None:
+    """Kind, number and time of a line; None for one that is no JSON object with a kind, or not UTF-8."""
+    try:
+        line.decode()  # msgspec does not look at strings that it passes over
+        return _head_decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def encode_call(call: Call) -> bytes:

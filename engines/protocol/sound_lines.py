@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from engines.protocol.codec import encode_record
+from engines.protocol.codec import Head, encode_record, read_head
 from engines.protocol.records import ClockPair, LostRecord, TrialEnded, TrialStarted
 
 LARGEST_HOLE = 1_000_000
@@ -24,26 +24,8 @@ this is never part of a string."""
 _STARTED, _ENDED = (str(kind.__struct_config__.tag) for kind in (TrialStarted, TrialEnded))
 
 
-class _Head(msgspec.Struct):
-    kind: str
-    seq: int = 0
-    t_ns: int = 0
-
-
 class _Started(msgspec.Struct):
     clock: ClockPair
-
-
-_head_decoder = msgspec.json.Decoder(_Head)
-
-
-def read_head(line: bytes) -> _Head | None:
-    """Kind, number and time of a line; None for one that is no JSON object with a kind, or not UTF-8."""
-    try:
-        line.decode()  # msgspec does not look at strings that it passes over
-        return _head_decoder.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
 
 
 class SoundLines:
@@ -52,7 +34,7 @@ class SoundLines:
 
     def __init__(self, after: int = 0) -> None:
         self.last_seq = after
-        self._held: tuple[_Head, bytes] | None = None
+        self._held: tuple[Head, bytes] | None = None
         """A line after a hole: believed once a later number follows, for its own number may be what is damaged."""
         self._kind = ""
         self._t_ns = 0
@@ -82,10 +64,10 @@ class SoundLines:
             self._fill(last_seq if complete else last_seq + 1, sound)
         if complete and self._kind != _ENDED:
             end = self._lost_end()
-            self._release(_Head(_ENDED, end.seq), encode_record(end), sound)
+            self._release(Head(_ENDED, end.seq), encode_record(end), sound)
         return sound
 
-    def _take(self, head: _Head, line: bytes, sound: list[tuple[int, bytes]]) -> None:
+    def _take(self, head: Head, line: bytes, sound: list[tuple[int, bytes]]) -> None:
         if not self.last_seq < head.seq <= self.last_seq + LARGEST_HOLE:
             return
         if self._held is not None and head.seq > self._held[0].seq:
@@ -96,7 +78,7 @@ class SoundLines:
         else:
             self._held = (head, line)
 
-    def _release(self, head: _Head, line: bytes, sound: list[tuple[int, bytes]]) -> None:
+    def _release(self, head: Head, line: bytes, sound: list[tuple[int, bytes]]) -> None:
         self._fill(head.seq, sound)
         sound.append((head.seq, line))
         self.last_seq, self._kind, self._t_ns = head.seq, head.kind, max(self._t_ns, head.t_ns)

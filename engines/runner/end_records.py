@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from time import monotonic_ns
 
-from engines.protocol.codec import BadLine, decode_record
+from engines.protocol.codec import BadLine, decode_record, read_record
 from engines.protocol.records import Record, Stamps, TrialEnded
 from engines.protocol.ring import BadRing, RingReader
 from engines.runner.archive import Entry
@@ -99,10 +99,10 @@ def read_end(entry: Entry) -> TrialEnded | None:
     try:
         while (lines := reader.read(entry.writer)) is not None:
             for _, line in lines:
-                record = decode_record(line)
+                record = read_record(line)
                 if isinstance(record, TrialEnded):
                     return record
-    except (OSError, BadLine):
+    except OSError:
         return None
     finally:
         reader.close()

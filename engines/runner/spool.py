@@ -25,11 +25,11 @@ from pathlib import Path
 import msgspec
 
 from engines.protocol import PROTOCOL_VERSION
-from engines.protocol.codec import decode_order, encode_order, encode_record
+from engines.protocol.codec import decode_order, encode_order, encode_record, read_head
 from engines.protocol.orders import TrialOrder
 from engines.protocol.private import write_private
 from engines.protocol.records import ClockPair, Record, TrialEnded, UnknownRecord
-from engines.protocol.sound_lines import SoundLines, read_head
+from engines.protocol.sound_lines import SoundLines
 
 RECORDS = "records.jsonl"
 ORDER = "order.json"

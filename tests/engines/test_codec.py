@@ -20,6 +20,7 @@ from engines.protocol.codec import (
     encode_call,
     encode_order,
     encode_record,
+    read_record,
 )
 from engines.protocol.records import KnownRecord, UnknownRecord
 
@@ -118,6 +119,22 @@ def test_that_arbitrary_bytes_are_a_bad_line_or_a_record(raw: bytes) -> None:
 def test_that_a_broken_line_is_a_bad_line(line: str) -> None:
     with pytest.raises(BadLine):
         decode_record(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ('{"kind":"request","seq":2,"t_ns":5,"index":"first"}', records.LostRecord(seq=2, t_ns=5)),
+        ('{"kind":"log","seq":2,"t_ns":5}', None),
+        (
+            '{"kind":"later","seq":2,"t_ns":5}',
+            UnknownRecord(kind="later", seq=2, t_ns=5, raw=b'{"kind":"later"}'),
+        ),
+        ("garbage", records.LostRecord()),
+    ],
+)
+def test_that_a_reader_gets_a_lost_record_where_a_figure_may_rest_on_it(line: str, read: object) -> None:
+    assert read_record(line) == read
 
 
 def test_that_bytes_that_are_no_text_are_a_bad_line() -> None:

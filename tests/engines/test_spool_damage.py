@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.protocol.codec import decode_record
+from engines.protocol.codec import decode_record, read_head
 from engines.protocol.records import ClockPair, Log, LostRecord, TrialEnded, TrialStarted
-from engines.protocol.sound_lines import read_head
 from engines.runner.archive import Archive
 from engines.runner.end_records import read_end
 from engines.runner.spool import ORDER, RECORDS, SpoolReader, SpoolWriter, clock_pair

@@ -126,7 +126,7 @@ def test_that_a_known_kind_with_unreadable_fields_is_kept_and_counts_as_lost(ope
     odd = '{"kind":"request","seq":2,"t_ns":5,"index":"first"}'
     opened.execute(Ingest(trial=trial, lines=(*lines([started()]), odd, *lines([ended(3)]))))
     assert opened.execute(ReadRecords(trial=trial))[1] == odd
-    assert list(replay(opened, trial)) == [started(), LostRecord(seq=2), ended(3)]
+    assert list(replay(opened, trial)) == [started(), LostRecord(seq=2, t_ns=5), ended(3)]
 
 
 def test_that_a_failed_batch_leaves_nothing_behind(opened: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:

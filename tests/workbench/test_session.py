@@ -11,6 +11,7 @@ import pytest
 
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.messages import GetQueue, ListSpools, QueueState
+from engines.protocol.records import LostRecord
 from tests.engines.runner_harness import end_runner
 from tests.house import Heard, House, until
 from workbench.experiment.file import dump, parse
@@ -28,6 +29,8 @@ from workbench.store.operations import (
     ReadRecords,
     StoreError,
 )
+from workbench.store.records import replay
+from workbench.units import format_numbers
 
 
 def queue_of(client: RunnerClient) -> QueueState:
@@ -91,6 +94,8 @@ def test_that_a_damaged_spool_costs_its_damaged_records_and_says_so(house: House
     end_runner(house.places)
     (spool,) = house.places.spools.glob("*/records.jsonl")
     said = spool.read_bytes().splitlines(keepends=True)
+    odd = next(n for n, line in enumerate(said) if b'"kind":"request"' in line)
+    said[odd] = said[odd].replace(b'"index":', b'"index":"?","was":')
     said[len(said) - 5 : len(said) - 3] = [b"\x00" * 80 + b"\n"]
     spool.write_bytes(b"".join(said))
     again = house.open()
@@ -99,10 +104,14 @@ def test_that_a_damaged_spool_costs_its_damaged_records_and_says_so(house: House
     again.follow()
     (trial,) = house.finished(again, experiment)
     assert (trial.outcome, trial.verdict, trial.last_seq) == ("completed", "invalid", len(said))
-    which = f"2 records ({len(said) - 4}, {len(said) - 3})"
+    lost = [odd, len(said) - 4, len(said) - 3]  # the first line is the header
+    which = f"3 records ({format_numbers(lost)})"
     (reason,) = (r for r in again.store.execute(GetExperiment()).reasons if r.code == "lost_records")
     assert which in reason.message
-    until(lambda: [n for n in heard.of(Notice) if "2 damaged records" in n.message], what="a notice")
+    until(lambda: [n for n in heard.of(Notice) if "damaged records" in n.message], what="a notice")
+    arrived = [record for event in heard.of(RecordsArrived) for record in event.records]
+    for records in (arrived, replay(again.store, trial.trial)):
+        assert [record.seq for record in records if isinstance(record, LostRecord)] == lost, "charts, live and stored"
     assert reason.message in house.command("show", trial.trial).stdout
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engines.protocol.codec import BadLine, decode_record
+from engines.protocol.codec import read_record
 from engines.protocol.records import WrittenText
 from workbench.store.operations import (
     ConfigurationRow,
@@ -142,8 +142,5 @@ def _why_not(trials: Sequence[TrialRow]) -> str:
 
 
 def _decoded(row: SaidRow) -> WrittenText | None:
-    try:
-        record = decode_record(row.line)
-    except BadLine:
-        return None
+    record = read_record(row.line)
     return record if isinstance(record, WrittenText) else None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from engines.protocol.client import RunnerClient, RunnerError
-from engines.protocol.codec import BadLine, decode_record
+from engines.protocol.codec import read_record
 from engines.protocol.messages import (
     Acknowledge,
     Attach,
@@ -296,10 +296,8 @@ class Follower:
             records: list[Record] = []
             lost: list[int] = []
             for line in inbox.lines[inbox.told :]:
-                try:
-                    record = decode_record(line)
-                except BadLine as error:
-                    self._tell(Notice("warning", f"A record of trial {trial} could not be read: {error}"))
+                record = read_record(line)
+                if record is None:
                     continue
                 if isinstance(record, LostRecord):
                     lost.append(record.seq)

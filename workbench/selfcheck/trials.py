@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from engines.protocol.client import RunnerClient
 from engines.protocol.client_environment import submission
-from engines.protocol.codec import BadLine, decode_record
+from engines.protocol.codec import read_record
 from engines.protocol.messages import Attach, GetQueue, QueueState, RecordLine, Stop
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import PhaseEnded, Record
@@ -134,12 +134,9 @@ class Trials:
             self._sleep(_POLL_S)
 
     def _records(self, trial: str) -> list[Record]:
-        found: list[Record] = []
-        for reply in self._client.stream(Attach(trial=trial)):
-            if isinstance(reply, RecordLine):
-                with contextlib.suppress(BadLine):
-                    found.append(decode_record(reply.line))
-        return found
+        replies = self._client.stream(Attach(trial=trial))
+        records = (read_record(reply.line) for reply in replies if isinstance(reply, RecordLine))
+        return [record for record in records if record is not None]
 
 
 def _foreign(told: TrialRecords) -> float | None:

@@ -16,7 +16,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from engines.protocol.codec import BadLine, decode_record
+from engines.protocol.codec import read_record
 from engines.protocol.records import Evaluation
 from workbench.statistics.intervals import SAME, Floats, Interval, RatioEstimate, t_quantile
 
@@ -52,10 +52,7 @@ def read(lines: Iterable[str]) -> TextLoss | None:
     """Of the last perplexity among a trial's records; None where it kept no parts."""
     found = None
     for line in lines:
-        try:
-            record = decode_record(line)
-        except BadLine:
-            continue
+        record = read_record(line)
         if isinstance(record, Evaluation) and record.name == "perplexity":
             found = record
     if found is None or not found.part_nll or len(found.part_nll) != len(found.part_bytes) or found.part_tokens < 1:

@@ -5,24 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from engines.protocol.codec import BadLine, decode_record
-from engines.protocol.records import (
-    ClockPair,
-    Log,
-    LostRecord,
-    OutcomeName,
-    PhaseStarted,
-    Progress,
-    Record,
-    TrialEnded,
-    WrittenText,
-)
-from engines.protocol.sound_lines import read_head
+from engines.protocol.codec import decode_record, read_record
+from engines.protocol.records import ClockPair, OutcomeName, Record, TrialEnded
 from workbench.charts.series import TrialData
 from workbench.store.operations import GetOrder, GetTrial, ReadImported, ReadRecords, Store, StoreError, TrialRow
 
 _PAGE = 5_000
-_FOR_PEOPLE = frozenset(str(kind.__struct_config__.tag) for kind in (PhaseStarted, Progress, Log, WrittenText))
 _OUTCOMES: dict[str, OutcomeName] = {
     "completed": "completed",
     "stopped": "stopped",
@@ -43,13 +31,9 @@ def replay(store: Store, trial: str) -> Iterator[Record]:
     while lines := store.execute(ReadRecords(trial=row.trial, after=after, limit=_PAGE)):
         for line in lines:
             after += 1
-            try:
-                record = decode_record(line)
-            except BadLine:
-                head = read_head(line.encode())
-                if head is not None and head.kind in _FOR_PEOPLE:
-                    continue
-                record = LostRecord(seq=after)
+            record = read_record(line)
+            if record is None:
+                continue
             last_t_ns = max(last_t_ns, record.t_ns)
             ended = ended or isinstance(record, TrialEnded)
             yield record

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pyarrow
 
-from engines.protocol.codec import BadLine, decode_record
+from engines.protocol.codec import BadLine, decode_record, read_head
 from engines.protocol.records import (
     Environment,
     KnownRecord,
@@ -29,7 +29,7 @@ from engines.protocol.records import (
     TrialStarted,
     UnknownRecord,
 )
-from engines.protocol.sound_lines import SoundLines, read_head
+from engines.protocol.sound_lines import SoundLines
 
 _LONG = 2**63
 _INTEGER = 2**31
