@@ -40,6 +40,14 @@ def test_that_the_first_paint_needs_none_of_the_late_libraries() -> None:
     assert not loaded & set(LATE)
 
 
+def test_that_the_first_paint_waits_for_no_search_for_plug_ins() -> None:
+    script = "import widgets.app, widgets.shell.window, sys; print('importlib.metadata' in sys.modules)"
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=240
+    ).stdout
+    assert said.strip() == "False"
+
+
 @pytest.mark.parametrize(
     "module", ["workbench.running.workbench", "workbench.cli.main", "engines.cli", "engines.runner"]
 )

@@ -7,7 +7,7 @@ from PySide6.QtGui import QUndoStack
 
 from widgets.parts.undo import Edit
 from widgets.shell.services import Services
-from workbench.experiment.keys import MORE_BLOCKS
+from workbench.experiment import MORE_BLOCKS
 from workbench.metrics.model import counted
 from workbench.store.operations import Rename, SetBaseline
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from widgets.shell.entries import Entry
-from workbench.experiment.keys import MORE_BLOCKS
+from workbench.experiment import MORE_BLOCKS
 
 AGAINST = (("memory", "Memory"), ("speed", "Speed"), ("energy", "Energy"))
 """What quality is set against with one click; see `workbench.comparison.trade_offs`."""

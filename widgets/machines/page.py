@@ -5,15 +5,13 @@ There is one machine for now, this computer; others join the same list when they
 
 from __future__ import annotations
 
-from functools import partial
-
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from engines.catalogue import engines
 from engines.protocol.messages import ProbeResult, QueueState
-from widgets.machines.entries import ENTRIES, install_entry
+from widgets.machines.entries import ENTRIES
 from widgets.machines.facts import MachineFacts, machine_facts, report
 from widgets.machines.install_run import Installs
 from widgets.machines.install_sheet import InstallSheet
@@ -53,12 +51,9 @@ class MachinesPage(Page):
         does = {
             "machines.look": Does(self.look),
             "machines.copy-report": Does(self.copy_report),
-        } | {
-            install_entry(engine): Does(
-                partial(self.install, engine.packages), partial(self._lacks, engine.packages[0]), "it is installed"
-            )
-            for engine in engines()
-            if engine.packages
+            "machines.install-engine": Does(
+                self._install_engine, lambda: bool(self._missing_engine()), "all are installed"
+            ),
         }
         services.actions.add(*fulfilled(ENTRIES, does))
         splitter = QSplitter(Qt.Orientation.Horizontal)
@@ -118,9 +113,15 @@ class MachinesPage(Page):
         self._queue_changed(self.services.bridge.queue)
         self.sheet.open()
 
-    def _lacks(self, package: str) -> bool:
-        probe = self._probe
-        return probe is not None and any(p.name == package and not p.version for p in probe.packages)
+    def _missing_engine(self) -> tuple[str, ...]:
+        """Packages of the first engine whose own is not installed."""
+        here = self._probe.packages if self._probe is not None else ()
+        missing = {p.name for p in here if not p.version}
+        return next((e.packages for e in engines() if e.packages and e.packages[0] in missing), ())
+
+    def _install_engine(self) -> None:
+        if packages := self._missing_engine():
+            self.install(packages)
 
     def _install_row(self, package: str) -> None:
         self.install(with_its_engine(package))

@@ -17,7 +17,7 @@ from typing import NoReturn
 from engines.protocol.client import RunnerError
 from engines.protocol.streams import take_any_text
 from workbench.cli import INTERRUPTED, NOT_FOUND, RUNNER, STORE, WRONG
-from workbench.experiment.keys import MORE_BLOCKS
+from workbench.experiment import MORE_BLOCKS
 from workbench.experiment.problems import ProblemsFound
 from workbench.store.operations import StoreError
 from workbench.typed_numbers import NotANumber, parse_number

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from workbench.comparison.comparability import comparability_notes
 from workbench.comparison.results import Cell, Row
 from workbench.comparison.trials import words
-from workbench.experiment.keys import MORE_BLOCKS
+from workbench.experiment import MORE_BLOCKS
 from workbench.machines.environment_notes import environment_notes
 from workbench.metrics.model import counted
 from workbench.metrics.quality import NO_RULE

@@ -113,8 +113,6 @@ def did_you_mean(word: str, known: Sequence[str], *, show: int = 8) -> str:
 
 MAX_TRIALS = 1000
 MAX_SEED = 2**32 - 1
-MORE_BLOCKS = 5
-"""Further blocks that are offered of an experiment that was run."""
 TOP = (
     Key("name", "text", maximum=200, example='"precision of SmolLM2"'),
     Key("seed", "int", 0, MAX_SEED, example="7"),

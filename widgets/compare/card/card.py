@@ -11,7 +11,7 @@ from widgets.compare.table.strip import ValueStrip
 from widgets.parts.components import Chip, ElidedLabel, label, line, push_button, tool_button
 from widgets.theme.swatch import Swatch
 from widgets.theme.theme import Theme
-from workbench.experiment.keys import MORE_BLOCKS
+from workbench.experiment import MORE_BLOCKS
 
 _LABELS = 70
 _GAP = 6

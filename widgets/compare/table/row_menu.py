@@ -12,7 +12,7 @@ from widgets.compare.table.views import Loaded, RowView
 from widgets.compare.toolbar import calling
 from widgets.theme.icons import icon
 from widgets.theme.theme import Theme
-from workbench.experiment.keys import MORE_BLOCKS
+from workbench.experiment import MORE_BLOCKS
 
 
 @dataclass(frozen=True)
