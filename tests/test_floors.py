@@ -67,9 +67,7 @@ def test_that_techniques_and_protocol_are_data_without_libraries() -> None:
 
 # Rings still to be opened; nothing may join them.
 RINGS = {
-    frozenset({"widgets.theme.icons", "widgets.theme.stylesheet", "widgets.theme.theme"}),
     frozenset({"widgets.setup.opening", "widgets.setup.page", "widgets.setup.draft_editor"}),
-    frozenset({"widgets.shell.window", "widgets.shell.window_actions"}),
 }
 
 

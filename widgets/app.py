@@ -20,6 +20,7 @@ from widgets.background.collector import MainThreadCollector
 from widgets.shell.crash import CrashGuard, left_behind, mark_seen
 from widgets.shell.quit_signals import QuitSignals
 from widgets.shell.window import Window
+from widgets.shell.window_actions import window_actions
 from widgets.theme.theme import Theme
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def make_window(
     mode, scale = settings.value("look/theme", "system"), settings.value("look/scale", 1.0)
     theme = Theme(where.cache / "style", str(mode), _number(scale), app)
     theme.apply(app)
-    return Window(theme, where, settings, database)
+    return Window(theme, where, settings, window_actions, database)
 
 
 def _close_at_eof(window: Window) -> None:

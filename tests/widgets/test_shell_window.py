@@ -20,6 +20,7 @@ from tests.widgets.queue_kit import entry, queue
 from widgets.shell.page import Page
 from widgets.shell.rail import PAGES
 from widgets.shell.window import Window
+from widgets.shell.window_actions import window_actions
 from widgets.theme.theme import Theme
 from workbench.running.events import Event, Notice, QueueChanged, RunnerLink, StoreChanged
 from workbench.store.operations import Counts, GetCounts, ListExperiments, ListTrials, Operation, StoreError
@@ -94,7 +95,8 @@ def make(qtbot: QtBot, theme: Theme, home: Places, fake: type[FakeWorkbench]) ->
     windows: list[Window] = []
 
     def one() -> Window:
-        window = Window(theme, home, QSettings(str(home.config / "window.ini"), QSettings.Format.IniFormat))
+        settings = QSettings(str(home.config / "window.ini"), QSettings.Format.IniFormat)
+        window = Window(theme, home, settings, window_actions)
         for name, *_ in PAGES[:4]:
             window.stack._makers[name] = lambda window=window, name=name: _named(EmptyPage(window.services), name)
         window.show()

@@ -14,7 +14,8 @@ from pytestqt.qtbot import QtBot
 from tests.contrast import contrast
 from widgets.parts.components import label
 from widgets.theme import icons
-from widgets.theme.theme import Theme, load_tokens, resolve
+from widgets.theme.design import load_tokens, resolve
+from widgets.theme.theme import Theme
 
 GROUNDS = ("window", "panel", "base", "raised", "header", "alternate", "hover", "selected")
 TEXT_PAIRS = [

@@ -6,8 +6,9 @@ from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
 
+from widgets.theme.design import without_ligatures
 from widgets.theme.icons import pixmap
-from widgets.theme.theme import Theme, without_ligatures
+from widgets.theme.theme import Theme
 
 STATUS_ICONS = {"error": "error", "warn": "warning", "warning": "warning", "info": "info", "good": "check"}
 

@@ -17,7 +17,7 @@ from widgets.settings.estimates import EstimatesGroup
 from widgets.settings.rows import Rows
 from widgets.shell.page import Page
 from widgets.shell.services import Services
-from widgets.theme.theme import MODES, SCALES
+from widgets.theme.design import MODES, SCALES
 from workbench.units import format_bytes
 
 CONTENT = 760

@@ -5,7 +5,7 @@ Lives on the main thread; the database is opened on another one after the first 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ from widgets.opening.state import OpeningPage
 from widgets.queue.strip import QueueStrip
 from widgets.setup import entries as setup
 from widgets.shell import session_state
-from widgets.shell.actions import Actions
+from widgets.shell.actions import Action, Actions
 from widgets.shell.entries import announced
 from widgets.shell.menus import Corner, Menus
 from widgets.shell.navigation import Navigation
@@ -41,7 +41,6 @@ from widgets.shell.rail import PAGES, Rail
 from widgets.shell.services import Services
 from widgets.shell.status_line import StatusLine
 from widgets.shell.targets import NewExperiment
-from widgets.shell.window_actions import frame_actions
 from widgets.theme.focus_ring import FocusRing
 from widgets.theme.theme import Theme
 from workbench.running.events import Notice, StoreChanged
@@ -60,7 +59,15 @@ class Window(QMainWindow):
     """`workbench.running.demo.DemoReport`"""
     closed = Signal()
 
-    def __init__(self, theme: Theme, places: Places, settings: QSettings, database: Path | None = None) -> None:
+    def __init__(
+        self,
+        theme: Theme,
+        places: Places,
+        settings: QSettings,
+        own_actions: Callable[[Window], Sequence[Action]],
+        database: Path | None = None,
+    ) -> None:
+        """`own_actions`: what the window itself offers, see `widgets.shell.window_actions`."""
         super().__init__()
         self.theme = theme
         self.places = places
@@ -85,12 +92,12 @@ class Window(QMainWindow):
         self.demo_messages = DemoMessages(self.demo, self.services, self.database)
         self.file_opener = FileOpener(self.services, self.database, self)
         self.cards = Cards(self.services, self)
-        self._build()
+        self._build(own_actions)
         self._connect()
 
     # --- parts --------------------------------------------------------------------------------------
 
-    def _build(self) -> None:
+    def _build(self, own_actions: Callable[[Window], Sequence[Action]]) -> None:
         theme = self.theme
         self.rail = Rail(theme, PAGES, self)
         makers: dict[str, Callable[[], Page]] = {
@@ -105,7 +112,7 @@ class Window(QMainWindow):
         self.opening.show_waiting(self.database.path)
         wanted = session_state.restore(self, self.settings, theme)
         self.navigation = Navigation(self.rail, self.stack, self.opening, self.database, self.actions_, wanted)
-        self.actions_.add(*frame_actions(self))
+        self.actions_.add(*own_actions(self))
         for page in (setup, monitor, compare, machines):
             self.actions_.announce(*announced(page.ENTRIES))
         self.corner_ = Corner(theme, self.toasts)

@@ -1,23 +1,19 @@
-"""The frame's own actions as data: files, look, pages, help. Pages add theirs. Main thread."""
+"""The window's own actions as data: files, look, pages, help. Pages add theirs. Main thread."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from widgets.shell.actions import Action
 from widgets.shell.rail import PAGES
-from widgets.theme.theme import MODES, SCALES
-
-if TYPE_CHECKING:
-    from widgets.shell.window import Window
-
+from widgets.shell.window import Window
+from widgets.theme.design import MODES, SCALES
 
 _MODE_TITLES = {"light": "Light", "dark": "Dark", "system": "As the system"}
 
 
-def frame_actions(window: Window) -> tuple[Action, ...]:
-    """Everything the frame offers by itself."""
+def window_actions(window: Window) -> tuple[Action, ...]:
+    """Everything the window offers by itself."""
     parts = (_file_actions, _page_actions, _view_actions, _run_actions, _help_actions)
     return tuple(action for part in parts for action in part(window))
 

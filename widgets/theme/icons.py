@@ -9,16 +9,13 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QRectF, Qt
 from PySide6.QtGui import QIcon, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from widgets.theme.theme import Theme
+from widgets.theme.design import Design
 
 GRID = 16
 """Edge of the grid the icons are drawn on."""
@@ -53,30 +50,30 @@ def _pixmap(name: str, color: str, size: int, stroke: float, ratio: float) -> QP
 
 
 def pixmap(
-    theme: Theme, name: str, color: str = "text.secondary", size: int | None = None, ratio: float = 1.0
+    design: Design, name: str, color: str = "text.secondary", size: int | None = None, ratio: float = 1.0
 ) -> QPixmap:
     """An icon in a token's colour (dotted path) or a `"#RRGGBB"`; `size` in design pixels before the text scale."""
-    tint = color if color.startswith("#") else theme.hex(color)
-    base = float(theme.tokens["icon"]["size"] if size is None else size)
-    stroke = float(theme.tokens["icon"]["stroke"]) * GRID / base
-    return _pixmap(name, tint, theme.px(base), stroke, ratio)
+    tint = color if color.startswith("#") else design.hex(color)
+    base = float(design.tokens["icon"]["size"] if size is None else size)
+    stroke = float(design.tokens["icon"]["stroke"]) * GRID / base
+    return _pixmap(name, tint, design.px(base), stroke, ratio)
 
 
-def icon(theme: Theme, name: str, color: str = "text.secondary", size: int | None = None) -> QIcon:
+def icon(design: Design, name: str, color: str = "text.secondary", size: int | None = None) -> QIcon:
     """A QIcon in normal and disabled colours, sharp on screens of ratio 1 and 2. Ask again after a theme change."""
     made = QIcon()
     for ratio in (1.0, 2.0):
-        made.addPixmap(pixmap(theme, name, color, size, ratio), QIcon.Mode.Normal)
-        made.addPixmap(pixmap(theme, name, color, size, ratio), QIcon.Mode.Selected)
-        made.addPixmap(pixmap(theme, name, "text.disabled", size, ratio), QIcon.Mode.Disabled)
+        made.addPixmap(pixmap(design, name, color, size, ratio), QIcon.Mode.Normal)
+        made.addPixmap(pixmap(design, name, color, size, ratio), QIcon.Mode.Selected)
+        made.addPixmap(pixmap(design, name, "text.disabled", size, ratio), QIcon.Mode.Disabled)
     return made
 
 
-def tinted_file(theme: Theme, name: str, color: str) -> str:
-    """Path of a tinted copy in the theme's cache, for style sheets, which take files only. "" where the disk
+def tinted_file(design: Design, name: str, color: str) -> str:
+    """Path of a tinted copy in the design's cache, for style sheets, which take files only. "" where the disk
     refuses (the control is then drawn without its picture)."""
-    text = tinted(name, theme.hex(color), 1.8 if name in ("check", "dash") else 1.4)
-    path: Path = theme.cache / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.svg"
+    text = tinted(name, design.hex(color), 1.8 if name in ("check", "dash") else 1.4)
+    path: Path = design.cache / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.svg"
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

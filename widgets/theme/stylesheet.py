@@ -8,10 +8,9 @@ button ("main", "flat", "danger", "segment", "inline"). Pure text; main thread.
 from __future__ import annotations
 
 from string import Template
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from widgets.theme.theme import Theme
+from widgets.theme.design import Design
+from widgets.theme.icons import tinted_file
 
 _BASE = Template("""
 QWidget { color: $text_primary; }
@@ -180,20 +179,18 @@ _TONES = {
 }
 
 
-def style_sheet(theme: Theme) -> str:
-    """The application's whole style sheet in the theme in force, sizes at its text scale."""
-    from widgets.theme.icons import tinted_file
-
-    px = theme.px
+def style_sheet(design: Design) -> str:
+    """The application's whole style sheet in the design in force."""
+    px = design.px
     names: dict[str, str] = {}
     for group in ("bg", "text", "border", "accent", "status"):
-        for key, value in theme.tokens["themes"][theme.name][group].items():
+        for key, value in design.tokens["themes"][design.name][group].items():
             names[f"{group}_{key}"] = value
     for size in (2, 4, 6, 8, 12, 14, 16, 20, 24):
         names[f"p{size}"] = str(px(size))
     for size in (11, 12):
         names[f"s{size}"] = str(px(size))
-    heights = theme.tokens["height"]
+    heights = design.tokens["height"]
     names |= {
         # a border of 1 px above and below belongs to the height the design states
         "control_in": str(px(heights["control"]) - 2),
@@ -204,36 +201,36 @@ def style_sheet(theme: Theme) -> str:
         "tool_in": str(px(heights["control"]) - 2 - 2 * px(2)),
         "compact_in": str(px(heights["control_small"]) - 2),
         "rail_item": str(px(heights["rail_item"]) - 2 * px(6)),
-        "rail": str(theme.width("rail") - 1),
+        "rail": str(design.width("rail") - 1),
         "tree_row": str(px(heights["tree_row"])),
         "table_header": str(px(heights["table_header"]) - 1),
         "progress": str(px(heights["progress"])),
         "rbar": str(px(heights["progress"]) // 2),
-        "icon": str(theme.icon_size()),
-        "bar": str(theme.width("scroll_bar")),
-        "barr": str(max(1, theme.width("scroll_bar") // 2 - 2)),
-        "r": str(theme.radius("control")),
-        "rcheck": str(theme.radius("checkbox")),
-        "rcard": str(theme.radius("card")),
+        "icon": str(design.icon_size()),
+        "bar": str(design.width("scroll_bar")),
+        "barr": str(max(1, design.width("scroll_bar") // 2 - 2)),
+        "r": str(design.radius("control")),
+        "rcheck": str(design.radius("checkbox")),
+        "rcard": str(design.radius("card")),
         "rradio": str(px(8)),
-        "icon_down": tinted_file(theme, "chevron-down", "text.secondary"),
-        "icon_up": tinted_file(theme, "chevron-up", "text.secondary"),
-        "icon_right": tinted_file(theme, "chevron-right", "text.secondary"),
-        "icon_check": tinted_file(theme, "check", "text.on_accent"),
-        "icon_dash": tinted_file(theme, "dash", "text.on_accent"),
+        "icon_down": tinted_file(design, "chevron-down", "text.secondary"),
+        "icon_up": tinted_file(design, "chevron-up", "text.secondary"),
+        "icon_right": tinted_file(design, "chevron-right", "text.secondary"),
+        "icon_check": tinted_file(design, "check", "text.on_accent"),
+        "icon_dash": tinted_file(design, "dash", "text.on_accent"),
     }
     parts = [_BASE.substitute(names)]
-    for role, spec in theme.tokens["type"]["scale"].items():
-        family = f'font-family: "{theme.mono_family()}"; ' if role == "mono" else ""
+    for role, spec in design.tokens["type"]["scale"].items():
+        family = f'font-family: "{design.mono_family()}"; ' if role == "mono" else ""
         weight = spec["weight"]
         parts.append(f'*[role="{role}"] {{ {family}font-size: {px(spec["size"])}px; font-weight: {weight}; }}')
-    parts += [f'*[tone="{tone}"] {{ color: {theme.hex(path)}; }}' for tone, path in _TONES.items()]
+    parts += [f'*[tone="{tone}"] {{ color: {design.hex(path)}; }}' for tone, path in _TONES.items()]
     parts += [f'*[strong="{weight}"] {{ font-weight: {weight}; }}' for weight in (500, 600)]
     grounds = ("window", "panel", "base", "header", "raised")
-    parts += [f'*[ground="{g}"] {{ background: {theme.hex(f"bg.{g}")}; }}' for g in grounds]
+    parts += [f'*[ground="{g}"] {{ background: {design.hex(f"bg.{g}")}; }}' for g in grounds]
     parts += [
-        f'QLabel[status="{s}"] {{ background: {theme.hex(f"status.{s}_soft")}; color: {theme.hex(f"status.{s}")}; '
-        f"border-radius: {theme.radius('chip')}px; padding: 0 {px(6)}px; }}"
+        f'QLabel[status="{s}"] {{ background: {design.hex(f"status.{s}_soft")}; color: {design.hex(f"status.{s}")}; '
+        f"border-radius: {design.radius('chip')}px; padding: 0 {px(6)}px; }}"
         for s in ("good", "bad", "warn", "error", "info", "neutral")
     ]
     return "\n".join(parts)
