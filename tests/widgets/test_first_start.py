@@ -10,9 +10,10 @@ from pytestqt.qtbot import QtBot
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.records import Sensor
 from widgets.background.demo_run import DemoRun, has_ended
-from widgets.first_start.facts import DemoOutlook, as_clause, computer_summary, demo_cost, demo_facts, measurable
+from widgets.first_start.facts import DemoOutlook, computer_summary, demo_cost, demo_facts, measurable
 from widgets.first_start.page import ComputerCard, DemoCard
 from widgets.opening.dropped import target_of
+from widgets.parts.phrases import as_clause
 from widgets.shell.services import Services
 from widgets.shell.targets import AddModel, OpenExperimentFile
 from widgets.theme.theme import Theme

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from engines.protocol.messages import ProbeResult
 from engines.protocol.records import Sensor
+from widgets.parts.phrases import as_clause
 from widgets.queue.strip_view import about
 
 if TYPE_CHECKING:
@@ -140,13 +141,6 @@ def source_title(source: str) -> str:
         return _SOURCES[source]
     family = source.partition(".")[0]
     return family.upper() if family == "nvml" else family
-
-
-def as_clause(sentence: str) -> str:
-    """A sentence to stand after a colon: no full stop, no capital unless it begins an abbreviation."""
-    text = sentence.strip().removesuffix(".")
-    second = text[1:2]
-    return text[:1].lower() + text[1:] if second.islower() or second == " " else text
 
 
 _SOURCES = {"proc.tree": "process tree", "proc.host": "whole machine"}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from PySide6.QtCore import QRect, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QWidget
 
 from widgets.machines.facts import DeviceRow, EngineRow, MissingRow, SensorRow
 from widgets.parts.components import ElidedLabel, IconLabel, label, line, push_button, tool_button
+from widgets.parts.memory_bar import MemoryBar
 from widgets.theme.theme import Theme
 
 
@@ -61,33 +61,6 @@ class Grid(QFrame):
     def _end_row(self, lines: int) -> None:
         self._grid.addWidget(line(), self._row + lines, 0, 1, self._columns)
         self._row += lines + 1
-
-
-class MemoryBar(QWidget):
-    """How much of a device's memory is taken: 10 px, grey from the left."""
-
-    def __init__(self, theme: Theme, total: int, free: int) -> None:
-        super().__init__()
-        self._theme = theme
-        self._used = 0.0 if total <= 0 else min(max(1 - free / total, 0.0), 1.0)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setAccessibleName(f"{100 * self._used:.0f} % of the memory is in use")
-
-    def sizeHint(self) -> QSize:
-        return QSize(self._theme.px(120), self._theme.height("row"))
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(self._theme.px(60), self._theme.height("memory_bar"))
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        height = self._theme.height("memory_bar")
-        bar = QRect(0, (self.height() - height) // 2, self.width(), height)
-        painter.fillRect(bar, self._theme.color("memory.free"))
-        painter.fillRect(
-            QRect(bar.topLeft(), QSize(round(bar.width() * self._used), height)), self._theme.color("memory.overhead")
-        )
-        painter.end()
 
 
 def device_table(theme: Theme, rows: tuple[DeviceRow, ...]) -> QWidget:

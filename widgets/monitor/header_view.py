@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from engines.protocol.messages import QueueEntry
+from widgets.parts.phrases import span
 from workbench.charts.phases import doing, phase_title
 from workbench.charts.series import Phase, TrialData
 
@@ -115,17 +115,3 @@ def _part_of(name: str, fraction: float | None, order: Sequence[str]) -> float:
     total = sum(_SHARES[n] for n in order)
     before = sum(_SHARES[n] for n in order[: order.index(name)]) / total
     return min(1.0, max(0.1, (fraction - before) / (_SHARES[name] / total)))
-
-
-def span(seconds: float) -> str:
-    """A time as people say it: "0.9 s", "36 s", "1 min 05 s", "1 h 36 min"."""
-    if not math.isfinite(seconds) or seconds < 0:
-        return "0 s"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

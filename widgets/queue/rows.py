@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engines.protocol.messages import QueueEntry, QueueState
-from widgets.monitor.header_view import span
+from widgets.parts.phrases import span
 from widgets.queue.strip_view import about, correction, expected_seconds, learned_durations, seconds_left
 
 SEPARATOR = " · "

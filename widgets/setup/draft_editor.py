@@ -3,54 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from PySide6.QtCore import QObject
 
 from engines.techniques import find
 from widgets.setup import edits
+from widgets.setup.draft_session import DraftSession
+from widgets.shell.services import Services
 from widgets.shell.targets import InstallPackages
+from workbench.experiment.experiment import Experiment
 from workbench.experiment.fixes import apply_fix, leave_out, take_in
 from workbench.experiment.problems import Fix
 from workbench.plan.identity import short
 from workbench.plan.obstacles import INSTALL
 
-if TYPE_CHECKING:
-    from widgets.setup.page import SetupPage
-    from workbench.experiment.experiment import Experiment
-
 
 class DraftEditor(QObject):
-    """Turns signals of the panels into edits of the page's draft."""
+    """Turns signals of the panels into edits of the draft."""
 
-    def __init__(self, page: SetupPage) -> None:
-        super().__init__(page)
-        self._page = page
+    def __init__(self, services: Services, session: DraftSession) -> None:
+        super().__init__(session)
+        self._services, self._session = services, session
 
     @property
     def _experiment(self) -> Experiment:
-        return self._page.draft.experiment
+        return self._session.experiment
 
     def name(self, name: str) -> None:
-        self._page.edit(replace(self._experiment, name=name), "renaming", "name")
+        self._session.edit(replace(self._experiment, name=name), "renaming", "name")
 
     def name_broke(self, message: str) -> None:
-        self._page.field_broke("name", message)
+        self._session.field_broke("name", message)
 
     def model(self, ref: str, on: bool, aliases: object) -> None:
         names = aliases if isinstance(aliases, tuple) else ()
-        self._page.edit(edits.set_model(self._experiment, ref, on, names), "choosing a model")
+        self._session.edit(edits.set_model(self._experiment, ref, on, names), "choosing a model")
 
     def technique(self, id: str, on: bool) -> None:
-        changed = edits.set_technique(self._experiment, id, on, self._page.model_kinds)
-        self._page.edit(changed, f"choosing {id.partition('.')[2]}")
+        changed = edits.set_technique(self._experiment, id, on, self._session.model_kinds)
+        self._session.edit(changed, f"choosing {id.partition('.')[2]}")
 
     def parameter(self, id: str, name: str, values: object) -> None:
         technique = find(id)
         if technique is not None and isinstance(values, tuple):
-            changed = edits.set_parameter(self._experiment, technique, name, values, self._page.model_kinds)
-            self._page.edit(changed, f"changing {technique.short}", f"{id}.{name}")
+            changed = edits.set_parameter(self._experiment, technique, name, values, self._session.model_kinds)
+            self._session.edit(changed, f"changing {technique.short}", f"{id}.{name}")
 
     def workload(self, key: str, values: object) -> None:
         assert isinstance(values, tuple)
@@ -60,39 +58,39 @@ class DraftEditor(QObject):
             changed = edits.set_run(self._experiment, key, values[0])
         else:
             changed = edits.set_workload(self._experiment, key, values)
-        self._page.edit(changed, "changing the workload", key)
+        self._session.edit(changed, "changing the workload", key)
 
     def tasks(self, tasks: object) -> None:
         assert isinstance(tasks, tuple)
-        self._page.edit(edits.set_tasks(self._experiment, tasks), "choosing tasks")
+        self._session.edit(edits.set_tasks(self._experiment, tasks), "choosing tasks")
 
     def prompts(self, path: object) -> None:
         """A file of the user's own prompts, or None for the built-in ones. The plan says what is wrong with it."""
         file = str(path.absolute()) if isinstance(path, Path) else ""
-        self._page.edit(edits.set_workload(self._experiment, "prompt_file", (file,)), "choosing prompts")
+        self._session.edit(edits.set_workload(self._experiment, "prompt_file", (file,)), "choosing prompts")
 
     def engine(self, key: str, values: object) -> None:
         assert isinstance(values, tuple)
         changed = edits.set_engine(self._experiment, key, values[0])
-        self._page.edit(changed, "changing the engine", f"engine.{key}")
+        self._session.edit(changed, "changing the engine", f"engine.{key}")
 
     def install(self, packages: object) -> None:
         """Not an edit: the Machines page shows what would be run."""
         if isinstance(packages, tuple):
-            self._page.services.navigate("machines", InstallPackages(packages))
+            self._services.navigate("machines", InstallPackages(packages))
 
     def device(self, device: str, on: bool) -> None:
-        planned = self._page.planned
+        planned = self._session.planned
         if planned is not None:
             changed = edits.set_device(self._experiment, planned.probe, device, on)
-            self._page.edit(changed, "choosing a device")
+            self._session.edit(changed, "choosing a device")
 
     def fix(self, hash: str, fix: Fix) -> None:
         """Apply a problem's fix to the experiment; packages are installed from the Machines page."""
         if fix.path == INSTALL:
             self.install(fix.value)
             return
-        self._page.edit(apply_fix(self._experiment, hash, fix), f"“{fix.label}”")
+        self._session.edit(apply_fix(self._experiment, hash, fix), f"“{fix.label}”")
 
     def fix_experiment(self, fix: Fix) -> None:
         """A fix of a problem that belongs to no single configuration."""
@@ -100,6 +98,6 @@ class DraftEditor(QObject):
 
     def leave_out(self, hash: str, out: bool) -> None:
         if out:
-            self._page.edit(leave_out(self._experiment, short(hash)), "leaving out")
+            self._session.edit(leave_out(self._experiment, short(hash)), "leaving out")
         else:
-            self._page.edit(take_in(self._experiment, hash), "taking in")
+            self._session.edit(take_in(self._experiment, hash), "taking in")

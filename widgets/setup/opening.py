@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 from PySide6.QtCore import QObject
 
 from widgets.setup.draft import State
-from widgets.shell.targets import AddModel, EditAsNew, MakeStudy, NewExperiment, OpenExperimentFile, UsePrompts
+from widgets.setup.draft_editor import DraftEditor
+from widgets.setup.draft_session import DraftSession
+from widgets.setup.files import Files
+from widgets.setup.plan.problem_list import ProblemList
+from widgets.shell.services import Services
+from widgets.shell.targets import EditAsNew, MakeStudy, NewExperiment, OpenExperimentFile, UsePrompts
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import parse
 from workbench.experiment.presets import Preset, presets
@@ -18,49 +22,50 @@ from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.experiment.studies import LeftOut, find_study, make
 from workbench.store.operations import ExperimentDetail, GetExperiment, GetTrial, TrialRow
 
-if TYPE_CHECKING:
-    from widgets.setup.page import SetupPage
-
-
 _NAMED = 6
 """Names in a message; the rest is counted."""
 
 
 class Openings(QObject):
-    """Fills the page's draft. Whatever stood there is one Ctrl+Z away."""
+    """Fills the draft. What was in it before is one Ctrl+Z away."""
 
-    def __init__(self, page: SetupPage) -> None:
-        super().__init__(page)
-        self._page = page
+    def __init__(
+        self,
+        services: Services,
+        session: DraftSession,
+        editor: DraftEditor,
+        files: Files,
+        problems: ProblemList,
+    ) -> None:
+        super().__init__(session)
+        self._services, self._session = services, session
+        self._editor, self._files, self._problems = editor, files, problems
         self._trial: TrialRow | None = None
 
     def show(self, target: object) -> None:
         """A target of `widgets.shell.targets`."""
         if isinstance(target, OpenExperimentFile):
-            self._page.files.open(target.path)
-        elif isinstance(target, AddModel):
-            self._page.add_model(target.path)
+            self._files.open(target.path)
         elif isinstance(target, NewExperiment):
             self.start_over()
         elif isinstance(target, UsePrompts):
-            self._page.editor.prompts(target.path)
+            self._editor.prompts(target.path)
             message = f"The prompts come from {target.path.name} now."
-            self._page.services.toasts.show("info", message, "Ctrl+Z undoes it.")
+            self._services.toasts.show("info", message, "Ctrl+Z undoes it.")
         elif isinstance(target, MakeStudy):
             self.study(target.study)
         elif isinstance(target, EditAsNew):
-            self._page.services.bridge.run(GetTrial(trial=target.trial), self._trial_found, self._failed)
+            self._services.bridge.run(GetTrial(trial=target.trial), self._trial_found, self._failed)
 
     def start_over(self) -> None:
-        page = self._page
-        page.file_problems.close_list()
-        if page.draft.state == State():
+        draft = self._session.draft
+        self._problems.close_list()
+        if draft.state == State():
             return
-        worth_telling = page.draft.is_edited
-        name = page.draft.experiment.name
-        page.load(State(), "starting over")
-        if worth_telling:
-            page.services.toasts.show(
+        was_edited, name = draft.is_edited, draft.experiment.name
+        self._session.load(State(), "starting over")
+        if was_edited:
+            self._services.toasts.show(
                 "info", f"A new experiment; the changes of “{name}” are kept.", "Ctrl+Z brings it back."
             )
 
@@ -73,41 +78,40 @@ class Openings(QObject):
             self._as_it_stands(preset)
 
     def _as_it_stands(self, preset: Preset) -> None:
-        self._page.file_problems.close_list()
+        self._problems.close_list()
         experiment = preset.experiment
-        self._page.load(State(experiment, experiment, None, "Preset"), f"opening “{preset.title}”")
+        self._session.load(State(experiment, experiment, None, "Preset"), f"opening “{preset.title}”")
 
     def study(self, id: str) -> None:
         """A ready-made study of the model that is chosen, else of its preset's, on this machine. Where the preset's
         model is not there yet, the preset as it stands: its plan says how to get it."""
-        page, study = self._page, find_study(id)
-        workbench = page.services.workbench
+        study, workbench = find_study(id), self._services.workbench
         if study is None:
             return
         preset = next(p for p in presets() if p.id == study.preset)
         if workbench is None:
             self._as_it_stands(preset)
             return
-        chosen, base = page.draft.experiment.models, page.draft.base
+        chosen, base = self._session.experiment.models, self._session.draft.base
         ref = (*chosen, *preset.experiment.models)[0]
 
         def done(made: tuple[Experiment, tuple[LeftOut, ...]]) -> None:
             experiment, left_out = made
-            page.file_problems.close_list()
-            page.load(State(experiment, experiment, None, study.title), f"opening “{study.title}”")
+            self._problems.close_list()
+            self._session.load(State(experiment, experiment, None, study.title), f"opening “{study.title}”")
             if left_out:
-                page.services.toasts.show("info", *left_out_words(left_out))
+                self._services.toasts.show("info", *left_out_words(left_out))
 
         def failed(error: BaseException) -> None:
             if isinstance(error, ProblemsFound) and not chosen:
                 self._as_it_stands(preset)
             elif isinstance(error, ProblemsFound):
                 title = f"The {study.title.lower()} was not made. Nothing was changed."
-                page.file_problems.show_problems(error.problems, title)
+                self._problems.show_problems(error.problems, title)
             else:
                 self._failed(error)
 
-        page.services.bridge.run(
+        self._services.bridge.run(
             lambda: make(study, ref, workbench.places, workbench.probe(), base), done, failed, receiver=self
         )
 
@@ -115,33 +119,32 @@ class Openings(QObject):
 
     def file_read(self, path: Path, experiment: Experiment | None, problems: tuple[Problem, ...]) -> None:
         """A file was read: open it, or say everything that is wrong with it and change nothing."""
-        page = self._page
         count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
         if experiment is None:
-            page.file_problems.show_problems(problems, f"{path.name} was not opened: {count}. Nothing was changed.")
+            self._problems.show_problems(problems, f"{path.name} was not opened: {count}. Nothing was changed.")
             return
-        page.file_problems.show_problems(problems, f"{path.name} was opened with {count}." if problems else "")
-        page.load(State(experiment, experiment, path), f"opening {path.name}")
+        self._problems.show_problems(problems, f"{path.name} was opened with {count}." if problems else "")
+        self._session.load(State(experiment, experiment, path), f"opening {path.name}")
 
     # --- stored trials ----------------------------------------------------------------------------
 
     def _trial_found(self, trial: TrialRow) -> None:
         self._trial = trial
-        self._page.services.bridge.run(GetExperiment(experiment=trial.experiment), self._experiment_found, self._failed)
+        self._services.bridge.run(GetExperiment(experiment=trial.experiment), self._experiment_found, self._failed)
 
     def _experiment_found(self, detail: ExperimentDetail) -> None:
-        page, trial = self._page, self._trial
+        trial = self._trial
         experiment, problems = parse(detail.experiment.definition, detail.experiment.name)
         if experiment is None or trial is None:
             title = f"The experiment “{detail.experiment.name}” cannot be edited by this version. Nothing was changed."
-            page.file_problems.show_problems(problems, title)
+            self._problems.show_problems(problems, title)
             return
-        page.file_problems.close_list()
+        self._problems.close_list()
         experiment = msgspec.structs.replace(experiment, seed=None)  # a new experiment draws an order of its own
-        page.load(State(experiment, experiment, None, f"Based on trial {trial.number}"), "editing as new")
+        self._session.load(State(experiment, experiment, None, f"Based on trial {trial.number}"), "editing as new")
 
     def _failed(self, error: BaseException) -> None:
-        self._page.services.toasts.error(error)
+        self._services.toasts.error(error)
 
 
 def left_out_words(left_out: Sequence[LeftOut]) -> tuple[str, str]:

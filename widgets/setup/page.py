@@ -1,27 +1,26 @@
 """The Setup page: puts the panels together around one draft. Main thread.
 
-Every edit goes through `edit`: the draft changes, the panels show it at once, the planner is asked, and what it answers
-fills reasons, plan and Run. Nothing here waits for anything.
+Every edit goes through `session`: the draft changes, the panels show it at once, the planner is asked, and its answer
+fills reasons, plan and Run. Nothing here waits.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
-from widgets.parts.undo import Edit
 from widgets.setup import edits
-from widgets.setup.draft import Draft, State, dump_session, load_session
+from widgets.setup.draft import dump_session, load_session
 from widgets.setup.draft_editor import DraftEditor
+from widgets.setup.draft_session import DraftSession
 from widgets.setup.files import Files, read_paths, write_paths
 from widgets.setup.machine.panel import MachinePanel
 from widgets.setup.models.model_search import ModelSearch
 from widgets.setup.models.panel import ModelsPanel
-from widgets.setup.models.rows import FETCH, Resolved, model_groups
+from widgets.setup.models.rows import FETCH, model_groups
 from widgets.setup.opening import Openings
 from widgets.setup.panels import Halves, Panels
 from widgets.setup.plan.panel import PlanPanel
@@ -31,12 +30,11 @@ from widgets.setup.plan.rows import PlanView
 from widgets.setup.plan.run_bar import RunBar
 from widgets.setup.plan.submit import Submission
 from widgets.setup.techniques.panel import TechniquesPanel
-from widgets.setup.techniques.rows import kinds
 from widgets.setup.toolbar import SetupTools
 from widgets.setup.workload.panel import WorkloadPanel
 from widgets.shell.page import Page
 from widgets.shell.services import Services
-from widgets.shell.targets import ShowTrial
+from widgets.shell.targets import AddModel, ShowTrial
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.presets import presets
 from workbench.models.catalogue import catalogue
@@ -54,16 +52,16 @@ class SetupPage(Page):
     def __init__(self, services: Services, parent: QWidget | None = None) -> None:
         super().__init__(services, parent)
         theme = services.theme
-        self.draft = Draft(load_session(str(services.settings.value("setup/session") or "")))
-        self.planned: Planned | None = None
+        self.session = DraftSession(
+            load_session(str(services.settings.value("setup/session") or "")), self.undo_stack, self
+        )
+        self.draft = self.session.draft
         self._run_when_planned = False
-        self._broken: dict[str, str] = {}
         self.planner = Planner(services.bridge, self)
         self.model_search = ModelSearch(services, self)
         self.files = Files(services, self)
-        self.openings = Openings(self)
+        self.editor = DraftEditor(services, self.session)
         self.submission = Submission(services, self)
-        self.editor = DraftEditor(self)
         self.tools = SetupTools(theme, self.toolbar)
         self.models = ModelsPanel(theme)
         self.techniques = TechniquesPanel(theme)
@@ -72,6 +70,7 @@ class SetupPage(Page):
         self.plan = PlanPanel(theme)
         self.run_bar = RunBar(theme)
         self.file_problems = ProblemList(theme, "Problems of the file", closable=True, most_rows=10)
+        self.openings = Openings(services, self.session, self.editor, self.files, self.file_problems)
         self.panels = Panels(theme, self.models, self.techniques, self.workload, self.machine)
         self.halves = Halves(theme, self.panels, self.plan)
         self.body.addWidget(self.file_problems)
@@ -84,9 +83,11 @@ class SetupPage(Page):
         self._keep.timeout.connect(self._keep_session)
         self.tools.fill_presets(presets())
         self._connect()
-        self.show_draft(force=True)
+        self.show_draft(True)
 
     def _connect(self) -> None:
+        self.session.changed.connect(self.show_draft)
+        self.session.fields_checked.connect(self._show_run)
         self.planner.planned.connect(self._planned)
         self.planner.failed.connect(self._not_planned)
         self.model_search.changed.connect(self._show_models)
@@ -110,9 +111,9 @@ class SetupPage(Page):
         self.models.folder_wanted.connect(self.add_folder)
         self.techniques.toggled.connect(self.editor.technique)
         self.techniques.parameter_changed.connect(self.editor.parameter)
-        self.techniques.parameter_broke.connect(self.field_broke)
+        self.techniques.parameter_broke.connect(self.session.field_broke)
         self.workload.changed.connect(self.editor.workload)
-        self.workload.broke.connect(self.field_broke)
+        self.workload.broke.connect(self.session.field_broke)
         self.workload.prompts_wanted.connect(self.editor.prompts)
         self.workload.tasks_changed.connect(self.editor.tasks)
         self.workload.engine_changed.connect(self.editor.engine)
@@ -139,7 +140,10 @@ class SetupPage(Page):
         self._keep_session()
 
     def show_target(self, target: object) -> None:
-        self.openings.show(target)
+        if isinstance(target, AddModel):
+            self.add_model(target.path)
+        else:
+            self.openings.show(target)
 
     def save_layout(self, settings: QSettings) -> None:
         super().save_layout(settings)
@@ -162,31 +166,17 @@ class SetupPage(Page):
 
     # --- the draft --------------------------------------------------------------------------------
 
-    def edit(self, experiment: Experiment, text: str, merge: str = "") -> None:
-        """Change the experiment. `text` completes "Undo ...", `merge` joins typing into one step."""
-        before = self.draft.state
-        if self.draft.change(experiment):
-            self.undo_stack.push(Edit(text, partial(self._bring_back, before), merge))
-            self.show_draft()
+    @property
+    def planned(self) -> Planned | None:
+        """The last plan; None before the first, and after one that failed."""
+        return self.session.planned
 
-    def load(self, state: State, text: str) -> None:
-        """Another experiment in place of this one; Ctrl+Z brings it back."""
-        self.undo_stack.push(Edit(text, partial(self._bring_back, self.draft.state)))
-        self.draft.state = state
-        self.show_draft(force=True)
-
-    def _bring_back(self, before: State) -> None:
-        self.draft.bring_back(before)
-        self.show_draft(force=True)
-
-    def show_draft(self, *, force: bool = False) -> None:
+    def show_draft(self, force: bool = False) -> None:
         """Everything that shows the experiment. `force`: fields that were being mended take its values too."""
         draft, experiment = self.draft, self.draft.experiment
-        if force:
-            self._broken = {}
         self.tools.show_draft(experiment.name, edited=draft.is_edited, origin=draft.state.origin, force=force)
         self._show_models()
-        self.techniques.show_experiment(experiment, self._resolved, force=force)
+        self.techniques.show_experiment(experiment, self.session.resolved, force=force)
         self.workload.show_experiment(experiment, force=force)
         self._show_machine()
         self.run_bar.show_command(command_line(experiment, draft.path), saved=draft.is_on_disk)
@@ -195,18 +185,9 @@ class SetupPage(Page):
         self._keep.start()
         self.services.actions.update()
 
-    @property
-    def model_kinds(self) -> frozenset[str]:
-        """Of the chosen models, as far as they were looked up."""
-        return kinds(self.draft.experiment, self._resolved)
-
-    @property
-    def _resolved(self) -> Resolved:
-        return self.planned.resolved if self.planned is not None else Resolved()
-
     def _show_models(self) -> None:
         chosen = self.draft.experiment.models
-        groups = model_groups(self.model_search.library, chosen, self._resolved, self.model_search.fetching)
+        groups = model_groups(self.model_search.library, chosen, self.session.resolved, self.model_search.fetching)
         self.models.show_groups(groups, len(chosen))
         self._show_empty()
 
@@ -230,11 +211,13 @@ class SetupPage(Page):
 
     def _planned(self, planned: Planned) -> None:
         first = self.planned is None
-        self.planned = planned
+        self.session.planned = planned
         view = planned.view
         self.plan.show_view(view)
         self.plan.problems.show_problems(view.problems, actions=self._problem_actions())
-        self.techniques.show_experiment(self.draft.experiment, planned.resolved, force=first and not self._broken)
+        self.techniques.show_experiment(
+            self.draft.experiment, planned.resolved, force=first and not self.session.broken
+        )
         self._show_models()
         self._show_machine()
         self._show_run()
@@ -244,7 +227,7 @@ class SetupPage(Page):
 
     def _not_planned(self, error: BaseException) -> None:
         self._run_when_planned = False
-        self.planned = None
+        self.session.planned = None
         advice = str(getattr(error, "advice", ""))
         self.plan.show_view(PlanView())
         self.plan.problems.show_problems(())
@@ -261,7 +244,7 @@ class SetupPage(Page):
         if has_models or self.model_search.fetching.active:
             if self.model_search.fetching.active:
                 empty.set("The starter model is on its way", "Choose it, or another model, to see the plan.")
-            elif self._is_planned:
+            elif self.session.is_planned:
                 empty.set("There is no configuration to show", "The problems above say what is missing.")
             else:
                 empty.set("Making the plan")
@@ -293,14 +276,6 @@ class SetupPage(Page):
         if key == "fetch":
             self.model_search.fetch()
 
-    def field_broke(self, field: str, message: str) -> None:
-        """A field holds something that cannot be used: Run waits until it is mended."""
-        if message:
-            self._broken[field] = message
-        else:
-            self._broken.pop(field, None)
-        self._show_run()
-
     # --- models -----------------------------------------------------------------------------------
 
     def look_for_models(self) -> None:
@@ -324,7 +299,7 @@ class SetupPage(Page):
         """Take a model folder or GGUF file into the list and the experiment."""
         self._remember("setup/added", path)
         self.look_for_models()
-        self.edit(edits.set_model(self.draft.experiment, str(path), True), "adding a model")
+        self.session.edit(edits.set_model(self.draft.experiment, str(path), True), "adding a model")
 
     def _remember(self, key: str, path: Path) -> None:
         settings = self.services.settings
@@ -335,7 +310,7 @@ class SetupPage(Page):
         starter = next(entry for entry in catalogue() if entry.starter)
         self.look_for_models()
         if not self.draft.experiment.models:
-            self.edit(edits.set_model(self.draft.experiment, starter.id, True), "choosing a model")
+            self.session.edit(edits.set_model(self.draft.experiment, starter.id, True), "choosing a model")
         else:
             self._ask(now=True)
         self.services.toasts.show("good", f"{starter.title} is on this computer now.")
@@ -344,10 +319,10 @@ class SetupPage(Page):
 
     def save(self) -> None:
         """Save where the experiment lies, or ask where."""
-        if self._broken:
+        if self.session.broken:
             self.services.toasts.show(
                 "warning",
-                f"A field is not valid: {next(iter(self._broken.values()))}",
+                f"A field is not valid: {next(iter(self.session.broken.values()))}",
                 "Its last valid value is saved.",
             )
         if self.draft.path is None:
@@ -387,20 +362,15 @@ class SetupPage(Page):
         """Why nothing can be run now, "" where something can."""
         if self.submission.busy:
             return "The trials are on their way to the runner."
-        if self._broken:
-            return next(iter(self._broken.values()))
+        if self.session.broken:
+            return next(iter(self.session.broken.values()))
         if self.services.workbench is None:
             return "The database is not open yet."
         if self.planned is None:
             return "There is no plan yet." if self.draft.experiment.models else "Choose a model first."
         if not self.draft.experiment.models:
             return "Choose a model first."
-        return self.planned.view.reason if self._is_planned else ""
-
-    @property
-    def _is_planned(self) -> bool:
-        """Whether the plan is of the experiment as it stands."""
-        return self.planned is not None and self.planned.experiment == self.draft.experiment
+        return self.planned.view.reason if self.session.is_planned else ""
 
     def can_run(self) -> bool:
         return not self.run_reason
@@ -409,7 +379,7 @@ class SetupPage(Page):
         """Hand the plan to the runner; one that is still being made is run when it is there."""
         if not self.can_run():
             return
-        if not self._is_planned or self.planned is None:
+        if not self.session.is_planned or self.planned is None:
             self._run_when_planned = True
             self._ask(now=True)
             return

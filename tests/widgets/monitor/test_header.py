@@ -11,8 +11,9 @@ from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue
 from tests.widgets.queue_kit import entry
 from tests.workbench.synthetic import FakeTrial, records
 from widgets.monitor.header_now import where_it_runs
-from widgets.monitor.header_view import segments, span
+from widgets.monitor.header_view import segments
 from widgets.monitor.page import MonitorPage
+from widgets.parts.phrases import span
 from workbench.charts.series import Phase, TrialData
 
 

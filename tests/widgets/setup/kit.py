@@ -155,7 +155,7 @@ def open_page(qtbot: QtBot, services: Services) -> SetupPage:
 
 def settle(qtbot: QtBot, page: SetupPage) -> None:
     """Until the plan is of what stands in the form."""
-    qtbot.waitUntil(lambda: page.planner.is_current and page._is_planned)
+    qtbot.waitUntil(lambda: page.planner.is_current and page.session.is_planned)
 
 
 def click_row(qtbot: QtBot, tree: CheckTree, key: str, x: int = 20) -> None:

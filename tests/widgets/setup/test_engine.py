@@ -48,12 +48,12 @@ def with_packages(workbench: FakeWorkbench, *names: str, ready: tuple[str, ...] 
 def choose(qtbot: QtBot, page: SetupPage, *models: str, techniques: tuple[str, ...] = ()) -> Plan:
     """The plan of these models and techniques."""
     experiment = Experiment(models=models, techniques=tuple(TechniqueChoice(t) for t in techniques))
-    page.edit(experiment, "a test")
+    page.session.edit(experiment, "a test")
     return planned(qtbot, page)
 
 
 def planned(qtbot: QtBot, page: SetupPage) -> Plan:
-    qtbot.waitUntil(lambda: page._is_planned)
+    qtbot.waitUntil(lambda: page.session.is_planned)
     assert page.planned is not None
     return page.planned.plan
 

@@ -98,11 +98,11 @@ def test_that_starting_over_can_be_undone(qtbot: QtBot, page: SetupPage) -> None
 def test_that_typing_is_undone_as_one_step_and_a_load_as_another(qtbot: QtBot, page: SetupPage, tmp_path: Path) -> None:
     before = page.draft.experiment
     for name in ("a", "ab"):
-        page.edit(Experiment(name=name), "renaming", "name")
+        page.session.edit(Experiment(name=name), "renaming", "name")
     page.files.save(page.draft.experiment, tmp_path / "ab.toml")
     qtbot.waitUntil(lambda: page.draft.is_on_disk)
-    page.edit(Experiment(name="abc"), "renaming", "name")
-    page.load(State(Experiment(name="other")), "opening other")
+    page.session.edit(Experiment(name="abc"), "renaming", "name")
+    page.session.load(State(Experiment(name="other")), "opening other")
     assert page.undo_stack.undoText() == "opening other"
     for name in ("abc", "ab", before.name):  # what was saved in between is a step of its own
         page.undo_stack.undo()

@@ -123,7 +123,7 @@ def test_that_a_model_is_run_once_its_files_are_read(
     monkeypatch.setattr(digests, "of", lambda *arguments: may.wait(60) and read(*arguments))
     page.planner._reading.setInterval(5)
     folder = make_folder(tmp_path / "large", {**CONFIG, "max_position_embeddings": 4096})
-    page.edit(msgspec.structs.replace(page.draft.experiment, models=(str(folder),)), "a model")
+    page.session.edit(msgspec.structs.replace(page.draft.experiment, models=(str(folder),)), "a model")
     settle(qtbot, page)
     assert not page.run_bar.run.isEnabled()
     assert "being read" in page.run_bar.run.toolTip()

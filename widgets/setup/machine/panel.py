@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from engines.protocol.messages import ProbeResult
-from widgets.machines.tables import MemoryBar
 from widgets.parts.components import ElidedLabel, IconLabel, Panel, label, line, tool_button
+from widgets.parts.memory_bar import MemoryBar
 from widgets.setup.machine.rows import DeviceRow, Measured, device_rows, measured
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import Experiment

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.records import Sensor
-from widgets.first_start.facts import as_clause
+from widgets.parts.phrases import as_clause
 from widgets.setup.edits import devices_of
 from workbench.experiment.experiment import Experiment
 from workbench.plan.plan import Plan
