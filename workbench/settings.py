@@ -13,14 +13,14 @@ import tempfile
 import threading
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import tomli_w
 
 from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places
-from workbench.experiment.keys import Key, did_you_mean, shown
+from engines.protocol.settings import Setting, did_you_mean, shown
 from workbench.metrics.assumptions import Assumptions
 from workbench.typed_numbers import NotANumber, parse_number
 
@@ -30,62 +30,62 @@ PEAKS = "peak_flops_of"
 """Table of peaks by device: `"NVIDIA H200" = 9.89e14`, `"NVIDIA H200/bfloat16" = 9.89e14`."""
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One thing the user may set, in words; `key` says what it may hold."""
-
-    key: Key
-    title: str
-    unit: str
-    about: str
-    """What rests on it, in a sentence."""
-
-    @property
-    def name(self) -> str:
-        return self.key.name
-
-
-_PEAK = Key("peak_flops", "float", 1e6, 1e21, unit="FLOP/s", example="9.89e14")
+_PEAK = Setting(
+    "peak_flops",
+    "Peak compute",
+    type="float",
+    minimum=1e6,
+    maximum=1e21,
+    unit="FLOP/s",
+    example="9.89e14",
+    help="Model FLOPs utilisation. The dense peak of the data sheet: of any device and precision, or of one device "
+    "(peak_flops.NAME), or of one precision of it (peak_flops.NAME/bfloat16).",
+)
 SETTINGS = (
     Setting(
-        Key("watts_per_core", "float", 0.01, 1000, unit="W", example="8.5"),
+        "watts_per_core",
         "Power of a busy core",
-        "W",
-        "Energy of trials on the processor, estimated from processor time where no sensor measures power.",
+        type="float",
+        minimum=0.01,
+        maximum=1000,
+        unit="W",
+        example="8.5",
+        help="Energy of trials on the processor, estimated from processor time where no sensor measures power.",
     ),
     Setting(
-        Key("price_per_kwh", "float", 0, 1e6, unit="currency per kWh", example="0.30"),
+        "price_per_kwh",
         "Price of electricity",
-        "per kWh",
-        "Electricity per million tokens, of the device alone.",
+        type="float",
+        minimum=0,
+        maximum=1e6,
+        unit="currency per kWh",
+        suffix="per kWh",
+        example="0.30",
+        help="Electricity per million tokens, of the device alone.",
     ),
     Setting(
-        Key(
-            "currency",
-            "text",
-            maximum=8,
-            pattern=r"[^\s\d]{1,8}",
-            pattern_text="a code or a sign such as EUR",
-            example='"EUR"',
-        ),
+        "currency",
         "Currency",
-        "",
-        "The currency of the price.",
+        maximum=8,
+        pattern=r"[^\s\d]{1,8}",
+        pattern_text="a code or a sign such as EUR",
+        example='"EUR"',
+        help="The currency of the price.",
     ),
     Setting(
-        Key("carbon_grams_per_kwh", "float", 0, 10_000, unit="g of CO2e per kWh", example="380"),
+        "carbon_grams_per_kwh",
         "CO2e of the grid",
-        "g per kWh",
-        "CO2e per million tokens, of the device's operation alone.",
+        type="float",
+        minimum=0,
+        maximum=10_000,
+        unit="g of CO2e per kWh",
+        suffix="g per kWh",
+        example="380",
+        help="CO2e per million tokens, of the device's operation alone.",
     ),
-    Setting(
-        _PEAK,
-        "Peak compute",
-        "FLOP/s",
-        "Model FLOPs utilisation. The dense peak of the data sheet: of any device and precision, or of one device "
-        "(peak_flops.NAME), or of one precision of it (peak_flops.NAME/bfloat16).",
-    ),
+    _PEAK,
 )
+"""What each may hold; `help` says what rests on it."""
 _CHANGING = threading.Lock()
 _BY_NAME = {s.name: s for s in SETTINGS}
 
@@ -169,7 +169,7 @@ def with_value(assumptions: Assumptions, name: str, raw: object) -> Assumptions:
     device = _device_of(name)
     if not device and name not in _BY_NAME:
         raise SettingsError(f"There is no setting {shown(name)}.", did_you_mean(name, tuple(_BY_NAME)))
-    key = _PEAK if device else _BY_NAME[name].key
+    key = _PEAK if device else _BY_NAME[name]
     if key.type == "float" and isinstance(raw, str):
         raw = typed(raw)
     value, wrong, hint = key.check(raw)

@@ -9,8 +9,7 @@ from typing import Literal
 
 import msgspec
 
-Scalar = bool | int | float | str | None
-"""A technique's parameter value."""
+from engines.protocol.settings import Scalar as Scalar
 
 TaskName = Literal["generate", "answer", "summarise"]
 

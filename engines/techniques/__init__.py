@@ -5,14 +5,13 @@ party's entry point of group `llm_workbench.techniques`) and one implementing mo
 """
 
 from engines.techniques.facts import MachineFacts, ModelFacts
-from engines.techniques.model import Axis, Parameter, Technique
+from engines.techniques.model import Axis, Technique
 from engines.techniques.registry import axes, find, techniques
 
 __all__ = [
     "Axis",
     "MachineFacts",
     "ModelFacts",
-    "Parameter",
     "Technique",
     "axes",
     "find",

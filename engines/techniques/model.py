@@ -4,50 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
-from engines.protocol.orders import EngineId, Scalar
+from engines.protocol.orders import EngineId
+from engines.protocol.settings import Scalar, Setting
 from engines.techniques.facts import MachineFacts, ModelFacts
-
-ParameterType = Literal["int", "float", "bool", "choice"]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One typed parameter; forms, TOML checking and hashes are made from it."""
-
-    name: str
-    title: str
-    type: ParameterType
-    default: Scalar
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
-    unit: str = ""
-    hint: str = ""
-    """One sentence under the field."""
-
-    def problem(self, value: object) -> str | None:
-        """Why `value` cannot be used, in a sentence, or None."""
-        if self.type == "bool":
-            return None if isinstance(value, bool) else f"{self.name} is true or false, not {value!r}."
-        if self.type == "choice":
-            allowed = ", ".join(self.choices)
-            return None if value in self.choices else f"{self.name} is one of {allowed}, not {value!r}."
-        if isinstance(value, bool) or not isinstance(value, int if self.type == "int" else (int, float)):
-            kind = "a whole number" if self.type == "int" else "a number"
-            return f"{self.name} is {kind}, not {value!r}."
-        if (self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum):
-            return f"{self.name} is {self.range_text()}, not {value!r}."
-        return None
-
-    def range_text(self) -> str:
-        """ "1 to 512", "at least 1", or "" without bounds."""
-        if self.minimum is not None and self.maximum is not None:
-            return f"{self.minimum:g} to {self.maximum:g}"
-        if self.minimum is not None:
-            return f"at least {self.minimum:g}"
-        return f"at most {self.maximum:g}" if self.maximum is not None else ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +44,7 @@ class Technique:
     """"module:function", imported in the worker only."""
     group: str = ""
     """Heading under which an axis with many techniques shows it, a word or two: "8 bit"."""
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple[Setting, ...] = ()
     packages: tuple[str, ...] = ()
     needs: Callable[[ModelFacts], tuple[str, ...]] | None = None
     """Packages that it needs besides for a model."""
@@ -120,7 +81,7 @@ class Technique:
         return self.id.partition(".")[2]
 
     def defaults(self) -> dict[str, Scalar]:
-        return {p.name: p.default for p in self.parameters}
+        return {p.name: cast("Scalar", p.default) for p in self.parameters}
 
     def lacking(self, machine: MachineFacts, model: ModelFacts | None = None) -> tuple[str, ...]:
         """Those of its packages, with a model those for it too, that the machine does not have, in their order."""

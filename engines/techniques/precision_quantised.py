@@ -3,8 +3,9 @@ layers in fewer bits and leave embeddings, norms and the output head in the comp
 
 from __future__ import annotations
 
+from engines.protocol.settings import Setting
 from engines.techniques import precision_conditions as conditions
-from engines.techniques.model import Parameter, Technique
+from engines.techniques.model import Technique
 from engines.techniques.precision import no_bfloat16
 
 _EIGHT, _FOUR = "8 bit", "4 bit"
@@ -12,38 +13,38 @@ _TORCHAO = ("torch", "transformers", "torchao")
 _BITSANDBYTES = ("torch", "transformers", "accelerate", "bitsandbytes")
 _QUANTO = ("torch", "transformers", "accelerate", "optimum-quanto")
 
-COMPUTE = Parameter(
+COMPUTE = Setting(
     name="compute",
     title="Compute precision",
-    type="choice",
+    type="text",
     default="auto",
     choices=("auto", "float32", "bfloat16", "float16"),
-    hint="auto: bfloat16 where the device has instructions for it, float32 on other processors.",
+    help="auto: bfloat16 where the device has instructions for it, float32 on other processors.",
 )
-_THRESHOLD = Parameter(
+_THRESHOLD = Setting(
     name="threshold",
     title="Threshold",
     type="float",
     default=6.0,
     minimum=0.0,
     maximum=1000.0,
-    hint="Activations above it are multiplied in 16 bits (6 in the paper); 0 multiplies all in 8.",
+    help="Activations above it are multiplied in 16 bits (6 in the paper); 0 multiplies all in 8.",
 )
-_DOUBLE = Parameter(
+_DOUBLE = Setting(
     name="double_quantisation",
     title="Double quantisation",
     type="bool",
     default=False,
-    hint="Stores the scales in 8 bits too: 4.13 instead of 4.5 bits per weight.",
+    help="Stores the scales in 8 bits too: 4.13 instead of 4.5 bits per weight.",
 )
-_GROUP_SIZE = Parameter(
+_GROUP_SIZE = Setting(
     name="group_size",
     title="Group size",
-    type="choice",
+    type="text",
     default="auto",
     choices=("auto", "32", "64", "128", "256"),
     unit="weights",
-    hint="Weights that share a scale. auto: the largest of 128, 64 and 32 that divides every layer's width.",
+    help="Weights that share a scale. auto: the largest of 128, 64 and 32 that divides every layer's width.",
 )
 
 TECHNIQUES = (

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from engines.protocol.settings import Setting
 from workbench.experiment.experiment import EngineSettings, RunSettings, Workload
-from workbench.experiment.keys import ENGINE, RUN, TOP, WORKLOAD, Key
+from workbench.experiment.keys import ENGINE, RUN, TOP, WORKLOAD
 
 PAGE = (Path(__file__).parents[2] / "docs" / "experiment-file.md").read_text(encoding="utf-8")
 
 
 def rows(heading: str) -> dict[str, str]:
-    """Key -> its row, of the first table under a heading."""
+    """Setting -> its row, of the first table under a heading."""
     table = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     return {found[1]: line for line in table.splitlines() if (found := re.match(r"\| `(\w+)` \|", line))}
 
@@ -22,7 +23,7 @@ def rows(heading: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("heading", "keys"), [("Top", TOP), ("`[workload]`", WORKLOAD), ("`[run]`", RUN), ("`[engine]`", ENGINE)]
 )
-def test_that_every_key_has_its_row_with_its_choices_and_bounds(heading: str, keys: tuple[Key, ...]) -> None:
+def test_that_every_key_has_its_row_with_its_choices_and_bounds(heading: str, keys: tuple[Setting, ...]) -> None:
     told = rows(heading)
     assert {key.name for key in keys} | {"schema"} == set(told) | {"schema"}
     for key in keys:

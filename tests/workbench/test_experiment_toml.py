@@ -11,7 +11,8 @@ import tomli_w
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from engines.techniques import Parameter, Technique, techniques
+from engines.protocol.settings import Setting
+from engines.techniques import Technique, techniques
 from workbench.experiment import file as experiment_toml
 from workbench.experiment import toml_places
 from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
@@ -145,9 +146,9 @@ def test_that_technique_parameters_are_checked_swept_and_written_back(monkeypatc
         source="",
         implementation="",
         parameters=(
-            Parameter("group", "Group", "int", 64, 1, 512),
-            Parameter("scale", "Scale", "float", 1.0, 0, 2),
-            Parameter("double", "Double", "bool", False),
+            Setting("group", "Group", "int", 64, 1, 512),
+            Setting("scale", "Scale", "float", 1.0, 0, 2),
+            Setting("double", "Double", "bool", False),
         ),
     )
     monkeypatch.setattr(experiment_toml, "find", lambda id_: fake if id_ == fake.id else None)

@@ -370,7 +370,8 @@ def test_that_known_times_replace_the_estimate_and_scale_the_others() -> None:
 
 
 def test_that_parameter_sweeps_multiply_and_show_in_titles(monkeypatch: pytest.MonkeyPatch) -> None:
-    from engines.techniques import Parameter, Technique
+    from engines.protocol.settings import Setting
+    from engines.techniques import Technique
     from workbench.plan import cells as plan_cells
     from workbench.plan import labels
 
@@ -380,7 +381,7 @@ def test_that_parameter_sweeps_multiply_and_show_in_titles(monkeypatch: pytest.M
         sentence="",
         source="",
         implementation="",
-        parameters=(Parameter("group", "Group", "int", 64, 1, 512), Parameter("fast", "Fast", "bool", True)),
+        parameters=(Setting("group", "Group", "int", 64, 1, 512), Setting("fast", "Fast", "bool", True)),
         bits=4,
         changes="linear",
     )

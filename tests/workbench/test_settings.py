@@ -123,7 +123,7 @@ def test_that_a_full_disk_leaves_the_old_settings(tmp_path: Path, monkeypatch: p
 def test_that_every_setting_has_a_field_and_a_sentence() -> None:
     for setting in SETTINGS:
         assert hasattr(Assumptions(), setting.name)
-        assert setting.about.endswith(".")
+        assert setting.help.endswith(".")
 
 
 def test_that_the_command_sets_shows_and_forgets(home: Places, capsys: pytest.CaptureFixture[str]) -> None:

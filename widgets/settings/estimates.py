@@ -83,9 +83,9 @@ class EstimatesGroup(QWidget):
             if setting.name == "currency":
                 continue
             if setting.name == "price_per_kwh":
-                field = self._field("price_per_kwh", setting.title, setting.unit)
+                field = self._field("price_per_kwh", setting.title, setting.suffix or setting.unit)
                 currency = self._field("currency", "Currency", "")
-                self._rows.add(setting.title, _side_by_side(field, currency), setting.about)
+                self._rows.add(setting.title, _side_by_side(field, currency), setting.help)
             elif setting.name == _PEAK:
                 field = self._field(_PEAK, "Peak compute of any device", "TFLOP/s")
                 note = (
@@ -95,7 +95,9 @@ class EstimatesGroup(QWidget):
                 self._rows.add(setting.title, _side_by_side(field), note)
             else:
                 self._rows.add(
-                    setting.title, _side_by_side(self._field(setting.name, setting.title, setting.unit)), setting.about
+                    setting.title,
+                    _side_by_side(self._field(setting.name, setting.title, setting.suffix or setting.unit)),
+                    setting.help,
                 )
 
     def _field(self, name: str, title: str, unit: str) -> UnitLineEdit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,13 +12,13 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QToolButton
 
 from widgets.parts.components import ElidedLabel, ToolButton, UnitLineEdit, tool_button
-from widgets.setup.fields.values import check_of_key
+from widgets.setup.fields.values import problem_of
 from widgets.shell.page import PageToolbar
 from widgets.theme.theme import Theme
 from workbench.experiment.keys import TOP
 from workbench.experiment.presets import Preset
 
-_NAME = check_of_key(next(key for key in TOP if key.name == "name"), "The name")
+_NAME = replace(next(key for key in TOP if key.name == "name"), title="The name")
 
 
 class SetupTools(QObject):
@@ -120,7 +121,7 @@ class SetupTools(QObject):
         self.recent_wanted.emit(path)
 
     def _name_edited(self, text: str) -> None:
-        message = _NAME(text)
+        message = problem_of(_NAME, text)
         self.name.set_invalid(message)
         if message:
             self.name_broke.emit(message)

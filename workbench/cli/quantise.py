@@ -9,13 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from engines.protocol.places import places
+from engines.protocol.settings import did_you_mean
 from engines.techniques import MachineFacts
 from engines.techniques.gguf import LADDER, obstacle_of
 from workbench.cli import INTERRUPTED, OK, TRIALS_FAILED, WRONG
 from workbench.cli.main import complain
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
-from workbench.experiment.keys import did_you_mean
 from workbench.experiment.problems import Problem
 from workbench.models.fetching import FetchError
 from workbench.models.gguf_files import MadeFile, files_of, make_files

@@ -47,8 +47,9 @@ def _print(found: Assumptions) -> None:
     rows: list[tuple[str, str, str]] = []
     for setting in SETTINGS:
         value = getattr(found, setting.name)
-        unit = f"{found.currency} {setting.unit}" if setting.name == "price_per_kwh" else setting.unit
-        rows.append((setting.name, "not set" if value is None else f"{shown(value)} {unit}".strip(), setting.about))
+        unit = setting.suffix or setting.unit
+        unit = f"{found.currency} {unit}" if setting.name == "price_per_kwh" else unit
+        rows.append((setting.name, "not set" if value is None else f"{shown(value)} {unit}".strip(), setting.help))
     rows += [(f"peak_flops.{device}", f"{shown(peak)} FLOP/s", "") for device, peak in found.device_peaks]
     print_table(("setting", "value", "what rests on it"), rows)
 

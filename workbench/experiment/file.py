@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -15,6 +16,7 @@ import msgspec
 import tomli_w
 
 from engines.protocol.orders import Scalar
+from engines.protocol.settings import Setting, did_you_mean, shown
 from engines.techniques import Technique, axes, find, techniques
 from workbench.experiment import toml_places
 from workbench.experiment.experiment import (
@@ -25,7 +27,7 @@ from workbench.experiment.experiment import (
     TechniqueChoice,
     Workload,
 )
-from workbench.experiment.keys import ENGINE, RUN, TOP, WORKLOAD, Key, did_you_mean, shown
+from workbench.experiment.keys import ENGINE, RUN, TOP, WORKLOAD
 from workbench.experiment.problems import Problem, Severity
 
 MAX_FILE_BYTES = 4 * 2**20
@@ -161,7 +163,7 @@ class _Reader:
 
     # --- tables of plain keys ------------------------------------------------------------------
 
-    def _table(self, document: Table, name: str, keys: tuple[Key, ...], type_: type[S]) -> S:
+    def _table(self, document: Table, name: str, keys: tuple[Setting, ...], type_: type[S]) -> S:
         table = document.get(name, {})
         if not isinstance(table, dict):
             self._say((name,), f"{name} is a table, not {_kind(table)}.", f"Write [{name}] on a line of its own.")
@@ -169,7 +171,7 @@ class _Reader:
         return type_(**self._values(table, (name,), keys))
 
     def _values(
-        self, table: Table, path: toml_places.Path, keys: tuple[Key, ...], also: tuple[str, ...] = ()
+        self, table: Table, path: toml_places.Path, keys: tuple[Setting, ...], also: tuple[str, ...] = ()
     ) -> dict[str, object]:
         by_name = {key.name: key for key in keys}
         values: dict[str, object] = {}
@@ -184,7 +186,7 @@ class _Reader:
                 values[name] = value
         return values
 
-    def _value(self, key: Key, raw: object, path: toml_places.Path) -> object:
+    def _value(self, key: Setting, raw: object, path: toml_places.Path) -> object:
         """The checked value, a tuple for sweeps and lists, or None after saying what is wrong."""
         if not (key.sweep or key.is_list):
             if isinstance(raw, list):
@@ -210,7 +212,7 @@ class _Reader:
                 values.append(value)
         return tuple(values)
 
-    def _single(self, key: Key, raw: object, path: toml_places.Path) -> object:
+    def _single(self, key: Setting, raw: object, path: toml_places.Path) -> object:
         value, message, hint = key.check(raw)
         if message:
             self._say(path, message, hint)
@@ -282,30 +284,16 @@ class _Reader:
         return TechniqueChoice(technique.id, self._parameters(technique, entry, path))
 
     def _parameters(self, technique: Technique, entry: Table, path: toml_places.Path) -> dict[str, tuple[Scalar, ...]]:
-        by_name = {p.name: p for p in technique.parameters}
+        by_name = {p.name: replace(p, sweep=True) for p in technique.parameters}
         chosen: dict[str, tuple[Scalar, ...]] = {}
         for name, raw in entry.items():
             if name == "id":
                 continue
-            place = (*path, name)
             if name not in by_name:
                 hint = did_you_mean(name, list(by_name)) if by_name else f"{technique.id} has no parameters."
-                self._say(place, f"{technique.id} has no parameter {shown(name)}.", hint)
-                continue
-            items = raw if isinstance(raw, list) else [raw]
-            if not items:
-                self._say(place, f"The list of {name} is empty: there is nothing to run.")
-            values: list[Scalar] = []
-            for index, item in enumerate(items):
-                item_place = (*place, index) if isinstance(raw, list) else place
-                message = by_name[name].problem(item)
-                if message:
-                    self._say(item_place, message, by_name[name].hint)
-                elif item in values:
-                    self._say(item_place, f"{shown(item)} stands in the list twice.", "Leave one of them out.")
-                else:
-                    values.append(float(item) if by_name[name].type == "float" else cast("Scalar", item))
-            chosen[name] = tuple(values)
+                self._say((*path, name), f"{technique.id} has no parameter {shown(name)}.", hint)
+            elif (value := self._value(by_name[name], raw, (*path, name))) is not None:
+                chosen[name] = cast("tuple[Scalar, ...]", value)
         return chosen
 
 

@@ -16,8 +16,8 @@ from engines.models.files import BrokenModel
 from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
+from engines.protocol.settings import did_you_mean
 from engines.techniques import ModelFacts
-from workbench.experiment.keys import did_you_mean
 from workbench.experiment.problems import Fix, Problem
 from workbench.models.catalogue import CatalogueEntry, catalogue, find_entry
 from workbench.models.files import FLOATS, inspect_folder, inspect_gguf

@@ -12,9 +12,9 @@ import msgspec
 
 from engines.protocol.messages import ProbeResult
 from engines.protocol.prompt_file import PromptFileError, read_prompt_file
+from engines.protocol.settings import did_you_mean
 from engines.protocol.tasks import FETCH, HARNESS, LOCAL_TASKS, harness_name, harness_task, local_task
 from workbench.experiment.experiment import Experiment
-from workbench.experiment.keys import did_you_mean
 from workbench.experiment.problems import Problem, Severity
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.places import Places
 from engines.protocol.records import Sensor
-from engines.techniques import ModelFacts, Parameter, find
+from engines.protocol.settings import Setting, SettingType
+from engines.techniques import ModelFacts, find
 from widgets.setup import edits
 from widgets.setup.draft import Draft, State, dump_session, load_session
-from widgets.setup.fields.values import Parsed, check_of_key, check_of_parameter, parse_values, show_values
+from widgets.setup.fields.values import Parsed, parse_values, show_values
 from widgets.setup.files import stem, write
 from widgets.setup.machine.rows import device_rows, measured
 from widgets.setup.models.library import Library, scan
@@ -60,7 +62,9 @@ PROBE = ProbeResult(
 CPU_ONLY = ProbeResult(
     machine="host", devices=PROBE.devices[:1], sensors=PROBE.sensors, packages=PROBE.packages, facts={}
 )
-PROMPT = check_of_key(next(k for k in WORKLOAD if k.name == "prompt_tokens"), "Prompt")
+PROMPT = replace(next(k for k in WORKLOAD if k.name == "prompt_tokens"), title="Prompt")
+RANK = Setting("rank", "Rank", type="int", default=16, minimum=1, maximum=512, sweep=True)
+FREE = Setting("free", "Free", sweep=True)
 SMALL, LARGE = "random:smollm2-135m-instruct", "random:llama-3.1-8b-instruct"
 
 
@@ -86,7 +90,7 @@ def resolved_of(experiment: Experiment, home: Places, probe: ProbeResult = CPU_O
     ],
 )
 def test_that_lists_and_ranges_make_a_sweep(text: str, values: tuple[int, ...]) -> None:
-    assert parse_values(text, "int", PROMPT) == Parsed(values)
+    assert parse_values(text, PROMPT) == Parsed(values)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,7 @@ def test_that_lists_and_ranges_make_a_sweep(text: str, values: tuple[int, ...]) 
     ],
 )
 def test_that_a_mistake_is_said_in_a_sentence(text: str, says: str) -> None:
-    parsed = parse_values(text, "int", PROMPT)
+    parsed = parse_values(text, PROMPT)
     assert says in parsed.error
     assert not parsed.values
 
@@ -124,34 +128,32 @@ def test_that_a_mistake_is_said_in_a_sentence(text: str, says: str) -> None:
     ],
 )
 def test_that_a_comma_that_may_be_decimal_is_asked_about(text: str, error: str, values: tuple[float, ...]) -> None:
-    assert parse_values(text, "float", lambda _: "") == Parsed(values, error)
+    assert parse_values(text, replace(FREE, type="float")) == Parsed(values, error)
 
 
 def test_that_a_reading_out_of_range_is_none() -> None:
-    rank = Parameter(name="rank", title="Rank", type="int", default=16, minimum=1, maximum=512)
-    assert parse_values("128,256", "int", check_of_parameter(rank)).values == (128, 256)
+    assert parse_values("128,256", RANK).values == (128, 256)
 
 
 def test_that_a_single_value_takes_no_list() -> None:
-    assert parse_values("1,979", "int", PROMPT, many=False).error == "“1,979”: write 1979."
-    assert "cannot be swept" in parse_values("1, 2", "int", PROMPT, many=False).error
+    assert parse_values("1,979", replace(PROMPT, sweep=False)).error == "“1,979”: write 1979."
+    assert "cannot be swept" in parse_values("1, 2", replace(PROMPT, sweep=False)).error
 
 
 def test_that_parameters_are_checked_by_their_own_range() -> None:
-    rank = Parameter(name="rank", title="Rank", type="int", default=16, minimum=1, maximum=512)
-    assert parse_values("8, 16", "int", check_of_parameter(rank)).values == (8, 16)
-    assert parse_values("600", "int", check_of_parameter(rank)).error == "Rank is 1 to 512, not 600."
-    assert parse_values("on, off", "bool", lambda _: "").values == (True, False)
+    assert parse_values("8, 16", RANK).values == (8, 16)
+    assert parse_values("600", RANK).error == "Rank is 1 to 512, not 600."
+    assert parse_values("on, off", replace(FREE, type="bool")).values == (True, False)
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=8, unique=True))
 def test_that_what_is_shown_can_be_read_back(values: list[int]) -> None:
-    assert parse_values(show_values(values), "int", PROMPT).values == tuple(values)
+    assert parse_values(show_values(values), PROMPT).values == tuple(values)
 
 
-@given(st.text(max_size=30), st.sampled_from(["int", "float", "bool", "choice"]))
-def test_that_no_text_breaks_a_field(text: str, kind: str) -> None:
-    parsed = parse_values(text, kind, PROMPT)  # type: ignore[arg-type]
+@given(st.text(max_size=30), st.sampled_from(["int", "float", "bool", "text"]))
+def test_that_no_text_breaks_a_field(text: str, kind: SettingType) -> None:
+    parsed = parse_values(text, replace(PROMPT, type=kind))
     assert bool(parsed.error) != bool(parsed.values)
 
 

@@ -8,9 +8,9 @@ from PySide6.QtCore import QEvent, Signal
 from PySide6.QtGui import QFontMetrics, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
 
-from engines.protocol.orders import Scalar
+from engines.protocol.settings import Scalar, Setting
 from widgets.parts.components import UnitLineEdit, label, set_look
-from widgets.setup.fields.values import Check, Kind, Parsed, parse_values, show_values
+from widgets.setup.fields.values import Parsed, parse_values, show_values
 from widgets.theme.theme import Theme
 
 
@@ -25,21 +25,18 @@ class ValueField(QWidget):
     def __init__(
         self,
         theme: Theme,
-        name: str,
-        kind: Kind,
-        check: Check,
+        setting: Setting,
         *,
-        suffix: str = "",
-        choices: Sequence[str] = (),
-        many: bool = True,
+        name: str = "",
         empty: str = "",
         parent: QWidget | None = None,
     ) -> None:
-        """`empty`: what no value means ("drawn"), where none is needed."""
+        """`name`: for those who hear the form. `empty`: what no value means ("drawn"), where none is needed."""
         super().__init__(parent)
         self._theme = theme
         self._optional = bool(empty)
-        self._kind, self._check, self._many, self._suffix = kind, check, many, suffix
+        self._setting, self._suffix = setting, setting.suffix or setting.unit or setting.range_text()
+        choices = ("on", "off") if setting.type == "bool" else setting.choices
         self._values: tuple[Scalar, ...] | None = None
         self.error = ""
         column = QVBoxLayout(self)
@@ -54,17 +51,17 @@ class ValueField(QWidget):
             self.combo.setCompleter(None)  # type: ignore[arg-type]
             self.combo.addItems(list(choices))
             self.combo.setMinimumContentsLength(4)
-            self.combo.setAccessibleName(name)
+            self.combo.setAccessibleName(name or setting.title)
             self.combo.textActivated.connect(self._edited)
             line = self.combo.lineEdit()
             assert line is not None
             self.line = line
             column.addWidget(self.combo)
         else:
-            self.line = UnitLineEdit(theme, suffix)
+            self.line = UnitLineEdit(theme, self._suffix)
             self.line.setPlaceholderText(empty)
             column.addWidget(self.line)
-        self.line.setAccessibleName(name)
+        self.line.setAccessibleName(name or setting.title)
         self.line.setMinimumWidth(theme.px(60))
         self.line.textEdited.connect(self._edited)
         self.line.textChanged.connect(self._fit)
@@ -92,7 +89,7 @@ class ValueField(QWidget):
         target.setAccessibleDescription(reason)
 
     def _parsed(self, text: str) -> Parsed:
-        return parse_values(text, self._kind, self._check, many=self._many, optional=self._optional)
+        return parse_values(text, self._setting, optional=self._optional)
 
     def _edited(self, text: str) -> None:
         parsed = self._parsed(text)

@@ -9,18 +9,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from engines.protocol.orders import Scalar
-from engines.techniques import Parameter
-from workbench.experiment.keys import Key
+from engines.protocol.settings import Scalar, Setting, SettingType, show_value
 from workbench.typed_numbers import NotANumber, parse_number, without_spaces
-
-Kind = Literal["int", "float", "bool", "choice"]
-Check = Callable[[object], str]
-"""Says what is wrong with a value in a sentence, "" where nothing is."""
 
 MOST_VALUES = 100
 """Longer ranges are a slip of the finger: a plan holds a thousand configurations at the most."""
@@ -40,19 +33,19 @@ class _Wrong(Exception):
     pass
 
 
-def parse_values(text: str, kind: Kind, check: Check, *, many: bool = True, optional: bool = False) -> Parsed:
+def parse_values(text: str, setting: Setting, *, optional: bool = False) -> Parsed:
     """The values a text means, or one sentence about the first thing that is wrong with it. `optional`: an empty text
     means no value."""
     if optional and not text.strip():
         return Parsed()
     try:
-        values = tuple(_values(text, kind, check, many))
+        values = tuple(_values(text, setting))
     except _Wrong as error:
         return Parsed(error=str(error))
-    if not many and len(values) > 1:
+    if not setting.sweep and len(values) > 1:
         return Parsed(error="One value only: this cannot be swept.")
     for value in values:
-        message = check(value)
+        message = problem_of(setting, value)
         if message:
             return Parsed(error=message)
     if len(set(values)) < len(values):
@@ -66,40 +59,18 @@ def show_values(values: Sequence[Scalar]) -> str:
     return ", ".join(show_value(v) for v in values)
 
 
-def show_value(value: Scalar) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+def problem_of(setting: Setting, value: object) -> str:
+    """What is wrong with a value, with the words of the form; "" where nothing is."""
+    _, message, hint = setting.check(value)
+    message = message.replace(setting.name, setting.short or setting.title, 1)
+    return f"{message}{f' {hint}' if hint and 'example' not in hint else ''}"
 
 
-def check_of_key(key: Key, title: str) -> Check:
-    """The check of a key of the experiment file, with the words of the form."""
-
-    def check(value: object) -> str:
-        _, message, hint = key.check(value)
-        return f"{message.replace(key.name, title, 1)}{f' {hint}' if hint and 'example' not in hint else ''}"
-
-    return check
-
-
-def check_of_parameter(parameter: Parameter) -> Check:
-    """The check of a technique's parameter, with the words of the form."""
-
-    def check(value: object) -> str:
-        return (parameter.problem(value) or "").replace(parameter.name, parameter.title, 1)
-
-    return check
-
-
-def range_text(parameter: Parameter) -> str:
-    """What stands inside a parameter's field: its unit, or else its range ("1 to 512")."""
-    return parameter.unit or parameter.range_text()
-
-
-def _values(text: str, kind: Kind, check: Check, many: bool) -> Iterator[Scalar]:
+def _values(text: str, setting: Setting) -> Iterator[Scalar]:
+    kind = setting.type
     if kind in ("int", "float"):
-        for token in text.split() if many else [text]:
-            _ask_about_comma(token.strip().strip(","), kind, check, many)
+        for token in text.split() if setting.sweep else [text]:
+            _ask_about_comma(token.strip().strip(","), setting)
     parts = [part.strip() for part in text.split(",")]
     if parts == [""]:
         raise _Wrong("A value is missing.")
@@ -113,7 +84,7 @@ def _values(text: str, kind: Kind, check: Check, many: bool) -> Iterator[Scalar]
             yield _value(part, kind)
 
 
-def _ask_about_comma(token: str, kind: Kind, check: Check, many: bool) -> None:
+def _ask_about_comma(token: str, setting: Setting) -> None:
     """ "1,979" is one number to some and two values to others: whoever typed it says which."""
     if "," not in token or ".." in token:
         return
@@ -121,25 +92,27 @@ def _ask_about_comma(token: str, kind: Kind, check: Check, many: bool) -> None:
         numbers = [f"{parse_number(token):.15g}"]
     except NotANumber as error:
         numbers = list(error.readings)
-    spellings = [n for n in numbers if (kind == "float" or n.isdecimal()) and not check(_number(n, kind))]
+    kind = setting.type
+    fitting = (n for n in numbers if kind == "float" or n.isdecimal())
+    spellings = [n for n in fitting if not problem_of(setting, _number(n, kind))]
     parts = token.split(",")
-    if spellings and many and not any(re.match(r"0\d", part) for part in parts):
+    if spellings and setting.sweep and not any(re.match(r"0\d", part) for part in parts):
         spellings.append(", ".join(parts))
     if spellings:
         raise _Wrong(f"“{token}”: write {' or '.join(spellings)}.")
 
 
-def _value(text: str, kind: Kind) -> Scalar:
+def _value(text: str, kind: SettingType) -> Scalar:
     if kind == "bool":
         if text.lower() not in _BOOLS:
             raise _Wrong(f"on or off, not “{text}”.")
         return _BOOLS[text.lower()]
-    if kind == "choice":
+    if kind == "text":
         return text
     return _number(text, kind)
 
 
-def _number(text: str, kind: Kind) -> int | float:
+def _number(text: str, kind: SettingType) -> int | float:
     if re.fullmatch(r"0\d+", text):
         raise _Wrong(f"“{text}” begins with a zero: write thousands without a comma (1024).")
     plain = without_spaces(text)
@@ -155,7 +128,7 @@ def _number(text: str, kind: Kind) -> int | float:
     return value
 
 
-def _range(first: str, last: str, sign: str | None, step: str | None, kind: Kind) -> Iterator[int | float]:
+def _range(first: str, last: str, sign: str | None, step: str | None, kind: SettingType) -> Iterator[int | float]:
     low, high = _number(first, kind), _number(last, kind)
     if not low < high:
         raise _Wrong(f"The range {first}..{last} does not go up.")

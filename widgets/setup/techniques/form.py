@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
-from engines.techniques import Parameter, Technique
+from engines.protocol.settings import Setting
+from engines.techniques import Technique
 from widgets.parts.components import ElidedLabel, IconLabel, label, line, push_button
 from widgets.setup.edits import values_of
 from widgets.setup.fields.form import Form
 from widgets.setup.fields.value_field import ValueField
-from widgets.setup.fields.values import check_of_parameter, range_text
 from widgets.setup.models.rows import Resolved
 from widgets.setup.techniques.rows import TechniqueRow, find_technique, lacking, source_address, stored
 from widgets.theme.theme import Theme
@@ -136,22 +137,14 @@ class TechniqueForm(QWidget):
         for parameter in technique.parameters:
             field = self._field(technique, parameter)
             self.fields[parameter.name] = field
-            form.add(_short(parameter.title), field, f"{parameter.title}. {parameter.hint}".strip())
+            form.add(_short(parameter.title), field, f"{parameter.title}. {parameter.help}".strip())
             numeric = parameter.type in ("int", "float")
-            hint = f"{parameter.hint} {SWEEP_HINT if numeric else CHOICE_HINT}".strip()
+            hint = f"{parameter.help} {SWEEP_HINT if numeric else CHOICE_HINT}".strip()
             form.add_hint(hint)
         return form
 
-    def _field(self, technique: Technique, parameter: Parameter) -> ValueField:
-        choices = ("on", "off") if parameter.type == "bool" else parameter.choices
-        field = ValueField(
-            self._theme,
-            f"{technique.title}, {parameter.title}",
-            parameter.type,
-            check_of_parameter(parameter),
-            suffix=range_text(parameter),
-            choices=choices if parameter.type in ("bool", "choice") else (),
-        )
+    def _field(self, technique: Technique, parameter: Setting) -> ValueField:
+        field = ValueField(self._theme, replace(parameter, sweep=True), name=f"{technique.title}, {parameter.title}")
         field.changed.connect(partial(self._field_changed, technique.id, parameter.name))
         field.broke.connect(partial(self._field_broke, technique.id, parameter.name))
         return field

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
@@ -9,17 +10,17 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QSizePolicy, QVBoxLa
 
 from engines.catalogue import engines
 from engines.protocol.orders import Scalar
+from engines.protocol.settings import Setting
 from widgets.parts.components import ToolButton, label
 from widgets.setup.fields.form import Form
 from widgets.setup.fields.value_field import ValueField
-from widgets.setup.fields.values import check_of_key
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import EngineSettings
-from workbench.experiment.keys import ENGINE, Key
+from workbench.experiment.keys import ENGINE
 
 LABELS = 76
 """Width of the labels of the panel's forms (of the design): "Micro-batch"."""
-_KEYS: dict[str, Key] = {key.name: key for key in ENGINE}
+_KEYS: dict[str, Setting] = {key.name: key for key in ENGINE}
 _CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
     "id": (("Automatic", "auto"), *((e.title, e.id) for e in engines())),
     "attention": (("sdpa", "sdpa"), ("eager", "eager")),
@@ -120,9 +121,8 @@ class EngineGroup(QWidget):
         form.add(title, box, _TIPS[key])
 
     def _number(self, form: Form, key: str, title: str, suffix: str) -> None:
-        field = ValueField(
-            self._theme, _TIPS[key].partition(";")[0], "int", check_of_key(_KEYS[key], title), suffix=suffix, many=False
-        )
+        setting = replace(_KEYS[key], title=title, suffix=suffix)
+        field = ValueField(self._theme, setting, name=_TIPS[key].partition(";")[0])
         field.line.setToolTip(_TIPS[key])
         field.changed.connect(partial(self._field_changed, key))
         field.broke.connect(partial(self.broke.emit, f"engine.{key}"))

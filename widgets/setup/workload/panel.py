@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
@@ -9,23 +10,23 @@ from PySide6.QtWidgets import QComboBox, QFrame, QScrollArea, QVBoxLayout, QWidg
 
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import Scalar
+from engines.protocol.settings import Setting
 from engines.protocol.tasks import HARNESS
 from widgets.parts.components import Panel, SegmentedControl, ToolButton, label, line
 from widgets.setup.fields.form import Form
 from widgets.setup.fields.value_field import ValueField
-from widgets.setup.fields.values import check_of_key
 from widgets.setup.workload.engine_group import LABELS, EngineGroup
 from widgets.setup.workload.prompt_field import PromptField
 from widgets.setup.workload.stop_field import StopField
 from widgets.setup.workload.task_list import TaskList, task_rows
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import Experiment
-from workbench.experiment.keys import RUN, TOP, WORKLOAD, Key
+from workbench.experiment.keys import RUN, TOP, WORKLOAD
 
 LEAST = 7
 """`workbench.statistics.stopping.LEAST`, which needs numpy: a test holds them together."""
 REPETITIONS = (("Quick", 3), ("Standard", 5), ("Precise", 10))
-_KEYS: dict[str, Key] = {key.name: key for key in (*WORKLOAD, *RUN, *TOP)}
+_KEYS: dict[str, Setting] = {key.name: key for key in (*WORKLOAD, *RUN, *TOP)}
 
 _LOAD = (
     ("prompt_tokens", "Prompt", "tokens", "Prompt tokens of each sequence; a list or a range makes a sweep"),
@@ -223,14 +224,10 @@ class WorkloadPanel(Panel):
         self.repetitions.blockSignals(False)
 
     def _add(self, form: Form, key: str, title: str, suffix: str, tip: str) -> None:
-        spec = _KEYS[key]
         field = ValueField(
             self._theme,
-            tip.partition(";")[0] if key != "seed" else "Seed",
-            "float" if spec.type == "float" else "int",
-            check_of_key(spec, title),
-            suffix=suffix,
-            many=spec.sweep,
+            replace(_KEYS[key], title=title, suffix=suffix),
+            name=tip.partition(";")[0] if key != "seed" else "Seed",
             empty="drawn" if key == "seed" else "",
         )
         field.changed.connect(partial(self._field_changed, key))
