@@ -12,12 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 
+from engines.catalogue import EngineInfo, engines
 from engines.host.environment import machine_facts
 from engines.host.machine import memory, processor
 from engines.llama.install import kept_here
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.places import places
 from engines.protocol.tasks import tasks_ready
+from engines.techniques import Technique, techniques
 from engines.techniques.stored_precision import READERS
 from engines.telemetry.nvml_devices import Gpu, gpus
 from engines.telemetry.nvml_library import NvmlLibrary, NvmlUnavailable, load_nvml, opened
@@ -126,11 +128,15 @@ def _gpu_device(gpu: Gpu) -> Device:
 def packages() -> tuple[Package, ...]:
     """Installed versions from their metadata: importing torch to ask it would take seconds. What only reads files that
     were quantised elsewhere is named where it is there."""
-    named = {wanted.name for wanted in WANTED}
+    wanted = {known.name: known for known in WANTED}
+    listed: tuple[EngineInfo | Technique, ...] = (*engines(), *techniques())
+    for needing in listed:
+        for name in needing.packages:
+            wanted.setdefault(name, _Wanted(name, name, needing.title))
     readers = (
-        _package(_Wanted(name, name, "models whose files are quantised")) for name in READERS if name not in named
+        _package(_Wanted(name, name, "models whose files are quantised")) for name in READERS if name not in wanted
     )
-    return (*(_package(wanted) for wanted in WANTED), *(package for package in readers if package.version))
+    return (*(_package(each) for each in wanted.values()), *(package for package in readers if package.version))
 
 
 def _package(wanted: _Wanted) -> Package:

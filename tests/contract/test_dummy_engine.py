@@ -63,3 +63,9 @@ def test_that_techniques_lists_a_broken_plug_in_with_its_error(dummy_package: Pa
     said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     assert "dummy_axis.on" in said
     assert "dummy-broken could not be loaded: RuntimeError: made to fail" in said
+
+
+def test_that_the_probe_of_a_machine_looks_for_what_the_package_needs(dummy_package: Path) -> None:
+    script = "from engines.host.probe import packages; print(*(f'{p.name} {p.version}' for p in packages()), sep='\\n')"
+    command = [sys.executable, "-c", script]
+    assert "llm-workbench-dummy 1.0" in subprocess.run(command, capture_output=True, check=True, text=True).stdout
