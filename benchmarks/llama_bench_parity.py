@@ -37,7 +37,7 @@ from benchmarks.paired_comparison import compare, interval, report_progress
 from benchmarks.trials import in_own_process, loaded_engine, trial_order
 from engines.data.starter import MEMBER, PACKAGE
 from engines.protocol.codec import decode_order
-from engines.protocol.orders import EngineOrder, ModelOrder, TrialOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TrialOrder
 from engines.worker.phases import collect_between, quiet_collector
 
 
@@ -147,7 +147,7 @@ def _measure(order: TrialOrder, repetitions: int) -> dict[str, list[float] | boo
         for number in range(1 + repetitions):
             done = engine.request(number)
             assert done is not None
-            assert done.tokens_per_sequence == order.workload.new_tokens
+            assert done.tokens_per_sequence == order.inference.new_tokens
             if number:
                 prompt.append((done.first_token_ns - done.start_ns) / 1e9)
                 generation.append((done.last_token_ns - done.first_token_ns) / 1e9)
@@ -164,16 +164,18 @@ def _order(options: argparse.Namespace, file: Path, new_tokens: int) -> TrialOrd
         ModelOrder(ref=str(file), title=file.name, kind="gguf", path=str(file.resolve())),
         "precision.gguf-stored",
         f"kv_cache.{options.kv_cache}",
-        workload=WorkloadOrder(
+        workload=Inference(
             prompt_tokens=options.prompt_tokens, new_tokens=new_tokens, requests=options.repetitions, window_s=0.0
         ),
         engine=EngineOrder(
             id="llama.cpp",
             threads=options.threads,
-            batch_tokens=options.batch_tokens,
-            micro_batch_tokens=options.micro_batch_tokens,
-            flash_attention=options.flash,
-            memory_map=not options.no_memory_map,
+            settings={
+                "batch_tokens": options.batch_tokens,
+                "micro_batch_tokens": options.micro_batch_tokens,
+                "flash_attention": options.flash,
+                "memory_map": not options.no_memory_map,
+            },
         ),
     )
 

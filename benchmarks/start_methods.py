@@ -34,7 +34,7 @@ import numpy as np
 from benchmarks.paired_comparison import Ratio, compare, interval
 from benchmarks.trials import own_runner, records_of, trial_order
 from engines.protocol.client import RunnerClient
-from engines.protocol.orders import EngineOrder, ModelOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, ModelOrder
 from engines.protocol.places import places, starter_folder
 from engines.protocol.records import (
     ModelLoaded,
@@ -68,9 +68,7 @@ class Bench:
     def __init__(self, client: RunnerClient, model: Path, window_s: float) -> None:
         self._client = client
         self._model = model
-        self._workload = WorkloadOrder(
-            prompt_tokens=32, new_tokens=32, requests=2, window_s=window_s, warmup_requests=10
-        )
+        self._workload = Inference(prompt_tokens=32, new_tokens=32, requests=2, window_s=window_s, warmup_requests=10)
         self._numbers = itertools.count()
         self.block = 0
         self.told: dict[Method, Told] = {"plain": Told(), "template": Told()}
@@ -78,7 +76,7 @@ class Bench:
     def pair(self) -> None:
         """A new block: a template nobody has used, made by a trial that is not looked at."""
         self.block += 1
-        self._run("template", WorkloadOrder(prompt_tokens=8, new_tokens=1, requests=1, window_s=0, warmup_requests=0))
+        self._run("template", Inference(prompt_tokens=8, new_tokens=1, requests=1, window_s=0, warmup_requests=0))
 
     def throughput(self, method: Method) -> float:
         """Decode tokens/s of one trial."""
@@ -96,7 +94,7 @@ class Bench:
         told.per_processor_second.append(processor_rate(records))
         return decode_rate(records)
 
-    def _run(self, method: Method, workload: WorkloadOrder) -> tuple[int, list[Record]]:
+    def _run(self, method: Method, workload: Inference) -> tuple[int, list[Record]]:
         name = f"{method}-{next(self._numbers)}"
         order = trial_order(
             ModelOrder(ref="bench", title=self._model.name, kind="folder", path=str(self._model)),

@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks.trials import in_own_process, loaded_engine, trial_order
 from engines.protocol.codec import decode_order
-from engines.protocol.orders import EngineOrder, ModelOrder, TrialOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TrialOrder
 from engines.protocol.places import places, starter_folder
 from engines.protocol.tasks import LOCAL_TASKS, local_task
 
@@ -111,10 +111,10 @@ def _answer(order: TrialOrder) -> dict[str, dict[str, Any]]:
         assert reader is not None
         from engines.worker.lm_eval_tasks import score_task
 
-        for task in order.workload.tasks:
+        for task in order.inference.tasks:
             asked = _Asked(reader)
             start = time.perf_counter()
-            score = score_task(task, order.workload.task_samples, asked, lambda done, of: None)
+            score = score_task(task, order.inference.task_samples, asked, lambda done, of: None)
             asked.answers.seconds = time.perf_counter() - start
             asked.answers.score, asked.answers.stderr = score.score, score.stderr
             asked.answers.samples = score.samples
@@ -151,7 +151,7 @@ def _order(options: argparse.Namespace, folder: Path, precision: str) -> TrialOr
     return trial_order(
         ModelOrder(ref=str(folder), title=folder.name, kind="folder", path=str(folder.resolve())),
         f"precision.{precision}",
-        workload=WorkloadOrder(
+        workload=Inference(
             prompt_tokens=16,
             new_tokens=8,
             requests=1,

@@ -23,7 +23,7 @@ import msgspec
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.client_environment import submission
-from engines.protocol.codec import read_record
+from engines.protocol.codec import decode_order, order_of, read_record
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import places
 from engines.protocol.queue_file import last_known
@@ -179,8 +179,8 @@ def _submit(options: argparse.Namespace) -> int:
 
 def _orders_of(data: bytes) -> tuple[TrialOrder, ...]:
     if data.lstrip().startswith(b"["):
-        return msgspec.json.decode(data, type=tuple[TrialOrder, ...])
-    return tuple(msgspec.json.decode(line, type=TrialOrder) for line in data.splitlines() if line.strip())
+        return tuple(order_of(value) for value in msgspec.json.decode(data, type=list[object]))
+    return tuple(decode_order(line) for line in data.splitlines() if line.strip())
 
 
 def _attach(options: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ class NoAllocator:
 
 class SleepingEngine:
     def __init__(self, order: TrialOrder, ring: RingWriter, stop: Stop) -> None:
-        self._work, self._ring, self._stop = order.workload, ring, stop
+        self._work, self._ring, self._stop = order.inference, ring, stop
 
     def start(self) -> dict[str, str]:
         return {"engine": "sleeping"}

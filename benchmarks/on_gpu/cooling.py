@@ -11,7 +11,7 @@ import msgspec
 from benchmarks.on_gpu.notes import Notes, NotHere
 from benchmarks.on_gpu.setting import Setting, torch_on
 from benchmarks.trials import trial_order
-from engines.protocol.orders import EngineOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference
 from engines.runner.cooldown import LONGEST_S, NEAR_KELVIN, CoolDown
 from engines.telemetry.device_sensors import Thermometer, thermometer
 
@@ -46,7 +46,7 @@ def run(setting: Setting, notes: Notes) -> None:
     if instrument is None:
         raise NotHere("The GPU tells no temperature.")
     torch_on(setting)
-    order = trial_order(setting.small, "precision.bfloat16", workload=WorkloadOrder(), engine=EngineOrder())
+    order = trial_order(setting.small, "precision.bfloat16", workload=Inference(), engine=EngineOrder())
     busy_s = min(setting.lengths.busy_s, notes.left_s() * _BUSY_SHARE)
     longest_s = max(1.0, notes.left_s() - busy_s - _MARGIN_S)
     cool_down = CoolDown(find, longest_s=min(LONGEST_S, longest_s), look_s=_LOOK_S)

@@ -16,7 +16,7 @@ from benchmarks.on_gpu.records import end_of, trial
 from benchmarks.on_gpu.report import number
 from benchmarks.on_gpu.setting import Setting
 from benchmarks.trials import own_runner, trial_order
-from engines.protocol.orders import EngineOrder, TrialOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, TrialOrder
 from engines.techniques.registry import find as find_technique
 from workbench.metrics.model import NotAvailable, Value
 from workbench.metrics.registry import PER_TRIAL, metric
@@ -100,7 +100,7 @@ def missing(precision: str) -> str:
 
 def order_of(setting: Setting, precision: str, place: int) -> TrialOrder:
     lengths = setting.lengths
-    workload = WorkloadOrder(
+    workload = Inference(
         prompt_tokens=lengths.prompt_tokens,
         new_tokens=lengths.new_tokens,
         window_s=lengths.window_s,

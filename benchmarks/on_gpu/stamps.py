@@ -19,7 +19,7 @@ from benchmarks.on_gpu.notes import Notes
 from benchmarks.on_gpu.setting import Setting, torch_on
 from engines.data.prompts import make_prompts
 from engines.data.text import random_text
-from engines.protocol.orders import WorkloadOrder
+from engines.protocol.orders import Inference
 from engines.protocol.ring import RingWriter, create_ring
 from engines.worker.engine import Finished
 from engines.worker.stop import Stop
@@ -73,7 +73,7 @@ def run(setting: Setting, notes: Notes) -> None:
 
         events = Generator(model, ring, Stop(), lengths, EventClock(ring, new, make_event, wait))
         host = Generator(model, ring, Stop(), lengths, Waiting(ring))
-        workload = WorkloadOrder(prompt_tokens=setting.lengths.prompt_tokens, new_tokens=new)
+        workload = Inference(prompt_tokens=setting.lengths.prompt_tokens, new_tokens=new)
         vocabulary = int(str(setting.small.config["vocab_size"]))
         prompts = make_prompts(workload, 0, random_text(vocabulary, workload.prompt_tokens, 0), None)
 

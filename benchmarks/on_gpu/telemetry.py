@@ -12,7 +12,7 @@ from benchmarks.on_gpu.records import end_of, trial
 from benchmarks.on_gpu.setting import Setting
 from benchmarks.on_gpu.stamps import median_interval
 from benchmarks.trials import own_runner, trial_order
-from engines.protocol.orders import EngineOrder, TelemetryOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, TelemetryOrder
 from workbench.selfcheck.turns import in_turns
 
 _SHARE = 0.55
@@ -22,7 +22,7 @@ _LONGEST_S = 90.0
 
 def run(setting: Setting, notes: Notes) -> None:
     lengths = setting.lengths
-    workload = WorkloadOrder(
+    workload = Inference(
         prompt_tokens=lengths.prompt_tokens,
         new_tokens=lengths.new_tokens * 4,  # fewer prefills, which do not count
         window_s=min(_LONGEST_S, notes.left_s() * _SHARE, lengths.turn_s * lengths.turns),

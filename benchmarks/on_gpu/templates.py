@@ -10,7 +10,7 @@ from benchmarks.on_gpu.notes import Notes
 from benchmarks.on_gpu.records import end_of, phase_s, trial
 from benchmarks.on_gpu.setting import Setting
 from benchmarks.trials import own_runner, trial_order
-from engines.protocol.orders import EngineOrder, TrialOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, TrialOrder
 from engines.worker.template import obstacle
 
 _TOKENS = 8
@@ -40,7 +40,7 @@ def order_of(setting: Setting, place: int) -> TrialOrder:
     """Those from a template are of one experiment and block, so that the second finds the template there; few tokens,
     because trials of one experiment wait for the device to cool down."""
     lengths = setting.lengths
-    workload = WorkloadOrder(
+    workload = Inference(
         prompt_tokens=lengths.prompt_tokens,
         new_tokens=_TOKENS,
         requests=2,

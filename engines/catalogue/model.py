@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from engines.protocol.orders import EngineOrder, Scalar, TechniqueOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Scalar, TechniqueOrder, Workload
 from engines.techniques.facts import ModelFacts
 
 Work = Literal["inference", "training"]
@@ -18,7 +18,7 @@ class Planned(Protocol):
     @property
     def techniques(self) -> tuple[TechniqueOrder, ...]: ...
     @property
-    def workload(self) -> WorkloadOrder: ...
+    def workload(self) -> Workload: ...
     @property
     def engine(self) -> EngineOrder: ...
 

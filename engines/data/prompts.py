@@ -17,7 +17,7 @@ from typing import Protocol
 from engines.data import text
 from engines.data.begin import NONE, Begin
 from engines.data.text import TokenIds
-from engines.protocol.orders import TaskName, WorkloadOrder
+from engines.protocol.orders import Inference, TaskName
 from engines.protocol.prompt_file import PromptFileError, read_prompt_file
 from engines.worker.failures import WorkerFailure
 
@@ -124,7 +124,7 @@ class Begun:
 
 
 def make_prompts(
-    workload: WorkloadOrder, seed: int, text_ids: Sequence[int], encode: Encode | None, begin: Begin = NONE
+    workload: Inference, seed: int, text_ids: Sequence[int], encode: Encode | None, begin: Begin = NONE
 ) -> Prompts:
     """The prompts an order asks for. `seed` is the block's number, so that every configuration of a block gets the same
     ones. `text_ids` are the held-out text's ids (`text.text_tokens`), or random ids for a model without a tokenizer,
@@ -136,7 +136,7 @@ def make_prompts(
     return _made(workload, workload.prompt_tokens, seed, text_ids, encode)
 
 
-def _made(workload: WorkloadOrder, length: int, seed: int, text_ids: Sequence[int], encode: Encode | None) -> Prompts:
+def _made(workload: Inference, length: int, seed: int, text_ids: Sequence[int], encode: Encode | None) -> Prompts:
     if encode is None:
         return Windows(text_ids, length, seed, "random token ids")
     if workload.prompt_file:
@@ -165,7 +165,7 @@ def _passages() -> tuple[str, ...]:
     return tuple(dict.fromkeys(p for p in whole if len(p) in PASSAGE_CHARACTERS))[:PASSAGES]
 
 
-def _own(workload: WorkloadOrder) -> tuple[tuple[str, ...], str]:
+def _own(workload: Inference) -> tuple[tuple[str, ...], str]:
     path = Path(workload.prompt_file)
     try:
         found = read_prompt_file(path)

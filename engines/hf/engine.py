@@ -26,6 +26,7 @@ from engines.hf.perplexity import bytes_to, window_losses, window_size  # noqa: 
 from engines.hf.precision import import_needed  # noqa: E402
 from engines.hf.preflight import precision_of  # noqa: E402
 from engines.hf.reader import HfReader, begin_of, end_tokens  # noqa: E402
+from engines.hf.settings import settings_of  # noqa: E402
 from engines.llama.header import read_header  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
 from engines.protocol.orders import TrialOrder  # noqa: E402
@@ -111,7 +112,7 @@ class HfEngine:
             model=order.model,
             technique=technique.id,
             device=self._device,
-            attention=order.engine.attention,
+            attention=settings_of(order.engine).attention,
             parameters={**technique.defaults(), **chosen.parameters},
             allow_network=order.allow_network,
         )
@@ -137,7 +138,7 @@ class HfEngine:
         )
 
     def prepare(self) -> dict[str, str]:
-        order, workload, model = self._order, self._order.workload, self._loaded()
+        order, workload, model = self._order, self._order.inference, self._loaded()
         self._tokenizer = load_tokenizer(order.model, allow_network=order.allow_network)
         self._ends = end_tokens(model, self._tokenizer)
         if self._tokenizer is None:
@@ -163,11 +164,11 @@ class HfEngine:
     def request(self, number: int) -> Finished | None:
         assert self._generator is not None
         assert self._prompts is not None
-        return self._generator.run(self._prompts.next_batch(self._order.workload.batch_size))
+        return self._generator.run(self._prompts.next_batch(self._order.inference.batch_size))
 
     def prefill(self) -> Finished | None:
         assert self._prompts is not None
-        workload = self._order.workload
+        workload = self._order.inference
         if self._one_token is None:
             lengths = Lengths(workload.prompt_tokens, 1, workload.batch_size)
             self._one_token = Generator(self._loaded(), Discarded(), self._stop, lengths)
@@ -180,7 +181,7 @@ class HfEngine:
         model, tokenizer, ids = self._loaded(), self._tokenizer, self._text_ids
         found = held_out.evaluate(
             ids,
-            self._order.workload.perplexity_tokens,
+            self._order.inference.perplexity_tokens,
             window_size(model),
             self._begin,
             window_losses(model, self._stop),
@@ -225,7 +226,7 @@ def _stored_bits(request: LoadRequest) -> float:
 
 
 def _check_context(model: PreTrainedModel, order: TrialOrder) -> None:
-    wanted = order.workload.prompt_tokens + order.workload.new_tokens
+    wanted = order.inference.prompt_tokens + order.inference.new_tokens
     own = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if isinstance(own, int) and wanted > own:
         raise WorkerFailure(

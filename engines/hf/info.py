@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engines.catalogue.model import EngineInfo, Obstacle, Passes, Planned
-from engines.protocol.orders import EngineOrder
+from engines.hf.settings import settings_of
+from engines.protocol.orders import EngineOrder, Inference
 from engines.techniques.facts import ModelFacts
 from engines.techniques.unfit import EAGER_ONLY
 
 
 def _obstacles(order: Planned, model: ModelFacts | None) -> Iterator[Obstacle]:
-    if order.workload.depth_tokens:
+    if isinstance(order.workload, Inference) and order.workload.depth_tokens:
         yield Obstacle(
             "The transformers engine cannot start at a context depth yet.",
             "Set depth_tokens to 0, or use the llama.cpp engine.",
@@ -21,13 +22,13 @@ def _obstacles(order: Planned, model: ModelFacts | None) -> Iterator[Obstacle]:
     if not model.attention.attend:
         message = "No layer of this model has attention: the attention backend does not matter."
         yield Obstacle(message, severity="note")
-    elif order.engine.attention == "sdpa" and model.architecture in EAGER_ONLY:
+    elif settings_of(order.engine).attention == "sdpa" and model.architecture in EAGER_ONLY:
         message = f"transformers has no sdpa attention for {model.architecture} models."
         yield Obstacle(message, fixes=(("Attention eager", "engine.attention", "eager"),))
 
 
 def _passes(engine: EngineOrder) -> Passes:
-    return Passes(holds_scores=engine.attention == "eager")
+    return Passes(holds_scores=settings_of(engine).attention == "eager")
 
 
 ENGINE = EngineInfo(

@@ -24,6 +24,7 @@ from engines.llama.model import LoadSettings, Model
 from engines.llama.perplexity import window_losses
 from engines.llama.preflight import check_header, kv_cache_of, precision_of
 from engines.llama.reader import LlamaReader
+from engines.llama.settings import settings_of
 from engines.llama.vocabulary import Vocabulary
 from engines.models.identity import Digests
 from engines.protocol.orders import TrialOrder
@@ -41,6 +42,7 @@ class LlamaEngine:
 
     def __init__(self, order: TrialOrder, ring: RingWriter, stop: Stop) -> None:
         self._order = order
+        self._own = settings_of(order.engine)
         self._ring = ring
         self._stop = stop
         self._on_gpu = order.device != "cpu"
@@ -93,8 +95,8 @@ class LlamaEngine:
         check_header(header, order)
         start = time.monotonic()
         settings = LoadSettings(
-            memory_map=order.engine.memory_map,
-            gpu_layers=order.engine.gpu_layers if self._on_gpu else 0,
+            memory_map=self._own.memory_map,
+            gpu_layers=self._own.gpu_layers if self._on_gpu else 0,
             extra_buffers=self._extra_buffers,
         )
         self._model = Model(found, file, order.model.title, settings, self._stop)
@@ -117,7 +119,7 @@ class LlamaEngine:
         )
 
     def prepare(self) -> dict[str, str]:
-        order, workload = self._order, self._order.workload
+        order, workload = self._order, self._order.inference
         vocabulary, context, model = self._vocabulary, self._context, self._model
         assert vocabulary is not None
         assert context is not None
@@ -150,8 +152,8 @@ class LlamaEngine:
             "generate.settings": "greedy, end of sequence ignored, an empty KV cache for every request",
             "generate.sampler": "argmax of numpy over llama.cpp's logits",
             "generate.synchronous": "per token",
-            "llama.load.memory_map": "yes" if order.engine.memory_map else "no",
-            "llama.load.gpu_layers": str(order.engine.gpu_layers if self._on_gpu else 0),
+            "llama.load.memory_map": "yes" if self._own.memory_map else "no",
+            "llama.load.gpu_layers": str(self._own.gpu_layers if self._on_gpu else 0),
             "llama.load.extra_buffers": "yes" if self._extra_buffers else "no",
             "llama.load.buffers": "; ".join(model.buffers),
             **context.facts(),
@@ -169,7 +171,7 @@ class LlamaEngine:
         vocabulary, model, ids = self._vocabulary, self._model, self._text_ids
         if self._order.model.kind == "random" or vocabulary is None or model is None or not ids:
             return None
-        tokens, size = self._order.workload.perplexity_tokens, size_for(model.context_tokens)
+        tokens, size = self._order.inference.perplexity_tokens, size_for(model.context_tokens)
         ends = [0, *accumulate(len(vocabulary.piece(token)) for token in ids)]
         context = self._made_context_for(size)
         try:
@@ -212,7 +214,7 @@ class LlamaEngine:
     def _run(self, *, first_only: bool) -> Finished | None:
         assert self._generator is not None
         assert self._prompts is not None
-        prompts = self._prompts.next_batch(self._order.workload.batch_size)
+        prompts = self._prompts.next_batch(self._order.inference.batch_size)
         return self._generator.run(prompts, self._depth_ids, first_only=first_only)
 
     @property
@@ -237,9 +239,9 @@ class LlamaEngine:
 
     def _made_context(self) -> Context:
         """The context of the measured requests: as long as one, but for its last token, which is never computed."""
-        workload, engine = self._order.workload, self._order.engine
+        workload, own = self._order.inference, self._own
         tokens = workload.depth_tokens + workload.prompt_tokens + workload.new_tokens - 1
-        return self._context_of(tokens, workload.batch_size, engine.batch_tokens, engine.micro_batch_tokens)
+        return self._context_of(tokens, workload.batch_size, own.batch_tokens, own.micro_batch_tokens)
 
     def _made_context_for(self, tokens: int) -> Context:
         """A context of one sequence for reading, beside the measured one; KV cache and flash attention are the same."""
@@ -254,7 +256,7 @@ class LlamaEngine:
             micro_batch_tokens=micro_batch_tokens,
             threads=self._order.engine.threads,
             kv_cache=self._kv_cache,
-            flash_attention=self._order.engine.flash_attention,
+            flash_attention=self._own.flash_attention,
             on_gpu=self._on_gpu,
         )
         return Context(self._library, self._model.pointer, settings)

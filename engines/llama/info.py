@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engines.catalogue.model import EngineInfo, Obstacle, Passes, Planned
+from engines.llama.settings import settings_of
 from engines.protocol.orders import EngineOrder
 from engines.techniques import find
 from engines.techniques.facts import ModelFacts
@@ -16,22 +17,22 @@ _FULL_CACHE = "kv_cache.full"
 
 
 def _obstacles(order: Planned, _model: ModelFacts | None) -> Iterator[Obstacle]:
-    engine, batch = order.engine, order.workload.batch_size
+    batch, own = order.workload.batch_size, settings_of(order.engine)
     if batch > SEQUENCES:
         yield Obstacle(
             f"llama.cpp holds at most {SEQUENCES} sequences, not {batch:,}.",
             "Lower the batch.",
             fixes=((f"Batch {SEQUENCES}", f"workload.batch_size.{batch}", SEQUENCES),),
         )
-    elif batch > engine.batch_tokens:
+    elif batch > own.batch_tokens:
         yield Obstacle(
-            f"{batch:,} sequences cannot go on with {engine.batch_tokens:,} tokens submitted at once.",
+            f"{batch:,} sequences cannot go on with {own.batch_tokens:,} tokens submitted at once.",
             "Raise batch_tokens, or lower the batch.",
             fixes=((f"Batch tokens {batch}", "engine.batch_tokens", batch),),
         )
     cache = next((t.id for t in order.techniques if t.id.startswith("kv_cache.")), _FULL_CACHE)
     technique = find(cache)
-    if engine.flash_attention == "off" and cache != _FULL_CACHE and technique is not None:
+    if own.flash_attention == "off" and cache != _FULL_CACHE and technique is not None:
         yield Obstacle(
             f"{technique.title} needs flash attention, which this experiment turns off.",
             "Set flash attention to auto or on, or leave the KV cache at full precision.",
@@ -44,11 +45,11 @@ def _obstacles(order: Planned, _model: ModelFacts | None) -> Iterator[Obstacle]:
 
 
 def _passes(engine: EngineOrder) -> Passes:
-    return Passes(tokens=engine.micro_batch_tokens, text_tokens=PIECE_TOKENS, answers_together=False)
+    return Passes(tokens=settings_of(engine).micro_batch_tokens, text_tokens=PIECE_TOKENS, answers_together=False)
 
 
 def _maps_files(engine: EngineOrder) -> bool:
-    return engine.memory_map
+    return settings_of(engine).memory_map
 
 
 ENGINE = EngineInfo(

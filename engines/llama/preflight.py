@@ -65,7 +65,7 @@ def kv_cache_of(order: TrialOrder) -> str:
 
 def check_header(header: Header, order: TrialOrder) -> None:
     """Tokenizer, context and KV cache against what the file says of itself. Raises `WorkerFailure`."""
-    title, workload = order.model.title, order.workload
+    title, workload = order.model.title, order.inference
     if not header.architecture:
         raise WorkerFailure(
             "model", f"The file of {title} names no architecture.", "It is no language model. Choose another file."

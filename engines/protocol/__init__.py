@@ -11,7 +11,7 @@ needs msgspec and the standard library, nothing else, and runs in every process 
 - `client`: a connection to a runner.
 """
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Rises when an old reader could misread a new record. Adding a record kind or an optional field does not."""
 
 MAGIC = "llm-workbench-runner"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engines.protocol.messages import Answer, Call
+from engines.protocol.old_orders import upgraded
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import (
     KnownRecord,
@@ -22,7 +23,6 @@ _FOR_PEOPLE = frozenset(str(kind.__struct_config__.tag) for kind in (PhaseStarte
 _record_decoder: msgspec.json.Decoder[KnownRecord] = msgspec.json.Decoder(KnownRecord)
 _call_decoder = msgspec.json.Decoder(Call)
 _answer_decoder = msgspec.json.Decoder(Answer)
-_order_decoder = msgspec.json.Decoder(TrialOrder)
 _encoder = msgspec.json.Encoder()
 
 
@@ -101,4 +101,9 @@ def encode_order(order: TrialOrder) -> bytes:
 
 def decode_order(line: bytes) -> TrialOrder:
     """Raises `msgspec.MsgspecError`, `UnicodeDecodeError`."""
-    return _order_decoder.decode(line)
+    return order_of(msgspec.json.decode(line))
+
+
+def order_of(value: object) -> TrialOrder:
+    """The order of a decoded JSON value, also of an earlier version's. Raises `msgspec.ValidationError`."""
+    return msgspec.convert(upgraded(value), TrialOrder)

@@ -13,9 +13,6 @@ from engines.protocol.settings import Scalar as Scalar
 
 TaskName = Literal["generate", "answer", "summarise"]
 
-EngineId = str
-"""As `engines.catalogue` lists them; other packages add their own."""
-
 ModelKind = Literal["folder", "gguf", "hub", "random"]
 
 
@@ -49,8 +46,8 @@ class TechniqueOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     parameters: dict[str, Scalar] = {}
 
 
-class WorkloadOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What is done with the model. Lengths are tokens per sequence."""
+class Inference(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="inference"):
+    """Requests to a model. Lengths are tokens per sequence."""
 
     task: TaskName = "generate"
     """What the prompts are: windows of a text, questions, or passages to summarise. Whatever they are, every prompt is
@@ -87,29 +84,48 @@ class WorkloadOrder(msgspec.Struct, frozen=True, kw_only=True):
     the device's power, else none. The runner writes down what it chose."""
 
 
-class EngineOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Which engine runs the trial and how; every default is resolved before it is hashed. What an engine does not have
-    stays at its default (see `workbench.plan.cells`)."""
+class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="training"):
+    """Steps of an optimiser over a text."""
 
-    id: EngineId = "transformers"
+    data: str = "built-in"
+    """Name of the built-in training text, or an absolute path on the machine under test."""
+    data_hash: str = ""
+    """"sha256:…" of that file when it was planned."""
+    steps: int = 60
+    """Measured steps at most; warm-up is not among them."""
+    warmup_steps: int = 3
+    """Untimed steps before the measured ones. They train too."""
+    sequence_tokens: int = 128
+    batch_size: int = 4
+    learning_rate: float = 2e-4
+    schedule_warmup_steps: int = 5
+    """Steps over which the learning rate rises from 0."""
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    """Largest norm of the gradient; 0 clips nothing."""
+    evaluation_tokens: int = 2048
+    """Held-out tokens whose loss is taken before and after training; 0 leaves it out."""
+    idle_s: float | None = None
+    """As of `Inference`."""
+
+
+Workload = Inference | Training
+
+
+class EngineOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Which engine runs the trial and how."""
+
+    id: str = "transformers"
+    """As `engines.catalogue` lists them; other packages add their own."""
     threads: int = 0
     """Processor threads of the worker; 0 lets the runner choose: one fewer than there are, at least one."""
-    attention: str = "sdpa"
-    """Attention backend of transformers: "sdpa" or "eager"."""
-    batch_tokens: int = 2048
-    """llama.cpp: tokens submitted at once at the most (`n_batch`)."""
-    micro_batch_tokens: int = 512
-    """llama.cpp: tokens computed at once at the most (`n_ubatch`)."""
-    flash_attention: Literal["auto", "on", "off"] = "auto"
-    """llama.cpp."""
-    gpu_layers: int = -1
-    """llama.cpp: layers on the GPU; -1 all of them. Without a GPU it has no meaning."""
-    memory_map: bool = True
-    """llama.cpp: the file is mapped, not read."""
     start_method: Literal["plain", "template"] = "plain"
     """How the worker process is made: by starting an interpreter, or forked from a template process that has imported
     the libraries. In the order a wish; the runner writes down what it did. Not part of the configuration's hash: it
     changes cold-start figures, which template starts do not report, and nothing that is measured later."""
+    settings: dict[str, Scalar] = {}
+    """The engine's own settings, every default resolved. Each engine reads them as a struct of its own
+    (`engines.hf.settings`, `engines.llama.settings`)."""
 
 
 class TelemetryOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +161,20 @@ class EnvironmentOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     """Names of variables that look as if they counted and stay behind."""
 
 
+def inference_of(workload: Workload) -> Inference:
+    """Raises TypeError for other work."""
+    if not isinstance(workload, Inference):
+        raise TypeError(f"the work is {workload.__struct_config__.tag}, not inference")
+    return workload
+
+
+def training_of(workload: Workload) -> Training:
+    """Raises TypeError for other work."""
+    if not isinstance(workload, Training):
+        raise TypeError(f"the work is {workload.__struct_config__.tag}, not training")
+    return workload
+
+
 class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """One trial of one configuration, ready to run. `trial` is unique for ever (see `workbench.plan.plan.new_id`)."""
 
@@ -154,6 +184,8 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Identity of the database the trial belongs to (a file's stored id, not its path)."""
     configuration: str
     """Hash of what is run."""
+    identity: int = 3
+    """Version of the rules that this hash was made by."""
     title: str
     """For people: "SmolLM2-135M-Instruct · int8"."""
     block: int
@@ -167,7 +199,7 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Index into the run palette; a configuration keeps it in every chart."""
     model: ModelOrder
     techniques: tuple[TechniqueOrder, ...] = ()
-    workload: WorkloadOrder = WorkloadOrder()
+    workload: Workload = Inference()
     engine: EngineOrder = EngineOrder()
     device: str = "cpu"
     """"cpu", or "cuda:" and the GPU's UUID."""
@@ -179,6 +211,16 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Only when the user asked for a hub model."""
     environment: EnvironmentOrder | None = None
     """Not part of what is run, so in no hash. None, from a client that says nothing: the worker's is the runner's."""
+
+    @property
+    def inference(self) -> Inference:
+        """Raises TypeError where the work is another."""
+        return inference_of(self.workload)
+
+    @property
+    def training(self) -> Training:
+        """Raises TypeError where the work is another."""
+        return training_of(self.workload)
 
     def technique(self, axis: str) -> TechniqueOrder | None:
         """The technique chosen on an axis ("precision"), or None."""

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from engines.protocol.messages import QueueEntry, QueueState
+from engines.protocol.old_orders import upgraded
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places
 
@@ -59,11 +60,21 @@ class QueueFile(msgspec.Struct, kw_only=True):
     ended: list[QueueEntry] = []
 
 
+def decode_queue(data: bytes) -> QueueFile:
+    """Also of a file that an earlier version wrote. Raises `msgspec.MsgspecError`, `UnicodeDecodeError`."""
+    file = msgspec.json.decode(data)
+    for listed in ("waiting", "running"):
+        for entry in file.get(listed, ()) if isinstance(file, dict) else ():
+            if isinstance(entry, dict):
+                entry["order"] = upgraded(entry.get("order"))
+    return msgspec.convert(file, QueueFile)
+
+
 def last_known(places: Places) -> QueueState:
     """The queue where no runner answers, with `nothing_starts` saying so. A file that cannot be read holds nothing."""
     file = QueueFile()
     with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        file = msgspec.json.decode(places.queue_file.read_bytes(), type=QueueFile)
+        file = decode_queue(places.queue_file.read_bytes())
     pid = runner_process(places)
     running = [w.entry("running") for w in file.running]
     if pid is None:

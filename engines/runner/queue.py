@@ -16,7 +16,7 @@ import msgspec
 
 from engines.protocol.messages import QueueEntry, QueueState
 from engines.protocol.orders import TrialOrder
-from engines.protocol.queue_file import QueueFile, Waiting
+from engines.protocol.queue_file import QueueFile, Waiting, decode_queue
 
 _log = logging.getLogger(__name__)
 _REMEMBERED = 100
@@ -39,7 +39,7 @@ class Queue:
     def load(self) -> list[Waiting]:
         """Read the file. -> trials that ran when the last runner died. An unreadable file is put aside, not lost."""
         try:
-            disk = msgspec.json.decode(self._path.read_bytes(), type=QueueFile)
+            disk = decode_queue(self._path.read_bytes())
         except FileNotFoundError:
             return []
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:

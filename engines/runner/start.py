@@ -15,7 +15,7 @@ from engines.host.machine import share_here
 from engines.host.processors import Share
 from engines.protocol.client_environment import processors_of, surroundings
 from engines.protocol.codec import encode_order
-from engines.protocol.orders import EnvironmentOrder, TrialOrder
+from engines.protocol.orders import EnvironmentOrder, Inference, TrialOrder
 from engines.protocol.private import write_private
 from engines.protocol.ring import capacity_for, create_ring
 from engines.runner.leftovers import MARK_VARIABLE, mark_of
@@ -59,12 +59,12 @@ async def resolved(order: TrialOrder) -> tuple[TrialOrder, Share]:
     share = share_here(order.engine.threads or _threads_asked(order.environment), processors_of(order.environment))
     engine = msgspec.structs.replace(order.engine, threads=share.threads)
     workload = order.workload
-    if workload.idle_s is None or workload.prefill_energy_s is None:
+    if workload.idle_s is None or (isinstance(workload, Inference) and workload.prefill_energy_s is None):
         measured = order.telemetry.enabled and await asyncio.to_thread(_measures_power, order.device)
         idle_s = workload.idle_s if workload.idle_s is not None else IDLE_S * measured
-        prefill_s = workload.prefill_energy_s
-        prefill_s = prefill_s if prefill_s is not None else PREFILL_ENERGY_S * measured
-        workload = msgspec.structs.replace(workload, idle_s=idle_s, prefill_energy_s=prefill_s)
+        workload = msgspec.structs.replace(workload, idle_s=idle_s)
+        if isinstance(workload, Inference) and workload.prefill_energy_s is None:
+            workload = msgspec.structs.replace(workload, prefill_energy_s=PREFILL_ENERGY_S * measured)
     return msgspec.structs.replace(order, engine=engine, workload=workload), share
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from engines.protocol.orders import EngineId
 from engines.protocol.settings import Scalar, Setting
 from engines.techniques.facts import MachineFacts, ModelFacts
 
@@ -49,7 +48,7 @@ class Technique:
     needs: Callable[[ModelFacts], tuple[str, ...]] | None = None
     """Packages that it needs besides for a model."""
     devices: tuple[str, ...] = ("cpu", "cuda")
-    engines: tuple[EngineId, ...] = ("transformers",)
+    engines: tuple[str, ...] = ("transformers",)
     """Engines that can apply it, the one that does it by default first."""
     install: str = ""
     """The command that installs its packages, where pip's is not the one to recommend."""

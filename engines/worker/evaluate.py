@@ -16,7 +16,7 @@ from importlib.resources import files
 
 import msgspec
 
-from engines.protocol.orders import TrialOrder, WorkloadOrder
+from engines.protocol.orders import Inference, TrialOrder
 from engines.protocol.records import TaskScore, WrittenText
 from engines.worker.engine import Engine, Reader
 from engines.worker.failures import explain
@@ -34,7 +34,7 @@ class ComparePrompt(msgspec.Struct, frozen=True):
     text: str
 
 
-def is_asked_for(workload: WorkloadOrder) -> bool:
+def is_asked_for(workload: Inference) -> bool:
     return workload.perplexity_tokens > 0 or workload.text_tokens > 0 or bool(workload.tasks)
 
 
@@ -52,7 +52,7 @@ class Evaluator:
 
     def run(self) -> None:
         """Do what the workload asks for. A stop ends it early and keeps what was told."""
-        workload = self._order.workload
+        workload = self._order.inference
         if workload.perplexity_tokens > 0:
             self._perplexity()
         if self._stop.requested or not (workload.text_tokens or workload.tasks):
@@ -104,7 +104,7 @@ class Evaluator:
                 f"Text {number + 1} of {len(prompts)}", _TEXTS + (_TASKS - _TEXTS) * number / len(prompts)
             )
             chat = reader.chat(prompt.text)
-            written = reader.write(chat or prompt.text, self._order.workload.text_tokens)
+            written = reader.write(chat or prompt.text, self._order.inference.text_tokens)
             self._stop.check()  # a text that was cut short by it is none
             self._channel.send(
                 WrittenText(
@@ -124,7 +124,7 @@ class Evaluator:
         self._channel.send(score)
 
     def _scored(self, reader: Reader, number: int) -> TaskScore:
-        workload = self._order.workload
+        workload = self._order.inference
         name, share = workload.tasks[number], (_DONE - _TASKS) / len(workload.tasks)
         title = f"Task {number + 1} of {len(workload.tasks)}, {name}"
         told_s, told_of = -math.inf, -1

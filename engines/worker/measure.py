@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from engines.protocol.orders import WorkloadOrder
+from engines.protocol.orders import Inference
 from engines.protocol.records import Request, Stamps
 from engines.protocol.ring import RingWriter
 from engines.worker.engine import Engine, Finished
@@ -26,7 +26,7 @@ class Requests:
     def __init__(
         self,
         engine: Engine,
-        workload: WorkloadOrder,
+        workload: Inference,
         channel: RecordWriter,
         phases: Phases,
         ring: RingWriter,

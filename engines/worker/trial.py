@@ -97,7 +97,7 @@ def run_trial(
         _idle(order.workload.idle_s or 0.0, channel, phases, stop)
         doing = "generating"
         _generate(engine, order, channel, phases, ring, stop)
-        if is_asked_for(order.workload) and not stop.requested:
+        if is_asked_for(order.inference) and not stop.requested:
             doing = "evaluating"
             with phases.phase("evaluate"):
                 Evaluator(engine, order, channel, stop).run()
@@ -126,8 +126,8 @@ def _making(channel: RecordWriter, stop: Stop) -> Callable[[str, float], None]:
 def _generate(
     engine: Engine, order: TrialOrder, channel: RecordWriter, phases: Phases, ring: RingWriter, stop: Stop
 ) -> None:
-    requests = Requests(engine, order.workload, channel, phases, ring, stop)
-    prefill_s = order.workload.prefill_energy_s or 0.0
+    requests = Requests(engine, order.inference, channel, phases, ring, stop)
+    prefill_s = order.inference.prefill_energy_s or 0.0
     ring.touch()
     with quiet_collector():
         with phases.phase("warmup"):

@@ -11,7 +11,7 @@ import pytest
 from engines.data.begin import Begin
 from engines.llama.convert.tokenizer import read_vocabulary
 from engines.llama.header import read_header
-from engines.protocol.orders import ModelOrder, WorkloadOrder
+from engines.protocol.orders import Inference, ModelOrder
 from engines.protocol.records import Environment, Evaluation, WrittenText
 from engines.worker.stop import Stop
 from tests.engines.worker_harness import QUICK, Outcome, folder_model, run_worker, trial_order
@@ -120,7 +120,7 @@ def test_that_a_text_begins_with_it_once_also_after_a_chat_template(tmp_path: Pa
     assert [ids.count(0) for ids in seen] == [1, 1, 1, 1]
 
 
-def run(folder: Path, begins: bool, tmp_path: Path, workload: WorkloadOrder = WORKLOAD) -> Outcome:
+def run(folder: Path, begins: bool, tmp_path: Path, workload: Inference = WORKLOAD) -> Outcome:
     model = folder_model(make_tiny_model(folder, begins=begins))
     outcome = run_worker(trial_order(model, "float32", workload), tmp_path)
     assert outcome.failure == ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.protocol.orders import TrialOrder, WorkloadOrder
+from engines.protocol.orders import Inference, TrialOrder
 from engines.runner.cooldown import CoolDown
 from engines.runner.start import resolved
 from engines.telemetry.device_sensors import Thermometer, measures_power, thermometer
@@ -155,17 +155,17 @@ def test_that_energy_phases_are_chosen_by_the_sensors(
     order = make_order("t1")
     watched = TrialOrder(**{f: getattr(order, f) for f in order.__struct_fields__ if f != "telemetry"})
     ran, share = asyncio.run(resolved(watched))
-    assert (ran.workload.idle_s, ran.workload.prefill_energy_s) == (idle_s, prefill_s)
+    assert (ran.inference.idle_s, ran.inference.prefill_energy_s) == (idle_s, prefill_s)
     assert ran.engine.threads == share.threads >= 1
     unwatched, _ = asyncio.run(resolved(order))
-    assert unwatched.workload.idle_s == 0.0, "without telemetry nobody reads the power"
+    assert unwatched.inference.idle_s == 0.0, "without telemetry nobody reads the power"
 
 
 def test_that_a_wish_for_idle_seconds_is_kept() -> None:
-    wished = make_order("t1", workload=WorkloadOrder(idle_s=1.5, prefill_energy_s=0.0))
+    wished = make_order("t1", workload=Inference(idle_s=1.5, prefill_energy_s=0.0))
     ran, _ = asyncio.run(resolved(wished))
-    assert (ran.workload.idle_s, ran.workload.prefill_energy_s) == (1.5, 0.0)
+    assert (ran.inference.idle_s, ran.inference.prefill_energy_s) == (1.5, 0.0)
 
 
 def test_that_the_default_window_is_long_enough_for_energy() -> None:
-    assert make_order("t1").workload.window_s >= 5.0
+    assert make_order("t1").inference.window_s >= 5.0

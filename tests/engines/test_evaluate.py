@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from engines.data.begin import Begin
-from engines.protocol.orders import WorkloadOrder
+from engines.protocol.orders import Inference
 from engines.protocol.places import Places
 from engines.protocol.records import Cue, Environment, Log, Request, TaskScore, WrittenText
 from engines.protocol.tasks import LOCAL_TASKS, harness_name, local_task, tasks_ready
@@ -87,7 +87,7 @@ class FakeEngine:
         return self._reader
 
 
-def evaluate(workload: WorkloadOrder, reader: Any, *, block: int = 0, stop: Stop | None = None) -> Told:
+def evaluate(workload: Inference, reader: Any, *, block: int = 0, stop: Stop | None = None) -> Told:
     told, order = Told(), trial_order(folder_model(Path("/none")), workload=workload)
     order = msgspec.structs.replace(order, block=block)
     Evaluator(FakeEngine(reader), order, told, stop or Stop()).run()  # type: ignore[arg-type]
@@ -178,7 +178,7 @@ def questions(home: Places, monkeypatch: pytest.MonkeyPatch) -> Places:
     return home
 
 
-def tasks(*names: str, samples: int = 0) -> WorkloadOrder:
+def tasks(*names: str, samples: int = 0) -> Inference:
     return msgspec.structs.replace(QUICK, tasks=names, task_samples=samples)
 
 

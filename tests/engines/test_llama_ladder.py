@@ -19,7 +19,7 @@ import pytest
 from engines.llama.ladder import files as ladder_files
 from engines.llama.ladder.files import GgufFile, cached_file, make_file, make_files, plan_file
 from engines.models.identity import Digests
-from engines.protocol.orders import ModelOrder, WorkloadOrder
+from engines.protocol.orders import Inference, ModelOrder
 from engines.protocol.places import Places
 from engines.protocol.records import Environment, ModelLoaded, PhaseStarted
 from engines.techniques.gguf import LADDER
@@ -384,7 +384,7 @@ def test_that_a_worker_makes_its_file_and_runs_it(kind: str, home: Places, tmp_p
         model = ModelOrder(ref="random:x", title="x", kind="random", config=RANDOM, origin="random weights")
     else:
         model = folder_order(make_family(tmp_path / "qwen2", FAMILIES["qwen2"]))
-    workload: WorkloadOrder = msgspec.structs.replace(QUICK, perplexity_tokens=0 if kind == "random" else 256)
+    workload: Inference = msgspec.structs.replace(QUICK, perplexity_tokens=0 if kind == "random" else 256)
     order = gguf_order(model, Q8_0, workload=workload)
     outcome = run_worker(order, tmp_path / "first")
     assert (outcome.exit_code, outcome.failure) == (0, "")

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from engines.protocol.orders import WorkloadOrder
+from engines.protocol.orders import Inference
 from engines.protocol.ring import RingWriter, capacity_for, create_ring
 from engines.worker.stop import Stop
 from tests.engines.test_llama_worker import order_for
@@ -34,7 +34,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Loaded:
     """An engine that is ready for requests."""
 
-    def __init__(self, file: Path, folder: Path, workload: WorkloadOrder, **engine: object) -> None:
+    def __init__(self, file: Path, folder: Path, workload: Inference, **engine: object) -> None:
         order = order_for(file, workload, **engine)  # type: ignore[arg-type]
         create_ring(folder / "ring", capacity_for(order))
         self.ring = RingWriter(folder / "ring")
@@ -60,7 +60,7 @@ class Loaded:
 def load(tmp_path: Path, tiny: Path) -> Iterator[object]:
     made: list[Loaded] = []
 
-    def ready(workload: WorkloadOrder = SHAPE, **engine: object) -> Loaded:
+    def ready(workload: Inference = SHAPE, **engine: object) -> Loaded:
         folder = tmp_path / str(len(made))
         folder.mkdir()
         made.append(Loaded(tiny, folder, workload, **engine))

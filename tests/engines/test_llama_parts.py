@@ -76,7 +76,7 @@ def test_that_other_engines_techniques_are_refused(tmp_path: Path, technique: st
 
 def test_that_a_quantised_kv_cache_without_flash_attention_is_refused(tmp_path: Path) -> None:
     order = order_for(write_tiny_gguf(tmp_path / "t.gguf"), "kv_cache.q4_0")
-    off = msgspec.structs.replace(order.engine, flash_attention="off")
+    off = msgspec.structs.replace(order.engine, settings={"flash_attention": "off"})
     failure = refused(msgspec.structs.replace(order, engine=off))
     assert (failure.kind, "flash attention" in failure.message) == ("technique", True)
 
@@ -102,7 +102,7 @@ def test_that_more_tokens_than_the_models_context_are_refused(tmp_path: Path) ->
 
 def test_that_a_batch_larger_than_what_is_submitted_at_once_is_refused(tmp_path: Path) -> None:
     order = order_for(write_tiny_gguf(tmp_path / "t.gguf"), batch_size=8)
-    small = msgspec.structs.replace(order.engine, batch_tokens=4)
+    small = msgspec.structs.replace(order.engine, settings={"batch_tokens": 4})
     assert refused(msgspec.structs.replace(order, engine=small)).kind == "order"
     assert "256 sequences" in refused(order_for(tmp_path / "t.gguf", batch_size=300)).message
 

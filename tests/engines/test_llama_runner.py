@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from engines.llama.ladder.files import plan_file
-from engines.protocol.orders import Limits, ModelOrder, TelemetryOrder, TrialOrder, WorkloadOrder
+from engines.protocol.orders import Inference, Limits, ModelOrder, TelemetryOrder, TrialOrder
 from engines.protocol.records import MemoryPeak, ModelLoaded, PhaseStarted, Record, Request, TrialEnded
 from tests.engines.llama_kit import gguf_order, need_llama
 from tests.engines.runner_harness import RunnerProcess, is_alive, until
@@ -27,7 +27,7 @@ STORED, Q4_K_M = "precision.gguf-stored", "precision.q4_k_m"
 
 
 def order_for(
-    trial: str, file: Path, workload: WorkloadOrder = QUICK, address_space_bytes: int | None = None
+    trial: str, file: Path, workload: Inference = QUICK, address_space_bytes: int | None = None
 ) -> TrialOrder:
     return gguf_order(
         ModelOrder(ref=str(file), title=file.stem, kind="gguf", path=str(file)),

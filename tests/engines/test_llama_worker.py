@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from engines.llama.header import read_header
-from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, ModelOrder, Scalar, TechniqueOrder, TrialOrder
 from engines.protocol.records import Environment, Evaluation, MemoryPeak, ModelLoaded, PhaseStarted, Request
 from engines.runner.outcome import Evidence, judge
 from engines.techniques.layers import layers_of_details
@@ -30,11 +30,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
 
 
-def order_for(file: Path, workload: WorkloadOrder = QUICK, kv_cache: str = "full", **engine: object) -> TrialOrder:
+def order_for(file: Path, workload: Inference = QUICK, kv_cache: str = "full", **engine: Scalar) -> TrialOrder:
     model = ModelOrder(ref=str(file), title=file.stem, kind="gguf", path=str(file))
     techniques = (TechniqueOrder(id="precision.gguf-stored"), TechniqueOrder(id=f"kv_cache.{kv_cache}"))
     order = trial_order(model, "gguf-stored", workload)
-    made = EngineOrder(id="llama.cpp", threads=1, **engine)  # type: ignore[arg-type]
+    made = EngineOrder(id="llama.cpp", threads=1, settings=engine)
     return msgspec.structs.replace(order, techniques=techniques, engine=made)
 
 

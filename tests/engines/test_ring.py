@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engines.protocol.orders import WorkloadOrder
+from engines.protocol.orders import Inference, Training
 from engines.protocol.ring import HEADER_BYTES, BadRing, RingReader, RingWriter, capacity_for, create_ring
 from tests.engines.runner_harness import ROOT, make_order
 
@@ -128,8 +128,11 @@ def test_that_what_is_no_ring_is_refused(tmp_path: Path, path: Path) -> None:
 
 def test_that_a_ring_has_room_for_its_order() -> None:
     order = make_order("t1")
-    assert capacity_for(order) >= (order.workload.requests + order.workload.warmup_requests) * order.workload.new_tokens
-    long = msgspec.structs.replace(order, workload=WorkloadOrder(window_s=100.0, new_tokens=4096, requests=50))
+    load = order.inference
+    assert capacity_for(order) >= (load.requests + load.warmup_requests) * load.new_tokens
+    training = msgspec.structs.replace(order, workload=Training(steps=10**5))
+    assert capacity_for(training) >= 2 * 10**5
+    long = msgspec.structs.replace(order, workload=Inference(window_s=100.0, new_tokens=4096, requests=50))
     assert capacity_for(long) > 500_000
-    endless = msgspec.structs.replace(order, workload=WorkloadOrder(window_s=1e9))
+    endless = msgspec.structs.replace(order, workload=Inference(window_s=1e9))
     assert capacity_for(endless) <= 1 << 23

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from engines.protocol import messages
-from engines.protocol.orders import Limits, ModelOrder, TechniqueOrder, TelemetryOrder, TrialOrder, WorkloadOrder
+from engines.protocol.orders import Inference, Limits, ModelOrder, TechniqueOrder, TelemetryOrder, TrialOrder
 from engines.protocol.records import (
     Environment,
     PhaseEnded,
@@ -43,7 +43,7 @@ def real_order(trial: str, folder: Path, limits: Limits | None = None) -> TrialO
         experiment_title="real",
         model=ModelOrder(ref="tiny", title="tiny", kind="folder", path=str(folder)),
         techniques=(TechniqueOrder(id="precision.float32"),),
-        workload=WorkloadOrder(prompt_tokens=16, new_tokens=8, requests=2, window_s=2.0, warmup_requests=3),
+        workload=Inference(prompt_tokens=16, new_tokens=8, requests=2, window_s=2.0, warmup_requests=3),
         telemetry=TelemetryOrder(rate_hz=10.0),
         limits=limits or Limits(),
     )
@@ -82,7 +82,7 @@ def test_that_turns_with_telemetry_hold_readings_at_its_rate_and_turns_without_h
     order = msgspec.structs.replace(
         order,
         telemetry=TelemetryOrder(rate_hz=10.0, turns_s=0.6),
-        workload=msgspec.structs.replace(order.workload, window_s=5.0),
+        workload=msgspec.structs.replace(order.inference, window_s=5.0),
     )
     real_runner.submit(order)
     records = real_runner.records("t1")

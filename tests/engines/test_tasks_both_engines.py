@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder
 from engines.protocol.places import HOME_VARIABLE
 from engines.protocol.records import Cue, Log, PhaseEnded, Progress, Request, TaskScore, TrialEnded
 from engines.protocol.tasks import LOCAL_TASKS
@@ -51,7 +51,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_family(tmp_path_factory.mktemp("models") / "small", FAMILIES["llama"])
 
 
-def asking(model: Path, home: Path, engine: str, folder: Path, workload: WorkloadOrder) -> Worker:
+def asking(model: Path, home: Path, engine: str, folder: Path, workload: Inference) -> Worker:
     order = trial_order(folder_model(model), workload=workload)
     order = msgspec.structs.replace(
         order,

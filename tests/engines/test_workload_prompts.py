@@ -9,7 +9,7 @@ import pytest
 from engines.data.begin import NONE, Begin, added_before
 from engines.data.prompts import LEAD_TOKENS, Asked, built_in, make_prompts
 from engines.data.tokenising import cut_at, encode_pair, fit_pair, fit_prompt
-from engines.protocol.orders import WorkloadOrder
+from engines.protocol.orders import Inference
 from engines.protocol.prompt_file import PromptFileError, read_prompt_file
 from engines.worker.failures import WorkerFailure
 
@@ -58,7 +58,7 @@ def test_that_a_mark_of_utf_8_is_no_part_of_the_first_prompt(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("task", ["generate", "answer", "summarise"])
 def test_that_prompts_have_the_exact_length_and_none_comes_twice(task: str) -> None:
-    order = WorkloadOrder(task=task, prompt_tokens=90)  # type: ignore[arg-type]
+    order = Inference(task=task, prompt_tokens=90)  # type: ignore[arg-type]
     prompts = make_prompts(order, 0, FILLER * 5, characters)
     made = [tuple(p) for _ in range(40) for p in prompts.next_batch(3)]
     assert {len(p) for p in made} == {90}
@@ -66,14 +66,14 @@ def test_that_prompts_have_the_exact_length_and_none_comes_twice(task: str) -> N
 
 
 def test_that_the_same_block_gets_the_same_prompts_and_another_block_others() -> None:
-    order = WorkloadOrder(task="answer", prompt_tokens=100)
+    order = Inference(task="answer", prompt_tokens=100)
     first, again, other = (make_prompts(order, block, FILLER, characters).next_batch(8) for block in (1, 1, 2))
     assert first == again
     assert first != other
 
 
 def test_that_what_is_asked_stands_whole_at_the_end_and_filler_before_it() -> None:
-    order = WorkloadOrder(task="answer", prompt_tokens=300)
+    order = Inference(task="answer", prompt_tokens=300)
     prompts = make_prompts(order, 0, FILLER, characters)
     questions = {tuple(characters(q)) for q in built_in("answer")}
     for prompt in prompts.next_batch(len(questions)):
@@ -114,7 +114,7 @@ def test_that_an_end_of_different_prompts_is_told() -> None:
 
 
 def test_that_a_model_without_a_tokenizer_gets_windows_whatever_the_task() -> None:
-    prompts = make_prompts(WorkloadOrder(task="answer", prompt_tokens=8), 0, FILLER, None)
+    prompts = make_prompts(Inference(task="answer", prompt_tokens=8), 0, FILLER, None)
     assert prompts.facts()["prompts.source"] == "random token ids"
     assert all(token >= 1000 for prompt in prompts.next_batch(4) for token in prompt)
 
@@ -164,7 +164,7 @@ def test_that_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
 
 def test_that_a_worker_refuses_a_file_that_changed_after_the_plan(tmp_path: Path) -> None:
     file = own(tmp_path, "one\ntwo\n")
-    order = WorkloadOrder(prompt_tokens=5, prompt_file=str(file), prompt_file_hash=read_prompt_file(file).hash)
+    order = Inference(prompt_tokens=5, prompt_file=str(file), prompt_file_hash=read_prompt_file(file).hash)
     assert make_prompts(order, 0, FILLER, characters).facts()["prompts.different_count"] == "2"
     file.write_text("one\nthree\n")
     with pytest.raises(WorkerFailure, match="has changed since") as caught:
@@ -230,7 +230,7 @@ def test_that_what_a_tokenizer_adds_is_read_off_what_it_does(with_special: list[
 
 
 def test_that_timed_prompts_begin_with_it_and_keep_their_length() -> None:
-    order = WorkloadOrder(prompt_tokens=8)
+    order = Inference(prompt_tokens=8)
     prompts = make_prompts(order, 0, FILLER * 5, characters, BEGIN)
     (first, second) = prompts.next_batch(2)
     assert len(first) == len(second) == 8
@@ -239,7 +239,7 @@ def test_that_timed_prompts_begin_with_it_and_keep_their_length() -> None:
     assert 7 not in make_prompts(order, 0, FILLER * 5, characters).next_batch(1)[0]
     assert prompts.facts()["prompts.begin"] == "<bos> (7)"
     # a prompt of one token is a word
-    assert make_prompts(WorkloadOrder(prompt_tokens=1), 0, FILLER, characters, BEGIN).next_batch(1) != [[7]]
+    assert make_prompts(Inference(prompt_tokens=1), 0, FILLER, characters, BEGIN).next_batch(1) != [[7]]
 
 
 def test_that_text_is_cut_at_the_first_stop() -> None:

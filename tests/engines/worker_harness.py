@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from engines.protocol.codec import decode_record, encode_order
-from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder, TrialOrder
 from engines.protocol.records import Cue, Record, Request, Stamps
 from engines.protocol.ring import RingReader, capacity_for, create_ring
 
 R = TypeVar("R")
-QUICK = WorkloadOrder(prompt_tokens=16, new_tokens=8, requests=2, window_s=0.0, warmup_requests=3)
+QUICK = Inference(prompt_tokens=16, new_tokens=8, requests=2, window_s=0.0, warmup_requests=3)
 
 
-def trial_order(model: ModelOrder, precision: str = "float32", workload: WorkloadOrder = QUICK) -> TrialOrder:
+def trial_order(model: ModelOrder, precision: str = "float32", workload: Inference = QUICK) -> TrialOrder:
     """A small order for one trial on the processor with one thread."""
     return TrialOrder(
         trial="t-1",

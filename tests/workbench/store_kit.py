@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engines.protocol.codec import encode_record
-from engines.protocol.orders import ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
+from engines.protocol.orders import Inference, ModelOrder, TechniqueOrder, TrialOrder
 from engines.protocol.records import ClockPair, Log, Record, TrialEnded, TrialStarted
 from workbench.store.operations import AddExperiment, GetStoreId, Store
 
@@ -30,7 +30,7 @@ def order(
         color=int(configuration.rpartition("-")[2]),
         model=ModelOrder(ref="tiny", title="tiny", kind="random", config={"hidden_size": 8}),
         techniques=(TechniqueOrder(id="precision.int8", parameters={"group": 32}),),
-        workload=WorkloadOrder(batch_size=2),
+        workload=Inference(batch_size=2),
     )
 
 

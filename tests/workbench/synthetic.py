@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from engines.protocol.orders import ModelOrder, TechniqueOrder, TrialOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder, TrialOrder
 from engines.protocol.records import (
     ClockPair,
     Cue,
@@ -396,13 +396,14 @@ def order(fake: FakeTrial, *, block: int = 0, position: int = 0, total: int = 1,
         color=color,
         model=model,
         techniques=(TechniqueOrder(id=f"precision.{fake.precision}"),),
-        workload=WorkloadOrder(
+        workload=Inference(
             prompt_tokens=fake.prompt_tokens,
             new_tokens=fake.new_tokens,
             batch_size=fake.batch_size,
             requests=fake.requests,
             perplexity_tokens=512,
         ),
+        engine=EngineOrder(settings={"attention": "sdpa"}),
         device="cpu" if fake.device == "cpu" else f"cuda:{GPU.removeprefix('nvml.')}",
     )
 

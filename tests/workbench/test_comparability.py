@@ -40,7 +40,9 @@ def changed(detail: ExperimentDetail, name: str, **parts: dict[str, Any]) -> Exp
 
 def two_engines(detail: ExperimentDetail = DETAIL) -> ExperimentDetail:
     for name in LLAMA:
-        detail = changed(detail, name, engine={"id": "llama.cpp", "memory_map": True, "micro_batch_tokens": 512})
+        detail = changed(
+            detail, name, engine={"id": "llama.cpp", "settings": {"memory_map": True, "micro_batch_tokens": 512}}
+        )
     return detail
 
 
@@ -104,7 +106,7 @@ def test_that_mapped_pages_are_named_only_where_a_file_is_mapped() -> None:
     assert told(two_engines(), "memory") is not None
     read = two_engines()
     for name in LLAMA:
-        read = changed(read, name, engine={"memory_map": False})
+        read = changed(read, name, engine={"settings": {"memory_map": False}})
     assert told(read, "memory") is None
 
 
@@ -267,6 +269,6 @@ def test_that_a_setting_only_one_engine_has_is_no_difference_by_itself() -> None
 
 
 def test_that_a_setting_which_differs_within_its_engine_is_a_difference() -> None:
-    comparison = compare(changed(two_engines(), LLAMA[0], engine={"memory_map": False}))
+    comparison = compare(changed(two_engines(), LLAMA[0], engine={"settings": {"memory_map": False}}))
     assert "memory map" in comparison.varying
     assert "memory map" not in comparison.constant

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder
 from engines.protocol.tasks import LOCAL_TASKS
 from engines.techniques import MachineFacts, ModelFacts, find
 from engines.techniques.layers import LayerGroup, Layers
@@ -71,24 +71,24 @@ def test_that_the_compute_type_follows_the_parameter_and_the_machine() -> None:
 
 def test_that_the_cache_of_smollm2_is_the_worked_example() -> None:
     # 192 tokens x 2 (keys and values) x 30 layers x 3 heads x 64 x 4 bytes
-    load = WorkloadOrder(prompt_tokens=128, new_tokens=64)
+    load = Inference(prompt_tokens=128, new_tokens=64)
     assert cache_bytes(facts(), load, EngineOrder(), 32) == 192 * 2 * 30 * 3 * 64 * 4 == 8_847_360
 
 
 def test_that_a_layer_with_a_window_keeps_no_more_than_it_and_a_recurrent_one_nothing() -> None:
     groups = (LayerGroup(2, 64, 64, window=100), LayerGroup(1, 64, 64), LayerGroup(7, 0, 0))
     mixed = msgspec.structs.replace(facts(), attention=Layers(groups))
-    load = WorkloadOrder(prompt_tokens=128, new_tokens=64, batch_size=3)
+    load = Inference(prompt_tokens=128, new_tokens=64, batch_size=3)
     assert cache_bytes(mixed, load, EngineOrder(), 16) == 3 * (2 * 100 + 192) * 64 * 2
     # llama.cpp keeps a micro-batch beside the window
-    gguf = EngineOrder(id="llama.cpp", micro_batch_tokens=32)
+    gguf = EngineOrder(id="llama.cpp", settings={"micro_batch_tokens": 32})
     assert cache_bytes(mixed, load, gguf, 16) == 3 * (2 * 132 + 192) * 64 * 2
     none = msgspec.structs.replace(facts(), attention=Layers(unknown="why"))
     assert cache_bytes(none, load, EngineOrder(), 16) == cache_bytes(facts(), load, EngineOrder(), 16)
 
 
 def test_that_the_cache_holds_the_depth_too_and_takes_the_bits_of_its_technique() -> None:
-    deep = WorkloadOrder(prompt_tokens=128, new_tokens=64, depth_tokens=32_000, batch_size=2)
+    deep = Inference(prompt_tokens=128, new_tokens=64, depth_tokens=32_000, batch_size=2)
     # 2 sequences of 32,192 tokens x 2 (keys and values) x 30 layers x 3 heads x 64 values
     values = 2 * 32_192 * 2 * 30 * 3 * 64
     assert cache_bytes(facts(), deep, EngineOrder(), 16) == values * 2 == 1_483_407_360
@@ -102,16 +102,16 @@ def test_that_the_cache_holds_the_depth_too_and_takes_the_bits_of_its_technique(
 
 
 def test_that_llama_cpp_computes_a_long_prompt_in_micro_batches() -> None:
-    long = WorkloadOrder(prompt_tokens=8000, batch_size=8, perplexity_tokens=512)
-    engine = EngineOrder(id="llama.cpp", micro_batch_tokens=512)
+    long = Inference(prompt_tokens=8000, batch_size=8, perplexity_tokens=512)
+    engine = EngineOrder(id="llama.cpp", settings={"micro_batch_tokens": 512})
     longer = msgspec.structs.replace(long, prompt_tokens=16_000)
     assert activation_bytes(facts(), long, engine, 16) == activation_bytes(facts(), longer, engine, 16)
-    whole = msgspec.structs.replace(engine, micro_batch_tokens=10**6)
+    whole = msgspec.structs.replace(engine, settings={"micro_batch_tokens": 10**6})
     assert activation_bytes(facts(), long, whole, 16) > 100 * activation_bytes(facts(), long, engine, 16)
 
 
 def test_that_a_depth_takes_time_once() -> None:
-    load, engine = WorkloadOrder(), EngineOrder(id="llama.cpp")
+    load, engine = Inference(), EngineOrder(id="llama.cpp")
     deep = msgspec.structs.replace(load, depth_tokens=8000)
     seconds = [estimate_seconds(facts(), precision("q8_0"), one, engine, PLAIN) for one in (load, deep)]
     # 8,000 tokens x 2 FLOP x 134,515,008 at 40 GFLOP/s, and 30 layers' calls
@@ -119,14 +119,14 @@ def test_that_a_depth_takes_time_once() -> None:
 
 
 def test_that_eager_attention_pays_for_its_score_matrix() -> None:
-    load = WorkloadOrder(prompt_tokens=4096)
+    load = Inference(prompt_tokens=4096)
     sdpa = activation_bytes(facts(), load, EngineOrder(), 32)
-    eager = activation_bytes(facts(), load, EngineOrder(attention="eager"), 32)
+    eager = activation_bytes(facts(), load, EngineOrder(settings={"attention": "eager"}), 32)
     assert eager - sdpa >= 9 * 4096**2 * 4
 
 
 def test_that_overhead_is_the_process_on_a_cpu_and_the_context_on_a_gpu() -> None:
-    load, engine = WorkloadOrder(), EngineOrder()
+    load, engine = Inference(), EngineOrder()
     assert estimate_memory(facts(), precision("float32"), load, engine, PLAIN).overhead == PROCESS_BYTES
     estimate = estimate_memory(facts(), precision("float32"), load, engine, GPU)
     assert estimate.overhead == CUDA_CONTEXT_BYTES
@@ -136,11 +136,11 @@ def test_that_overhead_is_the_process_on_a_cpu_and_the_context_on_a_gpu() -> Non
 
 def test_that_an_unknown_model_has_no_time() -> None:
     unknown = ModelFacts(kind="hub", architecture="", parameters=0, stored_bytes=0, stored_dtype="")
-    assert estimate_seconds(unknown, precision("float32"), WorkloadOrder(), EngineOrder(), PLAIN) == 0.0
+    assert estimate_seconds(unknown, precision("float32"), Inference(), EngineOrder(), PLAIN) == 0.0
 
 
 loads = st.builds(
-    WorkloadOrder,
+    Inference,
     prompt_tokens=st.integers(1, 10_000),
     new_tokens=st.integers(1, 1000),
     batch_size=st.integers(1, 64),
@@ -151,7 +151,7 @@ loads = st.builds(
 
 
 @given(loads, st.sampled_from([e.id for e in catalogue()]), st.sampled_from(["float32", "bfloat16", "int8"]))
-def test_that_more_work_never_needs_less(load: WorkloadOrder, id: str, name: str) -> None:
+def test_that_more_work_never_needs_less(load: Inference, id: str, name: str) -> None:
     larger = msgspec.structs.replace(load, batch_size=load.batch_size + 1, prompt_tokens=load.prompt_tokens + 1)
     for machine in (PLAIN, GPU):
         small = estimate_memory(facts(id), precision(name), load, EngineOrder(), machine)
@@ -185,12 +185,12 @@ def test_that_the_cache_formula_is_what_transformers_keeps(tmp_path: Path) -> No
     with torch.inference_mode():
         cache = model(torch.zeros((5, 17), dtype=torch.long), use_cache=True).past_key_values
     kept = sum(t.numel() * t.element_size() for layer in cache.layers for t in (layer.keys, layer.values))
-    load = WorkloadOrder(prompt_tokens=10, new_tokens=7, batch_size=5)
+    load = Inference(prompt_tokens=10, new_tokens=7, batch_size=5)
     assert cache_bytes(inspect_folder(tmp_path)[0], load, EngineOrder(), 32) == kept
 
 
 def test_that_weights_widened_at_every_use_save_memory_and_no_time() -> None:
-    load, engine = WorkloadOrder(), EngineOrder()
+    load, engine = Inference(), EngineOrder()
     int8 = find("precision.int8")
     assert int8 is not None
     assert int8.note(facts(), PLAIN) is not None, "the machine is made up: the caution must be there"
@@ -202,7 +202,7 @@ def test_that_weights_widened_at_every_use_save_memory_and_no_time() -> None:
 
 def test_that_texts_and_tasks_cost_a_first_trial_more() -> None:
     def once(**changed: object) -> float:
-        load = msgspec.structs.replace(WorkloadOrder(), **changed)
+        load = msgspec.structs.replace(Inference(), **changed)
         return estimate_once_seconds(facts(), precision("float32"), load, EngineOrder(), PLAIN)
 
     assert once() == 0
@@ -213,7 +213,7 @@ def test_that_the_time_of_tasks_follows_the_tokens_of_their_questions_and_answer
     """One thread, 40 GFLOP/s, 135M parameters: 2 x 134.5e6 / 40e9 = 6.73 ms of work a token; 30 layers' calls 6 ms."""
 
     def tasks(*names: str, samples: int = 10, engine: str = "transformers") -> float:
-        load = msgspec.structs.replace(WorkloadOrder(), tasks=names, task_samples=samples)
+        load = msgspec.structs.replace(Inference(), tasks=names, task_samples=samples)
         none = estimate_once_seconds(facts(), precision("float32"), load, EngineOrder(id=engine), GPU)
         assert none > 0
         return estimate_once_seconds(facts(), precision("float32"), load, EngineOrder(id=engine), PLAIN)
@@ -256,7 +256,7 @@ SMALL = ModelFacts(
 )
 TWO = MachineFacts(device_kind="cpu", threads_default=2)
 """80 GFLOP/s and 16 GB/s: SMALL's weights are read in 0.25 s in float32, a token is 25 ms of work and 2 ms of calls."""
-SHORT = WorkloadOrder(prompt_tokens=20, new_tokens=5, batch_size=16, requests=3, window_s=5.0, perplexity_tokens=0)
+SHORT = Inference(prompt_tokens=20, new_tokens=5, batch_size=16, requests=3, window_s=5.0, perplexity_tokens=0)
 REQUEST_S = (0.002 + 320 * 0.025) + 4 * (0.002 + 16 * 0.025)
 
 
@@ -332,10 +332,10 @@ def test_a_worked_example_of_activations() -> None:
     assert held(perplexity_tokens=4096) == 512 * token, "a window of 512 at the most"
     short = msgspec.structs.replace(SMALL, context_tokens=300)
     assert held(facts=short, perplexity_tokens=4096) == 300 * token
-    eager = EngineOrder(attention="eager")
+    eager = EngineOrder(settings={"attention": "eager"})
     assert held(eager) == prefill + 2 * 4 * 100**2 * 4 * 2
     assert held(eager, perplexity_tokens=400) == 400 * token + 4 * 400**2 * 4 * 2
-    gguf = EngineOrder(id="llama.cpp", micro_batch_tokens=64)
+    gguf = EngineOrder(id="llama.cpp", settings={"micro_batch_tokens": 64})
     assert held(gguf) == 64 * 100 * 12 * 2 + 64 * 1000 * 4
     assert held(gguf, perplexity_tokens=4096) == 128 * token
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.protocol.messages import Device, Package, ProbeResult
-from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder
 from engines.techniques import ModelFacts
 from engines.techniques.layers import Layers
 from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
@@ -100,7 +100,7 @@ def test_that_an_axis_nobody_named_gets_its_default() -> None:
 
 def test_that_random_weights_leave_perplexity_out_and_say_so() -> None:
     (cell, _) = make_plan(experiment(), ONE, probe()).configurations
-    assert cell.workload.perplexity_tokens == 0
+    assert cell.inference.perplexity_tokens == 0
     assert cell.runnable
     assert "Quality is not measured" in messages(cell.problems)
 
@@ -213,7 +213,7 @@ def test_that_a_model_without_a_tokenizer_says_what_is_missing_of_its_trials() -
     (warning,) = [p for p in hf.problems if p.severity == "warning"]
     assert "prompts are random tokens, and quality is not measured" in warning.message
     assert "tokenizer.json" in warning.hint
-    assert (hf.workload.perplexity_tokens, hf.workload.text_tokens) == (0, 0)
+    assert (hf.inference.perplexity_tokens, hf.inference.text_tokens) == (0, 0)
     assert [p.severity for p in gguf.problems] == ["error"]
     assert "holds no tokenizer" in messages(gguf.problems)
 
@@ -494,37 +494,37 @@ def test_that_only_a_hub_model_may_use_the_network() -> None:
 
 MODEL = ModelOrder(ref="m", title="M", kind="folder", path="/m", fingerprint="f" * 64)
 INT8 = (TechniqueOrder(id="precision.int8", parameters={"group": 64}),)
-GOLDEN = "e5969f769c73aa1768ac0c1d6ab35c702dbdfd8ebc433a8ecb8a0083386e7d60"
+GOLDEN = "e45ec5238efec15199e020093cdbcff34b1709872f3bb40aa2aa240a69ced9dc"
 
 
 def test_that_the_hash_of_a_configuration_never_changes() -> None:
-    assert hashes.configuration_hash(MODEL, INT8, WorkloadOrder(), EngineOrder()) == GOLDEN
+    assert hashes.configuration_hash(MODEL, INT8, Inference(), EngineOrder()) == GOLDEN
 
 
 def test_that_names_and_places_do_not_change_the_hash_but_the_files_do() -> None:
     moved = msgspec.structs.replace(MODEL, ref="x", title="X", path="/elsewhere", origin="o")
-    assert hashes.configuration_hash(moved, INT8, WorkloadOrder(), EngineOrder()) == GOLDEN
+    assert hashes.configuration_hash(moved, INT8, Inference(), EngineOrder()) == GOLDEN
     other = msgspec.structs.replace(MODEL, fingerprint="e" * 64)
-    assert hashes.configuration_hash(other, INT8, WorkloadOrder(), EngineOrder()) != GOLDEN
+    assert hashes.configuration_hash(other, INT8, Inference(), EngineOrder()) != GOLDEN
 
 
 def test_that_every_default_of_engine_and_workload_is_in_the_hash() -> None:
-    for order in (EngineOrder(), WorkloadOrder()):
+    for order in (EngineOrder(), Inference()):
         for name in order.__struct_fields__:
             if name == "start_method":
                 continue  # changes no work: the test below
             value = getattr(order, name) or 0
             changed = msgspec.structs.replace(order, **{name: f"{value}x" if isinstance(value, str) else value + 1})
-            workload = changed if isinstance(changed, WorkloadOrder) else WorkloadOrder()
+            workload = changed if isinstance(changed, Inference) else Inference()
             engine = changed if isinstance(changed, EngineOrder) else EngineOrder()
             assert hashes.configuration_hash(MODEL, INT8, workload, engine) != GOLDEN, name
     for parameters in ({"group": 32}, {"group": 64, "more": True}, {}):
         other = (TechniqueOrder(id="precision.int8", parameters=parameters),)
-        assert hashes.configuration_hash(MODEL, other, WorkloadOrder(), EngineOrder()) != GOLDEN
+        assert hashes.configuration_hash(MODEL, other, Inference(), EngineOrder()) != GOLDEN
 
 
 def test_that_how_workers_are_started_does_not_change_the_hash() -> None:
-    assert hashes.configuration_hash(MODEL, INT8, WorkloadOrder(), EngineOrder(start_method="template")) == GOLDEN
+    assert hashes.configuration_hash(MODEL, INT8, Inference(), EngineOrder(start_method="template")) == GOLDEN
 
 
 def test_that_precise_runs_and_gpus_start_workers_plainly() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from engines.protocol.messages import Package
-from engines.protocol.orders import WorkloadOrder
+from engines.protocol.orders import Inference
 from engines.protocol.tasks import LOCAL_TASKS, PAPER_TASKS
 from tests.workbench.test_plan import ONE, experiment, messages, probe
 from workbench.experiment.experiment import Experiment, RunSettings, Workload
@@ -43,7 +43,7 @@ def test_that_a_prompt_file_is_found_from_the_experiments_folder_with_its_hash(t
     (tmp_path / "own.txt").write_text("one\ntwo\nthree\n")
     plan = planned(Workload(prompt_file="own.txt"), tmp_path)
     assert plan.problems == ()
-    load = orders(plan, store="s", experiment="e")[0].workload
+    load = orders(plan, store="s", experiment="e")[0].inference
     assert load.prompt_file == str(tmp_path / "own.txt")
     assert load.prompt_file_hash.startswith("sha256:")
 
@@ -94,7 +94,7 @@ def test_that_a_plan_without_a_look_at_the_file_runs_nothing() -> None:
 def test_that_a_path_counts_where_there_is_no_hash() -> None:
     def of(**fields: str) -> str:
         model = next(iter(REAL.values())).order
-        return configuration_hash(model, (), WorkloadOrder(**fields), EngineOrder())  # type: ignore[arg-type]
+        return configuration_hash(model, (), Inference(**fields), EngineOrder())  # type: ignore[arg-type]
 
     from engines.protocol.orders import EngineOrder
 
@@ -108,7 +108,7 @@ def test_that_a_path_counts_where_there_is_no_hash() -> None:
 def test_that_known_tasks_with_everything_there_are_no_problem() -> None:
     plan = planned(Workload(tasks=("gsm8k-sample", "hellaswag-sample")))
     assert plan.problems == ()
-    assert orders(plan, store="s", experiment="e")[0].workload.tasks == ("gsm8k-sample", "hellaswag-sample")
+    assert orders(plan, store="s", experiment="e")[0].inference.tasks == ("gsm8k-sample", "hellaswag-sample")
 
 
 def test_that_an_unknown_task_is_an_error_that_names_the_nearest() -> None:
@@ -161,7 +161,7 @@ def test_that_the_preset_is_the_papers_six_tasks() -> None:
 def test_that_random_weights_leave_tasks_and_texts_out_and_say_so() -> None:
     asked = experiment(workload=Workload(perplexity_tokens=0, text_tokens=5, tasks=("gsm8k-sample",)))
     cell = make_plan(asked, ONE, EVERYTHING).configurations[0]
-    assert (cell.workload.tasks, cell.workload.text_tokens) == ((), 0)
+    assert (cell.inference.tasks, cell.inference.text_tokens) == ((), 0)
     assert "Quality is not measured" in messages(cell.problems)
 
 

@@ -45,7 +45,7 @@ def test_that_arms_do_the_same_work_watched_alike_and_turns_only_last_longer() -
     assert all(order.telemetry.enabled for order in made.values())
     assert [name for name, order in made.items() if order.telemetry.turns_s] == ["turns"]
     turns = made["turns"]
-    assert turns.workload.window_s >= load.TURNS.turns * turns.telemetry.turns_s
+    assert turns.inference.window_s >= load.TURNS.turns * turns.telemetry.turns_s
     assert turns.expected_s > made["on"].expected_s
     assert len({order.configuration for order in made.values()}) == 4
     assert all(order.configuration.startswith(f"{pattern.configuration}+") for order in made.values())
@@ -54,7 +54,7 @@ def test_that_arms_do_the_same_work_watched_alike_and_turns_only_last_longer() -
         msgspec.json.encode(
             msgspec.structs.replace(
                 order,
-                workload=msgspec.structs.replace(order.workload, window_s=0.0),
+                workload=msgspec.structs.replace(order.inference, window_s=0.0),
                 telemetry=msgspec.structs.replace(order.telemetry, turns_s=0.0),
                 **shared,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
-from engines.protocol.orders import TrialOrder
+from engines.protocol.orders import Training, TrialOrder
 from widgets.charts.live import latest_time
 from widgets.monitor.header_view import HeaderView, header_view
 from widgets.queue.rows import entry_seconds_left
@@ -51,4 +51,6 @@ def workload_text(order: TrialOrder | None) -> str:
     if order is None:
         return ""
     work = order.workload
+    if isinstance(work, Training):
+        return f"{work.steps} steps, {work.sequence_tokens} tokens each, batch {work.batch_size}"
     return f"{work.prompt_tokens} in, {work.new_tokens} out, batch {work.batch_size}"

@@ -41,7 +41,7 @@ class TechniqueChoice(msgspec.Struct, frozen=True):
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
-    """As `engines.protocol.orders.WorkloadOrder`, with sweeps where a user would want them."""
+    """As `engines.protocol.orders.Inference`, with sweeps where a user would want them."""
 
     task: str = "generate"
     prompt_tokens: tuple[int, ...] = (128,)
@@ -58,7 +58,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[str, ...] = ()
     task_samples: int = 0
     idle_s: float | None = None
-    """None: as long as this machine's sensors need, as in `WorkloadOrder`."""
+    """None: as long as this machine's sensors need, as in `Inference`."""
     prefill_energy_s: float | None = None
 
 

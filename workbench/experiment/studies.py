@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.protocol.messages import ProbeResult
-from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder
 from engines.protocol.places import Places
 from engines.techniques import MachineFacts, Technique, techniques
 from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, Workload
@@ -136,7 +136,7 @@ def _against(technique: Technique, model: ResolvedModel, machine: MachineFacts) 
         return ""  # nothing is known of the model, or of the device
     order = TechniqueOrder(id=technique.id, parameters=technique.defaults())
     engine = EngineOrder(id=technique.engines[0])
-    load = WorkloadOrder(
+    load = Inference(
         prompt_tokens=PROMPT_TOKENS, new_tokens=NEW_TOKENS, perplexity_tokens=PERPLEXITY_TOKENS, text_tokens=TEXT_TOKENS
     )
     memory = estimate_memory(model.facts, (order,), load, engine, machine)

@@ -15,7 +15,7 @@ import msgspec
 
 from engines.catalogue import engines
 from engines.protocol.messages import Device, ProbeResult
-from engines.protocol.orders import EngineOrder, Scalar, TaskName, TechniqueOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, Scalar, TaskName, TechniqueOrder
 from engines.techniques import Axis, MachineFacts, axes, find
 from engines.techniques.gguf import STORED
 from engines.techniques.precision_stored import AS_STORED
@@ -81,17 +81,19 @@ def engine_order(experiment: Experiment, engine: str, device: str) -> EngineOrde
         return EngineOrder(
             id=engine,
             threads=settings.threads,
-            batch_tokens=settings.batch_tokens,
-            micro_batch_tokens=min(settings.micro_batch_tokens, settings.batch_tokens),
-            flash_attention=cast("Literal['auto', 'on', 'off']", settings.flash_attention),
-            gpu_layers=settings.gpu_layers,
-            memory_map=settings.memory_map,
+            settings={
+                "batch_tokens": settings.batch_tokens,
+                "micro_batch_tokens": min(settings.micro_batch_tokens, settings.batch_tokens),
+                "flash_attention": settings.flash_attention,
+                "gpu_layers": settings.gpu_layers,
+                "memory_map": settings.memory_map,
+            },
         )
     return EngineOrder(
         id=engine,
         threads=settings.threads,
-        attention=settings.attention,
         start_method=start_method(settings.start_method, trials, device),
+        settings={"attention": settings.attention},
     )
 
 
@@ -142,11 +144,11 @@ def _resolved(choice: TechniqueChoice) -> Iterator[TechniqueOrder]:
         yield TechniqueOrder(id=choice.id, parameters=defaults | dict(zip(names, values, strict=True)))
 
 
-def _workloads(experiment: Experiment, prompts: FoundPrompts | None) -> Iterator[WorkloadOrder]:
+def _workloads(experiment: Experiment, prompts: FoundPrompts | None) -> Iterator[Inference]:
     load = experiment.workload
     sweep = itertools.product(load.prompt_tokens, load.new_tokens, load.batch_size, load.depth_tokens)
     for prompt, new, batch, depth in sweep:
-        yield WorkloadOrder(
+        yield Inference(
             task=cast("TaskName", load.task),
             prompt_tokens=prompt,
             new_tokens=new,
@@ -170,7 +172,7 @@ def _cell(
     experiment: Experiment,
     model: ResolvedModel,
     chosen: Chosen,
-    load: WorkloadOrder,
+    load: Inference,
     engine: EngineOrder,
     device: Device,
     machine: MachineFacts,
@@ -196,9 +198,7 @@ def _cell(
     return msgspec.structs.replace(cell, problems=problems_of(cell, model, machine, experiment))
 
 
-def _title(
-    experiment: Experiment, model: ResolvedModel, chosen: Chosen, load: WorkloadOrder, device: Device | None
-) -> str:
+def _title(experiment: Experiment, model: ResolvedModel, chosen: Chosen, load: Inference, device: Device | None) -> str:
     """ "SmolLM2-135M-Instruct · int8 · 512 in": the axes the experiment names and what varies in the workload."""
     named = {choice.id.partition(".")[0] for choice in experiment.techniques}
     parts = [

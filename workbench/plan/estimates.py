@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from engines.catalogue import find as find_engine
 from engines.catalogue.model import Passes
-from engines.protocol.orders import EngineOrder, TechniqueOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder
 from engines.protocol.tasks import OTHER_LOAD, OTHER_QUESTIONS, harness_name, harness_task, local_task
 from engines.techniques import MachineFacts, ModelFacts, Technique, find
 from engines.techniques.gguf import STORED
@@ -80,7 +80,7 @@ def compute_bits(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machin
     return 16 if machine.device_kind == "cuda" or machine.processor_flags & BFLOAT16_FLAGS else 32
 
 
-def cache_bytes(facts: ModelFacts, workload: WorkloadOrder, engine: EngineOrder, bits: float) -> int:
+def cache_bytes(facts: ModelFacts, workload: Inference, engine: EngineOrder, bits: float) -> int:
     """KV cache at the last token: for each sequence its depth + prompt + new tokens, of each layer's keys and values. A
     layer with a sliding window keeps no more than that, with room for what the engine computes in one pass if that is
     limited. Of a model whose layers are not known an upper bound: all layers keep everything."""
@@ -101,7 +101,7 @@ def cache_bits(techniques: Sequence[TechniqueOrder], compute: int) -> float:
     return technique.stored_bits(order.parameters)
 
 
-def activation_bytes(facts: ModelFacts, workload: WorkloadOrder, engine: EngineOrder, bits: int) -> int:
+def activation_bytes(facts: ModelFacts, workload: Inference, engine: EngineOrder, bits: int) -> int:
     """The larger of prefill and evaluation: a dozen hidden states a token (residual, attention, feed-forward), eager
     attention's score matrix in float32, logits of the last token of each sequence or of the whole evaluation window.
     An engine that computes so many tokens in one pass has room for the logits of each (98 MiB for 512 of 49,152 words).
@@ -123,7 +123,7 @@ def activation_bytes(facts: ModelFacts, workload: WorkloadOrder, engine: EngineO
 def estimate_memory(
     facts: ModelFacts,
     techniques: Sequence[TechniqueOrder],
-    workload: WorkloadOrder,
+    workload: Inference,
     engine: EngineOrder,
     machine: MachineFacts,
 ) -> MemoryEstimate:
@@ -162,7 +162,7 @@ class _Pace:
 def estimate_seconds(
     facts: ModelFacts,
     techniques: Sequence[TechniqueOrder],
-    workload: WorkloadOrder,
+    workload: Inference,
     engine: EngineOrder,
     machine: MachineFacts,
 ) -> float:
@@ -184,7 +184,7 @@ def estimate_seconds(
 def estimate_once_seconds(
     facts: ModelFacts,
     techniques: Sequence[TechniqueOrder],
-    workload: WorkloadOrder,
+    workload: Inference,
     engine: EngineOrder,
     machine: MachineFacts,
 ) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder, Workload
 
 RESOLVED_SCHEMA = 2
 """Part of every configuration hash. Rises when the same fields would mean something else."""
@@ -48,7 +48,7 @@ def model_identity(model: ModelOrder) -> dict[str, object]:
 
 
 def configuration_hash(
-    model: ModelOrder, techniques: Sequence[TechniqueOrder], workload: WorkloadOrder, engine: EngineOrder
+    model: ModelOrder, techniques: Sequence[TechniqueOrder], workload: Workload, engine: EngineOrder
 ) -> str:
     """The hash of what is run: model, techniques with all parameters, workload and engine with all defaults, schema.
 
@@ -68,9 +68,10 @@ def configuration_hash(
     )
 
 
-def _wherever_it_lies(workload: WorkloadOrder) -> WorkloadOrder:
+def _wherever_it_lies(workload: Workload) -> Workload:
     """Prompts whose contents are known are the same prompts under another path."""
-    return msgspec.structs.replace(workload, prompt_file="") if workload.prompt_file_hash else workload
+    known = isinstance(workload, Inference) and workload.prompt_file_hash
+    return msgspec.structs.replace(workload, prompt_file="") if known else workload
 
 
 def short(hash: str) -> str:
@@ -86,7 +87,7 @@ def matches(hash: str, written: str) -> bool:
     return what.startswith(written_what) and (not at or where == written_where)
 
 
-def _fields(order: WorkloadOrder | EngineOrder) -> dict[str, object]:
+def _fields(order: Workload | EngineOrder) -> dict[str, object]:
     """Fields with their values; those left open (None), which each machine decides for itself, are left out."""
     values = {name: _number(getattr(order, name)) for name in order.__struct_fields__}
     return {name: value for name, value in values.items() if value is not None}

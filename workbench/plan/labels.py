@@ -32,6 +32,7 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
                 str(_part(resolved, "model").get("stored", "")),
             )
     workload, engine = _part(resolved, "workload"), _part(resolved, "engine")
+    settings = _part(engine, "settings")
     for key, title in (("prompt_tokens", "prompt tokens"), ("new_tokens", "new tokens"), ("batch_size", "batch")):
         if key in workload:
             labels[title] = f"{workload[key]:,}" if isinstance(workload[key], int) else str(workload[key])
@@ -44,9 +45,9 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
     if "id" in engine:
         labels["engine"] = str(engine["id"])
     if engine.get("id") == "llama.cpp":
-        labels |= _of_llama(engine)
-    elif engine.get("attention"):
-        labels["attention"] = str(engine["attention"])
+        labels |= _of_llama(settings)
+    elif settings.get("attention"):
+        labels["attention"] = str(settings["attention"])
     if "threads" in engine:
         labels["threads"] = str(engine["threads"]) if engine["threads"] else "chosen on the machine"
     if resolved.get("device"):
@@ -56,17 +57,17 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
     return labels
 
 
-def _of_llama(engine: Mapping[str, object]) -> dict[str, str]:
+def _of_llama(settings: Mapping[str, object]) -> dict[str, str]:
     """Settings of llama.cpp that are not its defaults."""
     labels: dict[str, str] = {}
-    if engine.get("flash_attention", "auto") != "auto":
-        labels["flash attention"] = str(engine["flash_attention"])
-    batch, micro = engine.get("batch_tokens", 2048), engine.get("micro_batch_tokens", 512)
+    if settings.get("flash_attention", "auto") != "auto":
+        labels["flash attention"] = str(settings["flash_attention"])
+    batch, micro = settings.get("batch_tokens", 2048), settings.get("micro_batch_tokens", 512)
     if (batch, micro) != (2048, 512):
         labels["batch tokens"] = f"{batch}/{micro}"
-    if engine.get("gpu_layers", -1) != -1:
-        labels["GPU layers"] = str(engine["gpu_layers"])
-    if engine.get("memory_map") is False:
+    if settings.get("gpu_layers", -1) != -1:
+        labels["GPU layers"] = str(settings["gpu_layers"])
+    if settings.get("memory_map") is False:
         labels["memory map"] = "off"
     return labels
 

@@ -124,7 +124,7 @@ def _made_first(cell: Configuration, model: ResolvedModel, machine: MachineFacts
 
 def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
     """More tokens than the model was made for."""
-    limit, load = model.facts.context_tokens, cell.workload
+    limit, load = model.facts.context_tokens, cell.inference
     over = load.depth_tokens + load.prompt_tokens + load.new_tokens - limit
     if not limit or over <= 0:
         return
@@ -162,12 +162,12 @@ def _memory(
     if free <= 0:
         return  # nothing is known of the device
     if needed > free:
-        batch = cell.workload.batch_size // 2
+        batch = cell.inference.batch_size // 2
         while batch and not _fits(cell, model, machine, batch=batch):
             batch //= 2
         fixes: list[Fix] = []
         if batch:
-            fixes.append(Fix(f"Batch {batch}", f"workload.batch_size.{cell.workload.batch_size}", batch))
+            fixes.append(Fix(f"Batch {batch}", f"workload.batch_size.{cell.inference.batch_size}", batch))
         storing = (find(order.id) for order in cell.techniques)
         for technique in [t for t in storing if t is not None and t.changes != "none"]:
             fixes.extend(_other_techniques(cell, technique, model, machine, experiment, must_fit=True))
@@ -233,7 +233,7 @@ def _fits(
     technique: Technique | None = None,
 ) -> bool:
     """Whether the cell would fit with another batch size or another technique on that technique's axis."""
-    load, chosen = cell.workload, cell.techniques
+    load, chosen = cell.inference, cell.techniques
     if batch is not None:
         load = msgspec.structs.replace(load, batch_size=batch)
     if technique is not None:

@@ -16,8 +16,9 @@ from statistics import median
 
 import msgspec
 
+from engines.protocol.codec import order_of
 from engines.protocol.messages import Device, ProbeResult
-from engines.protocol.orders import Limits, TelemetryOrder, TrialOrder
+from engines.protocol.orders import Inference, Limits, TelemetryOrder, TrialOrder
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.keys import MAX_SEED, MAX_TRIALS
 from workbench.experiment.problems import Fix, Problem
@@ -141,17 +142,21 @@ def orders(plan: Plan, *, store: str, experiment: str) -> tuple[TrialOrder, ...]
             telemetry=TelemetryOrder(enabled=run.telemetry_hz > 0, rate_hz=run.telemetry_hz or 10.0),
             limits=Limits(address_space_bytes=engine.memory_limit_bytes, time_s=engine.time_limit_s),
             expected_s=cell.expected_s + (cell.once_s if block == 0 else 0.0),
-            allow_network=cell.model.kind == "hub" or needs_network(cell.workload.tasks),
+            allow_network=cell.model.kind == "hub" or _needs_network(cell),
         )
         for position, (block, cell) in enumerate((block, by_hash[hash]) for block, hash in plan.order)
     )
+
+
+def _needs_network(cell: Configuration) -> bool:
+    return isinstance(cell.workload, Inference) and needs_network(cell.workload.tasks)
 
 
 def another_order(of: ConfigurationRow, *, block: int, position: int, seed: int) -> TrialOrder:
     """One more trial of a stored configuration."""
     fields = msgspec.json.decode(of.resolved, type=dict[str, object])
     fields |= {"trial": new_id("t"), "block": block, "position": position, "seed": seed}
-    return msgspec.convert(fields, TrialOrder)
+    return order_of(fields)
 
 
 def new_id(prefix: str) -> str:

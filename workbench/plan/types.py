@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, WorkloadOrder
+from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder, Workload, inference_of
 from engines.techniques import ModelFacts
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.problems import Problem
@@ -56,7 +56,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     model: ModelOrder
     techniques: tuple[TechniqueOrder, ...]
-    workload: WorkloadOrder
+    workload: Workload
     engine: EngineOrder
     machine: str
     device: str
@@ -68,6 +68,11 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     once_s: float = 0.0
     """Estimated seconds that its first trial takes beside: texts and tasks are the same in every trial."""
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def inference(self) -> Inference:
+        """Raises TypeError where the work is another."""
+        return inference_of(self.workload)
 
     @property
     def runnable(self) -> bool:

@@ -100,7 +100,7 @@ def pattern(wanted: Experiment, machine: ProbeResult, *, store: str, id: str) ->
 def trial_order(of: TrialOrder, arm: Arm, block: int, position: int, total: int, turns: TurnPlan = TURNS) -> TrialOrder:
     """A trial of an arm. Each arm is a configuration of its own in the store, so that Compare sets them side by side:
     the same hash, "+" and the arm's name; the model's title, which tells them apart in a table, carries it too."""
-    window_s = turns.window_s if arm.turns else of.workload.window_s
+    window_s = turns.window_s if arm.turns else of.inference.window_s
     return msgspec.structs.replace(
         of,
         trial=new_id("t"),
@@ -111,8 +111,8 @@ def trial_order(of: TrialOrder, arm: Arm, block: int, position: int, total: int,
         block=block,
         position=position,
         total=max(total, position + 1),
-        workload=msgspec.structs.replace(of.workload, window_s=window_s),
-        expected_s=of.expected_s + window_s - of.workload.window_s,
+        workload=msgspec.structs.replace(of.inference, window_s=window_s),
+        expected_s=of.expected_s + window_s - of.inference.window_s,
         telemetry=TelemetryOrder(rate_hz=of.telemetry.rate_hz, turns_s=turns.each_s if arm.turns else 0.0),
     )
 

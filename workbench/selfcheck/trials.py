@@ -74,7 +74,7 @@ class Trials:
         self._client.call(submission([order]))
         self.running = order.trial
         look = None if window_pid is None else Looks(window_pid)
-        self._sleep_through(submitted_ns, order.workload.window_s, look)
+        self._sleep_through(submitted_ns, order.inference.window_s, look)
         self._wait(order.trial)
         self.running = ""
         records = self._records(order.trial)

@@ -17,6 +17,7 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
+from engines.protocol.codec import order_of
 from engines.protocol.orders import TrialOrder
 from workbench.store import recording
 from workbench.store.bundle import MANIFEST, PART, TABLES, TABLES_VERSION, Manifest, fault, file_hash
@@ -202,7 +203,7 @@ def _check(experiment: str, tables: dict[str, pyarrow.Table]) -> None:
 
 def _order(resolved: str) -> TrialOrder:
     """Raises ValueError (of JSON, of msgspec), TypeError."""
-    return msgspec.convert(json.loads(resolved) | {"trial": "", "block": 0, "position": 0, "seed": 0}, TrialOrder)
+    return order_of(json.loads(resolved) | {"trial": "", "block": 0, "position": 0, "seed": 0})
 
 
 def _contradiction(what: str) -> StoreError:

@@ -6,6 +6,7 @@ import json
 
 import msgspec
 
+from engines.protocol.codec import order_of
 from engines.protocol.orders import TrialOrder
 from workbench.store import faults
 from workbench.store.operations import (
@@ -182,7 +183,7 @@ def order(db: Transaction, operation: GetOrder) -> TrialOrder:
         raise faults.not_found("configuration of trial", operation.trial)
     resolved = json.loads(str(found[0]))
     resolved |= {"trial": row.trial, "block": row.block, "position": row.position, "seed": found[1]}
-    return msgspec.convert(resolved, TrialOrder)
+    return order_of(resolved)
 
 
 def mean_durations(db: Transaction, operation: MeanDurations) -> dict[str, float]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engines.protocol.codec import decode_record
-from engines.protocol.orders import WorkloadOrder
+from engines.protocol.orders import Inference
 from engines.protocol.records import Cue, Evaluation, ModelLoaded, Record
 from engines.protocol.ring import RingWriter
 from engines.worker.engine import Finished
@@ -17,7 +17,7 @@ from engines.worker.phases import AllocatorPeaks, Phases
 from engines.worker.record_writer import RecordWriter
 from engines.worker.stop import Stop
 
-WORKLOAD = WorkloadOrder(prompt_tokens=4, new_tokens=5, requests=3, window_s=0.0, warmup_requests=6)
+WORKLOAD = Inference(prompt_tokens=4, new_tokens=5, requests=3, window_s=0.0, warmup_requests=6)
 
 
 class Pipe:
@@ -125,7 +125,7 @@ class FakeEngine:
         return {}
 
 
-def loops(engine: FakeEngine, pipe: Pipe, workload: WorkloadOrder = WORKLOAD, stop: Stop | None = None) -> Requests:
+def loops(engine: FakeEngine, pipe: Pipe, workload: Inference = WORKLOAD, stop: Stop | None = None) -> Requests:
     return Requests(engine, workload, pipe.channel, Phases(pipe.channel), engine.ring, stop or Stop())
 
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from engines.protocol.codec import encode_order
-from engines.protocol.orders import ModelOrder, TechniqueOrder, WorkloadOrder
+from engines.protocol.orders import Inference, ModelOrder, TechniqueOrder
 from engines.protocol.records import (
     Environment,
     Evaluation,
@@ -278,7 +278,7 @@ def test_that_a_worker_whose_runner_is_gone_does_not_start(tiny: Path, tmp_path:
 
 
 def test_that_a_worker_dies_with_its_runner(tiny: Path, tmp_path: Path) -> None:
-    workload = WorkloadOrder(prompt_tokens=16, new_tokens=64, window_s=600.0)
+    workload = Inference(prompt_tokens=16, new_tokens=64, window_s=600.0)
     (tmp_path / "order.json").write_bytes(encode_order(trial_order(folder_model(tiny), workload=workload)))
     create_ring(tmp_path / "ring", 1 << 16)
     runner = (

@@ -111,7 +111,7 @@ def _quality(experiment: Experiment, plan: Plan | None) -> Measured:
         return Measured("Quality", "left out: 0 tokens for perplexity, no task", False)
     cells = plan.configurations if plan is not None else ()
     models = {c.model.ref: c for c in cells}
-    without = [c for c in models.values() if not (c.workload.perplexity_tokens or c.workload.tasks)]
+    without = [c for c in models.values() if not (c.inference.perplexity_tokens or c.inference.tasks)]
     random = all(c.model.kind == "random" for c in without)
     if without and len(without) == len(models):
         why = "the weights are random" if random else "no model has a tokenizer and weights of its own"
