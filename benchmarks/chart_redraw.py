@@ -147,7 +147,7 @@ def main() -> None:
         stack = ChartStack(theme)
         stack.resize(width, height)
         stack.show()
-        stack.set_trial(data, 1)
+        stack.set_trial(data)
         QApplication.processEvents()
         plain = Plain(data, width - 240, height)
         whole, follow, reference = [], [], []
@@ -164,7 +164,7 @@ def main() -> None:
         print(f"ratio of medians, reference to whole trial: {ratio:.1f}")
         plain.view.close()
         small = trial(600, rng)
-        stack.set_trial(small, 1)
+        stack.set_trial(small)
         stack.set_rate(2.0)
         print(f"live feed at 10 Hz, visible, 2 repaints a second: {live(stack, small, 10.0, rng):.1%} of one core")
         stack.hide()

@@ -10,12 +10,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from pytestqt.qtbot import QtBot
 
-from engines.protocol.records import ClockPair, Sensor, Telemetry, TrialEnded
-from widgets.charts.live import charts_of, figure
+from engines.protocol.records import ClockPair, Sensor, Telemetry, TrialEnded, TrialStarted
 from widgets.charts.phases import Spans
 from widgets.charts.stack import ChartStack
 from widgets.charts.table_twin import drawn_columns
 from widgets.theme.theme import Theme
+from workbench.charts.curves import charts_of, figure
 from workbench.charts.series import Channel, Phase, TrialData
 
 GIB = 1024**3
@@ -50,7 +50,7 @@ def trial(seconds: float = 20.0, *, ended: bool = False) -> TrialData:
         sensor("power_watts", available=False, reason="energy_uj is readable by root only.", source="rapl"),
     )
     data.phases = [Phase("load", 0, 0.0, 4.0), Phase("warmup", 0, 4.0, 8.0), Phase("decode", 0, 8.0, None)]
-    data.start_ns = 0
+    data.take(TrialStarted(clock=ClockPair(wall_ns=0, mono_ns=0), worker_pid=1, threads=2))
     data.revision = 1
     if ended:
         data.take(TrialEnded(outcome="completed", clock=ClockPair(wall_ns=0, mono_ns=int(seconds * 1e9))))
@@ -70,7 +70,7 @@ def stack(qtbot: QtBot, theme: Theme) -> ChartStack:
     made.resize(900, 500)
     with qtbot.waitExposed(made):
         made.show()
-    made.set_trial(trial(), threads=2)
+    made.set_trial(trial())
     QGuiApplication.processEvents()
     return made
 
@@ -81,8 +81,8 @@ def test_that_a_chart_without_any_sensor_says_why_and_is_not_drawn(stack: ChartS
 
 
 def test_that_values_are_shown_in_the_charts_units() -> None:
-    charts = {c.kind.title: c for c in charts_of(trial(), threads=2)}
-    memory, use = charts["Memory"].series[0], charts["Utilisation"].series[0]
+    charts = {c.kind.title: c for c in charts_of(trial())}
+    memory, use = charts["Memory"].curves[0], charts["Utilisation"].curves[0]
     assert memory.value_at(100.0) == pytest.approx(2.0)
     assert use.value_at(100.0) == pytest.approx(90.0)  # 1.8 cores of 2 threads
     assert np.isnan(use.value_at(0.0))
@@ -93,7 +93,7 @@ def test_that_memory_is_drawn_as_steps_with_a_gap_where_nothing_was_read(stack: 
     slow = data.channels["proc.tree/pss_bytes"] = Channel("proc.tree/pss_bytes", "PSS", "B")
     times = np.array([0.0, 1, 2, 3, 4, 5, 15, 16, 17, 18, 19])
     slow.extend(times, times * GIB)
-    stack.set_trial(data, threads=2)
+    stack.set_trial(data)
     memory = next(p for p in stack.plots if p.chart.kind.title == "Memory")
     x, y = memory._curves[0].getData()
     assert list(zip(x[:4], y[:4], strict=True)) == [(0, 0), (1, 0), (1, 1), (2, 1)]
@@ -153,7 +153,7 @@ def test_that_freezing_keeps_the_picture_and_going_on_shows_what_was_missed(stac
 def test_that_a_live_trial_is_followed_and_a_finished_one_is_shown_whole(stack: ChartStack) -> None:
     assert stack.following
     assert stack.visible_range == (0.0, 60.0)
-    stack.set_trial(trial(200.0, ended=True), threads=2)
+    stack.set_trial(trial(200.0, ended=True))
     assert not stack.following
     start, end = stack.visible_range
     assert start == 0.0
@@ -161,7 +161,7 @@ def test_that_a_live_trial_is_followed_and_a_finished_one_is_shown_whole(stack: 
 
 
 def test_that_following_moves_the_window_in_whole_steps(stack: ChartStack) -> None:
-    stack.set_trial(trial(100.3), threads=2)
+    stack.set_trial(trial(100.3))
     start, end = stack.visible_range
     assert end - start == pytest.approx(60.0)
     assert end == pytest.approx(101.0)
@@ -203,7 +203,7 @@ def test_that_a_sensor_that_begins_to_speak_gets_its_curve(stack: ChartStack) ->
 
 
 def test_that_a_long_trial_says_that_it_is_decimated(stack: ChartStack) -> None:
-    stack.set_trial(trial(3_000.0, ended=True), threads=2)
+    stack.set_trial(trial(3_000.0, ended=True))
     QGuiApplication.processEvents()
     assert "drawn as min and max of" in stack.plots[0].caption.note
 

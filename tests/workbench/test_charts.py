@@ -120,17 +120,17 @@ def test_that_an_experiment_without_results_has_an_empty_state() -> None:
 
 
 def test_that_a_trials_curves_are_in_shown_units_over_its_phases() -> None:
-    throughput, memory, power, utilisation = trial_charts(trial(FakeTrial(device="gpu")))
+    throughput, memory, power, utilisation, *_ = trial_charts(trial(FakeTrial(device="gpu")))
     assert {s.style for s in memory.series} == {"steps"}
     assert {s.style for s in utilisation.series} == {"line"}
     assert 20 < float(np.nanmean(throughput.series[0].y)) < 28
     assert np.isnan(throughput.series[0].y).any(), "nothing is generated between two requests"
-    assert [s.title for s in memory.series] == ["Device memory in use", "Proportional (PSS)", "Resident (RSS)"]
-    assert 0.5 < float(memory.series[1].y.max()) < 1.5
+    assert [s.title for s in memory.series] == ["Device", "Device, own", "Process PSS", "Process RSS"]
+    assert 0.5 < float(memory.series[2].y.max()) < 1.5
     assert memory.y.unit == "GiB"
     assert float(power.series[0].y.max()) == pytest.approx(310, abs=15)
     assert utilisation.y.unit == "%"
-    assert [s.color for s in memory.series] == [2, -1, -2]
+    assert [s.color for s in memory.series] == [2, -1, -2, -3]
     assert {b.phase for b in throughput.bands} >= {"load", "warmup", "prefill", "decode", "evaluate"}
 
 
@@ -172,7 +172,7 @@ def test_that_a_sensor_that_never_answered_has_no_curve() -> None:
 
 def test_that_a_missing_sensor_and_a_failed_trial_say_so_in_their_charts() -> None:
     _, _, power, _ = trial_charts(trial(FakeTrial()))
-    assert power.empty == f"Not available on this machine: {NO_POWER}"
+    assert power.empty == f"Power: not available. {NO_POWER}"
     throughput = trial_charts(trial(FakeTrial(outcome="failed")))[0]
     assert throughput.empty == "The trial failed before it generated a token."
 

@@ -261,7 +261,7 @@ def test_that_a_name_too_long_for_the_page_is_shortened_in_its_middle() -> None:
 
 def test_that_a_trials_phases_are_named(curves: tuple[Chart, ...]) -> None:
     texts = svg_texts(figures.render(curves[1], "svg", made=MADE))
-    for wanted in ("load", "warm-up", "decode", "evaluate", "prefill", "Resident (RSS)", "Proportional (PSS)"):
+    for wanted in ("load", "warm-up", "decode", "evaluate", "prefill", "Process RSS", "Process PSS"):
         assert wanted in texts
 
 

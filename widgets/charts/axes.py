@@ -69,13 +69,12 @@ def nice_range(low: float, high: float, count: int) -> tuple[float, float]:
 
 
 class Gutter(QGraphicsWidget):
-    """Tick texts beside a plot: right-aligned left of it, left-aligned right of it. Width as given, never squeezed."""
+    """Tick texts left of a plot, right-aligned. Width as given, never squeezed."""
 
-    def __init__(self, theme: Theme, width: int, *, right: bool = False, ground: str = "") -> None:
+    def __init__(self, theme: Theme, width: int, *, ground: str = "") -> None:
         """`ground` is the token of a colour to fill with, "" for none."""
         super().__init__()
         self._theme = theme
-        self._right = right
         self._fill = ground
         self._font = theme.font("caption")
         self._ticks: Ticks = Ticks((), (), 1.0)
@@ -101,7 +100,7 @@ class Gutter(QGraphicsWidget):
         painter.setFont(self._font)
         painter.setPen(self._theme.color("chart.tick_text"))
         half = painter.fontMetrics().height() / 2
-        align = _ALIGN.AlignVCenter | (_ALIGN.AlignLeft if self._right else _ALIGN.AlignRight)
+        align = _ALIGN.AlignVCenter | _ALIGN.AlignRight
         for value, text in zip(self._ticks.values, self._ticks.texts, strict=True):
             y = box.bottom() - (value - low) / (high - low) * box.height()
             # a text at the very edge is moved in, never cut

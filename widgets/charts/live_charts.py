@@ -16,13 +16,13 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLay
 from widgets.charts.axes import strip, ticks
 from widgets.charts.cursors import Cursors, Selection
 from widgets.charts.history import History
-from widgets.charts.live import charts_of, figure, latest_time
 from widgets.charts.live_plot import LivePlot
 from widgets.charts.phases import Placed, Spans
 from widgets.charts.readout import Readout, Row
 from widgets.charts.time_axis import PhaseLane, TimeAxis
 from widgets.charts.window import FIRST_S, following, seconds_text, whole
 from widgets.theme.theme import Theme
+from workbench.charts.curves import charts_of, figure, latest_time
 from workbench.charts.series import TrialData
 
 FRAME_MS = 16
@@ -39,7 +39,6 @@ class LiveCharts(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._data: TrialData | None = None
-        self._threads = 0
         self._plots: list[LivePlot] = []
         self._range = (0.0, FIRST_S)
         self._history = History()
@@ -119,9 +118,9 @@ class LiveCharts(QWidget):
         """Which charts are not drawn and why; "" where all are."""
         return self._missing.text()
 
-    def set_trial(self, data: TrialData | None, threads: int = 0) -> None:
+    def set_trial(self, data: TrialData | None) -> None:
         """Show another trial (a live one is followed, a finished one is shown whole), or nothing."""
-        self._data, self._threads = data, threads
+        self._data = data
         self._spans = Spans()
         self._frozen, self._drawn, self._hover = False, None, None
         self._history.clear()
@@ -184,13 +183,13 @@ class LiveCharts(QWidget):
         self._plots = []
         self._marks.clear()
         self._selection.clear()
-        charts = () if self._data is None else charts_of(self._data, self._threads)
+        charts = () if self._data is None else charts_of(self._data, "time")
         shown = [c for c in charts if not c.missing]
         color = self._theme.run_color(0 if self._data is None else self._data.color)
         for row, chart in enumerate(shown):
             plot = LivePlot(self._theme, chart, color)
-            for place, item in enumerate((plot.left, plot.box, plot.right)):
-                self._view.ci.addItem(item, row=row, col=place)
+            self._view.ci.addItem(plot.left, row=row, col=0)
+            self._view.ci.addItem(plot.box, row=row, col=1)
             self._view.ci.layout.setRowStretchFactor(row, 1)
             plot.box.sigResized.connect(self._resized)
             self._plots.append(plot)
@@ -215,11 +214,11 @@ class LiveCharts(QWidget):
         """Plots for what began to speak since: a row more or less makes all anew, a curve more does not."""
         if self._data is None:
             return
-        speaking = (len(self._data.channels), self._data.sensors, self._data.ended is None)
+        speaking = (len(self._data.channels), self._data.sensors, self._data.started, self._data.ended is None)
         if speaking == self._speaking:
             return
         self._speaking = speaking
-        shown = [c for c in charts_of(self._data, self._threads) if not c.missing]
+        shown = [c for c in charts_of(self._data, "time") if not c.missing]
         if [c.kind.title for c in shown] != [p.chart.kind.title for p in self._plots]:
             self._make_plots()
             return

@@ -1,4 +1,4 @@
-"""One plot of the live stack: gutter, curves, ground, caption, crosshair, right axis. Main thread."""
+"""One plot of the live stack: gutter, curves, ground, caption, crosshair. Main thread."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 from PySide6.QtWidgets import QGraphicsItem
 
-from widgets.charts.axes import Ground, Gutter, Ticks, nice_range, ticks
+from widgets.charts.axes import Ground, Gutter, nice_range, ticks
 from widgets.charts.decimation import Pyramid, Reduced
-from widgets.charts.live import LiveChart, LiveSeries
 from widgets.theme.theme import Theme
+from workbench.charts.curves import Curve, TrialChart
 from workbench.charts.readings import GAP_COLUMNS, as_line
 
 
@@ -125,14 +125,12 @@ class _Crosshair(QGraphicsItem):
 class LivePlot:
     """The items of one chart in a row of the layout; `draw` repaints what the range and the new samples changed."""
 
-    def __init__(self, theme: Theme, chart: LiveChart, color: QColor) -> None:
+    def __init__(self, theme: Theme, chart: TrialChart, color: QColor) -> None:
         self.theme = theme
         self.chart = chart
         self.box = LiveBox()
         self.box.setBackgroundColor(theme.color("chart.background"))
-        gutter, right = theme.width("axis_gutter"), theme.width("right_axis")
-        self.left = Gutter(theme, gutter, ground="bg.panel")
-        self.right = Gutter(theme, right, right=True, ground="bg.panel")
+        self.left = Gutter(theme, theme.width("axis_gutter"), ground="bg.panel")
         self.ground = Ground(self.box, theme)
         self.caption = _Caption(self.box, theme, chart.kind.title, chart.kind.unit)
         self.crosshair = _Crosshair(self.box, theme)
@@ -140,23 +138,25 @@ class LivePlot:
         self._curves: list[pg.PlotCurveItem] = []
         self._pyramids: list[Pyramid] = []
         self._low, self._high = 0.0, 1.0
-        self._ranges: dict[bool, tuple[float, float]] = {}
-        self.series: tuple[LiveSeries, ...] = ()
+        self._range: tuple[float, float] | None = None
+        self.series: tuple[Curve, ...] = ()
         self.take_series(chart)
 
-    def take_series(self, chart: LiveChart) -> None:
+    def take_series(self, chart: TrialChart) -> None:
         """The chart's curves; those of sensors that began to speak after the plot was made are added."""
         self.chart = chart
-        if [s.channel for s in chart.series] != [s.channel for s in self.series]:
+        if [s.channel for s in chart.curves] != [s.channel for s in self.series]:
             for curve in self._curves:
                 self.box.removeItem(curve)
             known = dict(zip((id(s.channel) for s in self.series), self._pyramids, strict=True))
-            self._pyramids = [known.get(id(s.channel), Pyramid()) for s in chart.series]
-            self._curves = [self._make_curve(i) for i in range(len(chart.series))]
-        self.series = chart.series
+            self._pyramids = [known.get(id(s.channel), Pyramid()) for s in chart.curves]
+            self._curves = [self._make_curve(i) for i in range(len(chart.curves))]
+        self.series = chart.curves
 
     def _make_curve(self, index: int) -> pg.PlotCurveItem:
-        curve = pg.PlotCurveItem(pen=pg.mkPen(self.color_of(index), width=1), antialias=False)
+        # as in exports: from the fourth on colours repeat
+        dashes = Qt.PenStyle.DashLine if index > 2 else Qt.PenStyle.SolidLine
+        curve = pg.PlotCurveItem(pen=pg.mkPen(self.color_of(index), width=1, style=dashes), antialias=False)
         # the first series is the one that matters: it is drawn last
         curve.setZValue(10 - index)
         self.box.addItem(curve, ignoreBounds=True)
@@ -171,7 +171,7 @@ class LivePlot:
         for series, pyramid in zip(self.series, self._pyramids, strict=True):
             pyramid.sync(series.channel.times, series.channel.values)
             raw = pyramid.reduce(start, end, columns)
-            found.append(Reduced(raw.x, raw.y * series.scale, raw.samples, raw.per_point))
+            found.append(Reduced(raw.x, raw.y * series.factor, raw.samples, raw.per_point))
         return found
 
     def draw(self, start: float, end: float, across: Sequence[float]) -> None:
@@ -180,8 +180,7 @@ class LivePlot:
         if width < 2 or height < 2:
             return
         reduced = self.reduce(start, end, int(width))
-        left = self._value_range(False, [r.y for r, s in zip(reduced, self.series, strict=True) if not s.right])
-        right = self._value_range(True, [r.y for r, s in zip(reduced, self.series, strict=True) if s.right])
+        left = self._value_range([r.y for r in reduced])
         # room for the caption above and a little below, so that no curve runs along an edge
         head, foot = self.theme.px(22), self.theme.px(7)
         scale = (left[1] - left[0]) / max(height - head - foot, 1.0)
@@ -190,22 +189,17 @@ class LivePlot:
         self.box.setRange(xRange=(start, end), yRange=(low, high), padding=0, disableAutoRange=False)
         for curve, points, series in zip(self._curves, reduced, self.series, strict=True):
             x, y = self._line(points, series, (end - start) / width)
-            y = self._onto_left(y, left, right) if series.right else y
             whole = not np.isnan(y).any()
             curve.setData(x, y, connect="all" if whole else "finite", skipFiniteCheck=whole)
         count = max(2, int((height - head) / self.theme.px(26)))
         marks = ticks(left[0], left[1], count)
-        self.left.show_ticks(marks if any(not s.right for s in self.series) else Ticks((), (), 1.0), low, high)
-        if any(s.right for s in self.series):
-            own = ticks(right[0], right[1], count)
-            places = tuple(float(v) for v in self._onto_left(np.array(own.values), left, right))
-            self.right.show_ticks(Ticks(places, own.texts, own.step), low, high)
+        self.left.show_ticks(marks, low, high)
         self.ground.show_lines(across, [height - (v - low) / (high - low) * height for v in marks.values])
         most = max((r.per_point for r in reduced), default=1)
         self.caption.say(f"drawn as min and max of {most:,} samples" if most > 1 else "")
 
     @staticmethod
-    def _line(points: Reduced, series: LiveSeries, column_s: float) -> tuple[np.ndarray, np.ndarray]:
+    def _line(points: Reduced, series: Curve, column_s: float) -> tuple[np.ndarray, np.ndarray]:
         """What a curve goes through. Tokens are no readings: nothing is missing between two of them."""
         if not series.is_read:
             return points.x, points.y
@@ -222,38 +216,26 @@ class LivePlot:
         dots = []
         for i, series in enumerate(self.series):
             value = series.value_at(time)
-            if series.right:
-                value = float(
-                    self._onto_left(
-                        np.array([value]), self._ranges.get(False, (0.0, 1.0)), self._ranges.get(True, (0.0, 1.0))
-                    )[0]
-                )
             if math.isfinite(value):
                 dots.append((height - (value - self._low) / (self._high - self._low) * height, self.color_of(i)))
         self.crosshair.move_to((time - start) / (end - start) * self.box.width(), dots[::-1])
 
-    def _value_range(self, right: bool, curves: list[np.ndarray]) -> tuple[float, float]:
+    def _value_range(self, curves: list[np.ndarray]) -> tuple[float, float]:
         """A range of whole ticks that holds the curves; it widens at once and narrows only when it is far too wide."""
         finite = [c[np.isfinite(c)] for c in curves]
         finite = [c for c in finite if len(c)]
         if not finite:
-            return self._ranges.get(right, (0.0, 1.0))
+            return self._range or (0.0, 1.0)
         low, high = min(float(c.min()) for c in finite), max(float(c.max()) for c in finite)
-        if self.chart.kind.from_zero or right:
+        if self.chart.kind.from_zero:
             low, high = min(low, 0.0), max(high, 0.0)
         else:
             # a level of a few degrees is not a mountain range
             middle = (low + high) / 2
             low, high = min(low, middle - 10), max(high, middle + 10)
         wanted = nice_range(low, high, 3)
-        old = self._ranges.get(right)
+        old = self._range
         if old and old[0] <= wanted[0] and wanted[1] <= old[1] and wanted[1] - wanted[0] > 0.5 * (old[1] - old[0]):
             return old
-        self._ranges[right] = wanted
+        self._range = wanted
         return wanted
-
-    @staticmethod
-    def _onto_left(y: np.ndarray, left: tuple[float, float], right: tuple[float, float]) -> np.ndarray:
-        share = (y - right[0]) / (right[1] - right[0])
-        placed: np.ndarray = left[0] + share * (left[1] - left[0])
-        return placed

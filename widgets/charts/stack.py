@@ -6,11 +6,11 @@ from PySide6.QtCore import QEvent, QPointF, Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QWidget
 
-from widgets.charts.live import latest_time
 from widgets.charts.live_charts import LiveCharts
 from widgets.charts.live_plot import LivePlot
 from widgets.charts.window import at_least, following, whole
 from widgets.theme.theme import Theme
+from workbench.charts.curves import latest_time
 
 
 class ChartStack(LiveCharts):

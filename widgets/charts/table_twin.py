@@ -78,8 +78,7 @@ def drawn_columns(
         for one, reduced in zip(plot.series, plot.reduce(start, end, columns), strict=True):
             inside = (reduced.x >= start) & (reduced.x <= end)
             series.append((reduced.x[inside], reduced.y[inside]))
-            plain = plot.chart.kind.title == "Temperature and clock"
-            names.append(one.title if plain else f"{plot.chart.kind.title}: {one.title} ({unit})")
+            names.append(f"{plot.chart.kind.title}: {one.title} ({unit})")
     times = np.unique(np.concatenate([x for x, _ in series])) if series else np.empty(0)
     found = [times]
     for x, y in series:

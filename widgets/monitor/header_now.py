@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
 from engines.protocol.orders import Training, TrialOrder
-from widgets.charts.live import latest_time
 from widgets.monitor.header_view import HeaderView, header_view
 from widgets.queue.rows import entry_seconds_left
+from workbench.charts.curves import latest_time
 from workbench.charts.series import TrialData
 
 

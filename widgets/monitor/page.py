@@ -136,9 +136,8 @@ class MonitorPage(Page):
 
     def _show_trial(self) -> None:
         data = self.current.data
-        threads = 0 if data is None or data.started is None else data.started.threads
         self.charts.set_rate(_SLOW_HZ if self.current.on_this_processor() else _FAST_HZ)
-        self.charts.set_trial(data, threads)
+        self.charts.set_trial(data)
         self.log.set_trial(data)
         self.sensors.set_trial(data)
         self.tools.table.setChecked(False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engines.protocol.records import Sensor
-from widgets.charts.live import figure
+from workbench.charts.curves import figure
 from workbench.charts.readings import rate_hz
 from workbench.charts.series import TrialData
 

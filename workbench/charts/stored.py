@@ -42,7 +42,8 @@ class ChartAxis:
 
 @dataclass(frozen=True)
 class Series:
-    """`color` is a run palette index, or -1 and -2 for the neutral second and third series of one trial."""
+    """`color` is a run palette index, or -1, -2, ... for the second, third, ... series of one trial: neutral, dashed
+    from the fourth on."""
 
     key: str
     title: str

@@ -1,85 +1,31 @@
-"""The curves of one trial as charts, for exports: throughput, memory, power, utilisation, over its phases.
-
-The Monitor page draws the same channels live; this is the picture of a trial at one moment. Pure.
+"""The curves of one trial as charts for exports, over its phases: those of `workbench.charts.curves`, which the Monitor
+page draws live, at one moment. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from workbench.charts.curves import Curve, TrialChart, charts_of, latest_time
 from workbench.charts.readings import as_line
-from workbench.charts.series import Channel, Floats, Phase, TrialData
+from workbench.charts.series import Floats, Phase, TrialData
 from workbench.charts.stored import Band, Chart, ChartAxis, Series
-from workbench.units import format_duration, format_value, scale
+from workbench.units import format_duration, format_value
 from workbench.version import version
 
 _ENCLOSING = ("measure",)
 """Phases that hold others: their parts are drawn instead."""
 _BROKEN = "A curve is broken where nothing was read."
-
-
-@dataclass(frozen=True)
-class _Curve:
-    """A channel to draw: its key, or the end of it ("/power_watts"), and its name here."""
-
-    key: str
-    title: str
-
-
-@dataclass(frozen=True)
-class _Plan:
-    id: str
-    title: str
-    base: str
-    unit: str
-    curves: tuple[_Curve, ...]
-    style: Literal["line", "steps"] = "line"
-    """Steps for levels that are read now and then: a value holds until the next reading."""
-    sensor: str = ""
-    """Quantity whose missing sensor explains an empty chart."""
-
-
-_PLANS = (
-    _Plan("throughput", "Throughput", "tokens/s", "tokens/s", (_Curve("throughput", "Throughput"),)),
-    _Plan(
-        "memory",
-        "Memory",
-        "B",
-        "GiB",
-        (
-            _Curve("/memory_used_bytes", "Device memory in use"),
-            # in the window's order: a curve has the same colour here
-            _Curve("proc.tree/pss_bytes", "Proportional (PSS)"),
-            _Curve("proc.tree/rss_bytes", "Resident (RSS)"),
-        ),
-        "steps",
-        "rss_bytes",
-    ),
-    _Plan("power", "Power", "W", "W", (_Curve("/power_watts", "Power"),), sensor="power_watts"),
-    _Plan(
-        "utilisation",
-        "Utilisation",
-        "ratio",
-        "%",
-        (
-            _Curve("/utilisation_ratio", "Device"),
-            _Curve("proc.tree/cpu_utilisation_ratio", "Worker, of one core"),
-            _Curve("proc.host/cpu_utilisation_ratio", "Machine"),
-        ),
-        sensor="cpu_utilisation_ratio",
-    ),
-)
+_X = {"time": ChartAxis("Time since start", "s", minimum=0.0), "step": ChartAxis("Step", minimum=0.0)}
 
 
 def trial_charts(data: TrialData) -> tuple[Chart, ...]:
-    """Throughput, memory, power and utilisation of one trial over seconds since its start; an empty one says why."""
-    end = _end(data)
+    """Every chart of one trial; an empty one says why."""
+    end = latest_time(data)
     bands = phase_bands(data.phases, end)
-    return tuple(_chart(data, plan, bands, end) for plan in _PLANS)
+    return tuple(_chart(data, chart, bands, end) for chart in charts_of(data))
 
 
 def phase_bands(phases: Sequence[Phase], end_s: float) -> tuple[Band, ...]:
@@ -101,71 +47,52 @@ def phase_bands(phases: Sequence[Phase], end_s: float) -> tuple[Band, ...]:
     return tuple(bands)
 
 
-def _chart(data: TrialData, plan: _Plan, bands: tuple[Band, ...], end: float) -> Chart:
-    factor = scale(plan.base, plan.unit)
-    found = [(curve, channel) for curve in plan.curves if (channel := _channel(data, curve.key)) is not None]
-    series: list[Series] = []
-    for place, (curve, channel) in enumerate(found):
-        if not np.isfinite(channel.values).any():
-            continue
-        x, y = _line(channel)
-        series.append(
-            Series(
-                key=channel.key,
-                title=curve.title,
-                x=x,
-                y=y / factor,
-                style=plan.style,
-                color=data.color if not series else -min(place, 2),
-            )
+def _chart(data: TrialData, chart: TrialChart, bands: tuple[Band, ...], end: float) -> Chart:
+    kind = chart.kind
+    drawn = [(place, curve) for place, curve in enumerate(chart.curves) if np.isfinite(curve.channel.values).any()]
+    series = tuple(
+        Series(
+            key=curve.channel.key,
+            title=curve.title,
+            x=(line := _line(curve))[0],
+            y=line[1],
+            style="steps" if curve.steps else "line",
+            color=-place if place else data.color,
         )
+        for place, curve in drawn
+    )
     ranges = [
-        f"{s.title} from {format_value(float(np.nanmin(s.y)), plan.unit, plan.unit)} "
-        f"to {format_value(float(np.nanmax(s.y)), plan.unit, plan.unit)}."
+        f"{s.title} from {format_value(float(np.nanmin(s.y)), kind.unit, kind.unit)} "
+        f"to {format_value(float(np.nanmax(s.y)), kind.unit, kind.unit)}."
         for s in series
     ]
-    broken = [c for _, c in found if c.is_read and any(s.key == c.key and np.isnan(s.y).any() for s in series)]
+    broken = any(curve.is_read and np.isnan(s.y).any() for s, (_, curve) in zip(series, drawn, strict=True))
     return Chart(
-        id=f"trial:{plan.id}",
-        title=plan.title,
+        id=f"trial:{kind.id}",
+        title=kind.title,
         subtitle=data.title,
-        x=ChartAxis("Time since start", "s", minimum=0.0),
-        y=ChartAxis(plan.title, plan.unit, minimum=0.0),
-        series=tuple(series),
-        bands=bands,
+        x=_X[kind.x],
+        y=ChartAxis(kind.title, kind.unit, minimum=0.0 if kind.from_zero else None),
+        series=series,
+        bands=bands if kind.x == "time" else (),
         notes=(_BROKEN,) if broken else (),
         provenance=f"Trial {data.trial} · {data.title} · llm-workbench {version()}",
-        summary=f"{plan.title} of {data.title} over {format_duration(end)}. {' '.join(ranges)}",
-        empty="" if series else _why_empty(data, plan),
+        summary=f"{kind.title} of {data.title} over {format_duration(end)}. {' '.join(ranges)}",
+        empty="" if series else _why_empty(data, chart),
     )
 
 
-def _line(channel: Channel) -> tuple[Floats, Floats]:
-    """What a curve goes through (s, base unit), broken where a reading failed or none was made: as the window draws it.
-    Corners of steps are left to whoever draws."""
-    times, values = channel.times.copy(), channel.values.copy()
-    return as_line(times, values, times, steps=False) if channel.is_read else (times, values)
+def _line(curve: Curve) -> tuple[Floats, Floats]:
+    """What a curve goes through, broken where a reading failed or none was made: as the window draws it. Corners of
+    steps are left to whoever draws."""
+    x, y = curve.x.copy(), curve.y
+    return as_line(x, y, x, steps=False) if curve.is_read and curve.over is None else (x, y)
 
 
-def _channel(data: TrialData, key: str) -> Channel | None:
-    """A channel by its key, or by the end of it where the source carries a device's id ("/power_watts")."""
-    if not key.startswith("/"):
-        return data.channels.get(key)
-    devices = [k for k in data.channels if k.endswith(key) and not k.startswith("proc.")]
-    return data.channels[devices[0]] if devices else None
-
-
-def _why_empty(data: TrialData, plan: _Plan) -> str:
-    if plan.sensor:
-        absent = (s for s in data.sensors if s.quantity == plan.sensor and not s.available)
-        reason = next((s.reason for s in absent if s.reason), "")
-        return f"Not available on this machine: {reason}" if reason else f"{plan.title} was not read in this trial."
+def _why_empty(data: TrialData, chart: TrialChart) -> str:
+    if chart.kind.sensed:
+        title = chart.kind.title
+        return f"{title}: not available. {chart.missing}" if chart.missing else f"{title} was not read in this trial."
     if data.ended is not None and data.ended.outcome == "failed":
         return "The trial failed before it generated a token."
     return "No token yet." if data.ended is None else "The trial generated no token."
-
-
-def _end(data: TrialData) -> float:
-    ends = [p.end_s if p.end_s is not None else p.start_s for p in data.phases]
-    ends += [float(c.times[-1]) for c in data.channels.values() if len(c)]
-    return max(ends, default=0.0)

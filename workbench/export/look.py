@@ -39,7 +39,7 @@ class Look:
     families: tuple[str, ...]
 
     def color(self, index: int) -> str:
-        """A run's colour, or a neutral one at -1 and -2."""
+        """A run's colour, or a neutral one under 0."""
         if index < 0:
             return self.neutral[0 if index == -1 else 1]
         return self.runs[run_look(index).color]

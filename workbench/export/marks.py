@@ -104,7 +104,8 @@ def draw_series(axes: Axes, chart: Chart, style: Look) -> None:
             )
         else:
             drawstyle = "steps-post" if series.style == "steps" else "default"
-            axes.plot(series.x, series.y, color=color, linewidth=0.9, drawstyle=drawstyle, zorder=2)
+            dashes = "--" if series.color < -2 else "-"
+            axes.plot(series.x, series.y, dashes, color=color, linewidth=0.9, drawstyle=drawstyle, zorder=2)
             if series.y_low is not None and series.y_high is not None:
                 axes.fill_between(series.x, series.y_low, series.y_high, color=color, alpha=0.18, linewidth=0, zorder=1)
     if chart.y.categories:
