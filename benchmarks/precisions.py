@@ -4,7 +4,7 @@
 
 One process holds the model in every precision that runs on a processor and takes them in turn, forwards and backwards,
 so that all meet the same neighbours. Processor time, because neighbours on a busy machine hardly change it; the range
-over the rounds stands beside each median. Precisions whose package is missing are left out and named.
+over the rounds is given beside each median. Precisions whose package is missing are left out and named.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Interleaved pairs of trials through a real runner with real telemetry, one started each way, in random order; the two
 trials of a pair generate from the same prompts. Decode throughput is the tokens after the first of each measured
-request over their time, as in the metric. The pairs go on until the interval decides about ±3 %
+request over their time, as in the metric. Pairs are added until the interval decides about ±3 %
 (`benchmarks.paired_comparison`).
 On a busy machine it may not: tokens per second of processor time, given beside it, hardly feel neighbours.
 

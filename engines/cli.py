@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     queue.add_argument("--json", action="store_true")
     pausing = queue.add_mutually_exclusive_group()
     pausing.add_argument("--pause", dest="paused", action="store_const", const=True, help="start nothing more")
-    pausing.add_argument("--resume", dest="paused", action="store_const", const=False, help="go on")
+    pausing.add_argument("--resume", dest="paused", action="store_const", const=False, help="start trials again")
     queue.set_defaults(run=_queue)
 
     spools = commands.add_parser("list", help="spools on this machine")

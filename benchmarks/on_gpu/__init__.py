@@ -4,7 +4,7 @@
     python -m benchmarks.on_gpu --minutes 2 --to FOLDER --rehearse
 
 Six parts in order of worth, each in a process of its own with a share of the time that is left: one that hangs or dies
-takes nothing from the others. `report.json`, `report.md` and the records of every trial stand in FOLDER after each
+takes nothing from the others. `report.json`, `report.md` and the records of every trial are in FOLDER after each
 part, so a run that is killed leaves what it had. No setting of the GPU is changed. `--rehearse` runs the same parts on
 the processor with a tiny model and a scripted NVML (from tests/).
 

@@ -170,6 +170,6 @@ def own_command(options: Sequence[str]) -> list[str]:
 
 def _why(code: int | None, limit_s: float, words: Path) -> str:
     if code is None:
-        return f"it was stopped at its limit of {limit_s:.0f} s; what it had found stands below"
+        return f"it was stopped at its limit of {limit_s:.0f} s; what it had found is below"
     last = words.read_bytes()[-_LAST_WORDS:].decode("utf-8", "replace").strip().splitlines()[-1:]
     return f"it ended with exit code {code}" + (f": {last[0]}" if last else "")

@@ -1,6 +1,6 @@
 """Part 3: whole trials of a 7B shape with random weights, one for each precision, and the six metrics of EfficientLLM.
 
-Figures come from the application's own registry of metrics, over the records of the trial; all of them stand in the
+Figures come from the application's own registry of metrics, over the records of the trial; all of them are in the
 JSON, the six and what belongs beside them in the table.
 """
 
@@ -83,7 +83,7 @@ def run(setting: Setting, notes: Notes) -> None:
             _verdict(notes, precision, told)
             ran = ran or bool(told.measured)
     if not ran:
-        raise RuntimeError("No trial measured a request; what each came to stands below.")
+        raise RuntimeError("No trial measured a request; the outcome of each is below.")
 
 
 def missing(precision: str) -> str:

@@ -15,7 +15,7 @@ _PROBE = "a"
 @dataclass(frozen=True)
 class Begin:
     """`ids` come before every window, text and prompt; () where the tokenizer adds none. `text` is how they are
-    written. `empty` stands for an empty context where there are none."""
+    written. `empty` is used for an empty context where there are none."""
 
     ids: tuple[int, ...] = ()
     text: str = ""

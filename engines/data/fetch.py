@@ -119,7 +119,7 @@ def command(
     make: Callable[[Report, Path | None], Path],
     arguments: Sequence[str] | None,
 ) -> int:
-    """`python -m MODULE [--progress-json] [--wheel PATH]`: make something of a package, telling how it goes on. -> exit
+    """`python -m MODULE [--progress-json] [--wheel PATH]`: make something of a package, reporting progress. -> exit
     code 0 it is there, 1 it could not be made, 130 interrupted.
 
     With --progress-json every line of standard output is an object: {"stage", "fraction", "text"}, and at a failure

@@ -1,8 +1,8 @@
 """The prompts of a trial, the same for every engine: windows of a text, questions, passages, or the user's own.
 
 Whatever they are, each is brought to exactly `prompt_tokens` tokens: a shorter one is preceded by other text, of a
-longer one the last tokens are kept, because what is asked stands at the end. No two prompts of a trial are the same:
-where one comes a second time, other text stands before it, so that no prefix cache can help. The first of the tokens is
+longer one the last tokens are kept, because the question is at the end. No two prompts of a trial are the same:
+where one comes a second time, other text precedes it, so that no prefix cache can help. The first of the tokens is
 the begin token where the model's tokenizer puts one before a text. No torch; worker process.
 """
 
@@ -102,7 +102,7 @@ class Asked:
         raise ValueError(f"there are no more different prompts of {self._length} tokens")
 
     def _window(self, count: int) -> tuple[int, ...]:
-        """`count` tokens of the filler from a random place, going on at its beginning where it ends."""
+        """`count` tokens of the filler from a random place, wrapping around at its end."""
         start = self._random.randrange(len(self._filler))
         taken = self._filler[start : start + count]
         while len(taken) < count:

@@ -15,7 +15,7 @@ from functools import cache
 TokenIds = list[int]
 
 RANDOM_TOKENS = 1 << 17
-"""Length of what stands for a text where there is no tokenizer."""
+"""Length of the stand-in for a text where there is no tokenizer."""
 
 
 @cache

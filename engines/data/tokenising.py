@@ -45,7 +45,7 @@ class Asked:
 
     @property
     def prompt(self) -> list[int]:
-        """What stands before the first target: the same for all answers to one question."""
+        """What precedes the first target: the same for all answers to one question."""
         return self.given[: self.first + 1]
 
     @property

@@ -81,7 +81,7 @@ def machine_facts(*, proc: Path = PROC, sys: Path = SYS, among: Collection[int] 
 
 
 def model_facts(model: ModelOrder) -> dict[str, str]:
-    """The revision of the weights. Kind and fingerprint stand in the order; hashes of the files are the worker's to
+    """The revision of the weights. Kind and fingerprint are in the order; hashes of the files are the worker's to
     say, after the measurement."""
     if model.kind == "random":
         revision = "none: random weights"

@@ -51,7 +51,7 @@ def processors_here(among: Collection[int] = ()) -> set[int]:
 
 
 def cores_here(sys: Path = SYS, among: Collection[int] = ()) -> dict[int, str]:
-    """The physical core of every processor that may be used; the processor itself where it is not told."""
+    """The physical core of every processor that may be used; the processor itself where that is unknown."""
     return {p: _core(p, sys) for p in processors_here(among)}
 
 

@@ -183,7 +183,7 @@ class RunnerClient:
         except RunnerError as error:
             lost = error
         except (OSError, ValueError):
-            pass  # the connection broke or was closed: told below as a lost link
+            pass  # the connection broke or was closed: reported below as a lost link
         with self._lock:
             self._lost = lost
             waiting = list(self._waiting.values())
@@ -338,4 +338,4 @@ def _error_of(failure: Failure) -> RunnerError:
 
 
 def _link_lost() -> RunnerError:
-    return RunnerError("The link to the runner is lost.", "Trials go on there; connect again to follow them.")
+    return RunnerError("The link to the runner is lost.", "Trials continue; connect again to follow them.")

@@ -150,7 +150,7 @@ class Welcome(_Tagged, frozen=True, kw_only=True, tag="welcome"):
 
 
 class RecordLine(_Tagged, frozen=True, kw_only=True, tag="record"):
-    """One record of an attached trial, as JSON text exactly as it stands in the spool."""
+    """One record of an attached trial, as JSON text exactly as in the spool."""
 
     trial: str
     seq: int

@@ -1,4 +1,4 @@
-"""Which lines of a spool can be relied on, and what stands in the place of those that cannot. Pure.
+"""Which lines of a spool can be relied on, and what replaces those that cannot. Pure.
 
 A spool is numbered without a gap, so a hole in the numbers is the damage: garbage, a torn line, zeros after a power
 cut. Used where a spool is read (in the runner) and where its lines are taken in (in the store), by the same rules.

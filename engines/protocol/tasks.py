@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from engines.protocol.places import Places
 
 HARNESS = "lm-eval"
-"""The package that scores; also what stands before the name of a task of its own ("lm-eval:arc_easy")."""
+"""The package that scores; also the prefix of the name of a task of its own ("lm-eval:arc_easy")."""
 FETCH = "llm-workbench tasks --fetch"
 """What fetches the questions of the samples."""
 QUESTIONS = "sample questions"

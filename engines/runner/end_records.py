@@ -19,7 +19,7 @@ DIED = Judgement(
     "lost",
     "runner_died",
     "The runner died while this trial ran.",
-    "What was measured up to then is kept; the queue went on. Run the trial again for a complete one.",
+    "What was measured until then is kept, and the queue continued. Run the trial again for a complete one.",
 )
 NEVER_RAN = Judgement("stopped", "", "Removed from the queue before it started.")
 

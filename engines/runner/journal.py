@@ -54,7 +54,7 @@ class Journal:
         self._grew()
 
     def end(self, ended: TrialEnded) -> bool:
-        """Write the rest and the end record, the rest cut short where it does not fit. -> whether the end stands in the
+        """Write the rest and the end record, the rest cut short where it does not fit. -> whether the end is in the
         spool; where it does not (somebody else took the space kept for it) the end can be tried again later."""
         self.flush()
         dropped = self._append_what_fits()

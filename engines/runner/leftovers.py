@@ -62,7 +62,7 @@ def kill_leftovers(mark: str, session: int, *, spare: Collection[int], take_stra
     killed: list[int] = []  # what is dead shows its mark no more, and still is to be reaped
     deadline = time.monotonic() + _PATIENCE_S
     tried = False
-    while not tried or time.monotonic() < deadline:  # once at least, though the machine stood still meanwhile
+    while not tried or time.monotonic() < deadline:  # once at least, even if the machine was suspended meanwhile
         roots = [
             child
             for child in children_of(os.getpid())

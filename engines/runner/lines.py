@@ -93,7 +93,7 @@ class RecordPipe:
 
 
 class TextPipe:
-    """Standard output or error as log lines: at most a burst of 200, then 20 a second; the rest is counted and told."""
+    """Standard output or error as log lines: a burst of 200 at most, then 20 a second; the rest is counted."""
 
     def __init__(self, source: str) -> None:
         self._source = source

@@ -31,7 +31,7 @@ _WORDS = 6
 """How many of the last lines are looked at for the reason."""
 _ASSERTION = re.compile(r"(?:.*/)?([\w.+-]+:\d+): (GGML_ASSERT\(.*\)) failed")
 """How ggml and llama.cpp end their process when they find something that cannot be."""
-_KEPT = "What was measured up to then is kept; the queue goes on."
+_KEPT = "What was measured until then is kept, and the queue continues."
 _SMALLER = f"{_KEPT} Choose a smaller model, batch or precision, or close other programs."
 _GIB = 1 << 30
 

@@ -52,7 +52,7 @@ class Queue:
         return disk.running
 
     def save(self) -> OSError | None:
-        """Write the file. A full disk is returned, not raised: what is in memory goes on, `saved` is False."""
+        """Write the file. A full disk is returned, not raised: what is in memory stays valid, `saved` is False."""
         disk = QueueFile(
             paused=self.paused,
             pause_reason=self.pause_reason,

@@ -1,4 +1,4 @@
-"""A runner's life: one per user, started by hand or detached, ended when idle, told, or signalled.
+"""A runner's life: one per user, started by hand or detached, ended when idle, by command, or by a signal.
 
 `serve` is the whole process. It must be called on the main thread before any other thread exists.
 """

@@ -1,7 +1,7 @@
 """The runner's Unix socket: connections, calls and streams. On the runner's loop.
 
 A stream is a task of its own that reads the spool file as fast as its client takes it: a slow client waits for itself
-alone. A client that sends what is no call is told so and cut off.
+alone. A client that sends what is no call gets the reason and is disconnected.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Server:
             self._server.close()
         if self._connections:
             # Streams send the ends of the trials that were just stopped. In turns of the loop, not in one sleep: a
-            # machine that stands still would sleep for it, and the streams would have had no turn.
+            # suspended machine would sleep through it, and the streams would have had no turn.
             for _ in range(_LAST_WORDS_TURNS):
                 await asyncio.sleep(_LAST_WORDS_S / _LAST_WORDS_TURNS)
         for task in self._connections:
@@ -255,7 +255,7 @@ class _Connection:
         try:
             return await self._runner.probe()
         except Exception as error:  # noqa: BLE001
-            # drivers and their libraries raise what they like; a client needs the reason, the runner goes on
+            # drivers and their libraries raise what they like; a client needs the reason, the runner keeps running
             _log.exception("the probe failed")
             return Failure(code="internal", message=f"This machine could not be looked at: {error}")
 

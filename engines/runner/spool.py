@@ -9,8 +9,8 @@ Written by the runner only; read by the runner for its clients. A spool folder h
 - `ballast.0`, `ballast.1`: space kept back so that, on a full disk, what was measured last (0) and the end record (1)
   can still be written. They and `ring` go when the trial ends.
 
-Every append reaches the operating system before anyone is told of it: it survives a killed runner. A line torn by a
-crash is cut off by `SpoolWriter.recover`, and the next seq goes on from the last whole line.
+Every append reaches the operating system before anyone hears of it: it survives a killed runner. A line torn by a
+crash is cut off by `SpoolWriter.recover`, and the next seq follows the last whole line.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class SpoolWriter:
         """Have the disk confirm what was written, and close. Twice does nothing."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
-            with contextlib.suppress(OSError):  # a disk that fails here has already been told of by `append`
+            with contextlib.suppress(OSError):  # a disk that fails here has already been reported by `append`
                 os.fsync(fd)
             os.close(fd)
 
@@ -265,7 +265,7 @@ def read_header(folder: Path) -> SpoolHeader:
 
 
 def read_acknowledged(folder: Path) -> int:
-    """The last seq the store has; 0 where nothing readable stands (the store then reads it again, which is safe)."""
+    """The last seq the store has; 0 where nothing is readable (the store then reads it again, which is safe)."""
     try:
         return int((folder / ACKNOWLEDGED).read_bytes())
     except (OSError, ValueError):

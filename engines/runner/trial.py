@@ -268,7 +268,7 @@ class TrialRun:
     def _take(self, pipe: str, data: bytes) -> None:
         if pipe == "records":
             self._take_records(self._records.feed(data))
-            self._journal.flush()  # at once: what a worker says is few and dear
+            self._journal.flush()  # at once: a worker says little, and all of it matters
         else:
             self._journal.add(self._texts[pipe].feed(data))
 

@@ -19,7 +19,7 @@ LEAST_S = 0.2
 
 def sides(seed: int, trial: str) -> Iterator[bool]:
     """Whether telemetry is on, turn by turn, for ever. Turns come in fours, on off off on or off on on off by lot: a
-    drift that goes on through a trial cancels out, and nothing that repeats itself keeps step."""
+    drift that lasts through a trial cancels out, and nothing that repeats itself keeps step."""
     lot = random.Random(f"{seed}/{trial}")
     while True:
         first = lot.random() < 0.5

@@ -46,7 +46,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     quantised_packages: tuple[str, ...] = ()
     """What transformers needs to read them."""
     unfit: str = ""
-    """Why the model cannot go on with a text, whatever the engine; "" where it can."""
+    """Why the model cannot continue a text, whatever the engine; "" where it can."""
 
     @property
     def keeps(self) -> str:

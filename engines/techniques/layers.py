@@ -69,7 +69,7 @@ def layer_details(layers: Layers) -> dict[str, str]:
 
 
 def layers_of_details(details: Mapping[str, str]) -> Layers:
-    """What `layer_details` wrote. Trials from before it told of "layers" that all attend to everything, with one
+    """What `layer_details` wrote. Trials from before it recorded "layers" that all attend to everything, with one
     "attention_width", or of nothing."""
     try:
         if "attention_layers" in details:

@@ -83,7 +83,7 @@ def whole_number(config: Mapping[str, object], *names: str) -> int:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Numbers of a config by whatever names its architecture gives them; 0 where it does not tell."""
+    """Numbers of a config by whatever names its architecture gives them; 0 where it does not say."""
 
     layers: int
     hidden: int

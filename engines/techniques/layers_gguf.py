@@ -138,7 +138,7 @@ class _Reader:
         return self._count - self._number("attention.shared_kv_layers")
 
     def _number(self, name: str) -> int:
-        """0 where it is not told, or not as one number."""
+        """0 where it is not given as one number."""
         value = self._all.get(f"{self._kind}.{name}")
         return value if isinstance(value, int) and not isinstance(value, bool | ListLength) else 0
 

@@ -20,7 +20,7 @@ _FLOAT8 = frozenset({"fp8", "mxfp8"})
 
 
 def packages_of(model: ModelFacts) -> tuple[str, ...]:
-    """What reads the model's files, besides torch and transformers; nothing for files that are not quantised."""
+    """Packages that read the model's files, besides torch and transformers; none for files that are not quantised."""
     return model.quantised_packages
 
 

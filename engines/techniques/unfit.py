@@ -1,4 +1,4 @@
-"""Models that cannot do what is measured here, going on with a text, and settings that a model does not have. Pure.
+"""Models that cannot do what is measured here, continuing a text, and settings that a model does not have. Pure.
 
 By config.json as transformers 5.23 reads it, or a GGUF file's header: known before anything is loaded.
 """
@@ -39,7 +39,7 @@ EAGER_ONLY = frozenset({
 
 
 def unfit_config(config: Mapping[str, object]) -> str:
-    """Why a model in Hugging Face format cannot go on with a text; "" where nothing speaks against it."""
+    """Why a model in Hugging Face format cannot continue a text; "" where it can."""
     text = text_config(config)
     kind = str(text.get("model_type") or config.get("model_type") or "")
     named = config.get("architectures")

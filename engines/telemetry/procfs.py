@@ -62,7 +62,7 @@ class ProcessStat(NamedTuple):
 
 
 def parse_process_stat(text: bytes) -> ProcessStat:
-    """The command name stands in parentheses and may hold spaces, parentheses and line breaks: cut at the last one."""
+    """The command name is in parentheses and may hold spaces, parentheses and line breaks: cut at the last one."""
     end = text.rfind(b")")
     fields = text[end + 1 :].split(None, 22)
     if end < 0 or len(fields) < 22:

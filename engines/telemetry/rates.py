@@ -25,7 +25,7 @@ from engines.telemetry.sources import open_sources
 
 SHORTEST_PERIOD_S = 0.001
 SHARE = 0.5
-"""Of the time that reading may take: the machine must go on while it is looked at."""
+"""Of the time that reading may take: the machine must keep working while it is observed."""
 EVERY_READING = 0.9
 """From this share of readings with a new value on, the sensor is faster than it was read."""
 LEAST_CHANGES = 3

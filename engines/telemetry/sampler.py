@@ -75,7 +75,7 @@ class _Polled:
             self.next_ns += behind * self.period_ns
 
     def pass_over(self, now_ns: int) -> None:
-        """After a pause: go on with the grid's next deadline. Those of the pause are not missed, and it is no hole."""
+        """After a pause: continue with the grid's next deadline. Those of the pause do not count as missed."""
         self.next_ns += max(0, -((self.next_ns - now_ns) // self.period_ns)) * self.period_ns
         self.done_ns = 0
 
@@ -157,7 +157,7 @@ class Sampler:
             self._measuring.clear()
 
     def set_paused(self, paused: bool) -> None:
-        """Read nothing until told otherwise; a reading that is under way is finished. From any thread, at once."""
+        """Read nothing until resumed; a reading that is under way is finished. From any thread, at once."""
         if paused:
             self._paused.set()
         else:
@@ -182,7 +182,7 @@ class Sampler:
         try:
             self._watch()
         except Exception as error:
-            # Drivers and kernels are other people's: whatever they raise, the trial goes on, and its record says why
+            # Drivers and kernels are other people's: whatever they raise, the trial continues, and its record says why
             # the readings stop here.
             self._say("error", f"Telemetry ended early: {type(error).__name__}: {error}")
             raise
@@ -255,7 +255,7 @@ class Sampler:
             self._watch_columns(channel, reading, at_ns)
 
     def _watch_columns(self, channel: _Polled, reading: Reading, at_ns: int) -> None:
-        """One quantity may vanish while its source goes on: said once, and not asked for in the batches any more."""
+        """One quantity may vanish while its source still works: reported once, and left out of later batches."""
         for name in tuple(channel.names):
             failed = name in reading and reading[name] is None
             channel.column_failures[name] = channel.column_failures[name] + 1 if failed else 0
@@ -263,7 +263,7 @@ class Sampler:
                 self._send(channel)
                 channel.names.remove(name)
                 channel.columns.pop(name, None)
-                reason = f"{name} stopped answering; the other sensors of {channel.source.name} go on."
+                reason = f"{name} stopped answering; the other sensors of {channel.source.name} still work."
                 self._emit(SensorLost(t_ns=at_ns, source=channel.source.name, quantity=name, reason=reason))
 
     def _retire(self, channel: _Polled) -> None:
@@ -285,7 +285,7 @@ class Sampler:
         fast = [c for c in (*self._channels, *self._retired) if c.source.period_s < GAP_S / 2]
         gap_s = max((c.longest_gap_ns for c in fast), default=0) / 1e9
         if gap_s > GAP_S:
-            self._say("warning", f"Telemetry has a hole of {gap_s:.1f} s: the machine was too busy or stood still.")
+            self._say("warning", f"Telemetry has a gap of {gap_s:.1f} s: the machine was too busy or was suspended.")
         if self.missed:
             self._say("info", f"{self.missed} readings were left out because an earlier one took too long.")
 

@@ -244,7 +244,7 @@ def test_that_a_worker_stopped_in_the_middle_of_its_measurement_is_an_invalid_tr
     worker.resume()
     verdict = judge(arrange(shared.records("stopped")))
     (stall,) = (reason for reason in verdict.reasons if reason.code == "stall" and reason.severity == "invalid")
-    assert stall.message.startswith("Decode stood still")
+    assert stall.message.startswith("Decode stalled")
     assert verdict.verdict == "invalid"
 
 

@@ -132,7 +132,7 @@ def test_that_the_strip_shows_what_runs_and_asks_to_pause(qtbot: QtBot, theme: T
         strip.pause.click()
     assert asked.args == [True]
     strip.set_queue(queue(entry("a", "waiting"), paused=True))
-    assert strip.pause.text() == "Go on"
+    assert strip.pause.text() == "Resume"
     with qtbot.waitSignal(strip.pause_toggled) as asked:
         strip.pause.click()
     assert asked.args == [False]

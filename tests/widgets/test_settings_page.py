@@ -77,7 +77,7 @@ def test_that_a_typed_value_is_kept_and_offers_to_make_stored_trials_again(
     found = [m for m in session.store.execute(GetExperiment()).metrics if m.metric == "energy_estimate_joules"]
     assert len(found) == 2
     assert all("8.5 W per core set by the user" in m.method for m in found)
-    assert "2 trials were made again" in services.toasts.history[-1].message
+    assert "2 trials were recomputed" in services.toasts.history[-1].message
 
 
 @pytest.mark.parametrize("name", ["watts_per_core", "peak_flops"])

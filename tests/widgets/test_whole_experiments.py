@@ -65,7 +65,7 @@ def test_that_an_experiment_leaves_and_comes_back(
     assert told(qtbot, services).startswith("Exported 1 trial with all records to precision. 1 trial had not ended")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_a, **_k: str(folder))
     bundles.ask_import()
-    assert told(qtbot, services, 2).startswith("Nothing is new: all 1 trial of “first comparison”")
+    assert told(qtbot, services, 2).startswith("Nothing to import: all 1 trial of “first comparison”")
     session.delete(experiment="e-1")
     bundles.ask_import()
     assert told(qtbot, services, 3) == "Imported 1 trial of “first comparison”."

@@ -238,7 +238,7 @@ def test_that_the_questions_of_tasks_are_fetched_by_our_own_command() -> None:
     assert made.can_start
     assert "3 MB" in made.cautions[0]
     ready = msgspec.structs.replace(bare, task_data=tuple(task.id for task in LOCAL_TASKS))
-    with pytest.raises(NothingToInstall, match="here already"):
+    with pytest.raises(NothingToInstall, match="already on this computer"):
         installation([QUESTIONS], ready, only())
     assert progress_of(" 45%  Fetching the questions: 1 MB") == 0.45
     assert progress_of("100%  /home/me/tasks") == 1.0

@@ -133,7 +133,7 @@ def test_that_a_stop_of_eight_seconds_makes_the_trial_invalid_wherever_it_falls(
 
 def test_that_the_longest_stop_and_what_is_usual_there_are_told() -> None:
     (reason,) = stall(arrange(trial(seeds()[0], stops={100: 8.0})))
-    assert reason.message.startswith("Decode stood still once, for up to 8 s where 20 ms is usual: 68 % of its time")
+    assert reason.message.startswith("Decode stalled once, for up to 8 s where 20 ms is usual: 68 % of its time")
 
 
 @pytest.mark.parametrize(("share", "severity"), [(0.02, None), (0.04, "warning"), (0.09, "warning"), (0.12, "invalid")])

@@ -39,7 +39,7 @@ def test_that_a_loss_that_shows_and_a_gain_are_said_as_such() -> None:
 
 def test_that_a_busy_computer_a_second_window_and_an_early_end_are_cautions() -> None:
     said = " ".join(cautions(result(foreign_cores=0.9, other_window=True, ended="time", window_shown="offscreen")))
-    for word in ("busy", "0.9 cores", "Another window", "time was over", "offscreen"):
+    for word in ("busy", "0.9 cores", "Another window", "Time ran out", "offscreen"):
         assert word in said
     assert cautions(result(foreign_cores=0.02)) == ()
 

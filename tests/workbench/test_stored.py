@@ -181,7 +181,7 @@ def test_that_an_experiment_goes_to_another_database_by_command(
     assert main(["import", str(folder), *other]) == 0
     assert "Imported 2 trials as experiment 1, first comparison." in capsys.readouterr().out
     assert main(["import", str(folder), *other]) == 0
-    assert "Nothing is new: experiment 1, first comparison, has all 2 trials" in capsys.readouterr().out
+    assert "Nothing to import: experiment 1, first comparison, already has all 2 trials" in capsys.readouterr().out
     assert main(["import", str(tmp_path), *other]) == 3
     assert "is no bundle" in capsys.readouterr().err
     assert main(["export", "--bundle", str(tmp_path)]) == 3

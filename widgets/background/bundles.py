@@ -87,7 +87,7 @@ class Bundles(QObject):
             text = f"Imported {_trials(done.trials)} of “{row.name}”.{known}"
             self._services.toasts.show("good", text, action="Compare", handler=show)
         else:
-            text = f"Nothing is new: all {_trials(done.left_out)} of “{row.name}” are stored already."
+            text = f"Nothing to import: all {_trials(done.left_out)} of “{row.name}” are stored already."
             self._services.toasts.show("info", text, action="Compare", handler=show)
 
 

@@ -35,7 +35,9 @@ class Recomputing(QObject):
         if workbench is None:
             return
         if self.running:
-            self._services.toasts.show("info", "Figures are being made again already.", "Wait for the end, or stop it.")
+            self._services.toasts.show(
+                "info", "Figures are already being recomputed.", "Wait until it is done, or stop it."
+            )
             return
         stop = self._stop = threading.Event()
         moved = self._moved
@@ -49,10 +51,12 @@ class Recomputing(QObject):
             trials = f"{done:,} trial{'' if done == 1 else 's'}"
             of = f" of {name}" if name else ""
             if stop.is_set():
-                self._services.toasts.show("info", f"Stopped: figures of {trials}{of} were made again.")
+                self._services.toasts.show("info", f"Stopped: figures of {trials}{of} were recomputed.")
             elif done:
                 self._services.toasts.show(
-                    "good", f"Figures of {trials}{of} were made again.", "Values of older formulas stay beside them."
+                    "good",
+                    f"Figures of {trials}{of} were recomputed.",
+                    "Values of older formulas are kept beside them.",
                 )
             else:
                 self._services.toasts.show("info", "No trial has ended yet: there are no figures to make again.")

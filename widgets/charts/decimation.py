@@ -33,7 +33,7 @@ class Reduced:
     samples: int
     """Samples in the visible range."""
     per_point: int
-    """Samples one pixel column stands for on average, rounded up; 1 where every sample is drawn."""
+    """Samples per pixel column on average, rounded up; 1 where every sample is drawn."""
 
     @property
     def decimated(self) -> bool:
@@ -83,7 +83,7 @@ class _Query:
 class Pyramid:
     """Extremes of one append-only series of up to 2**31 - 1 samples.
 
-    The series itself stays with its owner; `sync` is told its arrays, which must only ever have grown at the end.
+    The series itself stays with its owner; `sync` is given its arrays, which must only have grown at the end.
     """
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class Pyramid:
             depth += 1
 
     def reduce(self, start: float, end: float, columns: int) -> Reduced:
-        """What to draw of [start, end] on `columns` pixels, with one sample on either side so that lines go on.
+        """What to draw of [start, end] on `columns` pixels, with one sample on either side so that lines continue.
 
         Columns stand at whole multiples of their width, so that a window that moves does not make the curve flicker.
         """

@@ -66,7 +66,7 @@ class CategoryGutter(QGraphicsWidget):
 
     @property
     def lines(self) -> tuple[tuple[str, str], ...]:
-        """What stands beside each bar, above and below."""
+        """The texts beside each bar, above and below."""
         return tuple(self._lines)
 
     def show_centers(self, centers: Sequence[float]) -> None:

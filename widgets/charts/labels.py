@@ -16,7 +16,7 @@ _DISTANCES = (9.0, 20.0, 34.0, 50.0, 70.0, 95.0, 125.0)
 
 @dataclass(frozen=True)
 class Placed:
-    """A label's rectangle; `leader` says that it stands away from its mark and needs a line to it."""
+    """A label's rectangle; `leader` says that it is away from its mark and needs a line to it."""
 
     rect: QRectF
     leader: bool

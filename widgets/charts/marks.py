@@ -31,7 +31,7 @@ class _Text:
     color: QColor
     leader: QLineF | None = None
     ground: bool = False
-    """Painted on a piece of the plot's ground, because it stands on curves."""
+    """Painted on a piece of the plot's ground, because it lies on curves."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class _Laid:
 
 
 class Marks(QGraphicsItem):
-    """All marks of one chart; `per_point` says how many samples a drawn point stands for at the most."""
+    """All marks of one chart; `per_point` says how many samples a drawn point covers at most."""
 
     def __init__(self, box: pg.ViewBox, theme: Theme, chart: Chart) -> None:
         super().__init__(box)
@@ -309,12 +309,12 @@ def _interval(low: np.ndarray | None, high: np.ndarray | None, i: int) -> tuple[
 
 
 def _cut(high: float, maximum: float | None) -> tuple[float, bool]:
-    """Where an interval's upper end is drawn, and whether it goes on beyond."""
+    """Where an interval's upper end is drawn, and whether it continues beyond."""
     return (high, False) if maximum is None or high <= maximum else (maximum, True)
 
 
 def _whiskers(a: float, b: float, across: float, cap: float, beyond: bool = False) -> list[QLineF]:
-    """A line from a to b and its two ends, along the horizontal; an arrow at b where it goes on `beyond`."""
+    """A line from a to b and its two ends, along the horizontal; an arrow at b where it continues `beyond`."""
     a, b, across = round(a) + 0.5, round(b) + 0.5, round(across) + 0.5
     back = b - (cap if b >= a else -cap) if beyond else b
     tip = across if beyond else across + cap

@@ -56,7 +56,7 @@ class Spans:
         """Take in what began or ended since; a phase that lasts ends at `now` (s)."""
         before = phases[self._settled - 1] if 0 < self._settled <= len(phases) else None
         if self._settled and before != self._last:
-            # another trial, or a phase that was told late: from the beginning
+            # another trial, or a phase that arrived late: from the beginning
             self._settled = self._settled_spans = 0
             self._warm_end = float("-inf")
         for kept in (self._spans, self._starts, self._latest_ends):

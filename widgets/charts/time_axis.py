@@ -25,7 +25,7 @@ class PhaseLane(QWidget):
         self._flags: tuple[tuple[str, float, str], ...] = ()
         self._left, self._width = 0.0, 0.0
         self.header = ("", "", "")
-        """Over the readout: title, and what stands over its two columns of figures."""
+        """Over the readout: title, and the heading of its two columns of figures."""
         self.inset = 0
         """Pixels at the right end that belong to a scroll bar."""
         theme.follow(self._restyle)
@@ -157,7 +157,7 @@ class TimeAxis(QWidget):
             self.update()
 
     def _tag_rect(self) -> QRectF | None:
-        """Where the crosshair's time stands; ticks under it are left out."""
+        """Where the crosshair's time is shown; ticks under it are left out."""
         if self._tag is None:
             return None
         x, text = self._tag
@@ -175,7 +175,7 @@ class TimeAxis(QWidget):
         metrics = QFontMetricsF(painter.font())
         tag = self._tag_rect()
         for i, (text, x) in enumerate(zip(self._ticks.texts, self._places, strict=True)):
-            # the unit stands once, at the last tick
+            # the unit appears once, at the last tick
             said = f"{text} s" if i == len(self._places) - 1 else text
             width = metrics.horizontalAdvance(text)
             if tag is not None and tag.adjusted(-4, 0, 4, 0).intersects(

@@ -114,7 +114,7 @@ class ChartPanel(Panel):
         self.export_asked.emit(chart, "png")
 
     def copy_image(self) -> None:
-        """The chart as it stands in the window, to the clipboard."""
+        """The chart as the window shows it, to the clipboard."""
         QGuiApplication.clipboard().setPixmap(self.view.grab())
         self.copied.emit("The chart")
 

@@ -55,7 +55,7 @@ class Figures(QStackedWidget):
             self.addWidget(part)
 
     def show_empty(self, title: str, text: str, *, action: bool) -> None:
-        """What would stand here, with the one action that fills it or without."""
+        """An empty page's words, with or without the one action that fills it."""
         self.empty.set(title, text)
         self.empty.button.setVisible(action)
         self.setCurrentWidget(self.empty)

@@ -210,7 +210,7 @@ class ComparePage(Page):
     def _show_none(self) -> None:
         self._show_nothing(
             "Nothing to compare yet",
-            "Experiments that were run stand here with their figures, intervals and verdicts. "
+            "Experiments appear here with their figures, intervals and verdicts once they have run. "
             "The demo runs a first one in a few minutes.",
             action=True,
         )

@@ -1,4 +1,4 @@
-"""What stands in the Compare page's toolbar: experiment, filter, rows, columns, baseline, export. Main thread."""
+"""The Compare page's toolbar: experiment, filter, rows, columns, baseline, export. Main thread."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class FilterField(QLineEdit):
         """Words that are no regular expression: they are looked for letter by letter, and the tooltip says so."""
         tip = "Words and regular expressions, all must match; precision:int8 looks into labels called precision."
         if plain:
-            tip = f"Not a regular expression, looked for as it stands: {', '.join(plain)}"
+            tip = f"Not a regular expression, searched for literally: {', '.join(plain)}"
         self.setToolTip(tip)
         self.setAccessibleDescription(tip)
 

@@ -57,7 +57,7 @@ class DemoOutlook:
 
 
 def demo_facts(outlook: DemoOutlook) -> tuple[Fact, ...]:
-    """The demo card's rows. Memory stands there only once the plan is known."""
+    """The demo card's rows; memory only once the plan is known."""
     experiment, plan = outlook.experiment, outlook.plan
     tokens = f"{numbers(experiment.workload.prompt_tokens)} tokens in, {numbers(experiment.workload.new_tokens)} out"
     techniques = ", ".join(choice.id.partition(".")[2] for choice in experiment.techniques)

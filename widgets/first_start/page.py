@@ -1,4 +1,4 @@
-"""The first start: what stands in place of Setup as long as nothing was measured. Main thread.
+"""The first start: shown in place of Setup until something has been measured. Main thread.
 
 Facts come from `widgets.first_start.facts`; the demo is run by `widgets.background.demo_run`.
 """

@@ -1,6 +1,6 @@
 """One installation under way, for the window: its output in batches, its end, a new look at the machine. Main thread.
 
-The work is `workbench.machines.installing`'s. The run goes on while other pages are shown; it ends with the window.
+The work is `workbench.machines.installing`'s. The run continues while other pages are shown; it ends with the window.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class InstallSheet(Overlay):
         self.log.setAccessibleName("Output")
         self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
         self.log.setMaximumBlockCount(_MOST_LINES)
-        self.log.setPlaceholderText("What the command says stands here.")
+        self.log.setPlaceholderText("The command's output appears here.")
         self.log.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
@@ -194,7 +194,7 @@ class InstallSheet(Overlay):
             if installs.progress is not None:
                 text += f", {100 * installs.progress:.0f} %"
                 text += " of the compiler's steps" if verb == "Install" else ""
-            text += ". It goes on when you close this; closing the window ends it."
+            text += ". It continues when you close this; closing the window ends it."
         elif state == "looking":
             text = f"{plan.done if plan is not None else 'Installed'}. Looking at this computer again."
         self.said.setText(text)

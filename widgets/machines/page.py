@@ -223,7 +223,7 @@ class MachinesPage(Page):
         panel.body.addWidget(row)
         panel.body.addWidget(line())
         self._hint = label(
-            "Trials run in a runner of their own on this computer. They go on when the window closes; it catches up "
+            "Trials run in a runner of their own on this computer. They continue when the window closes; it catches up "
             "when it opens again.",
             role="dense",
             tone="muted",

@@ -1,6 +1,6 @@
 """The self-checks of this computer in the window: the stored one, the one that runs, and the actions. Main thread.
 
-Owned by the Machines page, which lives as long as the window: what runs goes on while other pages are shown.
+Owned by the Machines page, which lives as long as the window: what runs continues while other pages are shown.
 """
 
 from __future__ import annotations

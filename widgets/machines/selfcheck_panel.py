@@ -16,7 +16,7 @@ from workbench.selfcheck.words import WHAT_IT_DOES
 from workbench.units import format_duration
 
 HOW_LONG = "Takes up to 20 minutes, the quick one about 5."
-ALONE = "Leave the computer alone meanwhile: what else it does widens every interval."
+ALONE = "Do not use the computer meanwhile: any other work widens every interval."
 _STEPS = 1000
 
 

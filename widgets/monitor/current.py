@@ -40,7 +40,7 @@ class CurrentTrial(QObject):
         """"" for none."""
         self._pinned = ""
         self.queue: QueueState | None = None
-        """None until the runner has told it."""
+        """None until the runner has sent it."""
         self._asked_store = False
         self.trials = Trials(bridge, self)
         self.trials.grew.connect(self._grew)

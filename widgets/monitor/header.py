@@ -108,7 +108,7 @@ class TrialHeader(QFrame):
         self.pause = push_button("Pause after this", self.pause_requested.emit)
         self.stop = push_button("Stop and keep", self.stop_requested.emit)
         self.kill = push_button("Kill", self._ask_or_kill, kind="danger")
-        self.pause.setToolTip("This trial ends as planned; no other starts until the queue goes on")
+        self.pause.setToolTip("This trial ends as planned; no other starts until the queue is resumed")
         self.stop.setToolTip("End this trial now and keep what was measured (Ctrl+.)")
         self.kill.setToolTip("End the process at once; what was measured so far is kept, the rest is lost")
         self._asking = QTimer(self)
@@ -169,7 +169,7 @@ class TrialHeader(QFrame):
         self.left.setText(view.left)
         self.left.setVisible(bool(view.left))
         self.so_far.setText(view.so_far)
-        self.pause.setText("Go on after this" if paused else "Pause after this")
+        self.pause.setText("Resume after this" if paused else "Pause after this")
         for button in (self.pause, self.stop, self.kill):
             button.setVisible(view.running)
         if not view.running:

@@ -13,7 +13,7 @@ from workbench.charts.series import Phase, TrialData
 
 _ORDER = ("convert", "load", "warmup", "measure", "evaluate", "unload")
 _RARE = frozenset({"convert"})
-"""Phases that most trials do not have: told where they are, never announced."""
+"""Phases that most trials do not have: shown once they begin, never announced."""
 _SHARES = {"convert": 1.0, "load": 1.0, "warmup": 1.2, "measure": 2.0, "evaluate": 1.0, "unload": 0.6}
 
 
@@ -27,7 +27,7 @@ class Segment:
     share: float
     fill: float
     short: str = ""
-    """What stands there where `text` does not fit."""
+    """Shown where `text` does not fit."""
 
 
 @dataclass(frozen=True)

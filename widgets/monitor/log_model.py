@@ -33,7 +33,7 @@ class LogModel(QAbstractTableModel):
         self._clock: Callable[[int], str] = str
 
     def set_log(self, lines: Sequence[Log], cues: Sequence[Cue], clock: Callable[[int], str]) -> None:
-        """Another trial's log, and its cues, which stand in it as warnings. Both may grow; `update` takes in what was
+        """Another trial's log, and its cues, which it shows as warnings. Both may grow; `update` takes in what was
         added."""
         self._lines, self._cues, self._clock = lines, cues, clock
         self._taken, self._log = [0, 0], []

@@ -74,7 +74,7 @@ class LogPanel(Panel):
         self.view.setTabKeyNavigation(False)
         self.view.verticalScrollBar().valueChanged.connect(self._scrolled)
         QShortcut(QKeySequence.StandardKey.Copy, self.view, self.copy, context=Qt.ShortcutContext.WidgetShortcut)
-        self.empty = EmptyState(theme, "Nothing logged yet", "Lines of the engine and of its libraries stand here.")
+        self.empty = EmptyState(theme, "Nothing logged yet", "Output of the engine and its libraries appears here.")
         self._pages = QStackedWidget()
         self._pages.addWidget(self.empty)
         self._pages.addWidget(self.view)
@@ -127,7 +127,7 @@ class LogPanel(Panel):
         if not lines and hidden:
             self.empty.set("No line passes the filters", f"{hidden} lines are hidden by level or text.")
         elif not lines:
-            self.empty.set("Nothing logged yet", "Lines of the engine and of its libraries stand here.")
+            self.empty.set("Nothing logged yet", "Output of the engine and its libraries appears here.")
         if self.follow.isChecked():
             self.view.scrollToBottom()
 

@@ -19,7 +19,7 @@ def no_trial(queue: QueueState | None) -> NoTrial:
     """`queue` is None until the runner has sent it."""
     waiting = 0 if queue is None else len(queue.in_state("waiting"))
     if waiting and queue is not None and queue.paused:
-        text = queue.pause_reason or f"{waiting} waiting. Press Go on in the strip below to start them."
+        text = queue.pause_reason or f"{waiting} waiting. Press Resume in the strip below to start them."
         return NoTrial("The queue is paused", text, False)
     if queue is not None and queue.entries:
         text = "Choose one in the queue, or any stored one in Compare."

@@ -227,7 +227,7 @@ class SensorPanel(QFrame):
         QShortcut(
             QKeySequence.StandardKey.Copy, self.fact_view, self._copy_facts, context=Qt.ShortcutContext.WidgetShortcut
         )
-        self.empty = EmptyState(theme, "No sensors yet", "They stand here with their values as soon as a trial runs.")
+        self.empty = EmptyState(theme, "No sensors yet", "Sensors and their values appear here when a trial runs.")
         self._pages = QStackedWidget()
         for page in (self.empty, self.sensor_view, self.fact_view):
             self._pages.addWidget(page)
@@ -293,7 +293,7 @@ class SensorPanel(QFrame):
         self._pages.setCurrentIndex(tab + 1 if filled else 0)
         if not filled:
             name = "sensors" if tab == 0 else "facts"
-            self.empty.set(f"No {name} yet", "They stand here as soon as a trial runs.")
+            self.empty.set(f"No {name} yet", "They appear here when a trial runs.")
 
     def _copy_facts(self) -> None:
         QGuiApplication.clipboard().setText(self.facts.as_tsv())

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QSplitter, QWidget
 from widgets.theme.theme import Theme
 
 NARROW = 1280
-"""Under this window width the column stands behind a button."""
+"""Below this window width the column is behind a button."""
 _RAIL = 72
 _KEY = "monitor/side"
 

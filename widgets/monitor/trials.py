@@ -1,7 +1,7 @@
 """The trials the Monitor page knows: those that run, fed by records, and stored ones, loaded when asked for.
 
 Live, finished and remote trials are all `TrialData`. A trial first seen in its middle (the window was opened while it
-ran) is read from the store, then goes on with what arrives. Main thread.
+ran) is read from the store, then grows with what arrives. Main thread.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Database(QObject):
             self.change(Path(name))
 
     def change(self, path: Path) -> None:
-        """Close what is open and open another file. Running trials of the old one go on in the runner."""
+        """Close what is open and open another file. Running trials of the old one continue in the runner."""
         if self._opener.busy:
             self._toasts.show("info", "A database is still being opened.", "Choose again when it is open.")
             return

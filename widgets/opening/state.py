@@ -1,4 +1,4 @@
-"""What stands in the page area while the database is opened, and when it could not be. Main thread."""
+"""The page area while the database is opened, and when it could not be. Main thread."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class OpeningPage(QWidget):
         """Say what happened; nothing was changed in the file."""
         self.message.setText(str(error) or type(error).__name__)
         advice = str(getattr(error, "advice", ""))
-        self.advice.setText(advice or "The file was not changed. Trials that run go on and keep their data.")
+        self.advice.setText(advice or "The file was not changed. Running trials continue and keep their data.")
         self.path.setText(str(database))
         self._stack.setCurrentWidget(self._error)
         self.again_button.setFocus(Qt.FocusReason.OtherFocusReason)

@@ -15,7 +15,7 @@ FIXED = (
     ("Close a card, the palette, this sheet", "Esc"),
     ("Open a menu", "Alt, F10"),
 )
-"""Keys that Qt itself gives and no action stands for."""
+"""Keys that Qt itself provides, without an action."""
 
 
 def grouped(actions: tuple[Action, ...]) -> dict[str, list[Action]]:

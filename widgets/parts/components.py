@@ -275,7 +275,7 @@ class SegmentedControl(QWidget):
 
 
 class EmptyState(QWidget):
-    """What would stand here, and the one action that fills it. The only thing that is centred."""
+    """Why a page is empty, and the one action that fills it. The only thing that is centred."""
 
     def __init__(
         self,

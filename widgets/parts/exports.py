@@ -105,7 +105,7 @@ def write_chart(chart: Chart, path: Path) -> tuple[Path, ...]:
 def write_all(
     comparison: Comparison, metrics: tuple[str, ...], charts: tuple[Chart, ...], formats: tuple[str, ...], folder: Path
 ) -> tuple[Path, ...]:
-    """Tables by `workbench.export.bundle`, charts as they stand in the window, in light colours. Any thread."""
+    """Tables by `workbench.export.bundle`, charts as the window shows them, in light colours. Any thread."""
     tables = tuple(f for f in formats if f not in CHART_FORMATS)
     written = list(export_comparison(comparison, folder, formats=tables, metrics=metrics)) if tables else []
     return (*written, *write_charts(charts, comparison.name, [f for f in formats if f in CHART_FORMATS], folder))

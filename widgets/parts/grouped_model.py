@@ -78,7 +78,7 @@ class GroupedModel(QAbstractItemModel):
         return self._groups[index.internalId() - 1].rows[index.row()]
 
     def index_of(self, key: str) -> QModelIndex:
-        """Where the row with this key stands; invalid where it is not shown."""
+        """Where the row with this key is; invalid where it is not shown."""
         for g, group in enumerate(self._groups):
             for r, row in enumerate(group.rows):
                 if row.key == key:

@@ -91,7 +91,7 @@ class QueueStrip(QFrame):
         view = self.view
         busy = bool(view.running)
         self.pause.set_icon("play" if view.paused else "pause")
-        self.pause.setText("Go on" if view.paused else "Pause queue")
+        self.pause.setText("Resume" if view.paused else "Pause queue")
         known = self._state is not None and (busy or view.waiting > 0 or view.paused)
         self.pause.setEnabled(known)
         tip = "Start the next trial again" if view.paused else "Finish what runs and start nothing new"

@@ -36,7 +36,7 @@ class StripView:
     waiting: int
     failed: int
     idle: str
-    """The sentence that stands there when nothing runs, "" otherwise."""
+    """The sentence shown when nothing runs, "" otherwise."""
 
     @property
     def summary(self) -> str:
@@ -114,7 +114,7 @@ def strip_view(state: QueueState | None, now_s: float) -> StripView:
         if not waiting:
             idle = "No trials running or queued."
         elif state.paused:
-            idle = state.pause_reason or "The queue is paused; nothing starts until it goes on."
+            idle = state.pause_reason or "The queue is paused; no trial starts until it is resumed."
         else:
             idle = "The next trial is about to start."
         return StripView(

@@ -91,13 +91,13 @@ class SettingsPage(Page):
         disk.add(
             "Models in the cache",
             self.models_size,
-            "Fetched and converted by the application; they can be made again. Your own model folders are not in it.",
+            "Fetched and converted by the application; they can be recreated. Your own model folders are not included.",
             self.clear_models,
         )
         disk.add(
             "Spools",
             self.spools_size,
-            "What trials wrote while they ran. The runner deletes a spool by itself after the database has all of it.",
+            "What trials wrote while they ran. The runner deletes a spool once the database has all of it.",
         )
         disk.add("Crash reports", self.crashes_size, "", self.show_crashes, self.clear_crashes)
         column.addStretch(1)

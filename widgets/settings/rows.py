@@ -38,7 +38,7 @@ class Rows(QWidget):
         """One setting: words, or a field."""
         row = self._grid.rowCount()
         title = label(name, tone="secondary")
-        if not isinstance(field, QLabel):  # the name stands beside a field, not at its upper edge
+        if not isinstance(field, QLabel):  # the name is beside a field, not at its upper edge
             title.setBuddy(field)
             self._names.append(title)
         beside = Qt.AlignmentFlag.AlignTop if note else Qt.AlignmentFlag.AlignVCenter

@@ -20,7 +20,7 @@ _ENGINE_KEYS = {key.name for key in ENGINE}
 
 
 def set_model(experiment: Experiment, ref: str, on: bool, aliases: Collection[str] = ()) -> Experiment:
-    """Take a model in (at the end) or out, under whichever of its names it stands in the experiment."""
+    """Take a model in (at the end) or out, under whichever of its names the experiment uses."""
     names = {ref, *aliases}
     if on and not names & set(experiment.models):
         return replace(experiment, models=(*experiment.models, ref))

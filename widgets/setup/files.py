@@ -29,7 +29,7 @@ class Files(QObject):
     read = Signal(object, object, object)
     """path, `Experiment` or None, problems"""
     written = Signal(object, object)
-    """path, the `Experiment` that stands in it now"""
+    """path, the `Experiment` that it holds now"""
 
     def __init__(self, services: Services, window: QWidget) -> None:
         super().__init__(window)

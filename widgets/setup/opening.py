@@ -84,7 +84,7 @@ class Openings(QObject):
 
     def study(self, id: str) -> None:
         """A ready-made study of the model that is chosen, else of its preset's, on this machine. Where the preset's
-        model is not there yet, the preset as it stands: its plan says how to get it."""
+        model is not there yet, the preset unchanged: its plan says how to get it."""
         study, workbench = find_study(id), self._services.workbench
         if study is None:
             return

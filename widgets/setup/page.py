@@ -238,7 +238,7 @@ class SetupPage(Page):
         self._show_run()
 
     def _show_empty(self) -> None:
-        """What stands in the plan's place as long as there is none."""
+        """Shown in the plan's place while there is none."""
         empty = self.plan.empty
         has_models = bool(self.draft.experiment.models)
         if has_models or self.model_search.fetching.active:

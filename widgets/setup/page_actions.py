@@ -16,12 +16,14 @@ def page_actions(page: SetupPage) -> tuple[Action, ...]:
     does = {
         "save": Does(page.save),
         "save-as": Does(page.save_as),
-        "run": Does(page.run, page.can_run, "there is nothing that can be run; the Run button says why"),
+        "run": Does(page.run, page.can_run, "nothing can run; the Run button says why"),
         "find": Does(page.models.focus_search),
         "fixes": Does(page.plan.table.open_fixes),
         "rename": Does(page.tools.focus_name),
         "add-folder": Does(page.add_folder),
-        "fetch-starter": Does(page.model_search.fetch, page.model_search.lacks_starter, "it is here already"),
+        "fetch-starter": Does(
+            page.model_search.fetch, page.model_search.lacks_starter, "it is already on this computer"
+        ),
         "copy-command": Does(page.copy_command),
         "look": Does(page.look_again),
         **{f"study-{study.id}": Does(partial(page.openings.study, study.id)) for study in STUDIES},

@@ -56,7 +56,7 @@ class CrashGuard:
         self._write("".join(traceback.format_exception(kind, error, trace)))
         self._hooks[0](kind, error, trace)
         if self._say is not None:
-            advice = f"The window goes on; trials and stored data are not touched. Report: {self.path}"
+            advice = f"The window stays open; trials and stored data are not affected. Report: {self.path}"
             self._say(f"Something went wrong in the window: {error or kind.__name__}", advice)
 
     def _thread_exception(self, args: threading.ExceptHookArgs) -> None:

@@ -13,7 +13,7 @@ from widgets.shell.actions import Action
 
 
 class Entry(NamedTuple):
-    """How an action is named, where it stands and how it is found."""
+    """How an action is named, where it appears and how it is found."""
 
     id: str
     """ "compare.filter": the page, then the thing."""

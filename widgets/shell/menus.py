@@ -1,4 +1,4 @@
-"""The menu bar, built from the registry of actions, and what stands in its corner. Main thread."""
+"""The menu bar, built from the registry of actions, and its corner. Main thread."""
 
 from __future__ import annotations
 

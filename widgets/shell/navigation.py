@@ -1,4 +1,4 @@
-"""Going from page to page: rail, page area and what stands there before the database is open. Main thread."""
+"""Going from page to page: rail, page area and what it shows before the database is open. Main thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base of the four pages. What they can ask each other to show stands in `widgets.shell.targets`. Main thread."""
+"""The base of the four pages. What they can ask each other to show is in `widgets.shell.targets`. Main thread."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class PageStack(QStackedWidget):
 
     def _take_focus(self) -> None:
         """From a control of the page that goes: Qt would hand it to whatever button comes next, and a Space meant for
-        nothing would press it. Tab goes on from here to the new page's first control."""
+        nothing would press it. Tab moves from here to the new page's first control."""
         focused = QApplication.focusWidget()
         if focused is not None and self.isAncestorOf(focused):
             self.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -108,7 +108,7 @@ class PageStack(QStackedWidget):
 
 
 class BrokenPage(Page):
-    """In place of a page whose libraries cannot be imported; the other pages go on."""
+    """In place of a page whose libraries cannot be imported; the other pages still work."""
 
     def __init__(self, services: Services, name: str, error: ImportError) -> None:
         self.title = name.capitalize()

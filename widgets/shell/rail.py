@@ -73,7 +73,7 @@ class Rail(QFrame):
     asked = Signal(str)
 
     def __init__(self, theme: Theme, pages: Sequence[tuple[str, str, str, str]], parent: QWidget | None = None) -> None:
-        """`pages`: name, title, icon, tooltip; the last one stands at the bottom."""
+        """`pages`: name, title, icon, tooltip; the last one is at the bottom."""
         super().__init__(parent)
         self._theme = theme
         self.setProperty("ground", "window")

@@ -300,7 +300,7 @@ class Window(QMainWindow):
         self.close()
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Trials and queue go on in the runner; what has arrived is stored before the process ends."""
+        """Trials and queue continue in the runner; what has arrived is stored before the process ends."""
         session_state.save(self, self.settings, self.navigation.wanted, self.stack.pages)
         self.hide()
         self.database.stop()

@@ -14,7 +14,7 @@ DOT = 10
 
 
 class Swatch(QWidget):
-    """14 px square, or its marker alone on 10 px. Never the only carrier of a meaning: the name stands beside it."""
+    """14 px square, or its marker alone on 10 px. Never the only carrier of a meaning: the name is beside it."""
 
     def __init__(self, theme: Theme, index: int | None = None, *, dot: bool = False, parent: QWidget | None = None):
         super().__init__(parent)

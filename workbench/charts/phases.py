@@ -1,4 +1,4 @@
-"""What the phases of a trial are called, wherever they are drawn or told. Pure."""
+"""What the phases of a trial are called, wherever they are drawn or named. Pure."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ Places = npt.NDArray[np.int64]
 GAP_PERIODS = 3.0
 """Readings that are further apart than so many periods are not joined."""
 HOLD_S = 2.0
-"""And no value is drawn for longer (s) after it was read, however slow its sensor: a level that stands for seconds is
+"""And no value is drawn for longer (s) after it was read, however slow its sensor: a level held for seconds is
 taken for one that was measured all the while."""
 GAP_COLUMNS = 3.0
 """Pixel columns that a gap of a reduced series is wider than."""

@@ -203,7 +203,7 @@ class TrialData:
         phase = Phase(record.name, record.index, start, None)
         insort(self.phases, phase, key=_start_of)
         self._open[record.name, record.index] = phase
-        # prefills of the phase that measures their energy are told without tokens
+        # prefills of the phase that measures their energy are recorded without tokens
         if record.name == "prefill" and ("prefill_energy", 0) not in self._open:
             self._tokens_of().add_prefill(start)
 

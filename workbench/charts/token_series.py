@@ -18,7 +18,7 @@ from engines.protocol.records import Request
 from workbench.charts.channel import Channel, Floats
 
 STEP_S = 0.1
-"""A throughput point stands at least this far from the one before it in its request, and one at the request's end."""
+"""A throughput point is at least this far from the one before it in its request, and one at the request's end."""
 WINDOW_S = 0.5
 """Each point is tokens over time of this long a window before it, within its request: a rolling figure."""
 
@@ -49,7 +49,7 @@ class TokenSeries:
         self._count = 0
         self._starts: list[int] = []
         self._ends: dict[int, int] = {}
-        """End of each request that has been told, by its first stamp."""
+        """End of each request that has been recorded, by its first stamp."""
         self._firsts: list[int] = []
         self._per_stamp: dict[int, float] = {}
         self._assumed: float | None = None
@@ -59,7 +59,7 @@ class TokenSeries:
         self._ended = False
 
     def assume_batch(self, sequences: int) -> None:
-        """Tokens a stamp stands for, until requests say so themselves. Without it there is no throughput till then."""
+        """Tokens per stamp, until requests say so themselves. Without it there is no throughput till then."""
         if self._assumed is None:
             self._assumed = float(sequences)
             self._rewind(self._base)

@@ -75,7 +75,7 @@ def models(options: argparse.Namespace) -> int:
 
 
 def techniques_(options: argparse.Namespace) -> int:
-    """Techniques by axis; with --model, what stands against each on this computer."""
+    """Techniques by axis; with --model, what rules each out on this computer."""
     facts: tuple[ModelFacts, MachineFacts] | None = None
     if options.model:
         from workbench.machines.facts import machine_facts

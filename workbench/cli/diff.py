@@ -81,7 +81,7 @@ def _print_lines(title: str, lines: tuple[Line, ...], found: EnvironmentDiff) ->
         rows += [(f"  {line.title}{' *' if line.matters else ''}", *told_apart(line.values, room)) for line in inside]
     print_table((title, *found.sides), rows)
     if any(line.matters for line in lines):
-        print("* may move figures although nobody chose it")
+        print("* may change figures although nobody chose it")
     print()
 
 

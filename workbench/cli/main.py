@@ -71,14 +71,14 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("file", type=Path, metavar="FILE", help="experiment file (TOML)")
     run.add_argument("--trials", type=int, metavar="N", help="blocks to run, instead of the file's")
     run.add_argument("--plan", action="store_true", help="show the plan and its problems; run nothing")
-    run.add_argument("--detach", action="store_true", help="submit and return; the runner goes on")
+    run.add_argument("--detach", action="store_true", help="submit and return; the runner continues")
     run.add_argument("--skip-unfit", action="store_true", help="leave out configurations that cannot run")
     run.add_argument("--export", type=Path, metavar="FOLDER", help="export table and charts there at the end")
 
     more = add("more", "run:more", "Run further blocks of an experiment: intervals get narrower.")
     more.add_argument("experiment", metavar="EXPERIMENT", help="id, number or name")
     more.add_argument("--blocks", type=int, default=MORE_BLOCKS, metavar="N", help=f"how many ({MORE_BLOCKS})")
-    more.add_argument("--detach", action="store_true", help="submit and return; the runner goes on")
+    more.add_argument("--detach", action="store_true", help="submit and return; the runner continues")
 
     study = add("study", "study:study", "A ready-made study, fitted to a model and this computer.")
     study.add_argument("study", metavar="STUDY", help="precision: every precision the model can take, on both engines")
@@ -89,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     queue = add("queue", "queue:queue", "What runs, what waits, what ended lately.", database=False)
     change = queue.add_mutually_exclusive_group()
     change.add_argument("--pause", action="store_true", help="finish what runs, start nothing new")
-    change.add_argument("--resume", action="store_true", help="go on starting trials")
+    change.add_argument("--resume", action="store_true", help="start trials again")
 
     stop = add("stop", "queue:stop", "Stop a trial, keeping its data; or all of them.", as_json=False)
     stop.add_argument("trials", nargs="*", metavar="TRIAL", help="id or number of a trial")
@@ -178,7 +178,7 @@ def build_parser() -> argparse.ArgumentParser:
     quantise.add_argument("model", metavar="MODEL", help="catalogue id, folder, GGUF file, hub id or random:ID")
     quantise.add_argument("--to", metavar="TYPES", help="types with commas between: Q8_0,Q4_K_M (default: all)")
     quantise.add_argument("--threads", type=int, metavar="N", help="processor threads (default: as many as there are)")
-    quantise.add_argument("--list", action="store_true", help="tell what is there; make nothing")
+    quantise.add_argument("--list", action="store_true", help="list what is there; make nothing")
     techniques = add(
         "techniques", "catalogue:techniques_", "Techniques by axis, with their parameters.", database=False
     )
@@ -228,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(options, str(error), error.advice)
         return RUNNER
     except KeyboardInterrupt:
-        complain(options, "Interrupted.", "Trials already submitted go on; `llm-workbench queue` shows them.")
+        complain(options, "Interrupted.", "Trials already submitted continue; `llm-workbench queue` shows them.")
         return INTERRUPTED
     except BrokenPipeError:
         return 0  # `llm-workbench list | head`

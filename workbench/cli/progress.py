@@ -59,7 +59,7 @@ class ExperimentFollower:
     """Waits until every trial of an experiment has ended and its figures are stored."""
 
     def __init__(self, workbench: Workbench, experiment: str, expected_s: float, reported: Iterable[str] = ()) -> None:
-        """`reported`: trials that are not told of again."""
+        """`reported`: trials that are not reported again."""
         self._workbench = workbench
         self._experiment = experiment
         self._expected_s = expected_s

@@ -43,7 +43,7 @@ def selfcheck(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     bar = Bar()
     if not options.json:
-        print(f"Self-check of this computer, {at_most(wanted)}. Leave it alone meanwhile.", file=sys.stderr)
+        print(f"Self-check of this computer, {at_most(wanted)}. Do not use it meanwhile.", file=sys.stderr)
 
     def report(progress: Progress) -> None:
         if options.json:

@@ -39,7 +39,9 @@ def recompute(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"recomputed": done}))
     else:
-        print(f"Figures and verdicts of {count(done, 'trial')} made again; values of older formulas stay beside them.")
+        print(
+            f"Figures and verdicts of {count(done, 'trial')} recomputed; values of older formulas are kept beside them."
+        )
     return OK
 
 
@@ -51,9 +53,9 @@ def import_(options: argparse.Namespace) -> int:
     if options.json:
         print(msgspec.json.encode(done).decode())
     elif not done.trials:
-        print(f"Nothing is new: experiment {row.number}, {row.name}, has all {done.left_out} trials of it already.")
+        print(f"Nothing to import: experiment {row.number}, {row.name}, already has all {done.left_out} trials.")
     else:
-        known = f"; {done.left_out} were stored already" if done.left_out else ""
+        known = f"; {done.left_out} were already stored" if done.left_out else ""
         print(f"Imported {count(done.trials, 'trial')} as experiment {row.number}, {row.name}{known}.")
     return OK
 
@@ -91,7 +93,7 @@ def wall_meter(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"trial": trial.trial, "readings": stored}))
     else:
-        print(f"{stored} readings of the wall meter are stored with trial {trial.number}; its figures are made again.")
+        print(f"{stored} readings of the wall meter are stored with trial {trial.number}; its figures were recomputed.")
     return OK
 
 

@@ -115,7 +115,7 @@ def _shown(text: ConfigurationText) -> str:
 def _note(text: ConfigurationText) -> str:
     if text.text is None:
         return "not available"
-    parts = [f"{text.tokens} tokens", "ended by itself" if text.ended else "cut at the limit"]
+    parts = [f"{text.tokens} tokens", "ended on its own" if text.ended else "cut at the limit"]
     if text.is_baseline:
         parts.append("baseline")
     elif text.same_as_baseline:

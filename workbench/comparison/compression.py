@@ -98,7 +98,7 @@ def _facts(trials: ConfigurationTrials) -> _Facts:
 def _original(
     family: Sequence[ConfigurationRow], facts: Mapping[str, _Facts], pinned: str | None
 ) -> ConfigurationRow | None:
-    """The configuration with the most bits per weight, or with the most bytes where one does not tell its bits; of
+    """The configuration with the most bits per weight, or with the most bytes where one does not state its bits; of
     several, the pinned one, then the first."""
     sized = [c for c in family if facts[c.configuration].size is not None]
     bits_told = all(facts[c.configuration].nominal_bits is not None for c in sized)

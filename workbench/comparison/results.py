@@ -45,7 +45,7 @@ class Cell:
     """Standard error over what was drawn (a task's questions, a stretch of text), in the metric's unit: nothing between
     trials."""
     mark: str = ""
-    """A caution in two words that stands beside the figure: "near chance"."""
+    """A caution in two words, shown beside the figure: "near chance"."""
     formula: int = 0
     """Version of the formula that made the values; 0 where there are none."""
 

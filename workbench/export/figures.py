@@ -44,7 +44,7 @@ _ROW = 0.34
 _NAMES = 0.45
 """Share of the width that names of categories may take."""
 _HEADROOM = 1.12
-"""Room above curves that start at zero: the lane of phases stands there."""
+"""Room above curves that start at zero: for the lane of phases."""
 _FOOT = 5.0
 """Points of the notes and the provenance under a chart."""
 

@@ -1,4 +1,4 @@
-"""What stands in an exported plot: bands, bars, points, curves, intervals, references and direct labels.
+"""The parts of an exported plot: bands, bars, points, curves, intervals, references and direct labels.
 
 Labels are placed against measured text extents, so that none covers another. Used by `figures` only.
 """

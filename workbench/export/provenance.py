@@ -22,7 +22,7 @@ class Provenance:
 
     @property
     def footer(self) -> str:
-        """What stands under an exported chart."""
+        """The caption of an exported chart."""
         return " · ".join(part for part in (self.text, self.made[:10]) if part)
 
     def lines(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from workbench.units import format_numbers
 
 Facts = Mapping[str, str]
 
-NOT_TOLD = "not told"
+NOT_TOLD = "not recorded"
 _SHOWN = 3
 """A side's values that are written out; beyond them their range or their number."""
 _AROUND = 12
@@ -143,7 +143,7 @@ def _line(name: str, sides: Sequence[Side]) -> Line:
 
 
 def _told(name: str, side: Side) -> dict[str, list[int]]:
-    """Value -> numbers of the side's trials that told it. A trial that failed early tells less: that is no value."""
+    """Value -> numbers of the side's trials that recorded it. Trials that failed early record less."""
     told: dict[str, list[int]] = {}
     for trial in side.trials:
         value = side.facts[trial.trial].get(name)

@@ -28,7 +28,7 @@ from workbench.experiment.problems import Problem
 
 COMPILERS = ("c++", "g++", "clang++")
 _COMPILED = {"llama-cpp-python": "llama.cpp is compiled for this processor: 8 to 15 minutes on two cores."}
-_KEPT = "A build of {name} for this processor is kept from before, and taken: nothing is compiled. It lies in {folder}."
+_KEPT = "An earlier build of {name} for this processor is used; nothing is compiled. It is in {folder}."
 _LARGE = {
     "torch": "On Linux pip takes the build for NVIDIA GPUs, several GB; README.md says how to take the CPU build."
 }
@@ -172,7 +172,7 @@ def _variables() -> tuple[tuple[str, str], ...]:
 
 def _questions(probe: ProbeResult) -> Installation:
     if all(task.id in probe.task_data for task in LOCAL_TASKS):
-        raise NothingToInstall("The questions of the sample tasks are here already.")
+        raise NothingToInstall("The questions of the sample tasks are already on this computer.")
     return Installation(
         (QUESTIONS,),
         (sys.executable, "-m", "engines.data.task_data"),

@@ -198,7 +198,7 @@ def counter_against_curve(records: TrialRecords) -> tuple[Reason, ...]:
         return ()
     source = power_source(records)
     if counter <= 0:
-        return (_warn("counter_still", f"The energy counter of {source} stood still through the window."),)
+        return (_warn("counter_still", f"The energy counter of {source} did not change in the window."),)
     if curve is not None and abs(curve / counter - 1) > COUNTER_TOLERANCE:
         text = f"The power curve of {source} gives {curve:.0f} J, its energy counter {counter:.0f} J: "
         return (_warn("counter_against_integral", text + f"{format_share(curve / counter - 1, sign='+')}."),)

@@ -84,7 +84,7 @@ def stall(records: TrialRecords) -> tuple[Reason, ...]:
         severity: Literal["warning", "invalid"] = "invalid" if invalid else "warning"
         at, count = int(lost.argmax()), int((lost > 0).sum())
         text = (
-            f"{part.phase} stood still {'once' if count == 1 else f'{count} times'}, for up to {_s(part.spent[at])} "
+            f"{part.phase} stalled {'once' if count == 1 else f'{count} times'}, for up to {_s(part.spent[at])} "
             f"where {_s(part.usual[at])} is usual: {format_share(share)} of its time was lost."
         )
         reasons.append(Reason("stall", severity, text))

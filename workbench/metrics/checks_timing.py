@@ -151,7 +151,7 @@ def missing_requests(records: TrialRecords) -> tuple[Reason, ...]:
 
 
 def lost_records(records: TrialRecords) -> tuple[Reason, ...]:
-    """A request, readings or a warning may stand in what is lost: nothing shows which figures are whole."""
+    """A request, readings or a warning may be among what is lost: nothing shows which figures are whole."""
     lost = records.lost
     if not lost:
         return ()

@@ -30,7 +30,7 @@ COUNTER_TOLERANCE = 0.05
 NEEDS = ("request", "energy_joules", "power_watts")
 DEPTH_COMPUTED = "workload.depth_computed"
 """Environment fact of engines that can start at a depth: "once" or "before every request"."""
-STILL = "Not measurable: the energy counter stood still through the window."
+STILL = "Not measurable: the energy counter did not change in the window."
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def energy_between(records: TrialRecords, start: int, end: int) -> Measured | No
         apart = 0.0 if curve is None else abs(curve - counter)
         return Measured(counter, max(apart, counter / length * _period(records, "energy_joules")), method)
     if curve is None or curve <= 0:
-        return NotAvailable("Not measurable: the power reading stood at zero through the window.")
+        return NotAvailable("Not measurable: the power reading was zero throughout the window.")
     counted = len(series(records, source, "energy_joules")[0]) > 0
     why = "the counter does not reach both ends of the window" if counted else "no counter here"
     how = read_by(records, source, "power_watts")

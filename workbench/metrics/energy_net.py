@@ -186,7 +186,7 @@ METRICS = (
         id="prefill_energy_joules",
         title="Energy of a prefill",
         definition="Energy of one prefill and the token it makes: one-token requests repeated until the meter can "
-        "tell, idle level included.",
+        "resolve them, idle level included.",
         unit="J/request",
         better="lower",
         window="prefill_energy",

@@ -38,7 +38,7 @@ def energy_estimate(records: TrialRecords) -> Value | NotAvailable:
     if between := between_requests(records):
         return between
     if spent <= 0:
-        return NotAvailable("The processor time stood still through the window.")
+        return NotAvailable("The processor time did not change in the window.")
     return Value(spent * watts, f"estimate: {spent:.4g} processor seconds x {watts:g} W per core set by the user")
 
 

@@ -32,7 +32,7 @@ _MEASURING = ("measure", "prefill", "decode", "step")
 def process_memory(records: TrialRecords, start: int, end: int) -> tuple[Longs, Floats, str]:
     """Proportional set size of the process tree through a window (ns): times, bytes, and how it was read.
 
-    The kernel walks all page tables to tell it, so that it is read every second to every four. What it differs by from
+    The kernel walks all page tables for it, so that it is read every second to every four. What it differs by from
     the resident set, the part of shared pages that is counted for their other users, hardly changes: the resident set,
     read at the trial's rate, less the median of those differences. Where one of the two was not read, the other's
     readings alone, or none.
@@ -155,7 +155,7 @@ def device_process_peak(records: TrialRecords) -> Value | NotAvailable:
                 "container with process numbers of its own."
             )
         return why_missing(records, source, "process_memory_bytes", "Device memory of the worker")
-    # not read while requests are timed: the last reading before the end of the window stands for it
+    # not read while requests are timed: the last reading before the end of the window is used
     known = values[times <= window[1]]
     if not len(known):
         return NotAvailable("Device memory of the worker was not read before the end of the measured window.")
@@ -180,8 +180,8 @@ def kv_cache(records: TrialRecords) -> Value | NotAvailable:
 
 
 def lifetime_peak(records: TrialRecords) -> Value | NotAvailable:
-    """Exact where the worker told it at the end of its phases. One that was killed or crashed told nothing of its last
-    phase, the very one that mattered: there a larger reading from outside counts."""
+    """Exact where the worker recorded it at the end of its phases. One that was killed or crashed recorded nothing of
+    its last phase, the very one that mattered: there a larger reading from outside counts."""
     known = max((peak for (_, source), peak in records.peaks.items() if source == "rusage"), default=0)
     _, values = series(records, TREE, "rss_bytes")
     read = float(np.max(values)) if len(values) else 0.0

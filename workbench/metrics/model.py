@@ -57,7 +57,7 @@ class Metric:
     primary: bool = False
     """Shown in the comparison table before the user chooses columns."""
     exact: bool = False
-    """Counted, not measured: the same in every trial of a configuration, so one trial tells all."""
+    """Counted, not measured: the same in every trial of a configuration, so one trial is enough."""
     same_scope: bool = False
     """Ratios only between values of the same scope (perplexity over the same tokens)."""
     needs: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ from workbench.metrics.trial import TrialRecords
 PREFIX = "accuracy:"
 """Before the name of a task that is no sample of ours: "accuracy:lm-eval:arc_easy"."""
 TOLD_FROM_CHANCE = 1.96
-"""Standard errors above chance from which a score is told from guessing (95 %)."""
+"""Standard errors above chance from which a score differs from guessing (95 %)."""
 NEAR = "near chance"
 NOT_ASKED = "tasks run in trials of the first block only, where the experiment names any."
 _ERROR = re.compile(r"standard error (?:about )?([\d.]+) %")
@@ -48,7 +48,7 @@ def of_other_tasks(records: TrialRecords) -> tuple[Metric, ...]:
 
 
 def told_of(method: str) -> tuple[float | None, str]:
-    """(standard error, "near chance" or "") as the method of a score tells them."""
+    """(standard error, "near chance" or "") as the method of a score states them."""
     found = _ERROR.search(method)
     return (float(found[1]) / 100 if found else None), (NEAR if f", {NEAR}" in method else "")
 

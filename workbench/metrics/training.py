@@ -28,7 +28,7 @@ def _rate(
             return NotAvailable("The measured time is not positive: the clock readings do not hold.")
         total = sum(amount(s) for s in steps)
         if total <= 0:
-            return NotAvailable(f"The steps told of no {what}.")
+            return NotAvailable(f"No {what} were recorded for the steps.")
         method = f"Σ {what} / Σ time over the same {len(steps)} steps"
         if not per_parameter:
             return Value(total / spent, method, total)

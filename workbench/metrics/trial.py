@@ -110,7 +110,7 @@ class TrialRecords:
         return (measured[0].start_ns, measured[-1].end_ns) if measured else None
 
     def detail(self, name: str) -> float | None:
-        """A number the engine told of the loaded model ("layers"), None where it did not."""
+        """A number the engine recorded of the loaded model ("layers"), None where it did not."""
         try:
             return None if self.model is None else float(self.model.details[name])
         except (KeyError, ValueError):

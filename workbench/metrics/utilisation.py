@@ -104,7 +104,7 @@ def flop_rate(records: TrialRecords) -> Value | NotAvailable:
     """FLOPs of the measured requests by formula over their time. Nothing counts them: the formula is in the method."""
     measured = records.measured
     if not measured:
-        return no_window(records) if not records.steps else NotAvailable("The formula stands for inference only.")
+        return no_window(records) if not records.steps else NotAvailable("The formula holds for inference only.")
     if records.model is None:
         return NotAvailable("The model was not loaded.")
     parameters = float(records.model.parameters)
@@ -145,7 +145,7 @@ def _left_out(layers: Layers) -> str:
 
 
 def _depth(records: TrialRecords) -> int:
-    """Tokens in the cache before each request; engines that cannot start at a depth do not tell of it."""
+    """Tokens in the cache before each request; engines that cannot start at a depth do not record it."""
     told = records.environment.get(DEPTH_FACT, "")
     return int(told) if told.isdecimal() else 0
 
@@ -163,7 +163,7 @@ def model_flops_utilisation(records: TrialRecords) -> Value | NotAvailable:
 
 
 def device_and_precision(records: TrialRecords) -> tuple[str, str]:
-    """The device's name as its driver tells it and the type it computes in ("NVIDIA H200", "bfloat16"); "" unknown."""
+    """The device's name as the driver reports it, and its compute type ("NVIDIA H200", "bfloat16"); "" unknown."""
     name = records.environment.get("gpu.0.name" if on_gpu(records) else "cpu.model", "")
     return name, records.model.details.get("compute", "") if records.model is not None else ""
 

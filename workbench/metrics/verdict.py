@@ -1,7 +1,7 @@
 """Whether a trial's figures hold: a verdict with reasons, from its records alone. Pure.
 
 "invalid" figures stay visible and out of summaries; "warning" figures count and say so. A worker or a telemetry source
-reports what only it can see as a `Cue`: its code stands in `CUES`, or makes a warning under its own code; codes that
+reports what only it can see as a `Cue`: its code is in `CUES`, or makes a warning under its own code; codes that
 begin with "failure:" belong to the outcome, not here.
 """
 
@@ -42,7 +42,7 @@ CHECKS: tuple[Callable[[TrialRecords], tuple[Reason, ...]], ...] = (*TIMING_CHEC
 
 
 def judge(records: TrialRecords) -> Verdict:
-    """The verdict on one trial: the worst of its reasons. No message stands twice."""
+    """The verdict on one trial: the worst of its reasons. No message appears twice."""
     told = _cues(records)
     said = {reason.code for reason in told}
     # what the worker said itself is not said again in other words

@@ -32,7 +32,7 @@ def wall_energy(records: TrialRecords) -> Value | NotAvailable:
         )
     joules = integral(times, values, *window)
     if joules <= 0:
-        return NotAvailable("Not measurable: the wall meter's readings stood at zero through the window.")
+        return NotAvailable("Not measurable: the wall meter's readings were zero throughout the window.")
     method = "integral of the imported wall meter's readings over the window: the whole machine, idle level included"
     return Value(joules, method, len(among), "whole machine at the wall")
 

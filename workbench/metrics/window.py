@@ -32,7 +32,7 @@ def device_source(records: TrialRecords) -> str | None:
 
 
 def power_source(records: TrialRecords) -> str:
-    """What measures the trial's device: its NVML source on a GPU, "rapl" on a CPU. A GPU that merely stands in the
+    """What measures the trial's device: its NVML source on a GPU, "rapl" on a CPU. A GPU that is merely in the
     machine says nothing about a trial on the CPU."""
     return (device_source(records) or "nvml") if on_gpu(records) else "rapl"
 

@@ -1,4 +1,4 @@
-"""Runs a command of the engines that fetches something, in a process of its own, and tells how it goes on.
+"""Runs a command of the engines that fetches something, in a process of its own, and reports its progress.
 
 Runs in the caller's thread and blocks for as long as that takes.
 """
@@ -16,7 +16,7 @@ from engines.protocol.places import Places
 from engines.protocol.tasks import LOCAL_TASKS, tasks_ready
 
 Report = Callable[[float | None, str], None]
-"""Called with (fraction 0..1 or None, text) as the work goes on."""
+"""Called with (fraction 0..1 or None, text) as the work progresses."""
 
 
 class FetchError(Exception):

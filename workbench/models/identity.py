@@ -1,4 +1,4 @@
-"""Fingerprints of the models of a plan: read while the caller waits, or in the background while a window goes on.
+"""Fingerprints of the models of a plan: read while the caller waits, or in the background while a window stays usable.
 
 Owned by `workbench.running.workbench.Workbench`. Any thread; the reading itself is `engines.models.identity`'s.
 """
@@ -57,7 +57,7 @@ class Identities:
 
     def glance(self, models: Mapping[str, Looked]) -> dict[str, Looked]:
         """Every model with its fingerprint where that is known; for the others a note says how far the reading is,
-        which goes on in the background. Takes milliseconds."""
+        which continues in the background. Takes milliseconds."""
         return self._each(models, self._known_or_being_read)
 
     def _known_or_being_read(self, model: ResolvedModel, files: ModelFiles) -> ResolvedModel:

@@ -146,7 +146,7 @@ def _of_hub(ref: str, places: Places) -> ResolvedModel | Problem:
         try:
             return _folder(ref, snapshot, ref.rpartition("/")[2], revision=snapshot.name)
         except BrokenModel as error:
-            # a fetch that ended early, most often: the next one goes on with it
+            # most often a fetch that ended early: the next one continues it
             unfinished = f"What is in the hub's cache is not whole: {error}"
     entry = find_entry(ref)
     facts = entry.facts("hub") if entry else _unknown_facts()

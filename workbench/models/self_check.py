@@ -8,7 +8,7 @@ from workbench.plan.identity import digest
 from workbench.plan.types import ResolvedModel
 
 SELF_CHECK = "random:self-check"
-"""The self-check's own model: its experiments can be planned again, and it stands in no list."""
+"""The self-check's own model: its experiments can be planned again, and it is in no list."""
 _HIDDEN, _INNER, _LAYERS, _VOCABULARY = 384, 1024, 6, 4096
 
 

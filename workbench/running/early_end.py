@@ -2,7 +2,7 @@
 `workbench.statistics.stopping` says so. Blocking; used by the store's owner alone, one thread at a time.
 
 Trials that are not needed any more are deleted while they wait: they were never run, so they are neither stopped nor
-failed. One that has begun goes on to its end. What was decided, and why, stays with the experiment as its note.
+failed. One that has begun runs to its end. What was decided, and why, stays with the experiment as its note.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def recompute(
 
     Values of this version's formulas replace those of the same version; values of older versions stay beside them.
     `progress(done, total)` is called before each trial and once at the end, on this thread; what it returns says
-    whether to go on. A trial is made again whole or not at all; one that is deleted meanwhile is passed over.
+    whether to continue. A trial is recomputed whole or not at all; one that is deleted meanwhile is passed over.
     -> how many trials. Raises `StoreError`.
     """
     wanted = store.execute(GetExperiment(experiment=experiment)).experiment.experiment if experiment else ""

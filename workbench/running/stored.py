@@ -31,7 +31,7 @@ class StoredWork:
     # --- settings -----------------------------------------------------------------------------------
 
     def assumptions(self) -> Assumptions:
-        """What the user has set, as it stands in the file now. Raises `settings.SettingsError`."""
+        """What the user has set, as the file has it now. Raises `settings.SettingsError`."""
         return settings.load(self.settings_path)
 
     def set_assumptions(self, assumptions: Assumptions) -> None:
@@ -41,7 +41,7 @@ class StoredWork:
 
     def assumed(self) -> Assumptions:
         """As `assumptions`, for trials that are judged in the background: a file that cannot be used leaves estimates
-        blank and is told once, for a trial's measured figures must not wait for it."""
+        blank and is reported once, because a trial's measured figures must not wait for it."""
         try:
             found = self.assumptions()
         except settings.SettingsError as error:
@@ -75,7 +75,7 @@ class StoredWork:
         """As `workbench.running.wall_meter.import_wall_meter`. -> readings stored. Raises `wall_meter.WallMeterError`,
         `StoreError`."""
         from workbench.running.wall_meter import (
-            import_wall_meter,  # late: parsing CSV is nothing for a window that starts
+            import_wall_meter,  # imported late to keep start-up fast
         )
 
         stored = import_wall_meter(self._store, trial, path, zone, self.assumed())

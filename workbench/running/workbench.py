@@ -114,7 +114,7 @@ class Workbench:
         return self._store.is_owner
 
     def close(self) -> None:
-        """Stop following, close the store. Trials and queue go on in the runner."""
+        """Stop following, close the store. Trials and queue continue in the runner."""
         with self._lock:
             if self._closed:
                 return
@@ -204,7 +204,7 @@ class Workbench:
 
     def catch_up(self) -> None:
         """Take in what trials said while nobody followed, for commands that only read. Without a runner that answers
-        the store is read as it stands."""
+        the store is read as it is."""
         if not self.is_owner:
             return
         judge_leftovers(self._store, self.stored.assumed)

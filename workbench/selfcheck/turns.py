@@ -65,7 +65,7 @@ def _rates(told: TrialRecords) -> dict[int, float]:
     read = np.sort(np.concatenate([s.times_ns for s in told.samples.values()] or [np.empty(0, dtype=np.int64)]))
     rates: dict[int, float] = {}
     for turn in told.turns:
-        # starts and ends rise alike, so the gaps that lie wholly within the turn stand in a row
+        # starts and ends rise alike, so the gaps wholly within the turn are consecutive
         first = int(np.searchsorted(begins, turn.start_ns + GUARD_NS))
         last = int(np.searchsorted(ends, turn.t_ns, side="right"))
         watched = np.searchsorted(read, turn.start_ns) < np.searchsorted(read, turn.t_ns)

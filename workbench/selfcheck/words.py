@@ -29,7 +29,7 @@ NOT_MEASURED = "not measured"
 WHAT_IT_DOES = (
     "Runs short trials of a small model with and without a window, and longer ones in which telemetry is on and off in "
     "turns, and measures the clock and the sensors. It says what measuring costs here and how small a difference this "
-    "computer can show. Nothing else should run meanwhile."
+    "computer can show. Run nothing else meanwhile."
 )
 
 
@@ -88,7 +88,7 @@ def cautions(result: SelfCheck) -> tuple[str, ...]:
             "Intervals are wider for it; run it again when it is quiet."
         )
     if result.ended == "time":
-        found.append("The time was over before the telemetry's cost was known as closely as wanted.")
+        found.append("Time ran out before the cost of telemetry was known as precisely as asked for.")
     if result.ended == "stopped":
         found.append("It was stopped; these figures are of the blocks until then.")
     if result.other_window:
@@ -157,7 +157,7 @@ def _telemetry(result: SelfCheck) -> list[Row]:
 def _runner(result: SelfCheck) -> list[Row]:
     bar = f"≤ {100 * SAMPLER_BAR:g} % of a core"
     if result.runner is None:
-        return [Row("Runner and sampler", NOT_MEASURED, "No trial told the runner's processor time.", bar)]
+        return [Row("Runner and sampler", NOT_MEASURED, "No trial recorded the runner's processor time.", bar)]
     meaning = "Of one core: the whole runner with its sampler at 10 Hz, while a trial is measured"
     if result.runner_bare is not None:
         meaning += f"; without telemetry {of_a_core(result.runner_bare)}"

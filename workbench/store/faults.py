@@ -1,4 +1,4 @@
-"""What DuckDB and the operating system say went wrong, told to people. Pure functions; any thread.
+"""What DuckDB and the operating system say went wrong, in words for people. Pure functions; any thread.
 
 Every `StoreError` of the local store is made here, so that each says what happened, what is safe and what to do.
 """
@@ -72,8 +72,8 @@ def disk_full(path: Path) -> StoreError:
     return StoreError(
         f"The disk that holds {path.name} is full. What was being written was rolled back; "
         "everything stored before is safe.",
-        f"Free some space on the disk of {path.parent}. Trials go on and keep their data in spools, "
-        "which are taken in when there is space again.",
+        f"Free some space on the disk of {path.parent}. Trials continue and keep their data in spools, "
+        "which are stored when there is space again.",
         code="disk_full",
     )
 
@@ -82,7 +82,7 @@ def damaged(path: Path, what: str) -> StoreError:
     return StoreError(
         f"{path} is damaged or cut short and cannot be read ({what}). The file is left as it is.",
         "Restore a copy of it if you have one. Trials that ran lately may still be in their spools. "
-        f"To go on with a new database, use --database with another name, or move {path.name} away first.",
+        f"To continue with a new database, use --database with another name, or move {path.name} away first.",
         code="damaged",
     )
 

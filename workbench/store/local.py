@@ -71,7 +71,7 @@ WRITERS: dict[type[Operation[Any]], Handler] = {
 
 _CLOSING_TURNS = 100
 _CLOSING_TURN_S = 0.05
-"""How long readers get to end, in turns: in one wait, a machine that stands still would sleep for them."""
+"""How long readers get to end, in turns: a suspended machine would sleep through a single wait."""
 
 
 class LocalStore:
@@ -172,7 +172,7 @@ class LocalStore:
             return self._connection
 
     def _forget_connection(self, broken: duckdb.DuckDBPyConnection | None) -> None:
-        """DuckDB refuses to go on after a fatal error: the next operation opens the file again. One that another thread
+        """DuckDB refuses to work after a fatal error: the next operation opens the file again. One that another thread
         has opened since is good, and stays."""
         with self._writing, self._readers:
             if broken is not None and self._connection is broken:

@@ -93,7 +93,7 @@ def apply_steps(connection: duckdb.DuckDBPyConnection, path: Path, found: int, s
         cause = faults.from_duckdb(error, path)
         raise StoreError(
             f"{path.name} could not be brought from schema version {found} to {scheme.version}: {cause}",
-            f"It is still of version {found}, with all its data; a copy from before stands in {backup.name}.",
+            f"It is still of version {found}, with all its data; the copy made before is {backup.name}.",
             code=cause.code if cause.code == "disk_full" else "migration",
         ) from error
 

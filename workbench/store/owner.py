@@ -76,7 +76,7 @@ class OwnerServer:
         self.stop_listening()
         with self._lock:
             if self._gone:
-                return  # what stands at `path` by now is the next owner's
+                return  # what is at `path` by now is the next owner's
             self._gone = True
             guests = dict(self._guests)
         for thread in guests:

@@ -44,7 +44,7 @@ def replay(store: Store, trial: str) -> Iterator[Record]:
 
 
 def load_trial(store: Store, trial: str) -> TrialData:
-    """A stored trial, by id or number, ready for charts; go on with live records of higher numbers."""
+    """A stored trial, by id or number, ready for charts; continue with live records of higher numbers."""
     row = store.execute(GetTrial(trial=trial))
     data = TrialData(trial=row.trial, title=row.title, color=row.color)
     try:

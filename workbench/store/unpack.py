@@ -1,7 +1,7 @@
 """Spool lines unpacked into columns. Pure; the ingest writes what comes out into the tables.
 
 Nothing a trial says may stop its ingest: a line this version cannot fully understand is kept as it is, and only what
-fits the tables is unpacked beside it. In the place of one that is damaged or missing stands a `LostRecord`.
+fits the tables is unpacked beside it. A damaged or missing one is replaced by a `LostRecord`.
 """
 
 from __future__ import annotations

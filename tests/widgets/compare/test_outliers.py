@@ -52,7 +52,7 @@ def test_that_its_card_says_which_and_offers_more_blocks(
     assert page.card.card is not None
     fields = {name: text for name, text, _ in page.card.card.fields}
     number = int(SLOWED[1].removeprefix("t-"))
-    assert fields["Outlying"].startswith(f"Trial {number} lies 28 % below the median of the others")
+    assert fields["Outlying"].startswith(f"Trial {number} is 28 % below the median of the others")
     assert fields["Outlying"].endswith("It counts; more blocks show whether that is rare.")
     assert page.card.more.isVisible()
     assert page.card.rect().contains(page.card.more.geometry())

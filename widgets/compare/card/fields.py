@@ -70,7 +70,7 @@ def apart(loaded: Loaded, cell: Cell, trial: str = "") -> list[Field]:
     for outlier in cell.outliers:
         found = loaded.trial(outlier.trial)
         if found is not None and trial in ("", outlier.trial):
-            told.append(f"Trial {found.number} lies {describe(outlier)}.")
+            told.append(f"Trial {found.number} is {describe(outlier)}.")
     if not told:
         return []
     text = f"{' '.join(told)} {'They count' if len(told) > 1 else 'It counts'}; more blocks show whether that is rare."

@@ -1,4 +1,4 @@
-"""Which cell's card is open, and where it stands: between table and card. Main thread."""
+"""Which cell's card is open, and where it is shown: between table and card. Main thread."""
 
 from __future__ import annotations
 

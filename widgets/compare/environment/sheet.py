@@ -87,7 +87,9 @@ class EnvironmentSheet(Overlay):
         found = bool(self.table.facts.sections)
         self._pages.setCurrentIndex(0 if found else 1)
         if not found and not self.diff.lines:
-            self.empty.set("No facts are stored", "A trial tells them when it starts; one that never started has none.")
+            self.empty.set(
+                "No facts are stored", "Trials record them at their start; a trial that never started has none."
+            )
         elif not found:
             self.empty.set("No fact matches", "Names, groups and values are searched.")
 

@@ -27,7 +27,7 @@ _NAMES = 250
 _PAD, _LEAD = 8, 30
 _MEASURED = 200
 """Letters whose width says how many have room."""
-MATTERS = "It may move figures although nobody chose it."
+MATTERS = "It may change figures although nobody chose it."
 
 
 class EnvironmentModel(QAbstractItemModel):

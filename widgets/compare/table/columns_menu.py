@@ -15,7 +15,7 @@ from workbench.metrics.registry import METRICS, find
 def fill_columns(
     menu: StayOpenMenu, comparison: Comparison, shown: Sequence[str], choose: Callable[[tuple[str, ...]], None]
 ) -> None:
-    """`choose` is told the new columns at every check; () means the primary ones."""
+    """`choose` is given the new columns at every check; () means the primary ones."""
     menu.clear()
     menu.setToolTipsVisible(True)
     primary = menu.addAction("The primary metrics")

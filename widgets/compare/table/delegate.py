@@ -15,13 +15,13 @@ from widgets.theme.theme import Theme
 
 PAD = 12
 _EXPANDER, _SWATCH, _EYE, _TEXT = 10, 36, 58, 86
-"""Left ends (px) of what stands in the first column before its text."""
+"""Left ends (px) of what precedes the text in the first column."""
 _PIN = 20
 TONES = {
     "good": "status.good",
     "bad": "status.bad",
     "warn": "status.warn",
-    "mark": "status.warn",  # of what stands below a figure; the figure itself is no news
+    "mark": "status.warn",  # of what is below a figure; the figure itself is not flagged
     "error": "status.error",
     "muted": "text.muted",
     "": "text.muted",

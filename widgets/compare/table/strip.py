@@ -87,7 +87,7 @@ class ValueStrip(QWidget):
         ends: tuple[float, float],
         middle: float,
     ) -> None:
-        """A bracket over the interval; an open end where it goes on beyond the line."""
+        """A bracket over the interval; an open end where it continues beyond the line."""
         cap = self._theme.px(7)
         left, right = x(interval[0]), x(interval[1])
         painter.setPen(QPen(self._theme.color("text.primary"), 1))

@@ -99,7 +99,7 @@ class TextColumnView(QFrame):
         self._mark()
 
     def _mark(self) -> None:
-        """What is the baseline's recedes, the first difference stands out, what was searched for is lit."""
+        """What equals the baseline is muted, the first difference is marked, search hits are highlighted."""
         theme, column = self._theme, self._column
         made = []
         if not column.text:

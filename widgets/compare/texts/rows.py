@@ -148,7 +148,7 @@ def _column(text: ConfigurationText, title: str) -> TextColumn:
         return TextColumn(
             text.configuration, title, text.color, "no text", "", reason=text.reason, baseline=text.is_baseline
         )
-    how = "ended by itself" if text.ended else "cut there"
+    how = "ended on its own" if text.ended else "cut there"
     length = f"{text.tokens:,} token{'' if text.tokens == 1 else 's'}, {how}"
     if text.is_baseline:
         meta = f"Baseline · {length}"

@@ -16,7 +16,7 @@ from widgets.shell.services import Services
 
 
 class ModelSearch(QObject):
-    """The models there are. `changed` after a look, and as a fetch goes on."""
+    """The models there are. `changed` after a look, and as a fetch progresses."""
 
     changed = Signal()
     fetched = Signal()

@@ -1,4 +1,4 @@
-"""The Models panel: search, facets, the list with ticks, Add folder. It shows what it is told and says what is wanted.
+"""The Models panel: search, facets, the list with ticks, Add folder. Shows what it is given, reports what is wanted.
 
 Main thread.
 """

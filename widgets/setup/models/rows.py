@@ -132,7 +132,7 @@ def narrowed(groups: Iterable[ModelGroup], search: str, facets: Facets) -> tuple
 
 
 def offered(typed: str, groups: Iterable[ModelGroup]) -> ModelRow | None:
-    """A row for a hub id or a path that stands in the search field and in no row."""
+    """A row for a hub id or a path that is in the search field and in no row."""
     known = {name.lower() for group in groups for row in group.rows for name in (row.key, *row.aliases)}
     if not typed or typed.lower() in known:
         return None

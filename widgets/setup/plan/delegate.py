@@ -88,7 +88,7 @@ class PlanDelegate(QStyledItemDelegate):
             draw_check(painter, theme, box, row.state == "runs")
 
     def _paint_model(self, painter: QPainter, box: QRect, row: PlanRow) -> None:
-        """The name, and what stands in brackets after it more quietly."""
+        """The name, and more quietly what follows it in brackets."""
         theme = self._theme
         name, _, caution = row.cells["model"].removesuffix(")").partition(" (")
         font = theme.font("body", 500)
@@ -176,7 +176,7 @@ class PlanDelegate(QStyledItemDelegate):
             draw_button(painter, theme, button.rect, button.text, hovered=button.rect.contains(self.hovered))
 
     def text_rect(self, rect: QRect, row: PlanRow) -> QRect:
-        """Where the sentence stands; the buttons follow it."""
+        """Where the sentence is; the buttons follow it."""
         px = self._theme.px
         left = rect.left() + px(32)
         room = rect.right() - px(8) - left

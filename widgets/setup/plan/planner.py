@@ -1,4 +1,4 @@
-"""Plans on another thread while the user goes on: debounced, one at a time, the newest wins.
+"""Plans on another thread while the user keeps editing: debounced, one at a time, the newest wins.
 
 Created, asked and answered on the main thread; `_work` runs on a thread of the bridge.
 """

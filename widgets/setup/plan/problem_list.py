@@ -18,7 +18,7 @@ _NOTE = ("info", "status.info", "Note")
 
 
 _SHARE = 0.3
-"""Of the height of what it stands in, at the most."""
+"""Share of its parent's height, at most."""
 
 
 class ProblemList(QFrame):
