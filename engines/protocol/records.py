@@ -130,6 +130,15 @@ class Step(_Base, frozen=True, kw_only=True, tag="step"):
     """Of this step alone, over all its sequences; padding does not count."""
     samples: int
     """Of this step alone."""
+    loss: float | None = None
+    """Mean loss a predicted token (nats), computed before the step changed the weights."""
+    gradient_norm: float | None = None
+    """Of all trained parameters together, before clipping."""
+    learning_rate: float | None = None
+    padding_tokens: int = 0
+    """Computed, but part of no sequence; not in `tokens`."""
+    data_s: float = 0.0
+    """Time taken by making the batch, before `start_ns`."""
 
 
 class Stamps(_Base, frozen=True, kw_only=True, tag="stamps"):
@@ -143,6 +152,7 @@ class Evaluation(_Base, frozen=True, kw_only=True, tag="evaluation"):
     """Quality on held-out text. Perplexity = exp(nll_sum / tokens); bits per byte = nll_sum / ln 2 / bytes."""
 
     name: str = "perplexity"
+    """"perplexity"; of a training trial "held_out_before" and "held_out_after"."""
     nll_sum: float
     tokens: int
     text_bytes: int
@@ -196,6 +206,28 @@ class TaskScore(_Base, frozen=True, kw_only=True, tag="task_score"):
     data_hash: str = ""
     begin: str | None = None
     """The begin token before every question, as in `Evaluation`."""
+
+
+class TookEffect(_Base, frozen=True, kw_only=True, tag="took_effect"):
+    """What one technique of the order changed, as counted in the loaded model after it was applied."""
+
+    technique: str
+    """Id: "finetune.lora"."""
+    stage: str
+    """Where it was applied: "load", "model", "cache"."""
+    changed: dict[str, float]
+    """Figures by name: "trainable_parameters", "tensor_bytes"."""
+
+
+class Artifact(_Base, frozen=True, kw_only=True, tag="artifact"):
+    """A file the trial made, on the machine under test."""
+
+    artifact: str
+    """What it is: "adapter"."""
+    path: str
+    """Absolute."""
+    bytes: int
+    sha256: str
 
 
 class MemoryPeak(_Base, frozen=True, kw_only=True, tag="memory_peak"):
@@ -320,6 +352,8 @@ KnownRecord = (
     | Evaluation
     | WrittenText
     | TaskScore
+    | TookEffect
+    | Artifact
     | MemoryPeak
     | Telemetry
     | Sensors
