@@ -6,17 +6,18 @@ import gc
 import importlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from engines.hf import quiet
 
 quiet.before_import()
 
+import msgspec  # noqa: E402
 import torch  # noqa: E402
 from transformers import PreTrainedModel, PreTrainedTokenizerBase  # noqa: E402
 
-from engines.data import held_out, text  # noqa: E402
+from engines.data import held_out, text, training_text  # noqa: E402
 from engines.data.begin import NONE  # noqa: E402
 from engines.data.prompts import Prompts, make_prompts  # noqa: E402
 from engines.hf import count, facts, files, shape  # noqa: E402
@@ -27,12 +28,14 @@ from engines.hf.precision import import_needed  # noqa: E402
 from engines.hf.preflight import precision_of  # noqa: E402
 from engines.hf.reader import HfReader, begin_of, end_tokens  # noqa: E402
 from engines.hf.settings import settings_of  # noqa: E402
+from engines.hf.training import STEPS_TOGETHER, Trainer  # noqa: E402
 from engines.llama.header import read_header  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
-from engines.protocol.orders import TrialOrder  # noqa: E402
+from engines.protocol.orders import Scalar, Training, TrialOrder  # noqa: E402
 from engines.protocol.places import places  # noqa: E402
-from engines.protocol.records import Evaluation, ModelLoaded  # noqa: E402
+from engines.protocol.records import Evaluation, ModelLoaded, Step, TookEffect  # noqa: E402
 from engines.protocol.ring import RingWriter  # noqa: E402
+from engines.techniques import Technique, find  # noqa: E402
 from engines.worker.engine import Finished, Reader  # noqa: E402
 from engines.worker.failures import WorkerFailure  # noqa: E402
 from engines.worker.phases import AllocatorPeaks  # noqa: E402
@@ -70,6 +73,8 @@ class HfEngine:
         self._text_ids: list[int] = []
         self._ends: frozenset[int] = frozenset()
         self._begin = NONE
+        self._trainer: Trainer | None = None
+        self._effects: list[TookEffect] = []
 
     def start(self) -> dict[str, str]:
         threads = self._order.engine.threads
@@ -124,6 +129,7 @@ class HfEngine:
         self._model = model
         _check_context(model, order)
         counted = count.count(model)
+        self._apply_to(model, technique, counted)
         return ModelLoaded(
             parameters=counted.parameters,
             tensor_bytes=counted.tensor_bytes,
@@ -137,17 +143,42 @@ class HfEngine:
             details=_details(model, counted),
         )
 
-    def prepare(self) -> dict[str, str]:
-        order, workload, model = self._order, self._order.inference, self._loaded()
+    def _apply_to(self, model: PreTrainedModel, precision: Technique, counted: count.Counted) -> None:
+        """Apply the techniques of the model stage, and note what every technique of the order changed."""
+        for chosen in self._order.techniques:
+            technique = find(chosen.id)
+            assert technique is not None
+            changed: dict[str, float] = {}
+            if technique is precision:
+                changed = {"tensor_bytes": counted.tensor_bytes, "stored_bits": counted.stored_bits}
+            elif technique.stage == "model":
+                module, _, name = technique.implementation.partition(":")
+                adapt: Callable[[PreTrainedModel, dict[str, Scalar], int], dict[str, float]]
+                adapt = getattr(importlib.import_module(module), name)
+                changed = adapt(model, {**technique.defaults(), **chosen.parameters}, self._order.seed)
+            elif technique.id == "kv_cache.full":
+                changed = {"bits": 8.0 * model.dtype.itemsize}
+            self._effects.append(TookEffect(technique=technique.id, stage=technique.stage, changed=changed))
+
+    def took_effect(self) -> Sequence[TookEffect]:
+        return self._effects
+
+    def _make_tokenizer(self) -> list[int]:
+        """Tokenizer, end tokens and begin token; returns the ids of the whole text, [] without a tokenizer."""
+        order, model = self._order, self._loaded()
         self._tokenizer = load_tokenizer(order.model, allow_network=order.allow_network)
         self._ends = end_tokens(model, self._tokenizer)
         if self._tokenizer is None:
-            vocabulary = int(model.config.get_text_config().vocab_size)
-            tokens = text.random_text(vocabulary, workload.prompt_tokens, order.block)
-        else:
-            tokens = self._text_ids = text.text_tokens(self._encode)
-            says = read_header(Path(order.model.path)).adds_bos if order.model.kind == "gguf" else None
-            self._begin = begin_of(self._tokenizer, self._ends, adds_bos=says)
+            return []
+        says = read_header(Path(order.model.path)).adds_bos if order.model.kind == "gguf" else None
+        self._begin = begin_of(self._tokenizer, self._ends, adds_bos=says)
+        return text.text_tokens(self._encode)
+
+    def prepare(self) -> dict[str, str]:
+        order, workload, model = self._order, self._order.inference, self._loaded()
+        tokens = self._text_ids = self._make_tokenizer()
+        if self._tokenizer is None:
+            tokens = text.random_text(_vocabulary(model), workload.prompt_tokens, order.block)
         encode = self._encode if self._tokenizer else None
         # by block, not by the trial's seed: every configuration of a block gets the same prompts
         self._prompts = make_prompts(workload, order.block, tokens, encode, self._begin)
@@ -160,6 +191,53 @@ class HfEngine:
             **self._prompts.facts(),
             "generate.settings": "greedy, end of sequence ignored, dynamic cache, not compiled",
         }
+
+    def prepare_training(self) -> dict[str, str]:
+        order, training, model = self._order, self._order.training, self._loaded()
+        self._make_tokenizer()
+        if self._tokenizer is None:
+            ids = text.random_text(_vocabulary(model), training.sequence_tokens, order.block)
+        else:
+            ids = self._encode(training_text.training_part())
+            self._text_ids = self._encode(training_text.held_out_part())
+        # by block, not by technique: every configuration of a block trains on the same batches
+        seed = f"{order.seed} {order.block}"
+        sequences = training_text.Sequences(ids, training.sequence_tokens, training.batch_size, self._begin.ids, seed)
+        self._trainer = Trainer(model, training, sequences, self._stop)
+        return {
+            "training.data": training_text.training_name() if self._tokenizer else "random tokens",
+            "training.data_hash": training_text.training_hash() if self._tokenizer else "",
+            "training.sequences": str(len(sequences)),
+            "training.optimiser": "AdamW of torch (fused), betas 0.9 and 0.999, epsilon 1e-8",
+            "training.schedule": "linear warm-up, then cosine to 0",
+            "training.scalars": "read from the device after each step"
+            if self._device.type == "cpu"
+            else f"read from the device every {STEPS_TOGETHER} steps",
+            "tokenizer.begin": self._begin.told or "none",
+        }
+
+    def train(self, steps: range) -> Iterator[Sequence[Step]]:
+        assert self._trainer is not None
+        return self._trainer.train(steps)
+
+    def trained(self) -> Sequence[TookEffect]:
+        assert self._trainer is not None
+        changed = self._trainer.changed_tensors()
+        if not changed:
+            raise WorkerFailure(
+                "technique", "Training changed no weight.", "Raise the learning rate or the number of steps."
+            )
+        return [
+            TookEffect(technique=t.technique, stage=t.stage, changed={**t.changed, "changed_tensors": changed})
+            for t in self._effects
+            if t.stage == "model"
+        ]
+
+    def held_out(self, name: str) -> Evaluation | None:
+        model = self._loaded()
+        model.eval()
+        found = self._text_loss(self._order.training.evaluation_tokens)
+        return None if found is None else msgspec.structs.replace(found, name=name)
 
     def request(self, number: int) -> Finished | None:
         assert self._generator is not None
@@ -175,13 +253,16 @@ class HfEngine:
         return self._one_token.run(self._prompts.next_batch(workload.batch_size))
 
     def evaluate(self) -> Evaluation | None:
+        return self._text_loss(self._order.inference.perplexity_tokens)
+
+    def _text_loss(self, scored: int) -> Evaluation | None:
         """None also for random weights and without a tokenizer: there is no quality to measure."""
         if self._order.model.kind == "random" or self._tokenizer is None:
             return None
         model, tokenizer, ids = self._loaded(), self._tokenizer, self._text_ids
         found = held_out.evaluate(
             ids,
-            self._order.inference.perplexity_tokens,
+            scored,
             window_size(model),
             self._begin,
             window_losses(model, self._stop),
@@ -199,7 +280,7 @@ class HfEngine:
 
     def unload(self) -> dict[str, str]:
         facts = shape.cache_facts(self._model) if self._model is not None else {}
-        self._model = self._generator = self._one_token = self._prompts = None
+        self._model = self._generator = self._one_token = self._prompts = self._trainer = None
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -219,6 +300,10 @@ class HfEngine:
         return list(self._tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"])
 
 
+def _vocabulary(model: PreTrainedModel) -> int:
+    return int(model.config.get_text_config().vocab_size)
+
+
 def _stored_bits(request: LoadRequest) -> float:
     """Nominal bits of a model that runs as its files are stored."""
     stored = stored_of(request)
@@ -226,7 +311,8 @@ def _stored_bits(request: LoadRequest) -> float:
 
 
 def _check_context(model: PreTrainedModel, order: TrialOrder) -> None:
-    wanted = order.inference.prompt_tokens + order.inference.new_tokens
+    work = order.workload
+    wanted = work.sequence_tokens if isinstance(work, Training) else work.prompt_tokens + work.new_tokens
     own = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if isinstance(own, int) and wanted > own:
         raise WorkerFailure(

@@ -37,6 +37,7 @@ ENGINE = EngineInfo(
     factory="engines.hf.engine:HfEngine",
     preflight="engines.hf.preflight:preflight",
     template="engines.hf.beforehand",
+    works=("inference", "training"),
     packages=("torch", "transformers", "accelerate"),
     extra="transformers",
     obstacles=_obstacles,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engines.data.training_text import BUILT_IN
 from engines.hf import files
 from engines.models.identity import Digests
-from engines.protocol.orders import TechniqueOrder, TrialOrder
+from engines.protocol.orders import TechniqueOrder, Training, TrialOrder
 from engines.protocol.places import places
 from engines.techniques import Technique, axes, find
 from engines.worker.failures import WorkerFailure
@@ -15,6 +16,8 @@ from engines.worker.failures import WorkerFailure
 def preflight(order: TrialOrder) -> None:
     """Check technique and files. Raises `WorkerFailure`."""
     precision_of(order)
+    if isinstance(order.workload, Training):
+        _check_training(order.workload)
     model = order.model
     if model.kind == "folder":
         files.check_folder(Path(model.path))
@@ -36,6 +39,13 @@ def preflight(order: TrialOrder) -> None:
         )
 
 
+def _check_training(training: Training) -> None:
+    if training.data != BUILT_IN:
+        raise WorkerFailure(
+            "order", f"There is no training text called {training.data}.", f"Set data to “{BUILT_IN}” or leave it out."
+        )
+
+
 def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
     """The precision an order names, or the axis' default. Raises `WorkerFailure` for techniques not known here."""
     for other in order.techniques:
@@ -45,7 +55,8 @@ def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
                 f"This worker does not know the technique {other.id}.",
                 "Install the package it comes from where the runner runs, or leave it out.",
             )
-        if other.id.partition(".")[0] != "precision" and other.id != "kv_cache.full":
+        known = find(other.id)
+        if known is not None and "transformers" not in known.engines:
             raise WorkerFailure(
                 "technique", f"The transformers engine cannot apply {other.id} yet.", "Leave it out of the experiment."
             )

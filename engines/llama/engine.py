@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -29,8 +29,9 @@ from engines.llama.vocabulary import Vocabulary
 from engines.models.identity import Digests
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import places
-from engines.protocol.records import Evaluation, ModelLoaded
+from engines.protocol.records import Evaluation, ModelLoaded, TookEffect
 from engines.protocol.ring import RingWriter
+from engines.techniques import find
 from engines.worker.engine import Finished, Reader
 from engines.worker.failures import WorkerFailure
 from engines.worker.phases import AllocatorPeaks
@@ -117,6 +118,18 @@ class LlamaEngine:
             load_s=load_s,
             details=shape.details(header, file_type) | {"compute": shape.compute_type(header, on_gpu=self._on_gpu)},
         )
+
+    def took_effect(self) -> Sequence[TookEffect]:
+        """The file's type is that of the precision, the context's cache that of the KV cache technique."""
+        assert self._model is not None
+        bits = {"precision": {"file_bits": shape.named_bits(self._model.file_type.decode(errors="replace"))}}
+        if (cache := self._order.technique("kv_cache")) is not None:
+            bits["kv_cache"] = {"bits": getattr(find(cache.id), "bits", 0.0)}
+        return [
+            TookEffect(technique=t.id, stage=known.stage, changed=bits.get(known.axis, {}))
+            for t in self._order.techniques
+            if (known := find(t.id)) is not None
+        ]
 
     def prepare(self) -> dict[str, str]:
         order, workload = self._order, self._order.inference

@@ -40,8 +40,8 @@ class BadRing(ValueError):
 def capacity_for(order: TrialOrder) -> int:
     """Stamps that a trial of this order can need: warm-up and measured requests, or its window at a very fast rate."""
     workload = order.workload
-    if isinstance(workload, Training):  # begin and end of each step
-        return min(_MOST, max(_LEAST, 4 * (workload.steps + workload.warmup_steps)))
+    if isinstance(workload, Training):
+        return _LEAST  # steps stamp nothing: each has a record
     requests = (workload.requests + workload.warmup_requests) * workload.new_tokens
     return min(_MOST, max(_LEAST, 2 * requests + int(workload.window_s * _FASTEST_STEPS_PER_S)))
 

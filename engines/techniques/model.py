@@ -9,6 +9,10 @@ from typing import Literal, cast
 from engines.protocol.settings import Scalar, Setting
 from engines.techniques.facts import MachineFacts, ModelFacts
 
+Stage = Literal["config", "load", "model", "cache", "optimiser", "decode"]
+"""Where a technique is applied: to the model's configuration before it is built, to how weights are stored, to the
+modules of a loaded model, to the KV cache, to the optimiser, or to decoding."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -18,7 +22,7 @@ class Axis:
     title: str
     sentence: str
     default: str
-    """Technique id used when an experiment names none."""
+    """Technique id used when an experiment names none; "" where it then uses none."""
 
 
 def _always(_model: ModelFacts, _machine: MachineFacts) -> str | None:
@@ -50,6 +54,9 @@ class Technique:
     devices: tuple[str, ...] = ("cpu", "cuda")
     engines: tuple[str, ...] = ("transformers",)
     """Engines that can apply it, the one that does it by default first."""
+    stage: Stage = "load"
+    works: tuple[str, ...] = ("inference",)
+    """Kinds of work it has a meaning for."""
     install: str = ""
     """The command that installs its packages, where pip's is not the one to recommend."""
     obstacle: Callable[[ModelFacts, MachineFacts], str | None] = _always
@@ -69,6 +76,11 @@ class Technique:
     changes: Literal["all", "linear", "none"] = "none"
     """Which weights it stores differently."""
     details: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def applies(self) -> tuple[tuple[str, Stage], ...]:
+        """(engine, stage) of every place where it is applied."""
+        return tuple((engine, self.stage) for engine in self.engines)
 
     @property
     def axis(self) -> str:

@@ -14,6 +14,7 @@ _BUILT_IN = (
     "engines.techniques.precision_stored",
     "engines.techniques.gguf",
     "engines.techniques.kv_cache",
+    "engines.techniques.finetune",
 )
 """Modules with `TECHNIQUES: tuple[Technique, ...]`, and `AXIS: Axis` where they open one."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from engines.data.begin import Begin
-from engines.protocol.records import Evaluation, ModelLoaded
+from engines.protocol.records import Evaluation, ModelLoaded, Step, TookEffect
 from engines.worker.phases import AllocatorPeaks
 
 Report = Callable[[int, int], None]
@@ -89,7 +89,7 @@ class Reader(Protocol):
 
 
 class Engine(Protocol):
-    """The life of a model in one trial, in the order of its methods. Any method may raise `WorkerFailure`."""
+    """The life of a model in one trial, whatever the work. Any method may raise `WorkerFailure`."""
 
     def start(self) -> dict[str, str]:
         """Import the libraries, set threads and device; returns facts of the environment."""
@@ -109,6 +109,20 @@ class Engine(Protocol):
     def load(self) -> ModelLoaded:
         """Load the model and apply the techniques."""
         ...
+
+    def took_effect(self) -> Sequence[TookEffect]:
+        """What every technique of the order changed, counted in the loaded model; a technique that is left out here
+        was not applied, and the trial fails."""
+        ...
+
+    def unload(self) -> dict[str, str]:
+        """Let the model go; returns late facts (hashes of files, which must not warm the page cache for the load)."""
+        ...
+
+
+@runtime_checkable
+class Infers(Protocol):
+    """An engine that generates text, in the order of its methods."""
 
     def prepare(self) -> dict[str, str]:
         """Make the prompts, outside every timed phase; returns facts."""
@@ -133,6 +147,25 @@ class Engine(Protocol):
         random weights: there is nothing to read."""
         ...
 
-    def unload(self) -> dict[str, str]:
-        """Let the model go; returns late facts (hashes of files, which must not warm the page cache for the load)."""
+
+@runtime_checkable
+class Trains(Protocol):
+    """An engine that trains, in the order of its methods."""
+
+    def prepare_training(self) -> dict[str, str]:
+        """Make the batches and the optimiser, outside every timed phase; returns facts."""
+        ...
+
+    def held_out(self, name: str) -> Evaluation | None:
+        """Loss on held-out text as an `Evaluation` of that name; None when it was stopped before its end or the model
+        reads no text. The weights stay as they are."""
+        ...
+
+    def train(self, steps: range) -> Iterator[Sequence[Step]]:
+        """Run these steps, and give the records of those that are finished whenever their figures are on the host.
+        Ends early when the trial is stopped."""
+        ...
+
+    def trained(self) -> Sequence[TookEffect]:
+        """What training changed, after the last step. Raises `WorkerFailure` where it changed nothing."""
         ...

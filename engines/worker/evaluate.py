@@ -18,15 +18,13 @@ import msgspec
 
 from engines.protocol.orders import Inference, TrialOrder
 from engines.protocol.records import TaskScore, WrittenText
-from engines.worker.engine import Engine, Reader
+from engines.worker.engine import Infers, Reader
 from engines.worker.failures import explain
+from engines.worker.progress import Progress
 from engines.worker.record_writer import RecordWriter, RunnerGone
 from engines.worker.stop import Stop, StopTrial
 
 _REPORT_EVERY_S = 0.5
-
-_PERPLEXITY, _TEXTS, _TASKS, _DONE = 0.87, 0.88, 0.90, 0.98
-"""Places of the parts within the trial's progress."""
 
 
 class ComparePrompt(msgspec.Struct, frozen=True):
@@ -47,8 +45,11 @@ def compare_prompts() -> tuple[ComparePrompt, ...]:
 class Evaluator:
     """The parts of one trial's evaluation, in order."""
 
-    def __init__(self, engine: Engine, order: TrialOrder, channel: RecordWriter, stop: Stop) -> None:
+    def __init__(
+        self, engine: Infers, order: TrialOrder, channel: RecordWriter, stop: Stop, progress: Progress
+    ) -> None:
         self._engine, self._order, self._channel, self._stop = engine, order, channel, stop
+        self._progress = progress
 
     def run(self) -> None:
         """Do what the workload asks for. A stop ends it early and keeps what was told."""
@@ -75,7 +76,7 @@ class Evaluator:
             self._channel.log("Stopped in the evaluation: what it had finished is kept.")
 
     def _perplexity(self) -> None:
-        self._channel.progress("Perplexity on held-out text", _PERPLEXITY)
+        self._progress.tell("perplexity", "Perplexity on held-out text")
         result = self._engine.evaluate()
         if result is not None:
             self._channel.send(result)
@@ -100,9 +101,7 @@ class Evaluator:
         prompts = compare_prompts()
         for number, prompt in enumerate(prompts):
             self._stop.check()
-            self._channel.progress(
-                f"Text {number + 1} of {len(prompts)}", _TEXTS + (_TASKS - _TEXTS) * number / len(prompts)
-            )
+            self._progress.tell("texts", f"Text {number + 1} of {len(prompts)}", number / len(prompts))
             chat = reader.chat(prompt.text)
             written = reader.write(chat or prompt.text, self._order.inference.text_tokens)
             self._stop.check()  # a text that was cut short by it is none
@@ -125,7 +124,7 @@ class Evaluator:
 
     def _scored(self, reader: Reader, number: int) -> TaskScore:
         workload = self._order.inference
-        name, share = workload.tasks[number], (_DONE - _TASKS) / len(workload.tasks)
+        name, share = workload.tasks[number], 1 / len(workload.tasks)
         title = f"Task {number + 1} of {len(workload.tasks)}, {name}"
         told_s, told_of = -math.inf, -1
 
@@ -138,7 +137,7 @@ class Evaluator:
                 told_s, told_of = now, of
                 text = f"{title}: {done} of {of} answers" if of else f"{title}: getting its questions"
                 with self._stop.sending():
-                    self._channel.progress(text, _TASKS + share * (number + done / max(1, of)))
+                    self._progress.tell("tasks", text, share * (number + done / max(1, of)))
 
         report(0, 0)
         from engines.worker.lm_eval_tasks import score_task  # late: the harness is optional and takes seconds

@@ -1,4 +1,4 @@
-"""The warm-up and the measured requests. Torch-free: an `Engine` does the work, this decides how often.
+"""The warm-up and the measured requests. Torch-free: an engine does the work, this decides how often.
 
 Nothing is sent or logged while a request runs; all records of a request are written after it.
 Main thread of the worker process.
@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from engines.protocol.orders import Inference
 from engines.protocol.records import Request, Stamps
 from engines.protocol.ring import RingWriter
-from engines.worker.engine import Engine, Finished
+from engines.worker.engine import Finished, Infers
 from engines.worker.phases import Phases, collect_between
+from engines.worker.progress import Progress
 from engines.worker.record_writer import RecordWriter
 from engines.worker.steady import LAST, Steadiness, steadiness
 from engines.worker.stop import Stop
@@ -25,12 +26,13 @@ class Requests:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Infers,
         workload: Inference,
         channel: RecordWriter,
         phases: Phases,
         ring: RingWriter,
         stop: Stop,
+        progress: Progress,
     ) -> None:
         self._engine = engine
         self._workload = workload
@@ -38,6 +40,7 @@ class Requests:
         self._phases = phases
         self._ring = ring
         self._stop = stop
+        self._progress = progress
         self._number = 0
         self._wrong_length = False
         self.measured = 0
@@ -55,7 +58,7 @@ class Requests:
             durations.append(done.duration_s)
             with self._told_together():
                 self._tell(done, len(durations) - 1, warmup=True)
-                self._channel.progress(f"Warm-up {len(durations)} of at most {cap}", 0.25 + 0.2 * len(durations) / cap)
+                self._progress.tell("warmup", f"Warm-up {len(durations)} of at most {cap}", len(durations) / cap)
             state = steadiness(durations)
             if state is not None and state.steady:
                 return
@@ -84,7 +87,7 @@ class Requests:
             share = min(count / wanted, (last_ns - first_ns) / 1e9 / window_s if window_s > 0 else 1.0)
             with self._told_together():
                 self._tell(done, count - 1, warmup=False)
-                self._channel.progress(f"Request {count}", 0.45 + 0.4 * share)
+                self._progress.tell("measure", f"Request {count}", share)
         measured_s = (last_ns - first_ns) / 1e9
         if count < wanted or measured_s < window_s:
             self._channel.cue(
@@ -96,7 +99,7 @@ class Requests:
         """Run requests of one token until `seconds` are over, and tell each as a "prefill" span afterwards: a prefill
         alone is too short for any energy counter. The spans say how many there were; they have no `Request`."""
         spans: list[tuple[int, int]] = []
-        self._channel.progress(f"Prefills alone, {seconds:g} s", 0.86)
+        self._progress.tell("prefill_energy", f"Prefills alone, {seconds:g} s")
         self._engine.prefill()  # its first call may prepare something
         deadline_ns = time.monotonic_ns() + round(seconds * 1e9)
         while not self._stop.requested and (not spans or spans[-1][1] < deadline_ns):

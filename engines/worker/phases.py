@@ -85,10 +85,10 @@ class Phases:
         self.allocator = AllocatorPeaks()
 
     @contextmanager
-    def phase(self, name: PhaseName, start_ns: int | None = None) -> Iterator[None]:
+    def phase(self, name: PhaseName, start_ns: int | None = None, index: int = 0) -> Iterator[None]:
         """A span around the body, closed also when the body raises. `start_ns` dates it back."""
         start = self._now_ns() if start_ns is None else start_ns
-        self._channel.send(PhaseStarted(t_ns=start, name=name))
+        self._channel.send(PhaseStarted(t_ns=start, name=name, index=index))
         reset_resident_peak()
         self.allocator.reset()
         before_ns = time.process_time_ns()
@@ -101,7 +101,7 @@ class Phases:
             allocated = self.allocator.peak_bytes()
             if allocated is not None:
                 self._channel.send(MemoryPeak(t_ns=end, phase=name, source="allocator", peak_bytes=allocated))
-            self._channel.send(PhaseEnded(t_ns=end, name=name, start_ns=start, cpu_seconds=spent_ns / 1e9))
+            self._channel.send(PhaseEnded(t_ns=end, name=name, index=index, start_ns=start, cpu_seconds=spent_ns / 1e9))
 
     def span(self, name: PhaseName, index: int, start_ns: int, end_ns: int) -> None:
         """A span that is already over: told after a timed loop, never within it."""

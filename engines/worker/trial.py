@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from engines.catalogue import EngineInfo, broken, engines, find
 from engines.protocol.orders import TrialOrder
+from engines.protocol.records import TookEffect
 from engines.protocol.ring import RingWriter
 from engines.worker.engine import Engine
-from engines.worker.evaluate import Evaluator, is_asked_for
 from engines.worker.failures import WorkerFailure, explain, first_line
-from engines.worker.measure import Requests
-from engines.worker.phases import Phases, memory_given_back, quiet_collector
+from engines.worker.phases import Phases, memory_given_back
+from engines.worker.progress import Progress
 from engines.worker.record_writer import RecordWriter
 from engines.worker.stop import Stop, StopTrial
+from engines.worker.works.work import Trial, work_of
 
 EngineFactory = Callable[[TrialOrder, RingWriter, Stop], Engine]
 
@@ -64,88 +65,79 @@ def run_trial(
 ) -> None:
     """Run the trial's phases. Returns also when stopped; raises `WorkerFailure` where it cannot go on. `process_facts`
     say how this process was made."""
-    phases = Phases(channel)
-    doing = "starting"
+    make_work = work_of(order)
+    phases, progress = Phases(channel), Progress(channel, make_work.WEIGHTS)
+    trial = Trial(order, channel, phases, ring, stop, progress)
     try:
         with phases.phase("start", started_ns):
-            doing = "starting the engine"
-            channel.progress("Starting the engine", 0.0)
+            trial.doing = "starting the engine"
+            progress.tell("start", "Starting the engine")
             with stop.interruptible():
                 engine = make_engine(order, ring, stop)
                 facts = engine.start()
             channel.environment({**facts, **process_facts})
         phases.allocator = engine.allocator()
-        missing = engine.files_missing()
-        if missing:
-            doing = f"making {missing}"
+        work = make_work(engine, trial)
+        if missing := engine.files_missing():
+            trial.doing = f"making {missing}"
             with phases.phase("convert"):
-                channel.progress(f"Making {missing}", 0.02)
+                progress.tell("convert", f"Making {missing}")
                 with stop.interruptible():
-                    facts = engine.make_files(_making(channel, stop))
+                    facts = engine.make_files(_making(trial))
                 channel.environment(facts)
         with phases.phase("load"), memory_given_back():
-            doing = "loading the model"
-            channel.progress(f"Loading {order.model.title}", 0.1)
+            trial.doing = "loading the model"
+            progress.tell("load", f"Loading {order.model.title}")
             with stop.interruptible():
                 loaded = engine.load()
             channel.send(loaded)
-            doing = "making the prompts"
+            _tell_effects(engine.took_effect(), trial)
             with stop.interruptible():
-                facts = engine.prepare()
+                facts = work.prepare()
             channel.environment(facts)
         # None where no runner has chosen: only it knows whether a sensor measures power
-        _idle(order.workload.idle_s or 0.0, channel, phases, stop)
-        doing = "generating"
-        _generate(engine, order, channel, phases, ring, stop)
-        if is_asked_for(order.inference) and not stop.requested:
-            doing = "evaluating"
-            with phases.phase("evaluate"):
-                Evaluator(engine, order, channel, stop).run()
+        _idle(order.workload.idle_s or 0.0, trial)
+        work.run()
         with phases.phase("unload"):
-            doing = "unloading"
+            trial.doing = "unloading"
             channel.environment(engine.unload())
     except StopTrial:
         channel.log("Stopped before anything was measured.")
     except Exception as error:  # an engine's libraries may raise anything: the user gets it in words
         if not stop.requested:
-            raise explain(error, doing) from error
+            raise explain(error, trial.doing) from error
         # a library that was interrupted may say so in an exception of its own
-        channel.log(f"Stopped while {doing}: {first_line(error)}")
+        channel.log(f"Stopped while {trial.doing}: {first_line(error)}")
 
 
-def _making(channel: RecordWriter, stop: Stop) -> Callable[[str, float], None]:
+def _making(trial: Trial) -> Callable[[str, float], None]:
     """Tells how far the files are, from within the part that a stop interrupts."""
 
     def report(text: str, share: float) -> None:
-        with stop.sending():
-            channel.progress(text, 0.02 + 0.08 * share)
+        with trial.stop.sending():
+            trial.progress.tell("convert", text, share)
 
     return report
 
 
-def _generate(
-    engine: Engine, order: TrialOrder, channel: RecordWriter, phases: Phases, ring: RingWriter, stop: Stop
-) -> None:
-    requests = Requests(engine, order.inference, channel, phases, ring, stop)
-    prefill_s = order.inference.prefill_energy_s or 0.0
-    ring.touch()
-    with quiet_collector():
-        with phases.phase("warmup"):
-            requests.warm_up()
-        if not stop.requested:
-            with phases.phase("measure"):
-                requests.measure()
-            if prefill_s > 0 and requests.measured and not stop.requested:
-                with phases.phase("prefill_energy"):
-                    requests.repeat_prefill(prefill_s)
-        else:
-            channel.cue("short_window", "Stopped in the warm-up: nothing was measured.")
+def _tell_effects(effects: Sequence[TookEffect], trial: Trial) -> None:
+    """Raise `WorkerFailure` where a technique of the order was not applied, or changed nothing."""
+    for technique in trial.order.techniques:
+        if not any(effect.technique == technique.id and effect.changed for effect in effects):
+            raise WorkerFailure(
+                "technique",
+                f"{technique.id} was not applied to {trial.order.model.title}.",
+                f"The engine {trial.order.engine.id} ignores it, so its figures would be those of the model without "
+                "it. Leave it out, or choose another engine.",
+            )
+    for effect in effects:
+        trial.writer.send(effect)
 
 
-def _idle(seconds: float, channel: RecordWriter, phases: Phases, stop: Stop) -> None:
+def _idle(seconds: float, trial: Trial) -> None:
     """Stand still with the model loaded and the device's context alive: the level that net energy is counted from."""
     if seconds > 0:
-        with phases.phase("idle"):
-            channel.progress(f"Idle level, {seconds:g} s", 0.24)
-            with stop.interruptible():
+        with trial.phases.phase("idle"):
+            trial.progress.tell("idle", f"Idle level, {seconds:g} s")
+            with trial.stop.interruptible():
                 time.sleep(seconds)

@@ -19,7 +19,9 @@ from engines.protocol.records import Cue, Environment, Log, Request, TaskScore, 
 from engines.protocol.tasks import LOCAL_TASKS, harness_name, local_task, tasks_ready
 from engines.worker.engine import Continuation, Likelihood
 from engines.worker.evaluate import Evaluator, compare_prompts, is_asked_for
+from engines.worker.progress import Progress
 from engines.worker.stop import Stop
+from engines.worker.works.inference import WEIGHTS
 from tests.engines.worker_harness import QUICK, folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
 
@@ -90,7 +92,7 @@ class FakeEngine:
 def evaluate(workload: Inference, reader: Any, *, block: int = 0, stop: Stop | None = None) -> Told:
     told, order = Told(), trial_order(folder_model(Path("/none")), workload=workload)
     order = msgspec.structs.replace(order, block=block)
-    Evaluator(FakeEngine(reader), order, told, stop or Stop()).run()  # type: ignore[arg-type]
+    Evaluator(FakeEngine(reader), order, told, stop or Stop(), Progress(told, WEIGHTS)).run()  # type: ignore[arg-type]
     return told
 
 

@@ -3,7 +3,7 @@
 import time
 
 from engines.protocol.orders import TrialOrder
-from engines.protocol.records import ModelLoaded
+from engines.protocol.records import ModelLoaded, TookEffect
 from engines.protocol.ring import RingWriter
 from engines.worker.engine import Finished
 from engines.worker.phases import AllocatorPeaks
@@ -33,6 +33,9 @@ class DummyEngine:
         return ModelLoaded(
             parameters=1, tensor_bytes=4, bytes_by_dtype={"float32": 4}, original_bytes=4, nominal_bits=32
         )
+
+    def took_effect(self) -> list[TookEffect]:
+        return [TookEffect(technique=t.id, stage="load", changed={"values": 1.0}) for t in self._order.techniques]
 
     def prepare(self) -> dict[str, str]:
         return {}

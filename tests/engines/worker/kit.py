@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 
 from engines.protocol.codec import decode_record
 from engines.protocol.orders import Inference
-from engines.protocol.records import Cue, Evaluation, ModelLoaded, Record
+from engines.protocol.records import Cue, Evaluation, ModelLoaded, Record, TookEffect
 from engines.protocol.ring import RingWriter
 from engines.worker.engine import Finished
 from engines.worker.measure import Requests
 from engines.worker.phases import AllocatorPeaks, Phases
+from engines.worker.progress import Progress
 from engines.worker.record_writer import RecordWriter
 from engines.worker.stop import Stop
+from engines.worker.works.inference import WEIGHTS
 
 WORKLOAD = Inference(prompt_tokens=4, new_tokens=5, requests=3, window_s=0.0, warmup_requests=6)
 
@@ -85,6 +87,9 @@ class FakeEngine:
             parameters=1, tensor_bytes=4, bytes_by_dtype={"float32": 4}, original_bytes=4, nominal_bits=32
         )
 
+    def took_effect(self) -> tuple[TookEffect, ...]:
+        return ()
+
     def prepare(self) -> dict[str, str]:
         return {}
 
@@ -126,7 +131,15 @@ class FakeEngine:
 
 
 def loops(engine: FakeEngine, pipe: Pipe, workload: Inference = WORKLOAD, stop: Stop | None = None) -> Requests:
-    return Requests(engine, workload, pipe.channel, Phases(pipe.channel), engine.ring, stop or Stop())
+    return Requests(
+        engine,
+        workload,
+        pipe.channel,
+        Phases(pipe.channel),
+        engine.ring,
+        stop or Stop(),
+        Progress(pipe.channel, WEIGHTS),
+    )
 
 
 def cues(records: list[Record]) -> list[str]:

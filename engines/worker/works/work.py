@@ -1,0 +1,78 @@
+"""What every kind of work is given, and what it offers. Worker process; torch-free."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from engines.protocol.orders import TrialOrder
+from engines.protocol.ring import RingWriter
+from engines.worker.engine import Engine
+from engines.worker.failures import WorkerFailure
+from engines.worker.phases import Phases
+from engines.worker.progress import Progress
+from engines.worker.record_writer import RecordWriter
+from engines.worker.stop import Stop
+
+WORKS = {
+    "inference": "engines.worker.works.inference:InferenceWork",
+    "training": "engines.worker.works.training:TrainingWork",
+}
+"""Tag of the order's workload -> "module:class"."""
+
+
+@dataclass
+class Trial:
+    """The parts of a running trial that its phases share."""
+
+    order: TrialOrder
+    writer: RecordWriter
+    phases: Phases
+    ring: RingWriter
+    stop: Stop
+    progress: Progress
+    doing: str = "starting"
+    """For messages: what a failure interrupts."""
+
+
+class Work(Protocol):
+    """What is done with a loaded model. May raise `WorkerFailure`."""
+
+    def prepare(self) -> dict[str, str]:
+        """Make prompts or batches, outside every timed phase; returns facts."""
+        ...
+
+    def run(self) -> None:
+        """The phases between load and unload. Returns early when the trial is stopped."""
+        ...
+
+
+class MakesWork(Protocol):
+    """The class of a kind of work."""
+
+    WEIGHTS: Mapping[str, float]
+    """Its parts in the order they run, with the share of a typical trial that each takes."""
+
+    def __call__(self, engine: Engine, trial: Trial, /) -> Work: ...
+
+
+def work_of(order: TrialOrder) -> MakesWork:
+    """The class for an order's kind of work. Raises `WorkerFailure`."""
+    tag = str(type(order.workload).__struct_config__.tag)
+    target = WORKS.get(tag)
+    if target is None:
+        raise WorkerFailure(
+            "order",
+            f"This worker cannot do the work “{tag}”.",
+            f"It can do {', '.join(WORKS)}. A newer client may be talking to an older runner.",
+        )
+    module, _, name = target.partition(":")
+    return cast("MakesWork", getattr(importlib.import_module(module), name))
+
+
+def cannot(order: TrialOrder, doing: str) -> WorkerFailure:
+    return WorkerFailure(
+        "order", f"The engine {order.engine.id} cannot {doing}.", "Nothing was run. Choose another engine in Setup."
+    )
