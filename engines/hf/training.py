@@ -84,7 +84,7 @@ class Trainer:
         asked_ns = monotonic_ns()
         ids = torch.tensor(self._sequences.batch(index), device=self._model.device)
         data_s = (monotonic_ns() - asked_ns) / 1e9
-        rate = self._schedule.get_last_lr()[0]
+        rate = float(self._schedule.get_last_lr()[0])
         self._clock.tick()
         loss = next_token_loss(self._model, ids)
         loss.backward()  # type: ignore[no-untyped-call]

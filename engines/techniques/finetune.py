@@ -6,8 +6,9 @@ from engines.protocol.settings import Setting
 from engines.techniques.facts import MachineFacts, ModelFacts
 from engines.techniques.model import Axis, Technique
 
+FINETUNE = "finetune"
 AXIS = Axis(
-    id="finetune",
+    id=FINETUNE,
     title="Fine-tuning",
     sentence="Which parameters training changes.",
     default="",
@@ -16,7 +17,7 @@ AXIS = Axis(
 LORA = "finetune.lora"
 
 
-def _needs_linear(model: ModelFacts, _machine: MachineFacts) -> str | None:
+def _needs_floats(model: ModelFacts, _machine: MachineFacts) -> str | None:
     if model.quantised:
         return f"Its files hold {model.quantised} weights, which cannot be trained on yet: choose another model."
     return None
@@ -43,7 +44,7 @@ TECHNIQUES = (
                       help="all-linear: every linear layer except the output head."),
         ),
         packages=("torch", "transformers", "peft"),
-        obstacle=_needs_linear,
+        obstacle=_needs_floats,
     ),
 )  # fmt: skip
 

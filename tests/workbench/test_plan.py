@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder
@@ -96,6 +97,13 @@ def test_that_an_axis_nobody_named_gets_its_default() -> None:
     (cell,) = plan.configurations
     assert [t.id for t in cell.techniques] == ["precision.float32", "kv_cache.full"]
     assert cell.title == "SmolLM2-135M-Instruct (random weights)"
+
+
+def test_that_a_technique_for_other_work_is_refused_with_a_hint() -> None:
+    tuned = replace(experiment(precisions=("float32",)), techniques=(TechniqueChoice("finetune.lora"),))
+    (cell,) = make_plan(tuned, ONE, probe()).configurations
+    assert not cell.runnable
+    assert "LoRA has no effect on inference. It is for training" in messages(cell.problems)
 
 
 def test_that_random_weights_leave_perplexity_out_and_say_so() -> None:

@@ -96,7 +96,7 @@ def fill_axes(rows: Sequence[dict[str, str]]) -> None:
         name = axis_label(axis.id)
         if any(name in labels for labels in rows):
             for labels in rows:
-                labels.setdefault(name, technique_title(axis.default, {}))
+                labels.setdefault(name, technique_title(axis.default, {}) if axis.default else "none")
 
 
 def split(rows: Sequence[Mapping[str, str]]) -> tuple[tuple[str, ...], dict[str, str]]:

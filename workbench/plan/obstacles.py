@@ -13,6 +13,7 @@ from engines.catalogue import engines
 from engines.catalogue import find as find_engine
 from engines.protocol.orders import TechniqueOrder
 from engines.techniques import MachineFacts, Technique, find, techniques
+from engines.techniques.finetune import FINETUNE
 from engines.techniques.gguf import STORED
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.problems import Fix, Problem
@@ -37,6 +38,7 @@ def problems_of(
         return (_error(cell, model.facts.unfit, "Choose a model made for text generation.", _leave_out()),)
     return (
         *_of_engine(cell, model),
+        *_work(cell),
         *_obstacles(cell, model, machine, experiment),
         *_made_first(cell, model, machine),
         *_context(cell, model),
@@ -68,6 +70,22 @@ def _obstacles(
         note = technique.note(model.facts, machine)
         if note:
             yield Problem(severity="note", place=cell.title, message=note)
+
+
+def _work(cell: Configuration) -> Iterator[Problem]:
+    """Whether the techniques belong to the kind of work, and the engine can do it."""
+    kind = str(cell.workload.__struct_config__.tag)
+    engine = find_engine(cell.engine.id)
+    if engine is not None and kind not in engine.works:
+        yield _error(cell, f"The engine {engine.title} cannot do {kind}.", "Choose another engine.", _leave_out())
+    known = [technique for order in cell.techniques if (technique := find(order.id)) is not None]
+    for technique in known:
+        if kind not in technique.works:
+            hint = f"It is for {' and '.join(technique.works)}: set kind in [workload], or leave it out."
+            yield _error(cell, f"{technique.title} has no effect on {kind}.", hint, _leave_out())
+    if kind == "training" and all(technique.axis != FINETUNE for technique in known):
+        hint = "Choose one of the axis Fine-tuning, for example LoRA."
+        yield _error(cell, "Training needs a technique that says which parameters it changes.", hint, _leave_out())
 
 
 def _of_engine(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:

@@ -182,12 +182,12 @@ def describe(facts: ModelFacts) -> str:
 
 
 def impossible(facts: ModelFacts, machine: MachineFacts | None) -> str:
-    """Why no technique of some axis can apply to a model on this machine; "" where one can on every axis."""
+    """Why no technique of some axis that every trial needs can apply to a model on this machine; "" where one can on every axis."""
     if machine is None:
         return ""
     for axis in axes():
         known = techniques(axis.id)
-        if known and all(t.cannot_apply(facts, machine) for t in known):
+        if axis.default and known and all(t.cannot_apply(facts, machine) for t in known):
             # what an installation would change, before what nothing changes
             best = next((t for t in known if not t.against(facts, machine)), known[0])
             return str(best.cannot_apply(facts, machine))
