@@ -182,7 +182,7 @@ def describe(facts: ModelFacts) -> str:
 
 
 def impossible(facts: ModelFacts, machine: MachineFacts | None) -> str:
-    """Why no technique of some axis that every trial needs can apply to a model on this machine; "" where one can on every axis."""
+    """Why no technique of an axis that every trial needs can apply to a model here; "" where one can on each."""
     if machine is None:
         return ""
     for axis in axes():
