@@ -1,4 +1,7 @@
-"""One process at a time: an advisory lock on a file, waited for politely. Any thread that may sleep."""
+"""One process at a time: an advisory lock on a file, waited for politely. Any thread that may sleep.
+
+Not `filelock`: it would save ten lines, and be a fourth package that a machine without network needs for its engines.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,10 @@ def line(parent: QWidget | None = None, *, vertical: bool = False, short: bool =
 
 
 class ElidedLabel(QLabel):
-    """A label that ends in an ellipsis where it does not fit, with the whole text as tooltip. Not for numbers."""
+    """A label that ends in an ellipsis where it does not fit, with the whole text as tooltip. Not for numbers.
+
+    Not superqt's: that one asks for the width of its shortened text and so stays short beside a stretch when there is
+    room again, has no tooltip, and its import loads a hundred modules before the first paint."""
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """The parts of an exported plot: bands, bars, points, curves, intervals, references and direct labels.
 
-Labels are placed against measured text extents, so that none covers another. Used by `figures` only.
+Labels are placed against measured text extents, so that none covers another. Used by `figures` only. Not by adjustText:
+on random charts of 5 and 10 points it left names on points and whiskers, and took ten times as long.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 Tables for people carry practical units and sensible digits; tables for programs carry base units, full precision and
 one row per configuration and metric. Each has its provenance. Pure but for `parquet`, which writes a file.
+
+Not `tabulate`: its LaTeX has one line of header and escapes ASCII only, its Markdown escapes nothing. What is left for
+it is a join of cells.
 """
 
 from __future__ import annotations

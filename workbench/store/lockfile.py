@@ -1,7 +1,7 @@
 """Who owns a database: a lock on the file `DATABASE.lock`, which also says the owner's process and socket.
 
 The lock falls with its process, however that ends. The file itself is never deleted: two processes could then hold a
-lock on two files of one name.
+lock on two files of one name. `filelock` would save ten lines and add as many milliseconds to each start.
 """
 
 from __future__ import annotations
