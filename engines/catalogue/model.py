@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from engines.protocol.orders import EngineOrder, Scalar, TechniqueOrder, Workload
+from engines.protocol.settings import Setting
 from engines.techniques.facts import ModelFacts
 
 Work = Literal["inference", "training"]
@@ -79,6 +80,10 @@ class EngineInfo:
     """Kinds of work it can do."""
     packages: tuple[str, ...] = ()
     """What it needs installed, the engine's own package first."""
+    settings: tuple[Setting, ...] = ()
+    """Its own settings, keys of an experiment's [engine] table; each with its default."""
+    named_settings: tuple[str, ...] = ()
+    """Those that tables name at their default too."""
     extra: str = ""
     """The extra of this application's package that installs them."""
     obstacles: Callable[[Planned, ModelFacts | None], Iterable[Obstacle]] = _none

@@ -24,6 +24,9 @@ def _load() -> tuple[dict[str, EngineInfo], tuple[Broken, ...]]:
             raise TypeError("it has no ENGINE of type EngineInfo")
         if engine.id in found:
             raise ValueError(f"the id {engine.id} is taken")
+        taken = {setting.name for other in found.values() for setting in other.settings}
+        if again := taken & {setting.name for setting in engine.settings}:
+            raise ValueError(f"another engine has the setting {min(again)}")
         found[engine.id] = engine
 
     for name in _BUILT_IN:

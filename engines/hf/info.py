@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engines.catalogue.model import EngineInfo, Obstacle, Passes, Planned
-from engines.hf.settings import settings_of
+from engines.hf.settings import HfSettings, settings_of
 from engines.protocol.orders import EngineOrder, Inference
+from engines.protocol.settings import settings_of as described
 from engines.techniques.facts import ModelFacts
 from engines.techniques.unfit import EAGER_ONLY
 
@@ -40,6 +41,8 @@ ENGINE = EngineInfo(
     works=("inference", "training"),
     packages=("torch", "transformers", "accelerate"),
     extra="transformers",
+    settings=described(HfSettings),
+    named_settings=("attention",),
     obstacles=_obstacles,
     passes=_passes,
 )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from engines.protocol.orders import EngineOrder
+from engines.protocol.settings import Setting
 
 
 class HfSettings(msgspec.Struct, frozen=True, kw_only=True):
-    attention: Literal["sdpa", "eager"] = "sdpa"
-    """Backend of attention."""
+    attention: Annotated[
+        Literal["sdpa", "eager"],
+        Setting(
+            title="Attention",
+            help="How transformers computes attention: sdpa is PyTorch's fused kernel, eager the plain formula",
+        ),
+    ] = "sdpa"
 
 
 def settings_of(engine: EngineOrder) -> HfSettings:

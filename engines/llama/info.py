@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engines.catalogue.model import EngineInfo, Obstacle, Passes, Planned
-from engines.llama.settings import settings_of
+from engines.llama.settings import LlamaSettings, settings_of
 from engines.protocol.orders import EngineOrder
+from engines.protocol.settings import settings_of as described
 from engines.techniques import find
 from engines.techniques.facts import ModelFacts
 from engines.techniques.gguf import SEQUENCES
@@ -59,6 +60,7 @@ ENGINE = EngineInfo(
     preflight="engines.llama.preflight:preflight",
     packages=("llama-cpp-python", "gguf"),
     extra="gguf",
+    settings=described(LlamaSettings),
     obstacles=_obstacles,
     passes=_passes,
     converts_models=True,

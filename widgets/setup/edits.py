@@ -16,7 +16,7 @@ from workbench.plan.cells import default_technique
 
 _SWEPT = {key.name for key in WORKLOAD if key.sweep}
 _RUN_KEYS = {key.name for key in RUN}
-_ENGINE_KEYS = {key.name for key in ENGINE}
+_ENGINE_KEYS = {key.name: key for key in ENGINE}
 
 
 def set_model(experiment: Experiment, ref: str, on: bool, aliases: Collection[str] = ()) -> Experiment:
@@ -89,11 +89,11 @@ def set_workload(experiment: Experiment, key: str, values: Sequence[Scalar]) -> 
     return replace(experiment, workload=replace(experiment.workload, **{key: value}))
 
 
-def set_engine(experiment: Experiment, key: str, value: object) -> Experiment:
+def set_engine(experiment: Experiment, key: str, value: Scalar) -> Experiment:
     """Set a key of the [engine] table."""
     if key not in _ENGINE_KEYS:
         raise ValueError(f"engine has no key {key!r}")
-    return replace(experiment, engine=replace(experiment.engine, **{key: value}))
+    return replace(experiment, engine=experiment.engine.with_value(_ENGINE_KEYS[key], value))
 
 
 def set_tasks(experiment: Experiment, tasks: Sequence[str]) -> Experiment:

@@ -26,9 +26,12 @@ Pure values; any thread.
 
 from __future__ import annotations
 
+from typing import cast
+
 import msgspec
 
 from engines.protocol.orders import Scalar
+from engines.protocol.settings import Setting
 
 SCHEMA = 1
 
@@ -82,16 +85,24 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     id: str = "auto"
     """"auto": each configuration runs on the engine its techniques belong to; or one engine for all."""
     threads: int = 0
-    attention: str = "sdpa"
-    batch_tokens: int = 2048
-    micro_batch_tokens: int = 512
-    flash_attention: str = "auto"
-    gpu_layers: int = -1
-    memory_map: bool = True
     start_method: str = "auto"
     """"plain", "template", or "auto": see `workbench.plan.cells.start_method`."""
     memory_limit_bytes: int | None = None
     time_limit_s: float | None = None
+    own: dict[str, Scalar] = {}
+    """Settings that one engine has (`EngineInfo.settings`), where they are not at their default."""
+
+    def value(self, setting: Setting) -> Scalar:
+        """Of any key of the [engine] table."""
+        if setting.name in self.__struct_fields__:
+            return cast("Scalar", getattr(self, setting.name))
+        return self.own.get(setting.name, setting.default)
+
+    def with_value(self, setting: Setting, value: Scalar) -> EngineSettings:
+        if setting.name in self.__struct_fields__:
+            return msgspec.structs.replace(self, **{setting.name: value})
+        own = {name: kept for name, kept in self.own.items() if name != setting.name}
+        return msgspec.structs.replace(self, own=own if value == setting.default else {**own, setting.name: value})
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):

@@ -82,7 +82,7 @@ def dump(experiment: Experiment) -> str:
     ):
         table: dict[str, object] = {}
         for key in keys:
-            value = getattr(struct, key.name)
+            value = struct.value(key) if isinstance(struct, EngineSettings) else getattr(struct, key.name)
             if value is not None:
                 table[key.name] = _one_or_list(value) if key.sweep else list(value) if key.is_list else value
         document[name] = table
@@ -128,7 +128,7 @@ class _Reader:
             techniques=self._techniques(document.get("techniques", {})),
             workload=self._table(document, "workload", WORKLOAD, Workload),
             run=self._table(document, "run", RUN, RunSettings),
-            engine=self._table(document, "engine", ENGINE, EngineSettings),
+            engine=self._engine(document),
             **top,  # type: ignore[arg-type]  # TOP names exactly the remaining fields
         )
 
@@ -163,12 +163,22 @@ class _Reader:
 
     # --- tables of plain keys ------------------------------------------------------------------
 
+    def _engine(self, document: Table) -> EngineSettings:
+        settings, table = EngineSettings(), self._table_of(document, "engine")
+        by_name = {key.name: key for key in ENGINE}
+        for name, value in self._values(table, ("engine",), ENGINE).items():
+            settings = settings.with_value(by_name[name], cast("Scalar", value))
+        return settings
+
     def _table(self, document: Table, name: str, keys: tuple[Setting, ...], type_: type[S]) -> S:
+        return type_(**self._values(self._table_of(document, name), (name,), keys))
+
+    def _table_of(self, document: Table, name: str) -> Table:
         table = document.get(name, {})
-        if not isinstance(table, dict):
-            self._say((name,), f"{name} is a table, not {_kind(table)}.", f"Write [{name}] on a line of its own.")
-            return type_()
-        return type_(**self._values(table, (name,), keys))
+        if isinstance(table, dict):
+            return table
+        self._say((name,), f"{name} is a table, not {_kind(table)}.", f"Write [{name}] on a line of its own.")
+        return {}
 
     def _values(
         self, table: Table, path: toml_places.Path, keys: tuple[Setting, ...], also: tuple[str, ...] = ()

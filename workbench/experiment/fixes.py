@@ -12,11 +12,13 @@ A fix's path is one of
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
+from engines.protocol.settings import Scalar
 from workbench.experiment.experiment import Experiment, TechniqueChoice, Workload
+from workbench.experiment.keys import ENGINE
 from workbench.experiment.problems import Fix
 from workbench.plan.identity import matches
 
@@ -41,7 +43,10 @@ def apply_fix(experiment: Experiment, configuration_hash: str, fix: Fix) -> Expe
         return msgspec.structs.replace(experiment, techniques=tuple(kept))
     if table == "workload" and rest.count(".") == 1:
         return msgspec.structs.replace(experiment, workload=_in_sweep(experiment.workload, rest, fix.value))
-    if table in ("workload", "run", "engine") and rest in getattr(experiment, table).__struct_fields__:
+    if table == "engine" and (setting := next((s for s in ENGINE if s.name == rest), None)) is not None:
+        engine = experiment.engine.with_value(setting, cast("Scalar", fix.value))
+        return msgspec.structs.replace(experiment, engine=engine)
+    if table in ("workload", "run") and rest in getattr(experiment, table).__struct_fields__:
         changed = msgspec.structs.replace(getattr(experiment, table), **{rest: fix.value})
         return msgspec.structs.replace(experiment, **{table: changed})
     raise ValueError(f"no way to apply the fix {fix.label!r}: {fix.path}")

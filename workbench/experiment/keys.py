@@ -63,15 +63,12 @@ RUN = (
     ),
     Setting("telemetry_hz", type="float", minimum=0, maximum=20, unit="Hz", example="10.0"),
 )
+ENGINE_OWN = {setting.name: engine for engine in engines() for setting in engine.settings}
+"""Settings that one engine has, and whose they are."""
 ENGINE = (
     Setting("id", type="text", choices=("auto", *(e.id for e in engines()))),
     Setting("threads", type="int", minimum=0, maximum=1024, example="0"),
-    Setting("attention", type="text", choices=("sdpa", "eager")),
-    Setting("batch_tokens", type="int", minimum=1, maximum=1_000_000, unit="tokens", example="2048"),
-    Setting("micro_batch_tokens", type="int", minimum=1, maximum=1_000_000, unit="tokens", example="512"),
-    Setting("flash_attention", type="text", choices=("auto", "on", "off")),
-    Setting("gpu_layers", type="int", minimum=-1, maximum=10_000, unit="layers", example="-1"),
-    Setting("memory_map", type="bool", example="true"),
+    *(setting for engine in engines() for setting in engine.settings),
     Setting("start_method", type="text", choices=("auto", "plain", "template")),
     Setting("memory_limit_bytes", type="int", minimum=64 * 2**20, maximum=2**50, unit="bytes", example="8_000_000_000"),
     Setting("time_limit_s", type="float", minimum=1, maximum=30 * 86400, unit="seconds", example="600.0"),
