@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.catalogue import engines
 from engines.protocol.settings import Setting
 from workbench.experiment.experiment import EngineSettings, RunSettings, Workload
 from workbench.experiment.keys import ENGINE, RUN, TOP, WORKLOAD
@@ -41,8 +42,10 @@ def test_that_every_default_is_the_one_that_is_taken(
     heading: str, settings: Workload | RunSettings | EngineSettings
 ) -> None:
     told = rows(heading)
-    for name in settings.__struct_fields__:
-        value = getattr(settings, name)
+    values = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    if values.pop("own", None) is not None:
+        values |= {setting.name: setting.default for engine in engines() for setting in engine.settings}
+    for name, value in values.items():
         value = value[0] if isinstance(value, tuple) and len(value) == 1 else value
         if isinstance(value, bool):
             assert f"| {str(value).lower()} |" in told[name], name

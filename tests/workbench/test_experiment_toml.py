@@ -255,7 +255,10 @@ experiments = st.builds(
     engine=st.builds(
         EngineSettings,
         threads=st.integers(0, 1024),
-        attention=st.sampled_from(["sdpa", "eager"]),
+        own=st.fixed_dictionaries(
+            {},
+            optional={"attention": st.just("eager"), "gpu_layers": st.integers(0, 99), "memory_map": st.just(False)},
+        ),
         memory_limit_bytes=st.none() | st.integers(64 * 2**20, 2**50),
         time_limit_s=st.none() | st.floats(1, 30 * 86400),
     ),

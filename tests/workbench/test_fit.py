@@ -106,7 +106,7 @@ def test_that_llama_cpp_computes_a_long_prompt_in_micro_batches() -> None:
     engine = EngineOrder(id="llama.cpp", settings={"micro_batch_tokens": 512})
     longer = msgspec.structs.replace(long, prompt_tokens=16_000)
     assert activation_bytes(facts(), long, engine, 16) == activation_bytes(facts(), longer, engine, 16)
-    whole = msgspec.structs.replace(engine, settings={"micro_batch_tokens": 10**6})
+    whole = msgspec.structs.replace(engine, settings={"batch_tokens": 10**6, "micro_batch_tokens": 10**6})
     assert activation_bytes(facts(), long, whole, 16) > 100 * activation_bytes(facts(), long, engine, 16)
 
 

@@ -192,11 +192,13 @@ def test_that_what_llama_cpp_refuses_is_known_before_anything_runs() -> None:
     roomy = msgspec.structs.replace(
         LLAMA, devices=(msgspec.structs.replace(CPU, memory_free_bytes=2**50, memory_total_bytes=2**50),)
     )
+    few = EngineSettings(own={"batch_tokens": 4})
+    off = EngineSettings(own={"flash_attention": "off"})
     for asked, said, label in (
         (llama(batch_size=(300,)), "at most 256 sequences, not 300", "Batch 256"),
-        (llama(batch_size=(8,), engine=EngineSettings(batch_tokens=4)), "4 tokens submitted at once", "Batch tokens 8"),
-        (llama("q4_0", engine=EngineSettings(flash_attention="off")), "needs flash attention", "Flash attention auto"),
-        (llama("q4_0", engine=EngineSettings(flash_attention="off")), "needs flash attention", "Use full"),
+        (llama(batch_size=(8,), engine=few), "4 tokens submitted at once", "Batch tokens 8"),
+        (llama("q4_0", engine=off), "needs flash attention", "Flash attention auto"),
+        (llama("q4_0", engine=off), "needs flash attention", "Use full"),
     ):
         (cell,) = make_plan(asked, ONE, roomy).configurations
         (problem,) = errors(cell)
@@ -204,7 +206,7 @@ def test_that_what_llama_cpp_refuses_is_known_before_anything_runs() -> None:
         fix = next(f for f in problem.fixes if f.label == label)
         (mended,) = make_plan(apply_fix(asked, cell.hash, fix), ONE, roomy).configurations
         assert mended.runnable, messages(mended.problems)
-    for fine in (llama(engine=EngineSettings(flash_attention="off")), llama("q4_0"), llama(batch_size=(256,))):
+    for fine in (llama(engine=off), llama("q4_0"), llama(batch_size=(256,))):
         assert make_plan(fine, ONE, roomy).configurations[0].runnable
     many = experiment(precisions=("float32",), workload=Workload(batch_size=(300,)))
     assert make_plan(many, ONE, roomy).configurations[0].runnable, "transformers holds more"

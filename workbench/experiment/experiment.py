@@ -96,7 +96,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Of any key of the [engine] table."""
         if setting.name in self.__struct_fields__:
             return cast("Scalar", getattr(self, setting.name))
-        return self.own.get(setting.name, setting.default)
+        return self.own.get(setting.name, cast("Scalar", setting.default))
 
     def with_value(self, setting: Setting, value: Scalar) -> EngineSettings:
         if setting.name in self.__struct_fields__:

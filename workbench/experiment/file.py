@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 import tomli_w
@@ -82,7 +82,7 @@ def dump(experiment: Experiment) -> str:
     ):
         table: dict[str, object] = {}
         for key in keys:
-            value = struct.value(key) if isinstance(struct, EngineSettings) else getattr(struct, key.name)
+            value: Any = struct.value(key) if isinstance(struct, EngineSettings) else getattr(struct, key.name)
             if value is not None:
                 table[key.name] = _one_or_list(value) if key.sweep else list(value) if key.is_list else value
         document[name] = table

@@ -63,8 +63,6 @@ RUN = (
     ),
     Setting("telemetry_hz", type="float", minimum=0, maximum=20, unit="Hz", example="10.0"),
 )
-ENGINE_OWN = {setting.name: engine for engine in engines() for setting in engine.settings}
-"""Settings that one engine has, and whose they are."""
 ENGINE = (
     Setting("id", type="text", choices=("auto", *(e.id for e in engines()))),
     Setting("threads", type="int", minimum=0, maximum=1024, example="0"),

@@ -13,7 +13,8 @@ from typing import Literal, cast
 
 import msgspec
 
-from engines.catalogue import engines
+from engines.catalogue import EngineInfo, engines
+from engines.catalogue import find as find_engine
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.orders import EngineOrder, Inference, Scalar, TaskName, TechniqueOrder
 from engines.techniques import Axis, MachineFacts, axes, find
@@ -75,34 +76,22 @@ def engine_of(experiment: Experiment, chosen: Chosen) -> str:
 
 
 def engine_order(experiment: Experiment, engine: str, device: str) -> EngineOrder:
-    """The settings of one engine; those it does not have stay at their defaults, so that they change no hash."""
-    settings, trials = experiment.engine, experiment.run.trials
-    if engine == "llama.cpp":
-        return EngineOrder(
-            id=engine,
-            threads=settings.threads,
-            settings={
-                "batch_tokens": settings.batch_tokens,
-                "micro_batch_tokens": min(settings.micro_batch_tokens, settings.batch_tokens),
-                "flash_attention": settings.flash_attention,
-                "gpu_layers": settings.gpu_layers,
-                "memory_map": settings.memory_map,
-            },
-        )
+    """How one engine runs it: with its own settings, and no other's."""
+    written, known = experiment.engine, find_engine(engine)
     return EngineOrder(
         id=engine,
-        threads=settings.threads,
-        start_method=start_method(settings.start_method, trials, device),
-        settings={"attention": settings.attention},
+        threads=written.threads,
+        start_method=start_method(written.start_method, experiment.run.trials, device, known),
+        settings={} if known is None else {setting.name: written.value(setting) for setting in known.settings},
     )
 
 
-def start_method(written: str, trials: int, device: str) -> Literal["plain", "template"]:
-    """How workers of transformers are started. "auto": from a template for quick and standard runs on a processor;
-    plainly for precise ones (ten trials and more), whose cold-start figures count, and on GPUs, where nobody has tried
-    a fork yet. llama.cpp is imported in a fraction of a second and always starts plainly."""
+def start_method(written: str, trials: int, device: str, engine: EngineInfo | None) -> Literal["plain", "template"]:
+    """How an engine's workers are started. "auto": from a template for quick and standard runs on a processor; plainly
+    for precise ones (ten trials and more), whose cold-start figures count, and on GPUs, where nobody has tried a fork
+    yet. An engine without a template, which is imported in a fraction of a second, always starts plainly."""
     wanted = written == "template" or (written == "auto" and trials < PRECISE_TRIALS and device == "cpu")
-    return "template" if wanted else "plain"
+    return "template" if wanted and engine is not None and engine.template else "plain"
 
 
 def _by_axis(experiment: Experiment) -> dict[str, list[TechniqueChoice]]:

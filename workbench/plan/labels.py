@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from engines.catalogue import engines
+from engines.catalogue import find as find_engine
+from engines.protocol.settings import show_value
 from engines.techniques import axes, find
 from engines.techniques.precision_stored import AS_STORED
 from workbench.store.operations import ConfigurationRow
 
-OF_ENGINE = ("attention", "flash attention", "batch tokens", "GPU layers", "memory map")
+OF_ENGINE = frozenset(setting.label for engine in engines() for setting in engine.settings)
 """Labels that only rows of one engine have."""
 
 
@@ -32,7 +35,6 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
                 str(_part(resolved, "model").get("stored", "")),
             )
     workload, engine = _part(resolved, "workload"), _part(resolved, "engine")
-    settings = _part(engine, "settings")
     for key, title in (("prompt_tokens", "prompt tokens"), ("new_tokens", "new tokens"), ("batch_size", "batch")):
         if key in workload:
             labels[title] = f"{workload[key]:,}" if isinstance(workload[key], int) else str(workload[key])
@@ -44,10 +46,7 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
         labels["prompts"] = str(workload["prompt_file"]).rpartition("/")[2]
     if "id" in engine:
         labels["engine"] = str(engine["id"])
-    if engine.get("id") == "llama.cpp":
-        labels |= _of_llama(settings)
-    elif settings.get("attention"):
-        labels["attention"] = str(settings["attention"])
+    labels |= _of_engine(str(engine.get("id", "")), _part(engine, "settings"))
     if "threads" in engine:
         labels["threads"] = str(engine["threads"]) if engine["threads"] else "chosen on the machine"
     if resolved.get("device"):
@@ -57,19 +56,17 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
     return labels
 
 
-def _of_llama(settings: Mapping[str, object]) -> dict[str, str]:
-    """Settings of llama.cpp that are not its defaults."""
-    labels: dict[str, str] = {}
-    if settings.get("flash_attention", "auto") != "auto":
-        labels["flash attention"] = str(settings["flash_attention"])
-    batch, micro = settings.get("batch_tokens", 2048), settings.get("micro_batch_tokens", 512)
-    if (batch, micro) != (2048, 512):
-        labels["batch tokens"] = f"{batch}/{micro}"
-    if settings.get("gpu_layers", -1) != -1:
-        labels["GPU layers"] = str(settings["gpu_layers"])
-    if settings.get("memory_map") is False:
-        labels["memory map"] = "off"
-    return labels
+def _of_engine(id: str, settings: Mapping[str, object]) -> dict[str, str]:
+    """An engine's own settings that are not its defaults, and those it always names."""
+    known = find_engine(id)
+    if known is None:
+        return {}
+    return {
+        setting.label: f"{value:,}" if type(value) is int else show_value(value)
+        for setting in known.settings
+        if (value := settings.get(setting.name, setting.default)) != setting.default
+        or setting.name in known.named_settings
+    }
 
 
 def technique_title(id: str, parameters: Mapping[str, object], stored: str = "") -> str:

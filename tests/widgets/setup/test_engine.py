@@ -23,7 +23,7 @@ from widgets.setup.workload.engine_group import summary
 from widgets.setup.workload.task_list import task_rows
 from widgets.shell.services import Services
 from widgets.shell.targets import InstallPackages, UsePrompts
-from workbench.experiment.experiment import EngineSettings, Experiment, TechniqueChoice
+from workbench.experiment.experiment import Experiment, TechniqueChoice
 from workbench.experiment.studies import STUDIES
 from workbench.plan.plan import Plan
 
@@ -227,15 +227,11 @@ def test_that_the_engine_group_is_folded_and_says_what_is_set(qtbot: QtBot, page
     pick(group.choices["id"], "llama.cpp")
     type_in(qtbot, group.fields["threads"].line, "4")
     pick(group.choices["flash_attention"], "On")
-    group.memory_map.click()
+    group.boxes["memory_map"].click()
     settings = page.draft.experiment.engine
-    assert (settings.id, settings.threads, settings.flash_attention, settings.memory_map) == (
-        "llama.cpp",
-        4,
-        "on",
-        False,
-    )
-    assert summary(settings) == "llama.cpp, 4 threads, flash attention on, file read, not mapped"
+    assert (settings.id, settings.threads) == ("llama.cpp", 4)
+    assert settings.own == {"flash_attention": "on", "memory_map": False}
+    assert summary(settings) == "llama.cpp, 4 threads, flash attention on, memory map off"
     assert not group.choices["attention"].isEnabled()
     assert "transformers" in group.choices["attention"].toolTip()
 
@@ -245,10 +241,10 @@ def test_that_engine_edits_are_undone_one_by_one(qtbot: QtBot, page: SetupPage) 
     group.set_open(True)
     pick(group.choices["id"], "transformers")
     type_in(qtbot, group.fields["batch_tokens"].line, "77")  # its engine runs nothing: the field is grey
-    assert page.draft.experiment.engine.batch_tokens == EngineSettings().batch_tokens
+    assert page.draft.experiment.engine.own == {}
     pick(group.choices["attention"], "eager")
     page.undo_stack.undo()
-    assert page.draft.experiment.engine.attention == "sdpa"
+    assert page.draft.experiment.engine.own == {}
     page.undo_stack.undo()
     assert page.draft.experiment.engine.id == "auto"
     assert group.choices["id"].currentText() == "Automatic"
@@ -260,7 +256,7 @@ def test_that_a_wrong_number_is_said_and_the_last_good_one_stays(qtbot: QtBot, p
     field = group.fields["gpu_layers"]
     type_in(qtbot, field.line, "-7")
     assert field.error
-    assert page.draft.experiment.engine.gpu_layers == -1
+    assert page.draft.experiment.engine.own == {}
     assert page.run_reason == field.error
 
 

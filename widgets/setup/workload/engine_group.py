@@ -20,25 +20,12 @@ from workbench.experiment.keys import ENGINE
 
 LABELS = 76
 """Width of the labels of the panel's forms (of the design): "Micro-batch"."""
-_KEYS: dict[str, Setting] = {key.name: key for key in ENGINE}
-_CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
-    "id": (("Automatic", "auto"), *((e.title, e.id) for e in engines())),
-    "attention": (("sdpa", "sdpa"), ("eager", "eager")),
-    "flash_attention": (("Automatic", "auto"), ("On", "on"), ("Off", "off")),
-}
+_SETTINGS = {setting.name: setting for setting in ENGINE}
+_ENGINE_BY_SETTING = {setting.name: engine for engine in engines() for setting in engine.settings}
+_CHOICES = {"auto": "Automatic", "on": "On", "off": "Off"}
 _TIPS = {
     "id": "Automatic: each configuration runs on the engine that its techniques belong to",
     "threads": "Processor threads of each trial; 0: one fewer than there are, at least one",
-    "attention": "How transformers computes attention: sdpa is PyTorch's fused kernel, eager the plain formula",
-    "batch_tokens": "Tokens that llama.cpp takes in at once at the most (n_batch)",
-    "micro_batch_tokens": "Tokens that llama.cpp computes at once at the most (n_ubatch)",
-    "flash_attention": "llama.cpp's fused attention; automatic leaves it the choice. A quantised KV cache needs it",
-    "gpu_layers": "Layers that llama.cpp puts on the GPU; -1: all. Without a GPU it means nothing",
-    "memory_map": "llama.cpp maps the file: pages come when they are needed and can be given back. Off reads it whole",
-}
-_OWN = {
-    "transformers": ("attention",),
-    "llama.cpp": ("batch_tokens", "micro_batch_tokens", "flash_attention", "gpu_layers", "memory_map"),
 }
 
 
@@ -56,6 +43,7 @@ class EngineGroup(QWidget):
         self._settings = EngineSettings()
         self.fields: dict[str, ValueField] = {}
         self.choices: dict[str, QComboBox] = {}
+        self.boxes: dict[str, QCheckBox] = {}
         self.head = ToolButton(theme, "chevron-right", "Engine", "Show or hide the engine's settings")
         self.head.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.head.setStyleSheet("QToolButton { text-align: left; padding-left: 0; }")
@@ -76,58 +64,64 @@ class EngineGroup(QWidget):
         self._rows = QVBoxLayout(self.body)
         self._rows.setContentsMargins(0, 0, 0, 0)
         common = Form(self._theme, LABELS)
-        self._choice(common, "id", "Engine")
-        self._number(common, "threads", "Threads", "0: automatic")
+        self._choice(common, replace(_SETTINGS["id"], title="Engine"), [("Automatic", "auto"), *_titles()])
+        self._field(common, replace(_SETTINGS["threads"], title="Threads", suffix="0: automatic"))
         self._rows.addWidget(common)
-        self._rows.addWidget(self._caption("Of transformers"))
-        own = Form(self._theme, LABELS)
-        self._choice(own, "attention", "Attention")
-        self._rows.addWidget(own)
-        self._rows.addWidget(self._caption("Of llama.cpp"))
-        llama = Form(self._theme, LABELS)
-        self._number(llama, "batch_tokens", "Batch", "tokens")
-        self._number(llama, "micro_batch_tokens", "Micro-batch", "tokens")
-        self._choice(llama, "flash_attention", "Flash att.")
-        self._number(llama, "gpu_layers", "GPU layers", "-1: all")
-        self.memory_map = QCheckBox("Map the file")
-        self.memory_map.setAccessibleName("Map the model file into memory")
-        self.memory_map.setToolTip(_TIPS["memory_map"])
-        self.memory_map.clicked.connect(self._map_clicked)
-        llama.add("Memory", self.memory_map, _TIPS["memory_map"])
-        self._rows.addWidget(llama)
+        for engine in engines():
+            if not engine.settings:
+                continue
+            self._rows.addWidget(self._caption(f"Of {engine.title}"))
+            own = Form(self._theme, LABELS)
+            for setting in engine.settings:
+                if setting.choices:
+                    self._choice(own, setting, [(_CHOICES.get(choice, choice), choice) for choice in setting.choices])
+                elif setting.type == "bool":
+                    self._box(own, setting)
+                else:
+                    self._field(own, setting)
+            self._rows.addWidget(own)
 
     def _restyle(self) -> None:
         px = self._theme.px
         self._column.setSpacing(px(4))
         self._rows.setSpacing(px(8))
-        self.memory_map.setMinimumHeight(self._theme.height("control"))
+        for box in self.boxes.values():
+            box.setMinimumHeight(self._theme.height("control"))
 
     def _caption(self, text: str) -> QLabel:
         made = label(text, role="dense", tone="muted")
         self._captions.append(made)
         return made
 
-    def _choice(self, form: Form, key: str, title: str) -> None:
+    def _choice(self, form: Form, setting: Setting, choices: list[tuple[str, str]]) -> None:
         box = QComboBox()
-        for text, value in _CHOICES[key]:
+        for text, value in choices:
             box.addItem(text, value)
-        box.setAccessibleName({"id": "Engine", "attention": "Attention backend"}.get(key, "Flash attention"))
-        box.setToolTip(_TIPS[key])
         box.setMinimumWidth(self._theme.px(60))
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         box.setMinimumContentsLength(6)
-        box.activated.connect(partial(self._chosen, key))
-        self.choices[key] = box
-        form.add(title, box, _TIPS[key])
+        box.activated.connect(partial(self._chosen, setting.name))
+        self.choices[setting.name] = box
+        self._add(form, setting, box)
 
-    def _number(self, form: Form, key: str, title: str, suffix: str) -> None:
-        setting = replace(_KEYS[key], title=title, suffix=suffix)
-        field = ValueField(self._theme, setting, name=_TIPS[key].partition(";")[0])
-        field.line.setToolTip(_TIPS[key])
-        field.changed.connect(partial(self._field_changed, key))
-        field.broke.connect(partial(self.broke.emit, f"engine.{key}"))
-        self.fields[key] = field
-        form.add(title, field, _TIPS[key])
+    def _box(self, form: Form, setting: Setting) -> None:
+        box = QCheckBox("On")
+        box.clicked.connect(lambda on, key=setting.name: self._say(key, on))
+        self.boxes[setting.name] = box
+        self._add(form, setting, box)
+
+    def _field(self, form: Form, setting: Setting) -> None:
+        field = ValueField(self._theme, setting, name=setting.title)
+        field.line.setToolTip(_tip(setting.name))
+        field.changed.connect(partial(self._field_changed, setting.name))
+        field.broke.connect(partial(self.broke.emit, f"engine.{setting.name}"))
+        self.fields[setting.name] = field
+        form.add(setting.short or setting.title, field, _tip(setting.name))
+
+    def _add(self, form: Form, setting: Setting, widget: QWidget) -> None:
+        widget.setAccessibleName(setting.title)
+        widget.setToolTip(_tip(setting.name))
+        form.add(setting.short or setting.title, widget, _tip(setting.name))
 
     # --- what is shown ----------------------------------------------------------------------------
 
@@ -135,23 +129,23 @@ class EngineGroup(QWidget):
         """`force`: fields take the values even where a text was being mended (undo, load)."""
         self._settings = settings
         for key, box in self.choices.items():
-            box.setCurrentIndex(max(0, box.findData(getattr(settings, key))))
+            box.setCurrentIndex(max(0, box.findData(settings.value(_SETTINGS[key]))))
         for key, field in self.fields.items():
-            field.set_values((getattr(settings, key),), force=force)
-        self.memory_map.setChecked(settings.memory_map)
-        for engine, keys in _OWN.items():
-            reason = "" if settings.id in ("auto", engine) else f"A setting of {engine}; {settings.id} runs everything."
-            for key in keys:
-                self._enable(key, reason)
+            field.set_values((settings.value(_SETTINGS[key]),), force=force)
+        for key, check in self.boxes.items():
+            check.setChecked(bool(settings.value(_SETTINGS[key])))
+        for key, engine in _ENGINE_BY_SETTING.items():
+            runs = settings.id in ("auto", engine.id)
+            self._enable(key, "" if runs else f"A setting of {engine.title}; {settings.id} runs everything.")
         self.summary.setText(summary(settings))
 
     def _enable(self, key: str, reason: str) -> None:
         if key in self.fields:
-            self.fields[key].set_enabled(not reason, reason or _TIPS[key])
+            self.fields[key].set_enabled(not reason, reason or _tip(key))
             return
-        widget: QWidget = self.choices.get(key, self.memory_map)  # type: ignore[arg-type]
+        widget: QWidget = self.choices[key] if key in self.choices else self.boxes[key]
         widget.setEnabled(not reason)
-        widget.setToolTip(reason or _TIPS[key])
+        widget.setToolTip(reason or _tip(key))
 
     def _toggle(self) -> None:
         self.set_open(self.body.isHidden())
@@ -167,9 +161,6 @@ class EngineGroup(QWidget):
     def _chosen(self, key: str, index: int) -> None:
         self._say(key, str(self.choices[key].itemData(index, Qt.ItemDataRole.UserRole)))
 
-    def _map_clicked(self, on: bool) -> None:
-        self._say("memory_map", on)
-
     def _field_changed(self, key: str, values: tuple[Scalar, ...]) -> None:
         self.broke.emit(f"engine.{key}", "")
         self._say(key, values[0])
@@ -180,18 +171,17 @@ class EngineGroup(QWidget):
 
 def summary(settings: EngineSettings) -> str:
     """What is set, in a line: "Automatic", "llama.cpp, 4 threads, flash attention on"."""
-    default = EngineSettings()
     parts = ["Automatic: by technique" if settings.id == "auto" else settings.id]
     if settings.threads:
         parts.append(f"{settings.threads} thread{'' if settings.threads == 1 else 's'}")
-    if settings.attention != default.attention:
-        parts.append(f"{settings.attention} attention")
-    if (settings.batch_tokens, settings.micro_batch_tokens) != (default.batch_tokens, default.micro_batch_tokens):
-        parts.append(f"batch {settings.batch_tokens}/{settings.micro_batch_tokens}")
-    if settings.flash_attention != default.flash_attention:
-        parts.append(f"flash attention {settings.flash_attention}")
-    if settings.gpu_layers != default.gpu_layers:
-        parts.append(f"{settings.gpu_layers} layers on the GPU")
-    if not settings.memory_map:
-        parts.append("file read, not mapped")
+    parts += [_SETTINGS[name].with_value(settings.own[name]) for name in _ENGINE_BY_SETTING if name in settings.own]
     return ", ".join(parts)
+
+
+def _titles() -> list[tuple[str, str]]:
+    """Title and id of each engine."""
+    return [(engine.title, engine.id) for engine in engines()]
+
+
+def _tip(key: str) -> str:
+    return _TIPS.get(key) or _SETTINGS[key].help
