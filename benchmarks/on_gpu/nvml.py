@@ -19,7 +19,7 @@ from benchmarks.on_gpu.setting import Setting, torch_on
 from engines.telemetry.nvml import NvmlDevice, field_number
 from engines.telemetry.nvml_library import NvmlLibrary
 from engines.telemetry.rates import SHORTEST_PERIOD_S, rate_of
-from workbench.metrics.checks_machine import THROTTLE_REASONS
+from workbench.metrics.checks.machine import THROTTLE_REASONS
 
 _PLAIN, _AVERAGE = "power usage", "power, average field"
 _NVML_FI_DEV_POWER_AVERAGE = 185

@@ -18,10 +18,10 @@ from benchmarks.on_gpu.setting import Setting
 from benchmarks.trials import own_runner, trial_order
 from engines.protocol.orders import EngineOrder, Inference, TrialOrder
 from engines.techniques.registry import find as find_technique
+from workbench.metrics.checks.verdict import judge
 from workbench.metrics.model import NotAvailable, Value
 from workbench.metrics.registry import PER_TRIAL, metric
 from workbench.metrics.trial import TrialRecords
-from workbench.metrics.verdict import judge
 
 SIX = (
     ("AMU", "memory_mean_bytes", "GiB", 2.0**30),

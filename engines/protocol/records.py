@@ -306,7 +306,7 @@ class Log(_Base, frozen=True, kw_only=True, tag="log"):
 
 
 class Cue(_Base, frozen=True, kw_only=True, tag="warning"):
-    """Something that bears on the trial's validity, by code (see `workbench.metrics.verdict`)."""
+    """Something that bears on the trial's validity, by code (see `workbench.metrics.checks.verdict`)."""
 
     code: str
     text: str

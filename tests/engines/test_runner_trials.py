@@ -27,8 +27,8 @@ from engines.protocol.records import (
     UnknownRecord,
 )
 from tests.engines.runner_harness import RunnerProcess, is_alive, make_order, until
+from workbench.metrics.checks.verdict import judge
 from workbench.metrics.trial import arrange
-from workbench.metrics.verdict import judge
 
 
 def end_of(records: list[Record]) -> TrialEnded:

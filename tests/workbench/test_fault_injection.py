@@ -24,8 +24,8 @@ from engines.protocol.records import (
     TrialEnded,
 )
 from tests.workbench.synthetic import GPU, SECOND, FakeTrial, records
+from workbench.metrics.checks.verdict import judge
 from workbench.metrics.trial import arrange
-from workbench.metrics.verdict import judge
 
 Stream = tuple[Record, ...]
 Rng = np.random.Generator

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from engines.protocol.records import ModelLoaded, Record, Request, Stamps, Telemetry, TrialStarted
 from tests.workbench.synthetic import GPU, SECOND, FakeTrial, records
-from workbench.metrics.checks_pace import PACE_CHECKS, low_utilisation, stall, uneven_pace
+from workbench.metrics.checks.pace import PACE_CHECKS, low_utilisation, stall, uneven_pace
+from workbench.metrics.checks.verdict import judge
 from workbench.metrics.trial import arrange
-from workbench.metrics.verdict import judge
 
 Pace = Callable[[float], float]
 """Time of a token against the usual one, by the share of the trial's tokens before it."""

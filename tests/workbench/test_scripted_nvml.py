@@ -18,10 +18,10 @@ from engines.telemetry.base import Source
 from engines.telemetry.nvml import NvmlDevice, NvmlProcesses
 from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError_NotSupported
 from tests.workbench.synthetic import GPU, SECOND, START_NS, FakeTrial, order, records
+from workbench.metrics.checks.verdict import Verdict, judge
 from workbench.metrics.model import NotAvailable, Value
 from workbench.metrics.registry import metric
 from workbench.metrics.trial import TrialRecords, arrange
-from workbench.metrics.verdict import Verdict, judge
 
 UUID = GPU.removeprefix("nvml.")
 TRIAL = FakeTrial(device="gpu", seed=4)

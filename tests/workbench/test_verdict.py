@@ -20,8 +20,8 @@ from engines.protocol.records import (
     TrialEnded,
 )
 from tests.workbench.synthetic import GPU, SECOND, FakeTrial, clock_jump, records, with_cue
+from workbench.metrics.checks.verdict import judge
 from workbench.metrics.trial import arrange
-from workbench.metrics.verdict import judge
 
 CPU_TRIAL = FakeTrial(seed=3)
 GPU_TRIAL = FakeTrial(seed=3, device="gpu")

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from engines.protocol.records import Record
 from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
+from workbench.metrics.checks.verdict import judge
 from workbench.metrics.model import Metric, NotAvailable
 from workbench.metrics.registry import PER_TRIAL
 from workbench.metrics.tasks import of_other_tasks
 from workbench.metrics.trial import TrialRecords, arrange
-from workbench.metrics.verdict import judge
 from workbench.store.operations import MetricRow, ReasonRow
 
 

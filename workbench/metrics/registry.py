@@ -8,20 +8,8 @@ needs the original's trial beside this one: those marked `compared` are computed
 from __future__ import annotations
 
 from engines.plugins import Broken, load_plugins
-from workbench.metrics import (
-    compression,
-    energy,
-    energy_net,
-    estimates,
-    latency,
-    memory,
-    quality,
-    speed,
-    tasks,
-    training,
-    utilisation,
-    wall,
-)
+from workbench.metrics import compression, latency, memory, quality, speed, tasks, training, utilisation
+from workbench.metrics.energy import estimates, measured, net, wall
 from workbench.metrics.model import Metric
 
 ENTRY_POINTS = "llm_workbench.metrics"
@@ -31,8 +19,8 @@ _BUILT_IN: tuple[Metric, ...] = (
     *training.METRICS,
     *latency.METRICS,
     *memory.METRICS,
-    *energy.METRICS,
-    *energy_net.METRICS,
+    *measured.METRICS,
+    *net.METRICS,
     *wall.METRICS,
     *utilisation.METRICS,
     *quality.METRICS,

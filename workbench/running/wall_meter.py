@@ -18,8 +18,8 @@ from pathlib import Path
 
 from engines.protocol.records import ClockPair, TrialEnded, TrialStarted
 from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
-from workbench.metrics.checks_timing import CLOCK_TOLERANCE_S
-from workbench.metrics.wall import SOURCE
+from workbench.metrics.checks.timing import CLOCK_TOLERANCE_S
+from workbench.metrics.energy.wall import SOURCE
 from workbench.running import intake
 from workbench.store.operations import AddSamples, GetTrial, Store
 from workbench.store.records import replay

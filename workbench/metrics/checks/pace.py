@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 
 from engines.protocol.records import Request
+from workbench.metrics.checks.reason import Reason
 from workbench.metrics.latency import tail_times
 from workbench.metrics.model import Value, counted
-from workbench.metrics.reason import Reason
 from workbench.metrics.speed import whole
 from workbench.metrics.trial import Floats, Longs, TrialRecords
 from workbench.metrics.utilisation import utilisation

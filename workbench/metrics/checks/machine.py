@@ -9,10 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from workbench.metrics.energy import COUNTER_TOLERANCE, MIN_ENERGY_WINDOW_S, counter_energy, curve_energy
-from workbench.metrics.reason import Reason
+from workbench.metrics.checks.reason import Reason
+from workbench.metrics.energy.measured import COUNTER_TOLERANCE, MIN_ENERGY_WINDOW_S, counter_energy, curve_energy
+from workbench.metrics.energy.wall import SOURCE as WALL_METER
 from workbench.metrics.trial import Floats, Longs, TrialRecords
-from workbench.metrics.wall import SOURCE as WALL_METER
 from workbench.metrics.window import NS, counter_change, device_source, inside, mean_over, on_gpu, power_source, series
 from workbench.units import format_share
 

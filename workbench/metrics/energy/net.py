@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from workbench.metrics.energy import (
+from workbench.metrics.energy.measured import (
     MIN_ENERGY_WINDOW_S,
     NEEDS,
     between_requests,

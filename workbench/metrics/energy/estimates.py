@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workbench.metrics.energy import between_requests, energy, generated, nothing_made
+from workbench.metrics.energy.measured import between_requests, energy, generated, nothing_made
 from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords

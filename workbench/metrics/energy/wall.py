@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.metrics.energy import MIN_ENERGY_WINDOW_S
+from workbench.metrics.energy.measured import MIN_ENERGY_WINDOW_S
 from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords

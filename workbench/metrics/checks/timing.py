@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from engines.protocol.records import Request
+from workbench.metrics.checks.reason import Reason
 from workbench.metrics.latency import tail_times, token_gaps
-from workbench.metrics.reason import Reason
 from workbench.metrics.speed import whole
 from workbench.metrics.trial import MAX_STAMPS, MISSING, TrialRecords
 from workbench.metrics.window import NS, on_gpu

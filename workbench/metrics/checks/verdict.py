@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from workbench.metrics.checks_machine import MACHINE_CHECKS
-from workbench.metrics.checks_pace import PACE_CHECKS
-from workbench.metrics.checks_timing import TIMING_CHECKS
-from workbench.metrics.reason import Reason
+from workbench.metrics.checks.machine import MACHINE_CHECKS
+from workbench.metrics.checks.pace import PACE_CHECKS
+from workbench.metrics.checks.reason import Reason
+from workbench.metrics.checks.timing import TIMING_CHECKS
 from workbench.metrics.trial import TrialRecords
 
 VerdictName = Literal["valid", "warning", "invalid"]

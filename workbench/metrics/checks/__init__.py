@@ -1,0 +1,1 @@
+"""Whether a trial's figures hold: checks of its machine, pace and stamps, and the verdict they make. Pure."""

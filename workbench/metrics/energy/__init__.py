@@ -1,0 +1,1 @@
+"""Energy and what follows from it: measured, net of the idle level, at the wall, estimated. Pure."""
