@@ -1,7 +1,7 @@
 """Unix sockets that only their user can open: how runner and store listen, connect and hang up. Any thread.
 
 What goes over them differs: the runner's lines of JSON also pass through ssh, behind a login's banner (`client`); the
-store's frames hold columns of numbers as bytes (`workbench.store.wire`).
+store's frames hold columns of numbers as bytes (`workbench.store.sharing.wire`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tests.workbench.synthetic import FakeTrial, records
 from workbench.export.records_parquet import export_bundle, import_bundle
 from workbench.running.intake import evaluate
 from workbench.running.recompute import recompute
-from workbench.store import bundle
+from workbench.store.bundles import exporting as bundle
 from workbench.store.local import LocalStore
 from workbench.store.operations import (
     DeleteTrials,

@@ -18,7 +18,7 @@ from tests.workbench.store_kit import add_experiment, lines
 from tests.workbench.synthetic import FakeTrial, records
 from workbench.export.records_parquet import export_bundle, import_bundle
 from workbench.running.intake import evaluate
-from workbench.store.bundle import MANIFEST, TABLES, file_hash
+from workbench.store.bundles.exporting import MANIFEST, TABLES, file_hash
 from workbench.store.local import LocalStore
 from workbench.store.operations import (
     AddSamples,

@@ -21,7 +21,6 @@ import pytest
 from engines.protocol.places import Places
 from tests.house import until
 from tests.workbench.store_kit import add_experiment, lines, log, started
-from workbench.store import lockfile, wire
 from workbench.store.open import OwnedStore, ReopeningStore, open_store
 from workbench.store.operations import (
     DeleteTrials,
@@ -37,6 +36,7 @@ from workbench.store.operations import (
     Rename,
     StoreError,
 )
+from workbench.store.sharing import lockfile, wire
 
 ROOT = Path(__file__).parents[2]
 

@@ -39,7 +39,7 @@ from workbench.store.operations import (
     StoreError,
 )
 from workbench.store.rows import Transaction
-from workbench.store.wire import OPERATIONS
+from workbench.store.sharing.wire import OPERATIONS
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@
 - `open`: `open_store(path)`: become the owner, or a guest of whoever is.
 - `local`: the owner's side, with one module per family of operations: `reading`, `writing`, `ingest`, `recording`,
   `query`.
-- `owner`, `remote`, `wire`, `lockfile`: the socket beside the database.
+- `sharing`: `owner`, `remote`, `wire`, `lockfile`: the socket beside the database.
+- `bundles`: whole experiments out of a store and into another.
 - `opening`, `migrate`, `faults`: making, checking and migrating the file, and what can be wrong with it.
 - `records`: a stored trial as records again, or ready for charts.
 

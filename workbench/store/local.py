@@ -15,19 +15,9 @@ from typing import Any, TypeVar, cast
 import duckdb
 
 from engines.protocol.private import narrow
-from workbench.store import (
-    bundle,
-    bundle_import,
-    faults,
-    imported,
-    ingest,
-    operations,
-    query,
-    reading,
-    recording,
-    selfchecks,
-    writing,
-)
+from workbench.store import faults, imported, ingest, operations, query, reading, recording, selfchecks, writing
+from workbench.store.bundles.exporting import export_bundle
+from workbench.store.bundles.importing import import_bundle
 from workbench.store.migrate import Scheme, current_scheme, roll_back
 from workbench.store.opening import log_of, open_database
 from workbench.store.operations import Operation, not_utf8
@@ -51,7 +41,7 @@ READERS: dict[type[Operation[Any]], Handler] = {
     operations.ReadKinds: recording.read_kinds,
     operations.ReadImported: imported.read_imported,
     operations.ListSelfChecks: selfchecks.listed,
-    operations.ExportBundle: bundle.export_bundle,
+    operations.ExportBundle: export_bundle,
     operations.Query: query.query,
 }
 WRITERS: dict[type[Operation[Any]], Handler] = {
@@ -60,7 +50,7 @@ WRITERS: dict[type[Operation[Any]], Handler] = {
     operations.Ingest: ingest.ingest,
     operations.AddSamples: imported.add_samples,
     operations.AddSelfCheck: selfchecks.add,
-    operations.ImportBundle: bundle_import.import_bundle,
+    operations.ImportBundle: import_bundle,
     operations.SetMetrics: writing.set_metrics,
     operations.SetBaseline: writing.set_baseline,
     operations.Rename: writing.rename,

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from workbench.store import lockfile
-from workbench.store.lockfile import OwnerLock
 from workbench.store.operations import Operation, Store, StoreError
-from workbench.store.remote import NotAnswering, RemoteStore
+from workbench.store.sharing import lockfile
+from workbench.store.sharing.lockfile import OwnerLock
+from workbench.store.sharing.remote import NotAnswering, RemoteStore
 
 if TYPE_CHECKING:
     from workbench.store.local import LocalStore
-    from workbench.store.owner import Listener, OwnerServer
+    from workbench.store.sharing.owner import Listener, OwnerServer
 
 R = TypeVar("R")
 
@@ -148,7 +148,7 @@ def _own(database: Path, lock: OwnerLock, listener: Listener | None) -> OwnedSto
     # duckdb is loaded by the first store that is opened, not by whoever imports this module
     from workbench.store import faults
     from workbench.store.local import LocalStore
-    from workbench.store.owner import OwnerServer
+    from workbench.store.sharing.owner import OwnerServer
 
     local: LocalStore | None = None
     try:

@@ -1,4 +1,4 @@
-"""A bundle taken in: a folder that `workbench.store.bundle` wrote, whole or not at all. Runs in the owner.
+"""A bundle taken in: a folder that `workbench.store.bundles.exporting` wrote, whole or not at all. Runs in the owner.
 
 Only what was said is believed: records, with the readings and stamps that belong to them, what was imported beside
 them, and what was asked for. They go the way that lines from a runner go, so that phases, requests, environments and
@@ -20,7 +20,7 @@ import pyarrow.parquet
 from engines.protocol.codec import order_of
 from engines.protocol.orders import TrialOrder
 from workbench.store import recording
-from workbench.store.bundle import MANIFEST, PART, TABLES, TABLES_VERSION, Manifest, fault, file_hash
+from workbench.store.bundles.exporting import MANIFEST, PART, TABLES, TABLES_VERSION, Manifest, fault, file_hash
 from workbench.store.ingest import ingest
 from workbench.store.operations import Bundled, ImportBundle, Ingest, ReadRecords, StoreError
 from workbench.store.rows import Transaction

@@ -19,8 +19,8 @@ import msgspec
 
 from engines.protocol.places import places, short_socket
 from engines.protocol.unix_socket import hang_up, listen
-from workbench.store import wire
 from workbench.store.operations import Operation, Store, StoreError
+from workbench.store.sharing import wire
 
 Listener = Callable[[Operation[Any]], None]
 """Called after an operation of a guest, on the guest's thread."""

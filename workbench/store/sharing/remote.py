@@ -13,8 +13,8 @@ from typing import TypeVar, cast
 import msgspec
 
 from engines.protocol.unix_socket import closed_on_failure, connect
-from workbench.store import wire
 from workbench.store.operations import Operation, StoreError, not_utf8
+from workbench.store.sharing import wire
 
 R = TypeVar("R")
 

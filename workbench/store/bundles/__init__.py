@@ -1,0 +1,1 @@
+"""Whole experiments out of a store and into another, as Parquet files."""
