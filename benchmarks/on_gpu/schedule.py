@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.on_gpu.notes import read
 from benchmarks.on_gpu.report import PartReport
-from engines.runner.leftovers import become_subreaper, kill_leftovers
+from engines.runner.workers.leftovers import become_subreaper, kill_leftovers
 
 RESERVE_S = 3.0
 """Kept for writing the report."""

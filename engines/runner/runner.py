@@ -22,18 +22,26 @@ from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places
 from engines.protocol.queue_file import Waiting
 from engines.protocol.records import TrialEnded
-from engines.runner.archive import Archive, is_safe_name
 from engines.runner.cooldown import CoolDown
-from engines.runner.end_records import DIED, NEVER_RAN, EndRecords, ended_record, not_tried, read_end, rest_of_ring
 from engines.runner.leases import startable
 from engines.runner.outcome import Ending, Judgement
 from engines.runner.queue import Queue
 from engines.runner.settings import RunnerSettings
-from engines.runner.spool import SpoolReader
-from engines.runner.start import TEMPLATE_MARK, worker_environment
-from engines.runner.template import Templates
+from engines.runner.spools.archive import Archive, is_safe_name
+from engines.runner.spools.end_records import (
+    DIED,
+    NEVER_RAN,
+    EndRecords,
+    ended_record,
+    not_tried,
+    read_end,
+    rest_of_ring,
+)
+from engines.runner.spools.spool import SpoolReader
 from engines.runner.trial import CannotStart, Surroundings, TrialRun
 from engines.runner.wakeups import Wakeups
+from engines.runner.workers.start import TEMPLATE_MARK, worker_environment
+from engines.runner.workers.template import Templates
 
 _log = logging.getLogger(__name__)
 _EXPIRY_S = 3600.0

@@ -19,10 +19,10 @@ from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places
 from engines.protocol.private import private_folder
 from engines.protocol.unix_socket import connect
-from engines.runner.leftovers import become_subreaper, kill_marked, mark_of
 from engines.runner.runner import Runner
 from engines.runner.server import Server, identity
 from engines.runner.settings import RunnerSettings
+from engines.runner.workers.leftovers import become_subreaper, kill_marked, mark_of
 
 _log = logging.getLogger(__name__)
 _LOCK_PATIENCE_S = 30.0

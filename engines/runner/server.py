@@ -22,7 +22,7 @@ from engines.protocol.codec import decode_call, encode_answer
 from engines.protocol.messages import Answer, Call, Done, Failure, RecordLine, Reply, SpoolList, StreamEnded, Welcome
 from engines.protocol.unix_socket import closed_on_failure, listen
 from engines.runner.runner import Refused, Runner
-from engines.runner.spool import boot_id
+from engines.runner.spools.spool import boot_id
 
 _log = logging.getLogger(__name__)
 _LONGEST_CALL = 64 << 20

@@ -33,18 +33,18 @@ from engines.protocol.records import (
     TrialStarted,
 )
 from engines.protocol.ring import RingReader
-from engines.runner.archive import Entry
 from engines.runner.cooldown import CoolDown
-from engines.runner.journal import Journal
-from engines.runner.leftovers import kill_leftovers, mark_of
 from engines.runner.lines import RecordPipe, TextPipe
 from engines.runner.outcome import Ending, Evidence, failure_kind, judge, memory_kills
 from engines.runner.settings import RunnerSettings
-from engines.runner.spool import RING, clock_pair
-from engines.runner.start import Starter, resolved
-from engines.runner.template import Templates
+from engines.runner.spools.archive import Entry
+from engines.runner.spools.journal import Journal
+from engines.runner.spools.spool import RING, clock_pair
 from engines.runner.turns import Turns
-from engines.runner.worker import WorkerProcess
+from engines.runner.workers.leftovers import kill_leftovers, mark_of
+from engines.runner.workers.start import Starter, resolved
+from engines.runner.workers.template import Templates
+from engines.runner.workers.worker import WorkerProcess
 
 if TYPE_CHECKING:
     from engines.telemetry.sampler import Sampler

@@ -11,7 +11,7 @@ import pytest
 
 from engines.protocol.orders import Inference, TrialOrder
 from engines.runner.cooldown import CoolDown
-from engines.runner.start import resolved
+from engines.runner.workers.start import resolved
 from engines.telemetry.device_sensors import Thermometer, measures_power, thermometer
 from tests.engines.runner_harness import make_order
 from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError_NotSupported
@@ -151,7 +151,7 @@ def test_that_power_is_measured_where_a_sensor_says_so(tmp_path: Path) -> None:
 def test_that_energy_phases_are_chosen_by_the_sensors(
     monkeypatch: pytest.MonkeyPatch, measured: bool, idle_s: float, prefill_s: float
 ) -> None:
-    monkeypatch.setattr("engines.runner.start._measures_power", lambda _device: measured)
+    monkeypatch.setattr("engines.runner.workers.start._measures_power", lambda _device: measured)
     order = make_order("t1")
     watched = TrialOrder(**{f: getattr(order, f) for f in order.__struct_fields__ if f != "telemetry"})
     ran, share = asyncio.run(resolved(watched))

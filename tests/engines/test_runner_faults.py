@@ -22,9 +22,9 @@ from engines.protocol.codec import decode_record, encode_call
 from engines.protocol.messages import QueueState, RecordLine
 from engines.protocol.places import Places
 from engines.protocol.records import Log, Record, TrialEnded
-from engines.runner import leftovers
 from engines.runner.runner import Runner
 from engines.runner.settings import default_settings
+from engines.runner.workers import leftovers
 from tests.engines.runner_harness import RunnerProcess, is_alive, make_order, until
 
 
@@ -135,7 +135,7 @@ def test_that_a_system_without_processes_pauses_the_queue(short_home: Places, mo
     def refuse(*_arguments: object) -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr("engines.runner.start.start_plainly", refuse)
+    monkeypatch.setattr("engines.runner.workers.start.start_plainly", refuse)
 
     async def submit() -> QueueState:
         runner = Runner(short_home, default_settings())
@@ -162,7 +162,7 @@ def test_that_a_trial_stopped_while_its_start_fails_has_been_stopped(
             runner.stop("t1", kill=False)
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-        monkeypatch.setattr("engines.runner.start.start_plainly", refuse)
+        monkeypatch.setattr("engines.runner.workers.start.start_plainly", refuse)
         runner.start()
         runner.submit([make_order("t1")], {})
         while not runner.is_idle:

@@ -18,15 +18,15 @@ from engines.protocol.messages import Call
 from engines.protocol.orders import TelemetryOrder
 from engines.protocol.places import Places
 from engines.protocol.records import PhaseStarted
-from engines.runner import archive
-from engines.runner.archive import Archive
 from engines.runner.cooldown import CoolDown
 from engines.runner.runner import Runner
 from engines.runner.server import Server
 from engines.runner.settings import LOOK_VARIABLE, default_settings
-from engines.runner.template import Templates
+from engines.runner.spools import archive
+from engines.runner.spools.archive import Archive
 from engines.runner.trial import Surroundings, TrialRun
-from engines.runner.worker import WorkerProcess
+from engines.runner.workers.template import Templates
+from engines.runner.workers.worker import WorkerProcess
 from engines.telemetry import sampler
 from tests.engines.runner_harness import ROOT, RunnerProcess, make_order, until
 
@@ -136,7 +136,7 @@ def test_that_listening_changes_no_mode_of_what_others_make(tmp_path: Path, monk
 _STRANGERS = """
 import os, subprocess, sys
 from pathlib import Path
-from engines.runner.leftovers import MARK_VARIABLE, kill_leftovers, mark_of
+from engines.runner.workers.leftovers import MARK_VARIABLE, kill_leftovers, mark_of
 state = Path("/state")
 sleeping = [sys.executable, "-c", "import time; time.sleep(600)"]
 plain = {key: value for key, value in os.environ.items() if key != MARK_VARIABLE}

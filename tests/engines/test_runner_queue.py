@@ -20,7 +20,7 @@ from engines.protocol.queue_file import last_known, runner_process
 from engines.protocol.records import Log, Stamps, TrialEnded
 from engines.protocol.ring import RingWriter
 from engines.runner.leases import startable
-from engines.runner.spool import RECORDS
+from engines.runner.spools.spool import RECORDS
 from engines.worker.failures import FailureKind
 from tests.engines.runner_harness import ROOT, RunnerProcess, is_alive, make_order, until
 

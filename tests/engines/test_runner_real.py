@@ -22,7 +22,7 @@ from engines.protocol.records import (
     TrialEnded,
     TrialStarted,
 )
-from engines.runner.start import with_method
+from engines.runner.workers.start import with_method
 from tests.engines.runner_harness import RunnerProcess
 from tests.tiny_model import make_tiny_model
 

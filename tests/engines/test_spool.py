@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from engines.protocol import PROTOCOL_VERSION
 from engines.protocol.codec import decode_record
 from engines.protocol.records import Log, Record, TrialEnded, UnknownRecord
-from engines.runner.archive import Archive, is_safe_name
-from engines.runner.journal import Journal
-from engines.runner.spool import (
+from engines.runner.spools.archive import Archive, is_safe_name
+from engines.runner.spools.journal import Journal
+from engines.runner.spools.spool import (
     RECORDS,
     BadSpool,
     SpoolReader,

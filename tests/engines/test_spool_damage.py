@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from engines.protocol.codec import decode_record, read_head
 from engines.protocol.records import ClockPair, Log, LostRecord, TrialEnded, TrialStarted
-from engines.runner.archive import Archive
-from engines.runner.end_records import read_end
-from engines.runner.spool import ORDER, RECORDS, SpoolReader, SpoolWriter, clock_pair
+from engines.runner.spools.archive import Archive
+from engines.runner.spools.end_records import read_end
+from engines.runner.spools.spool import ORDER, RECORDS, SpoolReader, SpoolWriter, clock_pair
 from tests.engines.runner_harness import make_order
 
 COUNT = 12

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from engines.host.processors import Share
-from engines.runner.template import Template
+from engines.runner.workers.template import Template
 from engines.telemetry.base import SharedPages
 from engines.worker.forks import ForkRequest
 

@@ -18,11 +18,11 @@ from engines.protocol.codec import encode_order
 from engines.protocol.orders import EnvironmentOrder, Inference, TrialOrder
 from engines.protocol.private import write_private
 from engines.protocol.ring import capacity_for, create_ring
-from engines.runner.leftovers import MARK_VARIABLE, mark_of
 from engines.runner.settings import RunnerSettings, import_path
-from engines.runner.spool import ORDER, RING
-from engines.runner.template import NoTemplate, Templates, block_of
-from engines.runner.worker import OnData, WorkerOrder, WorkerProcess, fork_from, start_plainly
+from engines.runner.spools.spool import ORDER, RING
+from engines.runner.workers.leftovers import MARK_VARIABLE, mark_of
+from engines.runner.workers.template import NoTemplate, Templates, block_of
+from engines.runner.workers.worker import OnData, WorkerOrder, WorkerProcess, fork_from, start_plainly
 
 IDLE_S = 2.0
 PREFILL_ENERGY_S = 5.0

@@ -16,7 +16,7 @@ from pathlib import Path
 from engines.protocol.messages import Spool
 from engines.protocol.orders import TrialOrder
 from engines.protocol.private import open_private, private_folder
-from engines.runner.spool import (
+from engines.runner.spools.spool import (
     RECORDS,
     BadSpool,
     SpoolWriter,

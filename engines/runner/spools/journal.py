@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from engines.protocol.records import Record, TrialEnded
-from engines.runner.spool import SpoolWriter
+from engines.runner.spools.spool import SpoolWriter
 
 _log = logging.getLogger(__name__)
 

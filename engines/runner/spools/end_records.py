@@ -9,9 +9,9 @@ from time import monotonic_ns
 from engines.protocol.codec import BadLine, decode_record, read_record
 from engines.protocol.records import Record, Stamps, TrialEnded
 from engines.protocol.ring import BadRing, RingReader
-from engines.runner.archive import Entry
 from engines.runner.outcome import Judgement
-from engines.runner.spool import RING, SpoolReader, clock_pair
+from engines.runner.spools.archive import Entry
+from engines.runner.spools.spool import RING, SpoolReader, clock_pair
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Spools on disk: writing, reading, keeping and ending them."""

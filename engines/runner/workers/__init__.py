@@ -1,0 +1,1 @@
+"""Starting workers, plainly or from a template, and clearing up what they leave behind."""
