@@ -1,7 +1,7 @@
 """A whole experiment as a folder of Parquet files, and back. Blocking; any thread.
 
 One file a table, as `docs/store.md` explains them, and `bundle.json`. Any tool that reads Parquet can recompute every
-figure from them: `tests/workbench/test_recomputation.py` does, in plain SQL.
+figure from them: `tests/workbench/running/test_recomputation.py` does, in plain SQL.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from engines.models import identity
 from engines.protocol.client import RunnerError
 from tests.widgets.setup.kit import QWEN, SMOL, FakeWorkbench, click_row, settle, type_into
-from tests.workbench.test_models import CONFIG, make_folder
+from tests.workbench.models.test_models import CONFIG, make_folder
 from widgets.parts.components import ToolButton
 from widgets.setup.page import SetupPage
 from widgets.shell.services import Services

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
+from tests.house import ROOT
 from workbench.metrics.registry import METRICS, PER_TRIAL
 from workbench.units import scale
 
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+PAGE = ROOT / "docs" / "metrics.md"
 
 
 def test_that_every_metric_has_its_row_and_every_row_its_metric() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from engines.protocol.places import Places
-from tests.house import until
+from tests.house import ROOT, until
 from tests.workbench.store_kit import add_experiment, lines, log, started
 from workbench.store.open import OwnedStore, ReopeningStore, open_store
 from workbench.store.operations import (
@@ -37,8 +37,6 @@ from workbench.store.operations import (
     StoreError,
 )
 from workbench.store.sharing import lockfile, wire
-
-ROOT = Path(__file__).parents[2]
 
 _PROCESS = """
 import sys

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.workbench.selfcheck_kit import ratio
+from tests.workbench.selfcheck.selfcheck_kit import ratio
 from workbench.selfcheck.blocks import by_block, effect, share
 from workbench.selfcheck.processor_time import processor_seconds
 from workbench.selfcheck.result import Share, loss_verdict, same_verdict, share_verdict

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.house import ROOT
 from tests.workbench.store_kit import add_experiment, ended, lines, log, order, started
 from workbench.store.local import READERS, WRITERS, LocalStore
 from workbench.store.operations import (
@@ -419,7 +420,7 @@ def test_that_a_late_word_of_a_fatal_error_spares_the_file_that_was_opened_since
 
 
 def test_that_every_table_and_column_is_documented(asked: LocalStore) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "store.md").read_text("utf-8")
+    text = (ROOT / "docs" / "store.md").read_text("utf-8")
     described = {
         (section.split("\n", 1)[0].strip(), column)
         for section in re.split(r"^### ", text, flags=re.MULTILINE)[1:]
@@ -430,7 +431,7 @@ def test_that_every_table_and_column_is_documented(asked: LocalStore) -> None:
 
 
 def test_that_the_examples_of_the_documentation_work(asked: LocalStore) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "store.md").read_text("utf-8")
+    text = (ROOT / "docs" / "store.md").read_text("utf-8")
     examples = re.findall(r"```sql\n(.*?)```", text, flags=re.DOTALL)
     assert len(examples) >= 6
     for sql in examples:

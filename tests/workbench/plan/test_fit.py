@@ -14,6 +14,7 @@ from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder
 from engines.protocol.tasks import LOCAL_TASKS
 from engines.techniques import MachineFacts, ModelFacts, find
 from engines.techniques.layers import LayerGroup, Layers
+from tests.house import ROOT
 from workbench.models.catalogue import catalogue, find_entry
 from workbench.plan.estimates import (
     CUDA_CONTEXT_BYTES,
@@ -350,6 +351,6 @@ def test_that_a_matrix_widened_at_every_use_is_read_as_wide_as_it_is_computed() 
 
 
 def test_that_the_overheads_are_those_of_the_documentation() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "experiment-file.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "experiment-file.md").read_text(encoding="utf-8")
     assert f"{PROCESS_BYTES / 2**20:g} MiB for the process" in page
     assert f"{CUDA_CONTEXT_BYTES / 2**20:g} MiB for the CUDA context" in page

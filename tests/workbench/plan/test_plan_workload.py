@@ -9,7 +9,7 @@ import msgspec
 from engines.protocol.messages import Package
 from engines.protocol.orders import Inference
 from engines.protocol.tasks import LOCAL_TASKS, PAPER_TASKS
-from tests.workbench.test_plan import ONE, experiment, messages, probe
+from tests.workbench.plan.test_plan import ONE, experiment, messages, probe
 from workbench.experiment.experiment import Experiment, RunSettings, Workload
 from workbench.experiment.file import parse
 from workbench.experiment.presets import presets

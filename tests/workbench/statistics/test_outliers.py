@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.house import ROOT
 from tests.workbench.synthetic_experiment import experiment_detail, slowed_detail
 from workbench.comparison.comparison import compare
 from workbench.comparison.results import Comparison
@@ -25,7 +25,7 @@ SPEED = "decode_tokens_per_second"
 
 FACTORS = {3: 46.7, 4: 10.3, 5: 6.54, 6: 10.6, 7: 7.91, 8: 6.59, 9: 5.91, 10: 5.46}
 MORE = 6.6
-PAGE = " ".join((Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8").split())
+PAGE = " ".join((ROOT / "docs" / "statistics.md").read_text(encoding="utf-8").split())
 
 
 def test_that_the_page_states_the_factors() -> None:

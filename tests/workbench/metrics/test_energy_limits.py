@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from engines.protocol.records import PhaseEnded, Record, Request, Stamps, Step, Telemetry, TrialEnded
+from tests.workbench.metrics.test_metrics_energy import TRIAL, found, model, reason, span
 from tests.workbench.synthetic import GPU, SECOND
-from tests.workbench.test_metrics_energy import TRIAL, found, model, reason, span
 from workbench.metrics.checks.machine import counter_against_curve
 from workbench.metrics.energy.measured import energy_between
 from workbench.metrics.model import NotAvailable

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from engines.catalogue import engines
 from engines.protocol.settings import Setting
+from tests.house import ROOT
 from workbench.experiment.experiment import EngineSettings, RunSettings, Workload
 from workbench.experiment.keys import ENGINE, RUN, TOP, WORKLOAD
 
-PAGE = (Path(__file__).parents[2] / "docs" / "experiment-file.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "experiment-file.md").read_text(encoding="utf-8")
 
 
 def rows(heading: str) -> dict[str, str]:

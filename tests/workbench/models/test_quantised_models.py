@@ -13,8 +13,8 @@ from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.places import Places
 from engines.techniques import MachineFacts, find, techniques
 from engines.techniques.precision_stored import AS_STORED
-from tests.workbench.test_models import CONFIG, make_folder, model_of, problem_of, write_gguf
-from tests.workbench.test_plan import GPU, experiment, messages, probe
+from tests.workbench.models.test_models import CONFIG, make_folder, model_of, problem_of, write_gguf
+from tests.workbench.plan.test_plan import GPU, experiment, messages, probe
 from workbench.experiment.experiment import Experiment
 from workbench.models.lookup import resolve
 from workbench.plan.labels import labels_of

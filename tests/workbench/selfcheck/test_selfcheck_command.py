@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tests.house import House, until
-from tests.workbench.selfcheck_kit import FAST
+from tests.workbench.selfcheck.selfcheck_kit import FAST
 from workbench.cli import selfcheck as cli
 from workbench.cli.main import build_parser, main
 from workbench.selfcheck import load

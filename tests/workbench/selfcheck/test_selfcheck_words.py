@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engines.protocol.instruments import ClockFigures, Instruments, QuantityRate, SourceRate
-from tests.workbench.selfcheck_kit import ratio, result
+from tests.workbench.selfcheck.selfcheck_kit import ratio, result
 from workbench.selfcheck.words import NOT_MEASURED, cautions, headline, rows, update_rate
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.protocol.orders import ModelOrder
-from tests.workbench.test_plan import experiment, probe, random_model
+from tests.workbench.plan.test_plan import experiment, probe, random_model
 from workbench.models.titles import distinct
 from workbench.plan.plan import ResolvedModel, make_plan
 

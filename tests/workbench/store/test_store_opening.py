@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.house import ROOT
 from tests.workbench.store_kit import add_experiment, lines, log, started
 from workbench.store.local import LocalStore
 from workbench.store.migrate import SCHEMA_VERSION, Scheme, current_scheme
@@ -25,8 +26,6 @@ from workbench.store.operations import (
     ReadRecords,
     StoreError,
 )
-
-ROOT = Path(__file__).parents[2]
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -350,7 +349,7 @@ import resource, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.workbench.store_kit import add_experiment, lines, log, started
-from tests.workbench.test_store_opening import big_batch
+from tests.workbench.store.test_store_opening import big_batch
 from workbench.store.local import LocalStore
 from workbench.store.operations import GetTrial, Ingest, StoreError
 store = LocalStore(Path(sys.argv[1]))

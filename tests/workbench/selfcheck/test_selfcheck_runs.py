@@ -8,7 +8,7 @@ import pytest
 
 from engines.protocol.records import ModelLoaded, PhaseEnded
 from tests.house import House, until
-from tests.workbench.selfcheck_kit import FAST, SHORT_TURNS, quiet
+from tests.workbench.selfcheck.selfcheck_kit import FAST, SHORT_TURNS, quiet
 from workbench.comparison.comparison import compare
 from workbench.metrics.trial import arrange
 from workbench.selfcheck import load

@@ -15,8 +15,8 @@ from engines.models import identity
 from engines.models.identity import Digests
 from engines.protocol.places import Places
 from tests.house import House, until
-from tests.workbench.test_models import make_folder, write_gguf, write_safetensors
-from tests.workbench.test_plan import experiment, messages, probe
+from tests.workbench.models.test_models import make_folder, write_gguf, write_safetensors
+from tests.workbench.plan.test_plan import experiment, messages, probe
 from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.models.identity import Identities, Looked
 from workbench.models.lookup import resolve

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.workbench.selfcheck_kit import ratio, result
+from tests.workbench.selfcheck.selfcheck_kit import ratio, result
 from workbench.selfcheck.result import SelfCheck
 from workbench.selfcheck.words import rows
 from workbench.store.local import LocalStore
