@@ -140,7 +140,8 @@ class HfEngine:
             attention=str(model.config._attn_implementation) if shape.layers_of(model.config).attend else "none",
             device=str(self._device),
             load_s=load_s,
-            details=_details(model, counted),
+            details=_details(model, counted)
+            | {k: f"{v:.0f}" for e in self._effects for k, v in e.changed.items() if k == "trained_parameters"},
         )
 
     def _apply_to(self, model: PreTrainedModel, precision: Technique, counted: count.Counted) -> None:

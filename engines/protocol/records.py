@@ -123,6 +123,7 @@ class Step(_Base, frozen=True, kw_only=True, tag="step"):
     """One finished training step. `start_ns`..`end_ns` are read around the step, the optimiser's included."""
 
     index: int
+    """From 0; warm-up steps come first and share the numbering."""
     warmup: bool
     start_ns: int
     end_ns: int

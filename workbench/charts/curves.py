@@ -14,12 +14,10 @@ import numpy as np
 
 from workbench.charts.channel import Channel, Floats
 from workbench.charts.readings import in_gap
-from workbench.charts.series import TrialData
+from workbench.charts.series import STEP, TrialData
 from workbench.units import scale
 
 XAxis = Literal["time", "step"]
-STEP = "step"
-"""Key of the channel that says which step a time belongs to."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,28 @@ _OWN = "Memory of the device in use by the worker's processes"
 _WORKER = "Processor time of the worker's processes, in % of the threads it may use"
 _HOST = "Processor time of the whole machine, in % of all its processors"
 
+
+def _of_steps(key: str, title: str, unit: str = "", *, x: XAxis = "time") -> ChartKind:
+    """A scalar of each training step; other trials do not have it."""
+    id = key if x == "time" else f"{key}_by_step"
+    zero = key != "loss"
+    curves = (CurveKind(key, title),)
+    return ChartKind(id, title, unit, unit, curves, x=x, from_zero=zero, optional=True, sensed=False)
+
+
 CHARTS = (
     ChartKind(
-        "throughput", "Throughput", "tokens/s", "tokens/s", (CurveKind("throughput", "Generated"),), sensed=False
+        "throughput",
+        "Throughput",
+        "tokens/s",
+        "tokens/s",
+        (CurveKind("throughput", "Generated"), CurveKind("training_throughput", "Trained")),
+        sensed=False,
     ),
+    _of_steps("loss", "Loss", "nats/token"),
+    _of_steps("loss", "Loss by step", "nats/token", x="step"),
+    _of_steps("learning_rate", "Learning rate"),
+    _of_steps("gradient_norm", "Gradient norm"),
     ChartKind(
         "memory",
         "Memory",

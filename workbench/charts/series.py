@@ -25,6 +25,7 @@ from engines.protocol.records import (
     SensorLost,
     Sensors,
     Stamps,
+    Step,
     Telemetry,
     TrialEnded,
     TrialStarted,
@@ -49,6 +50,15 @@ _UNITS = {
 """Base unit by the last word of a quantity's name."""
 
 _TOKEN_CHANNELS = {"gap": ("Inter-token latency", "s"), "throughput": ("Throughput", "tokens/s")}
+STEP = "step"
+"""Key of the channel that says which training step a time belongs to, from 1."""
+_STEP_CHANNELS = {
+    STEP: ("Step", ""),
+    "loss": ("Loss", "nats/token"),
+    "gradient_norm": ("Gradient norm", ""),
+    "learning_rate": ("Learning rate", ""),
+    "training_throughput": ("Throughput", "tokens/s"),
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,8 @@ class TrialData:
     title: str
     color: int = 0
     channels: dict[str, Channel] = field(default_factory=dict)
-    """By key: "throughput" (tokens/s), "gap" (s), and "SOURCE/QUANTITY" of telemetry in base units."""
+    """By key: "throughput" (tokens/s), "gap" (s), of training those of `_STEP_CHANNELS`, and "SOURCE/QUANTITY" of
+    telemetry in base units."""
     phases: list[Phase] = field(default_factory=list)
     """In order of their starts."""
     log: list[Log] = field(default_factory=list)
@@ -116,6 +127,8 @@ class TrialData:
                 self._tokens_of().add_stamps(record.first, self._seconds(record.times_ns))
             case Request():
                 self._tokens_of().add_request(record)
+            case Step():
+                self._take_step(record)
             case PhaseStarted():
                 self._take_phase_start(record)
             case PhaseEnded():
@@ -195,6 +208,25 @@ class TrialData:
             title, unit = _TOKEN_CHANNELS[key]
             self.channels[key] = Channel(key, title, unit)
         return self.channels[key]
+
+    # --- training ---------------------------------------------------------------------------------
+
+    def _take_step(self, record: Step) -> None:
+        """One point a step at its end, of what the record holds."""
+        at = np.array([self._second(record.end_ns)])
+        spent_s = (record.end_ns - record.start_ns) / 1e9
+        values = {
+            STEP: float(record.index + 1),
+            "loss": record.loss,
+            "gradient_norm": record.gradient_norm,
+            "learning_rate": record.learning_rate,
+            "training_throughput": record.tokens / spent_s if spent_s > 0 else None,
+        }
+        for key, value in values.items():
+            if value is not None:
+                title, unit = _STEP_CHANNELS[key]
+                channel = self.channels.setdefault(key, Channel(key, title, unit))
+                append_rising(channel, at, np.array([value]))
 
     # --- phases and the end -----------------------------------------------------------------------
 

@@ -29,13 +29,14 @@ def trial_charts(data: TrialData) -> tuple[Chart, ...]:
 
 
 def phase_bands(phases: Sequence[Phase], end_s: float) -> tuple[Band, ...]:
-    """Bands that do not overlap: the outermost phases, except that the measurement is drawn as the prefill and decode
-    of its requests. A phase that lasts ends at `end_s`."""
+    """Bands that do not overlap: the outermost phases, except that a measurement of requests is drawn as their
+    prefill and decode. A phase that lasts ends at `end_s`."""
+    parted = any(p.name in ("prefill", "decode") for p in phases)
     spans = sorted(
         (
             Band(p.start_s, end_s if p.end_s is None else p.end_s, p.name)
             for p in phases
-            if p.name not in _ENCLOSING and (p.end_s is None or p.end_s > p.start_s)
+            if not (parted and p.name in _ENCLOSING) and (p.end_s is None or p.end_s > p.start_s)
         ),
         key=lambda b: (b.start, -b.end),
     )

@@ -13,6 +13,12 @@ from workbench.metrics.tasks import of_other_tasks
 from workbench.metrics.trial import TrialRecords, arrange
 from workbench.store.operations import MetricRow, ReasonRow
 
+_TRAINS = "This is a training trial: it generates no text."
+
+
+def trains(records: TrialRecords) -> bool:
+    return bool(records.steps) and not records.requests
+
 
 def evaluate_trial(
     trial: str, records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUMED
@@ -30,7 +36,7 @@ def evaluate_trial(
 
 
 def _row(metric: Metric, records: TrialRecords, trial: str) -> MetricRow:
-    found = metric.compute(records)
+    found = NotAvailable(_TRAINS) if metric.task == "generate" and trains(records) else metric.compute(records)
     return MetricRow(
         trial=trial,
         metric=metric.id,

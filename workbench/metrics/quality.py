@@ -60,10 +60,10 @@ def above_chance(records: TrialRecords) -> Value | NotAvailable:
     if vocabulary is None or vocabulary <= 1:
         return NotAvailable("The size of the vocabulary was not recorded; without it chance is not known.")
     share = 1 - found.nll_sum / found.tokens / math.log(vocabulary)
-    return Value(share, f"1 − mean token loss / ln {vocabulary:,.0f}, {_begin(found)}", found.tokens, _scope(found))
+    return Value(share, f"1 − mean token loss / ln {vocabulary:,.0f}, {_begin(found)}", found.tokens, scope_of(found))
 
 
-def _scope(found: Evaluation) -> str:
+def scope_of(found: Evaluation) -> str:
     """Which tokens were scored: windows of another size begin elsewhere in the text."""
     windows = f", windows of {found.context_tokens:,} tokens" if found.context_tokens > 0 else ""
     after = f", each after {found.begin}" if found.begin else ""
@@ -103,10 +103,11 @@ METRICS = (
         compute=_quality(
             _perplexity,
             lambda _: "exponential of the mean token loss",
-            _scope,
+            scope_of,
             "The loss is too large for a perplexity.",
         ),
         group="quality",
+        task="generate",
         counts="tokens",
         primary=True,
         beside=("bits_per_byte",),
@@ -124,6 +125,7 @@ METRICS = (
         version=3,
         compute=_quality(_bits_per_byte, _stretch, _text, "The evaluated text has no bytes."),
         group="quality",
+        task="generate",
         counts="tokens",
         same_scope=True,
         needs=("evaluation",),
@@ -140,6 +142,7 @@ METRICS = (
         compute=above_chance,
         shown_unit="%",
         group="quality",
+        task="generate",
         counts="tokens",
         same_scope=True,
         needs=("evaluation", "model_loaded"),

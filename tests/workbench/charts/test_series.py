@@ -25,11 +25,13 @@ from engines.protocol.records import (
     SensorLost,
     Sensors,
     Stamps,
+    Step,
     Telemetry,
     TrialEnded,
     TrialStarted,
     UnknownRecord,
 )
+from workbench.charts.curves import charts_of
 from workbench.charts.series import Phase, TrialData
 
 SECOND = 1_000_000_000
@@ -290,3 +292,37 @@ def test_that_a_long_trial_is_taken_quickly() -> None:
         spent.append(time.process_time() - begun)
     assert spent[3] < 4 * max(spent[0], 0.02), spent
     assert len(data.channels["gap"]) == 999_000
+
+
+def steps(count: int, **more: object) -> list[Step]:
+    """Steps of 100 ms, one after the other, of 512 tokens."""
+    return [
+        Step(
+            index=i,
+            warmup=i < 1,
+            start_ns=i * 200_000_000,
+            end_ns=i * 200_000_000 + 100_000_000,
+            tokens=512,
+            samples=4,
+            loss=5.0 - i,
+            learning_rate=1e-4,
+            **more,  # type: ignore[arg-type]
+        )
+        for i in range(count)
+    ]
+
+
+def test_that_training_steps_draw_their_loss_against_time_and_step() -> None:
+    data = TrialData("t", "LoRA")
+    for step in steps(3):
+        data.take(step)
+    drawn = {c.kind.id: c.curves[0] for c in charts_of(data) if c.curves}
+    assert drawn["loss"].y.tolist() == drawn["loss_by_step"].y.tolist() == [5.0, 4.0, 3.0]
+    assert drawn["loss_by_step"].x.tolist() == [1.0, 2.0, 3.0]
+    assert drawn["loss"].x.tolist() == pytest.approx([0.0, 0.2, 0.4])
+    assert drawn["throughput"].y.tolist() == pytest.approx([5120.0] * 3)
+    assert "gradient_norm" not in drawn  # was not recorded
+
+
+def test_that_a_trial_that_does_not_train_has_no_chart_of_losses() -> None:
+    assert not {"loss", "loss_by_step", "learning_rate"} & {c.kind.id for c in charts_of(TrialData("t", "int8"))}

@@ -22,6 +22,7 @@ from engines.protocol.records import (
     SensorLost,
     Sensors,
     Stamps,
+    Step,
     Telemetry,
     TrialStarted,
     UnknownRecord,
@@ -31,7 +32,7 @@ from workbench.metrics.evaluate import evaluate_trial
 from workbench.metrics.latency import token_gaps
 from workbench.metrics.model import NotAvailable, Value
 from workbench.metrics.registry import METRICS, PER_TRIAL, find, metric
-from workbench.metrics.trial import MISSING, arrange
+from workbench.metrics.trial import MISSING, TrialRecords, arrange
 from workbench.store.operations import MetricRow
 
 
@@ -567,3 +568,54 @@ def test_that_rows_carry_unit_scope_and_version() -> None:
     assert by_id["latency_s"].unit == "s/request"
     assert "512 tokens, 2,210 bytes" in by_id["perplexity"].scope
     assert {r.trial for r in rows} == {"t-1"}
+
+
+# --- training ---------------------------------------------------------------------------------------
+
+
+def trained() -> TrialRecords:
+    """A warm-up step and three measured ones of 2, 1 and 4 s, with the held-out loss of 10 tokens around them."""
+    ends = (1, 3, 4, 8)
+    steps = [
+        Step(
+            index=i, warmup=i == 0, start_ns=before * SECOND, end_ns=end * SECOND, tokens=8, samples=2,
+            loss=4.0 - i, data_s=0.5,
+        )
+        for i, (before, end) in enumerate(zip((0, *ends), ends, strict=False))
+    ]  # fmt: skip
+    told = [
+        Evaluation(name=name, nll_sum=loss, tokens=10, text_bytes=40, data_name="text", data_hash="0")
+        for name, loss in (("held_out_before", 50.0), ("held_out_after", 30.0))
+    ]
+    return arrange([*steps, *told])
+
+
+def test_that_figures_of_training_count_its_measured_steps_alone() -> None:
+    records = trained()
+    found = {id: metric(id).compute(records) for id in ("training_step_s", "training_loss", "training_data_ratio")}
+    assert {id: v.value for id, v in found.items() if isinstance(v, Value)} == {
+        "training_step_s": 2.0,
+        "training_loss": pytest.approx((3.0 + 2.0 + 1.0) / 3),
+        "training_data_ratio": pytest.approx(1.5 / (1.5 + 7.0)),
+    }
+
+
+def test_that_held_out_losses_are_told_apart_and_are_no_perplexity_of_the_trial() -> None:
+    records = trained()
+    before, after = (metric(id).compute(records) for id in ("held_out_loss_before", "held_out_loss"))
+    assert isinstance(before, Value)
+    assert isinstance(after, Value)
+    assert (before.value, after.value) == (5.0, 3.0)
+    rows, reasons, _ = evaluate_trial("t", [*records.steps, *records.evaluations])
+    by_id = {row.metric: row for row in rows}
+    assert by_id["perplexity"].value is None
+    assert by_id["perplexity"].reason == "This is a training trial: it generates no text."
+    assert by_id["held_out_loss"].value == 3.0
+    assert "missing_request" not in {reason.code for reason in reasons}
+
+
+def test_that_a_step_whose_record_is_missing_makes_a_trial_invalid() -> None:
+    steps = [s for s in trained().steps if s.index != 2]
+    _, reasons, verdict = evaluate_trial("t", steps)
+    assert "missing_request" in {reason.code for reason in reasons}
+    assert verdict == "invalid"

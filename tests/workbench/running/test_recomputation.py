@@ -16,6 +16,7 @@ import pytest
 
 from engines.protocol.records import (
     ClockPair,
+    Evaluation,
     ModelLoaded,
     Record,
     Step,
@@ -60,7 +61,14 @@ def training() -> tuple[Record, ...]:
             original_bytes=4000,
             nominal_bits=32.0,
             device=f"cuda:{GPU.removeprefix('nvml.')}",
+            details={"trained_parameters": "160"},
             t_ns=START_NS,
+        ),
+        *(
+            Evaluation(
+                name=name, nll_sum=loss, tokens=64, text_bytes=256, data_name="text", data_hash="0", t_ns=START_NS
+            )
+            for name, loss in (("held_out_before", 200.0), ("held_out_after", 150.0))
         ),
         Telemetry(
             source=GPU,
@@ -73,12 +81,14 @@ def training() -> tuple[Record, ...]:
         start = START_NS + index * SECOND
         stream.append(
             Step(
-                index=max(0, index - 1),
+                index=index,
                 warmup=index == 0,
                 start_ns=start,
                 end_ns=start + SECOND // 2 + index * 1000,
                 tokens=512 + index,
                 samples=4,
+                loss=3.0 - index**2 / 10,
+                data_s=0.01 * index,
                 t_ns=start + SECOND,
             )
         )
@@ -384,6 +394,27 @@ def trained(t: Trial) -> dict[str, float]:
         "latency_s": spent / count,
         "tensor_bytes": 4000.0,
         "nominal_bits_per_weight": 32.0,
+        "trained_parameters": 160.0,
+        **_losses(t),
+    }
+
+
+def _losses(t: Trial) -> dict[str, float]:
+    median, loss, waited, worked = t.row(
+        "SELECT median((record->>'end_ns')::BIGINT - (record->>'start_ns')::BIGINT) / 1e9, avg((record->>'loss')::DOUBLE), "
+        "sum((record->>'data_s')::DOUBLE), sum((record->>'end_ns')::BIGINT - (record->>'start_ns')::BIGINT) / 1e9 "
+        f"FROM records WHERE trial = '{t.trial}' AND kind = 'step' AND NOT (record->>'warmup')::BOOLEAN"
+    )
+    before, after = t.row(
+        "SELECT max((record->>'nll_sum')::DOUBLE) / 64, min((record->>'nll_sum')::DOUBLE) / 64 "
+        f"FROM records WHERE trial = '{t.trial}' AND kind = 'evaluation'"
+    )
+    return {
+        "training_step_s": median,
+        "training_loss": loss,
+        "training_data_ratio": waited / (waited + worked),
+        "held_out_loss_before": before,
+        "held_out_loss": after,
     }
 
 

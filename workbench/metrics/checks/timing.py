@@ -136,11 +136,11 @@ def long_tail(records: TrialRecords) -> tuple[Reason, ...]:
 
 
 def missing_requests(records: TrialRecords) -> tuple[Reason, ...]:
-    """Measured requests and steps are numbered from 0 without a gap: totals over a window need every one of them."""
+    """Measured requests, and all training steps, are numbered from 0 without a gap: totals need every one of them."""
     reasons = []
     counted: tuple[tuple[str, list[int]], ...] = (
         ("request", sorted(r.index for r in records.measured)),
-        ("training step", sorted(s.index for s in records.measured_steps)),
+        ("training step", sorted(s.index for s in records.steps)),
     )
     for what, numbers in counted:
         if numbers != list(range(len(numbers))):
