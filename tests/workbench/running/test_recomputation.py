@@ -401,7 +401,8 @@ def trained(t: Trial) -> dict[str, float]:
 
 def _losses(t: Trial) -> dict[str, float]:
     median, loss, waited, worked = t.row(
-        "SELECT median((record->>'end_ns')::BIGINT - (record->>'start_ns')::BIGINT) / 1e9, avg((record->>'loss')::DOUBLE), "
+        "SELECT median((record->>'end_ns')::BIGINT - (record->>'start_ns')::BIGINT) / 1e9, "
+        "avg((record->>'loss')::DOUBLE), "
         "sum((record->>'data_s')::DOUBLE), sum((record->>'end_ns')::BIGINT - (record->>'start_ns')::BIGINT) / 1e9 "
         f"FROM records WHERE trial = '{t.trial}' AND kind = 'step' AND NOT (record->>'warmup')::BOOLEAN"
     )
