@@ -6,10 +6,12 @@ from pathlib import Path
 
 from engines.data.training_text import BUILT_IN
 from engines.hf import files
+from engines.hf.info import ENGINE
 from engines.models.identity import Digests
 from engines.protocol.orders import TechniqueOrder, Training, TrialOrder
 from engines.protocol.places import places
-from engines.techniques import Technique, axes, find
+from engines.techniques import Technique, find
+from engines.techniques import chosen as chosen_techniques
 from engines.worker.failures import WorkerFailure
 
 
@@ -47,7 +49,7 @@ def _check_training(training: Training) -> None:
 
 
 def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
-    """The precision an order names, or the axis' default. Raises `WorkerFailure` for techniques not known here."""
+    """The precision of an order. Raises `WorkerFailure` for techniques not known here."""
     for other in order.techniques:
         if find(other.id) is None:
             raise WorkerFailure(
@@ -60,8 +62,13 @@ def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
             raise WorkerFailure(
                 "technique", f"The transformers engine cannot apply {other.id} yet.", "Leave it out of the experiment."
             )
-    default = next(axis.default for axis in axes() if axis.id == "precision")
-    chosen = order.technique("precision") or TechniqueOrder(id=default)
+    chosen = chosen_techniques.precision_of(order.model, order.techniques)
     technique = find(chosen.id)
     assert technique is not None
+    if ENGINE.id not in technique.engines:
+        raise WorkerFailure(
+            "technique",
+            f"The transformers engine cannot apply {chosen.id}.",
+            "Choose another precision, or the engine it belongs to.",
+        )
     return technique, chosen

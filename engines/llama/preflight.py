@@ -8,13 +8,13 @@ from pathlib import Path
 from engines.hf import files
 from engines.llama.header import Header, read_header
 from engines.llama.info import ENGINE
-from engines.llama.ladder.hub import names_gguf
 from engines.llama.library import PACKAGE_ADVICE
 from engines.llama.shape import head_sizes
 from engines.models.identity import Digests
 from engines.protocol.orders import TechniqueOrder, TrialOrder
 from engines.protocol.places import places
 from engines.techniques import Technique, find
+from engines.techniques import chosen as chosen_techniques
 from engines.techniques.gguf import STORED
 from engines.techniques.kv_cache import BLOCK
 from engines.techniques.unfit import unfit_gguf
@@ -43,12 +43,12 @@ def check_packages() -> None:
 
 
 def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
-    """The precision an order names; a GGUF file's own by default. Raises `WorkerFailure` for what cannot be applied."""
+    """The precision of an order. Raises `WorkerFailure` for what cannot be applied."""
     for other in order.techniques:
         _known(other)
-    chosen = order.technique("precision") or TechniqueOrder(id=STORED)
+    chosen = chosen_techniques.precision_of(order.model, order.techniques)
     technique = _known(chosen)
-    if technique.id == STORED and not names_gguf(order.model):
+    if technique.id == STORED and not chosen_techniques.names_gguf(order.model):
         raise WorkerFailure(
             "technique",
             f"{order.model.title} is no GGUF file: it has no precision that it was written in.",

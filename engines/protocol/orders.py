@@ -13,6 +13,9 @@ from engines.protocol.settings import Scalar as Scalar
 
 TaskName = Literal["generate", "answer", "summarise"]
 
+IDENTITY = 3
+"""Version of the rules of `workbench.plan.identity`. Rises when the same fields would mean something else."""
+
 ModelKind = Literal["folder", "gguf", "hub", "random"]
 
 
@@ -184,7 +187,7 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Identity of the database the trial belongs to (a file's stored id, not its path)."""
     configuration: str
     """Hash of what is run."""
-    identity: int = 3
+    identity: int = IDENTITY
     """Version of the rules that this hash was made by."""
     title: str
     """For people: "SmolLM2-135M-Instruct · int8"."""

@@ -18,6 +18,7 @@ from engines.catalogue import find as find_engine
 from engines.protocol.orders import EngineOrder
 from engines.techniques import find
 from workbench.models.files import FLOATS
+from workbench.plan.labels import stored_techniques
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, MetricRow
 
 Topic = Literal["weights", "tokens", "memory", "kv_cache", "batch", "origin", "start"]
@@ -72,10 +73,8 @@ class _Side:
         return value if isinstance(value, int) and not isinstance(value, bool) else default
 
     def technique(self, axis: str) -> str:
-        """Id on an axis, "" where the order names none."""
-        listed = self.order.get("techniques")
-        ids = [t.get("id") for t in listed if isinstance(t, dict)] if isinstance(listed, list) else []
-        return next((str(i) for i in ids if str(i).partition(".")[0] == axis), "")
+        """Id on an axis, "" where the order uses none."""
+        return next((t.id for t in stored_techniques(self.order) if t.id.partition(".")[0] == axis), "")
 
     def told(self, name: str) -> frozenset[str]:
         """Values of a fact over its trials."""

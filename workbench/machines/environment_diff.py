@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.machines.environment_facts import GROUPS, ORDER, Nature, fact_kind, fact_text
-from workbench.plan.labels import technique_title
+from workbench.plan.labels import stored_techniques, technique_title
 from workbench.store.operations import ExperimentDetail, TrialRow
 from workbench.units import format_numbers
 
@@ -23,7 +23,7 @@ _AROUND = 12
 """Characters before the first difference that are kept of two long texts."""
 _NOT_WHAT_IS_RUN = frozenset(
     {"trial", "experiment", "experiment_title", "store", "configuration", "title", "color", "total", "position"}
-    | {"block", "seed", "expected_s"}
+    | {"block", "seed", "expected_s", "identity"}
 )
 
 
@@ -78,15 +78,12 @@ def order_facts(resolved: str) -> dict[str, str]:
     if not isinstance(order, dict):
         return {}
     wanted = {key: value for key, value in order.items() if key not in _NOT_WHAT_IS_RUN}
-    techniques = wanted.pop("techniques", [])
+    wanted.pop("techniques", None)
     facts = dict(_flat(wanted, ORDER))
-    for choice in techniques if isinstance(techniques, list) else []:
-        if isinstance(choice, dict) and isinstance(choice.get("id"), str):
-            given = choice.get("parameters")
-            model = order.get("model")
-            stored = str(model.get("stored", "")) if isinstance(model, dict) else ""
-            title = technique_title(choice["id"], given if isinstance(given, dict) else {}, stored)
-            facts[f"{ORDER}{choice['id'].partition('.')[0]}"] = title
+    model = order.get("model")
+    stored = str(model.get("stored", "")) if isinstance(model, dict) else ""
+    for choice in stored_techniques(order):
+        facts[f"{ORDER}{choice.id.partition('.')[0]}"] = technique_title(choice.id, choice.parameters, stored)
     return facts
 
 

@@ -17,9 +17,8 @@ from engines.catalogue import EngineInfo, engines
 from engines.catalogue import find as find_engine
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.orders import EngineOrder, Inference, Scalar, TaskName, TechniqueOrder
-from engines.techniques import Axis, MachineFacts, axes, find
-from engines.techniques.gguf import STORED
-from engines.techniques.precision_stored import AS_STORED
+from engines.techniques import Axis, MachineFacts, find
+from engines.techniques.chosen import UNNAMED_PRECISION, applied
 from workbench.experiment.experiment import Experiment, TechniqueChoice
 from workbench.machines.facts import machine_facts
 from workbench.plan.estimates import estimate_memory, estimate_once_seconds, estimate_seconds
@@ -58,8 +57,8 @@ def make_cells(
     loads = list(_workloads(experiment, prompts))
     facts = {device.id: machine_facts(machine, device) for device in devices}
     for model in models:
-        for chosen, load, device in itertools.product(_combinations(experiment, model), loads, devices):
-            engine = engine_order(experiment, engine_of(experiment, chosen), device.id)
+        for chosen, load, device in itertools.product(_combinations(experiment), loads, devices):
+            engine = engine_order(experiment, engine_of(experiment, applied(model.order, chosen)), device.id)
             yield _cell(experiment, model, chosen, load, engine, device, facts[device.id], len(devices) > 1)
 
 
@@ -95,32 +94,24 @@ def start_method(written: str, trials: int, device: str, engine: EngineInfo | No
 
 
 def _by_axis(experiment: Experiment) -> dict[str, list[TechniqueChoice]]:
-    """Choices of every axis: those the experiment names, in its order, and the default of the others."""
+    """Choices of the axes that the experiment names, in its order. The others are not used."""
     found: dict[str, list[TechniqueChoice]] = {}
     for choice in experiment.techniques:
         found.setdefault(choice.id.partition(".")[0], []).append(choice)
-    for axis in axes():
-        if axis.id not in found and find(axis.default) is not None:
-            found[axis.id] = [TechniqueChoice(axis.default)]
     return found
 
 
-def _combinations(experiment: Experiment, model: ResolvedModel) -> Iterator[Chosen]:
-    """Every combination of one technique of each axis."""
-    named = {choice.id.partition(".")[0] for choice in experiment.techniques}
-    known = {axis.id: axis for axis in axes()}
-    per_axis: list[list[TechniqueOrder]] = []
-    for axis, choices in _by_axis(experiment).items():
-        if axis not in named:
-            choices = [TechniqueChoice(default_technique(known[axis], model.facts.keeps))]
-        per_axis.append([order for choice in choices for order in _resolved(choice)])
-    return itertools.product(*per_axis)
+def _combinations(experiment: Experiment) -> Iterator[Chosen]:
+    """Every combination of one technique of each axis that is named."""
+    return itertools.product(
+        *([order for choice in choices for order in _resolved(choice)] for choices in _by_axis(experiment).values())
+    )
 
 
 def default_technique(axis: Axis, keeps: str) -> str:
     """Id of what runs on an axis that the experiment does not name, of a model that keeps a precision of its own
     (`ModelFacts.keeps`) that one."""
-    own = {"gguf": STORED, "quantised": AS_STORED} if axis.id == "precision" else {}
+    own = UNNAMED_PRECISION if axis.id == "precision" else {}
     return own.get(keeps, axis.default)
 
 
@@ -169,6 +160,7 @@ def _cell(
 ) -> Configuration:
     if not model.quality_available:
         load = msgspec.structs.replace(load, perplexity_tokens=0, text_tokens=0, tasks=())
+    used = applied(model.order, chosen)
     what = configuration_hash(model.order, chosen, load, engine)
     cell = Configuration(
         hash=f"{what}@{device.id}" if many_devices else what,
@@ -180,9 +172,9 @@ def _cell(
         machine="this",
         device=device.id,
         color=0,
-        memory=estimate_memory(model.facts, chosen, load, engine, machine),
-        expected_s=estimate_seconds(model.facts, chosen, load, engine, machine),
-        once_s=estimate_once_seconds(model.facts, chosen, load, engine, machine),
+        memory=estimate_memory(model.facts, used, load, engine, machine),
+        expected_s=estimate_seconds(model.facts, used, load, engine, machine),
+        once_s=estimate_once_seconds(model.facts, used, load, engine, machine),
     )
     return msgspec.structs.replace(cell, problems=problems_of(cell, model, machine, experiment))
 

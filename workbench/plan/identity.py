@@ -6,17 +6,17 @@ Pure; any thread. Canonical JSON (sorted keys, no spaces, UTF-8) through SHA-256
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
-from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder, Workload
+from engines.protocol.orders import IDENTITY, EngineOrder, Inference, ModelOrder, TechniqueOrder, Training, Workload
+from engines.techniques.chosen import applied, keeps_of
+from workbench.plan import baseline
 
-RESOLVED_SCHEMA = 2
-"""Part of every configuration hash. Rises when the same fields would mean something else."""
-
-SURROUNDINGS = {"start_method": "plain"}
-"""Settings of the engine that change its surroundings and not its work, with the value they count as."""
+SURROUNDINGS = ("start_method",)
+"""Fields of the engine's order that change its surroundings and not its work: in no hash."""
 SHORT = 12
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -50,28 +50,57 @@ def model_identity(model: ModelOrder) -> dict[str, object]:
 def configuration_hash(
     model: ModelOrder, techniques: Sequence[TechniqueOrder], workload: Workload, engine: EngineOrder
 ) -> str:
-    """The hash of what is run: model, techniques with all parameters, workload and engine with all defaults, schema.
+    """The hash of what is run: the model, and what differs from the frozen values of `workbench.plan.baseline`.
 
     Not in it: seed, repetition, machine, telemetry, limits, and how the worker process is started. The order of
-    techniques does not matter. Every field is written out, so a default that changes changes the hash; None (left to
-    each machine) is left out.
+    techniques does not matter. None (left to each machine) is left out, and so is every part in which nothing differs:
+    a part that is added later changes no hash.
     """
-    chosen = {t.id: {name: _number(value) for name, value in t.parameters.items()} for t in techniques}
+    kind = str(workload.__struct_config__.tag)
+    parts: dict[str, object] = {
+        "kind": kind if kind != baseline.KIND else None,
+        "techniques": _techniques(model, techniques),
+        "workload": _workload(workload),
+        "engine": _engine(engine),
+    }
     return digest(
-        {
-            "schema": RESOLVED_SCHEMA,
-            "model": model_identity(model),
-            "techniques": chosen,
-            "workload": _fields(_wherever_it_lies(workload)),
-            "engine": _fields(engine) | SURROUNDINGS,
-        }
+        {"schema": IDENTITY, "model": model_identity(model)} | {name: part for name, part in parts.items() if part}
     )
 
 
-def _wherever_it_lies(workload: Workload) -> Workload:
-    """Prompts whose contents are known are the same prompts under another path."""
-    known = isinstance(workload, Inference) and workload.prompt_file_hash
-    return msgspec.structs.replace(workload, prompt_file="") if known else workload
+def _techniques(model: ModelOrder, techniques: Sequence[TechniqueOrder]) -> dict[str, dict[str, object]]:
+    """Those that are not what their axis has anyway, with their parameters that differ."""
+    chosen: dict[str, dict[str, object]] = {}
+    for order in applied(model, techniques):
+        different = _different(order.parameters, partial(baseline.of_parameter, order.id))
+        if different or order.id != baseline.of_axis(order.id.partition(".")[0], keeps_of(model)):
+            chosen[order.id] = different
+    return chosen
+
+
+def _workload(workload: Workload) -> dict[str, object]:
+    """Data whose contents are known are the same under another path."""
+    left_out = ""
+    if isinstance(workload, Inference) and workload.prompt_file_hash:
+        left_out = "prompt_file"
+    if isinstance(workload, Training) and workload.data_hash:
+        left_out = "data"
+    fields = {name: getattr(workload, name) for name in workload.__struct_fields__ if name != left_out}
+    return _different(fields, partial(baseline.of_field, workload))
+
+
+def _engine(engine: EngineOrder) -> dict[str, object]:
+    own = ("settings", *SURROUNDINGS)
+    fields = {name: getattr(engine, name) for name in engine.__struct_fields__ if name not in own}
+    different = _different(fields, partial(baseline.of_engine, engine))
+    settings = _different(engine.settings, partial(baseline.of_setting, engine.id))
+    return different | ({"settings": settings} if settings else {})
+
+
+def _different(values: Mapping[str, object], expected: Callable[[str], object]) -> dict[str, object]:
+    """Those that are not what is expected. None is left open, so it is never different."""
+    numbers = {name: _number(value) for name, value in values.items() if value is not None}
+    return {name: value for name, value in numbers.items() if value != _number(expected(name))}
 
 
 def short(hash: str) -> str:
@@ -85,12 +114,6 @@ def matches(hash: str, written: str) -> bool:
     what, _, where = hash.partition("@")
     written_what, at, written_where = written.partition("@")
     return what.startswith(written_what) and (not at or where == written_where)
-
-
-def _fields(order: Workload | EngineOrder) -> dict[str, object]:
-    """Fields with their values; those left open (None), which each machine decides for itself, are left out."""
-    values = {name: _number(getattr(order, name)) for name in order.__struct_fields__}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _number(value: object) -> object:

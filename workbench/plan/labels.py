@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from engines.catalogue import engines
 from engines.catalogue import find as find_engine
+from engines.protocol.orders import ModelOrder, TechniqueOrder
 from engines.protocol.settings import show_value
 from engines.techniques import axes, find
+from engines.techniques.chosen import applied
 from engines.techniques.precision_stored import AS_STORED
 from workbench.store.operations import ConfigurationRow
 
@@ -25,15 +30,9 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
     if not isinstance(resolved, dict):
         resolved = {}
     labels = {"model": configuration.model}
-    techniques = resolved.get("techniques")
-    for choice in techniques if isinstance(techniques, list) else []:
-        if isinstance(choice, dict) and isinstance(choice.get("id"), str):
-            parameters = choice.get("parameters")
-            labels[axis_label(choice["id"].partition(".")[0])] = technique_title(
-                choice["id"],
-                parameters if isinstance(parameters, dict) else {},
-                str(_part(resolved, "model").get("stored", "")),
-            )
+    stored = str(_part(resolved, "model").get("stored", ""))
+    for choice in stored_techniques(resolved):
+        labels[axis_label(choice.id.partition(".")[0])] = technique_title(choice.id, choice.parameters, stored)
     workload, engine = _part(resolved, "workload"), _part(resolved, "engine")
     for key, title in (("prompt_tokens", "prompt tokens"), ("new_tokens", "new tokens"), ("batch_size", "batch")):
         if key in workload:
@@ -54,6 +53,20 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
     if machine:
         labels["machine"] = "this computer" if machine == "this" else machine
     return labels
+
+
+def stored_techniques(resolved: Mapping[str, object]) -> tuple[TechniqueOrder, ...]:
+    """The techniques that apply to a stored order. What is damaged is left out."""
+    listed = resolved.get("techniques")
+    named: list[TechniqueOrder] = []
+    for choice in listed if isinstance(listed, list) else []:
+        with contextlib.suppress(msgspec.ValidationError):
+            named.append(msgspec.convert(choice, TechniqueOrder))
+    try:
+        model = msgspec.convert(resolved.get("model"), ModelOrder)
+    except msgspec.ValidationError:
+        return tuple(named)
+    return applied(model, named)
 
 
 def _of_engine(id: str, settings: Mapping[str, object]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from engines.catalogue import engines
 from engines.catalogue import find as find_engine
 from engines.protocol.orders import TechniqueOrder
 from engines.techniques import MachineFacts, Technique, find, techniques
+from engines.techniques.chosen import precision_of
 from engines.techniques.finetune import FINETUNE
 from engines.techniques.gguf import STORED
 from workbench.experiment.experiment import Experiment
@@ -50,7 +51,7 @@ def problems_of(
 def _obstacles(
     cell: Configuration, model: ResolvedModel, machine: MachineFacts, experiment: Experiment
 ) -> Iterator[Problem]:
-    for order in cell.techniques:
+    for order in cell.applied:
         technique = find(order.id)
         if technique is None:
             yield _error(cell, f"The technique {order.id} is not installed.", fixes=_leave_out())
@@ -122,14 +123,13 @@ def _installable() -> set[str]:
 
 def _made_first(cell: Configuration, model: ResolvedModel, machine: MachineFacts) -> Iterator[Problem]:
     """The file that an engine makes before its first trial; only the engine knows whether it is there already."""
-    order = next((t for t in cell.techniques if t.id.startswith("precision.")), None)
-    technique = find(order.id) if order is not None else None
+    technique = find(precision_of(cell.model, cell.techniques).id)
     engine = find_engine(cell.engine.id)
     if technique is None or engine is None or not engine.converts_models or technique.id == STORED:
         return
     if cell.engine.id not in technique.engines or technique.cannot_apply(model.facts, machine):
         return
-    size = weight_bytes(model.facts, cell.techniques, machine)
+    size = weight_bytes(model.facts, cell.applied, machine)
     about = f", about {format_bytes(size)}" if size else ""
     yield Problem(
         severity="note",
@@ -186,7 +186,7 @@ def _memory(
         fixes: list[Fix] = []
         if batch:
             fixes.append(Fix(f"Batch {batch}", f"workload.batch_size.{cell.inference.batch_size}", batch))
-        storing = (find(order.id) for order in cell.techniques)
+        storing = (find(order.id) for order in cell.applied)
         for technique in [t for t in storing if t is not None and t.changes != "none"]:
             fixes.extend(_other_techniques(cell, technique, model, machine, experiment, must_fit=True))
         hint = f"Estimated: it needs {format_bytes(needed)}; {format_bytes(free)} are free."
@@ -251,7 +251,7 @@ def _fits(
     technique: Technique | None = None,
 ) -> bool:
     """Whether the cell would fit with another batch size or another technique on that technique's axis."""
-    load, chosen = cell.inference, cell.techniques
+    load, chosen = cell.inference, cell.applied
     if batch is not None:
         load = msgspec.structs.replace(load, batch_size=batch)
     if technique is not None:

@@ -9,6 +9,7 @@ import msgspec
 
 from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder, Workload, inference_of
 from engines.techniques import ModelFacts
+from engines.techniques.chosen import applied
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.problems import Problem
 from workbench.plan.labels import technique_title
@@ -75,6 +76,11 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         return inference_of(self.workload)
 
     @property
+    def applied(self) -> tuple[TechniqueOrder, ...]:
+        """The techniques it names, and a precision where it names none."""
+        return applied(self.model, self.techniques)
+
+    @property
     def runnable(self) -> bool:
         return not any(p.severity == "error" for p in self.problems)
 
@@ -88,7 +94,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
     def technique_title(self, axis: str) -> str:
         """Short name of the technique on an axis with its non-default parameters: "int8", "" where none."""
-        order = next((t for t in self.techniques if t.id.partition(".")[0] == axis), None)
+        order = next((t for t in self.applied if t.id.partition(".")[0] == axis), None)
         return technique_title(order.id, order.parameters, self.model.stored) if order else ""
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from engines.llama.ladder.cache import CachedFile, cached, content_of, only_facts, sweep
-from engines.llama.ladder.hub import hub_source, names_gguf
+from engines.llama.ladder.hub import hub_source
 from engines.llama.ladder.lines import Failed, Made, Step, parse
 from engines.llama.preflight import check_packages
 from engines.models.files import BrokenModel
@@ -24,6 +24,7 @@ from engines.models.identity import Digests
 from engines.protocol.client import engine_environment
 from engines.protocol.orders import ModelOrder, TrialOrder
 from engines.protocol.places import Places, places
+from engines.techniques.chosen import names_gguf, precision_of
 from engines.techniques.gguf import STORED, type_name
 from engines.worker.failures import WorkerFailure
 
@@ -131,8 +132,8 @@ def local_source(model: ModelOrder, *, allow_network: bool, report: Report | Non
 
 def _type_of(order: TrialOrder) -> str:
     """llama.cpp's name of the file type an order wants; "" for the file as it is. Raises `WorkerFailure`."""
-    chosen = order.technique("precision")
-    if chosen is None or chosen.id == STORED:
+    chosen = precision_of(order.model, order.techniques)
+    if chosen.id == STORED:
         if not names_gguf(order.model):
             raise WorkerFailure("order", "Only a GGUF file can be run as it is.", _CHOOSE)
         return ""

@@ -27,11 +27,6 @@ _PAUSE_S = 0.5
 _KEPT = "What was fetched whole is kept, and the next attempt goes on from there."
 
 
-def names_gguf(model: ModelOrder) -> bool:
-    """Whether a model is GGUF files, here or on the hub."""
-    return model.kind == "gguf" or (model.kind == "hub" and bool(file_in_repository(model)))
-
-
 def file_in_repository(model: ModelOrder) -> str:
     """ "folder/FILE.gguf" of a hub model that is one GGUF file of "org/name", "" where the repository is the model."""
     return model.path.split("/", 2)[2] if model.path.count("/") > 1 else ""

@@ -55,7 +55,7 @@ def test_that_a_model_without_a_precision_runs_in_its_own(home: Places, tmp_path
     model = quantised(home, tmp_path / "m", NF4)
     assert model.order.origin == "stored as nf4"
     (cell,) = cells(model, machine(*READERS))
-    assert [t.id for t in cell.techniques if t.id.startswith("precision.")] == [AS_STORED]
+    assert [t.id for t in cell.applied if t.id.startswith("precision.")] == [AS_STORED]
     assert cell.runnable
     assert cell.memory.weights == model.facts.stored_bytes
     assert cell.technique_title("precision") == "as stored: nf4"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from engines.protocol.messages import Device, Package, ProbeResult
-from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder
+from engines.protocol.orders import ModelOrder
 from engines.techniques import ModelFacts
 from engines.techniques.layers import Layers
 from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
@@ -92,10 +92,14 @@ def test_that_a_plan_is_the_product_of_models_techniques_and_sweeps() -> None:
     assert plan.expected_s == pytest.approx(3 * sum(c.expected_s for c in plan.configurations))
 
 
-def test_that_an_axis_nobody_named_gets_its_default() -> None:
+def test_that_an_axis_nobody_named_is_absent_but_weights_have_a_precision() -> None:
     plan = make_plan(experiment(precisions=()), ONE, probe())
     (cell,) = plan.configurations
-    assert [t.id for t in cell.techniques] == ["precision.float32", "kv_cache.full"]
+    assert cell.techniques == (), "an axis that is not named is not in the order"
+    assert [t.id for t in cell.applied] == ["precision.float32"]
+    assert (cell.technique_title("precision"), cell.technique_title("kv_cache")) == ("float32", "")
+    (named,) = make_plan(experiment(precisions=("float32",)), ONE, probe()).configurations
+    assert cell.hash == named.hash, "the same is run"
     assert cell.title == "SmolLM2-135M-Instruct (random weights)"
 
 
@@ -501,40 +505,6 @@ def test_that_only_a_hub_model_may_use_the_network() -> None:
 
 
 # --- hashes ----------------------------------------------------------------------------------------
-
-MODEL = ModelOrder(ref="m", title="M", kind="folder", path="/m", fingerprint="f" * 64)
-INT8 = (TechniqueOrder(id="precision.int8", parameters={"group": 64}),)
-GOLDEN = "e45ec5238efec15199e020093cdbcff34b1709872f3bb40aa2aa240a69ced9dc"
-
-
-def test_that_the_hash_of_a_configuration_never_changes() -> None:
-    assert hashes.configuration_hash(MODEL, INT8, Inference(), EngineOrder()) == GOLDEN
-
-
-def test_that_names_and_places_do_not_change_the_hash_but_the_files_do() -> None:
-    moved = msgspec.structs.replace(MODEL, ref="x", title="X", path="/elsewhere", origin="o")
-    assert hashes.configuration_hash(moved, INT8, Inference(), EngineOrder()) == GOLDEN
-    other = msgspec.structs.replace(MODEL, fingerprint="e" * 64)
-    assert hashes.configuration_hash(other, INT8, Inference(), EngineOrder()) != GOLDEN
-
-
-def test_that_every_default_of_engine_and_workload_is_in_the_hash() -> None:
-    for order in (EngineOrder(), Inference()):
-        for name in order.__struct_fields__:
-            if name == "start_method":
-                continue  # changes no work: the test below
-            value = getattr(order, name) or 0
-            changed = msgspec.structs.replace(order, **{name: f"{value}x" if isinstance(value, str) else value + 1})
-            workload = changed if isinstance(changed, Inference) else Inference()
-            engine = changed if isinstance(changed, EngineOrder) else EngineOrder()
-            assert hashes.configuration_hash(MODEL, INT8, workload, engine) != GOLDEN, name
-    for parameters in ({"group": 32}, {"group": 64, "more": True}, {}):
-        other = (TechniqueOrder(id="precision.int8", parameters=parameters),)
-        assert hashes.configuration_hash(MODEL, other, Inference(), EngineOrder()) != GOLDEN
-
-
-def test_that_how_workers_are_started_does_not_change_the_hash() -> None:
-    assert hashes.configuration_hash(MODEL, INT8, Inference(), EngineOrder(start_method="template")) == GOLDEN
 
 
 def test_that_precise_runs_and_gpus_start_workers_plainly() -> None:

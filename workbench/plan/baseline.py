@@ -1,0 +1,125 @@
+"""What a configuration is measured against when it is named: only what differs from these values enters its hash. So
+a new field, setting, technique or axis changes no hash that exists. Pure; any thread.
+
+The tables are frozen. A value here never changes, also where a default changes later. What is added to the
+application gets a line here, with its default of that day; what no line names (a plug-in's) has its declared default.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engines.catalogue import find as find_engine
+from engines.protocol.orders import EngineOrder, Inference, Workload
+from engines.techniques import axes, find
+
+KIND = str(Inference.__struct_config__.tag)
+
+WORK: dict[str, dict[str, object]] = {
+    "inference": {
+        "task": "generate",
+        "prompt_tokens": 128,
+        "new_tokens": 64,
+        "batch_size": 1,
+        "depth_tokens": 0,
+        "prompt_file": "",
+        "prompt_file_hash": "",
+        "requests": 3,
+        "window_s": 5,
+        "warmup_requests": 10,
+        "perplexity_tokens": 0,
+        "text_tokens": 0,
+        "tasks": (),
+        "task_samples": 0,
+        "idle_s": None,
+        "prefill_energy_s": None,
+    },
+    "training": {
+        "data": "built-in",
+        "data_hash": "",
+        "steps": 60,
+        "warmup_steps": 3,
+        "sequence_tokens": 128,
+        "batch_size": 4,
+        "learning_rate": 2e-4,
+        "schedule_warmup_steps": 5,
+        "weight_decay": 0,
+        "clip_norm": 1,
+        "evaluation_tokens": 2048,
+        "idle_s": None,
+    },
+}
+"""By kind of work, every field."""
+
+ENGINE: dict[str, object] = {"id": "transformers", "threads": 0}
+
+SETTINGS: dict[str, dict[str, object]] = {
+    "transformers": {"attention": "sdpa"},
+    "llama.cpp": {
+        "batch_tokens": 2048,
+        "micro_batch_tokens": 512,
+        "flash_attention": "auto",
+        "gpu_layers": -1,
+        "memory_map": True,
+    },
+}
+"""By engine."""
+
+AXES: dict[str, dict[str, str]] = {
+    "precision": {"": "precision.float32", "gguf": "precision.gguf-stored", "quantised": "precision.as-stored"},
+    "kv_cache": {"": "kv_cache.full"},
+    "finetune": {"": ""},
+}
+"""By axis and what keeps a precision of its own (`engines.techniques.chosen.keeps_of`); "" for all others."""
+
+PARAMETERS: dict[str, dict[str, object]] = {
+    "precision.int8": {"compute": "auto"},
+    "precision.llm-int8": {"threshold": 6.0, "compute": "auto"},
+    "precision.quanto-int8": {"compute": "auto"},
+    "precision.float8": {"compute": "auto"},
+    "precision.nf4": {"double_quantisation": False, "compute": "auto"},
+    "precision.fp4": {"double_quantisation": False, "compute": "auto"},
+    "precision.int4": {"group_size": "auto"},
+    "precision.quanto-int4": {"compute": "auto"},
+    "finetune.lora": {"rank": 8, "alpha": 16, "dropout": 0, "target_modules": "all-linear"},
+}
+"""By technique."""
+
+NOWHERE = object()
+"""Stands for no baseline: whatever is said differs."""
+
+
+def of_field(workload: Workload, name: str) -> object:
+    """A field of a kind of work."""
+    kind = str(workload.__struct_config__.tag)
+    return WORK.get(kind, {}).get(name, _declared(workload, name))
+
+
+def of_engine(engine: EngineOrder, name: str) -> object:
+    """A field of the engine's order, its own settings apart."""
+    return ENGINE.get(name, _declared(engine, name))
+
+
+def of_setting(engine: str, name: str) -> object:
+    """A setting of an engine's own."""
+    info = find_engine(engine)
+    declared = {s.name: s.default for s in info.settings} if info is not None else {}
+    return SETTINGS.get(engine, {}).get(name, declared.get(name, NOWHERE))
+
+
+def of_axis(axis: str, keeps: str) -> str:
+    """The technique that an axis has where nothing is chosen; "" of an axis that is not known here."""
+    table = AXES.get(axis) or {"": next((a.default for a in axes() if a.id == axis), "")}
+    return table.get(keeps, table[""])
+
+
+def of_parameter(technique: str, name: str) -> object:
+    known = find(technique)
+    declared = known.defaults() if known is not None else {}
+    return PARAMETERS.get(technique, {}).get(name, declared.get(name, NOWHERE))
+
+
+def _declared(struct: msgspec.Struct, name: str) -> object:
+    """The default of a struct's field."""
+    field = next(f for f in msgspec.structs.fields(struct) if f.name == name)
+    return NOWHERE if field.default is msgspec.NODEFAULT else field.default
