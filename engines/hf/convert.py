@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engines.hf import quiet
+from engines.models.headers import read_gguf
 
 quiet.before_import()
 
 import torch  # noqa: E402
-from gguf import GGUFReader  # noqa: E402
 from tokenizers.pre_tokenizers import ByteLevel, Digits, PreTokenizer, Sequence  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig  # noqa: E402
 
@@ -45,8 +45,7 @@ def splitting_rule(gguf: Path) -> PreTokenizer:
     5.23 ignores that name and splits as GPT-2 does, which gives SmolLM2 other tokens where there are digits. Rules:
     src/llama-vocab.cpp of https://github.com/ggml-org/llama.cpp. Raises `ValueError` for a name that is not known here.
     """
-    field = GGUFReader(str(gguf)).fields.get("tokenizer.ggml.pre")
-    name = str(field.contents()) if field is not None else "default"
+    name = read_gguf(gguf).metadata.get("tokenizer.ggml.pre", "default")
     words = ByteLevel(add_prefix_space=False, use_regex=True)
     if name == "smollm":
         return Sequence([Digits(individual_digits=True), words])

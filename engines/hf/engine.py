@@ -29,7 +29,6 @@ from engines.hf.preflight import precision_of  # noqa: E402
 from engines.hf.reader import HfReader, begin_of, end_tokens  # noqa: E402
 from engines.hf.settings import settings_of  # noqa: E402
 from engines.hf.training import STEPS_TOGETHER, Trainer  # noqa: E402
-from engines.llama.header import read_header  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
 from engines.protocol.orders import Scalar, Training, TrialOrder  # noqa: E402
 from engines.protocol.places import places  # noqa: E402
@@ -171,7 +170,7 @@ class HfEngine:
         self._ends = end_tokens(model, self._tokenizer)
         if self._tokenizer is None:
             return []
-        says = read_header(Path(order.model.path)).adds_bos if order.model.kind == "gguf" else None
+        says = files.gguf_model(Path(order.model.path)).adds_bos if order.model.kind == "gguf" else None
         self._begin = begin_of(self._tokenizer, self._ends, adds_bos=says)
         return text.text_tokens(self._encode)
 

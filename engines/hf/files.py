@@ -1,36 +1,18 @@
-"""A model's files, checked before anything heavy reads them. No torch. Worker process.
-
-The safetensors layout (8 bytes of header length, a JSON header with `data_offsets`, then the data) is described at
-https://huggingface.co/docs/safetensors/index#format
-"""
+"""A model's files, checked before anything heavy reads them. No torch. Worker process."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from engines.models.files import BrokenModel, folder_files, model_files
+from engines.models.gguf import GgufModel, read_model
+from engines.models.headers import Tensor, read_safetensors
 from engines.models.identity import SCHEME, Digests
 from engines.protocol.gguf_parts import parts_of
 from engines.protocol.orders import ModelOrder
 from engines.worker.failures import WorkerFailure
-
-_HEADER_MAX = 100 << 20
-
-
-@dataclass(frozen=True)
-class TensorEntry:
-    """One tensor of a safetensors header."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    size_bytes: int
-    offset_bytes: int
-    """Where its data begin, from the start of the file."""
 
 
 def check_folder(folder: Path) -> None:
@@ -59,17 +41,8 @@ def check_same(model: ModelOrder, source: Path, digests: Digests, *, read: bool 
 
 
 def check_gguf(file: Path) -> None:
-    """Raise `WorkerFailure` unless `file` starts like a GGUF file and is the whole model: transformers reads one file
-    and would fill what lies in the others with random weights."""
-    try:
-        with file.open("rb") as stream:
-            magic = stream.read(4)
-    except OSError as error:
-        raise WorkerFailure(
-            "model", f"The GGUF file {file} cannot be read: {error.strerror}.", "Choose the model again in Setup."
-        ) from error
-    if magic != b"GGUF":
-        raise _broken(file, "it does not begin with the GGUF magic")
+    """Raise `WorkerFailure` unless `file` is a GGUF file and is the whole model: transformers reads one file and would
+    fill what lies in the others with random weights."""
     if len(parts_of(file)) > 1:
         raise WorkerFailure(
             "model",
@@ -77,6 +50,13 @@ def check_gguf(file: Path) -> None:
             "file only.",
             "Run it with the llama.cpp engine, or give the model's folder in Hugging Face format.",
         )
+    gguf_model(file)
+
+
+def gguf_model(file: Path) -> GgufModel:
+    """A GGUF model by the headers of its files. Raises `WorkerFailure` when it is cut short or broken."""
+    with _explained(file):
+        return read_model(file)
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
@@ -85,40 +65,16 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         return folder_files(folder).weights
 
 
-def tensors(file: Path) -> list[TensorEntry]:
+def tensors(file: Path) -> tuple[Tensor, ...]:
     """The tensors of a safetensors file. Raises `WorkerFailure` when it is cut short or broken."""
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if size < 8 or length > min(_HEADER_MAX, size - 8):
-                raise _broken(file, f"it is cut short at {size:,} bytes")
-            header = json.loads(stream.read(length))
-        entries = [
-            TensorEntry(
-                name,
-                str(e["dtype"]),
-                tuple(e["shape"]),
-                size_bytes=e["data_offsets"][1] - e["data_offsets"][0],
-                offset_bytes=8 + length + e["data_offsets"][0],
-            )
-            for name, e in header.items()
-            if name != "__metadata__"
-        ]
-        end = max((e.offset_bytes + e.size_bytes for e in entries), default=8 + length)
-    except OSError as error:
-        raise _broken(file, f"it cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise _broken(file, "its header is damaged") from error
-    if end > size:
-        raise _broken(file, f"it is cut short: {size:,} of {end:,} bytes are there")
-    return entries
+    with _explained(file):
+        return read_safetensors(file).tensors
 
 
 def stored_bytes(path: Path) -> int:
     """Bytes of the tensors in a model's safetensors or GGUF files. Raises `WorkerFailure`."""
     if path.is_file():
-        return sum(map(_gguf_bytes, parts_of(path)))
+        return gguf_model(path).tensor_bytes
     return sum(entry.size_bytes for file in weight_files(path) for entry in tensors(file))
 
 
@@ -140,17 +96,3 @@ def _explained(path: Path) -> Iterator[None]:
         raise WorkerFailure(
             "model", f"The files in {path} cannot be read: {error.strerror}.", "Choose the model again in Setup."
         ) from error
-
-
-def _gguf_bytes(file: Path) -> int:
-    from gguf import GGUFReader
-
-    return sum(int(tensor.n_bytes) for tensor in GGUFReader(str(file)).tensors)
-
-
-def _broken(file: Path, why: str) -> WorkerFailure:
-    return WorkerFailure(
-        "model",
-        f"{file.parent.name}/{file.name} is damaged: {why}.",
-        "The download was probably interrupted. Fetch the model again; nothing else is affected.",
-    )

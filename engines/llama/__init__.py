@@ -1,6 +1,6 @@
 """The llama.cpp engine, over llama-cpp-python's low-level interface. Worker process; imports llama_cpp.
 
-- `preflight`: what can be refused before llama.cpp is loaded    - `header`: a GGUF file by its header
+- `preflight`: what can be refused before llama.cpp is loaded
 - `engine`: the parts below as one `engines.worker.engine.Engine`
 - `library`: llama.cpp in this process, and its log              - `failures`: what its last words mean
 - `amx`: whether this build's AMX code works here                - `facts`: environment

@@ -16,7 +16,6 @@ from engines.hf import files
 from engines.llama import amx, facts, shape
 from engines.llama.context import Context, Settings
 from engines.llama.generate import Generator, Lengths
-from engines.llama.header import Header, read_header
 from engines.llama.info import PIECE_TOKENS
 from engines.llama.ladder.files import local_source, make_file, plan_file
 from engines.llama.library import Library, library
@@ -26,6 +25,7 @@ from engines.llama.preflight import check_header, kv_cache_of, precision_of
 from engines.llama.reader import LlamaReader
 from engines.llama.settings import settings_of
 from engines.llama.vocabulary import Vocabulary
+from engines.models.gguf import GgufModel
 from engines.models.identity import Digests
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import places
@@ -92,7 +92,7 @@ class LlamaEngine:
         planned = plan_file(order)
         file = self._file = planned.path
         self._file_facts = dict(planned.facts)
-        header = read_header(file)
+        header = files.gguf_model(file)
         check_header(header, order)
         start = time.monotonic()
         settings = LoadSettings(
@@ -239,7 +239,7 @@ class LlamaEngine:
         assert self._vocabulary is not None
         return self._vocabulary.encode(words, special=True)
 
-    def _original_bytes(self, header: Header) -> int:
+    def _original_bytes(self, header: GgufModel) -> int:
         """Bytes of the tensors in the model's own files; of random weights in the precision their config names, in
         float32 where it names none, as for transformers."""
         model = self._order.model
@@ -247,8 +247,7 @@ class LlamaEngine:
         if source is None:
             named = str(model.config.get("dtype") or model.config.get("torch_dtype"))
             return header.parameters * (2 if named in ("float16", "bfloat16") else 4)
-        stored = read_header(source).tensor_bytes if source.is_file() else files.stored_bytes(source)
-        return stored or header.tensor_bytes
+        return files.stored_bytes(source) or header.tensor_bytes
 
     def _made_context(self) -> Context:
         """The context of the measured requests: as long as one, but for its last token, which is never computed."""

@@ -6,10 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from engines.hf import files
-from engines.llama.header import Header, read_header
 from engines.llama.info import ENGINE
 from engines.llama.library import PACKAGE_ADVICE
 from engines.llama.shape import head_sizes
+from engines.models.gguf import GgufModel
 from engines.models.identity import Digests
 from engines.protocol.orders import TechniqueOrder, TrialOrder
 from engines.protocol.places import places
@@ -29,7 +29,7 @@ def preflight(order: TrialOrder) -> None:
     if order.model.kind == "folder":
         files.check_folder(path)
     elif order.model.kind == "gguf":
-        check_header(read_header(path), order)
+        check_header(files.gguf_model(path), order)
     if order.model.kind in ("folder", "gguf"):
         files.check_same(order.model, path, Digests(places().digests))
 
@@ -63,7 +63,7 @@ def kv_cache_of(order: TrialOrder) -> str:
     return chosen.id.partition(".")[2] if chosen else "full"
 
 
-def check_header(header: Header, order: TrialOrder) -> None:
+def check_header(header: GgufModel, order: TrialOrder) -> None:
     """Tokenizer, context and KV cache against what the file says of itself. Raises `WorkerFailure`."""
     title, workload = order.model.title, order.inference
     if not header.architecture:

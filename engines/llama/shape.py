@@ -10,8 +10,8 @@ from typing import Any
 
 from engines.llama.batches import Tokens
 from engines.llama.context import Context
-from engines.llama.header import FLOATS, Header
 from engines.llama.library import Library
+from engines.models.gguf import FLOATS, GgufModel
 from engines.protocol.gguf_types import ListLength
 from engines.techniques.layers import layer_details
 from engines.techniques.layers_gguf import layers_of_gguf
@@ -23,11 +23,11 @@ model with a sliding window it says so twice: layers with the window have a cach
 _EXPERTS = re.compile(r"ffn_(gate|up|down|gate_up)_exps\.")
 
 
-def details(header: Header, file_type: str) -> dict[str, str]:
+def details(header: GgufModel, file_type: str) -> dict[str, str]:
     """Facts of `ModelLoaded.details`: "architecture", "file_type", "quantised_parameters", "vocabulary", "layers",
     "kv_heads", "head_size", "context_tokens", of a mixture of experts "experts" and "active_parameters", and what
     `layer_details` says."""
-    quantised = sum(tensor.weights for tensor in header.tensors if tensor.type not in FLOATS)
+    quantised = sum(tensor.weights for tensor in header.tensors if tensor.dtype not in FLOATS)
     found = {"architecture": header.architecture, "file_type": file_type, "quantised_parameters": str(quantised)}
     vocabulary = header.metadata.get("tokenizer.ggml.tokens")
     layers = layers_of_gguf(header.metadata)
@@ -49,14 +49,14 @@ def details(header: Header, file_type: str) -> dict[str, str]:
     return found | layer_details(layers)
 
 
-def head_sizes(header: Header) -> tuple[int | None, int | None]:
+def head_sizes(header: GgufModel) -> tuple[int | None, int | None]:
     """Size of one head's key and value."""
     heads, width = header.number("attention.head_count"), header.number("embedding_length")
     whole = width // heads if heads and width else None
     return header.number("attention.key_length") or whole, header.number("attention.value_length") or whole
 
 
-def active_parameters(header: Header) -> int | None:
+def active_parameters(header: GgufModel) -> int | None:
     """Parameters that one token uses in a mixture of experts; None for a dense model."""
     experts, used = header.number("expert_count"), header.number("expert_used_count")
     if not experts or not used:
@@ -65,9 +65,9 @@ def active_parameters(header: Header) -> int | None:
     return round(header.parameters - among * (1 - used / experts)) if among else None
 
 
-def stored_bits(header: Header) -> float:
+def stored_bits(header: GgufModel) -> float:
     """Bits per quantised weight, scales included; per weight where nothing is quantised."""
-    quantised = [tensor for tensor in header.tensors if tensor.type not in FLOATS]
+    quantised = [tensor for tensor in header.tensors if tensor.dtype not in FLOATS]
     among = quantised or header.tensors
     weights = sum(tensor.weights for tensor in among)
     return 8 * sum(tensor.size_bytes for tensor in among) / weights if weights else 0.0
@@ -79,7 +79,7 @@ def named_bits(file_type: str) -> float:
     return float(digits.group()) if digits else 0.0
 
 
-def compute_type(header: Header, *, on_gpu: bool) -> str:
+def compute_type(header: GgufModel, *, on_gpu: bool) -> str:
     """What most products are computed in: on a processor int8 for quantised weights (llama.cpp quantises the
     activations to match), else the weights' own type. "" where it is not known."""
     if on_gpu:

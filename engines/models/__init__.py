@@ -1,1 +1,1 @@
-"""Models as files: which files make one, and what it is the same as. No heavy import: every floor may use it."""
+"""Models as files: which make one, what their headers say, what it is the same as. No heavy import: for every floor."""

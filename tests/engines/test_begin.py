@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from engines.data.begin import Begin
+from engines.hf.files import gguf_model
 from engines.llama.convert.tokenizer import read_vocabulary
-from engines.llama.header import read_header
 from engines.protocol.orders import Inference, ModelOrder
 from engines.protocol.records import Environment, Evaluation, WrittenText
 from engines.worker.stop import Stop
@@ -68,7 +68,7 @@ def test_that_a_gguf_file_gets_the_rule_that_transformers_follows(
 def test_that_a_gguf_files_rule_is_read_as_llama_cpp_reads_it(tmp_path: Path, splits: str, begins: bool | None) -> None:
     file = write_tiny_gguf(tmp_path / "tiny.gguf", begins=begins, splits=splits)
     expected = begins if begins is not None else splits in ("llama-bpe", "tekken")
-    assert read_header(file).adds_bos is expected
+    assert gguf_model(file).adds_bos is expected
     pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed (make gguf)")
     assert vocabulary_begin(file) == (BOS if expected else Begin(empty=0))
 

@@ -104,8 +104,18 @@ def test_that_what_is_not_a_model_folder_is_told(folder: Path, tmp_path: Path) -
 
 def test_that_a_file_that_is_no_gguf_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"nothing")
-    with pytest.raises(WorkerFailure, match="GGUF magic"):
+    with pytest.raises(WorkerFailure, match="not a GGUF file"):
         files.check_gguf(tmp_path / "x.gguf")
+
+
+def test_that_a_gguf_file_that_is_cut_short_is_told_before_transformers_reads_it(tmp_path: Path) -> None:
+    from tests.tiny_gguf import write_tiny_gguf
+
+    file = write_tiny_gguf(tmp_path / "x.gguf")
+    files.check_gguf(file)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(WorkerFailure, match="cut short"):
+        files.check_gguf(file)
 
 
 # --- text and prompts -----------------------------------------------------------------------------

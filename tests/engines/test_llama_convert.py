@@ -22,11 +22,11 @@ from tests.tiny_model import BEGINS, VOCABULARY, make_tiny_model
 
 need_llama()
 
+from engines.hf.files import gguf_model  # noqa: E402
 from engines.llama.convert import check, sentencepiece, tokenizer  # noqa: E402
 from engines.llama.convert.shape import ARCHITECTURES, shape_of  # noqa: E402
 from engines.llama.convert.weights import Stored, converted, open_folder  # noqa: E402
 from engines.llama.convert.write import convert_folder, write_random  # noqa: E402
-from engines.llama.header import read_header  # noqa: E402
 
 IDS = [(n * 7919) % VOCABULARY for n in range(200)]
 
@@ -385,7 +385,7 @@ def test_that_special_tokens_and_the_chat_template_are_kept(tiny: Path, tmp_path
     document = json.loads((folder / "tokenizer.json").read_text())
     (folder / "tokenizer.json").write_text(json.dumps({**document, "post_processor": BEGINS}))
     convert_folder(folder, tmp_path / "model.gguf", "F16", "tiny", quiet)
-    said = read_header(tmp_path / "model.gguf").metadata
+    said = gguf_model(tmp_path / "model.gguf").metadata
     assert said["tokenizer.chat_template"] == "{{ messages }}"
     assert said["tokenizer.ggml.bos_token_id"] == 0
     assert said["tokenizer.ggml.eos_token_id"] == 1

@@ -32,7 +32,7 @@ from tests.tiny_model import make_tiny_model
 
 need_llama()
 
-from engines.llama.header import read_header  # noqa: E402
+from engines.hf.files import gguf_model  # noqa: E402
 from engines.llama.ladder import make as ladder_make  # noqa: E402
 from engines.llama.ladder.cache import CachedFile, content_of, sweep  # noqa: E402
 from engines.llama.ladder.quantise import contents  # noqa: E402
@@ -88,7 +88,7 @@ def test_that_a_file_is_planned_made_once_and_found_again(home: Places, tiny: Pa
     stamp = found.path.stat().st_mtime_ns
     assert make_file(order, quiet) == facts
     assert found.path.stat().st_mtime_ns == stamp
-    assert read_header(found.path).architecture == "llama"
+    assert gguf_model(found.path).architecture == "llama"
 
 
 def test_that_the_whole_ladder_is_made_and_gets_smaller(home: Places, wide: Path) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from engines.llama.header import read_header
+from engines.hf.files import gguf_model
 from engines.llama.ladder.files import make_file, plan_file
 from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.orders import ModelOrder
@@ -84,9 +84,9 @@ def test_that_a_rung_made_of_parts_is_one_file_and_the_same_as_of_one_file(
         made.append(plan_file(order).path)
     assert made[0].parent != made[1].parent
     assert made[1].name == "three-Q8_0.gguf"
-    header = read_header(made[1])
+    header = gguf_model(made[1])
     assert not [name for name in header.metadata if name.startswith("split.")]
-    assert len(header.tensors) == len(read_header(made[0]).tensors)
+    assert len(header.tensors) == len(gguf_model(made[0]).tensors)
     ids = list(range(2, 60))
     np.testing.assert_array_equal(llama_logits(made[1], ids), llama_logits(made[0], ids))
 
@@ -111,7 +111,8 @@ def test_that_a_missing_part_is_named_before_anything_is_loaded(
     parts_of(first)[1].unlink()
     outcome = run_worker(gguf_order(order_of(first), technique, workload=QUICK), tmp_path / "trial")
     assert (outcome.exit_code, outcome.failure) == (3, "model")
-    assert "three-00002-of-00003.gguf is missing in" in failure_text(outcome)
+    assert "1 of 3 parts of the model is missing" in failure_text(outcome)
+    assert "three-00002-of-00003.gguf" in failure_text(outcome)
     assert not outcome.all(ModelLoaded)
 
 

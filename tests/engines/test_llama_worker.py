@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engines.llama.header import read_header
+from engines.hf.files import gguf_model
 from engines.protocol.orders import EngineOrder, Inference, ModelOrder, Scalar, TechniqueOrder, TrialOrder
 from engines.protocol.records import Environment, Evaluation, MemoryPeak, ModelLoaded, PhaseStarted, Request
 from engines.runner.outcome import Evidence, judge
@@ -97,7 +97,7 @@ def test_that_a_window_of_attention_has_a_cache_of_its_own_and_a_depth_that_is_m
 
 
 def test_that_the_model_is_counted_by_its_file(outcomes: dict[str, Outcome], tiny: Path) -> None:
-    loaded, header = outcomes["full"].only(ModelLoaded), read_header(tiny)
+    loaded, header = outcomes["full"].only(ModelLoaded), gguf_model(tiny)
     assert loaded.parameters == header.parameters
     assert loaded.bytes_by_dtype == {"F32": header.tensor_bytes}
     assert loaded.original_bytes == loaded.tensor_bytes == header.tensor_bytes

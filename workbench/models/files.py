@@ -7,14 +7,15 @@ No heavy import; any thread. Raises `BrokenModel` with a sentence for people. Wh
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 
 import msgspec
 
 from engines.models.files import BrokenModel, folder_files, read_config
-from engines.protocol.gguf_parts import parts_of
+from engines.models.gguf import read_model
+from engines.models.headers import Header, Tensor, read_gguf, read_safetensors
 from engines.protocol.gguf_types import FILE_TYPES, ListLength
 from engines.protocol.orders import ModelKind
 from engines.techniques import ModelFacts
@@ -24,7 +25,6 @@ from engines.techniques.layers_gguf import layers_of_gguf
 from engines.techniques.stored_precision import stored_precision
 from engines.techniques.stored_weights import logical_weights
 from engines.techniques.unfit import unfit_config, unfit_gguf
-from workbench.models.headers import Header, Tensor, read_gguf, read_safetensors
 
 FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
 """Values of `ModelFacts.stored_dtype` that are no quantisation."""
@@ -44,7 +44,7 @@ def inspect_folder(folder: Path) -> tuple[ModelFacts, tuple[str, ...]]:
     are not read."""
     config = read_config(folder)
     files = folder_files(folder)
-    tensors = [t for file in files.weights for t in _cached_header(str(file), *_stamp(file)).tensors]
+    tensors = [t for file in files.weights for t in _header_of(read_safetensors, file).tensors]
     if not tensors:
         raise BrokenModel(f"The weight files of {folder.name} hold no tensors.", "Download the model again.")
     linear = _linear(str(config["model_type"]), tensors)
@@ -82,9 +82,8 @@ def inspect_folder(folder: Path) -> tuple[ModelFacts, tuple[str, ...]]:
 
 def inspect_gguf(file: Path) -> tuple[ModelFacts, str]:
     """Facts and the file's own name ("" where it has none) of a GGUF model, by its file or its first part."""
-    files = _whole_gguf(file)
-    headers = [_cached_header(str(part), *_stamp(part)) for part in files]
-    meta, tensors = headers[0].metadata, [t for header in headers for t in header.tensors]
+    model = read_model(file, partial(_header_of, read_gguf))
+    meta, tensors = model.metadata, model.tensors
     architecture = meta.get("general.architecture")
     if not isinstance(architecture, str):
         raise BrokenModel(f"{file.name} does not say what architecture it is.", "Convert it again.")
@@ -131,27 +130,6 @@ def _part_of_a_model(meta: Mapping[str, object]) -> str | None:
         "adapter": "an adapter (LoRA) for one",
         "imatrix": "statistics for quantising one",
     }.get(str(kind))
-
-
-def _whole_gguf(file: Path) -> tuple[Path, ...]:
-    """The files of a GGUF model, all of them there."""
-    files = parts_of(file)
-    missing = [part.name for part in files if not part.is_file()]
-    if missing and len(files) > 1:
-        verb, more = ("are", ", ...") if len(missing) > 1 else ("is", "")
-        raise BrokenModel(
-            f"{len(missing)} of {len(files)} parts of the model {verb} missing in {file.parent}: {missing[0]}{more}.",
-            "Fetch what is missing into the same folder, under its own name.",
-        )
-    if not _begins(file, b"GGUF"):
-        read_gguf(file)  # says that it is none
-    count = _cached_header(str(file), *_stamp(file)).metadata.get("split.count", 1)
-    if isinstance(count, int) and count > 1 and len(files) != count:
-        raise BrokenModel(
-            f"{file.name} is a part of a model in {count} files, and its name does not say so.",
-            f"Put all of them into one folder, named like NAME-00001-of-{count:05d}.gguf: llama.cpp goes by the names.",
-        )
-    return files
 
 
 def facts_of_config(
@@ -231,17 +209,11 @@ def _common_dtype(tensors: Sequence[Tensor]) -> str:
     return _FLOAT_NAMES.get(most, most)
 
 
-def _stamp(file: Path) -> tuple[int, int]:
+def _header_of(read: Callable[[Path], Header], file: Path) -> Header:
     stat = file.stat()
-    return stat.st_size, stat.st_mtime_ns
+    return _cached_header(read, file, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
-def _cached_header(path: str, _size: int, _mtime_ns: int) -> Header:
-    file = Path(path)
-    return read_gguf(file) if file.suffix == ".gguf" or _begins(file, b"GGUF") else read_safetensors(file)
-
-
-def _begins(file: Path, magic: bytes) -> bool:
-    with file.open("rb") as stream:
-        return stream.read(len(magic)) == magic
+def _cached_header(read: Callable[[Path], Header], file: Path, _size: int, _mtime_ns: int) -> Header:
+    return read(file)

@@ -22,13 +22,13 @@ from engines.host.locked import locked
 from engines.llama.convert.check import check_tokens
 from engines.llama.convert.weights import FloatType, open_folder, widest
 from engines.llama.convert.write import convert_folder, write_random
-from engines.llama.header import FLOATS
 from engines.llama.ladder.cache import FOLDER, LOCK, TEMPORARY, CachedFile, clear_leftovers
 from engines.llama.ladder.files import cached_file, local_source
 from engines.llama.ladder.lines import Failed, Made, Step, say
 from engines.llama.ladder.quantise import contents, quantise
 from engines.llama.library import library
 from engines.models.files import model_files
+from engines.models.gguf import FLOATS
 from engines.models.identity import SCHEME, Digests
 from engines.protocol.file_errors import is_full, what_happened, what_to_do
 from engines.protocol.orders import ModelOrder

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.hf import files
 from engines.llama.failures import UNKNOWN_ARCHITECTURE, load_failure
-from engines.llama.header import FLOATS, read_header
 from engines.llama.library import Library, Words, library
+from engines.models.gguf import FLOATS
 from engines.worker.failures import WorkerFailure
 
 Report = Callable[[str, float], None]
@@ -77,14 +78,14 @@ class Contents:
 
 def contents(file: Path) -> Contents:
     """By the file's header. Raises `WorkerFailure`."""
-    found = read_header(file)
+    found = files.gguf_model(file)
     if not found.tensors:
         raise WorkerFailure("model", f"{file.name} holds no tensors.", "Choose a file with the weights of a model.")
     tensors: Counter[str] = Counter()
     weights: Counter[str] = Counter()
     for tensor in found.tensors:
-        tensors[tensor.type] += 1
-        weights[tensor.type] += tensor.weights
+        tensors[tensor.dtype] += 1
+        weights[tensor.dtype] += tensor.weights
     return Contents(dict(tensors), dict(weights), found.tensor_bytes)
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from engines.models.files import BrokenModel
+from engines.models.headers import read_gguf, read_safetensors
 from engines.protocol.places import Places
 from engines.techniques.layers import LayerGroup
 from workbench.experiment.problems import Problem
 from workbench.models.catalogue import catalogue
 from workbench.models.files import inspect_folder, inspect_gguf
-from workbench.models.headers import read_gguf, read_safetensors
 from workbench.models.lookup import local_models, resolve
 from workbench.plan.plan import ResolvedModel
 
@@ -410,7 +410,7 @@ def test_that_a_missing_part_and_a_renamed_one_are_told(home: Places, tmp_path: 
     assert "1 of 3 parts of the model is missing" in missing.message
     assert "tiny-00002-of-00003.gguf" in missing.message
     renamed = problem_of(resolve("second.gguf", home, tmp_path))
-    assert "NAME-00001-of-00003.gguf" in renamed.hint
+    assert "NAME-00002-of-00003.gguf" in renamed.hint
     listed = {m.title: m for m in local_models(home, (tmp_path,))}
     assert listed["tiny"].problem == "1 of its 3 parts is missing."
 

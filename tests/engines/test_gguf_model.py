@@ -1,4 +1,4 @@
-"""The header of GGUF files, whole and broken. No llama.cpp."""
+"""GGUF models by the headers of their files, whole and broken. No llama.cpp."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from engines.hf.files import gguf_model
 from engines.llama import shape
-from engines.llama.header import Header, Tensor, read_header
+from engines.models.gguf import GgufModel
+from engines.models.headers import Tensor
 from engines.techniques.layers import LayerGroup, layers_of_details
 from engines.worker.failures import WorkerFailure
 from tests.tiny_gguf import CONTEXT_TOKENS, HEADS, HIDDEN, KV_HEADS, LAYERS, vocabulary, write_tiny_gguf
@@ -21,7 +23,7 @@ def file(tmp_path: Path) -> Path:
 
 def refused(file: Path) -> WorkerFailure:
     with pytest.raises(WorkerFailure) as raised:
-        read_header(file)
+        gguf_model(file)
     assert raised.value.kind == "model"
     assert raised.value.advice
     return raised.value
@@ -30,8 +32,8 @@ def refused(file: Path) -> WorkerFailure:
 def test_that_a_whole_file_is_read_as_the_gguf_package_reads_it(file: Path) -> None:
     from gguf import GGUFReader
 
-    header, expected = read_header(file), GGUFReader(str(file))
-    assert {t.name: (t.type, t.weights, t.size_bytes) for t in header.tensors} == {
+    header, expected = gguf_model(file), GGUFReader(str(file))
+    assert {t.name: (t.dtype, t.weights, t.size_bytes) for t in header.tensors} == {
         t.name: (t.tensor_type.name, int(t.n_elements), int(t.n_bytes)) for t in expected.tensors
     }
     assert (header.architecture, header.number("block_count")) == ("llama", LAYERS)
@@ -75,6 +77,7 @@ def test_that_every_cut_of_the_header_is_refused(file: Path) -> None:
         (b"PK\x03\x04" + bytes(60), "not a GGUF file"),
         (b"\x80\x02}q" + bytes(60), "not a GGUF file"),
         (b"", "not a GGUF file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS"),
         (b"GGUF", "cut short"),
         (b"GGUF" + struct.pack("<I", 4) + bytes(60), "GGUF version 4"),
         (b"GGUF" + struct.pack("<I", 0) + bytes(60), "GGUF version 0"),
@@ -107,10 +110,10 @@ def test_that_an_unknown_tensor_type_is_refused_by_name(file: Path) -> None:
 
 def test_that_a_model_in_several_files_counts_the_tensors_of_all(tmp_path: Path) -> None:
     parts = [write_tiny_gguf(tmp_path / f"m-0000{n}-of-00002.gguf", parts=(n, 2)) for n in (1, 2)]
-    assert read_header(parts[0]).parameters == 2 * read_header(write_tiny_gguf(tmp_path / "one.gguf")).parameters
+    assert gguf_model(parts[0]).parameters == 2 * gguf_model(write_tiny_gguf(tmp_path / "one.gguf")).parameters
     assert "Choose its first part, m-00001-of-00002.gguf" in refused(parts[1]).advice
     parts[1].unlink()
-    assert "m-00002-of-00002.gguf is missing" in refused(parts[0]).message
+    assert f"1 of 2 parts of the model is missing in {tmp_path}: m-00002-of-00002.gguf" in refused(parts[0]).message
 
 
 def test_that_a_part_under_another_name_is_told_what_it_should_be_called(tmp_path: Path) -> None:
@@ -130,7 +133,7 @@ def test_that_a_part_that_is_another_one_is_damaged(tmp_path: Path) -> None:
 def test_that_parts_of_different_models_are_noticed_by_their_number_of_tensors(tmp_path: Path) -> None:
     first = write_tiny_gguf(tmp_path / "m.gguf", tensors_a_part=8)
     assert first.name == "m-00001-of-00003.gguf"
-    assert len(read_header(first).tensors) == 20
+    assert len(gguf_model(first).tensors) == 20
     other = write_tiny_gguf(tmp_path / "other.gguf", tensors_a_part=9)
     other.with_name("other-00003-of-00003.gguf").replace(tmp_path / "m-00003-of-00003.gguf")
     assert "its 3 parts hold 18 tensors together, not 20" in refused(first).message
@@ -140,7 +143,7 @@ def test_that_parts_of_different_models_are_noticed_by_their_number_of_tensors(t
 
 
 def test_that_the_shape_is_told_in_facts(file: Path) -> None:
-    found = shape.details(read_header(file), "Q8_0")
+    found = shape.details(gguf_model(file), "Q8_0")
     assert found["vocabulary"] == str(len(vocabulary()))
     assert found["layers"] == str(LAYERS)
     assert layers_of_details(found).groups == (LayerGroup(LAYERS, HIDDEN, KV_HEADS * 2 * HIDDEN // HEADS),)
@@ -149,7 +152,7 @@ def test_that_the_shape_is_told_in_facts(file: Path) -> None:
 
 
 def test_that_heads_are_read_layer_by_layer(tmp_path: Path) -> None:
-    header = read_header(write_tiny_gguf(tmp_path / "m.gguf", kv_heads=(2, *[0] * (LAYERS - 1))))
+    header = gguf_model(write_tiny_gguf(tmp_path / "m.gguf", kv_heads=(2, *[0] * (LAYERS - 1))))
     assert header.metadata["llama.attention.head_count_kv"] == (2, *[0] * (LAYERS - 1))
     found = shape.details(header, "F32")
     assert "kv_heads" not in found, "there is no one number"
@@ -158,11 +161,11 @@ def test_that_heads_are_read_layer_by_layer(tmp_path: Path) -> None:
 
 
 def test_that_stored_bits_count_scales_and_leave_norms_out(file: Path) -> None:
-    assert shape.stored_bits(read_header(file)) == pytest.approx(8.5)
+    assert shape.stored_bits(gguf_model(file)) == pytest.approx(8.5)
 
 
 def test_that_stored_bits_of_an_unquantised_file_are_its_own(tmp_path: Path) -> None:
-    header = read_header(write_tiny_gguf(tmp_path / "f16.gguf", stored="F16"))
+    header = gguf_model(write_tiny_gguf(tmp_path / "f16.gguf", stored="F16"))
     assert 16 < shape.stored_bits(header) < 16.2  # norms stay in float32
 
 
@@ -176,5 +179,8 @@ def test_that_a_file_type_names_its_bits(name: str, bits: float) -> None:
 
 def test_that_a_mixture_of_experts_uses_a_part_of_its_parameters() -> None:
     metadata = {"general.architecture": "m", "m.expert_count": 8, "m.expert_used_count": 2}
-    tensors = (Tensor("blk.0.ffn_up_exps.weight", "F16", 800, 1600), Tensor("blk.0.attn_q.weight", "F16", 100, 200))
-    assert shape.active_parameters(Header(metadata, tensors)) == 300
+    tensors = (
+        Tensor("blk.0.ffn_up_exps.weight", "F16", (8, 100), 1600),
+        Tensor("blk.0.attn_q.weight", "F16", (10, 10), 200),
+    )
+    assert shape.active_parameters(GgufModel(metadata, tensors)) == 300
