@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QGuiApplication
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
@@ -17,9 +17,9 @@ from widgets.charts.axes import nice_range, nice_step, ticks
 from widgets.charts.chart_view import ChartView
 from widgets.charts.frame import CategoryGutter
 from widgets.charts.history import History
-from widgets.charts.labels import place_labels, spread
 from widgets.charts.table import ColumnsModel, chart_as_tsv
 from widgets.theme.theme import Theme
+from workbench.charts.labels import Box, Placed, place_labels, spread
 from workbench.charts.stored import Chart, ChartAxis, Reference, Series
 
 NAMES = ("float32", "bfloat16", "int8", "nf4")
@@ -206,11 +206,28 @@ rects = st.tuples(st.floats(0, 300), st.floats(0, 200))
 @settings(max_examples=60)
 @given(st.lists(rects, max_size=12))
 def test_that_placed_labels_never_overlap_and_stay_inside(anchors: list[tuple[float, float]]) -> None:
-    bounds = QRectF(0, 0, 300, 200)
-    points = [QPointF(*a) for a in anchors]
-    placed = [p.rect for p in place_labels(points, [QSizeF(50, 14)] * len(points), [], bounds) if p is not None]
-    assert not overlaps(placed)
-    assert all(bounds.contains(r) for r in placed)
+    sizes = [(50.0, 14.0)] * len(anchors)
+    placed = place_labels(anchors, sizes, [], (0, 0, 300, 200), gap=9, up=-1, always=False)
+    rects = [QRectF(QPointF(*p.box[:2]), QPointF(*p.box[2:])) for p in placed if p is not None]
+    assert not overlaps(rects)
+    assert all(QRectF(0, 0, 300, 200).contains(r) for r in rects)
+
+
+def test_that_a_label_without_room_is_left_out_or_stands_where_it_covers_least() -> None:
+    def place(*, always: bool, up: int = 1, bounds: Box = (0, 0, 50, 14)) -> list[Placed | None]:
+        return place_labels([(25, 7)], [(50, 14)], [(20, 2, 30, 12)], bounds, gap=6, up=up, always=always)
+
+    assert place(always=False) == [None]
+    (cut,) = place(always=True)
+    assert cut is not None
+    assert place_labels([], [], [], (0, 0, 9, 9), gap=6, up=1, always=False) == []
+    # room above only: y grows upwards in an exported figure, downwards in the window
+    assert place(always=False, bounds=(0, 0, 50, 27)) == [Placed((0, 13, 50, 27), leader=False)]
+    assert place(always=False, up=-1, bounds=(0, -13, 50, 14)) == [Placed((0, -13, 50, 1), leader=False)]
+    (apart,) = place_labels([(25, 7)], [(50, 14)], [(0, 0, 99, 50)], (0, 0, 50, 90), gap=6, up=1, always=False)
+    assert apart is not None
+    assert apart.leader
+    assert apart.nearest((25, 7)) == (25, apart.box[1])
 
 
 @given(st.lists(st.floats(0, 200), min_size=1, max_size=10))

@@ -15,9 +15,9 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPainterPath, QPen, Q
 from PySide6.QtWidgets import QGraphicsItem
 
 from widgets.charts.decimation import Pyramid
-from widgets.charts.labels import place_labels, spread
 from widgets.theme.run_paint import marker_path, paint_area
 from widgets.theme.theme import Theme
+from workbench.charts.labels import Box, place_labels, spread
 from workbench.charts.stored import Chart, Series
 
 _CAP = 4.0
@@ -248,13 +248,20 @@ class Marks(QGraphicsItem):
         obstacles += [text.rect for text in self._laid.texts]
         corners = self._laid.front.toList()
         obstacles += [QRectF(a, b).normalized().adjusted(-1, -1, 1, 1) for a, b in pairwise(corners)]
-        sizes = [QSizeF(metrics.horizontalAdvance(text) + 2, metrics.height()) for _, text, _ in loose]
-        bounds = self._box.rect().adjusted(2, 2, -2, -2)
-        placed = place_labels([at for at, _, _ in loose], sizes, obstacles, bounds)
+        placed = place_labels(
+            [(at.x(), at.y()) for at, _, _ in loose],
+            [(metrics.horizontalAdvance(text) + 2, metrics.height()) for _, text, _ in loose],
+            [_box(rect) for rect in obstacles],
+            _box(self._box.rect().adjusted(2, 2, -2, -2)),
+            gap=self._theme.px(9),
+            up=-1,
+            always=False,  # the readout still has it
+        )
         for (at, text, color), place in zip(loose, placed, strict=True):
             if place is not None:
-                leader = QLineF(at, _nearest(place.rect, at)) if place.leader else None
-                self._laid.texts.append(_Text(place.rect, text, color, leader))
+                leader = QLineF(at, QPointF(*place.nearest((at.x(), at.y())))) if place.leader else None
+                rect = QRectF(QPointF(*place.box[:2]), QPointF(*place.box[2:]))
+                self._laid.texts.append(_Text(rect, text, color, leader))
 
     def _lay_line_labels(self, lines: list[tuple[Series, float]], metrics: QFontMetricsF) -> None:
         named = [(series, end) for series, end in lines if series.title]
@@ -324,8 +331,8 @@ def _whiskers(a: float, b: float, across: float, cap: float, beyond: bool = Fals
     return [QLineF(a, across, b, across), QLineF(a, across - cap, a, across + cap), *ends]
 
 
-def _nearest(rect: QRectF, point: QPointF) -> QPointF:
-    return QPointF(min(max(point.x(), rect.left()), rect.right()), min(max(point.y(), rect.top()), rect.bottom()))
+def _box(rect: QRectF) -> Box:
+    return rect.left(), rect.top(), rect.right(), rect.bottom()
 
 
 def _number(value: float) -> str:

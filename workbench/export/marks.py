@@ -1,12 +1,10 @@
 """The parts of an exported plot: bands, bars, points, curves, intervals, references and direct labels.
 
-Labels are placed against measured text extents, so that none covers another. Used by `figures` only. Not by adjustText:
-on random charts of 5 and 10 points it left names on points and whiskers, and took ten times as long.
+Used by `figures` only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +16,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from workbench.charts.labels import Box, place_labels
 from workbench.charts.phases import phase_title
 from workbench.charts.stored import Chart, ChartAxis, Floats, Series
 from workbench.export.look import Look
@@ -27,8 +26,6 @@ _SEPARATOR = " · "
 _CATEGORY = "category-name"
 _LANE = 0.955
 """Where the lane of phases begins, as a share of the plot's height."""
-_PAD = 4.0
-"""Pixels between a label and what it names."""
 
 
 def draw_bands(axes: Axes, chart: Chart, style: Look) -> None:
@@ -261,16 +258,6 @@ def draw_references(axes: Axes, chart: Chart, style: Look) -> None:
 # --- direct labels --------------------------------------------------------------------------------
 
 
-@dataclass
-class _Label:
-    text: str
-    color: str
-    at: tuple[float, float]
-    """Pixels of what it names."""
-    reach: tuple[float, float]
-    """Half extents of that thing in pixels (marker and whiskers)."""
-
-
 def draw_labels(figure: Figure, axes: Axes, chart: Chart, style: Look, renderer: RendererBase) -> None:
     """Values beside bars, names beside points, names at the ends of curves."""
     if chart.y.categories:
@@ -315,9 +302,7 @@ def _bar_labels(figure: Figure, axes: Axes, chart: Chart, style: Look, renderer:
 
 
 def _point_labels(axes: Axes, chart: Chart, style: Look, renderer: RendererBase) -> None:
-    """Each name on the side of its point where it covers nothing: right, left, above, below, then further away."""
-    frame = axes.get_window_extent(renderer)
-    labels, obstacles = [], _front_boxes(axes, chart)
+    points, texts, obstacles = [], [], _front_boxes(axes, chart)
     for series in (s for s in chart.series if s.style == "markers"):
         for i, (x, y) in enumerate(zip(series.x, series.y, strict=True)):
             if not (np.isfinite(x) and np.isfinite(y)):
@@ -325,20 +310,32 @@ def _point_labels(axes: Axes, chart: Chart, style: Look, renderer: RendererBase)
             px, py = axes.transData.transform((x, y))
             obstacles.append(Bbox.from_extents(px - 6, py - 6, px + 6, py + 6))
             obstacles += _whisker_boxes(axes, series, chart, i)
-            text = series.labels[i] if i < len(series.labels) else series.title
-            labels.append(_Label(text, style.text, (px, py), (6.0, 6.0)))
-    for label in labels:
-        probe = axes.text(0, 0, label.text, fontsize=7)
-        box = probe.get_window_extent(renderer)
-        probe.remove()
-        place = _free_place(label, box.width, box.height, frame, obstacles)
-        obstacles.append(place)
-        x, y = axes.transData.inverted().transform((place.x0, (place.y0 + place.y1) / 2))
-        axes.text(x, y, label.text, fontsize=7, color=label.color, ha="left", va="center", zorder=6)
-        gap = abs((place.y0 + place.y1) / 2 - label.at[1])
-        if gap > 2.5 * box.height:
-            end = axes.transData.inverted().transform(label.at)
-            axes.plot([x, end[0]], [y, end[1]], color=style.axis, linewidth=0.5, zorder=1)
+            points.append((float(px), float(py)))
+            name = series.labels[i] if i < len(series.labels) else series.title
+            texts.append(axes.text(x, y, name, fontsize=7, color=style.text, ha="left", va="center", zorder=6))
+    extents = [text.get_window_extent(renderer) for text in texts]
+    placed = place_labels(
+        points,
+        [(box.width, box.height) for box in extents],
+        [_box(box) for box in obstacles],
+        _box(axes.get_window_extent(renderer)),
+        gap=10.0,
+        up=1,
+        always=True,
+    )
+    to_data = axes.transData.inverted()
+    for text, point, place in zip(texts, points, placed, strict=True):
+        assert place is not None
+        x0, y0, _, y1 = place.box
+        x, y = to_data.transform((x0, (y0 + y1) / 2))
+        text.set_position((x, y))
+        if place.leader:
+            xs, ys = to_data.transform([point, place.nearest(point)]).T
+            axes.plot(xs, ys, color=style.axis, linewidth=0.5, zorder=1)
+
+
+def _box(box: Bbox) -> Box:
+    return float(box.x0), float(box.y0), float(box.x1), float(box.y1)
 
 
 def _front_boxes(axes: Axes, chart: Chart) -> list[Bbox]:
@@ -366,44 +363,6 @@ def _whisker_boxes(axes: Axes, series: Series, chart: Chart, i: int) -> list[Bbo
         )
         boxes.append(Bbox.from_extents(middle - 4, bottom - 4, middle + 4, top + 4))
     return boxes
-
-
-def _free_place(label: _Label, width: float, height: float, frame: Bbox, obstacles: list[Bbox]) -> Bbox:
-    x, y = label.at
-    best, least = None, np.inf
-    for ring in range(6):
-        away = _PAD + ring * height * 0.9
-        right, left = x + label.reach[0] + away, x - label.reach[0] - away - width
-        above, below = y + label.reach[1] + away, y - label.reach[1] - away - height
-        for x0, y0 in (
-            (right, y - height / 2),
-            (left, y - height / 2),
-            (x - width / 2, above),
-            (x - width / 2, below),
-            (x + label.reach[0] + _PAD, above),
-            (x + label.reach[0] + _PAD, below),
-            (x - label.reach[0] - _PAD - width, above),
-            (x - label.reach[0] - _PAD - width, below),
-        ):
-            box = Bbox.from_extents(x0, y0, x0 + width, y0 + height)
-            cost = sum(_overlap(box, other) for other in obstacles) + _outside(box, frame)
-            if cost == 0:
-                return box
-            if cost < least:
-                best, least = box, cost
-    assert best is not None
-    return best
-
-
-def _overlap(a: Bbox, b: Bbox) -> float:
-    across = min(a.x1, b.x1) - max(a.x0, b.x0)
-    up = min(a.y1, b.y1) - max(a.y0, b.y0)
-    return float(max(across, 0.0) * max(up, 0.0))
-
-
-def _outside(box: Bbox, frame: Bbox) -> float:
-    inside = _overlap(box, frame)
-    return float(10 * (box.width * box.height - inside))
 
 
 def _legend(axes: Axes, chart: Chart, style: Look, phases: list[Patch]) -> None:
