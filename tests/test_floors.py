@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engines.catalogue import engines
 from tests.house import ROOT
 
 HEAVY = ("torch", "transformers", "peft", "llama_cpp", "torchao", "bitsandbytes")
@@ -105,3 +107,36 @@ def reachable(start: str, graph: dict[str, set[str]]) -> set[str]:
             found.add(module)
             waiting.extend(graph[module])
     return found
+
+
+# --- engines are data to the floors above ------------------------------------------------------------
+
+NAMED_IN_TEXT = {
+    "widgets/machines/entries.py": "words that a person may search for",
+    "widgets/setup/workload/panel.py": "which engine has a depth, in a tip",
+    "widgets/shell/about.py": "packages whose versions are shown",
+    "workbench/cli/main.py": "what the extra gguf installs, in the help",
+    "workbench/machines/environment_facts.py": "what facts are called for people",
+    "workbench/machines/environment_notes.py": "a package with its version",
+    "workbench/machines/installing.py": "what is compiled, and for how long",
+    "workbench/models/files.py": "what libraries do with files, in advice",
+    "workbench/models/lookup.py": "which file comes first, in advice",
+}
+"""Files above the engines that may name one, in words for people and not to decide anything."""
+
+
+def test_that_no_engine_is_asked_for_by_its_id_above_the_engines() -> None:
+    ids = "|".join(re.escape(engine.id) for engine in engines())
+    named = re.compile(rf"(?<![\w./-])({ids})(?![\w/-])")
+    found: dict[str, set[str]] = {}
+    for path in sorted(p for floor in ("workbench", "widgets") for p in (ROOT / floor).rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        sentences = {id(s.value) for s in ast.walk(tree) if isinstance(s, ast.Expr)}  # docstrings
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in sentences:
+                continue
+            if named.search(node.value):
+                found.setdefault(path.relative_to(ROOT).as_posix(), set()).add(node.value)
+    assert set(found) <= set(NAMED_IN_TEXT), {file: found[file] for file in found if file not in NAMED_IN_TEXT}
+    decided = {"llama.cpp", "transformers"}
+    assert {file for file, texts in found.items() if texts & decided} == {"widgets/shell/about.py"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,29 @@ import pytest
 
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder
 from engines.protocol.records import Environment
+from engines.runner.settings import WORKER_VARIABLE
 from tests.engines.worker_harness import run_worker, trial_order
+from tests.house import ROOT, House
+
+EXPERIMENT = """
+schema = 1
+name = "dummy"
+models = ["random:smollm2-135m-instruct"]
+[techniques]
+dummy_axis = ["off", "on"]
+[workload]
+prompt_tokens = 4
+new_tokens = 5
+requests = 2
+window_s = 0.5
+warmup_requests = 3
+[run]
+trials = 1
+[engine]
+id = "dummy"
+threads = 1
+dummy_level = 7
+"""
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -69,3 +92,25 @@ def test_that_the_probe_of_a_machine_looks_for_what_the_package_needs(dummy_pack
     script = "from engines.host.probe import packages; print(*(f'{p.name} {p.version}' for p in packages()), sep='\\n')"
     command = [sys.executable, "-c", script]
     assert "llm-workbench-dummy 1.0" in subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+
+def test_that_setup_shows_what_the_package_adds(dummy_package: Path) -> None:
+    shown = ROOT / "tests" / "widgets" / "setup" / "with_dummy_package.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(shown)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_that_an_experiment_on_the_engine_runs_to_a_table_with_the_packages_metric(
+    dummy_package: Path, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(WORKER_VARIABLE)  # the real worker
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(dummy_package), str(ROOT))))
+    file = tmp_path / "dummy.toml"
+    file.write_text(EXPERIMENT)
+    done = house.command("run", str(file), "--json", "--export", str(tmp_path / "export"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = house.json("compare", "--metrics", "dummy_switched")["configurations"]
+    switched = {c["labels"]["dummy axis"]: c["metrics"]["dummy_switched"]["value"] for c in told}
+    assert switched == {"off": 0.0, "on": 1.0}
+    assert {(c["labels"]["engine"], c["labels"]["dummy level"]) for c in told} == {("dummy", "7")}

@@ -18,7 +18,8 @@ class DummyEngine:
 
     def start(self) -> dict[str, str]:
         chosen = self._order.technique("dummy_axis")
-        return {"dummy.axis": chosen.id if chosen else "none"}
+        level = self._order.engine.settings.get("dummy_level")
+        return {"dummy.axis": chosen.id if chosen else "none", "dummy.level": str(level)}
 
     def allocator(self) -> AllocatorPeaks:
         return AllocatorPeaks()
@@ -41,28 +42,33 @@ class DummyEngine:
         return {}
 
     def request(self, number: int) -> Finished | None:
-        return None if self._stop.requested else self._computed(self._order.workload.new_tokens, self._ring)
-
-    def prefill(self) -> Finished | None:
-        return self._computed(1, None)
-
-    def _computed(self, tokens: int, ring: RingWriter | None) -> Finished:
-        start, first = time.monotonic_ns(), self._ring.written
+        if self._stop.requested:
+            return None
+        tokens, first = self._order.inference.new_tokens, self._ring.written
+        start = time.monotonic_ns()
         for _ in range(tokens):
             time.sleep(0.001)
-            if ring is not None:
-                ring.stamp()
+            self._ring.stamp()
         end = time.monotonic_ns()
-        load = self._order.workload
+        times = self._ring.times(first, tokens)
+        return self._finished(start, end, times[0], times[-1], first, tokens)
+
+    def prefill(self) -> Finished | None:
+        start = time.monotonic_ns()
+        time.sleep(0.001)
+        end = time.monotonic_ns()
+        return self._finished(start, end, end, end, self._ring.written, 1)
+
+    def _finished(self, start: int, end: int, first_ns: int, last_ns: int, first: int, tokens: int) -> Finished:
         return Finished(
             start_ns=start,
             end_ns=end,
             first_stamp=first,
             stamps=tokens,
-            first_token_ns=start + (end - start) // tokens,
-            last_token_ns=end,
+            first_token_ns=first_ns,
+            last_token_ns=last_ns,
             tokens_per_sequence=tokens,
-            batch_size=load.batch_size,
+            batch_size=self._order.inference.batch_size,
             synchronised=True,
         )
 

@@ -1,7 +1,12 @@
 """The dummy engine as data."""
 
 from engines.catalogue import EngineInfo
+from engines.protocol.settings import Setting
 
 ENGINE = EngineInfo(
-    id="dummy", title="Dummy", factory="llm_workbench_dummy.engine:DummyEngine", packages=("llm-workbench-dummy",)
+    id="dummy",
+    title="Dummy",
+    factory="llm_workbench_dummy.engine:DummyEngine",
+    packages=("llm-workbench-dummy",),
+    settings=(Setting("dummy_level", "Dummy level", type="int", default=1, minimum=0, maximum=9, help="How dumb"),),
 )

@@ -8,7 +8,7 @@ from functools import partial
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from engines.catalogue import engines
+from engines.catalogue import broken, engines
 from engines.protocol.orders import Scalar
 from engines.protocol.settings import Setting
 from widgets.parts.components import ToolButton, label
@@ -80,6 +80,9 @@ class EngineGroup(QWidget):
                 else:
                     self._field(own, setting)
             self._rows.addWidget(own)
+        for plugin in broken():
+            said = f"{plugin.name} could not be loaded: {plugin.error}"
+            self._rows.addWidget(label(said, role="dense", tone="error", wrap=True, selectable=True))
 
     def _restyle(self) -> None:
         px = self._theme.px
