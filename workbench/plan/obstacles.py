@@ -56,6 +56,8 @@ def _obstacles(
         if technique is None:
             yield _error(cell, f"The technique {order.id} is not installed.", fixes=_leave_out())
             continue
+        if order not in cell.techniques and not _has_axis(cell.engine.id, technique.axis):
+            continue  # a precision that nobody named, of an engine that has none
         if cell.engine.id not in technique.engines:
             reason: str | None = f"The engine {cell.engine.id} cannot do {technique.title}."
         else:
@@ -71,6 +73,10 @@ def _obstacles(
         note = technique.note(model.facts, machine)
         if note:
             yield Problem(severity="note", place=cell.title, message=note)
+
+
+def _has_axis(engine: str, axis: str) -> bool:
+    return any(engine in technique.engines for technique in techniques(axis))
 
 
 def _work(cell: Configuration) -> Iterator[Problem]:
