@@ -103,9 +103,14 @@ def format_value(value: float, unit: str, shown_unit: str = "", digits: int = 3)
 
 def format_range(low: float, high: float, unit: str, shown_unit: str = "", digits: int = 3) -> str:
     """ "[0.182, 0.197]": both ends to the same number of decimals, in the shown unit, without it."""
+    return f"[{', '.join(range_ends(low, high, unit, shown_unit, digits))}]"
+
+
+def range_ends(low: float, high: float, unit: str = "", shown_unit: str = "", digits: int = 3) -> tuple[str, str]:
+    """The two ends of `format_range`."""
     chosen = shown_unit or practical_unit(max(abs(low), abs(high)), unit)
     factor = scale(unit, chosen)
-    return f"[{_alike(low / factor, high / factor, digits)}]"
+    return _alike(low / factor, high / factor, digits)
 
 
 def format_estimate(value: float, low: float, high: float, unit: str, shown_unit: str = "", digits: int = 3) -> str:
@@ -122,24 +127,29 @@ def format_estimate(value: float, low: float, high: float, unit: str, shown_unit
     return f"{middle:,.{decimals}f} [{first:,.{decimals}f}, {last:,.{decimals}f}]".replace("-", "−")
 
 
-def _alike(low: float, high: float, digits: int) -> str:
+def _alike(low: float, high: float, digits: int) -> tuple[str, str]:
     """Two numbers with the decimals that the larger needs, more where they would otherwise look the same."""
     largest = max(abs(low), abs(high))
     if largest == 0 or not math.isfinite(largest) or largest >= 1e9 or largest < 1e-4:
-        return f"{significant(low, digits)}, {significant(high, digits)}"
+        return significant(low, digits), significant(high, digits)
     decimals = max(0, digits - 1 - math.floor(math.log10(largest)))
     if low != high and high - low < 10.0**-decimals:
         decimals += 1
-    return f"{low:,.{decimals}f}, {high:,.{decimals}f}".replace("-", "−")
+    return f"{low:,.{decimals}f}".replace("-", "−"), f"{high:,.{decimals}f}".replace("-", "−")
 
 
 def format_ratio(ratio: float, low: float | None = None, high: float | None = None) -> str:
     """ "0.76× [0.74, 0.78]", or "0.76×" without an interval. Two decimals, three where a difference or an
     interval would not show otherwise."""
+    return " ".join(part for part in ratio_parts(ratio, low, high) if part)
+
+
+def ratio_parts(ratio: float, low: float | None = None, high: float | None = None) -> tuple[str, str]:
+    """The ratio and the interval ("" for none) of `format_ratio`."""
     if low is None or high is None:
-        return f"{_times(ratio, 3 if 0 < abs(ratio - 1) < 0.01 else 2)}×"
+        return f"{_times(ratio, 3 if 0 < abs(ratio - 1) < 0.01 else 2)}×", ""
     decimals = 3 if high - low < 0.01 and ratio < 100 else 2
-    return f"{_times(ratio, decimals)}× [{_times(low, decimals)}, {_times(high, decimals)}]"
+    return f"{_times(ratio, decimals)}×", f"[{_times(low, decimals)}, {_times(high, decimals)}]"
 
 
 def _times(value: float, decimals: int) -> str:

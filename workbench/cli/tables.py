@@ -38,7 +38,7 @@ def print_comparison(comparison: Comparison, *, as_json: bool = False, metrics: 
         return
     header, rows = comparison_table(comparison, metrics)
     print_table(header, rows)
-    told = {m.id for m in METRICS if worth_telling(m, comparison.unavailable.get(m.id, ""))}
+    told = {m.id for m in METRICS if worth_telling(m, comparison)}
     wanted = set(metrics) or told | _ALWAYS_EXPLAINED
     missing = {m: reason for m, reason in comparison.unavailable.items() if m in wanted}
     more = len(comparison.unavailable) - len(missing)

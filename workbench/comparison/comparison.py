@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from workbench.comparison import compression as comparison_compression
@@ -16,7 +16,7 @@ from workbench.comparison.results import Cell, Comparison, Row
 from workbench.comparison.trials import ConfigurationTrials, in_order, metric_ids
 from workbench.metrics.model import Metric
 from workbench.metrics.registry import find
-from workbench.metrics.tasks import NOT_ASKED, told_of
+from workbench.metrics.tasks import standing
 from workbench.plan import labels as naming
 from workbench.statistics import intervals as statistics
 from workbench.statistics import text_error
@@ -71,13 +71,12 @@ def compare(
         name=detail.experiment.name,
         rows=rows,
         metrics=with_value,
-        unavailable={
-            m: _common_reason(table[m].values()) for m in table if m not in with_value and _concerns(m, table)
-        },
+        unavailable={m: _common_reason(table[m], kept) for m in table if m not in with_value and _concerns(m, table)},
+        tasks_asked=any(r.code == "task_failed" for r in detail.reasons) or not any(k.counted for k in kept.values()),
         varying=varying,
         constant=constant,
         baseline=pinned,
-        footnotes=footnotes(detail, rows, kept_invalid=include_invalid),
+        footnotes=footnotes(detail, rows, kept, kept_invalid=include_invalid),
     )
 
 
@@ -92,10 +91,9 @@ def baseline_of(
     return next((c for c in known if kept[c].counted), None)
 
 
-def _common_reason(cells: Iterable[Cell]) -> str:
+def _common_reason(cells: Mapping[str, Cell], kept: Mapping[str, ConfigurationTrials]) -> str:
     """The reason that most configurations give; one that failed altogether knows nothing about a sensor."""
-    reasons = [c.reason for c in cells]
-    told = [r for r in reasons if not r.startswith(("No trial", "Not run"))] or reasons
+    told = [cell.reason for c, cell in cells.items() if kept[c].counted] or [cell.reason for cell in cells.values()]
     return Counter(told).most_common(1)[0][0]
 
 
@@ -139,12 +137,12 @@ def _cell(metric: str, trials: ConfigurationTrials) -> Cell:
     if summary is None:
         return Cell(metric, None, reason=trials.reason(metric), excluded=excluded, unit=unit)
     scopes = {row.scope for _, row, _ in found}
-    made = _method([row.method for _, row, _ in found])
     values = tuple((t.trial, value) for t, _, value in found)
-    error, mark = told_of(made) if known is not None and known.needs == ("task_score",) else (None, "")
+    error, mark, text = None, "", ""
+    if known is not None and known.needs == ("task_score",):
+        error, mark = standing(metric, trials.scores(metric))
     if metric in text_error.METRICS:
-        error, over = text_error.own_error(metric, summary.value, trials.text_loss)
-        made = f"{made}; {over}" if over else made
+        error, text = text_error.own_error(metric, summary.value, trials.text_loss)
     return Cell(
         metric,
         summary.value,
@@ -153,7 +151,9 @@ def _cell(metric: str, trials: ConfigurationTrials) -> Cell:
         trial_values=values,
         excluded=excluded,
         outliers=find_outliers(values),
-        method=f"{made}; {summary.method}" if not (known and known.exact) else made,
+        made=_method([row.method for _, row, _ in found]),
+        text=text,
+        summary="" if known is not None and known.exact else summary.method,
         unit=unit,
         scope=scopes.pop() if len(scopes) == 1 else "",
         error=error,
@@ -173,9 +173,9 @@ def _method(told: Sequence[str]) -> str:
     return "; ".join(f"in {len(same)} of {len(told)} trials {same[0]}" for same in ordered)
 
 
-def worth_telling(metric: Metric, reason: str) -> bool:
+def worth_telling(metric: Metric, comparison: Comparison) -> bool:
     """Whether it is worth a line that a primary metric has no value: not where nobody asked for it."""
-    return metric.primary and not reason.endswith(NOT_ASKED)
+    return metric.primary and (comparison.tasks_asked or metric.needs != ("task_score",))
 
 
 def _derived(metric: str, figure: comparison_compression.Figure) -> Cell:
@@ -187,7 +187,8 @@ def _derived(metric: str, figure: comparison_compression.Figure) -> Cell:
         reason=figure.reason,
         n=figure.n,
         interval=figure.interval,
-        method=figure.method,
+        made=figure.method,
+        summary=figure.quality,
         unit=known.unit if known is not None else "",
         scope=figure.scope,
     )
@@ -235,7 +236,8 @@ def _judged(cell: Cell, ratio: RatioEstimate, metric: Metric | None, margin: flo
         blocks=ratio.blocks,
         word=word,
         good=good,
-        method=cell.method if ratio.deterministic else f"{cell.method}; ratio from {ratio.method}",
+        ratio_made="" if ratio.deterministic else ratio.method,
+        common_bytes=ratio.common_bytes,
     )
 
 

@@ -28,6 +28,8 @@ class Figure:
     interval: Interval | None = None
     n: int = 0
     method: str = ""
+    quality: str = ""
+    """How the ratio of quality in it was made, and its interval."""
     reason: str = ""
     scope: str = ""
 
@@ -129,8 +131,8 @@ def _rate(mine: _Facts, its: _Facts, original: str) -> Figure:
         quality = text_error.with_paired_error("perplexity", quality, (value, mine.loss), (its_value, its.loss))
     caution = "" if least is not None else "; nearness to chance not checked: the vocabulary's size was not recorded"
     method = (
-        f"counted bytes {its.size:,.0f} / {mine.size:,.0f} x perplexity of the original / own; original: {original}; "
-        f"{quality.method}{caution}"
+        f"counted bytes {its.size:,.0f} / {mine.size:,.0f} x perplexity of the original / own; original: {original}"
+        f"{caution}"
     )
     interval = quality.interval
     return Figure(
@@ -143,6 +145,7 @@ def _rate(mine: _Facts, its: _Facts, original: str) -> Figure:
         ),
         n=quality.blocks,
         method=method,
+        quality=quality.method,
         scope=mine.text,
     )
 

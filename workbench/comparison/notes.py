@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from workbench.comparison.comparability import comparability_notes
 from workbench.comparison.results import Cell, Row
-from workbench.comparison.trials import words
+from workbench.comparison.trials import ConfigurationTrials, words
 from workbench.experiment import MORE_BLOCKS
 from workbench.machines.environment_notes import environment_notes
 from workbench.metrics.model import counted
-from workbench.metrics.quality import NO_RULE
 from workbench.metrics.registry import find
 from workbench.metrics.tasks import TOLD_FROM_CHANCE
 from workbench.plan import labels as naming
 from workbench.statistics.outliers import MARK, describe
-from workbench.statistics.text_error import BOTH_SCORED
 from workbench.store.operations import ExperimentDetail, ReasonRow, TrialRow
 
-_BYTES = re.compile(r"([\d,]+) bytes of ")
-"""In the scope of a perplexity."""
 _MOST_TOLD = 3
 """Outlying trials that a note describes; the others are counted."""
 
 
-def footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: bool) -> tuple[str, ...]:
+def footnotes(
+    detail: ExperimentDetail, rows: Sequence[Row], kept: Mapping[str, ConfigurationTrials], *, kept_invalid: bool
+) -> tuple[str, ...]:
     """Cautions for the whole table."""
     notes = [*_warned(detail), *environment_notes(detail)]
     blocks = max((cell.blocks for row in rows for cell in row.cells.values()), default=0)
@@ -45,9 +42,9 @@ def footnotes(detail: ExperimentDetail, rows: Sequence[Row], *, kept_invalid: bo
         what = "counted because you asked for it" if kept_invalid else "left out of the summaries"
         notes.append(f"Invalid, {what}: trial {which}.")
     notes += _outlying(detail, rows)
-    notes += _different_tokens(rows)
+    notes += _different_tokens(rows, kept)
     notes += _other_formulas(rows)
-    notes += _without_rule(rows)
+    notes += _without_rule(rows, kept)
     if detail.experiment.note:
         notes.append(detail.experiment.note)
     near = [row.title for row in rows if _near_chance(row.cells.get("accuracy_above_chance_errors"))]
@@ -95,20 +92,21 @@ def _outlying(detail: ExperimentDetail, rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _different_tokens(rows: Sequence[Row]) -> list[str]:
+def _different_tokens(rows: Sequence[Row], kept: Mapping[str, ConfigurationTrials]) -> list[str]:
     """What holds of quality where not all rows were asked the same tokens."""
     cells = [row.cells["perplexity"] for row in rows if "perplexity" in row.cells]
     scopes = {cell.scope for cell in cells if cell.value is not None}
     if len(scopes) < 2:
         return []
     note = "Perplexities over different tokens are shown without a ratio; compare bits per byte."
-    lengths = sorted({int(found[1].replace(",", "")) for scope in scopes if (found := _BYTES.search(scope))})
+    read = (kept[row.configuration].evaluation for row in rows)
+    lengths = sorted({evaluation.text_bytes for evaluation in read if evaluation is not None})
     if len(lengths) > 1:
         note += (
             f" These are over stretches of {lengths[0]:,} to {lengths[-1]:,} bytes: a part of the difference may be "
         )
         note += "the text's."
-        if any(BOTH_SCORED in row.cells["bits_per_byte"].method for row in rows if "bits_per_byte" in row.cells):
+        if any(row.cells["bits_per_byte"].common_bytes for row in rows if "bits_per_byte" in row.cells):
             note += " Ratios of bits per byte are over what both scored."
     return [note]
 
@@ -128,9 +126,13 @@ def _other_formulas(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _without_rule(rows: Sequence[Row]) -> list[str]:
+def _without_rule(rows: Sequence[Row], kept: Mapping[str, ConfigurationTrials]) -> list[str]:
     """Which rows have quality from a version that put no begin token before a text."""
-    old = [row.title for row in rows if any(NO_RULE in c.scope and c.value is not None for c in row.cells.values())]
+    said = {
+        row.title: [kept[row.configuration].evaluation, *kept[row.configuration].scores("accuracy_mean_ratio")]
+        for row in rows
+    }
+    old = [title for title, records in said.items() if any(r is not None and r.begin is None for r in records)]
     if not old:
         return []
     return [

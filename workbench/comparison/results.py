@@ -37,7 +37,16 @@ class Cell:
     "equivalent within 3 %", "the same" (deterministic figures only), or "" where nothing can be said."""
     good: bool | None = None
     """Whether the difference is to the user's advantage; None: neither."""
-    method: str = ""
+    made: str = ""
+    """How the trials' values were made."""
+    text: str = ""
+    """How far the figure might move with another text; "" where that is not known."""
+    summary: str = ""
+    """How the value was made of them, and its interval; "" for what is counted."""
+    ratio_made: str = ""
+    """How the ratio was made; "" where nothing is estimated."""
+    common_bytes: float = 0.0
+    """Of the text that the ratio rests on, where only a part of either stretch is common to both; 0: all of it is."""
     unit: str = ""
     scope: str = ""
     """What the values were taken over; "" where trials differ."""
@@ -48,6 +57,12 @@ class Cell:
     """A caution in two words, shown beside the figure: "near chance"."""
     formula: int = 0
     """Version of the formula that made the values; 0 where there are none."""
+
+    @property
+    def method(self) -> str:
+        """How everything was made, in one line."""
+        ratio = self.ratio_made and f"ratio from {self.ratio_made}"
+        return "; ".join(part for part in (self.made, self.text, self.summary, ratio) if part)
 
 
 @dataclass(frozen=True)
@@ -83,6 +98,8 @@ class Comparison:
     constant: dict[str, str]
     """Labels that are the same for all."""
     baseline: str | None
+    tasks_asked: bool = True
+    """Whether a missing score on tasks is worth a line: one failed, or no trial has results yet."""
     confidence: float = 0.95
     footnotes: tuple[str, ...] = field(default=())
     """Cautions for the whole table (origin of the model, near-chance quality, order of trials)."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import msgspec
 
+from engines.protocol.codec import read_record
+from engines.protocol.records import Evaluation, Record, TaskScore
 from workbench.metrics.registry import METRICS, find
 from workbench.statistics import intervals as statistics
 from workbench.statistics import text_error
@@ -42,10 +44,23 @@ class ConfigurationTrials:
         return found
 
     @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """On held-out text, of the newest trial whose quality counts."""
+        said = self._quality("perplexity") or self._quality("bits_per_byte")
+        return next((r for r in reversed(said) if isinstance(r, Evaluation) and r.name == "perplexity"), None)
+
+    @cached_property
     def text_loss(self) -> TextLoss | None:
-        """Loss along the text in the newest trial whose perplexity counts."""
-        with_value = self.values("perplexity", self.counted)
-        return text_error.read(self._evaluations.get(with_value[-1][0].trial, ())) if with_value else None
+        """Loss along the text of that evaluation."""
+        return text_error.read(self.evaluation)
+
+    def scores(self, metric: str) -> tuple[TaskScore, ...]:
+        """On tasks, of the newest trial whose `metric` counts."""
+        return tuple(r for r in self._quality(metric) if isinstance(r, TaskScore))
+
+    def _quality(self, metric: str) -> tuple[Record | None, ...]:
+        with_value = self.values(metric, self.counted)
+        return _decoded(self._evaluations.get(with_value[-1][0].trial, ())) if with_value else ()
 
     def by_block(self, metric: str) -> dict[int, float]:
         """One value a block: where a trial was repeated, the geometric mean. Values not positive are left out."""
@@ -88,6 +103,11 @@ class ConfigurationTrials:
                 codes = [r.code for r in self._reasons if r.trial == trial.trial]
                 parts[f"invalid: {words(codes[0])}" if codes else "invalid"] += 1
         return tuple(f"{count} {what}" for what, count in parts.items())
+
+
+@lru_cache(maxsize=64)
+def _decoded(lines: tuple[str, ...]) -> tuple[Record | None, ...]:
+    return tuple(read_record(line) for line in lines)
 
 
 def words(code: str) -> str:

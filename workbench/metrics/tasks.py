@@ -9,8 +9,7 @@ errors above what guessing gets.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from engines.protocol.records import TaskScore
 from engines.protocol.tasks import LOCAL_TASKS
@@ -24,7 +23,7 @@ TOLD_FROM_CHANCE = 1.96
 """Standard errors above chance from which a score differs from guessing (95 %)."""
 NEAR = "near chance"
 NOT_ASKED = "tasks run in trials of the first block only, where the experiment names any."
-_ERROR = re.compile(r"standard error (?:about )?([\d.]+) %")
+MEAN = "accuracy_mean_ratio"
 
 
 def accuracy_id(task: str) -> str:
@@ -47,21 +46,39 @@ def of_other_tasks(records: TrialRecords) -> tuple[Metric, ...]:
     return tuple(metric for metric in found if metric is not None)
 
 
-def told_of(method: str) -> tuple[float | None, str]:
-    """(standard error, "near chance" or "") as the method of a score states them."""
-    found = _ERROR.search(method)
-    return (float(found[1]) / 100 if found else None), (NEAR if f", {NEAR}" in method else "")
+def standing(metric: str, scores: Iterable[TaskScore]) -> tuple[float | None, str]:
+    """(standard error over the questions, "near chance" or "") of one figure of accuracy."""
+    usable = _usable(scores)
+    of = usable if metric == MEAN else [s for s in usable if accuracy_id(s.task) == metric]
+    if not of:
+        return None, ""
+    return (sampling_error(*of) if metric == MEAN else of[0].stderr), (NEAR if _guessing(of) is not None else "")
 
 
-def sampling_error(score: TaskScore) -> float:
-    """Agresti and Coull's standard error of a proportion."""
-    share = (score.score * score.samples + 2) / (score.samples + 4)
-    return math.sqrt(share * (1 - share) / (score.samples + 4))
+def sampling_error(*scores: TaskScore) -> float:
+    """Agresti and Coull's standard error of a proportion, or of the mean of several."""
+    shares = [((s.score * s.samples + 2) / (s.samples + 4), s.samples + 4) for s in scores]
+    return math.sqrt(sum(share * (1 - share) / n for share, n in shares)) / len(scores)
 
 
-def _usable(records: TrialRecords) -> list[TaskScore]:
+def _guessing(scores: Sequence[TaskScore]) -> float | None:
+    """What guessing gets on average, where the mean score is not told from it; None where it is, or nobody knows."""
+    chances = [s.chance for s in scores if s.chance is not None]
+    if len(chances) < len(scores):
+        return None
+    above = sum(s.score for s in scores) - sum(chances)
+    near = above / len(scores) < TOLD_FROM_CHANCE * sampling_error(*scores)
+    return sum(chances) / len(scores) if near else None
+
+
+def _near(scores: Sequence[TaskScore]) -> str:
+    chance = _guessing(scores)
+    return "" if chance is None else f", {NEAR}: guessing gets {chance * 100:.0f} %"
+
+
+def _usable(scores: Iterable[TaskScore]) -> list[TaskScore]:
     """The last score of each task, those that are proportions of at least one question."""
-    last = {score.task: score for score in records.scores}
+    last = {score.task: score for score in scores}
     return [s for s in last.values() if s.samples > 0 and math.isfinite(s.score) and 0 <= s.score <= 1]
 
 
@@ -74,7 +91,7 @@ def _none(records: TrialRecords, what: str) -> NotAvailable:
 
 def _accuracy(task: str) -> Callable[[TrialRecords], Value | NotAvailable]:
     def compute(records: TrialRecords) -> Value | NotAvailable:
-        score = next((s for s in _usable(records) if s.task == task), None)
+        score = next((s for s in _usable(records.scores) if s.task == task), None)
         if score is None:
             return _none(records, "The trial has no score on this task")
         begin = f"begin token {score.begin}" if score.begin else ""
@@ -82,32 +99,29 @@ def _accuracy(task: str) -> Callable[[TrialRecords], Value | NotAvailable]:
         method = ", ".join(part for part in told if part)
         if score.stderr is not None:
             method += f", standard error {score.stderr * 100:.1f} %"
-        if score.chance is not None and score.score - score.chance < TOLD_FROM_CHANCE * sampling_error(score):
-            method += f", {NEAR}: guessing gets {score.chance * 100:.0f} %"
-        return Value(score.score, method, score.samples, _scope(score))
+        return Value(score.score, method + _near([score]), score.samples, _scope(score))
 
     return compute
 
 
 def mean_accuracy(records: TrialRecords) -> Value | NotAvailable:
     """Mean of the tasks' scores, each task counting alike."""
-    scores = _usable(records)
+    scores = _usable(records.scores)
     if not scores:
         return _none(records, "The trial has no task score")
     value = sum(s.score for s in scores) / len(scores)
-    error = math.sqrt(sum(sampling_error(s) ** 2 for s in scores)) / len(scores)
-    method = f"mean of {len(scores)} task{'s' if len(scores) > 1 else ''}, standard error about {error * 100:.1f} %"
-    chances = [s.chance for s in scores if s.chance is not None]
-    if len(chances) == len(scores) and value - sum(chances) / len(chances) < TOLD_FROM_CHANCE * error:
-        method += f", {NEAR}: guessing gets {100 * sum(chances) / len(chances):.0f} %"
-    return Value(value, method, sum(s.samples for s in scores), "; ".join(sorted(_scope(s) for s in scores)))
+    error = f"standard error about {sampling_error(*scores) * 100:.1f} %"
+    method = f"mean of {len(scores)} task{'s' if len(scores) > 1 else ''}, {error}"
+    return Value(
+        value, method + _near(scores), sum(s.samples for s in scores), "; ".join(sorted(_scope(s) for s in scores))
+    )
 
 
 def errors_above_chance(records: TrialRecords) -> Value | NotAvailable:
     """(mean accuracy − mean chance) / standard error of the mean, over tasks whose chance is known."""
-    scores = [(s, s.chance) for s in _usable(records) if s.chance is not None]
+    scores = [(s, s.chance) for s in _usable(records.scores) if s.chance is not None]
     if not scores:
-        if _usable(records):
+        if _usable(records.scores):
             return NotAvailable("What guessing gets is not known for any of the tasks.")
         return _none(records, "The trial has no task score")
     above = sum(s.score - chance for s, chance in scores)
@@ -149,7 +163,7 @@ def _metric(task: str, title: str) -> Metric:
 
 METRICS = (
     Metric(
-        id="accuracy_mean_ratio",
+        id=MEAN,
         title="Accuracy, mean of tasks",
         definition="Mean of the scores of all the trial's tasks, each counting alike (EfficientLLM's average "
         "performance). Compared only over the same questions.",

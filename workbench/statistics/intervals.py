@@ -65,6 +65,8 @@ class RatioEstimate:
     blocks: int
     deterministic: bool
     method: str
+    common_bytes: float = 0.0
+    """Of the text it rests on, where only a part of either stretch is common to both; 0: all of it is."""
 
 
 Decision = Literal["higher", "lower", "equivalent", "inconclusive"]

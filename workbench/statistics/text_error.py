@@ -10,13 +10,11 @@ coverage.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
 
-from engines.protocol.codec import read_record
 from engines.protocol.records import Evaluation
 from workbench.statistics.intervals import SAME, Floats, Interval, RatioEstimate, t_quantile
 
@@ -25,8 +23,6 @@ LEAST_BLOCKS = 3
 BY_BYTE, ABOVE_CHANCE = "bits_per_byte", "above_chance_ratio"
 METRICS = ("perplexity", BY_BYTE, ABOVE_CHANCE)
 """Figures of the mean loss, of a token or of a byte."""
-BOTH_SCORED = "that both scored"
-"""In the method of a ratio over the common part of two stretches."""
 _CUT_CHARACTER = 4
 """Bytes by which engines may differ over where a part ends that cuts a character in two."""
 _MOST_ERROR = 1.0
@@ -48,13 +44,8 @@ class TextLoss:
     losses: Floats
 
 
-def read(lines: Iterable[str]) -> TextLoss | None:
-    """Of the last perplexity among a trial's records; None where it kept no parts."""
-    found = None
-    for line in lines:
-        record = read_record(line)
-        if isinstance(record, Evaluation) and record.name == "perplexity":
-            found = record
+def read(found: Evaluation | None) -> TextLoss | None:
+    """None where the evaluation kept no parts."""
     if found is None or not found.part_nll or len(found.part_nll) != len(found.part_bytes) or found.part_tokens < 1:
         return None
     ends = [min(found.tokens, found.part_tokens * (n + 1)) for n in range(len(found.part_nll))]
@@ -110,14 +101,14 @@ def with_paired_error(
     if ratio.interval is not None:
         half = math.hypot(half, math.log(ratio.interval.high / ratio.interval.low) / 2)
     if half > _MOST_ERROR:
-        return RatioEstimate(centre, None, ratio.blocks, False, _TOO_UNCERTAIN)
+        return RatioEstimate(centre, None, ratio.blocks, False, _TOO_UNCERTAIN, common_bytes)
     interval = Interval(centre * math.exp(-half), centre * math.exp(half))
     together = f", {comparisons} ratios together (Bonferroni)" if comparisons > 1 else ""
-    size = f"{len(shares)} stretches of the {common_bytes:,.0f} bytes {BOTH_SCORED}"
+    size = f"{len(shares)} stretches of the {common_bytes:,.0f} bytes that both scored"
     method = f"the same {size if common_bytes else _stretches(shares, own[1])}, paired t interval{together}"
     if not ratio.deterministic:
         method += f"; widened by {ratio.method}"
-    return RatioEstimate(centre, interval, ratio.blocks, False, method)
+    return RatioEstimate(centre, interval, ratio.blocks, False, method, common_bytes)
 
 
 def _identical(ratio: RatioEstimate, own: TextLoss | None, other: TextLoss | None) -> bool:

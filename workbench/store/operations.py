@@ -152,7 +152,7 @@ class ExperimentDetail(msgspec.Struct, frozen=True, kw_only=True):
     environments: dict[str, dict[str, str]]
     """Facts by trial."""
     evaluations: dict[str, tuple[str, ...]] = {}
-    """Lines of the records of quality by trial: the loss of the text's parts, which intervals rest on."""
+    """Lines of the records of quality by trial: evaluations on held-out text and scores on tasks."""
 
 
 class Ingested(msgspec.Struct, frozen=True, kw_only=True):

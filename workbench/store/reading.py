@@ -112,7 +112,7 @@ def experiment(db: Transaction, operation: GetExperiment) -> ExperimentDetail:
     said: dict[str, tuple[str, ...]] = {}
     for trial, line in db.all(
         "SELECT r.trial, r.record FROM records r JOIN trials t USING (trial) "
-        "WHERE t.experiment = ? AND r.kind = 'evaluation' AND r.record <> '' ORDER BY r.trial, r.seq",
+        "WHERE t.experiment = ? AND r.kind IN ('evaluation', 'task_score') AND r.record <> '' ORDER BY r.trial, r.seq",
         id,
     ):
         said[str(trial)] = (*said.get(str(trial), ()), str(line))

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QSettings
 
+from engines.protocol.codec import encode_record
+from engines.protocol.records import TaskScore
 from tests.widgets.compare.kit import MEMORY, POWER, SPEED, column
 from widgets.compare import kept_view
 from widgets.compare.card.view import Strip, configuration_card, trial_card
@@ -328,24 +330,30 @@ def many(detail: ExperimentDetail, times: int) -> ExperimentDetail:
 
 def test_that_a_score_shows_its_error_and_that_it_is_near_chance_in_table_and_card(loaded: Loaded) -> None:
     metric = "accuracy_mean_ratio"
-    methods = {"c-float32": "standard error about 4.9 %", "c-int8": "standard error about 4.6 %, near chance: 25 %"}
-    trials = {t.trial: t.configuration for t in loaded.detail.trials}
+    chances = {"c-float32": 0.05, "c-int8": 0.25}
+    trials = {t.trial: t.configuration for t in loaded.detail.trials if t.configuration in chances}
     metrics = tuple(
-        msgspec.structs.replace(
-            m, value=0.3, n=100, scope="100 questions", reason="", method=f"mean of 1 task, {methods[trials[m.trial]]}"
-        )
-        if m.metric == metric and trials[m.trial] in methods
+        msgspec.structs.replace(m, value=0.3, n=100, scope="100 questions", reason="", method="mean of 1 task")
+        if m.metric == metric and m.trial in trials
         else m
         for m in loaded.detail.metrics
     )
-    scored = compared(msgspec.structs.replace(loaded.detail, metrics=metrics))
+    lines = {
+        trial: (
+            encode_record(
+                TaskScore(task="t", measure="acc", score=0.3, samples=100, chance=chances[of], data_name="d", begin="")
+            ).decode(),
+        )
+        for trial, of in trials.items()
+    }
+    scored = compared(msgspec.structs.replace(loaded.detail, metrics=metrics, evaluations=lines))
     view = build(scored, Choice(metrics=(metric,)))
     clear, near = cell(view, "float32", metric), cell(view, "int8", metric)
-    assert (clear.text, clear.second, clear.tone) == ("30.0 ± 4.9", "baseline", "muted")
-    assert (near.text, near.second, near.tone) == ("30.0 ± 4.6", "near chance", "mark")
+    assert (clear.text, clear.second, clear.tone) == ("30.0 ± 4.5", "baseline", "muted")
+    assert (near.text, near.second, near.tone) == ("30.0 ± 4.5", "near chance", "mark")
     assert "over the questions: 100 questions" in near.tip
     assert near.spoken.endswith("near chance")
     card = configuration_card(scored, "c-int8", view.columns[-1])
     assert card is not None
-    assert (card.value, card.chip, card.status) == ("30.0 ± 4.6", "near chance", "warn")
+    assert (card.value, card.chip, card.status) == ("30.0 ± 4.5", "near chance", "warn")
     assert "Not better than chance" in {label: text for label, text, _ in card.fields}["Verdict"]

@@ -8,6 +8,7 @@ import math
 import msgspec
 import pytest
 
+from engines.protocol.codec import encode_record, read_record
 from tests.workbench.synthetic import NO_POWER
 from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.comparison.comparison import _word, compare
@@ -209,11 +210,12 @@ def test_that_perplexities_over_different_tokens_have_no_ratio(detail: Experimen
     moved = msgspec.structs.replace(
         detail,
         metrics=tuple(
-            msgspec.structs.replace(m, scope="512 tokens, 1,900 bytes of the same text")
+            msgspec.structs.replace(m, scope="other tokens of the same text")
             if m.metric == PERPLEXITY and m.trial in other
             else m
             for m in detail.metrics
         ),
+        evaluations=evaluated(detail, other, text_bytes=1_900),
     )
     found = compare(moved)
     cell = row(found, "int8").cells[PERPLEXITY]
@@ -256,7 +258,9 @@ def test_that_quality_of_a_version_without_the_begin_token_compares_with_nothing
     detail: ExperimentDetail,
 ) -> None:
     scope = next(m.scope for m in detail.metrics if m.metric == "bits_per_byte" and m.value)
-    old = compare(changed(detail, "bits_per_byte", "c-int8", 5, scope=f"{scope}, begin token not recorded"))
+    moved = changed(detail, "bits_per_byte", "c-int8", 5, scope=f"{scope}, said in any words")
+    mine = {t.trial for t in detail.trials if t.configuration == "c-int8"}
+    old = compare(msgspec.structs.replace(moved, evaluations=evaluated(detail, mine, begin=None)))
     cell = row(old, "int8").cells["bits_per_byte"]
     assert cell.value is not None
     assert (cell.ratio, cell.word) == (None, "")
@@ -297,6 +301,17 @@ def test_that_metrics_of_a_newer_version_are_kept_but_not_judged(detail: Experim
 def test_that_of_several_formula_versions_the_registrys_counts(detail: ExperimentDetail) -> None:
     old = tuple(msgspec.structs.replace(m, version=0, value=1.0) for m in detail.metrics if m.metric == DECODE)
     assert compare(msgspec.structs.replace(detail, metrics=(*old, *detail.metrics))) == compare(detail)
+
+
+def evaluated(detail: ExperimentDetail, trials: set[str], **values: object) -> dict[str, tuple[str, ...]]:
+    """The records of quality, those of some trials changed."""
+    found = dict(detail.evaluations)
+    for trial in trials:
+        known = [read_record(line) for line in found[trial]]
+        found[trial] = tuple(
+            encode_record(msgspec.structs.replace(record, **values)).decode() for record in known if record is not None
+        )
+    return found
 
 
 def changed(

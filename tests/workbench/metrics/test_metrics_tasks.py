@@ -7,15 +7,17 @@ import math
 import msgspec
 import pytest
 
+from engines.protocol.codec import encode_record
 from engines.protocol.records import Cue, Record, TaskScore
 from tests.workbench.synthetic import FakeTrial, records
 from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.comparison.comparison import compare, worth_telling
+from workbench.comparison.results import Comparison
 from workbench.export.tables import cell_lines
 from workbench.metrics.evaluate import evaluate_trial
 from workbench.metrics.registry import METRICS, find
-from workbench.metrics.tasks import TOLD_FROM_CHANCE, accuracy_id, metric_of, sampling_error, told_of
-from workbench.store.operations import MetricRow
+from workbench.metrics.tasks import TOLD_FROM_CHANCE, accuracy_id, metric_of, sampling_error, standing
+from workbench.store.operations import MetricRow, ReasonRow
 
 
 def score(
@@ -83,50 +85,50 @@ def test_that_the_mean_counts_tasks_alike_and_a_later_score_replaces_an_earlier_
     assert found["accuracy_above_chance_errors"].n == 50
 
 
-def test_that_a_stored_method_tells_its_error_and_its_nearness_to_chance() -> None:
+def test_that_a_score_has_its_error_to_every_digit_and_its_nearness_to_chance() -> None:
     clear, near = score("hellaswag-sample", 0.6), score("hellaswag-sample", 0.3)
     for said, mark in ((clear, ""), (near, "near chance")):
-        found = rows(said)
-        assert said.stderr is not None
-        error, told = told_of(found["accuracy_hellaswag_sample_ratio"].method)
-        assert error == pytest.approx(said.stderr, abs=0.0005)
-        assert told == mark
-        error, told = told_of(found["accuracy_mean_ratio"].method)
-        assert error == pytest.approx(sampling_error(said), abs=0.0005)
-        assert told == mark
-    assert told_of("exact_match, 5 examples") == (None, "")
-    assert told_of(rows(near)["accuracy_above_chance_errors"].method) == (None, "")
-    unknown = rows(score("lm-eval:x", 0.01, chance=None))["accuracy_mean_ratio"]
-    assert told_of(unknown.method)[1] == ""  # what guessing gets is not known
+        assert standing("accuracy_hellaswag_sample_ratio", [said]) == (said.stderr, mark)
+        assert standing("accuracy_mean_ratio", [said]) == (sampling_error(said), mark)
+    both = standing("accuracy_mean_ratio", [clear, score("gsm8k-sample", 0.5)])
+    assert both[0] == pytest.approx(math.hypot(sampling_error(clear), sampling_error(score("x", 0.5))) / 2)
+    assert standing("accuracy_mean_ratio", []) == (None, "")
+    assert standing("accuracy_above_chance_errors", [near]) == (None, "")
+    assert standing("accuracy_mean_ratio", [score("lm-eval:x", 0.01, chance=None)])[1] == ""  # chance is not known
 
 
-def test_that_a_table_shows_the_error_beside_a_score_and_near_chance_in_place_of_a_ratio() -> None:
+def scored(wording: str = "") -> Comparison:
+    """A comparison whose configurations have scores; `wording` replaces what their figures' methods say."""
     detail = experiment_detail(1)
-    scores = {"c-float32": 0.6, "c-int8": 0.3}
-    trials = {t.trial: t.configuration for t in detail.trials}
-    made = {
-        name: rows(score("hellaswag-sample", share))["accuracy_hellaswag_sample_ratio"]
-        for name, share in scores.items()
-    }
-    metrics = tuple(
-        msgspec.structs.replace(made[trials[m.trial]], trial=m.trial)
-        if m.metric == "accuracy_hellaswag_sample_ratio" and trials[m.trial] in made
-        else m
-        for m in detail.metrics
-    )
-    comparison = compare(msgspec.structs.replace(detail, metrics=metrics), baseline="c-float32")
-    cells = {row.configuration: row.cells["accuracy_hellaswag_sample_ratio"] for row in comparison.rows}
+    said = {"c-float32": score("hellaswag-sample", 0.6), "c-int8": score("hellaswag-sample", 0.3)}
+    trials = {t.trial: said[t.configuration] for t in detail.trials if t.configuration in said}
+    metrics = [m for m in detail.metrics if not (m.trial in trials and m.metric == "accuracy_hellaswag_sample_ratio")]
+    for trial, one in trials.items():
+        made = rows(one)["accuracy_hellaswag_sample_ratio"]
+        metrics.append(msgspec.structs.replace(made, trial=trial, method=wording or made.method))
+    lines = {trial: (encode_record(one).decode(),) for trial, one in trials.items()}
+    return compare(msgspec.structs.replace(detail, metrics=tuple(metrics), evaluations=lines), baseline="c-float32")
+
+
+@pytest.mark.parametrize("wording", ["", "said otherwise; standard error 7.7 %, near chance; ratio from nothing"])
+def test_that_a_table_shows_the_error_beside_a_score_and_near_chance_whatever_the_wording(wording: str) -> None:
+    cells = {row.configuration: row.cells["accuracy_hellaswag_sample_ratio"] for row in scored(wording).rows}
     assert cell_lines(cells["c-float32"], "%") == ("60.00 ± 4.9", "baseline")
     assert cell_lines(cells["c-int8"], "%") == ("30.00 ± 4.6", "near chance")
+    assert cells["c-float32"].error == math.sqrt(0.6 * 0.4 / 99)
 
 
 def test_that_tasks_nobody_asked_for_are_not_told_as_missing_but_failed_ones_are() -> None:
     metric = find("accuracy_mean_ratio")
     assert metric is not None
     assert metric.primary
-    assert not worth_telling(metric, rows()["accuracy_mean_ratio"].reason)
-    failed = rows(Cue(code="task_failed", text="The questions are not on this machine."))
-    assert worth_telling(metric, failed["accuracy_mean_ratio"].reason)
+    detail = experiment_detail(1)
+    assert not worth_telling(metric, compare(detail))
+    failed = ReasonRow(trial=detail.trials[0].trial, code="task_failed", severity="warning", message="No questions.")
+    assert worth_telling(metric, compare(msgspec.structs.replace(detail, reasons=(*detail.reasons, failed))))
+    unmeasured = find("decode_tokens_per_second")
+    assert unmeasured is not None
+    assert worth_telling(unmeasured, compare(detail))
 
 
 def test_that_a_task_of_the_harness_is_a_metric_by_its_name() -> None:

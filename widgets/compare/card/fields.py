@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable
 
 from widgets.compare.table import cells
@@ -14,28 +13,25 @@ from workbench.machines.environment_notes import essentials
 from workbench.metrics.model import Metric, counted
 from workbench.metrics.registry import find
 from workbench.statistics.outliers import describe
-from workbench.units import format_range, format_value, significant
+from workbench.units import format_value, range_ends, significant
 
 Field = tuple[str, str, str]
 """Label, text, tone."""
-_SUMMARY = re.compile(r"; ((?:geometric mean|mean) of .*|deterministic: .*|one trial: .*)$")
 
 
 def how(cell: Cell, column: Column, metric: Metric | None) -> list[Field]:
-    """Method, n and interval, taken apart from the cell's method."""
-    head, _, ratio_how = cell.method.partition("; ratio from ")
-    found = _SUMMARY.search(head)
-    summary = found.group(1) if found else ""
-    method = head[: found.start()] if found else head
+    """Method, n, interval and ratio."""
+    summary = cell.summary
     if cell.interval is not None:
         ends = span(cell.interval.low, cell.interval.high, cell.unit, column.unit)
         said = f"95 %: {ends}{cells.unit_word(column.unit)}"
         interval = f"{said}; {summary}" if summary else said
     else:
         interval = f"None. {sentence(summary)}" if summary else "None: counted, not measured."
+    method = "; ".join(part for part in (cell.made, cell.text) if part)
     fields = [("Method", sentence(method), ""), ("n", _count(cell, metric), ""), ("Interval", interval, "")]
-    if ratio_how:
-        fields.append(("Ratio", f"From {ratio_how}", ""))
+    if cell.ratio_made:
+        fields.append(("Ratio", f"From {cell.ratio_made}", ""))
     return fields
 
 
@@ -128,7 +124,7 @@ def unseen(cell: Cell) -> str:
 
 def span(low: float, high: float, unit: str = "", shown_unit: str = "") -> str:
     """ "324 to 350": both ends to the decimals that keep them apart."""
-    return " to ".join(format_range(low, high, unit, shown_unit)[1:-1].split(", "))
+    return " to ".join(range_ends(low, high, unit, shown_unit))
 
 
 def sentence(text: str) -> str:

@@ -76,7 +76,7 @@ def configuration_card(loaded: Loaded, configuration: str, column: Column) -> Ca
     trials = loaded.trials_of(configuration)
     open_ = next((t.trial for t in reversed(trials) if t.state == "ended"), trials[-1].trial if trials else "")
     shown = cells.metric_cell(cell, column, _value(cell, column), missing)
-    fields = [("Definition", column.tip.partition(". ")[2] if known is not None else column.tip, "")]
+    fields = [("Definition", column.definition or column.title, "")]
     fields += how(cell, column, known) if cell.value is not None else [("Missing", shown.tip, "warn")]
     window = cell.scope or (known.window if known is not None else "")
     fields += [("Window", sentence(window), "")] if window else []
@@ -117,7 +117,7 @@ def trial_card(loaded: Loaded, trial: str, column: Column) -> Card | None:
     shown = cells.trial_cell(found, kept, column, of)
     word, tone = cells.trial_state(found)
     counts = found in kept.counted
-    fields = [("Definition", column.tip.partition(". ")[2] if known is not None else column.tip, "")]
+    fields = [("Definition", column.definition or column.title, "")]
     if stored is not None and stored.value is not None:
         fields.append(("Method", sentence(stored.method), ""))
         if stored.n is not None:

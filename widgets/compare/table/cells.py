@@ -12,7 +12,7 @@ from workbench.metrics.model import counted
 from workbench.metrics.registry import find
 from workbench.statistics.outliers import MARK, describe
 from workbench.store.operations import ReasonRow, TrialRow
-from workbench.units import format_range, format_ratio, practical_unit, show
+from workbench.units import format_range, practical_unit, ratio_parts, show
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 _MOST_REASONS = 3
@@ -29,9 +29,8 @@ def metric_column(comparison: Comparison, metric: str) -> Column:
     title = known.title if known is not None else words(metric).capitalize()
     better = known.better if known is not None else "neither"
     plain = "" if unit == "ratio" else unit
-    tip = f"{title}. {known.definition}" if known is not None else title
-    if better in ARROWS:
-        tip = f"{tip} {better.capitalize()} is better."
+    direction = f"{better.capitalize()} is better." if better in ARROWS else ""
+    definition = f"{known.definition} {direction}".rstrip() if known is not None else ""
     return Column(
         key=f"metric:{metric}",
         kind="metric",
@@ -40,7 +39,8 @@ def metric_column(comparison: Comparison, metric: str) -> Column:
         metric=metric,
         unit=unit,
         better=better,
-        tip=tip,
+        definition=definition,
+        tip=f"{title}. {definition}" if definition else title,
     )
 
 
@@ -85,7 +85,7 @@ def metric_cell(cell: Cell | None, column: Column, text: str, missing: str = "")
             sort=sort,
         )
     ends = (cell.ratio_interval.low, cell.ratio_interval.high) if cell.ratio_interval is not None else ()
-    ratio, _, interval = format_ratio(cell.ratio, *ends).partition(" ")
+    ratio, interval = ratio_parts(cell.ratio, *ends)
     tone = "" if cell.good is None else "good" if cell.good else "bad"
     said = f"{column.title}: {text}{unit}, {cell.word or 'no verdict'}, {ratio} of the baseline"
     return CellView(

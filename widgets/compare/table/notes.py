@@ -116,7 +116,7 @@ def notes_of(comparison: Comparison, shown: Sequence[str], trials: Sequence[Tria
     missing: dict[str, list[str]] = {}
     for metric, reason in comparison.unavailable.items():
         known = find(metric)
-        if known is not None and (worth_telling(known, reason) or metric in shown):
+        if known is not None and (worth_telling(known, comparison) or metric in shown):
             missing.setdefault(reason, []).append(known.title)
     told = [f"Not available: {', '.join(titles)}. {reason}" for reason, titles in missing.items()]
     warned = any(t.verdict == "warning" for t in trials)

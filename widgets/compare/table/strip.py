@@ -8,10 +8,9 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from widgets.compare.card.fields import span
 from widgets.compare.card.view import Strip
 from widgets.theme.theme import Theme
-from workbench.units import significant
+from workbench.units import range_ends, significant
 
 _HEIGHT = 48
 
@@ -73,7 +72,7 @@ class ValueStrip(QWidget):
             painter.setPen(theme.color("text.muted"))
             painter.drawText(QRectF(left, 0, text + 2, px(14)), Qt.AlignmentFlag.AlignLeft, strip.baseline_text)
         painter.setPen(theme.color("text.muted"))
-        first, _, last = span(low, high).partition(" to ")
+        first, last = range_ends(low, high)
         below = QRectF(0, self.height() - px(14), width, px(14))
         painter.drawText(below, Qt.AlignmentFlag.AlignLeft, first)
         painter.drawText(below, Qt.AlignmentFlag.AlignRight, last)

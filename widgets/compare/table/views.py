@@ -78,6 +78,7 @@ class Column:
     unit: str = ""
     """Shown unit of a metric."""
     better: str = ""
+    definition: str = ""
     tip: str = ""
 
 

@@ -61,8 +61,11 @@ def curve_energy(records: TrialRecords, window: tuple[int, int] | None = None) -
     return integral(times, values, *window) if len(times) > 1 and covers(times, *window) else None
 
 
-def energy_between(records: TrialRecords, start: int, end: int) -> Measured | NotAvailable:
-    """Energy of the trial's device from `start` to `end` (ns): by the counter where it moves, else by the curve."""
+def energy_between(
+    records: TrialRecords, start: int, end: int, level: str = "idle level included"
+) -> Measured | NotAvailable:
+    """Energy of the trial's device from `start` to `end` (ns): by the counter where it moves, else by the curve.
+    `level`: what the method says of the idle level."""
     length = (end - start) / NS
     source = power_source(records)
     counter, curve = counter_energy(records, (start, end)), curve_energy(records, (start, end))
@@ -78,7 +81,7 @@ def energy_between(records: TrialRecords, start: int, end: int) -> Measured | No
         beside = ""
         if curve is not None:
             beside = f"; the power curve{read_by(records, source, 'power_watts')} {_agreement(curve, counter)}"
-        method = f"{_meter(source)} energy counter{how} at both ends of the window, idle level included{beside}"
+        method = f"{_meter(source)} energy counter{how} at both ends of the window, {level}{beside}"
         apart = 0.0 if curve is None else abs(curve - counter)
         return Measured(counter, max(apart, counter / length * _period(records, "energy_joules")), method)
     if curve is None or curve <= 0:
@@ -86,7 +89,7 @@ def energy_between(records: TrialRecords, start: int, end: int) -> Measured | No
     counted = len(series(records, source, "energy_joules")[0]) > 0
     why = "the counter does not reach both ends of the window" if counted else "no counter here"
     how = read_by(records, source, "power_watts")
-    method = f"integral of the {_meter(source)} power readings{how}, idle level included; {why}"
+    method = f"integral of the {_meter(source)} power readings{how}, {level}; {why}"
     return Measured(curve, curve / length * _period(records, "power_watts"), method)
 
 
@@ -106,13 +109,13 @@ def _agreement(curve: float, counter: float) -> str:
     return f"gives {format_share(curve / counter - 1, sign='+')} against it"
 
 
-def energy(records: TrialRecords) -> Value | NotAvailable:
+def energy(records: TrialRecords, level: str = "idle level included") -> Value | NotAvailable:
     window = records.window()
     if window is None:
         return no_window(records)
     if between := between_requests(records):
         return between
-    found = energy_between(records, *window)
+    found = energy_between(records, *window, level)
     return found if isinstance(found, NotAvailable) else Value(found.joules, found.method)
 
 

@@ -45,7 +45,9 @@ def net_energy(records: TrialRecords) -> Value | NotAvailable:
     window = records.window()
     if window is None:
         return no_window(records)
-    gross, idle = energy(records), idle_power(records)
+    idle = idle_power(records)
+    less = "" if isinstance(idle, NotAvailable) else f"less the idle level of {idle.value:.4g} W ({idle.method})"
+    gross = energy(records, less)
     if isinstance(gross, NotAvailable):
         return gross
     if isinstance(idle, NotAvailable):
@@ -55,8 +57,7 @@ def net_energy(records: TrialRecords) -> Value | NotAvailable:
         return NotAvailable(
             f"Not measurable: the window's {gross.value:.3g} J are not above the idle level of {idle.value:.3g} W."
         )
-    method = gross.method.replace("idle level included", f"less the idle level of {idle.value:.4g} W ({idle.method})")
-    return Value(net, method)
+    return Value(net, gross.method)
 
 
 def _net_per(amount: Callable[[TrialRecords], int], words: str) -> Callable[[TrialRecords], Value | NotAvailable]:
