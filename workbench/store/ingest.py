@@ -14,6 +14,7 @@ from engines.protocol.orders import TrialOrder
 from engines.protocol.records import TrialEnded, TrialStarted
 from workbench.store import faults
 from workbench.store.operations import Ingest, Ingested, StoreError
+from workbench.store.renewed_hashes import renewed
 from workbench.store.rows import Transaction, now, wall_time
 from workbench.store.unpack import Unpacked, unpack
 from workbench.store.writing import add_configurations, add_experiment_row, drop_unused_environments, insert_trials
@@ -34,7 +35,7 @@ def ingest(db: Transaction, operation: Ingest) -> Ingested:
     if stored is None:
         if operation.order is None:
             raise faults.not_found("trial", operation.trial)
-        _adopt(db, operation.order)
+        _adopt(db, renewed(operation.order))
         stored = _Stored(0, "waiting", None, None)
     batch = unpack(operation.trial, operation.lines, stored.last_seq)
     if batch.count:

@@ -1,14 +1,15 @@
 """The schema's version and the way from an older one to it. Runs in the owner, while it alone has the file.
 
-`schema.sql` is the newest schema whole; `migrations/NNN.sql` leads from version NNN - 1 to NNN. A migration runs once:
-checkpoint, a backup copy beside the file, then every step in one transaction. If it fails, the file is as before.
+`schema.sql` is the newest schema whole; `migrations/NNN.sql`, or a function in `_IN_PYTHON`, leads from version NNN - 1
+to NNN. A migration runs once: checkpoint, a backup copy beside the file, then every step in one transaction. If it
+fails, the file is as before.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,8 +19,11 @@ import duckdb
 from engines.protocol.private import write_private
 from workbench.store import faults
 from workbench.store.operations import StoreError
+from workbench.store.renewed_hashes import renew_store
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+_IN_PYTHON: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {3: renew_store}
+"""Steps that SQL alone cannot make."""
 _HERE = Path(__file__).parent
 
 
@@ -29,13 +33,13 @@ class Scheme:
 
     version: int
     schema: str
-    steps: Mapping[int, str] = field(default_factory=dict)
+    steps: Mapping[int, str | Callable[[duckdb.DuckDBPyConnection], None]] = field(default_factory=dict)
 
 
 def current_scheme() -> Scheme:
     """The scheme this application writes."""
-    steps = {int(file.stem): file.read_text("utf-8") for file in sorted((_HERE / "migrations").glob("[0-9]*.sql"))}
-    return Scheme(SCHEMA_VERSION, (_HERE / "schema.sql").read_text("utf-8"), steps)
+    written = {int(file.stem): file.read_text("utf-8") for file in sorted((_HERE / "migrations").glob("[0-9]*.sql"))}
+    return Scheme(SCHEMA_VERSION, (_HERE / "schema.sql").read_text("utf-8"), {**written, **_IN_PYTHON})
 
 
 def application_version() -> str:
@@ -83,7 +87,8 @@ def apply_steps(connection: duckdb.DuckDBPyConnection, path: Path, found: int, s
     connection.execute("BEGIN TRANSACTION")
     try:
         for number in range(found + 1, scheme.version + 1):
-            connection.execute(scheme.steps[number])
+            step = scheme.steps[number]
+            connection.execute(step) if isinstance(step, str) else step(connection)
         connection.execute(
             "UPDATE store SET schema_version = ?, written_by = ?", [scheme.version, application_version()]
         )

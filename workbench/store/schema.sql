@@ -1,4 +1,4 @@
--- The workbench's database. Version 2. People query this file: docs/store.md explains every table.
+-- The workbench's database. Version 3. People query this file: docs/store.md explains every table.
 -- Units stand in every name or beside every value: s, J, W, B, ratio. Times *_ns are monotonic nanoseconds of the
 -- machine under test, comparable inside one trial only; *_at are wall-clock UTC timestamps.
 

@@ -23,6 +23,7 @@ from workbench.store import recording
 from workbench.store.bundles.exporting import MANIFEST, PART, TABLES, TABLES_VERSION, Manifest, fault, file_hash
 from workbench.store.ingest import ingest
 from workbench.store.operations import Bundled, ImportBundle, Ingest, ReadRecords, StoreError
+from workbench.store.renewed_hashes import renewed_rows
 from workbench.store.rows import Transaction
 from workbench.store.writing import next_numbers
 
@@ -50,10 +51,29 @@ def import_bundle(db: Transaction, operation: ImportBundle) -> Bundled:
     manifest = _manifest(folder)
     tables = {table: _read(db, folder, table) for table in TABLES}
     _check(manifest.experiment, tables)
+    _renew(tables)
     try:
         return _take_in(db, manifest.experiment, tables)
     except (duckdb.IntegrityError, duckdb.DataError) as error:
         raise _contradiction(f"{str(error).partition(chr(10))[0].rstrip('.')}.") from error
+
+
+def _renew(tables: dict[str, pyarrow.Table]) -> None:
+    """Names of configurations by today's rules, in a bundle of an earlier version."""
+    rows = tables["configurations"].to_pylist()
+    changed = renewed_rows((row["experiment"], row["configuration"], row["resolved"]) for row in rows)
+    if not changed:
+        return
+    names = {old: new for (_, old), (new, _) in changed.items()}
+    resolved = [changed.get((r["experiment"], r["configuration"]), ("", r["resolved"]))[1] for r in rows]
+    tables["configurations"] = _with(tables["configurations"], "resolved", resolved)
+    for table, column in (
+        ("configurations", "configuration"),
+        ("trials", "configuration"),
+        ("experiments", "baseline"),
+    ):
+        new = [names.get(name, name) for name in tables[table].column(column).to_pylist()]
+        tables[table] = _with(tables[table], column, new)
 
 
 def _take_in(db: Transaction, experiment: str, tables: dict[str, pyarrow.Table]) -> Bundled:
