@@ -221,9 +221,10 @@ def test_that_a_label_without_room_is_left_out_or_stands_where_it_covers_least()
     (cut,) = place(always=True)
     assert cut is not None
     assert place_labels([], [], [], (0, 0, 9, 9), gap=6, up=1, always=False) == []
-    # room above only: y grows upwards in an exported figure, downwards in the window
-    assert place(always=False, bounds=(0, 0, 50, 27)) == [Placed((0, 13, 50, 27), leader=False)]
-    assert place(always=False, up=-1, bounds=(0, -13, 50, 14)) == [Placed((0, -13, 50, 1), leader=False)]
+    # above before below: y grows upwards in an exported figure, downwards in the window
+    tall = (0, -20, 50, 40)
+    assert place(always=False, bounds=tall) == [Placed((0, 13, 50, 27), leader=False)]
+    assert place(always=False, bounds=tall, up=-1) == [Placed((0, -13, 50, 1), leader=False)]
     (apart,) = place_labels([(25, 7)], [(50, 14)], [(0, 0, 99, 50)], (0, 0, 50, 90), gap=6, up=1, always=False)
     assert apart is not None
     assert apart.leader
