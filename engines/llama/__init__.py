@@ -6,6 +6,6 @@
 - `amx`: whether this build's AMX code works here                - `facts`: environment
 - `model`: weights        - `context`: KV cache and buffers       - `vocabulary`: the file's own tokenizer
 - `batches`: tokens in memory   - `generate`: the measured loop  - `shape`: facts of the model's shape, its cache
-- `score`: log probabilities    - `perplexity`: quality          - `reader`, `chat`: text in, text out
+- `reading/`: text in, text out; log probabilities, perplexity
 - `ladder/`: the GGUF file an order needs, made in a process of its own by `convert/` and llama.cpp's quantiser
 """

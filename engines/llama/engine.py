@@ -20,9 +20,9 @@ from engines.llama.info import PIECE_TOKENS
 from engines.llama.ladder.files import local_source, make_file, plan_file
 from engines.llama.library import Library, library
 from engines.llama.model import LoadSettings, Model
-from engines.llama.perplexity import window_losses
 from engines.llama.preflight import check_header, kv_cache_of, precision_of
-from engines.llama.reader import LlamaReader
+from engines.llama.reading.reader import LlamaReader
+from engines.llama.reading.score import window_losses
 from engines.llama.settings import settings_of
 from engines.llama.vocabulary import Vocabulary
 from engines.models.gguf import GgufModel

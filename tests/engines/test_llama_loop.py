@@ -20,7 +20,7 @@ from tests.tiny_gguf import CONTEXT_TOKENS, write_tiny_gguf
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed (make gguf)")
 
 from engines.llama.engine import LlamaEngine
-from engines.llama.reader import LlamaReader
+from engines.llama.reading.reader import LlamaReader
 
 NEW = 12
 SHAPE = msgspec.structs.replace(QUICK, prompt_tokens=20, new_tokens=NEW)
@@ -78,7 +78,7 @@ def prompts(count: int, length: int = 20) -> list[list[int]]:
 
 def reference(reader: LlamaReader, prompt: list[int]) -> list[int]:
     """Greedy tokens, each found by scoring every candidate: the whole sequence is computed anew for each."""
-    from engines.llama.score import score
+    from engines.llama.reading.score import score
 
     ids, made = list(prompt), []
     for _ in range(NEW):

@@ -14,13 +14,13 @@ import pytest
 from engines.llama import amx
 from engines.llama import preflight as preflight_module
 from engines.llama.batches import Tokens
-from engines.llama.chat import ask
 from engines.llama.context import flash_attention
 from engines.llama.facts import unused_instructions
 from engines.llama.failures import context_failure, decode_failure, load_failure
 from engines.llama.ladder.files import make_files
 from engines.llama.library import Words
-from engines.llama.score import log_probabilities
+from engines.llama.reading.chat import ask
+from engines.llama.reading.score import log_probabilities
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder
 from engines.worker.failures import WorkerFailure
 from engines.worker.trial import check_order

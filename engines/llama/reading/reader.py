@@ -8,11 +8,11 @@ import numpy as np
 
 from engines.data.tokenising import asked, cut_at, fit_prompt, shared
 from engines.llama.batches import Tokens
-from engines.llama.chat import ask
 from engines.llama.context import Context
 from engines.llama.library import Library
 from engines.llama.model import Model
-from engines.llama.score import score
+from engines.llama.reading.chat import ask
+from engines.llama.reading.score import score
 from engines.llama.vocabulary import Vocabulary
 from engines.worker.engine import Continuation, Likelihood
 from engines.worker.failures import WorkerFailure

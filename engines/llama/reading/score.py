@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engines.data.held_out import Losses
 from engines.llama.batches import Tokens
 from engines.llama.context import Context
 from engines.llama.info import PIECE_TOKENS
@@ -65,3 +66,13 @@ def log_probabilities(
     wide = logits.astype(np.float64)
     wide -= wide.max(1, keepdims=True)
     return wide[np.arange(len(targets)), targets] - np.log(np.exp(wide).sum(1))
+
+
+def window_losses(library: Library, context: Context, stop: Stop) -> Losses:
+    """Loss of a window of held-out text (`engines.data.held_out`)."""
+
+    def losses(ids: Sequence[int], scored: int) -> list[float] | None:
+        scores = score(library, context, ids, len(ids) - scored, stop)
+        return None if scores is None else (-scores.log_probabilities).tolist()
+
+    return losses
