@@ -223,6 +223,8 @@ def _cell_json(cell: Cell) -> dict[str, object]:
         "blocks": cell.blocks,
         "verdict": cell.word,
         "good": cell.good,
+        "error": cell.error,
+        "mark": cell.mark,
         "scope": cell.scope,
         "method": cell.method,
         "reason": cell.reason,

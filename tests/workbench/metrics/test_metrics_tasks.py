@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import msgspec
@@ -13,7 +14,7 @@ from tests.workbench.synthetic import FakeTrial, records
 from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.comparison.comparison import compare, worth_telling
 from workbench.comparison.results import Comparison
-from workbench.export.tables import cell_lines
+from workbench.export.tables import cell_lines, comparison_json
 from workbench.metrics.evaluate import evaluate_trial
 from workbench.metrics.registry import METRICS, find
 from workbench.metrics.tasks import TOLD_FROM_CHANCE, accuracy_id, metric_of, sampling_error, standing
@@ -115,7 +116,10 @@ def test_that_a_table_shows_the_error_beside_a_score_and_near_chance_whatever_th
     cells = {row.configuration: row.cells["accuracy_hellaswag_sample_ratio"] for row in scored(wording).rows}
     assert cell_lines(cells["c-float32"], "%") == ("60.00 ± 4.9", "baseline")
     assert cell_lines(cells["c-int8"], "%") == ("30.00 ± 4.6", "near chance")
-    assert cells["c-float32"].error == math.sqrt(0.6 * 0.4 / 99)
+    exported = json.loads(json.dumps(comparison_json(scored(wording))))["configurations"]
+    figures = {c["configuration"]: c["metrics"]["accuracy_hellaswag_sample_ratio"] for c in exported}
+    assert figures["c-float32"]["error"] == math.sqrt(0.6 * 0.4 / 99)
+    assert (figures["c-float32"]["mark"], figures["c-int8"]["mark"]) == ("", "near chance")
 
 
 def test_that_tasks_nobody_asked_for_are_not_told_as_missing_but_failed_ones_are() -> None:
