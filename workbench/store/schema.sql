@@ -1,4 +1,4 @@
--- The workbench's database. Version 3. People query this file: docs/store.md explains every table.
+-- The workbench's database. Version 4. People query this file: docs/store.md explains every table.
 -- Units stand in every name or beside every value: s, J, W, B, ratio. Times *_ns are monotonic nanoseconds of the
 -- machine under test, comparable inside one trial only; *_at are wall-clock UTC timestamps.
 
@@ -101,6 +101,22 @@ CREATE TABLE tokens (                 -- one row a stamp of the worker's ring, a
 
 CREATE VIEW token_times AS            -- one row a token: a time told again later is a corrected one
 SELECT trial, stamp, arg_max(t_ns, seq) AS t_ns FROM tokens GROUP BY trial, stamp;
+
+CREATE VIEW steps AS                  -- one row a finished training step
+SELECT
+    trial,
+    (record->>'index')::INTEGER AS index,
+    (record->>'warmup')::BOOLEAN AS warmup,
+    (record->>'start_ns')::BIGINT AS start_ns,
+    (record->>'end_ns')::BIGINT AS end_ns,
+    (record->>'tokens')::BIGINT AS tokens,
+    coalesce((record->>'padding_tokens')::BIGINT, 0) AS padding_tokens,
+    (record->>'samples')::BIGINT AS samples,
+    (record->>'loss')::DOUBLE AS loss,
+    (record->>'gradient_norm')::DOUBLE AS gradient_norm,
+    (record->>'learning_rate')::DOUBLE AS learning_rate,
+    coalesce((record->>'data_s')::DOUBLE, 0) AS data_s
+FROM records WHERE kind = 'step';
 
 CREATE TABLE samples (                -- one row a telemetry reading; value NULL: that reading failed
     trial VARCHAR NOT NULL,

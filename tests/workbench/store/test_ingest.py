@@ -24,6 +24,7 @@ from engines.protocol.records import (
     Sensor,
     Sensors,
     Stamps,
+    Step,
     Telemetry,
     TrialEnded,
 )
@@ -273,6 +274,21 @@ def test_that_readings_stamps_and_requests_stand_in_tables_to_query(opened: Loca
     assert rows("level, text", "logs") == [("info", "hello")]
     packed = opened.execute(Query(sql=f"SELECT DISTINCT kind FROM records WHERE trial = '{trial}' AND record = ''"))
     assert sorted(packed.rows) == [("stamps",), ("telemetry",)]
+
+
+def test_that_training_steps_can_be_queried_with_what_was_recorded_of_them(opened: LocalStore) -> None:
+    trial = new_trial(opened)
+    bare = Step(seq=1, t_ns=9, index=0, warmup=True, start_ns=5, end_ns=9, tokens=8, samples=2)
+    whole = Step(
+        seq=2, t_ns=20, index=1, warmup=False, start_ns=10, end_ns=20, tokens=6, samples=2, loss=2.5,
+        gradient_norm=0.5, learning_rate=1e-4, padding_tokens=2, data_s=0.25,
+    )  # fmt: skip
+    opened.execute(Ingest(trial=trial, lines=lines([bare, whole])))
+    columns = [name for name in Step.__struct_fields__ if name not in ("seq", "t_ns")]
+    query = f"SELECT {', '.join(columns)} FROM steps WHERE trial = '{trial}' ORDER BY index"
+    assert opened.execute(Query(sql=query)).rows == tuple(
+        tuple(getattr(step, name) for name in columns) for step in (bare, whole)
+    )
 
 
 # --- back again -----------------------------------------------------------------------------------

@@ -63,6 +63,25 @@ def test_that_every_version_has_a_step_that_leads_to_it() -> None:
     assert sorted(scheme.steps) == list(range(2, SCHEMA_VERSION + 1))
 
 
+def test_that_the_steps_make_the_tables_and_views_of_the_schema(tmp_path: Path) -> None:
+    def shape(path: Path) -> list[tuple[object, ...]]:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            query = (
+                "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns ORDER BY ALL"
+            )
+            return connection.execute(query).fetchall()
+
+    scheme = current_scheme()
+    fresh = made(tmp_path / "fresh.duckdb")
+    first = tmp_path / "first.duckdb"
+    LocalStore(first).close()
+    with duckdb.connect(str(first)) as connection:
+        connection.execute("DROP VIEW steps")
+        connection.execute(f"UPDATE store SET schema_version = {scheme.version - 1}")
+    LocalStore(first).close()
+    assert shape(first) == shape(fresh)
+
+
 def test_that_a_database_of_a_newer_schema_is_refused_and_untouched(tmp_path: Path) -> None:
     path = made(tmp_path / "a.duckdb")
     LocalStore(path, scheme=newer(current_scheme(), "ALTER TABLE tags ADD COLUMN color INTEGER")).close()
