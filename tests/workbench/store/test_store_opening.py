@@ -66,7 +66,7 @@ def test_that_every_version_has_a_step_that_leads_to_it() -> None:
 def test_that_the_steps_make_the_tables_and_views_of_the_schema(tmp_path: Path) -> None:
     def shape(path: Path) -> list[tuple[object, ...]]:
         with duckdb.connect(str(path), read_only=True) as connection:
-            query = (
+            query = "SELECT table_name, column_name, data_type FROM information_schema.columns ORDER BY ALL"
                 "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns ORDER BY ALL"
             )
             return connection.execute(query).fetchall()
