@@ -67,8 +67,6 @@ def test_that_the_steps_make_the_tables_and_views_of_the_schema(tmp_path: Path) 
     def shape(path: Path) -> list[tuple[object, ...]]:
         with duckdb.connect(str(path), read_only=True) as connection:
             query = "SELECT table_name, column_name, data_type FROM information_schema.columns ORDER BY ALL"
-                "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns ORDER BY ALL"
-            )
             return connection.execute(query).fetchall()
 
     scheme = current_scheme()
