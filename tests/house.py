@@ -18,13 +18,15 @@ from engines.protocol.client import connect_local
 from engines.protocol.places import Places
 from engines.runner.settings import WORKER_VARIABLE
 from tests.engines.runner_harness import end_runner
-from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice
 from workbench.running.events import Event
 from workbench.running.workbench import Workbench
 from workbench.store.operations import GetExperiment, TrialRow
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK = Workload(new_tokens=(8,), prompt_tokens=(16,), requests=2, window_s=0.0, warmup_requests=3, perplexity_tokens=0)
+QUICK = WorkloadChoice.of(
+    new_tokens=(8,), prompt_tokens=(16,), requests=2, window_s=0.0, warmup_requests=3, perplexity_tokens=0
+)
 
 
 @dataclass

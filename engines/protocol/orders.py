@@ -10,8 +10,12 @@ from typing import Literal
 import msgspec
 
 from engines.protocol.settings import Scalar as Scalar
-
-TaskName = Literal["generate", "answer", "summarise"]
+from engines.protocol.work import Inference as Inference
+from engines.protocol.work import TaskName as TaskName
+from engines.protocol.work import Training as Training
+from engines.protocol.work import Workload as Workload
+from engines.protocol.work import inference_of as inference_of
+from engines.protocol.work import training_of as training_of
 
 IDENTITY = 3
 """Version of the rules of `workbench.plan.identity`. Rises when the same fields would mean something else."""
@@ -47,72 +51,6 @@ class TechniqueOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     id: str
     parameters: dict[str, Scalar] = {}
-
-
-class Inference(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="inference"):
-    """Requests to a model. Lengths are tokens per sequence."""
-
-    task: TaskName = "generate"
-    """What the prompts are: windows of a text, questions, or passages to summarise. Whatever they are, every prompt is
-    brought to exactly `prompt_tokens` tokens."""
-    prompt_tokens: int = 128
-    new_tokens: int = 64
-    batch_size: int = 1
-    depth_tokens: int = 0
-    """Tokens that are in the KV cache already when a request starts; they are put there outside its times."""
-    prompt_file: str = ""
-    """Prompts of the user's own in place of the built-in ones: absolute path on the machine under test; "" for none."""
-    prompt_file_hash: str = ""
-    """"sha256:…" of that file when it was planned; a worker that finds another one fails."""
-    requests: int = 3
-    """Measured requests at the least."""
-    window_s: float = 5.0
-    """Requests are repeated until the measured window is at least this long (seconds)."""
-    warmup_requests: int = 10
-    """Warm-up ends when steady, and after this many requests at the latest."""
-    perplexity_tokens: int = 0
-    """Held-out tokens for perplexity; 0 leaves it out."""
-    text_tokens: int = 0
-    """Tokens of the text written for each of the built-in prompts, to be read side by side; 0 leaves it out. Like the
-    tasks it is the same in every trial, so only trials of the first block do it."""
-    tasks: tuple[str, ...] = ()
-    """Tasks whose accuracy is measured, by name: "gsm8k-sample", "lm-eval:arc_easy"."""
-    task_samples: int = 0
-    """Questions of each task; 0 takes all."""
-    idle_s: float | None = None
-    """Seconds of the idle phase between loading and warm-up; None: 2 s where a sensor measures the device's power, else
-    none. The runner writes down what it chose."""
-    prefill_energy_s: float | None = None
-    """Seconds of one-token requests after the measured ones, for energy per phase; None: 5 s where a sensor measures
-    the device's power, else none. The runner writes down what it chose."""
-
-
-class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="training"):
-    """Steps of an optimiser over a text."""
-
-    data: str = "built-in"
-    """Name of the built-in training text, or an absolute path on the machine under test."""
-    data_hash: str = ""
-    """"sha256:…" of that file when it was planned."""
-    steps: int = 60
-    """Measured steps at most; warm-up is not among them."""
-    warmup_steps: int = 3
-    """Untimed steps before the measured ones. They train too."""
-    sequence_tokens: int = 128
-    batch_size: int = 4
-    learning_rate: float = 2e-4
-    schedule_warmup_steps: int = 5
-    """Steps over which the learning rate rises from 0."""
-    weight_decay: float = 0.0
-    clip_norm: float = 1.0
-    """Largest norm of the gradient; 0 clips nothing."""
-    evaluation_tokens: int = 2048
-    """Held-out tokens whose loss is taken before and after training; 0 leaves it out."""
-    idle_s: float | None = None
-    """As of `Inference`."""
-
-
-Workload = Inference | Training
 
 
 class EngineOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,20 +100,6 @@ class EnvironmentOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     """Those the client may use, as the kernel lists them: "0-3,8"."""
     not_passed_on: tuple[str, ...] = ()
     """Names of variables that look as if they counted and stay behind."""
-
-
-def inference_of(workload: Workload) -> Inference:
-    """Raises TypeError for other work."""
-    if not isinstance(workload, Inference):
-        raise TypeError(f"the work is {workload.__struct_config__.tag}, not inference")
-    return workload
-
-
-def training_of(workload: Workload) -> Training:
-    """Raises TypeError for other work."""
-    if not isinstance(workload, Training):
-        raise TypeError(f"the work is {workload.__struct_config__.tag}, not training")
-    return workload
 
 
 class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,6 +49,8 @@ class Setting:
     """The value itself is a list."""
     short: str = ""
     """The title in a narrow form: "Prompt"; "" for the whole title."""
+    group: str = ""
+    """The heading of a form that it stands under; "" before all headings."""
     suffix: str = ""
     """What a field shows after its number, where that is not the unit: "0: all"."""
     unset: str = ""
@@ -67,8 +69,13 @@ class Setting:
 
     def with_value(self, value: object) -> str:
         """ "512 prompt tokens", "batch 4", "learning rate 0.0002"."""
-        text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else show_value(value)
+        text = self.show(value)
         return f"{text} {self.label}" if self.unit and self.label.endswith(self.unit) else f"{self.label} {text}"
+
+    @staticmethod
+    def show(value: object) -> str:
+        """ "1,024", "0.0002", "on"."""
+        return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else show_value(value)
 
     def check(self, raw: object) -> tuple[Scalar, str, str]:
         """(value, "", "") where it can be used; (None, what is wrong, hint) where it cannot."""

@@ -59,9 +59,9 @@ class DemoOutlook:
 def demo_facts(outlook: DemoOutlook) -> tuple[Fact, ...]:
     """The demo card's rows; memory only once the plan is known."""
     experiment, plan = outlook.experiment, outlook.plan
-    tokens = f"{numbers(experiment.workload.prompt_tokens)} tokens in, {numbers(experiment.workload.new_tokens)} out"
+    load = experiment.workload
+    tokens = f"{numbers(load.whole('prompt_tokens'))} tokens in, {numbers(load.whole('new_tokens'))} out"
     techniques = ", ".join(choice.id.partition(".")[2] for choice in experiment.techniques)
-    work = experiment.workload
     configurations = len(experiment.models) * len(experiment.techniques)
     memory: tuple[Fact, ...] = ()
     if plan is not None and plan.configurations:
@@ -69,11 +69,11 @@ def demo_facts(outlook: DemoOutlook) -> tuple[Fact, ...]:
         largest = max((c.memory for c in plan.configurations), key=lambda m: m.needed)
         text = f"{largest.needed / GIB:.1f} of {largest.device_free / GIB:.1f} GiB free"
         memory = (Fact("Memory", text, largest.fits),)
-    quality = "quality on held-out text" if work.perplexity_tokens else "quality is not measured"
+    quality = "quality on held-out text" if any(load.whole("perplexity_tokens")) else "quality is not measured"
     return (
         Fact("Model", outlook.model),
         Fact("Techniques", techniques),
-        Fact("Workload", f"{tokens}, batch {numbers(work.batch_size)}"),
+        Fact("Workload", f"{tokens}, batch {numbers(load.whole('batch_size'))}"),
         Fact("Trials", f"{configurations} configurations × {experiment.run.trials}"),
         *memory,
         Fact("Measures", f"time, memory, utilisation; {quality}"),

@@ -9,14 +9,9 @@ from msgspec.structs import replace
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import Scalar
 from engines.techniques import Technique, axes, find
-from workbench.experiment.experiment import Experiment, TechniqueChoice
-from workbench.experiment.keys import ENGINE, RUN, WORKLOAD
+from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice, engine_settings
 from workbench.machines.facts import best_device, find_device
 from workbench.plan.cells import default_technique
-
-_SWEPT = {key.name for key in WORKLOAD if key.sweep}
-_RUN_KEYS = {key.name for key in RUN}
-_ENGINE_KEYS = {key.name: key for key in ENGINE}
 
 
 def set_model(experiment: Experiment, ref: str, on: bool, aliases: Collection[str] = ()) -> Experiment:
@@ -83,26 +78,31 @@ def set_parameter(
 
 def set_workload(experiment: Experiment, key: str, values: Sequence[Scalar]) -> Experiment:
     """Set a key of the workload: all values of one that sweeps, the only value of another."""
-    value: object = tuple(values) if key in _SWEPT else values[0]
-    if key == "window_s":
-        value = float(values[0] or 0)
-    return replace(experiment, workload=replace(experiment.workload, **{key: value}))
+    setting = next(s for s in experiment.workload.settings if s.name == key)
+    typed = tuple(float(v) if setting.type == "float" and isinstance(v, int) else v for v in values)
+    return replace(experiment, workload=experiment.workload.with_values({key: typed if setting.sweep else typed[0]}))
+
+
+def set_kind(experiment: Experiment, kind: str) -> Experiment:
+    """Other work, as a new experiment of that kind begins."""
+    return experiment if kind == experiment.workload.kind else replace(experiment, workload=WorkloadChoice.of(kind))
 
 
 def set_engine(experiment: Experiment, key: str, value: Scalar) -> Experiment:
     """Set a key of the [engine] table."""
-    if key not in _ENGINE_KEYS:
+    setting = next((s for s in engine_settings() if s.name == key), None)
+    if setting is None:
         raise ValueError(f"engine has no key {key!r}")
-    return replace(experiment, engine=experiment.engine.with_value(_ENGINE_KEYS[key], value))
+    return replace(experiment, engine=experiment.engine.with_value(setting, value))
 
 
 def set_tasks(experiment: Experiment, tasks: Sequence[str]) -> Experiment:
     """Tasks whose accuracy is measured, each once."""
-    return replace(experiment, workload=replace(experiment.workload, tasks=tuple(dict.fromkeys(tasks))))
+    return replace(experiment, workload=experiment.workload.with_values({"tasks": tuple(dict.fromkeys(tasks))}))
 
 
 def set_run(experiment: Experiment, key: str, value: object) -> Experiment:
-    if key not in _RUN_KEYS:
+    if key not in RunSettings.__struct_fields__:
         raise ValueError(f"run has no key {key!r}")
     return replace(experiment, run=replace(experiment.run, **{key: value}))
 

@@ -114,6 +114,7 @@ class SetupPage(Page):
         self.techniques.parameter_broke.connect(self.session.field_broke)
         self.workload.changed.connect(self.editor.workload)
         self.workload.broke.connect(self.session.field_broke)
+        self.workload.kind_changed.connect(self.editor.kind)
         self.workload.prompts_wanted.connect(self.editor.prompts)
         self.workload.tasks_changed.connect(self.editor.tasks)
         self.workload.engine_changed.connect(self.editor.engine)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,14 +10,15 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QToolButton
 
+from engines.protocol.settings import settings_of
 from widgets.parts.components import ElidedLabel, ToolButton, UnitLineEdit, tool_button
 from widgets.setup.fields.values import problem_of
 from widgets.shell.page import PageToolbar
 from widgets.theme.theme import Theme
-from workbench.experiment.keys import TOP
+from workbench.experiment.experiment import Experiment
 from workbench.experiment.presets import Preset
 
-_NAME = replace(next(key for key in TOP if key.name == "name"), title="The name")
+_NAME = next(s for s in settings_of(Experiment) if s.name == "name")
 
 
 class SetupTools(QObject):

@@ -15,9 +15,8 @@ from workbench.cli import OK, TRIALS_FAILED, WRONG
 from workbench.cli.progress import Bar, ExperimentFollower
 from workbench.cli.tables import print_comparison, print_table
 from workbench.comparison.comparison import compare
-from workbench.experiment.experiment import Experiment
+from workbench.experiment.experiment import MAX_TRIALS, Experiment
 from workbench.experiment.file import load
-from workbench.experiment.keys import MAX_TRIALS
 from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.metrics.model import counted
 from workbench.plan.plan import Plan

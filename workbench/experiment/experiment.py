@@ -26,14 +26,24 @@ Pure values; any thread.
 
 from __future__ import annotations
 
-from typing import cast
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Annotated, cast, get_args
 
 import msgspec
 
-from engines.protocol.orders import Scalar
-from engines.protocol.settings import Setting
+from engines.catalogue import engines
+from engines.protocol.settings import Scalar, Setting, settings_of
+from engines.protocol.work import Inference, Training, Workload
 
 SCHEMA = 1
+MAX_TRIALS = 1000
+MAX_SEED = 2**32 - 1
+KINDS: dict[str, type[Inference] | type[Training]] = {str(t.__struct_config__.tag): t for t in get_args(Workload)}
+"""Kinds of work; `settings_of` says what each may be set to."""
+KIND = Setting(
+    "kind", "Kind", default="inference", choices=tuple(KINDS), help="kind of work; the keys below belong to inference"
+)
 
 
 class TechniqueChoice(msgspec.Struct, frozen=True):
@@ -43,54 +53,183 @@ class TechniqueChoice(msgspec.Struct, frozen=True):
     parameters: dict[str, tuple[Scalar, ...]] = {}
 
 
-class Workload(msgspec.Struct, frozen=True, kw_only=True):
-    """As `engines.protocol.orders.Inference`, with sweeps where a user would want them."""
+class WorkloadChoice(msgspec.Struct, frozen=True):
+    """The work, with sweeps. Made by `of` and changed by `with_values`."""
 
-    task: str = "generate"
-    prompt_tokens: tuple[int, ...] = (128,)
-    new_tokens: tuple[int, ...] = (64,)
-    batch_size: tuple[int, ...] = (1,)
-    depth_tokens: tuple[int, ...] = (0,)
-    prompt_file: str = ""
-    """Prompts of the user's own; relative to the experiment file."""
-    requests: int = 3
-    window_s: float = 5.0
-    warmup_requests: int = 10
-    perplexity_tokens: int = 1024
-    text_tokens: int = 0
-    tasks: tuple[str, ...] = ()
-    task_samples: int = 0
-    idle_s: float | None = None
-    """None: as long as this machine's sensors need, as in `Inference`."""
-    prefill_energy_s: float | None = None
+    first: Workload
+    """The first of the swept ones."""
+    sweeps: dict[str, tuple[Scalar, ...]] = {}
+    """The values of those settings that have several."""
+
+    @classmethod
+    def of(cls, kind: str = "inference", /, **values: Scalar | tuple[Scalar, ...]) -> WorkloadChoice:
+        """What a file means that says no more than this. Sweeps are tuples; unknown names raise TypeError."""
+        defaults = {s.name: s.default for s in settings_of(KINDS[kind])}
+        return cls(KINDS[kind](**defaults)).with_values(values)  # type: ignore[arg-type]  # checked by their settings
+
+    @property
+    def kind(self) -> str:
+        return str(self.first.__struct_config__.tag)
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return settings_of(type(self.first))
+
+    @property
+    def swept(self) -> tuple[Setting, ...]:
+        """Those that have several values."""
+        return tuple(s for s in self.settings if s.name in self.sweeps)
+
+    @property
+    def inference(self) -> Inference | None:
+        return self.first if isinstance(self.first, Inference) else None
+
+    def values(self, name: str) -> tuple[Scalar, ...]:
+        """All values of a setting that may be swept, the only one of another."""
+        return self.sweeps.get(name, (getattr(self.first, name),))
+
+    def whole(self, name: str) -> tuple[int, ...]:
+        """The values of a setting that is a whole number; none where this work has no such setting."""
+        known = any(s.name == name for s in self.settings)
+        return tuple(v for v in self.values(name) if isinstance(v, int)) if known else ()
+
+    def with_values(self, values: Mapping[str, Scalar | tuple[Scalar, ...]]) -> WorkloadChoice:
+        """With other values; a tuple of several makes a sweep."""
+        listed = {s.name for s in self.settings if s.is_list}
+        first, sweeps = {}, {name: old for name, old in self.sweeps.items() if name not in values}
+        for name, value in values.items():
+            several = value if isinstance(value, tuple) and name not in listed else (value,)
+            first[name] = several[0]
+            if len(several) > 1:
+                sweeps[name] = several
+        return WorkloadChoice(msgspec.structs.replace(self.first, **first), sweeps)
+
+    def each(self) -> Iterator[Workload]:
+        """The cross product of the sweeps, in the order of the settings."""
+        names = [s.name for s in self.swept]
+        for values in itertools.product(*(self.sweeps[name] for name in names)):
+            yield msgspec.structs.replace(self.first, **dict(zip(names, values, strict=True)))
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
-    machines: tuple[str, ...] = ("this",)
-    """"this", or "this/DEVICE" with a device id of the probe."""
-    trials: int = 5
-    """Blocks: one trial of every configuration each. Quick 3, standard 5, precise 10."""
-    stop_at_ratio: float | None = None
-    """End early, at a whole block, once every ratio to the baseline is known to ± this (0.02 is ±2 %), by the rule of
-    `workbench.statistics.stopping`; None: run all `trials`."""
-    stop_metric: str | None = None
-    """Id of the metric whose ratios decide; None: `workbench.statistics.stopping.METRIC`."""
-    skip: tuple[str, ...] = ()
-    """Hashes of configurations the user left out."""
-    telemetry_hz: float = 10.0
-    """Readings per second, 20 at the most; 0 turns telemetry off."""
+    machines: Annotated[
+        tuple[str, ...],
+        Setting(
+            title="Machines",
+            maximum=200,
+            pattern=r"this(/\S+)?",
+            pattern_text='"this" or "this/DEVICE"',
+            help='`"this"` (its GPU if it has one, else the processor), `"this/cpu"`, `"this/cuda:0"`, '
+            '`"this/cuda:GPU-UUID"`',
+        ),
+    ] = ("this",)
+    trials: Annotated[
+        int,
+        Setting(
+            title="Trials",
+            minimum=1,
+            maximum=MAX_TRIALS,
+            suffix="of each",
+            help="blocks: each runs every configuration once; the order is drawn for every two blocks, the second runs "
+            "it backwards",
+        ),
+    ] = 5
+    """Quick 3, standard 5, precise 10."""
+    stop_at_ratio: Annotated[
+        float | None,
+        Setting(
+            title="Stop early",
+            minimum=0.001,
+            maximum=1,
+            help="end early, after a whole block, once every ratio to the baseline is known to ± this (0.02 is ±2 %); "
+            "`trials` is then the most that is run",
+            unset="all trials are run",
+            example="0.02",
+        ),
+    ] = None
+    """By the rule of `workbench.statistics.stopping`."""
+    stop_metric: Annotated[
+        str | None,
+        Setting(
+            title="Metric",
+            pattern=r"[a-z][a-z0-9_]*",
+            pattern_text="the id of a metric",
+            help="id of the metric whose ratios decide (see `llm-workbench metrics`)",
+            unset='"decode_tokens_per_second"',
+            example='"decode_tokens_per_second"',
+        ),
+    ] = None
+    """None: `workbench.statistics.stopping.METRIC`."""
+    skip: Annotated[
+        tuple[str, ...],
+        Setting(
+            title="Left out",
+            maximum=200,
+            pattern=r"[0-9a-f]{8,64}(@\S+)?",
+            pattern_text="the hash of a configuration (at least its first 8 digits)",
+            help="hashes of configurations left out, at least their first 8 digits",
+        ),
+    ] = ()
+    telemetry_hz: Annotated[
+        float,
+        Setting(title="Telemetry", minimum=0, maximum=20, unit="Hz", help="readings a second; 0 turns telemetry off"),
+    ] = 10.0
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
-    id: str = "auto"
-    """"auto": each configuration runs on the engine its techniques belong to; or one engine for all."""
-    threads: int = 0
-    start_method: str = "auto"
-    """"plain", "template", or "auto": see `workbench.plan.cells.start_method`."""
-    memory_limit_bytes: int | None = None
-    time_limit_s: float | None = None
+    id: Annotated[
+        str,
+        Setting(
+            title="Engine",
+            choices=("auto", *(e.id for e in engines())),
+            help="auto: the first engine that can apply a configuration's techniques",
+        ),
+    ] = "auto"
+    threads: Annotated[
+        int,
+        Setting(
+            title="Threads",
+            minimum=0,
+            maximum=1024,
+            suffix="0: automatic",
+            help="processor threads of each trial; 0: one fewer than the processor has, at least one",
+        ),
+    ] = 0
+    start_method: Annotated[
+        str,
+        Setting(
+            title="Start",
+            choices=("auto", "plain", "template"),
+            help="template: workers are forked from a process that has imported the libraries; auto: plain from 10 "
+            "trials on and on GPUs, else template",
+        ),
+    ] = "auto"
+    memory_limit_bytes: Annotated[
+        int | None,
+        Setting(
+            title="Memory limit",
+            minimum=64 * 2**20,
+            maximum=2**50,
+            unit="bytes",
+            help="address space of the worker",
+            unset="no limit",
+            example="8_000_000_000",
+        ),
+    ] = None
+    time_limit_s: Annotated[
+        float | None,
+        Setting(
+            title="Time limit",
+            minimum=1,
+            maximum=30 * 86400,
+            unit="seconds",
+            help="the trial is stopped then, its data kept",
+            unset="no limit",
+            example="600.0",
+        ),
+    ] = None
     own: dict[str, Scalar] = {}
-    """Settings that one engine has (`EngineInfo.settings`), where they are not at their default."""
+    """What differs from the defaults of the engines' own settings, by name."""
 
     def value(self, setting: Setting) -> Scalar:
         """Of any key of the [engine] table."""
@@ -101,16 +240,36 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     def with_value(self, setting: Setting, value: Scalar) -> EngineSettings:
         if setting.name in self.__struct_fields__:
             return msgspec.structs.replace(self, **{setting.name: value})
-        own = {name: kept for name, kept in self.own.items() if name != setting.name}
-        return msgspec.structs.replace(self, own=own if value == setting.default else {**own, setting.name: value})
+        own = {name: old for name, old in self.own.items() if name != setting.name}
+        return msgspec.structs.replace(self, own=own if value == setting.default else own | {setting.name: value})
+
+
+def engine_settings() -> tuple[Setting, ...]:
+    """The keys of the [engine] table: those of all engines, then each engine's own."""
+    return (*settings_of(EngineSettings), *(setting for engine in engines() for setting in engine.settings))
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    name: str = "untitled"
-    seed: int | None = None
-    """Of the order of trials, and given to the engine; None: drawn when the experiment is run, and stored with it."""
-    models: tuple[str, ...] = ()
+    name: Annotated[str, Setting(title="The name", maximum=200, help="one line", example='"precision of SmolLM2"')] = (
+        "untitled"
+    )
+    seed: Annotated[
+        int | None,
+        Setting(
+            title="Seed",
+            minimum=0,
+            maximum=MAX_SEED,
+            help="decides the order of the trials; prompts do not depend on it",
+            unset="drawn for each run and stored with it",
+            example="7",
+        ),
+    ] = None
+    """Given to the engine too."""
+    models: Annotated[
+        tuple[str, ...],
+        Setting(title="Models", maximum=4096, help="see below", example='["smollm2-135m-instruct"]'),
+    ] = ()
     techniques: tuple[TechniqueChoice, ...] = ()
-    workload: Workload = Workload()
+    workload: WorkloadChoice = WorkloadChoice.of()
     run: RunSettings = RunSettings()
     engine: EngineSettings = EngineSettings()

@@ -1,6 +1,6 @@
 """Reads and writes the experiment file. One reading finds every mistake, each with its place and a hint.
 
-Pure; any thread. What a key may hold stands in `workbench.experiment.keys`; this module walks the file.
+Pure; any thread. What a key may hold stands in its `Setting`; this module walks the file.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import cast
 
 import msgspec
 import tomli_w
 
-from engines.protocol.orders import Scalar
-from engines.protocol.settings import Setting, did_you_mean, shown
+from engines.protocol.settings import Scalar, Setting, did_you_mean, settings_of, shown
 from engines.techniques import Technique, axes, find, techniques
 from workbench.experiment import toml_places
 from workbench.experiment.experiment import (
+    KIND,
+    KINDS,
     SCHEMA,
     EngineSettings,
     Experiment,
     RunSettings,
     TechniqueChoice,
-    Workload,
+    WorkloadChoice,
+    engine_settings,
 )
-from workbench.experiment.keys import ENGINE, RUN, TOP, WORKLOAD
 from workbench.experiment.problems import Problem, Severity
 
 MAX_FILE_BYTES = 4 * 2**20
 """Nobody writes an experiment this long; a wrong file dropped on the window is not read whole."""
 
-S = TypeVar("S", bound=msgspec.Struct)
 Table = Mapping[str, object]
 
 _TOML_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
@@ -75,18 +75,16 @@ def dump(experiment: Experiment) -> str:
         chosen = {name: _one_or_list(values) for name, values in choice.parameters.items()}
         grouped.setdefault(axis, []).append({"id": short, **chosen} if chosen else short)
     document["techniques"] = {axis: _one_or_list(entries) for axis, entries in grouped.items()}
-    for name, struct, keys in (
-        ("workload", experiment.workload, WORKLOAD),
-        ("run", experiment.run, RUN),
-        ("engine", experiment.engine, ENGINE),
-    ):
-        table: dict[str, object] = {}
-        for key in keys:
-            value: Any = struct.value(key) if isinstance(struct, EngineSettings) else getattr(struct, key.name)
-            if value is not None:
-                table[key.name] = _one_or_list(value) if key.sweep else list(value) if key.is_list else value
-        document[name] = table
+    load, engine = experiment.workload, experiment.engine
+    kind = {} if load.kind == KIND.default else {KIND.name: load.kind}
+    document["workload"] = kind | _table({s: _one_or_list(load.values(s.name)) for s in load.settings})
+    document["run"] = _table({s: getattr(experiment.run, s.name) for s in settings_of(RunSettings)})
+    document["engine"] = _table({s: engine.value(s) for s in engine_settings()})
     return tomli_w.dumps(document)
+
+
+def _table(values: Mapping[Setting, object]) -> dict[str, object]:
+    return {s.name: list(v) if isinstance(v, tuple) else v for s, v in values.items() if v is not None}
 
 
 def _one_or_list(values: Sequence[object]) -> object:
@@ -123,14 +121,30 @@ class _Reader:
 
     def experiment(self, document: Table) -> Experiment:
         self._schema(document)
-        top = self._values(document, (), TOP, also=("schema", "techniques", "workload", "run", "engine"))
+        tables = ("techniques", "workload", "run", "engine")
+        top = self._values(document, (), settings_of(Experiment), also=("schema", *tables))
+        run = self._values(self._table(document, "run"), ("run",), settings_of(RunSettings))
         return Experiment(
             techniques=self._techniques(document.get("techniques", {})),
-            workload=self._table(document, "workload", WORKLOAD, Workload),
-            run=self._table(document, "run", RUN, RunSettings),
-            engine=self._engine(document),
-            **top,  # type: ignore[arg-type]  # TOP names exactly the remaining fields
+            workload=self._workload(self._table(document, "workload")),
+            run=RunSettings(**run),  # type: ignore[arg-type]  # checked by their settings, as the others
+            engine=self._engine(self._table(document, "engine")),
+            **top,  # type: ignore[arg-type]
         )
+
+    def _workload(self, table: Table) -> WorkloadChoice:
+        kind = self._single(KIND, table.get(KIND.name, KIND.default), ("workload", KIND.name))
+        if not isinstance(kind, str):
+            return WorkloadChoice.of()  # what else the table holds is judged once its kind is known
+        values = self._values(table, ("workload",), settings_of(KINDS[kind]), also=(KIND.name,))
+        return WorkloadChoice.of(kind, **values)
+
+    def _engine(self, table: Table) -> EngineSettings:
+        known, made = engine_settings(), EngineSettings()
+        values = self._values(table, ("engine",), known)
+        for setting in (s for s in known if s.name in values):
+            made = made.with_value(setting, cast("Scalar", values[setting.name]))
+        return made
 
     # --- problems ------------------------------------------------------------------------------
 
@@ -163,17 +177,7 @@ class _Reader:
 
     # --- tables of plain keys ------------------------------------------------------------------
 
-    def _engine(self, document: Table) -> EngineSettings:
-        settings, table = EngineSettings(), self._table_of(document, "engine")
-        by_name = {key.name: key for key in ENGINE}
-        for name, value in self._values(table, ("engine",), ENGINE).items():
-            settings = settings.with_value(by_name[name], cast("Scalar", value))
-        return settings
-
-    def _table(self, document: Table, name: str, keys: tuple[Setting, ...], type_: type[S]) -> S:
-        return type_(**self._values(self._table_of(document, name), (name,), keys))
-
-    def _table_of(self, document: Table, name: str) -> Table:
+    def _table(self, document: Table, name: str) -> Table:
         table = document.get(name, {})
         if isinstance(table, dict):
             return table
@@ -182,9 +186,9 @@ class _Reader:
 
     def _values(
         self, table: Table, path: toml_places.Path, keys: tuple[Setting, ...], also: tuple[str, ...] = ()
-    ) -> dict[str, object]:
+    ) -> dict[str, Scalar | tuple[Scalar, ...]]:
         by_name = {key.name: key for key in keys}
-        values: dict[str, object] = {}
+        values: dict[str, Scalar | tuple[Scalar, ...]] = {}
         for name, raw in table.items():
             if name in also:
                 continue
@@ -196,7 +200,7 @@ class _Reader:
                 values[name] = value
         return values
 
-    def _value(self, key: Setting, raw: object, path: toml_places.Path) -> object:
+    def _value(self, key: Setting, raw: object, path: toml_places.Path) -> Scalar | tuple[Scalar, ...]:
         """The checked value, a tuple for sweeps and lists, or None after saying what is wrong."""
         if not (key.sweep or key.is_list):
             if isinstance(raw, list):
@@ -211,7 +215,7 @@ class _Reader:
                 path, f"The list of {key.name} is empty: there is nothing to run.", f"Try {key.name} = {key.example}."
             )
             return None
-        values: list[object] = []
+        values: list[Scalar] = []
         for index, item in enumerate(raw):
             value = self._single(key, item, (*path, index))
             if value is None:
@@ -222,7 +226,7 @@ class _Reader:
                 values.append(value)
         return tuple(values)
 
-    def _single(self, key: Setting, raw: object, path: toml_places.Path) -> object:
+    def _single(self, key: Setting, raw: object, path: toml_places.Path) -> Scalar:
         value, message, hint = key.check(raw)
         if message:
             self._say(path, message, hint)

@@ -17,8 +17,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from engines.protocol.settings import Scalar
-from workbench.experiment.experiment import Experiment, TechniqueChoice, Workload
-from workbench.experiment.keys import ENGINE
+from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice, engine_settings
 from workbench.experiment.problems import Fix
 from workbench.plan.identity import matches
 
@@ -30,6 +29,7 @@ def apply_fix(experiment: Experiment, configuration_hash: str, fix: Fix) -> Expe
     if fix.path == "skip":
         return leave_out(experiment, configuration_hash)
     table, _, rest = fix.path.partition(".")
+    value = cast("Scalar", fix.value)
     if table == "models" and rest:
         with_what = () if fix.value is None else (str(fix.value),)
         return msgspec.structs.replace(experiment, models=_replaced(experiment.models, rest, with_what))
@@ -42,13 +42,15 @@ def apply_fix(experiment: Experiment, configuration_hash: str, fix: Fix) -> Expe
         kept.insert(experiment.techniques.index(old[0]), new)
         return msgspec.structs.replace(experiment, techniques=tuple(kept))
     if table == "workload" and rest.count(".") == 1:
-        return msgspec.structs.replace(experiment, workload=_in_sweep(experiment.workload, rest, fix.value))
-    if table == "engine" and (setting := next((s for s in ENGINE if s.name == rest), None)) is not None:
-        engine = experiment.engine.with_value(setting, cast("Scalar", fix.value))
-        return msgspec.structs.replace(experiment, engine=engine)
-    if table in ("workload", "run") and rest in getattr(experiment, table).__struct_fields__:
-        changed = msgspec.structs.replace(getattr(experiment, table), **{rest: fix.value})
-        return msgspec.structs.replace(experiment, **{table: changed})
+        return msgspec.structs.replace(experiment, workload=_in_sweep(experiment.workload, rest, value))
+    load, engine = experiment.workload, experiment.engine
+    if table == "workload" and rest in load.first.__struct_fields__:
+        return msgspec.structs.replace(experiment, workload=load.with_values({rest: value}))
+    if table == "run" and rest in RunSettings.__struct_fields__:
+        return msgspec.structs.replace(experiment, run=msgspec.structs.replace(experiment.run, **{rest: fix.value}))
+    setting = next((s for s in engine_settings() if s.name == rest), None)
+    if table == "engine" and setting is not None:
+        return msgspec.structs.replace(experiment, engine=engine.with_value(setting, value))
     raise ValueError(f"no way to apply the fix {fix.label!r}: {fix.path}")
 
 
@@ -66,12 +68,12 @@ def take_in(experiment: Experiment, configuration_hash: str) -> Experiment:
     return msgspec.structs.replace(experiment, run=msgspec.structs.replace(experiment.run, skip=skip))
 
 
-def _in_sweep(workload: Workload, path: str, value: object) -> Workload:
+def _in_sweep(workload: WorkloadChoice, path: str, value: Scalar) -> WorkloadChoice:
     key, _, old = path.partition(".")
-    if key not in ("prompt_tokens", "new_tokens", "batch_size", "depth_tokens") or not isinstance(value, int):
+    if not any(s.name == key and s.sweep for s in workload.settings):
         raise ValueError(f"workload.{path} is no place in a sweep")
-    values: tuple[int, ...] = getattr(workload, key)
-    return msgspec.structs.replace(workload, **{key: _replaced(values, int(old), (value,))})
+    replaced = [value if str(v) == old else v for v in workload.values(key)]
+    return workload.with_values({key: tuple(dict.fromkeys(replaced))})
 
 
 def _replaced(values: Iterable[V], old: V, new: tuple[V, ...]) -> tuple[V, ...]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.protocol.messages import ProbeResult
-from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder
+from engines.protocol.orders import EngineOrder, TechniqueOrder
 from engines.protocol.places import Places
 from engines.techniques import MachineFacts, Technique, techniques
-from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice
 from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.machines.facts import best_device, machine_facts
 from workbench.models.lookup import resolve
@@ -118,10 +118,10 @@ def left_out_text(left_out: tuple[LeftOut, ...]) -> str:
     return "\n".join(f"{', '.join(titles)}: {reason}" for reason, titles in reasons.items())
 
 
-def _load() -> Workload:
-    return Workload(
-        prompt_tokens=(PROMPT_TOKENS,),
-        new_tokens=(NEW_TOKENS,),
+def _load() -> WorkloadChoice:
+    return WorkloadChoice.of(
+        prompt_tokens=PROMPT_TOKENS,
+        new_tokens=NEW_TOKENS,
         perplexity_tokens=PERPLEXITY_TOKENS,
         text_tokens=TEXT_TOKENS,
     )
@@ -136,9 +136,7 @@ def _against(technique: Technique, model: ResolvedModel, machine: MachineFacts) 
         return ""  # nothing is known of the model, or of the device
     order = TechniqueOrder(id=technique.id, parameters=technique.defaults())
     engine = EngineOrder(id=technique.engines[0])
-    load = Inference(
-        prompt_tokens=PROMPT_TOKENS, new_tokens=NEW_TOKENS, perplexity_tokens=PERPLEXITY_TOKENS, text_tokens=TEXT_TOKENS
-    )
+    load = _load().first
     memory = estimate_memory(model.facts, (order,), load, engine, machine)
     if memory.fits:
         return ""

@@ -9,14 +9,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 
 from engines.catalogue import EngineInfo, engines
 from engines.catalogue import find as find_engine
 from engines.protocol.messages import Device, ProbeResult
-from engines.protocol.orders import EngineOrder, Inference, Scalar, TaskName, TechniqueOrder
+from engines.protocol.orders import EngineOrder, Inference, Scalar, TechniqueOrder, Workload
 from engines.techniques import Axis, MachineFacts, find
 from engines.techniques.chosen import UNNAMED_PRECISION, applied
 from workbench.experiment.experiment import Experiment, TechniqueChoice
@@ -37,12 +37,11 @@ Chosen = tuple[TechniqueOrder, ...]
 
 def count_cells(experiment: Experiment, models: int, devices: int) -> int:
     """How many cells the cross product has, without making them."""
-    load = experiment.workload
     combinations = math.prod(
         sum(math.prod(len(values) for values in c.parameters.values()) for c in choices)
         for choices in _by_axis(experiment).values()
     )
-    sweeps = len(load.prompt_tokens) * len(load.new_tokens) * len(load.batch_size) * len(load.depth_tokens)
+    sweeps = math.prod(len(values) for values in experiment.workload.sweeps.values())
     return models * devices * combinations * sweeps
 
 
@@ -124,41 +123,24 @@ def _resolved(choice: TechniqueChoice) -> Iterator[TechniqueOrder]:
         yield TechniqueOrder(id=choice.id, parameters=defaults | dict(zip(names, values, strict=True)))
 
 
-def _workloads(experiment: Experiment, prompts: FoundPrompts | None) -> Iterator[Inference]:
-    load = experiment.workload
-    sweep = itertools.product(load.prompt_tokens, load.new_tokens, load.batch_size, load.depth_tokens)
-    for prompt, new, batch, depth in sweep:
-        yield Inference(
-            task=cast("TaskName", load.task),
-            prompt_tokens=prompt,
-            new_tokens=new,
-            batch_size=batch,
-            depth_tokens=depth,
-            prompt_file=prompts.path if prompts else load.prompt_file,
-            prompt_file_hash=prompts.hash if prompts else "",
-            requests=load.requests,
-            window_s=load.window_s,
-            warmup_requests=load.warmup_requests,
-            perplexity_tokens=load.perplexity_tokens,
-            text_tokens=load.text_tokens,
-            tasks=load.tasks,
-            task_samples=load.task_samples,
-            idle_s=load.idle_s,
-            prefill_energy_s=load.prefill_energy_s,
-        )
+def _workloads(experiment: Experiment, prompts: FoundPrompts | None) -> Iterator[Workload]:
+    for load in experiment.workload.each():
+        if prompts is not None and isinstance(load, Inference):
+            load = msgspec.structs.replace(load, prompt_file=prompts.path, prompt_file_hash=prompts.hash)
+        yield load
 
 
 def _cell(
     experiment: Experiment,
     model: ResolvedModel,
     chosen: Chosen,
-    load: Inference,
+    load: Workload,
     engine: EngineOrder,
     device: Device,
     machine: MachineFacts,
     many_devices: bool,
 ) -> Configuration:
-    if not model.quality_available:
+    if not model.quality_available and isinstance(load, Inference):
         load = msgspec.structs.replace(load, perplexity_tokens=0, text_tokens=0, tasks=())
     used = applied(model.order, chosen)
     what = configuration_hash(model.order, chosen, load, engine)
@@ -179,22 +161,14 @@ def _cell(
     return msgspec.structs.replace(cell, problems=problems_of(cell, model, machine, experiment))
 
 
-def _title(experiment: Experiment, model: ResolvedModel, chosen: Chosen, load: Inference, device: Device | None) -> str:
-    """ "SmolLM2-135M-Instruct · int8 · 512 in": the axes the experiment names and what varies in the workload."""
+def _title(experiment: Experiment, model: ResolvedModel, chosen: Chosen, load: Workload, device: Device | None) -> str:
+    """ "SmolLM2-135M-Instruct · int8 · 512 prompt tokens": named axes, and what is swept."""
     named = {choice.id.partition(".")[0] for choice in experiment.techniques}
     parts = [
         model.order.title,
         *(technique_title(t.id, t.parameters, model.order.stored) for t in chosen if t.id.partition(".")[0] in named),
     ]
-    swept = experiment.workload
-    if len(swept.prompt_tokens) > 1:
-        parts.append(f"{load.prompt_tokens} in")
-    if len(swept.new_tokens) > 1:
-        parts.append(f"{load.new_tokens} out")
-    if len(swept.batch_size) > 1:
-        parts.append(f"batch {load.batch_size}")
-    if len(swept.depth_tokens) > 1:
-        parts.append(f"depth {load.depth_tokens}")
+    parts += [setting.with_value(getattr(load, setting.name)) for setting in experiment.workload.swept]
     if device is not None:
         parts.append(device.title)
     return " · ".join(parts)

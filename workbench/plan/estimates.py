@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from engines.catalogue import find as find_engine
 from engines.catalogue.model import Passes
-from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder
+from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder, Training, Workload
 from engines.protocol.tasks import OTHER_LOAD, OTHER_QUESTIONS, harness_name, harness_task, local_task
 from engines.techniques import MachineFacts, ModelFacts, Technique, find
 from engines.techniques.gguf import STORED
@@ -30,6 +30,9 @@ CUDA_CONTEXT_BYTES = 600 * 2**20
 
 _EVALUATION_CONTEXT = 4 / 3
 """A quarter of each window is context only."""
+
+_KEPT_STATES = 17
+"""Of a layer, for each token of a training step."""
 
 _STORED_BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
 
@@ -120,20 +123,31 @@ def activation_bytes(facts: ModelFacts, workload: Inference, engine: EngineOrder
     return max(prefill, evaluation)
 
 
+def kept_bytes(facts: ModelFacts, workload: Training, bits: int) -> int:
+    """What a training step keeps for its way back: 17 hidden states a layer and token (Korthikanti et al. 2022, arXiv
+    2205.05198, without attention's scores), and logits with their gradient in float32."""
+    tokens = workload.batch_size * workload.sequence_tokens
+    return tokens * (facts.layers * facts.hidden * _KEPT_STATES * bits // 8 + 2 * facts.vocabulary * 4)
+
+
 def estimate_memory(
     facts: ModelFacts,
     techniques: Sequence[TechniqueOrder],
-    workload: Inference,
+    workload: Workload,
     engine: EngineOrder,
     machine: MachineFacts,
 ) -> MemoryEstimate:
     """Bytes on the device. All parts are 0 but the overhead where nothing is known of the model (a hub id)."""
     bits = compute_bits(facts, techniques, machine)
     weights = weight_bytes(facts, techniques, machine)
+    if isinstance(workload, Training):
+        held = kept_bytes(facts, workload, bits)
+    else:
+        cache = cache_bytes(facts, workload, engine, cache_bits(techniques, bits))
+        held = cache + activation_bytes(facts, workload, engine, bits)
     return MemoryEstimate(
         weights=weights,
-        cache_or_activations=cache_bytes(facts, workload, engine, cache_bits(techniques, bits))
-        + activation_bytes(facts, workload, engine, bits),
+        cache_or_activations=held,
         optimiser=0,
         overhead=CUDA_CONTEXT_BYTES if machine.device_kind == "cuda" else PROCESS_BYTES,
         device_total=machine.memory_total_bytes,
@@ -162,7 +176,7 @@ class _Pace:
 def estimate_seconds(
     facts: ModelFacts,
     techniques: Sequence[TechniqueOrder],
-    workload: Inference,
+    workload: Workload,
     engine: EngineOrder,
     machine: MachineFacts,
 ) -> float:
@@ -171,6 +185,10 @@ def estimate_seconds(
     if facts.parameters <= 0:
         return 0.0
     pace = _pace(facts, techniques, engine, machine)
+    if isinstance(workload, Training):
+        step = 3 * pace.prefill(workload.batch_size * workload.sequence_tokens)  # there, and back at twice the cost
+        judge = 2 * pace.work_s * workload.evaluation_tokens * _EVALUATION_CONTEXT
+        return _START_S + pace.load_s + (workload.steps + workload.warmup_steps) * step + judge
     prefill = pace.prefill(workload.batch_size * workload.prompt_tokens)
     request = prefill + pace.token(workload.batch_size) * (workload.new_tokens - 1)
     requests = max(workload.requests, math.ceil(workload.window_s / request))
@@ -184,13 +202,13 @@ def estimate_seconds(
 def estimate_once_seconds(
     facts: ModelFacts,
     techniques: Sequence[TechniqueOrder],
-    workload: Inference,
+    workload: Workload,
     engine: EngineOrder,
     machine: MachineFacts,
 ) -> float:
     """Seconds that a configuration's first trial takes beside: texts to read, and tasks by the tokens of their
     questions and answers (`engines.protocol.tasks`)."""
-    if facts.parameters <= 0 or not (workload.text_tokens or workload.tasks):
+    if facts.parameters <= 0 or isinstance(workload, Training) or not (workload.text_tokens or workload.tasks):
         return 0.0
     pace = _pace(facts, techniques, engine, machine)
     texts = _TEXTS * (pace.prefill(_TEXT_PROMPT_TOKENS) + workload.text_tokens * pace.token())

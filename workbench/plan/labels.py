@@ -11,10 +11,11 @@ import msgspec
 from engines.catalogue import engines
 from engines.catalogue import find as find_engine
 from engines.protocol.orders import ModelOrder, TechniqueOrder
-from engines.protocol.settings import show_value
+from engines.protocol.settings import settings_of, show_value
 from engines.techniques import axes, find
 from engines.techniques.chosen import applied
 from engines.techniques.precision_stored import AS_STORED
+from workbench.experiment.experiment import KIND, KINDS
 from workbench.store.operations import ConfigurationRow
 
 OF_ENGINE = frozenset(setting.label for engine in engines() for setting in engine.settings)
@@ -34,15 +35,7 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
     for choice in stored_techniques(resolved):
         labels[axis_label(choice.id.partition(".")[0])] = technique_title(choice.id, choice.parameters, stored)
     workload, engine = _part(resolved, "workload"), _part(resolved, "engine")
-    for key, title in (("prompt_tokens", "prompt tokens"), ("new_tokens", "new tokens"), ("batch_size", "batch")):
-        if key in workload:
-            labels[title] = f"{workload[key]:,}" if isinstance(workload[key], int) else str(workload[key])
-    if workload.get("depth_tokens"):
-        labels["depth tokens"] = f"{workload['depth_tokens']:,}"
-    if workload.get("task") not in (None, "generate"):
-        labels["task"] = str(workload["task"])
-    if workload.get("prompt_file"):
-        labels["prompts"] = str(workload["prompt_file"]).rpartition("/")[2]
+    labels |= _of_work(workload)
     if "id" in engine:
         labels["engine"] = str(engine["id"])
     labels |= _of_engine(str(engine.get("id", "")), _part(engine, "settings"))
@@ -67,6 +60,19 @@ def stored_techniques(resolved: Mapping[str, object]) -> tuple[TechniqueOrder, .
     except msgspec.ValidationError:
         return tuple(named)
     return applied(model, named)
+
+
+def _of_work(workload: Mapping[str, object]) -> dict[str, str]:
+    """What is swept, where it is not 0, and texts that are not their defaults."""
+    struct = KINDS.get(str(workload.get(KIND.name, KIND.default)))
+    labels: dict[str, str] = {}
+    for setting in settings_of(struct) if struct is not None else ():
+        value = workload.get(setting.name)
+        if value and setting.sweep:
+            labels[setting.label] = setting.show(value)
+        elif value and setting.type == "text" and not setting.is_list and value != setting.default:
+            labels[setting.label] = str(value).rpartition("/")[2]
+    return labels
 
 
 def _of_engine(id: str, settings: Mapping[str, object]) -> dict[str, str]:
@@ -135,10 +141,19 @@ def _held(rows: Sequence[Mapping[str, str]], name: str) -> str:
     return f"{value} ({', '.join(dict.fromkeys(r.get('engine', '') for r in concerned))})"
 
 
+def _named(label: str, value: str) -> str:
+    """ "512 prompt tokens", "batch 4"; words without their label."""
+    if not value[:1].isdigit() or not value.replace(",", "").replace(".", "").replace("e-", "").isdigit():
+        return value
+    settings = (setting for kind in KINDS.values() for setting in settings_of(kind))
+    counted = any(s.label == label and s.unit and label.endswith(s.unit) for s in settings)
+    return f"{value} {label}" if counted else f"{label} {value}"
+
+
 def short_title(labels: Mapping[str, str], varying: Sequence[str], fallback: str) -> str:
     """What tells a row from its neighbours: "int8", "bfloat16 · 512 prompt tokens"."""
     named = [(name, labels[name]) for name in varying if labels.get(name)]
-    parts = [f"{value} {name}" if value.replace(",", "").isdigit() else value for name, value in named]
+    parts = [_named(name, value) for name, value in named]
     return " · ".join(parts) or fallback
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from engines.catalogue import engines
 from engines.catalogue import find as find_engine
-from engines.protocol.orders import TechniqueOrder
+from engines.protocol.orders import TechniqueOrder, Training
 from engines.techniques import MachineFacts, Technique, find, techniques
 from engines.techniques.chosen import precision_of
 from engines.techniques.finetune import FINETUNE
@@ -148,7 +148,13 @@ def _made_first(cell: Configuration, model: ResolvedModel, machine: MachineFacts
 
 def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
     """More tokens than the model was made for."""
-    limit, load = model.facts.context_tokens, cell.inference
+    limit, load = model.facts.context_tokens, cell.workload
+    if isinstance(load, Training):
+        if limit and load.sequence_tokens > limit:
+            what = f"Sequences of {load.sequence_tokens:,} tokens are more than the {limit:,}"
+            fix = Fix(f"Sequence {limit}", f"workload.sequence_tokens.{load.sequence_tokens}", limit)
+            yield _error(cell, f"{what} that {model.order.title} can hold.", fixes=(fix, *_leave_out()))
+        return
     over = load.depth_tokens + load.prompt_tokens + load.new_tokens - limit
     if not limit or over <= 0:
         return
@@ -186,12 +192,12 @@ def _memory(
     if free <= 0:
         return  # nothing is known of the device
     if needed > free:
-        batch = cell.inference.batch_size // 2
+        batch = cell.workload.batch_size // 2
         while batch and not _fits(cell, model, machine, batch=batch):
             batch //= 2
         fixes: list[Fix] = []
         if batch:
-            fixes.append(Fix(f"Batch {batch}", f"workload.batch_size.{cell.inference.batch_size}", batch))
+            fixes.append(Fix(f"Batch {batch}", f"workload.batch_size.{cell.workload.batch_size}", batch))
         storing = (find(order.id) for order in cell.applied)
         for technique in [t for t in storing if t is not None and t.changes != "none"]:
             fixes.extend(_other_techniques(cell, technique, model, machine, experiment, must_fit=True))
@@ -207,8 +213,8 @@ def _memory(
 
 
 def _quality(cell: Configuration, model: ResolvedModel, experiment: Experiment) -> Iterator[Problem]:
-    wanted = experiment.workload
-    if model.quality_available:
+    wanted = experiment.workload.inference
+    if model.quality_available or wanted is None:
         return
     if model.order.kind == "random":
         if wanted.perplexity_tokens or wanted.text_tokens or wanted.tasks:
@@ -257,7 +263,7 @@ def _fits(
     technique: Technique | None = None,
 ) -> bool:
     """Whether the cell would fit with another batch size or another technique on that technique's axis."""
-    load, chosen = cell.inference, cell.applied
+    load, chosen = cell.workload, cell.applied
     if batch is not None:
         load = msgspec.structs.replace(load, batch_size=batch)
     if technique is not None:

@@ -19,8 +19,7 @@ import msgspec
 from engines.protocol.codec import order_of
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.orders import Inference, Limits, TelemetryOrder, TrialOrder
-from workbench.experiment.experiment import Experiment
-from workbench.experiment.keys import MAX_SEED, MAX_TRIALS
+from workbench.experiment.experiment import MAX_SEED, MAX_TRIALS, Experiment
 from workbench.experiment.problems import Fix, Problem
 from workbench.machines.facts import best_device, find_device, machine_facts
 from workbench.models.titles import distinct

@@ -30,7 +30,8 @@ class FoundPrompts(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_prompts(experiment: Experiment, base: Path) -> FoundPrompts | Problem | None:
     """The prompt file of an experiment, whose relative path starts at `base`; None where it names none."""
-    written = experiment.workload.prompt_file
+    load = experiment.workload.inference
+    written = load.prompt_file if load is not None else ""
     if not written:
         return None
     path = (base / Path(written).expanduser()).absolute()
@@ -43,15 +44,17 @@ def find_prompts(experiment: Experiment, base: Path) -> FoundPrompts | Problem |
 
 def prompt_problems(experiment: Experiment, prompts: FoundPrompts | Problem | None) -> Iterator[Problem]:
     """What is wrong with the prompts, and what is worth knowing of them."""
+    load = experiment.workload.inference
+    if load is None:
+        return
     if prompts is None:
-        if experiment.workload.prompt_file:
+        if load.prompt_file:
             yield _of_prompts("error", "The prompt file was not looked up.")
         return
     if isinstance(prompts, Problem):
         yield prompts
         return
-    load = experiment.workload
-    batch = max(load.batch_size)
+    batch = max(experiment.workload.whole("batch_size"))
     if prompts.different < batch:
         yield _of_prompts(
             "error",
@@ -72,7 +75,8 @@ def prompt_problems(experiment: Experiment, prompts: FoundPrompts | Problem | No
 def task_problems(experiment: Experiment, machine: ProbeResult) -> Iterator[Problem]:
     """Tasks that there are not, and what is missing for those there are. What is missing is a warning: the other
     figures are measured without it."""
-    tasks = experiment.workload.tasks
+    load = experiment.workload.inference
+    tasks = load.tasks if load is not None else ()
     known = [name for name in tasks if local_task(name) or harness_name(name)]
     for name in tasks:
         if name not in known:

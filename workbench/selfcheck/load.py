@@ -16,15 +16,15 @@ import msgspec
 
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import TelemetryOrder, TrialOrder
-from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, WorkloadChoice
 from workbench.experiment.problems import ProblemsFound
 from workbench.models.self_check import SELF_CHECK, resolved_model
 from workbench.plan.plan import make_plan, new_id, orders
 
 REF = SELF_CHECK
-WORKLOAD = Workload(
-    prompt_tokens=(16,),
-    new_tokens=(16,),
+WORKLOAD = WorkloadChoice.of(
+    prompt_tokens=16,
+    new_tokens=16,
     requests=3,
     window_s=1.5,
     warmup_requests=4,
@@ -74,7 +74,7 @@ TURNS = TurnPlan()
 
 def experiment(device: str = "", seed: int = 7, window_s: float | None = None) -> Experiment:
     """One configuration; the arms are made from it. `device`: "" for the best, or a device id of the probe."""
-    load = WORKLOAD if window_s is None else msgspec.structs.replace(WORKLOAD, window_s=window_s)
+    load = WORKLOAD if window_s is None else WORKLOAD.with_values({"window_s": window_s})
     gpu = device.startswith("cuda")
     return Experiment(
         name="Self-check: what measuring costs",

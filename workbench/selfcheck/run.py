@@ -19,8 +19,8 @@ from engines.protocol.instruments import Instruments
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places, places
+from workbench.experiment.experiment import MAX_SEED
 from workbench.experiment.file import dump
-from workbench.experiment.keys import MAX_SEED
 from workbench.plan.plan import new_id
 from workbench.running.workbench import Workbench
 from workbench.selfcheck import load

@@ -9,7 +9,7 @@ from pytestqt.qtbot import QtBot
 from tests.widgets.setup.kit import QWEN, SMOL, click_row, settle, type_into
 from widgets.setup.page import SetupPage
 from widgets.setup.panels import NARROW
-from workbench.experiment.experiment import TechniqueChoice
+from workbench.experiment.experiment import Experiment, TechniqueChoice
 
 
 def test_that_a_wrong_value_is_said_at_its_field_and_holds_run_back(qtbot: QtBot, page: SetupPage) -> None:
@@ -64,7 +64,7 @@ def test_that_an_empty_seed_is_drawn_for_each_run_and_a_typed_one_is_kept(qtbot:
 
 def test_that_undo_brings_back_what_was_typed_over(qtbot: QtBot, page: SetupPage) -> None:
     type_into(qtbot, page, "batch_size", "2, 4")
-    assert page.draft.experiment.workload.batch_size == (2, 4)
+    assert page.draft.experiment.workload.values("batch_size") == (2, 4)
     assert page.undo_stack.undoText() == "changing the workload"
     page.undo_stack.undo()
     assert page.workload.fields["batch_size"].line.text() == "1"
@@ -110,3 +110,16 @@ def test_that_the_workload_is_never_narrower_than_its_fields_and_units(qtbot: Qt
     field = page.workload.fields["prompt_tokens"]
     right = field.mapTo(page.workload, field.rect().topRight()).x()
     assert right < page.workload.width()
+
+
+def test_that_training_has_its_own_fields_and_inference_comes_back(qtbot: QtBot, page: SetupPage) -> None:
+    page.workload.kind.choose(1)
+    assert page.draft.experiment.workload.kind == "training"
+    assert "learning_rate" in page.workload.fields
+    assert "prompt_tokens" not in page.workload.fields
+    field = page.workload.fields["learning_rate"]
+    field.line.selectAll()
+    qtbot.keyClicks(field.line, "0.0001, 0.001")
+    assert page.draft.experiment.workload.values("learning_rate") == (0.0001, 0.001)
+    page.workload.kind.choose(0)
+    assert page.draft.experiment.workload == Experiment().workload

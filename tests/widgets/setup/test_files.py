@@ -13,7 +13,7 @@ from widgets.setup.draft import State
 from widgets.setup.page import SetupPage
 from widgets.shell.services import Services
 from widgets.shell.targets import EditAsNew, NewExperiment, OpenExperimentFile
-from workbench.experiment.experiment import Experiment, Workload
+from workbench.experiment.experiment import Experiment, WorkloadChoice
 from workbench.experiment.file import dump, load
 
 FIVE_MISTAKES = """schema = 1
@@ -55,7 +55,7 @@ def test_that_a_file_is_opened_edited_and_saved(qtbot: QtBot, page: SetupPage, t
     assert page.run_bar.save.isVisible()
     page.services.actions.invoke("setup.save")
     qtbot.waitUntil(lambda: page.draft.is_on_disk)
-    assert load(path)[0] == Experiment(name="mine", models=(SMOL,), workload=Workload(new_tokens=(32,)))
+    assert load(path)[0] == Experiment(name="mine", models=(SMOL,), workload=WorkloadChoice.of(new_tokens=(32,)))
     page.tools.menu_opened.emit()
     assert page.tools.recent.menu().actions()[0].toolTip() == str(path)
 
@@ -76,7 +76,9 @@ def test_that_an_unsaved_experiment_is_not_written_by_run(
 def test_that_a_stored_trial_is_edited_as_a_new_experiment(
     qtbot: QtBot, page: SetupPage, fake: FakeWorkbench, services: Services
 ) -> None:
-    fake.definition = dump(Experiment(name="stored", seed=5, models=(QWEN,), workload=Workload(batch_size=(3,))))
+    fake.definition = dump(
+        Experiment(name="stored", seed=5, models=(QWEN,), workload=WorkloadChoice.of(batch_size=(3,)))
+    )
     page.show_target(EditAsNew("t-1"))
     qtbot.waitUntil(lambda: page.draft.experiment.name == "stored")
     assert page.tools.origin.text() == "Based on trial 118"

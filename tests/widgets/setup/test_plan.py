@@ -76,11 +76,11 @@ def test_that_a_header_click_sorts(qtbot: QtBot, page: SetupPage) -> None:
     type_into(qtbot, page, "batch_size", "4, 1, 2")
     settle(qtbot, page)
     model = page.plan.table.model_
-    head, column = page.plan.table.header(), model.column_of("batch")
+    head, column = page.plan.table.header(), model.column_of("batch_size")
     for expected in (["1", "2", "4"], ["4", "2", "1"]):
         at = QPoint(head.sectionViewportPosition(column) + head.sectionSize(column) // 2, head.height() // 2)
         qtbot.mouseClick(head.viewport(), Qt.MouseButton.LeftButton, pos=at)
-        assert [r.cells["batch"] for r in model.rows] == expected
+        assert [r.cells["batch_size"] for r in model.rows] == expected
 
 
 def test_that_a_column_is_hidden_and_shown_by_its_menu(qtbot: QtBot, page: SetupPage) -> None:

@@ -47,7 +47,7 @@ def test_that_two_models_two_techniques_and_a_sweep_become_the_trials_that_are_r
     assert plan.trials == 24
     assert plan.experiment.models == (SMOL, QWEN)
     assert [c.id for c in plan.experiment.techniques] == ["precision.float32", "precision.int8"]
-    assert plan.experiment.workload.prompt_tokens == (64, 128)
+    assert plan.experiment.workload.values("prompt_tokens") == (64, 128)
     assert plan.experiment.run.trials == 3
     assert services.navigate.asked == [("monitor", ShowTrial("t-1"))]  # type: ignore[attr-defined]
 
@@ -71,7 +71,7 @@ def test_that_run_during_planning_runs_what_stands_in_the_form(
     assert not fake.runs
     fake.gate.set()
     qtbot.waitUntil(lambda: bool(fake.runs))
-    assert fake.runs[0].experiment.workload.new_tokens == (16,)
+    assert fake.runs[0].experiment.workload.values("new_tokens") == (16,)
 
 
 def test_that_typing_fast_plans_only_the_newest(qtbot: QtBot, page: SetupPage, fake: FakeWorkbench) -> None:
@@ -80,7 +80,7 @@ def test_that_typing_fast_plans_only_the_newest(qtbot: QtBot, page: SetupPage, f
     before = len(fake.planned)
     type_into(qtbot, page, "prompt_tokens", "12345")
     settle(qtbot, page)
-    assert fake.planned[-1].workload.prompt_tokens == (12345,)
+    assert fake.planned[-1].workload.values("prompt_tokens") == (12345,)
     assert len(fake.planned) - before <= 2
 
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.orders import Inference
 from engines.protocol.places import Places
 from engines.protocol.records import Sensor
-from engines.protocol.settings import Setting, SettingType
+from engines.protocol.settings import Setting, SettingType, settings_of
 from engines.techniques import ModelFacts, find
 from widgets.setup import edits
 from widgets.setup.draft import Draft, State, dump_session, load_session
@@ -23,10 +24,9 @@ from widgets.setup.models.library import Library, scan
 from widgets.setup.models.rows import Facets, Fetching, ModelRow, Resolved, describe, model_groups, narrowed
 from widgets.setup.plan.rows import filtered, memory_sentence, needs_text, plan_view, sorted_rows
 from widgets.setup.techniques.rows import combinations, lacking, source_address, technique_groups
-from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice
 from workbench.experiment.file import load
 from workbench.experiment.fixes import leave_out
-from workbench.experiment.keys import WORKLOAD
 from workbench.machines.facts import machine_facts
 from workbench.models.lookup import LocalModel, resolve
 from workbench.plan.plan import Plan, make_plan
@@ -62,7 +62,7 @@ PROBE = ProbeResult(
 CPU_ONLY = ProbeResult(
     machine="host", devices=PROBE.devices[:1], sensors=PROBE.sensors, packages=PROBE.packages, facts={}
 )
-PROMPT = replace(next(k for k in WORKLOAD if k.name == "prompt_tokens"), title="Prompt")
+PROMPT = next(s for s in settings_of(Inference) if s.name == "prompt_tokens")
 RANK = Setting("rank", "Rank", type="int", default=16, minimum=1, maximum=512, sweep=True)
 FREE = Setting("free", "Free", sweep=True)
 SMALL, LARGE = "random:smollm2-135m-instruct", "random:llama-3.1-8b-instruct"
@@ -180,7 +180,7 @@ def test_that_the_session_is_restored_and_a_damaged_one_is_not(tmp_path: Path) -
 
 
 def test_that_a_file_is_written_whole_and_read_back(tmp_path: Path) -> None:
-    experiment = Experiment(name="A B/c", models=(SMALL,), workload=Workload(prompt_tokens=(128, 512)))
+    experiment = Experiment(name="A B/c", models=(SMALL,), workload=WorkloadChoice.of(prompt_tokens=(128, 512)))
     path = tmp_path / f"{stem(experiment.name)}.toml"
     write(experiment, path)
     assert path.name == "a-b-c.toml"
@@ -406,13 +406,13 @@ def test_that_the_plan_has_columns_for_what_varies_and_says_what_is_left_out(hom
     experiment = Experiment(
         models=(SMALL, LARGE),
         techniques=(TechniqueChoice("precision.float32"), TechniqueChoice("precision.int8")),
-        workload=Workload(prompt_tokens=(128, 512)),
+        workload=WorkloadChoice.of(prompt_tokens=(128, 512)),
         run=RunSettings(trials=3),
     )
     view = plan_view(plan_of(experiment, home))
     keys = [c.key for c in view.columns]
-    assert "prompt" in keys
-    assert "batch" not in keys
+    assert "prompt_tokens" in keys
+    assert "batch_size" not in keys
     assert "machine" not in keys
     assert view.count == "8 configurations × 3 trials"
     cannot = filtered(view.rows, 1)
@@ -430,7 +430,7 @@ def test_that_the_plan_has_columns_for_what_varies_and_says_what_is_left_out(hom
 
 
 def test_that_a_row_left_out_runs_no_trial_and_offers_no_fixes(home: Places) -> None:
-    experiment = Experiment(models=(SMALL,), workload=Workload(batch_size=(1, 2)))
+    experiment = Experiment(models=(SMALL,), workload=WorkloadChoice.of(batch_size=(1, 2)))
     view = plan_view(plan_of(experiment, home))
     out = leave_out(experiment, view.rows[0].hash[:12])
     after = plan_view(plan_of(out, home))

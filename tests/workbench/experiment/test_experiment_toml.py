@@ -11,11 +11,18 @@ import tomli_w
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from engines.protocol.settings import Setting
+from engines.protocol.settings import Setting, settings_of
 from engines.techniques import Technique, techniques
 from workbench.experiment import file as experiment_toml
 from workbench.experiment import toml_places
-from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.experiment.experiment import (
+    KINDS,
+    EngineSettings,
+    Experiment,
+    RunSettings,
+    TechniqueChoice,
+    WorkloadChoice,
+)
 from workbench.experiment.file import dump, load, parse
 from workbench.experiment.problems import Problem
 
@@ -220,13 +227,31 @@ def test_that_relative_models_are_relative_to_the_file(tmp_path: Path) -> None:
 # --- properties ------------------------------------------------------------------------------------
 
 
-def sweep(low: int, high: int) -> st.SearchStrategy[tuple[int, ...]]:
-    return st.lists(st.integers(low, high), min_size=1, max_size=4, unique=True).map(tuple)
-
-
 plain_text = st.text(st.characters(min_codepoint=32, exclude_categories=("Cs", "Cc")), min_size=1, max_size=30).filter(
     lambda s: bool(s.strip())
 )
+
+
+def value_of(setting: Setting) -> st.SearchStrategy[object]:
+    """Any value a setting may hold."""
+    low, high = setting.minimum or 0, setting.maximum or 10**6
+    one: st.SearchStrategy[object] = {
+        "bool": st.booleans(),
+        "int": st.integers(int(low), int(high)),
+        "float": st.floats(low, high),
+        "text": st.sampled_from(setting.choices) if setting.choices else plain_text,
+    }[setting.type]
+    if setting.is_list:
+        return st.lists(one, max_size=3, unique=True).map(tuple)
+    return st.lists(one, min_size=1, max_size=3, unique=True).map(tuple) if setting.sweep else one
+
+
+def workloads(kind: str) -> st.SearchStrategy[WorkloadChoice]:
+    """Any work of a kind, whatever settings it has."""
+    some = {s.name: value_of(s) for s in settings_of(KINDS[kind])}
+    return st.fixed_dictionaries({}, optional=some).map(lambda values: WorkloadChoice.of(kind, **values))
+
+
 experiments = st.builds(
     Experiment,
     name=plain_text,
@@ -235,16 +260,7 @@ experiments = st.builds(
     techniques=st.lists(st.sampled_from([TechniqueChoice(t.id) for t in techniques()]), unique_by=lambda t: t.id).map(
         lambda chosen: tuple(sorted(chosen, key=lambda t: t.id.partition(".")[0]))
     ),
-    workload=st.builds(
-        Workload,
-        prompt_tokens=sweep(1, 1_000_000),
-        new_tokens=sweep(1, 100_000),
-        batch_size=sweep(1, 4096),
-        requests=st.integers(1, 10_000),
-        window_s=st.floats(0, 3600),
-        warmup_requests=st.integers(0, 1000),
-        perplexity_tokens=st.integers(0, 10_000_000),
-    ),
+    workload=st.sampled_from(tuple(KINDS)).flatmap(workloads),
     run=st.builds(
         RunSettings,
         machines=st.lists(st.sampled_from(["this", "this/cpu", "this/cuda:GPU-1"]), unique=True).map(tuple),

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from engines.protocol.messages import Device, Package, ProbeResult
-from engines.protocol.orders import ModelOrder
+from engines.protocol.orders import ModelOrder, Training
 from engines.techniques import ModelFacts
 from engines.techniques.layers import Layers
-from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, Workload
+from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, WorkloadChoice
+from workbench.experiment.file import dump, parse
 from workbench.experiment.fixes import apply_fix, leave_out, take_in
 from workbench.experiment.presets import presets
 from workbench.experiment.problems import Fix, Problem
@@ -76,7 +77,7 @@ def messages(plan_problems: tuple[Problem, ...]) -> str:
 
 def test_that_a_plan_is_the_product_of_models_techniques_and_sweeps() -> None:
     plan = make_plan(
-        experiment("a", "b", workload=Workload(prompt_tokens=(128, 512)), run=RunSettings(trials=3)),
+        experiment("a", "b", workload=WorkloadChoice.of(prompt_tokens=(128, 512)), run=RunSettings(trials=3)),
         {"a": random_model(), "b": random_model("qwen2.5-0.5b-instruct")},
         probe(),
     )
@@ -84,7 +85,7 @@ def test_that_a_plan_is_the_product_of_models_techniques_and_sweeps() -> None:
     assert plan.trials == 24
     assert [c.color for c in plan.configurations] == list(range(8))
     first = plan.configurations[0]
-    assert first.title == "SmolLM2-135M-Instruct (random weights) · float32 · 128 in"
+    assert first.title == "SmolLM2-135M-Instruct (random weights) · float32 · 128 prompt tokens"
     assert first.technique_title("precision") == "float32"
     assert first.technique_title("attention") == ""
     assert len({c.hash for c in plan.configurations}) == 8
@@ -129,12 +130,12 @@ def test_that_a_technique_without_its_package_is_an_error_with_fixes() -> None:
 
 
 def test_that_a_prompt_longer_than_the_context_offers_one_that_fits() -> None:
-    longer = experiment(precisions=("float32",), workload=Workload(prompt_tokens=(128, 8190)))
+    longer = experiment(precisions=("float32",), workload=WorkloadChoice.of(prompt_tokens=(128, 8190)))
     plan = make_plan(longer, ONE, probe())
     (problem,) = [p for p in plan.configurations[1].problems if p.severity == "error"]
     assert "more than the 8,192" in problem.message
     fixed = apply_fix(longer, plan.configurations[1].hash, problem.fixes[0])
-    assert fixed.workload.prompt_tokens == (128, 8128)
+    assert fixed.workload.values("prompt_tokens") == (128, 8128)
     assert all(c.runnable for c in make_plan(fixed, ONE, probe()).configurations)
 
 
@@ -149,7 +150,7 @@ def llama(*caches: str, engine: EngineSettings | None = None, **workload: tuple[
     return Experiment(
         models=("a",),
         techniques=tuple(TechniqueChoice(id) for id in chosen),
-        workload=Workload(**workload),
+        workload=WorkloadChoice.of(**workload),
         engine=engine or EngineSettings(),
     )
 
@@ -188,7 +189,7 @@ def test_that_a_fix_of_a_context_that_is_too_long_counts_the_depth_and_fits(
     if fixed:
         mended = apply_fix(asked, cell.hash, problem.fixes[0])
         load = mended.workload
-        assert (*load.depth_tokens, *load.prompt_tokens, *load.new_tokens) == fixed
+        assert (*load.values("depth_tokens"), *load.values("prompt_tokens"), *load.values("new_tokens")) == fixed
         assert make_plan(mended, ONE, LLAMA).configurations[0].runnable
 
 
@@ -212,7 +213,7 @@ def test_that_what_llama_cpp_refuses_is_known_before_anything_runs() -> None:
         assert mended.runnable, messages(mended.problems)
     for fine in (llama(engine=off), llama("q4_0"), llama(batch_size=(256,))):
         assert make_plan(fine, ONE, roomy).configurations[0].runnable
-    many = experiment(precisions=("float32",), workload=Workload(batch_size=(300,)))
+    many = experiment(precisions=("float32",), workload=WorkloadChoice.of(batch_size=(300,)))
     assert make_plan(many, ONE, roomy).configurations[0].runnable, "transformers holds more"
 
 
@@ -221,7 +222,7 @@ def test_that_a_model_without_a_tokenizer_says_what_is_missing_of_its_trials() -
     facts = msgspec.structs.replace(model.facts, kind="folder", has_tokenizer=False)
     order = msgspec.structs.replace(model.order, kind="folder", path="/m", fingerprint="f")
     bare = {"a": ResolvedModel(order=order, facts=facts, quality_available=False)}
-    asked = experiment(precisions=("float32", "q8_0"), workload=Workload(prompt_file="", text_tokens=5))
+    asked = experiment(precisions=("float32", "q8_0"), workload=WorkloadChoice.of(prompt_file="", text_tokens=5))
     hf, gguf = make_plan(asked, bare, LLAMA).configurations
     assert hf.runnable
     (warning,) = [p for p in hf.problems if p.severity == "warning"]
@@ -234,7 +235,7 @@ def test_that_a_model_without_a_tokenizer_says_what_is_missing_of_its_trials() -
 
 def test_that_what_does_not_fit_offers_a_batch_and_a_precision_that_do() -> None:
     small = msgspec.structs.replace(CPU, memory_free_bytes=2 * GIB)
-    big = experiment(precisions=("float32",), workload=Workload(batch_size=(1, 256), prompt_tokens=(512,)))
+    big = experiment(precisions=("float32",), workload=WorkloadChoice.of(batch_size=(1, 256), prompt_tokens=(512,)))
     plan = make_plan(big, ONE, probe(small))
     assert plan.configurations[0].runnable
     (problem,) = [p for p in plan.configurations[1].problems if p.severity == "error"]
@@ -369,7 +370,7 @@ def renamed(ref: str) -> ResolvedModel:
 
 def test_that_a_sweep_too_large_is_refused_before_it_is_made() -> None:
     sweep = tuple(range(1, 1001))
-    huge = experiment(workload=Workload(prompt_tokens=sweep, new_tokens=sweep, batch_size=sweep))
+    huge = experiment(workload=WorkloadChoice.of(prompt_tokens=sweep, new_tokens=sweep, batch_size=sweep))
     plan = make_plan(huge, ONE, probe())
     assert plan.configurations == ()
     assert "2,000,000,000 configurations" in messages(plan.problems)
@@ -549,10 +550,24 @@ def test_that_presets_are_whole_and_the_demo_is_first() -> None:
     found = presets()
     assert found[0].id == "demo"
     assert found[0].experiment.run.trials == 3
-    assert found[0].experiment.workload.perplexity_tokens == 512
+    assert found[0].experiment.workload.values("perplexity_tokens")[0] == 512
     assert all(p.sentence and p.experiment.models for p in found)
 
 
 def test_that_the_command_line_quotes_its_file() -> None:
     assert command_line(Experiment(), Path("my file.toml")) == "llm-workbench run 'my file.toml'"
     assert command_line(Experiment(name="Precision of X!"), None) == "llm-workbench run precision-of-x.toml"
+
+
+def test_that_training_is_planned_over_whatever_it_sweeps() -> None:
+    text = (
+        'models = ["a"]\n[techniques]\nfinetune = "lora"\n[workload]\nkind = "training"\nlearning_rate = [1e-4, 2e-4]'
+    )
+    asked, problems = parse(text)
+    assert asked is not None, problems
+    cells = make_plan(asked, ONE, probe()).configurations
+    assert [cell.title.rpartition(" · ")[2] for cell in cells] == ["learning rate 0.0001", "learning rate 0.0002"]
+    assert {type(cell.workload) for cell in cells} == {Training}
+    assert len({cell.hash for cell in cells}) == 2
+    assert all(cell.memory.cache_or_activations > 0 for cell in cells)
+    assert parse(dump(asked)) == (asked, ())

@@ -10,7 +10,7 @@ from engines.protocol.messages import Package
 from engines.protocol.orders import Inference
 from engines.protocol.tasks import LOCAL_TASKS, PAPER_TASKS
 from tests.workbench.plan.test_plan import ONE, experiment, messages, probe
-from workbench.experiment.experiment import Experiment, RunSettings, Workload
+from workbench.experiment.experiment import Experiment, RunSettings, WorkloadChoice
 from workbench.experiment.file import parse
 from workbench.experiment.presets import presets
 from workbench.experiment.problems import Problem
@@ -26,7 +26,7 @@ EVERYTHING = msgspec.structs.replace(
 )
 
 
-def planned(workload: Workload, folder: Path = Path(), machine: object = EVERYTHING) -> Plan:
+def planned(workload: WorkloadChoice, folder: Path = Path(), machine: object = EVERYTHING) -> Plan:
     asked = experiment(workload=workload, run=RunSettings(trials=2), seed=7)
     assert all(isinstance(model, ResolvedModel) for model in REAL.values())
     return make_plan(asked, REAL, machine, prompts=find_prompts(asked, folder))  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ def severities(plan: Plan) -> list[str]:
 
 def test_that_a_prompt_file_is_found_from_the_experiments_folder_with_its_hash(tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("one\ntwo\nthree\n")
-    plan = planned(Workload(prompt_file="own.txt"), tmp_path)
+    plan = planned(WorkloadChoice.of(prompt_file="own.txt"), tmp_path)
     assert plan.problems == ()
     load = orders(plan, store="s", experiment="e")[0].inference
     assert load.prompt_file == str(tmp_path / "own.txt")
@@ -53,7 +53,7 @@ def test_that_the_same_prompts_in_another_folder_are_the_same_configuration(tmp_
     for name, text in (("a", "one\ntwo\nthree"), ("b", "one\ntwo\nthree"), ("c", "one\ntwo\nfour")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "own.txt").write_text(text)
-        hashes.append(planned(Workload(prompt_file="own.txt"), tmp_path / name).configurations[0].hash)
+        hashes.append(planned(WorkloadChoice.of(prompt_file="own.txt"), tmp_path / name).configurations[0].hash)
     assert hashes[0] == hashes[1] != hashes[2]
 
 
@@ -65,7 +65,7 @@ def test_that_a_file_that_cannot_be_used_stops_the_experiment_with_its_reason(tm
         ("latin.txt", "byte 4 (line 1)"),
         ("empty.txt", "no prompt"),
     ):
-        plan = planned(Workload(prompt_file=name), tmp_path)
+        plan = planned(WorkloadChoice.of(prompt_file=name), tmp_path)
         assert severities(plan) == ["error"]
         assert said in messages(plan.problems)
         assert plan.order == ()
@@ -73,17 +73,17 @@ def test_that_a_file_that_cannot_be_used_stops_the_experiment_with_its_reason(tm
 
 def test_that_too_few_prompts_are_an_error_for_a_batch_and_a_warning_for_the_requests(tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("one\ntwo\none\n")
-    batch = planned(Workload(prompt_file="own.txt", batch_size=(1, 4)), tmp_path)
+    batch = planned(WorkloadChoice.of(prompt_file="own.txt", batch_size=(1, 4)), tmp_path)
     assert severities(batch) == ["error", "note"]
     assert "a batch of 4 would hold one twice" in messages(batch.problems)
-    few = planned(Workload(prompt_file="own.txt", requests=3), tmp_path)
+    few = planned(WorkloadChoice.of(prompt_file="own.txt", requests=3), tmp_path)
     assert severities(few) == ["warning", "note"]
     assert "2 different prompts for 3" in messages(few.problems)
     assert few.trials == 4
 
 
 def test_that_a_plan_without_a_look_at_the_file_runs_nothing() -> None:
-    asked = experiment(workload=Workload(prompt_file="own.txt"))
+    asked = experiment(workload=WorkloadChoice.of(prompt_file="own.txt"))
     plan = make_plan(asked, REAL, EVERYTHING)
     assert "not looked up" in messages(plan.problems)
     assert plan.order == ()
@@ -106,13 +106,13 @@ def test_that_a_path_counts_where_there_is_no_hash() -> None:
 
 
 def test_that_known_tasks_with_everything_there_are_no_problem() -> None:
-    plan = planned(Workload(tasks=("gsm8k-sample", "hellaswag-sample")))
+    plan = planned(WorkloadChoice.of(tasks=("gsm8k-sample", "hellaswag-sample")))
     assert plan.problems == ()
     assert orders(plan, store="s", experiment="e")[0].inference.tasks == ("gsm8k-sample", "hellaswag-sample")
 
 
 def test_that_an_unknown_task_is_an_error_that_names_the_nearest() -> None:
-    plan = planned(Workload(tasks=("gsm8k-sampel",)))
+    plan = planned(WorkloadChoice.of(tasks=("gsm8k-sampel",)))
     assert "Did you mean 'gsm8k-sample'?" in messages(plan.problems)
     assert 'written "lm-eval:NAME"' in messages(plan.problems)
     assert plan.order == ()
@@ -121,7 +121,7 @@ def test_that_an_unknown_task_is_an_error_that_names_the_nearest() -> None:
 def test_that_a_missing_harness_and_missing_questions_come_with_their_commands_and_speed_is_still_measured() -> None:
     missing = Package(name="lm-eval", gives="", install='python -m pip install "lm-eval>=0.4.9"')
     bare = msgspec.structs.replace(probe(), packages=(*probe().packages, missing))
-    plan = planned(Workload(tasks=("gsm8k-sample",)), machine=bare)
+    plan = planned(WorkloadChoice.of(tasks=("gsm8k-sample",)), machine=bare)
     assert severities(plan) == ["warning", "warning"]
     assert 'pip install "lm-eval>=0.4.9"' in messages(plan.problems)
     assert "llm-workbench tasks --fetch" in messages(plan.problems)
@@ -129,14 +129,14 @@ def test_that_a_missing_harness_and_missing_questions_come_with_their_commands_a
 
 
 def test_that_a_task_of_the_harness_gets_the_network_and_says_so() -> None:
-    plan = planned(Workload(tasks=("lm-eval:arc_easy",)))
+    plan = planned(WorkloadChoice.of(tasks=("lm-eval:arc_easy",)))
     assert severities(plan) == ["note"]
     assert orders(plan, store="s", experiment="e")[0].allow_network
-    assert not orders(planned(Workload(tasks=("gsm8k-sample",))), store="s", experiment="e")[0].allow_network
+    assert not orders(planned(WorkloadChoice.of(tasks=("gsm8k-sample",))), store="s", experiment="e")[0].allow_network
 
 
 def test_that_the_papers_tasks_say_by_their_names_what_each_needs() -> None:
-    plan = planned(Workload(tasks=tuple(task.id for task in PAPER_TASKS), task_samples=20))
+    plan = planned(WorkloadChoice.of(tasks=tuple(task.id for task in PAPER_TASKS), task_samples=20))
     assert severities(plan) == ["note"] * 3
     said = messages(plan.problems)
     assert "MMLU-Pro, BBH, GPQA, IFEval, MATH (hard), MuSR come from the network" in said
@@ -145,8 +145,8 @@ def test_that_the_papers_tasks_say_by_their_names_what_each_needs() -> None:
 
 
 def test_that_the_first_trial_says_how_long_its_tasks_take() -> None:
-    plain = planned(Workload()).configurations[0]
-    asked = planned(Workload(tasks=("hellaswag-sample",))).configurations[0]
+    plain = planned(WorkloadChoice.of()).configurations[0]
+    asked = planned(WorkloadChoice.of(tasks=("hellaswag-sample",))).configurations[0]
     assert plain.time_text.startswith("about ")
     assert "first" not in plain.time_text
     assert asked.time_text.startswith(f"{plain.time_text}, first ")
@@ -155,11 +155,11 @@ def test_that_the_first_trial_says_how_long_its_tasks_take() -> None:
 
 def test_that_the_preset_is_the_papers_six_tasks() -> None:
     preset = next(preset for preset in presets() if preset.id == "efficientllm-tasks")
-    assert preset.experiment.workload.tasks == tuple(task.id for task in PAPER_TASKS)
+    assert preset.experiment.workload.values("tasks")[0] == tuple(task.id for task in PAPER_TASKS)
 
 
 def test_that_random_weights_leave_tasks_and_texts_out_and_say_so() -> None:
-    asked = experiment(workload=Workload(perplexity_tokens=0, text_tokens=5, tasks=("gsm8k-sample",)))
+    asked = experiment(workload=WorkloadChoice.of(perplexity_tokens=0, text_tokens=5, tasks=("gsm8k-sample",)))
     cell = make_plan(asked, ONE, EVERYTHING).configurations[0]
     assert (cell.inference.tasks, cell.inference.text_tokens) == ((), 0)
     assert "Quality is not measured" in messages(cell.problems)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import psutil
 import pytest
 
@@ -69,7 +68,7 @@ def test_that_a_queue_in_use_or_paused_refuses_and_runs_nothing(house: House) ->
 def test_that_three_trials_that_fail_end_it_and_leave_nothing_waiting(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load, "WORKLOAD", msgspec.structs.replace(load.WORKLOAD, prompt_tokens=(666,)))
+    monkeypatch.setattr(load, "WORKLOAD", load.WORKLOAD.with_values({"prompt_tokens": 666}))
     with pytest.raises(SelfCheckError, match="3 trials"):
         self_check(FAST, quiet, places_=house.places)
     session = house.open()

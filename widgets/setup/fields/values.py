@@ -66,8 +66,17 @@ def problem_of(setting: Setting, value: object) -> str:
     return f"{message}{f' {hint}' if hint and 'example' not in hint else ''}"
 
 
+def tip(setting: Setting) -> str:
+    """What a field means: "Prompt of each sequence. A list or a range makes a sweep"."""
+    text = setting.help.replace("`", "")
+    return f"{text[:1].upper()}{text[1:]}{'. A list or a range makes a sweep' if setting.sweep else ''}"
+
+
 def _values(text: str, setting: Setting) -> Iterator[Scalar]:
     kind = setting.type
+    if kind == "text" and not setting.sweep:
+        yield text.strip()
+        return
     if kind in ("int", "float"):
         for token in text.split() if setting.sweep else [text]:
             _ask_about_comma(token.strip().strip(","), setting)

@@ -104,7 +104,9 @@ def _of_device(sensor: Sensor, device: str) -> bool:
 
 
 def _quality(experiment: Experiment, plan: Plan | None) -> Measured:
-    load = experiment.workload
+    load = experiment.workload.inference
+    if load is None:
+        return Measured("Quality", "loss on held-out text, before and after")
     tasks = f"accuracy on {len(load.tasks)} task{'' if len(load.tasks) == 1 else 's'}" if load.tasks else ""
     wanted = [part for part in ("perplexity on held-out text" if load.perplexity_tokens else "", tasks) if part]
     if not wanted:

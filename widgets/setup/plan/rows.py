@@ -166,15 +166,7 @@ def _columns(plan: Plan) -> tuple[Column, ...]:
             columns.append(Column(f"technique:{axis.id}", axis.title))
     if plan.experiment.engine.id != "auto" or {c.engine.id for c in cells} - {DEFAULT_ENGINE}:
         columns.append(Column("engine", "Engine"))
-    load = plan.experiment.workload
-    for key, title, swept in (
-        ("prompt", "Prompt", load.prompt_tokens),
-        ("new", "New tokens", load.new_tokens),
-        ("batch", "Batch", load.batch_size),
-        ("depth", "Depth", load.depth_tokens),
-    ):
-        if len(swept) > 1:
-            columns.append(Column(key, title, right=True))
+    columns += [Column(s.name, s.short or s.title, right=True) for s in plan.experiment.workload.swept]
     if len({c.device for c in cells}) > 1:
         columns.append(Column("machine", "Machine"))
     columns += [
@@ -200,10 +192,6 @@ def _row(
     values: dict[str, tuple[str, object]] = {
         "check": ("", {"runs": 0, "cannot": 1, "left_out": 2}[state]),
         "model": (cell.model.title, cell.model.title.lower()),
-        "prompt": (f"{cell.inference.prompt_tokens:,}", cell.inference.prompt_tokens),
-        "new": (f"{cell.inference.new_tokens:,}", cell.inference.new_tokens),
-        "batch": (f"{cell.inference.batch_size:,}", cell.inference.batch_size),
-        "depth": (f"{cell.inference.depth_tokens:,}", cell.inference.depth_tokens),
         "engine": (cell.engine.id, cell.engine.id),
         "machine": (device, device),
         "memory": ("", cell.memory.needed),
@@ -211,6 +199,9 @@ def _row(
         "time": (time_text or cell.time_text, cell.expected_s + cell.once_s),
         "trials": (str(trials), trials),
     }
+    for setting in experiment.workload.swept:
+        value = getattr(cell.workload, setting.name)
+        values[setting.name] = (setting.show(value), value)
     for column in columns:
         if column.key.startswith("technique:"):
             title = cell.technique_title(column.key.partition(":")[2])

@@ -69,7 +69,8 @@ def technique_groups(experiment: Experiment, resolved: Resolved, search: str = "
     for axis in axes():
         chosen = chosen_ids(experiment, axis.id, kinds(experiment, resolved))
         named = any(c.id.partition(".")[0] == axis.id for c in experiment.techniques)
-        for heading, members in _by_group(techniques(axis.id)):
+        known = [t for t in techniques(axis.id) if experiment.workload.kind in t.works]
+        for heading, members in _by_group(known):
             rows = [_row(t, t.id in chosen, models, resolved.machine) for t in members]
             sought = (f"{heading} {r.text}".lower() for r in rows)
             shown = tuple(r for r, text in zip(rows, sought, strict=True) if all(word in text for word in words))

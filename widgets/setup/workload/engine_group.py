@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
@@ -14,19 +13,15 @@ from engines.protocol.settings import Setting
 from widgets.parts.components import ToolButton, label
 from widgets.setup.fields.form import Form
 from widgets.setup.fields.value_field import ValueField
+from widgets.setup.fields.values import tip
 from widgets.theme.theme import Theme
-from workbench.experiment.experiment import EngineSettings
-from workbench.experiment.keys import ENGINE
+from workbench.experiment.experiment import EngineSettings, engine_settings
 
 LABELS = 76
 """Width of the labels of the panel's forms (of the design): "Micro-batch"."""
-_SETTINGS = {setting.name: setting for setting in ENGINE}
+_SETTINGS = {setting.name: setting for setting in engine_settings()}
 _ENGINE_BY_SETTING = {setting.name: engine for engine in engines() for setting in engine.settings}
 _CHOICES = {"auto": "Automatic", "on": "On", "off": "Off"}
-_TIPS = {
-    "id": "Automatic: each configuration runs on the engine that its techniques belong to",
-    "threads": "Processor threads of each trial; 0: one fewer than there are, at least one",
-}
 
 
 class EngineGroup(QWidget):
@@ -64,8 +59,8 @@ class EngineGroup(QWidget):
         self._rows = QVBoxLayout(self.body)
         self._rows.setContentsMargins(0, 0, 0, 0)
         common = Form(self._theme, LABELS)
-        self._choice(common, replace(_SETTINGS["id"], title="Engine"), [("Automatic", "auto"), *_titles()])
-        self._field(common, replace(_SETTINGS["threads"], title="Threads", suffix="0: automatic"))
+        self._choice(common, _SETTINGS["id"], [("Automatic", "auto"), *_titles()])
+        self._field(common, _SETTINGS["threads"])
         self._rows.addWidget(common)
         for engine in engines():
             if not engine.settings:
@@ -115,16 +110,16 @@ class EngineGroup(QWidget):
 
     def _field(self, form: Form, setting: Setting) -> None:
         field = ValueField(self._theme, setting, name=setting.title)
-        field.line.setToolTip(_tip(setting.name))
+        field.line.setToolTip(tip(setting))
         field.changed.connect(partial(self._field_changed, setting.name))
         field.broke.connect(partial(self.broke.emit, f"engine.{setting.name}"))
         self.fields[setting.name] = field
-        form.add(setting.short or setting.title, field, _tip(setting.name))
+        form.add(setting.short or setting.title, field, tip(setting))
 
     def _add(self, form: Form, setting: Setting, widget: QWidget) -> None:
         widget.setAccessibleName(setting.title)
-        widget.setToolTip(_tip(setting.name))
-        form.add(setting.short or setting.title, widget, _tip(setting.name))
+        widget.setToolTip(tip(setting))
+        form.add(setting.short or setting.title, widget, tip(setting))
 
     # --- what is shown ----------------------------------------------------------------------------
 
@@ -144,11 +139,11 @@ class EngineGroup(QWidget):
 
     def _enable(self, key: str, reason: str) -> None:
         if key in self.fields:
-            self.fields[key].set_enabled(not reason, reason or _tip(key))
+            self.fields[key].set_enabled(not reason, reason or tip(_SETTINGS[key]))
             return
         widget: QWidget = self.choices[key] if key in self.choices else self.boxes[key]
         widget.setEnabled(not reason)
-        widget.setToolTip(reason or _tip(key))
+        widget.setToolTip(reason or tip(_SETTINGS[key]))
 
     def _toggle(self) -> None:
         self.set_open(self.body.isHidden())
@@ -184,7 +179,3 @@ def summary(settings: EngineSettings) -> str:
 def _titles() -> list[tuple[str, str]]:
     """Title and id of each engine."""
     return [(engine.title, engine.id) for engine in engines()]
-
-
-def _tip(key: str) -> str:
-    return _TIPS.get(key) or _SETTINGS[key].help

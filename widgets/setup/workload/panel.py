@@ -2,67 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from engines.protocol.messages import ProbeResult
-from engines.protocol.orders import Scalar
-from engines.protocol.settings import Setting
+from engines.protocol.settings import settings_of
 from engines.protocol.tasks import HARNESS
 from widgets.parts.components import Panel, SegmentedControl, ToolButton, label, line
 from widgets.setup.fields.form import Form
 from widgets.setup.fields.value_field import ValueField
+from widgets.setup.fields.values import tip
 from widgets.setup.workload.engine_group import LABELS, EngineGroup
 from widgets.setup.workload.prompt_field import PromptField
 from widgets.setup.workload.stop_field import StopField
 from widgets.setup.workload.task_list import TaskList, task_rows
+from widgets.setup.workload.work_form import WorkForm
 from widgets.theme.theme import Theme
-from workbench.experiment.experiment import Experiment
-from workbench.experiment.keys import RUN, TOP, WORKLOAD
+from workbench.experiment.experiment import KINDS, Experiment, RunSettings
 
 LEAST = 7
 """`workbench.statistics.stopping.LEAST`, which needs numpy: a test holds them together."""
 REPETITIONS = (("Quick", 3), ("Standard", 5), ("Precise", 10))
-_KEYS: dict[str, Setting] = {key.name: key for key in (*WORKLOAD, *RUN, *TOP)}
-
-_LOAD = (
-    ("prompt_tokens", "Prompt", "tokens", "Prompt tokens of each sequence; a list or a range makes a sweep"),
-    ("new_tokens", "New tokens", "tokens", "Tokens generated for each sequence; a list or a range makes a sweep"),
-    ("batch_size", "Batch", "sequences", "Sequences side by side; a list or a range makes a sweep"),
-    (
-        "depth_tokens",
-        "Depth",
-        "tokens",
-        "Tokens that are in the KV cache before a request starts, put there outside its times; llama.cpp only. A list "
-        "or a range makes a sweep",
-    ),
-)
-_QUALITY = (
-    ("perplexity_tokens", "Perplexity", "tokens", "Held-out tokens for quality; 0 leaves it out"),
-    (
-        "text_tokens",
-        "Texts",
-        "tokens",
-        "Tokens written for each built-in prompt, to read side by side in Compare; 0 leaves it out",
-    ),
-)
-_SAMPLES = ("task_samples", "Questions", "0: all", "Questions of each task; 0 takes all")
+_RUN = {s.name: s for s in (*settings_of(RunSettings), *settings_of(Experiment))}
 TASKS = (
     ("Generate text", "generate", "Windows of a text: the plainest load"),
     ("Answer questions", "answer", "Built-in questions, each brought to the prompt length"),
     ("Summarise", "summarise", "Passages with the request to summarise them"),
 )
 _TASK_TIP = "What the prompts are. Whatever the task: prefill the prompt, then decode the new tokens greedily"
-_MEASURE = (
-    ("trials", "Trials", "of each", "Blocks: each runs every configuration once"),
-    ("requests", "Requests", "at least", "Measured requests of a trial"),
-    ("window_s", "Window", "s, at least", "Requests repeat until the measured window is this long"),
-    ("warmup_requests", "Warm-up", "at most", "Warm-up ends when times are steady, at the latest after these requests"),
-    ("seed", "Seed", "", "Decides the order of the trials; empty draws one for each run and stores it"),
-)
 
 
 class _Upright(QScrollArea):
@@ -89,7 +58,7 @@ class _Upright(QScrollArea):
 
 
 class WorkloadPanel(Panel):
-    """Fields by key of the experiment file; `trials` and `seed` as well."""
+    """What is asked for: the kind of work with its settings, repetitions, and the engine."""
 
     changed = Signal(str, object)
     """key, values"""
@@ -101,39 +70,29 @@ class WorkloadPanel(Panel):
     """A tuple of task names."""
     install_wanted = Signal(object)
     """A tuple of what the tasks lack."""
+    kind_changed = Signal(str)
+    """Kind of work."""
     engine_changed = Signal(str, object)
     """key of the [engine] table, values"""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(theme, "Workload", parent=parent)
         self._theme = theme
-        self.fields: dict[str, ValueField] = {}
+        self._run_fields: dict[str, ValueField] = {}
         self._experiment = Experiment()
         self._ready: tuple[str, ...] | None = None
         self._harness: bool | None = None
         inner = QWidget()
         self._column = column = QVBoxLayout(inner)
-        form = Form(theme, LABELS)
-        self.task = QComboBox()
-        for place, (title, id, tip) in enumerate(TASKS):
-            self.task.addItem(title, id)
-            self.task.setItemData(place, tip, Qt.ItemDataRole.ToolTipRole)
-        self.task.setToolTip(_TASK_TIP)
-        self.task.setAccessibleName("Task")
-        self.task.setMinimumWidth(theme.px(60))
-        self.task.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.task.setMinimumContentsLength(8)
-        self.task.activated.connect(self._task_chosen)
-        form.add("Task", self.task, _TASK_TIP)
-        self.prompts = PromptField(theme)
-        self.prompts.wanted.connect(self.prompts_wanted)
-        form.add("Prompts", self.prompts, "What the prompts are made of: the task's own, or a file of yours")
-        for entry in _LOAD:
-            self._add(form, *entry)
-        column.addWidget(form)
-        column.addWidget(line())
-        column.addWidget(label("Quality", role="body", tone="secondary"))
-        column.addWidget(self._make_quality())
+        self.kind = SegmentedControl(theme, [kind.capitalize() for kind in KINDS], "Kind of work")
+        self.kind.chosen.connect(self._kind_chosen)
+        column.addWidget(self.kind)
+        special = {"inference": self._inference_widgets()}
+        self.forms = {kind: WorkForm(theme, kind, special.get(kind, {}), LABELS) for kind in KINDS}
+        for form in self.forms.values():
+            form.changed.connect(self.changed)
+            form.broke.connect(self.broke)
+            column.addWidget(form)
         column.addWidget(line())
         column.addWidget(label("Repetitions", role="body", tone="secondary"))
         self.repetitions = SegmentedControl(theme, [f"{name} {count}" for name, count in REPETITIONS], "Repetitions")
@@ -146,16 +105,15 @@ class WorkloadPanel(Panel):
         self.stop = StopField(theme)
         self.stop.changed.connect(partial(self._field_changed, "stop_at_ratio"))
         self.stop.broke.connect(partial(self.broke.emit, "stop_at_ratio"))
-        tip = "End at a whole block once every ratio to the baseline is known this well; empty runs all trials"
-        stopping.add("Stop early", self.stop, tip)
+        stopping.add("Stop early", self.stop, tip(_RUN["stop_at_ratio"]))
+        for name, empty in (("trials", ""), ("seed", "drawn")):
+            field = self._run_fields[name] = ValueField(theme, _RUN[name], empty=empty)
+            field.changed.connect(partial(self._field_changed, name))
+            field.broke.connect(partial(self.broke.emit, name))
+            stopping.add(_RUN[name].title, field, tip(_RUN[name]))
         column.addWidget(stopping)
         self.order_hint = label("", role="dense", tone="muted", wrap=True)
         column.addWidget(self.order_hint)
-        column.addWidget(line())
-        more = Form(theme, LABELS)
-        for entry in _MEASURE:
-            self._add(more, *entry)
-        column.addWidget(more)
         column.addWidget(line())
         self.engine = EngineGroup(theme)
         self.engine.changed.connect(self.engine_changed)
@@ -167,17 +125,32 @@ class WorkloadPanel(Panel):
         self.body.addWidget(self._scroll, 1)
         theme.follow(self._restyle)
 
-    def _make_quality(self) -> QWidget:
-        """Perplexity, texts, tasks: what the techniques cost in quality."""
-        form = Form(self._theme, LABELS)
-        for entry in _QUALITY:
-            self._add(form, *entry)
+    def _inference_widgets(self) -> dict[str, QWidget]:
+        """What inference has beside plain fields, by the setting it stands for."""
+        self.task = QComboBox()
+        for place, (title, id, about) in enumerate(TASKS):
+            self.task.addItem(title, id)
+            self.task.setItemData(place, about, Qt.ItemDataRole.ToolTipRole)
+        self.task.setToolTip(_TASK_TIP)
+        self.task.setAccessibleName("Task")
+        self.task.setMinimumWidth(self._theme.px(60))
+        self.task.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.task.setMinimumContentsLength(8)
+        self.task.activated.connect(self._task_chosen)
+        self.prompts = PromptField(self._theme)
+        self.prompts.wanted.connect(self.prompts_wanted)
         self.tasks = TaskList(self._theme)
         self.tasks.changed.connect(self.tasks_changed)
         self.tasks.install_wanted.connect(self.install_wanted)
-        form.add("Tasks", self.tasks, "Accuracy on questions with known answers, scored by lm-eval")
-        self._add(form, *_SAMPLES)
-        return form
+        return {"task": self.task, "prompt_file": self.prompts, "tasks": self.tasks}
+
+    @property
+    def fields(self) -> dict[str, ValueField]:
+        """Those of the kind of work that is shown, and of the run, by key of the experiment file."""
+        return {**self.forms[self._experiment.workload.kind].fields, **self._run_fields}
+
+    def _kind_chosen(self, index: int) -> None:
+        self.kind_changed.emit(tuple(KINDS)[index])
 
     def _task_chosen(self, index: int) -> None:
         self.changed.emit("task", (str(self.task.itemData(index)),))
@@ -189,12 +162,14 @@ class WorkloadPanel(Panel):
 
     def show_experiment(self, experiment: Experiment, *, force: bool = False) -> None:
         """`force`: fields take the experiment's values even where a text was being mended (undo, load)."""
-        for key, field in self.fields.items():
-            field.set_values(_values(experiment, key), force=force)
-        load = experiment.workload
-        self._experiment = experiment
-        self.task.setCurrentIndex(max(0, self.task.findData(load.task)))
-        self.prompts.show_file(load.prompt_file)
+        self._experiment, load = experiment, experiment.workload
+        self._run_fields["trials"].set_values((experiment.run.trials,), force=force)
+        self._run_fields["seed"].set_values(() if experiment.seed is None else (experiment.seed,), force=force)
+        self._show_kind(tuple(KINDS).index(load.kind))
+        self.forms[load.kind].show_work(load, force=force)
+        if load.inference is not None:
+            self.task.setCurrentIndex(max(0, self.task.findData(load.inference.task)))
+            self.prompts.show_file(load.inference.prompt_file)
         self._show_tasks()
         self.engine.show_settings(experiment.engine, force=force)
         trials = experiment.run.trials
@@ -211,9 +186,18 @@ class WorkloadPanel(Panel):
         self._show_tasks()
 
     def _show_tasks(self) -> None:
-        load = self._experiment.workload
+        load = self._experiment.workload.inference
+        if load is None:
+            return
         self.tasks.show_rows(task_rows(load.tasks, self._ready, self._harness))
         self.fields["task_samples"].set_enabled(bool(load.tasks), "" if load.tasks else "No task is chosen")
+
+    def _show_kind(self, index: int) -> None:
+        self.kind.blockSignals(True)
+        self.kind.choose(index)
+        self.kind.blockSignals(False)
+        for place, form in enumerate(self.forms.values()):
+            form.setVisible(place == index)
 
     def _show_repetitions(self, index: int) -> None:
         self.repetitions.blockSignals(True)
@@ -222,18 +206,6 @@ class WorkloadPanel(Panel):
         else:
             self.repetitions.choose(index)
         self.repetitions.blockSignals(False)
-
-    def _add(self, form: Form, key: str, title: str, suffix: str, tip: str) -> None:
-        field = ValueField(
-            self._theme,
-            replace(_KEYS[key], title=title, suffix=suffix),
-            name=tip.partition(";")[0] if key != "seed" else "Seed",
-            empty="drawn" if key == "seed" else "",
-        )
-        field.changed.connect(partial(self._field_changed, key))
-        field.broke.connect(partial(self.broke.emit, key))
-        self.fields[key] = field
-        form.add(title, field, tip)
 
     def _field_changed(self, key: str, values: object) -> None:
         self.broke.emit(key, "")
@@ -257,12 +229,3 @@ def order_text(experiment: Experiment) -> str:
         if run.trials >= LEAST
         else f"With under {LEAST} trials of each nothing ends early. {order}"
     )
-
-
-def _values(experiment: Experiment, key: str) -> tuple[Scalar, ...]:
-    if key == "seed":
-        return () if experiment.seed is None else (experiment.seed,)
-    if key == "trials":
-        return (experiment.run.trials,)
-    value = getattr(experiment.workload, key)
-    return value if isinstance(value, tuple) else (value,)

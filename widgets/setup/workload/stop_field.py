@@ -5,12 +5,13 @@ from __future__ import annotations
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from engines.protocol.settings import settings_of
 from widgets.parts.components import UnitLineEdit, label
 from widgets.theme.theme import Theme
-from workbench.experiment.keys import RUN
+from workbench.experiment.experiment import RunSettings
 from workbench.typed_numbers import NotANumber, parse_number
 
-_KEY = next(key for key in RUN if key.name == "stop_at_ratio")
+_KEY = next(key for key in settings_of(RunSettings) if key.name == "stop_at_ratio")
 
 
 class StopField(QWidget):

@@ -1,0 +1,65 @@
+"""The rows of one kind of work, made from its settings. Main thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from engines.protocol.settings import Setting
+from widgets.parts.components import label, line
+from widgets.setup.fields.form import Form
+from widgets.setup.fields.value_field import ValueField
+from widgets.setup.fields.values import tip
+from widgets.theme.theme import Theme
+from workbench.experiment.experiment import WorkloadChoice
+
+
+class WorkForm(QWidget):
+    """A heading for each group of settings, and a row for each setting that has a value of its own: what the machine
+    decides is left to the file."""
+
+    changed = Signal(str, object)
+    """key, values"""
+    broke = Signal(str, str)
+    """key, what is wrong; "" where it is mended"""
+
+    def __init__(
+        self, theme: Theme, kind: str, special: Mapping[str, QWidget], label_width: int, parent: QWidget | None = None
+    ) -> None:
+        """`special`: widgets made by hand, in the place of a setting's field."""
+        super().__init__(parent)
+        self._theme = theme
+        self.fields: dict[str, ValueField] = {}
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        settings = [s for s in WorkloadChoice.of(kind).settings if s.default is not None]
+        for group in dict.fromkeys(s.group for s in settings):
+            if group:
+                self._column.addWidget(line())
+                self._column.addWidget(label(group, role="body", tone="secondary"))
+            form = Form(theme, label_width)
+            for setting in (s for s in settings if s.group == group):
+                widget = special.get(setting.name) or self._field(setting)
+                form.add(setting.short or setting.title, widget, tip(setting))
+            self._column.addWidget(form)
+        theme.follow(self._restyle)
+
+    def show_work(self, load: WorkloadChoice, *, force: bool = False) -> None:
+        for name, field in self.fields.items():
+            field.set_values(load.values(name), force=force)
+
+    def _field(self, setting: Setting) -> ValueField:
+        field = self.fields[setting.name] = ValueField(self._theme, setting)
+        field.changed.connect(partial(self._changed, setting.name))
+        field.broke.connect(partial(self.broke.emit, setting.name))
+        return field
+
+    def _changed(self, name: str, values: object) -> None:
+        self.broke.emit(name, "")
+        self.changed.emit(name, values)
+
+    def _restyle(self) -> None:
+        self._column.setSpacing(self._theme.px(8))
