@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engines.protocol import MAGIC, messages
+from engines.protocol import MAGIC, PROTOCOL_VERSION, messages
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.codec import decode_call, encode_answer, encode_order
 from engines.protocol.places import Places
@@ -180,10 +180,12 @@ def over_pair(serve: Callable[[io.BufferedReader, io.BufferedWriter], None]) -> 
 
 def test_that_a_login_banner_is_passed_over() -> None:
     def serve(reader: io.BufferedReader, writer: io.BufferedWriter) -> None:
-        writer.write(f"Welcome to big-machine!\n\xff\n\n{MAGIC} 1\n".encode("latin-1"))
+        writer.write(f"Welcome to big-machine!\n\xff\n\n{MAGIC} {PROTOCOL_VERSION}\n".encode("latin-1"))
         writer.flush()
         call = decode_call(reader.readline())
-        welcome = messages.Welcome(version=1, pid=7, boot="b", machine="m", clock_wall_ns=1, clock_mono_ns=1)
+        welcome = messages.Welcome(
+            version=PROTOCOL_VERSION, pid=7, boot="b", machine="m", clock_wall_ns=1, clock_mono_ns=1
+        )
         writer.write(encode_answer(messages.Answer(call.id, welcome)) + b"\n")
         writer.flush()
         reader.read()
@@ -272,4 +274,4 @@ def test_that_connect_joins_a_far_client_through_pipes(started: Places) -> None:
 def test_that_connect_says_the_magic_word_first_and_ends_with_its_input(started: Places) -> None:
     done = engines("connect", text="")
     assert done.returncode == 0
-    assert done.stdout == f"{MAGIC} 1\n"
+    assert done.stdout == f"{MAGIC} {PROTOCOL_VERSION}\n"

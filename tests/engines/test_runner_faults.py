@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engines.protocol import MAGIC, messages
+from engines.protocol import MAGIC, PROTOCOL_VERSION, messages
 from engines.protocol.client import RunnerError
 from engines.protocol.codec import decode_record, encode_call
 from engines.protocol.messages import QueueState, RecordLine
@@ -223,7 +223,7 @@ def test_that_garbage_on_the_socket_ends_that_connection_only(runner: RunnerProc
         answer = b""
         while data := link.recv(4096):
             answer += data
-    assert answer.startswith(MAGIC.encode() + b" 1\n")
+    assert answer.startswith(f"{MAGIC} {PROTOCOL_VERSION}\n".encode())
     if b"\n" in garbage:
         assert b'"do":"failure"' in answer
     assert runner.queue().entries == ()
@@ -233,7 +233,7 @@ def test_that_a_slow_client_holds_up_nobody_and_gets_everything(runner: RunnerPr
     count, size = 2000, 4000
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as slow:
         slow.connect(str(runner.places.runner_socket))
-        slow.sendall(b'{"id":1,"body":{"do":"hello","version":1,"client":"slow"}}\n')
+        slow.sendall(b'{"id":1,"body":{"do":"hello","version":%d,"client":"slow"}}\n' % PROTOCOL_VERSION)
         runner.submit(make_order("t1", ["logs", count, size]))
         slow.sendall(b'{"id":2,"body":{"do":"attach","trial":"t1"}}\n')
         quick = runner.lines("t1")
@@ -275,7 +275,7 @@ def test_that_a_cancelled_stream_leaves_the_connection_usable(runner: RunnerProc
 
 def test_that_a_stop_that_comes_with_the_submission_is_not_lost(runner: RunnerProcess) -> None:
     calls = (
-        messages.Hello(version=1, client="hasty"),
+        messages.Hello(version=PROTOCOL_VERSION, client="hasty"),
         messages.Submit(orders=(make_order("t1", ["sleep", 60]),)),
         messages.Stop(trial="t1"),
     )
