@@ -97,8 +97,8 @@ def run(
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or len(lines) != 1:
         raise RuntimeError(f"llama-bench ended with {done.returncode}: {done.stderr[-1000:]}")
-    told: dict[str, Any] = json.loads(lines[0])
-    return [float(ns) / 1e9 for ns in told["samples_ns"]]
+    report: dict[str, Any] = json.loads(lines[0])
+    return [float(ns) / 1e9 for ns in report["samples_ns"]]
 
 
 def _source(version: str, folder: Path) -> Path:

@@ -99,7 +99,7 @@ def shares(pid: int, windows: int) -> list[float]:
     return found
 
 
-def told(name: str, values: list[float], bar: float | None) -> None:
+def report(name: str, values: list[float], bar: float | None) -> None:
     mean = sum(values) / len(values)
     interval = t_interval(values)
     half = (interval.high - interval.low) / 2 if interval is not None else math.nan
@@ -172,9 +172,9 @@ def main() -> None:
     finally:
         time.sleep(1.0)
         shutil.rmtree(home, ignore_errors=True)
-    told("trial at 10 Hz", alone, BAR)
-    told("trial at 10 Hz, a client attached", attached, BAR)
-    told("idle, a client connected", idle, None)
+    report("trial at 10 Hz", alone, BAR)
+    report("trial at 10 Hz, a client attached", attached, BAR)
+    report("idle, a client connected", idle, None)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ BAR_S = 1.0
 
 
 @dataclass
-class Told:
+class Samples:
     """What trials of one start method showed."""
 
     starts_s: list[float] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Bench:
         self._workload = Inference(prompt_tokens=32, new_tokens=32, requests=2, window_s=window_s, warmup_requests=10)
         self._numbers = itertools.count()
         self.block = 0
-        self.told: dict[Method, Told] = {"plain": Told(), "template": Told()}
+        self.samples: dict[Method, Samples] = {"plain": Samples(), "template": Samples()}
 
     def pair(self) -> None:
         """A new block: a template nobody has used, made by a trial that is not looked at."""
@@ -84,14 +84,14 @@ class Bench:
         started = next(r for r in records if isinstance(r, TrialStarted))
         if started.start_method != method:
             raise SystemExit(f"The runner started {started.start_method}ly where {method} was asked for.")
-        told = self.told[method]
+        samples = self.samples[method]
         start = next(r for r in records if isinstance(r, PhaseEnded) and r.name == "start")
-        told.starts_s.append((start.t_ns - submitted_ns) / 1e9)
-        told.loads_s.extend(r.load_s for r in records if isinstance(r, ModelLoaded))
+        samples.starts_s.append((start.t_ns - submitted_ns) / 1e9)
+        samples.loads_s.extend(r.load_s for r in records if isinstance(r, ModelLoaded))
         pss = [v for r in records if isinstance(r, Telemetry) for v in r.columns.get("pss_bytes", ()) if v]
         if pss:
-            told.memory_bytes.append(max(pss))
-        told.per_processor_second.append(processor_rate(records))
+            samples.memory_bytes.append(max(pss))
+        samples.per_processor_second.append(processor_rate(records))
         return decode_rate(records)
 
     def _run(self, method: Method, workload: Inference) -> tuple[int, list[Record]]:
@@ -142,9 +142,9 @@ def processor_rate(records: Sequence[Record]) -> float:
     return sum(r.generated_tokens for r in measured) / float(last - first)
 
 
-def told(bench: Bench, ratio: Ratio) -> None:
+def report(bench: Bench, ratio: Ratio) -> None:
     print(ratio.line("template", "plain", "tokens/s"), flush=True)
-    for method, found in bench.told.items():
+    for method, found in bench.samples.items():
         starts = found.starts_s
         text = (
             f"  {method:<9} start {statistics.median(starts):.2f} s (least {min(starts):.2f}, most {max(starts):.2f})"
@@ -152,7 +152,7 @@ def told(bench: Bench, ratio: Ratio) -> None:
         if method == "template":
             text += f", bar {BAR_S:g} s: {'within' if max(starts) < BAR_S else 'over'}"
         print(f"{text}; loading {statistics.median(found.loads_s):.2f} s; n={len(starts)}")
-    template, plain = bench.told["template"], bench.told["plain"]
+    template, plain = bench.samples["template"], bench.samples["plain"]
     beside(template.per_processor_second, plain.per_processor_second, 1.0, "tokens per second of processor time")
     beside(template.memory_bytes, plain.memory_bytes, 2.0**20, "MiB")
 
@@ -187,7 +187,7 @@ def run(model: Path, pairs: int, window_s: float) -> None:
             lambda: one("template"), lambda: one("plain"), margin=MARGIN, least=least, most=max(pairs, least)
         )
         print(f"model {model.name}, load of the machine {np.round(os.getloadavg(), 2).tolist()}")
-        told(bench, ratio)
+        report(bench, ratio)
 
 
 def main() -> None:

@@ -29,11 +29,11 @@ def trial(client: RunnerClient, order: TrialOrder, notes: Notes) -> tuple[list[R
     return found, arrange(found)
 
 
-def end_of(told: TrialRecords) -> str:
+def end_of(arranged: TrialRecords) -> str:
     """ "completed", "failed: MESSAGE"."""
-    if told.ended is None:
+    if arranged.ended is None:
         return "left no end"
-    return f"{told.ended.outcome}: {told.ended.message}" if told.ended.message else told.ended.outcome
+    return f"{arranged.ended.outcome}: {arranged.ended.message}" if arranged.ended.message else arranged.ended.outcome
 
 
 def phase_s(records: Sequence[Record], name: str) -> float | None:

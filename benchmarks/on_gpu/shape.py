@@ -72,16 +72,16 @@ def run(setting: Setting, notes: Notes) -> None:
                     precision, None, note=f"no time left: {begun_s:.0f} s, the longest before took {longest_s:.0f} s"
                 )
                 continue
-            _, told = trial(client, order_of(setting, precision, place), notes)
+            _, arranged = trial(client, order_of(setting, precision, place), notes)
             longest_s = max(longest_s, begun_s - notes.left_s())
-            notes.add(precision, end_of(told), note=f"{begun_s - notes.left_s():.0f} s")
-            notes.keep(f"{precision}: facts", told.environment)
-            found = figures(told)
+            notes.add(precision, end_of(arranged), note=f"{begun_s - notes.left_s():.0f} s")
+            notes.keep(f"{precision}: facts", arranged.environment)
+            found = figures(arranged)
             notes.keep(precision, found)
-            columns[precision] = six(told, found)
+            columns[precision] = six(arranged, found)
             notes.table(_TITLE, ("metric", *columns), _rows(columns))
-            _verdict(notes, precision, told)
-            ran = ran or bool(told.measured)
+            _verdict(notes, precision, arranged)
+            ran = ran or bool(arranged.measured)
     if not ran:
         raise RuntimeError("No trial measured a request; the outcome of each is below.")
 
@@ -120,13 +120,13 @@ def order_of(setting: Setting, precision: str, place: int) -> TrialOrder:
     return msgspec.structs.replace(made, experiment=name)
 
 
-def figures(told: TrialRecords) -> dict[str, Figure]:
+def figures(arranged: TrialRecords) -> dict[str, Figure]:
     """Every metric of the registry. One that fails says why, and takes none of the others along: the machine is gone
     when somebody reads it."""
     found = {}
     for each in PER_TRIAL:
         try:
-            result = each.compute(told)
+            result = each.compute(arranged)
         except Exception as error:  # noqa: BLE001
             result = NotAvailable(f"{type(error).__name__}: {error}")
         if isinstance(result, Value):
@@ -136,7 +136,7 @@ def figures(told: TrialRecords) -> dict[str, Figure]:
     return found
 
 
-def six(told: TrialRecords, found: Mapping[str, Figure]) -> dict[str, str]:
+def six(arranged: TrialRecords, found: Mapping[str, Figure]) -> dict[str, str]:
     """A column of the table: cell by row title."""
     cells = {}
     for short, id, unit, size in SIX:
@@ -144,15 +144,15 @@ def six(told: TrialRecords, found: Mapping[str, Figure]) -> dict[str, str]:
         cell = "not available" if value is None else number(value / size)
         cells[f"{short}: {metric(id).title}, {unit}".removeprefix(": ")] = cell
     rate = "not available"
-    if told.model is not None and told.model.tensor_bytes:
-        rate = number(told.model.original_bytes / told.model.tensor_bytes)
+    if arranged.model is not None and arranged.model.tensor_bytes:
+        rate = number(arranged.model.original_bytes / arranged.model.tensor_bytes)
     cells["MCR: original / compressed size (random weights have no quality)"] = rate
     return cells
 
 
-def _verdict(notes: Notes, precision: str, told: TrialRecords) -> None:
+def _verdict(notes: Notes, precision: str, arranged: TrialRecords) -> None:
     try:
-        verdict = judge(told)
+        verdict = judge(arranged)
     except Exception as error:  # noqa: BLE001  # as in `figures`; some checks need scipy
         notes.add(f"{precision}: verdict", None, note=f"{type(error).__name__}: {error}")
         return

@@ -39,13 +39,15 @@ def run(setting: Setting, notes: Notes) -> None:
     )
     order = msgspec.structs.replace(order, telemetry=TelemetryOrder(turns_s=lengths.turn_s))
     with own_runner() as client:
-        _, told = trial(client, order, notes)
+        _, arranged = trial(client, order, notes)
     notes.add(
-        "the trial", end_of(told), note=f"{len(told.turns)} turns of {lengths.turn_s:g} s, {workload.window_s:.0f} s"
+        "the trial",
+        end_of(arranged),
+        note=f"{len(arranged.turns)} turns of {lengths.turn_s:g} s, {workload.window_s:.0f} s",
     )
-    found = in_turns(told)
+    found = in_turns(arranged)
     if found is None:
-        raise RuntimeError(f"No two turns could be compared; the trial {end_of(told)}.")
+        raise RuntimeError(f"No two turns could be compared; the trial {end_of(arranged)}.")
     low, high = median_interval(found.ratios)
     interval = "too few pairs for an interval" if math.isnan(low) else f"at least 95 %: [{low:.4f}, {high:.4f}]"
     note = f"median of {found.pairs} pairs of turns; {interval}; bar 0.99"

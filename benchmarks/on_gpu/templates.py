@@ -22,15 +22,15 @@ def run(setting: Setting, notes: Notes) -> None:
     with own_runner() as client:
         for place, method in enumerate(_METHODS):
             name = f"start {place + 1}, {method}"
-            records, told = trial(client, order_of(setting, place), notes)
-            started = told.started.start_method if told.started is not None else "not started"
-            facts = told.environment
-            notes.add(name, end_of(told), note=f"started {started}; device {facts.get('worker.device', 'unknown')}")
+            records, arranged = trial(client, order_of(setting, place), notes)
+            started = arranged.started.start_method if arranged.started is not None else "not started"
+            facts = arranged.environment
+            notes.add(name, end_of(arranged), note=f"started {started}; device {facts.get('worker.device', 'unknown')}")
             notes.add(f"{name}: start phase", phase_s(records, "start"), "s", "libraries imported, nothing loaded")
             if fallback := facts.get("start.fallback"):
                 notes.add(f"{name}: fell back", fallback)
-            if told.ended is None or told.ended.outcome != "completed":
-                problems.append(f"{name} came to: {end_of(told)}")
+            if arranged.ended is None or arranged.ended.outcome != "completed":
+                problems.append(f"{name} came to: {end_of(arranged)}")
         _look(notes, facts.get("template.pid", ""))
     if problems:
         raise RuntimeError("; ".join(problems))

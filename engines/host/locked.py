@@ -19,15 +19,15 @@ def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold the lock file at `path`, which is made and stays. `waiting` is called once if another process holds it; the
     wait can be interrupted by a signal. The system releases the lock when this process ends, however it ends."""
     with path.open("a") as file:
-        told = False
+        reported = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if not told:
+                if not reported:
                     waiting()
-                    told = True
+                    reported = True
                 time.sleep(_PAUSE_S)
         yield
 

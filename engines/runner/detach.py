@@ -37,12 +37,12 @@ def detached(work: Callable[[Callable[[], None]], None], log: Path) -> None:
 
 def _work_apart(work: Callable[[Callable[[], None]], None], log: Path, tell: int) -> None:
     """Never returns."""
-    told = False
+    answered = False
 
     def say(word: bytes) -> None:
-        nonlocal told
-        if not told:
-            told = True
+        nonlocal answered
+        if not answered:
+            answered = True
             os.write(tell, word)
             os.close(tell)
 

@@ -120,7 +120,7 @@ class TextPipe:
     def finish(self) -> list[Record]:
         records: list[Record] = []
         self._take(self._lines.rest(), records)
-        return [*records, *self._told()]
+        return [*records, *self._note_left_out()]
 
     def _take(self, line: bytes, records: list[Record]) -> None:
         # a progress bar redraws its line with carriage returns: its last state is what counts
@@ -132,10 +132,10 @@ class TextPipe:
             self._left_out += 1
             return
         self._allowance -= 1
-        records.extend(self._told())
+        records.extend(self._note_left_out())
         records.append(_log("info", self._source, text))
 
-    def _told(self) -> list[Record]:
+    def _note_left_out(self) -> list[Record]:
         if not self._left_out:
             return []
         count, self._left_out = self._left_out, 0

@@ -254,13 +254,13 @@ class TrialRun:
             return runner_facts(self.order)
 
         try:
-            told = await asyncio.to_thread(facts)
+            found = await asyncio.to_thread(facts)
         except Exception as error:  # noqa: BLE001
             # as above: a fact that cannot be found out is no reason to fail a trial
             _log.exception("facts about this machine could not be found out")
             self._say("warning", f"Facts about this machine could not be found out: {error}")
             return
-        clean = {key: value.encode("utf-8", "replace").decode() for key, value in told.items()}
+        clean = {key: value.encode("utf-8", "replace").decode() for key, value in found.items()}
         self._journal.add([Environment(t_ns=monotonic_ns(), facts=clean)])
 
     # --- while it runs ------------------------------------------------------------------------------

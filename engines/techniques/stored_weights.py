@@ -114,5 +114,5 @@ def _copied_heads(tensors: Iterable[Tensor], config: Mapping[str, object]) -> se
 
 def _is_tied(config: Mapping[str, object]) -> bool:
     text = text_config(config)
-    told = text.get("tie_word_embeddings", config.get("tie_word_embeddings"))
-    return text.get("model_type") in _TIED_UNLESS_SAID if told is None else bool(told)
+    tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings"))
+    return text.get("model_type") in _TIED_UNLESS_SAID if tied is None else bool(tied)

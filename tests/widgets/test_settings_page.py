@@ -194,7 +194,7 @@ def test_that_recomputing_can_be_stopped(
         return recompute(*arguments)
 
     monkeypatch.setattr(session.stored, "recompute", after_the_stop)
-    services.bridge.work_told.connect(told.append)
+    services.bridge.work_reported.connect(told.append)
     with qtbot.waitSignal(page.recomputing.finished):
         page.recomputing.start()
         page.recomputing.start()

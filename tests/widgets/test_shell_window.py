@@ -335,10 +335,10 @@ def test_that_the_queue_reaches_strip_and_rail(qtbot: QtBot, window: Window, fak
 
 
 def test_that_long_work_is_told_in_the_status_line(window: Window) -> None:
-    window.bridge.work_told.emit("Making figures again: 3 of 12 trials")
-    assert window.status.work.text() == "Making figures again: 3 of 12 trials"
+    window.bridge.work_reported.emit("Recomputing figures: 3 of 12 trials")
+    assert window.status.work.text() == "Recomputing figures: 3 of 12 trials"
     assert not window.status.work.isHidden()
-    window.bridge.work_told.emit("")
+    window.bridge.work_reported.emit("")
     assert window.status.work.isHidden()
 
 

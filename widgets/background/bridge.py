@@ -78,7 +78,7 @@ class Bridge(QObject):
     """`engines.protocol.messages.ProbeResult`"""
     notice = Signal(object)
     """`workbench.running.events.Notice`"""
-    work_told = Signal(str)
+    work_reported = Signal(str)
     """What long work of a page is at, in words; "" when it ended."""
     opened = Signal()
     """A workbench was attached: `bridge.workbench` is not None any more."""

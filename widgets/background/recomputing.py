@@ -46,7 +46,7 @@ class Recomputing(QObject):
             moved.emit(done, total)
             return not stop.is_set() and bridge.workbench is workbench
 
-        def told(done: int) -> None:
+        def finished(done: int) -> None:
             self._ended()
             trials = f"{done:,} trial{'' if done == 1 else 's'}"
             of = f" of {name}" if name else ""
@@ -68,7 +68,7 @@ class Recomputing(QObject):
 
         self.running, self.done, self.total = True, 0, 0
         self._tell()
-        bridge.run(lambda: workbench.stored.recompute(experiment, progress), told, failed, receiver=self)
+        bridge.run(lambda: workbench.stored.recompute(experiment, progress), finished, failed, receiver=self)
 
     def stop(self) -> None:
         """After the trial that is being made; those that are done stay."""
@@ -84,6 +84,6 @@ class Recomputing(QObject):
         self._tell()
 
     def _tell(self) -> None:
-        text = f"Making figures again: {self.done:,} of {self.total:,} trials" if self.running and self.total else ""
-        self._services.bridge.work_told.emit(text)
+        text = f"Recomputing figures: {self.done:,} of {self.total:,} trials" if self.running and self.total else ""
+        self._services.bridge.work_reported.emit(text)
         self.changed.emit()

@@ -51,12 +51,14 @@ class CompareEdits(QObject):
         if workbench is None or not trials:
             return
 
-        def told(deleted: tuple[str, ...]) -> None:
+        def finished(deleted: tuple[str, ...]) -> None:
             count = len(deleted)
             self._services.toasts.show("good", f"{count} {'trial' if count == 1 else 'trials'} deleted.")
             self.done.emit()
 
-        self._services.bridge.run(lambda: workbench.delete(trials), told, self._services.toasts.error, receiver=self)
+        self._services.bridge.run(
+            lambda: workbench.delete(trials), finished, self._services.toasts.error, receiver=self
+        )
 
     def retry(self, trials: tuple[str, ...]) -> None:
         """Run ended trials again, as new ones."""
@@ -64,12 +66,12 @@ class CompareEdits(QObject):
         if workbench is None or not trials:
             return
 
-        def told(new: tuple[str, ...]) -> None:
+        def finished(new: tuple[str, ...]) -> None:
             count = len(new)
             self._services.toasts.show("good", f"{count} {'trial' if count == 1 else 'trials'} queued again.")
             self.done.emit()
 
-        self._services.bridge.run(lambda: workbench.retry(trials), told, self._services.toasts.error, receiver=self)
+        self._services.bridge.run(lambda: workbench.retry(trials), finished, self._services.toasts.error, receiver=self)
 
     def more_blocks(self, experiment: str) -> None:
         """One trial more of each configuration in each of them."""
@@ -77,11 +79,11 @@ class CompareEdits(QObject):
         if workbench is None:
             return
 
-        def told(new: tuple[str, ...]) -> None:
+        def finished(new: tuple[str, ...]) -> None:
             text = f"{MORE_BLOCKS} more blocks are queued: {counted(len(new), 'trials')}."
             self._services.toasts.show("good", text)
             self.done.emit()
 
         self._services.bridge.run(
-            lambda: workbench.more_blocks(experiment, MORE_BLOCKS), told, self._services.toasts.error, receiver=self
+            lambda: workbench.more_blocks(experiment, MORE_BLOCKS), finished, self._services.toasts.error, receiver=self
         )

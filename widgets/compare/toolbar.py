@@ -52,7 +52,7 @@ class ExperimentChooser(QComboBox):
         return self._rows
 
     def show_rows(self, rows: Sequence[ExperimentRow], current: str) -> None:
-        """Fill the list and choose without telling anybody."""
+        """Fill the list and choose without a signal."""
         texts = [experiment_text(r) for r in rows]
         if [r.experiment for r in rows] == [r.experiment for r in self._rows] and self.count() == len(rows):
             for place, text in enumerate(texts):

@@ -27,7 +27,7 @@ class Installs(QObject):
     printed = Signal(object)
     """New lines of output, a list."""
     changed = Signal()
-    """`state`, `progress` or `told` is another."""
+    """`state`, `progress` or `outcome` is another."""
 
     def __init__(self, services: Services, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -37,7 +37,7 @@ class Installs(QObject):
         self.lines: list[str] = []
         self.progress: float | None = None
         """Of the compiler's steps, 0..1; None where nothing says it."""
-        self.told = ""
+        self.outcome = ""
         """How it ended, in a sentence."""
         self._started = 0.0
         self._run: InstallRun | None = None
@@ -67,7 +67,7 @@ class Installs(QObject):
             return str(error)
         if self.plan is None or plan.arguments != self.plan.arguments or self.state == "installed":
             self._set("idle")
-            self.lines, self.progress, self.told = [], None, ""
+            self.lines, self.progress, self.outcome = [], None, ""
         self.plan = plan
         self.changed.emit()
         return ""
@@ -76,13 +76,13 @@ class Installs(QObject):
         """Run what was prepared."""
         if self.busy or self.plan is None or not self.plan.can_start:
             return
-        self.lines, self.progress, self.told, self._code = [], None, "", None
+        self.lines, self.progress, self.outcome, self._code = [], None, "", None
         self._waiting = []
         self._started = time.monotonic()
         try:
             self._run = InstallRun(self.plan, self._take, self._ended)
         except OSError as error:
-            self.told = f"{self.plan.arguments[0]} could not be started: {error.strerror or error}."
+            self.outcome = f"{self.plan.arguments[0]} could not be started: {error.strerror or error}."
             self._set("failed")
             return
         self._set("running")
@@ -132,11 +132,11 @@ class Installs(QObject):
         assert self._run is not None
         names, done = self.plan.named, self.plan.done.lower()
         if self._run.stopped:
-            self.told = f"Stopped. Nothing was {done}; what was there before is untouched."
+            self.outcome = f"Stopped. Nothing was {done}; what was there before is untouched."
             self._set("stopped")
         elif code:
             said = f"{'pip' if self.plan.verb == 'Install' else 'The command'} ended with code {code}"
-            self.told = f"{said}; nothing was {done}. The last lines say why."
+            self.outcome = f"{said}; nothing was {done}. The last lines say why."
             self._set("failed")
             self._services.toasts.show("error", f"{names} could not be {done}.", f"{said}.")
         else:
@@ -161,13 +161,13 @@ class Installs(QObject):
         lacking = [name for name in self.plan.packages if probe is not None and not versions.get(name)]
         if lacking:
             missing = " and ".join(lacking)
-            self.told = f"The command says it is done, but {missing} is not found. Start the application again."
+            self.outcome = f"The command says it is done, but {missing} is not found. Start the application again."
             self._set("failed")
             return
         named = ", ".join(f"{name} {versions.get(name, '')}".strip() for name in self.plan.packages)
-        self.told = f"{self.plan.done}: {named}."
+        self.outcome = f"{self.plan.done}: {named}."
         self._set("installed")
-        self._services.toasts.show("good", self.told)
+        self._services.toasts.show("good", self.outcome)
 
     def _set(self, state: State) -> None:
         self.state = state

@@ -188,7 +188,7 @@ class InstallSheet(Overlay):
         self.start.setEnabled(can)
         self.start.setToolTip("" if can else "Something it needs is missing: see above")
         self.stop.setVisible(state == "running")
-        text = installs.told
+        text = installs.outcome
         if state == "running":
             text = f"Running for {format_duration(max(1, round(installs.seconds)))}"
             if installs.progress is not None:
@@ -232,5 +232,7 @@ class InstallSheet(Overlay):
     def _copy_log(self) -> None:
         plan = self.installs.plan
         head = [f"$ {plan.command}"] if plan is not None else []
-        QGuiApplication.clipboard().setText("\n".join([*head, *self.installs.lines, self.installs.told]).strip() + "\n")
+        QGuiApplication.clipboard().setText(
+            "\n".join([*head, *self.installs.lines, self.installs.outcome]).strip() + "\n"
+        )
         self.copied.emit("The output")

@@ -22,7 +22,7 @@ class CurrentTrial(QObject):
     """Another trial, or its records were read: `data`."""
     grew = Signal()
     """Its records have become more."""
-    told = Signal()
+    described = Signal()
     """Something about it is known that is not in its records."""
     reading = Signal(str)
     """Its records come from the store; the trial's title."""
@@ -142,7 +142,7 @@ class CurrentTrial(QObject):
         if running is not None and not self._pinned and running.trial != self.id:
             self._put(running.trial)
         elif self.id:
-            self.told.emit()
+            self.described.emit()
         else:
             self.none.emit()
 
@@ -161,7 +161,7 @@ class CurrentTrial(QObject):
 
     def _described(self, trial: str) -> None:
         if trial == self.id:
-            self.told.emit()
+            self.described.emit()
 
     def _not_loaded(self, trial: str, error: BaseException) -> None:
         if trial != self.id:

@@ -107,7 +107,7 @@ class MonitorPage(Page):
         current.chosen.connect(self.queue.choose)
         current.changed.connect(self._show_trial)
         current.grew.connect(self._grew)
-        current.told.connect(self._update_header)
+        current.described.connect(self._update_header)
         current.reading.connect(self._show_reading)
         current.starting.connect(self._show_starting)
         current.unreadable.connect(self._show_unreadable)

@@ -68,8 +68,8 @@ class QueueEdits(QObject):
         if workbench is None or not trials:
             return
 
-        def told(new: object) -> None:
+        def finished(new: object) -> None:
             count = len(new) if isinstance(new, tuple) else len(trials)
             self._services.toasts.show("good", f"{count} {'trial' if count == 1 else 'trials'} queued again.")
 
-        self._run(lambda: workbench.retry(trials), told)
+        self._run(lambda: workbench.retry(trials), finished)

@@ -237,7 +237,7 @@ class EstimatesGroup(QWidget):
         count, running = self._ended, self._recomputing
         trials = f"{count:,} trial{'' if count == 1 else 's'}"
         if running.running:
-            self.stored.setText(f"Making figures again: {running.done:,} of {running.total:,} trials.")
+            self.stored.setText(f"Recomputing figures: {running.done:,} of {running.total:,} trials.")
             self.recompute.setText("Stop")
         elif not count:
             self.stored.setText("Trials that are judged from now on use these values.")

@@ -160,7 +160,7 @@ class Window(QMainWindow):
         bridge.store_changed.connect(self._store_changed)
         bridge.link_changed.connect(self.status.set_link)
         bridge.notice.connect(self._notice)
-        bridge.work_told.connect(self.status.set_work)
+        bridge.work_reported.connect(self.status.set_work)
         self.demo_messages.reported.connect(self.demo_reported)
         self.theme.changed.connect(self._look_changed)
 

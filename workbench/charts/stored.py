@@ -374,7 +374,7 @@ def _said(value: float, measure: _Measure) -> str:
 
 def _bar_summary(measure: _Measure, rows: Sequence[Row], cells: Sequence[Cell | None], comparison: Comparison) -> str:
     """Two sentences: the figures, and what differs from the baseline."""
-    told = [
+    points = [
         f"{short_title(r.labels, comparison.varying, r.title)} {_said(measure.shown(c.value), measure)}"
         for r, c in zip(rows, cells, strict=True)
         if c is not None and c.value is not None
@@ -385,7 +385,7 @@ def _bar_summary(measure: _Measure, rows: Sequence[Row], cells: Sequence[Cell | 
         for r, c in zip(rows, cells, strict=True)
         if c is not None and c.word and c.ratio is not None and not r.is_baseline
     ]
-    first = f"{measure.title}: {', '.join(told)}." if told else f"{measure.title}: no values."
+    first = f"{measure.title}: {', '.join(points)}." if points else f"{measure.title}: no values."
     return f"{first} Against the baseline: {'; '.join(judged)}." if judged else first
 
 

@@ -68,7 +68,7 @@ class ExperimentFollower:
         self._dirty = True
         self._messages: list[str] = []
         self._reported = set(reported)
-        self._told: list[str] = []
+        self._said: list[str] = []
         self._note = ""
         self._paused_for = ""
         self._bar = Bar()
@@ -86,7 +86,7 @@ class ExperimentFollower:
                     messages, self._messages = self._messages, []
                 for message in messages:
                     self._bar.line(message)
-                self._told += messages
+                self._said += messages
                 detail = self._workbench.store.execute(GetExperiment(experiment=self._experiment))
                 self._tell_note(detail.experiment)
                 trials = detail.trials
@@ -119,7 +119,7 @@ class ExperimentFollower:
         """Why it ends early: the store says it also where another process owns the store and decided."""
         if row.note and row.note != self._note:
             self._note = row.note
-            if not any(row.note in message for message in self._told):
+            if not any(row.note in message for message in self._said):
                 self._bar.line(row.note)
 
     def _report(self, ended: list[TrialRow], total: int) -> None:

@@ -76,14 +76,14 @@ def stop(options: argparse.Namespace) -> int:
                 workbench.stop(trial, kill=options.kill)
         if not wanted:
             print(_NOTHING)
-        for line in _told([entries[trial] for trial in wanted if trial in entries], kill=options.kill):
+        for line in _stopped_lines([entries[trial] for trial in wanted if trial in entries], kill=options.kill):
             print(line)
         for trial in idle:
             print(f"llm-workbench: {trial} neither runs nor waits.", file=sys.stderr)
         return NOT_FOUND if idle else OK
 
 
-def _told(stopped: list[QueueEntry], *, kill: bool) -> list[str]:
+def _stopped_lines(stopped: list[QueueEntry], *, kill: bool) -> list[str]:
     """What became of trials that ran or waited: those that ran one by one, those that waited as one line."""
     waiting = [e.trial for e in stopped if e.state != "running"]
     lines = [

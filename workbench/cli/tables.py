@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from workbench.comparison.comparison import worth_telling
+from workbench.comparison.comparison import worth_listing
 from workbench.comparison.results import Comparison
 from workbench.export.tables import absences, comparison_json, comparison_table, same_for_all
 from workbench.metrics.registry import METRICS
@@ -38,8 +38,8 @@ def print_comparison(comparison: Comparison, *, as_json: bool = False, metrics: 
         return
     header, rows = comparison_table(comparison, metrics)
     print_table(header, rows)
-    told = {m.id for m in METRICS if worth_telling(m, comparison)}
-    wanted = set(metrics) or told | _ALWAYS_EXPLAINED
+    listed = {m.id for m in METRICS if worth_listing(m, comparison)}
+    wanted = set(metrics) or listed | _ALWAYS_EXPLAINED
     missing = {m: reason for m, reason in comparison.unavailable.items() if m in wanted}
     more = len(comparison.unavailable) - len(missing)
     told_more = [f"{more} more metrics are not available; --json says why, each."] if more else []

@@ -76,7 +76,7 @@ class _Side:
         """Id on an axis, "" where the order uses none."""
         return next((t.id for t in stored_techniques(self.order) if t.id.partition(".")[0] == axis), "")
 
-    def told(self, name: str) -> frozenset[str]:
+    def values(self, name: str) -> frozenset[str]:
         """Values of a fact over its trials."""
         return frozenset(f[name] for f in self.facts if name in f)
 
@@ -144,10 +144,10 @@ def _tokens(sides: Sequence[_Side]) -> list[Finding]:
     """Perplexities are compared over the same tokens only; bits per byte need the same text."""
     scopes = {s.engine: s.scopes("perplexity") for s in sides}
     by_engine = {e: frozenset().union(*(s.scopes("perplexity") for s in sides if s.engine == e)) for e in scopes}
-    told = {e: found for e, found in by_engine.items() if found}
-    if len(told) < 2:
+    known = {e: found for e, found in by_engine.items() if found}
+    if len(known) < 2:
         return []
-    if len(frozenset().union(*told.values())) == 1:
+    if len(frozenset().union(*known.values())) == 1:
         return [Finding("tokens", "Perplexity is over the same tokens in both engines: comparable.", True)]
     return [
         Finding(
@@ -164,7 +164,7 @@ def _memory(sides: Sequence[_Side]) -> list[Finding]:
     copied = [s for s in sides if s not in mapped]
     if not mapped or not copied or all(s.on_gpu for s in mapped):
         return []
-    copies = any("yes" in s.told("llama.load.extra_buffers") for s in mapped)
+    copies = any("yes" in s.values("llama.load.extra_buffers") for s in mapped)
     repacked = " What it repacks for this processor is a copy beside them." if copies else ""
     return [
         Finding(
@@ -240,7 +240,7 @@ def _starts(sides: Sequence[_Side]) -> list[Finding]:
     """How workers were started: only plain starts have load times."""
     by_engine: dict[str, set[str]] = {}
     for side in sides:
-        by_engine.setdefault(side.engine, set()).update(side.told("worker.start_method"))
+        by_engine.setdefault(side.engine, set()).update(side.values("worker.start_method"))
     if len({frozenset(found) for found in by_engine.values() if found}) < 2:
         return []
     forked = _titles(s for s in sides if "template" in by_engine[s.engine])

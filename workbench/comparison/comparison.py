@@ -93,8 +93,8 @@ def baseline_of(
 
 def _common_reason(cells: Mapping[str, Cell], kept: Mapping[str, ConfigurationTrials]) -> str:
     """The reason that most configurations give; one that failed altogether knows nothing about a sensor."""
-    told = [cell.reason for c, cell in cells.items() if kept[c].counted] or [cell.reason for cell in cells.values()]
-    return Counter(told).most_common(1)[0][0]
+    reasons = [cell.reason for c, cell in cells.items() if kept[c].counted] or [cell.reason for cell in cells.values()]
+    return Counter(reasons).most_common(1)[0][0]
 
 
 # --- one metric over all configurations ------------------------------------------------------------
@@ -162,18 +162,18 @@ def _cell(metric: str, trials: ConfigurationTrials) -> Cell:
     )
 
 
-def _method(told: Sequence[str]) -> str:
+def _method(methods: Sequence[str]) -> str:
     """How the values were made; each way with its trials where they differ in more than the figures they state."""
     ways: dict[str, list[str]] = {}
-    for method in told:
+    for method in methods:
         ways.setdefault(_FIGURES.sub("0", method), []).append(method)
     if len(ways) == 1:
-        return Counter(told).most_common(1)[0][0]
+        return Counter(methods).most_common(1)[0][0]
     ordered = sorted(ways.values(), key=len, reverse=True)
-    return "; ".join(f"in {len(same)} of {len(told)} trials {same[0]}" for same in ordered)
+    return "; ".join(f"in {len(same)} of {len(methods)} trials {same[0]}" for same in ordered)
 
 
-def worth_telling(metric: Metric, comparison: Comparison) -> bool:
+def worth_listing(metric: Metric, comparison: Comparison) -> bool:
     """Whether it is worth a line that a primary metric has no value: not where nobody asked for it."""
     return metric.primary and (comparison.tasks_asked or metric.needs != ("task_score",))
 

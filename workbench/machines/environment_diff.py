@@ -16,7 +16,7 @@ from workbench.units import format_numbers
 
 Facts = Mapping[str, str]
 
-NOT_TOLD = "not recorded"
+NOT_RECORDED = "not recorded"
 _SHOWN = 3
 """A side's values that are written out; beyond them their range or their number."""
 _AROUND = 12
@@ -125,8 +125,8 @@ def _place(line: Line) -> tuple[int, bool, str]:
 
 def _line(name: str, sides: Sequence[Side]) -> Line:
     kind = fact_kind(name)
-    told = [_told(name, side) for side in sides]
-    raw = tuple(tuple(values) for values in told)
+    recorded = [_recorded(name, side) for side in sides]
+    raw = tuple(tuple(values) for values in recorded)
     differs = len(set(raw)) > 1 or any(len(values) > 1 for values in raw)
     return Line(
         name=name,
@@ -134,32 +134,32 @@ def _line(name: str, sides: Sequence[Side]) -> Line:
         group=kind.group,
         nature=kind.nature,
         differs=differs,
-        values=tuple(_shown(name, values) for values in told),
+        values=tuple(_shown(name, values) for values in recorded),
         raw=raw,
     )
 
 
-def _told(name: str, side: Side) -> dict[str, list[int]]:
+def _recorded(name: str, side: Side) -> dict[str, list[int]]:
     """Value -> numbers of the side's trials that recorded it. Trials that failed early record less."""
-    told: dict[str, list[int]] = {}
+    recorded: dict[str, list[int]] = {}
     for trial in side.trials:
         value = side.facts[trial.trial].get(name)
         if value is not None:
-            told.setdefault(value, []).append(trial.number)
-    return told
+            recorded.setdefault(value, []).append(trial.number)
+    return recorded
 
 
-def _shown(name: str, told: Mapping[str, Sequence[int]]) -> str:
-    if not told:
-        return NOT_TOLD
-    if len(told) == 1:
-        return fact_text(name, next(iter(told)))
-    if len(told) <= _SHOWN:
-        return "; ".join(f"{fact_text(name, value)} ({numbers(trials)})" for value, trials in told.items())
+def _shown(name: str, recorded: Mapping[str, Sequence[int]]) -> str:
+    if not recorded:
+        return NOT_RECORDED
+    if len(recorded) == 1:
+        return fact_text(name, next(iter(recorded)))
+    if len(recorded) <= _SHOWN:
+        return "; ".join(f"{fact_text(name, value)} ({numbers(trials)})" for value, trials in recorded.items())
     try:
-        ordered = sorted(told, key=float)
+        ordered = sorted(recorded, key=float)
     except ValueError:
-        return f"{len(told)} different values"
+        return f"{len(recorded)} different values"
     return f"{fact_text(name, ordered[0])} to {fact_text(name, ordered[-1])}"
 
 

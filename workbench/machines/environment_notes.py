@@ -39,10 +39,10 @@ class Change:
     def text(self) -> str:
         """ "Power source: mains (trials 1 to 4), battery (trial 5)"."""
         shown = told_apart([fact_text(self.name, value) for value in self.values], _ROOM)
-        told = (
+        recorded = (
             f"{text} ({numbers(t.number for t in who)})" for text, who in zip(shown, self.values.values(), strict=True)
         )
-        return f"{fact_kind(self.name).title}: {', '.join(told)}"
+        return f"{fact_kind(self.name).title}: {', '.join(recorded)}"
 
 
 def changes(detail: ExperimentDetail) -> tuple[Change, ...]:
@@ -64,9 +64,9 @@ def _change(name: str, side: Side) -> Change | None:
         if name in facts:
             alike.setdefault(_asked(facts, asked_by), {}).setdefault(facts[name], []).append(trial)
     values: dict[str, list[TrialRow]] = {}
-    for told in alike.values():
-        if len(told) > 1:
-            for value, trials in told.items():
+    for recorded in alike.values():
+        if len(recorded) > 1:
+            for value, trials in recorded.items():
                 values.setdefault(value, []).extend(trials)
     return Change(name, {value: tuple(trials) for value, trials in values.items()}) if values else None
 
@@ -101,12 +101,12 @@ def environment_notes(detail: ExperimentDetail) -> tuple[str, ...]:
 def essentials(environments: Iterable[Facts]) -> str:
     """The one line of an environment that a reader of a figure needs; facts that differ between the trials are named.
     "" where nothing is stored."""
-    told = [facts for facts in environments if facts]
-    if not told:
+    recorded = [facts for facts in environments if facts]
+    if not recorded:
         return ""
     parts, differing = [], []
     for name, words in _ESSENTIALS:
-        values = {facts[name] for facts in told if name in facts}
+        values = {facts[name] for facts in recorded if name in facts}
         if len(values) == 1:
             value = values.pop()
             text = words(value)

@@ -48,11 +48,11 @@ def process_memory(records: TrialRecords, start: int, end: int) -> tuple[Longs, 
         return times, values, how
     beside = np.interp((times[own] - start) / NS, (fast - start) / NS, resident) - values[own]
     others = float(np.median(beside))
-    told = f" of {counted(int(own.sum()), 'readings')}{how}"
+    counts = f" of {counted(int(own.sum()), 'readings')}{how}"
     return (
         fast,
         resident - others,
-        f"{_RESIDENT}{read_by(records, TREE, 'rss_bytes')} less {others / 2**20:.1f} MiB, the median{told}",
+        f"{_RESIDENT}{read_by(records, TREE, 'rss_bytes')} less {others / 2**20:.1f} MiB, the median{counts}",
     )
 
 
@@ -170,8 +170,8 @@ def kv_cache(records: TrialRecords) -> Value | NotAvailable:
     try:
         size = float(records.environment["cache.bytes_per_token"])
     except (KeyError, ValueError):
-        told = records.environment.get("cache.problem", "")
-        return NotAvailable(told or "The engine did not measure the model's cache.")
+        problem = records.environment.get("cache.problem", "")
+        return NotAvailable(problem or "The engine did not measure the model's cache.")
     method, scope = "measured on the model's own cache: two tokens less one, over all layers", ""
     if window := layers_of_details(records.model.details).shortest_window:
         scope = f"up to {window:,} tokens"

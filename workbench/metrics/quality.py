@@ -37,8 +37,8 @@ def _quality(
         value = figure(found)
         if value is None or not math.isfinite(value):
             return NotAvailable(why_not)
-        told = f"{method(found)}, context {found.context_tokens} tokens, {_begin(found)}"
-        return Value(value, told, found.tokens, scope(found))
+        how = f"{method(found)}, context {found.context_tokens} tokens, {_begin(found)}"
+        return Value(value, how, found.tokens, scope(found))
 
     return compute
 

@@ -95,8 +95,8 @@ def _accuracy(task: str) -> Callable[[TrialRecords], Value | NotAvailable]:
         if score is None:
             return _none(records, "The trial has no score on this task")
         begin = f"begin token {score.begin}" if score.begin else ""
-        told = (score.measure, f"{score.shots} examples", score.harness, begin)
-        method = ", ".join(part for part in told if part)
+        parts = (score.measure, f"{score.shots} examples", score.harness, begin)
+        method = ", ".join(part for part in parts if part)
         if score.stderr is not None:
             method += f", standard error {score.stderr * 100:.1f} %"
         return Value(score.score, method + _near([score]), score.samples, _scope(score))

@@ -146,8 +146,8 @@ def _left_out(layers: Layers) -> str:
 
 def _depth(records: TrialRecords) -> int:
     """Tokens in the cache before each request; engines that cannot start at a depth do not record it."""
-    told = records.environment.get(DEPTH_FACT, "")
-    return int(told) if told.isdecimal() else 0
+    depth = records.environment.get(DEPTH_FACT, "")
+    return int(depth) if depth.isdecimal() else 0
 
 
 def model_flops_utilisation(records: TrialRecords) -> Value | NotAvailable:

@@ -49,11 +49,11 @@ def series(records: TrialRecords, source: str | None, quantity: str) -> tuple[Lo
 def read_by(records: TrialRecords, source: str | None, quantity: str) -> str:
     """ " (/proc/PID/smaps_rollup; read every 1 s)": the sensor behind a quantity and its true period, for the method of
     a figure; "" where nothing is known of it."""
-    told = [s.method for s in records.sensors if (s.source, s.quantity) == (source, quantity) and s.available]
+    methods = [s.method for s in records.sensors if (s.source, s.quantity) == (source, quantity) and s.available]
     times, _ = series(records, source, quantity)
     if len(times) > 1:
-        told.append(f"read every {_period(times) / NS:.2g} s")
-    known = "; ".join(part for part in told if part)
+        methods.append(f"read every {_period(times) / NS:.2g} s")
+    known = "; ".join(part for part in methods if part)
     return f" ({known})" if known else ""
 
 

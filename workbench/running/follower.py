@@ -55,7 +55,7 @@ class _Inbox:
     """What one trial has sent and the store has not yet taken."""
 
     lines: list[str] = field(default_factory=list)
-    told: int = 0
+    announced: int = 0
     """How many of `lines` the listeners have seen."""
     ended: bool = False
 
@@ -295,7 +295,7 @@ class Follower:
         for trial, inbox in inboxes.items():
             records: list[Record] = []
             lost: list[int] = []
-            for line in inbox.lines[inbox.told :]:
+            for line in inbox.lines[inbox.announced :]:
                 record = read_record(line)
                 if record is None:
                     continue
@@ -303,7 +303,7 @@ class Follower:
                     lost.append(record.seq)
                 records.append(record)
                 inbox.ended = inbox.ended or isinstance(record, TrialEnded)
-            inbox.told = len(inbox.lines)
+            inbox.announced = len(inbox.lines)
             if lost:
                 what = f"Trial {trial}: {len(lost)} damaged records ({format_numbers(lost)}) cannot be read."
                 self._tell(Notice("warning", what, _DAMAGE_ADVICE))

@@ -90,9 +90,11 @@ def parse_wall_meter(text: str, zone: tzinfo | None = None) -> WallReadings:
             )
         cells[number] = row[power_column].strip()
         moments[number] = _time_ns("T".join(row[column].strip() for column in time_columns), number, zone)
-    told = {number: cell for number, cell in cells.items() if cell and cell.lower() not in ("nan", "null", "none", "-")}
-    readings = {moments[number]: watts for number, watts in _powers(told, factor, text).items()}
-    skipped = len(cells) - len(told)
+    filled = {
+        number: cell for number, cell in cells.items() if cell and cell.lower() not in ("nan", "null", "none", "-")
+    }
+    readings = {moments[number]: watts for number, watts in _powers(filled, factor, text).items()}
+    skipped = len(cells) - len(filled)
     if len(readings) < 2:
         raise WallMeterError(f"The file has {len(readings)} readings; energy needs two at the least.")
     times = sorted(readings)
@@ -218,9 +220,9 @@ def to_trial_clock(readings: WallReadings, begin: ClockPair, end: ClockPair) -> 
     first = bisect_left(readings.times_ns, begin.wall_ns - margin)
     last = bisect_right(readings.times_ns, end.wall_ns + margin)
     if last - first < 2:
-        told = f"{_shown(readings.times_ns[0])} to {_shown(readings.times_ns[-1])}"
+        span = f"{_shown(readings.times_ns[0])} to {_shown(readings.times_ns[-1])}"
         raise WallMeterError(
-            f"The meter's readings ({told}) are not of this trial's time ({_shown(begin.wall_ns)} to "
+            f"The meter's readings ({span}) are not of this trial's time ({_shown(begin.wall_ns)} to "
             f"{_shown(end.wall_ns)}).",
             "Is the meter's clock right? Times without a zone are taken to be this computer's; --zone names another.",
             is_other_time=True,

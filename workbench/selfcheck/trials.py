@@ -78,16 +78,21 @@ class Trials:
         self._wait(order.trial)
         self.running = ""
         records = self._records(order.trial)
-        told = arrange(records)
+        arranged = arrange(records)
         measured = next((r for r in records if isinstance(r, PhaseEnded) and r.name == "measure"), None)
-        rate = throughput(told)
-        if told.ended is None or told.ended.outcome != "completed" or measured is None or not isinstance(rate, Value):
-            raise TrialFailed(_why(told))
-        turns = in_turns(told) if arm.turns else None
+        rate = throughput(arranged)
+        if (
+            arranged.ended is None
+            or arranged.ended.outcome != "completed"
+            or measured is None
+            or not isinstance(rate, Value)
+        ):
+            raise TrialFailed(_why(arranged))
+        turns = in_turns(arranged) if arm.turns else None
         if arm.turns and turns is None:
             raise TrialFailed("No two turns of a trial could be compared: too few tokens in them, or no readings.")
         self._starts_s = [*self._starts_s[-6:], (measured.start_ns - submitted_ns) / 1e9]
-        tokens = sum(r.generated_tokens for r in told.measured)
+        tokens = sum(r.generated_tokens for r in arranged.measured)
         return TrialFigures(
             arm=arm.name,
             block=order.block,
@@ -95,7 +100,7 @@ class Trials:
             tokens_per_processor_second=tokens / measured.cpu_seconds if measured.cpu_seconds else None,
             turns=turns,
             window_share=None if look is None else look.share(measured.start_ns, measured.t_ns),
-            foreign_cores=_foreign(told),
+            foreign_cores=_foreign(arranged),
         )
 
     def stop(self) -> None:
@@ -139,18 +144,18 @@ class Trials:
         return [record for record in records if record is not None]
 
 
-def _foreign(told: TrialRecords) -> float | None:
-    series = told.samples.get(_FOREIGN)
-    window = told.window()
+def _foreign(arranged: TrialRecords) -> float | None:
+    series = arranged.samples.get(_FOREIGN)
+    window = arranged.window()
     if series is None or window is None:
         return None
     inside = [v for t, v in zip(series.times_ns, series.values, strict=True) if window[0] <= t <= window[1] and v == v]
     return float(sum(inside) / len(inside)) if inside else None
 
 
-def _why(told: TrialRecords) -> str:
-    if told.ended is None:
+def _why(arranged: TrialRecords) -> str:
+    if arranged.ended is None:
         return "A trial left no end: the runner may have been stopped."
-    if told.ended.outcome != "completed":
-        return f"A trial {told.ended.outcome}: {told.ended.message}".rstrip(": ")
+    if arranged.ended.outcome != "completed":
+        return f"A trial {arranged.ended.outcome}: {arranged.ended.message}".rstrip(": ")
     return "A trial completed without a measured request."

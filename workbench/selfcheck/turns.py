@@ -43,11 +43,11 @@ class InTurns:
     """Of each pair: tokens per second on / off."""
 
 
-def in_turns(told: TrialRecords) -> InTurns | None:
+def in_turns(arranged: TrialRecords) -> InTurns | None:
     """None where no pair is whole: both turns there, with tokens enough, and readings in the one that is on."""
-    rates = _rates(told)
+    rates = _rates(arranged)
     pairs: dict[int, list[TelemetryTurn]] = {}
-    for turn in told.turns:
+    for turn in arranged.turns:
         if turn.index in rates:
             pairs.setdefault(turn.index // 2, []).append(turn)
     whole = [pair for pair in pairs.values() if sorted(turn.on for turn in pair) == [False, True]]
@@ -59,12 +59,12 @@ def in_turns(told: TrialRecords) -> InTurns | None:
     return InTurns(on, off, len(whole), tuple(ratios))
 
 
-def _rates(told: TrialRecords) -> dict[int, float]:
+def _rates(arranged: TrialRecords) -> dict[int, float]:
     """Tokens a second of each turn that can be used, by its index."""
-    begins, ends = _gaps(told)
-    read = np.sort(np.concatenate([s.times_ns for s in told.samples.values()] or [np.empty(0, dtype=np.int64)]))
+    begins, ends = _gaps(arranged)
+    read = np.sort(np.concatenate([s.times_ns for s in arranged.samples.values()] or [np.empty(0, dtype=np.int64)]))
     rates: dict[int, float] = {}
-    for turn in told.turns:
+    for turn in arranged.turns:
         # starts and ends rise alike, so the gaps wholly within the turn are consecutive
         first = int(np.searchsorted(begins, turn.start_ns + GUARD_NS))
         last = int(np.searchsorted(ends, turn.t_ns, side="right"))
@@ -76,12 +76,12 @@ def _rates(told: TrialRecords) -> dict[int, float]:
     return rates
 
 
-def _gaps(told: TrialRecords) -> tuple[Longs, Longs]:
+def _gaps(arranged: TrialRecords) -> tuple[Longs, Longs]:
     """Start and end (ns) of every gap between two tokens of one measured request, in order; one with a stamp that was
     never read is none."""
     starts, stops = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for request in told.measured:
-        times = told.token_times(request)
+    for request in arranged.measured:
+        times = arranged.token_times(request)
         known = (times[:-1] != MISSING) & (times[1:] != MISSING)
         starts.append(times[:-1][known])
         stops.append(times[1:][known])

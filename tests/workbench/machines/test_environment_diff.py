@@ -10,7 +10,7 @@ import pytest
 from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.comparison.comparison import compare
 from workbench.machines.environment_diff import (
-    NOT_TOLD,
+    NOT_RECORDED,
     EnvironmentDiff,
     Line,
     compare_environments,
@@ -91,7 +91,7 @@ def test_that_a_fact_one_trial_did_not_tell_differs_between_trials_but_not_withi
     plain: ExperimentDetail,
 ) -> None:
     detail = told(plain, {2: {"cpu.governor": None}})
-    assert line(of_trials(detail, 1, 2), "cpu.governor").values == ("performance", NOT_TOLD)
+    assert line(of_trials(detail, 1, 2), "cpu.governor").values == ("performance", NOT_RECORDED)
     whole = compare_environments(side_of(detail, [t.trial for t in detail.trials], "all"))
     assert not line(whole, "cpu.governor").differs
 

@@ -12,7 +12,7 @@ from engines.protocol.codec import encode_record
 from engines.protocol.records import Cue, Record, TaskScore
 from tests.workbench.synthetic import FakeTrial, records
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.comparison.comparison import compare, worth_telling
+from workbench.comparison.comparison import compare, worth_listing
 from workbench.comparison.results import Comparison
 from workbench.export.tables import cell_lines, comparison_json
 from workbench.metrics.evaluate import evaluate_trial
@@ -127,12 +127,12 @@ def test_that_tasks_nobody_asked_for_are_not_told_as_missing_but_failed_ones_are
     assert metric is not None
     assert metric.primary
     detail = experiment_detail(1)
-    assert not worth_telling(metric, compare(detail))
+    assert not worth_listing(metric, compare(detail))
     failed = ReasonRow(trial=detail.trials[0].trial, code="task_failed", severity="warning", message="No questions.")
-    assert worth_telling(metric, compare(msgspec.structs.replace(detail, reasons=(*detail.reasons, failed))))
+    assert worth_listing(metric, compare(msgspec.structs.replace(detail, reasons=(*detail.reasons, failed))))
     unmeasured = find("decode_tokens_per_second")
     assert unmeasured is not None
-    assert worth_telling(unmeasured, compare(detail))
+    assert worth_listing(unmeasured, compare(detail))
 
 
 def test_that_a_task_of_the_harness_is_a_metric_by_its_name() -> None:

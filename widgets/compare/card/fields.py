@@ -52,38 +52,40 @@ def made_of(n: int, metric: Metric | None) -> str:
 
 def beside(metric: Metric | None, value_of: Callable[[str], float | None]) -> list[Field]:
     """The figures that this one is not to be read without, where they have a value."""
-    told = []
+    named = []
     for id in metric.beside if metric is not None else ():
         value, known = value_of(id), find(id)
         if value is not None and known is not None:
-            told.append(f"{known.title} {format_value(value, known.unit, known.shown_unit)}")
-    return [("Beside it", "; ".join(told), "")] if told else []
+            named.append(f"{known.title} {format_value(value, known.unit, known.shown_unit)}")
+    return [("Beside it", "; ".join(named), "")] if named else []
 
 
 def apart(loaded: Loaded, cell: Cell, trial: str = "") -> list[Field]:
     """The trials of a figure that lie apart (only `trial`, where given): they count, and more blocks help."""
-    told = []
+    named = []
     for outlier in cell.outliers:
         found = loaded.trial(outlier.trial)
         if found is not None and trial in ("", outlier.trial):
-            told.append(f"Trial {found.number} is {describe(outlier)}.")
-    if not told:
+            named.append(f"Trial {found.number} is {describe(outlier)}.")
+    if not named:
         return []
-    text = f"{' '.join(told)} {'They count' if len(told) > 1 else 'It counts'}; more blocks show whether that is rare."
+    text = (
+        f"{' '.join(named)} {'They count' if len(named) > 1 else 'It counts'}; more blocks show whether that is rare."
+    )
     return [("Outlying", text, "warn")]
 
 
 def left_out(loaded: Loaded, row: Row) -> list[Field]:
     """The trials of the configuration that do not count, and why."""
-    told = []
+    named = []
     for trial in loaded.kept[row.configuration].excluded():
         word, _ = cells.trial_state(trial)
         codes = sorted(
             {words(r.code) for r in loaded.detail.reasons if r.trial == trial.trial and r.severity == "invalid"}
         )
         why = words(trial.failure) if trial.failure else ", ".join(codes)
-        told.append(f"trial {trial.number} ({word}{f': {why}' if why else ''})")
-    return [("Left out", sentence(", ".join(told)), "warn")] if told else []
+        named.append(f"trial {trial.number} ({word}{f': {why}' if why else ''})")
+    return [("Left out", sentence(", ".join(named)), "warn")] if named else []
 
 
 def cautions(loaded: Loaded, row: Row) -> list[Field]:
@@ -97,12 +99,12 @@ def cautions(loaded: Loaded, row: Row) -> list[Field]:
     if numbers and not found:
         which = "The trial was" if len(numbers) == 1 else f"All {len(numbers)} trials were"
         return [("Checks", f"{which} found valid, without a caution.", "")]
-    told = []
+    named = []
     for code, messages in found.items():
         trial, message = next(iter(messages.items()))
         of = f"{len(messages)} of {counted(len(numbers), 'trials')}"
-        told.append(f"{sentence(words(code))} in {of}; trial {numbers[trial]}: {message}")
-    return [("Cautions", " ".join(told), "warn")] if told else []
+        named.append(f"{sentence(words(code))} in {of}; trial {numbers[trial]}: {message}")
+    return [("Cautions", " ".join(named), "warn")] if named else []
 
 
 def where(loaded: Loaded, trials: Iterable[str]) -> list[Field]:

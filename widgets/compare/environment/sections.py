@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from widgets.compare.table.views import Loaded, RowView
-from workbench.machines.environment_diff import EnvironmentDiff, Line, Side, side_of
+from workbench.machines.environment_diff import NOT_RECORDED, EnvironmentDiff, Line, Side, side_of
 from workbench.machines.environment_facts import GROUPS
 from workbench.plan.labels import short_title
 
@@ -67,7 +67,7 @@ def _matching(lines: Sequence[Line], search: str) -> tuple[Line, ...]:
     words = search.lower().split()
 
     def text(line: Line) -> str:
-        return " ".join((line.title, line.name, line.group, *line.values, *(v for told in line.raw for v in told)))
+        return " ".join((line.title, line.name, line.group, *line.values, *(v for side in line.raw for v in side)))
 
     return tuple(line for line in lines if not words or all(w in text(line).lower() for w in words))
 
@@ -87,6 +87,6 @@ def as_text(diff: EnvironmentDiff, lines: Sequence[Line] | None = None) -> str:
     """Tab-separated, whole values, under a head; all lines or the given ones."""
     rows = [("Fact", "Group", "Differs", *diff.sides)]
     for line in diff.lines if lines is None else lines:
-        values = (" | ".join(told) or "not told" for told in line.raw)
+        values = (" | ".join(side) or NOT_RECORDED for side in line.raw)
         rows.append((line.name, line.group, "yes" if line.differs else "no", *values))
     return "".join("\t".join(row) + "\n" for row in rows)

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
 from widgets.compare.environment.sections import Section, as_text, sections
 from widgets.parts.strokes import RIGHT, draw_focus, draw_ground, draw_icon, draw_text
 from widgets.theme.theme import Theme
-from workbench.machines.environment_diff import NOT_TOLD, EnvironmentDiff, Line, told_apart
+from workbench.machines.environment_diff import NOT_RECORDED, EnvironmentDiff, Line, told_apart
 
 Index = QModelIndex | QPersistentModelIndex
 _ROLE = Qt.ItemDataRole
@@ -93,7 +93,7 @@ class EnvironmentModel(QAbstractItemModel):
         if role == _ROLE.ToolTipRole:
             if first:
                 return f"{line.name}. {MATTERS}" if line.matters else line.name
-            return "\n".join(line.raw[index.column() - 1]) or NOT_TOLD
+            return "\n".join(line.raw[index.column() - 1]) or NOT_RECORDED
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = _ROLE.DisplayRole) -> object:
@@ -185,7 +185,7 @@ class EnvironmentDelegate(QStyledItemDelegate):
         if wide > box.width():
             room = max(8, box.width() * min(len(text), _MEASURED) // wide)
             text = told_apart(line.values, room)[index.column() - 1]
-        missing = text == NOT_TOLD or text.startswith("not available")
+        missing = text == NOT_RECORDED or text.startswith("not available")
         tone = "text.muted" if missing else "text.primary" if line.differs else "text.secondary"
         draw_text(painter, font, theme.color(tone), box, text)
 

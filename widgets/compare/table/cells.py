@@ -148,13 +148,13 @@ def trials_cell(row: Row, trials: Iterable[TrialRow], reasons: Iterable[ReasonRo
     open_ = [f"{n} {word}" for n, word in ((running, "running"), (waiting, "waiting")) if n]
     text = str(row.trials) if row.counted == row.trials else f"{row.counted} of {row.trials}"
     short = [f.partition(":")[0] for f in row.failed]
-    told = ", ".join((*row.failed, *open_))
+    others = ", ".join((*row.failed, *open_))
     warned = {t.trial for t in listed if t.verdict == "warning"}
     said = [f"{len(warned)} warned"] if warned else []
     why = list(dict.fromkeys(r.message for r in reasons if r.trial in warned and r.severity != "invalid"))
     caution = f"{_counted(len(warned))} with a warning: {' '.join(why[:_MOST_REASONS])}".rstrip(": ") if warned else ""
-    tip = f"{text} trials count. {told}".strip() if told else f"{text} trials, all of them count."
-    spoken = "; ".join(part for part in (f"{text} trials{f': {told}' if told else ''}", caution) if part)
+    tip = f"{text} trials count. {others}".strip() if others else f"{text} trials, all of them count."
+    spoken = "; ".join(part for part in (f"{text} trials{f': {others}' if others else ''}", caution) if part)
     return CellView(
         text=text,
         second=", ".join((*short, *open_) or said),

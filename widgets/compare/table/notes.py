@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWi
 
 from widgets.parts.components import ElidedLabel, label, push_button
 from widgets.theme.theme import Theme
-from workbench.comparison.comparison import worth_telling
+from workbench.comparison.comparison import worth_listing
 from workbench.comparison.results import Comparison
 from workbench.metrics.registry import find
 from workbench.plan.labels import OF_ENGINE
@@ -116,9 +116,9 @@ def notes_of(comparison: Comparison, shown: Sequence[str], trials: Sequence[Tria
     missing: dict[str, list[str]] = {}
     for metric, reason in comparison.unavailable.items():
         known = find(metric)
-        if known is not None and (worth_telling(known, comparison) or metric in shown):
+        if known is not None and (worth_listing(known, comparison) or metric in shown):
             missing.setdefault(reason, []).append(known.title)
-    told = [f"Not available: {', '.join(titles)}. {reason}" for reason, titles in missing.items()]
+    missing_lines = [f"Not available: {', '.join(titles)}. {reason}" for reason, titles in missing.items()]
     warned = any(t.verdict == "warning" for t in trials)
     hint = ("The trial count of a row says which carry a warning, and why.",) if warned else ()
-    return (*comparison.footnotes, *hint, *told)
+    return (*comparison.footnotes, *hint, *missing_lines)

@@ -22,7 +22,7 @@ class Standing:
 
     engine: str = ""
     size: float | None = None
-    """Bytes of the loaded tensors; None where no trial told."""
+    """Bytes of the loaded tensors; None where no trial recorded it."""
 
 
 _UNKNOWN = Standing()

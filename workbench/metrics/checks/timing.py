@@ -97,7 +97,7 @@ def phase_totals(records: TrialRecords) -> tuple[Reason, ...]:
     if measure is None:
         return ()
     inside = [s for s in records.spans if measure.start_ns <= s.start_ns and s.end_ns <= measure.end_ns]
-    told = {(s.name, s.index): s for s in inside if s.name in ("prefill", "decode")}
+    spans = {(s.name, s.index): s for s in inside if s.name in ("prefill", "decode")}
     reasons = []
     for request in records.measured:
         if not measure.start_ns <= request.start_ns <= request.end_ns <= measure.end_ns:
@@ -108,7 +108,7 @@ def phase_totals(records: TrialRecords) -> tuple[Reason, ...]:
             continue
         first, last = int(times[0]), int(times[-1])
         for name, start, end in (("prefill", request.start_ns, first), ("decode", first, last)):
-            span = told.get((name, request.index))
+            span = spans.get((name, request.index))
             if span is not None and (span.start_ns, span.end_ns) != (start, end):
                 text = (
                     f"{_name(request)}: its {name} lasted {(span.end_ns - span.start_ns) / NS:.6f} s for the worker, "

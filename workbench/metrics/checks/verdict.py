@@ -43,11 +43,11 @@ CHECKS: tuple[Callable[[TrialRecords], tuple[Reason, ...]], ...] = (*TIMING_CHEC
 
 def judge(records: TrialRecords) -> Verdict:
     """The verdict on one trial: the worst of its reasons. No message appears twice."""
-    told = _cues(records)
-    said = {reason.code for reason in told}
+    reported = _cues(records)
+    said = {reason.code for reason in reported}
     # what the worker said itself is not said again in other words
     checked = (r for check in CHECKS for r in check(records) if r.code not in said)
-    found = {(r.code, r.message): r for r in (*_outcome(records), *told, *checked)}
+    found = {(r.code, r.message): r for r in (*_outcome(records), *reported, *checked)}
     reasons = tuple(sorted(found.values(), key=lambda r: r.severity != "invalid"))
     if any(r.severity == "invalid" for r in reasons):
         return Verdict("invalid", reasons)

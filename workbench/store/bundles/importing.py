@@ -164,8 +164,8 @@ def _manifest(folder: Path) -> Manifest:
         )
     for table in TABLES:
         path = folder / f"{table}.parquet"
-        told = manifest.files.get(table)
-        if told is None or not path.is_file() or _hash(path) != told.sha256:
+        listed = manifest.files.get(table)
+        if listed is None or not path.is_file() or _hash(path) != listed.sha256:
             raise fault(f"{path.name} of the bundle is missing or not as it was written.", "Copy the bundle again.")
     return manifest
 
