@@ -59,7 +59,7 @@ class Recomputing(QObject):
                     "Values of older formulas are kept beside them.",
                 )
             else:
-                self._services.toasts.show("info", "No trial has ended yet: there are no figures to make again.")
+                self._services.toasts.show("info", "No trial has ended yet: there are no figures to recompute.")
             self.finished.emit(done)
 
         def failed(error: BaseException) -> None:

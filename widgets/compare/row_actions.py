@@ -127,13 +127,13 @@ class RowActions(QObject):
             return
         count = "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
         open_ = any(t.trial in trials and t.state != "ended" for t in self._loaded.detail.trials)
-        more = " Those that wait or run are stopped." if open_ else ""
+        more = " Waiting and running ones are stopped." if open_ else ""
 
         def yes() -> None:
             self._edits.delete(trials)
 
         self._ask.ask(
-            f"Delete {count} for good? Samples, figures and logs go with them and cannot be brought back.{more}",
+            f"Delete {count} permanently? Samples, figures and logs are deleted too and cannot be restored.{more}",
             f"Delete {count}",
             yes,
         )

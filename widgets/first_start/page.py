@@ -262,7 +262,7 @@ class DemoCard(_Card):
 
     def _started(self, _experiment: str) -> None:
         self.bar.hide()
-        self.cost.setText("The demo runs: see Monitor.")
+        self.cost.setText("The demo is running: see Monitor.")
         self._offer()
 
     def _failed(self, message: str, advice: str) -> None:

@@ -181,7 +181,7 @@ class MachinesPage(Page):
             self._right.setWidget(
                 EmptyState(
                     self.services.theme,
-                    "This computer could not be looked at",
+                    "This computer could not be examined",
                     f"{error} {advice}".strip(),
                     icon_name="error",
                     action="Try again",
@@ -196,7 +196,7 @@ class MachinesPage(Page):
             EmptyState(
                 self.services.theme,
                 "Looking at this computer",
-                "Devices, sensors and engines appear here when the runner has answered.",
+                "Devices, sensors and engines appear here once the runner answers.",
                 icon_name="server",
             )
         )

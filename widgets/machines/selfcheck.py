@@ -121,4 +121,4 @@ class SelfChecks(QObject):
         if message:
             self._services.toasts.show("error", message, advice)
         else:
-            self._services.toasts.show("info", "The self-check was stopped before it had anything to show.")
+            self._services.toasts.show("info", "The self-check was stopped before it had any results.")

@@ -97,7 +97,7 @@ def sensor_table(theme: Theme, rows: tuple[SensorRow, ...], missing: tuple[Missi
         cells = [_strong(row.quantity), source, label(row.rate, tone="secondary")]
         if checked:
             changes = label(row.changes or "–", tone="secondary")
-            changes.setToolTip("" if row.changes else "It changed too seldom during the self-check to say.")
+            changes.setToolTip("" if row.changes else "It changed too rarely during the self-check to tell.")
             cells.append(changes)
         grid.add((*cells, _measured(theme)))
     for gap in missing:

@@ -30,8 +30,8 @@ class ChartToolbar(QFrame):
         self.setProperty("ground", "panel")
         self.window_length = QComboBox()
         self.window_length.setProperty("compact", "true")
-        self.window_length.setAccessibleName("Length of what is followed")
-        self.window_length.setToolTip("Length of what is followed")
+        self.window_length.setAccessibleName("Length of the visible window")
+        self.window_length.setToolTip("Length of the visible window")
         for text, _ in WINDOWS:
             self.window_length.addItem(text)
         self.window_length.activated.connect(self._window_chosen)
@@ -44,7 +44,7 @@ class ChartToolbar(QFrame):
             theme,
             "pause",
             "Freeze drawing",
-            "Stop drawing what arrives; nothing is lost (Space)",
+            "Pause drawing; no data is lost (Space)",
             compact=True,
             checkable=True,
         )

@@ -76,7 +76,7 @@ class Exports(QObject):
 
     def _written(self, files: tuple[Path, ...]) -> None:
         if not files:
-            self._services.toasts.show("info", "There was nothing to export.", "Nothing of it has figures yet.")
+            self._services.toasts.show("info", "Nothing to export.", "There are no figures yet.")
             return
         what = files[0].name if len(files) == 1 else f"{len(files)} files"
         self._services.toasts.show(

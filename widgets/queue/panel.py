@@ -58,7 +58,7 @@ class QueuePanel(Panel):
         self.empty = EmptyState(
             theme,
             "The queue is empty",
-            "What you run in Setup waits here until its turn.",
+            "Trials queued from Setup wait here for their turn.",
             icon_name="play",
         )
         self._pages = QStackedWidget()

@@ -177,7 +177,7 @@ class EstimatesGroup(QWidget):
         except settings.SettingsError as error:
             field.setText(shown(self._set, name))
             field.set_invalid("")
-            self._services.toasts.show("warning", f"{error} It was left as it was.", error.advice)
+            self._services.toasts.show("warning", f"{error} It was not changed.", error.advice)
             return
         field.setText(shown(wanted, name))
         if wanted != self._set:
@@ -240,7 +240,7 @@ class EstimatesGroup(QWidget):
             self.stored.setText(f"Recomputing figures: {running.done:,} of {running.total:,} trials.")
             self.recompute.setText("Stop")
         elif not count:
-            self.stored.setText("Trials that are judged from now on use these values.")
+            self.stored.setText("Trials judged from now on use these values.")
         else:
             keep = "The one that is stored keeps its" if count == 1 else f"The {count:,} stored ones keep their"
             self.stored.setText(f"Trials from now on use these values. {keep} estimates until recomputed.")

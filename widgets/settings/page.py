@@ -157,9 +157,9 @@ class SettingsPage(Page):
         self.spools_size.setText(f"{format_bytes(use.spools_bytes)} in {use.spools} files")
         self.crashes_size.setText(f"{use.crashes} files, {format_bytes(use.crashes_bytes)}")
         self.clear_models.setEnabled(use.models_bytes > 0)
-        self.clear_models.setToolTip("" if use.models_bytes else "There is none")
+        self.clear_models.setToolTip("" if use.models_bytes else "Nothing to delete")
         self.clear_crashes.setEnabled(use.crashes > 0)
-        self.clear_crashes.setToolTip("" if use.crashes else "There is none")
+        self.clear_crashes.setToolTip("" if use.crashes else "Nothing to delete")
 
     def _ask_clear(self) -> None:
         """Asks once, in place: the second press deletes."""

@@ -201,7 +201,7 @@ def _time_ns(cell: str, number: int, zone: tzinfo | None) -> int:
             since = moment - datetime(1970, 1, 1, tzinfo=UTC)
             return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
     raise WallMeterError(
-        f"Line {number}: {cell!r} is no time of a date this century.",
+        f"Line {number}: {cell!r} is not a time of this century.",
         "Times are ISO 8601 (2026-03-01T12:00:00) or seconds since 1970.",
     )
 

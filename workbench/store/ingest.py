@@ -66,7 +66,7 @@ def _adopt(db: Transaction, order: TrialOrder) -> None:
     row = db.one("SELECT id FROM store")
     if row is not None and order.store != row[0]:
         raise StoreError(
-            f"Trial {order.trial} belongs to another database. It was not taken in.",
+            f"Trial {order.trial} belongs to another database. It was not stored.",
             "Its spool is kept; open the database it was started from.",
             code="foreign",
         )

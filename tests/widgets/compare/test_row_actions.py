@@ -33,7 +33,7 @@ def test_that_deleting_asks_once_in_place(qtbot: QtBot, page: ComparePage, workb
     choose(page, trial)
     qtbot.keyClick(page.table, Qt.Key.Key_Delete)
     assert page.ask.isVisible()
-    assert "for good" in page.ask.text.text()
+    assert "permanently" in page.ask.text.text()
     page.ask.refuse.click()
     assert workbench.asked == []
     page.row_actions.delete()
