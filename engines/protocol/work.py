@@ -269,6 +269,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             title="Clip norm",
             group="Optimiser",
             short="Clip",
+            suffix="0: off",
             minimum=0,
             maximum=1e6,
             help="largest norm of the gradient; 0 clips nothing",

@@ -15,6 +15,7 @@ from engines.catalogue.model import Passes
 from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder, Training, Workload
 from engines.protocol.tasks import OTHER_LOAD, OTHER_QUESTIONS, harness_name, harness_task, local_task
 from engines.techniques import MachineFacts, ModelFacts, Technique, find
+from engines.techniques.finetune import LORA, trained_parameters
 from engines.techniques.gguf import STORED
 from engines.techniques.layers import cached_numbers
 from engines.techniques.precision import BFLOAT16_FLAGS
@@ -130,6 +131,12 @@ def kept_bytes(facts: ModelFacts, workload: Training, bits: int) -> int:
     return tokens * (facts.layers * facts.hidden * _KEPT_STATES * bits // 8 + 2 * facts.vocabulary * 4)
 
 
+def optimiser_bytes(facts: ModelFacts, techniques: Sequence[TechniqueOrder]) -> int:
+    """Adapters in float32 with their gradient and the two moments of AdamW."""
+    rank = next((order.parameters.get("rank") for order in techniques if order.id == LORA), 0)
+    return 16 * trained_parameters(facts, rank) if isinstance(rank, int) else 0
+
+
 def estimate_memory(
     facts: ModelFacts,
     techniques: Sequence[TechniqueOrder],
@@ -141,14 +148,15 @@ def estimate_memory(
     bits = compute_bits(facts, techniques, machine)
     weights = weight_bytes(facts, techniques, machine)
     if isinstance(workload, Training):
-        held = kept_bytes(facts, workload, bits)
+        held, optimiser = kept_bytes(facts, workload, bits), optimiser_bytes(facts, techniques)
     else:
+        optimiser = 0
         cache = cache_bytes(facts, workload, engine, cache_bits(techniques, bits))
         held = cache + activation_bytes(facts, workload, engine, bits)
     return MemoryEstimate(
         weights=weights,
         cache_or_activations=held,
-        optimiser=0,
+        optimiser=optimiser,
         overhead=CUDA_CONTEXT_BYTES if machine.device_kind == "cuda" else PROCESS_BYTES,
         device_total=machine.memory_total_bytes,
         device_free=machine.memory_free_bytes,

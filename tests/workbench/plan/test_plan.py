@@ -569,5 +569,5 @@ def test_that_training_is_planned_over_whatever_it_sweeps() -> None:
     assert [cell.title.rpartition(" · ")[2] for cell in cells] == ["learning rate 0.0001", "learning rate 0.0002"]
     assert {type(cell.workload) for cell in cells} == {Training}
     assert len({cell.hash for cell in cells}) == 2
-    assert all(cell.memory.cache_or_activations > 0 for cell in cells)
+    assert all(cell.memory.cache_or_activations > 0 and cell.memory.optimiser > 0 for cell in cells)
     assert parse(dump(asked)) == (asked, ())

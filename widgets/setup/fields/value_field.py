@@ -35,7 +35,8 @@ class ValueField(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._optional = bool(empty)
-        self._setting, self._suffix = setting, setting.suffix or setting.unit or setting.range_text()
+        bounds = setting.range_text() if setting.type != "text" and not empty else ""
+        self._setting, self._suffix = setting, setting.suffix or setting.unit or bounds
         choices = ("on", "off") if setting.type == "bool" else setting.choices
         self._values: tuple[Scalar, ...] | None = None
         self.error = ""
