@@ -111,6 +111,18 @@ def test_that_a_technique_for_other_work_is_refused_with_a_hint() -> None:
     assert "LoRA has no effect on inference. It is for training" in messages(cell.problems)
 
 
+def test_that_training_needs_a_technique_to_train_by_and_counts_what_it_adds() -> None:
+    training = experiment(precisions=("float32",), workload=WorkloadChoice.of("training"))
+    (without,) = make_plan(training, ONE, probe()).configurations
+    assert "Training needs a technique that says which parameters it changes" in messages(without.problems)
+    assert without.memory.optimiser == 0
+    tuned = replace(training, techniques=(*training.techniques, TechniqueChoice("finetune.lora", {"rank": (8,)})))
+    (cell,) = make_plan(tuned, ONE, probe()).configurations
+    # 30 layers: q and o 576 x 576, k and v 576 x 192, the feed-forward 576 x 1536
+    assert cell.memory.optimiser == 16 * 8 * 30 * (2 * (576 + 576) + 2 * (576 + 192) + 3 * (576 + 1536))
+    assert not [p for p in cell.problems if p.severity == "error" and "peft" not in p.message]
+
+
 def test_that_random_weights_leave_perplexity_out_and_say_so() -> None:
     (cell, _) = make_plan(experiment(), ONE, probe()).configurations
     assert cell.inference.perplexity_tokens == 0
