@@ -361,7 +361,6 @@ def test_that_precisions_stand_under_headings_with_their_own_ticks_counted(home:
         "Precision · Quantised files",
         "Precision · GGUF",
         "KV cache",
-        "Fine-tuning",
     ]
     assert [g.count for g in groups] == ["", "", "2 selected", "", "", "the default", ""]
     assert len({g.key for g in groups}) == len(groups), "each folds on its own"
