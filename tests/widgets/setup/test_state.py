@@ -362,8 +362,11 @@ def test_that_precisions_stand_under_headings_with_their_own_ticks_counted(home:
         "Precision · GGUF",
         "KV cache",
     ]
-    assert [g.count for g in groups] == ["", "", "2 selected", "", "", "the default", ""]
+    assert [g.count for g in groups] == ["", "", "2 selected", "", "", "the default"]
     assert len({g.key for g in groups}) == len(groups), "each folds on its own"
+    training = technique_groups(Experiment(workload=WorkloadChoice.of("training")), Resolved({}, None))
+    assert "Fine-tuning" in [g.title for g in training]
+    assert "KV cache" not in [g.title for g in training]
     found = technique_groups(experiment, resolved_of(experiment, home), "4 bit fp4")
     assert [[r.title for r in g.rows] for g in found] == [["fp4"]]
 
