@@ -36,7 +36,11 @@ def evaluate_trial(
 
 
 def _row(metric: Metric, records: TrialRecords, trial: str) -> MetricRow:
-    found = NotAvailable(_TRAINS) if metric.task == "generate" and trains(records) else metric.compute(records)
+    found = metric.compute(records)
+    if trains(records) and (
+        metric.task == "generate" or (isinstance(found, NotAvailable) and "request" in metric.needs)
+    ):
+        found = NotAvailable(_TRAINS)
     return MetricRow(
         trial=trial,
         metric=metric.id,

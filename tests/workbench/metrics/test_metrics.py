@@ -609,7 +609,8 @@ def test_that_held_out_losses_are_told_apart_and_are_no_perplexity_of_the_trial(
     rows, reasons, _ = evaluate_trial("t", [*records.steps, *records.evaluations])
     by_id = {row.metric: row for row in rows}
     assert by_id["perplexity"].value is None
-    assert by_id["perplexity"].reason == "This is a training trial: it generates no text."
+    for id in ("perplexity", "decode_tokens_per_second", "time_to_first_token_s"):
+        assert by_id[id].reason == "This is a training trial: it generates no text.", id
     assert by_id["held_out_loss"].value == 3.0
     assert "missing_request" not in {reason.code for reason in reasons}
 
