@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from engines.protocol.orders import TrialOrder
-from engines.protocol.records import Evaluation, ModelLoaded
+from engines.protocol.records import Evaluation, ModelLoaded, TookEffect
 from engines.protocol.ring import RingWriter
 from engines.worker import trial
 from engines.worker.engine import Finished
@@ -31,7 +31,7 @@ class NoAllocator:
 
 class SleepingEngine:
     def __init__(self, order: TrialOrder, ring: RingWriter, stop: Stop) -> None:
-        self._work, self._ring, self._stop = order.inference, ring, stop
+        self._order, self._work, self._ring, self._stop = order, order.inference, ring, stop
 
     def start(self) -> dict[str, str]:
         return {"engine": "sleeping"}
@@ -43,6 +43,9 @@ class SleepingEngine:
         return ModelLoaded(
             parameters=1000, tensor_bytes=4000, bytes_by_dtype={"float32": 4000}, original_bytes=4000, nominal_bits=32
         )
+
+    def took_effect(self) -> list[TookEffect]:
+        return [TookEffect(technique=t.id, stage="load", changed={"bits": 32.0}) for t in self._order.techniques]
 
     def prepare(self) -> dict[str, str]:
         if self._work.prompt_tokens == 666:
@@ -62,6 +65,12 @@ class SleepingEngine:
         return Finished(
             start, end, first, len(times), times[0], times[-1], len(times), self._work.batch_size, synchronised=True
         )
+
+    def prefill(self) -> Finished | None:
+        start = time.monotonic_ns()
+        time.sleep(TOKEN_S)
+        end = time.monotonic_ns()
+        return None if self._stop.requested else Finished(start, end, 0, 0, end, end, 1, self._work.batch_size, True)
 
     def files_missing(self) -> str:
         return ""
