@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from engines.protocol.client import connect_local
 from engines.protocol.places import Places
 from engines.runner.settings import WORKER_VARIABLE
@@ -45,7 +43,7 @@ class House:
             name="test",
             models=(str(self.model),),
             techniques=tuple(TechniqueChoice(id=f"precision.{p}") for p in precisions),
-            workload=msgspec.structs.replace(QUICK, **workload),
+            workload=QUICK.with_values(workload),
             run=RunSettings(trials=trials),
         )
 
