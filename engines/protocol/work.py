@@ -199,14 +199,9 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     """Steps of an optimiser over a text."""
 
     data: Annotated[
-        str,
-        Setting(
-            title="Text",
-            maximum=4096,
-            help='what is trained on: "built-in", or a text file in UTF-8, its path relative to the experiment file',
-        ),
+        Literal["built-in"],
+        Setting(title="Text", help="what is trained on: the part of Python's help that is not held out"),
     ] = "built-in"
-    """In an order "built-in" or the absolute path on the machine under test."""
     data_hash: str = ""
     """"sha256:…" of that file when it was planned."""
     sequence_tokens: Annotated[
