@@ -230,9 +230,8 @@ class LivePlot:
         if self.chart.kind.from_zero:
             low, high = min(low, 0.0), max(high, 0.0)
         else:
-            # a level of a few degrees is not a mountain range
-            middle = (low + high) / 2
-            low, high = min(low, middle - 10), max(high, middle + 10)
+            middle, half = (low + high) / 2, self.chart.kind.least_span / 2
+            low, high = min(low, middle - half), max(high, middle + half)
         wanted = nice_range(low, high, 3)
         old = self._range
         if old and old[0] <= wanted[0] and wanted[1] <= old[1] and wanted[1] - wanted[0] > 0.5 * (old[1] - old[0]):

@@ -47,6 +47,8 @@ class ChartKind:
     """What the curves are drawn against: seconds since the trial's start, or training steps."""
     from_zero: bool = True
     """Zero stays in view."""
+    least_span: float = 0.0
+    """Where it does not: the axis spans at least so much (in `unit`), so that small changes look small."""
     optional: bool = False
     """Left out silently where nothing was read."""
     sensed: bool = True
@@ -64,9 +66,10 @@ _HOST = "Processor time of the whole machine, in % of all its processors"
 def _of_steps(key: str, title: str, unit: str = "", *, x: XAxis = "time") -> ChartKind:
     """A scalar of each training step; other trials do not have it."""
     id = key if x == "time" else f"{key}_by_step"
-    zero = key != "loss"
     curves = (CurveKind(key, title),)
-    return ChartKind(id, title, unit, unit, curves, x=x, from_zero=zero, optional=True, sensed=False)
+    return ChartKind(
+        id, title, unit, unit, curves, x=x, from_zero=key != "loss", least_span=0.5, optional=True, sensed=False
+    )
 
 
 CHARTS = (
@@ -120,6 +123,7 @@ CHARTS = (
         "°C",
         (CurveKind("nvml.*/temperature_celsius", "GPU"), CurveKind("hwmon*/temperature_celsius", "Processor")),
         from_zero=False,
+        least_span=20.0,
         optional=True,
     ),
     ChartKind("clock", "Clock", "Hz", "MHz", (CurveKind("nvml.*/sm_clock_hertz", "SM clock"),), optional=True),

@@ -141,7 +141,7 @@ def _held(rows: Sequence[Mapping[str, str]], name: str) -> str:
     return f"{value} ({', '.join(dict.fromkeys(r.get('engine', '') for r in concerned))})"
 
 
-def _named(label: str, value: str) -> str:
+def named_value(label: str, value: str) -> str:
     """ "512 prompt tokens", "batch 4"; words without their label."""
     if not value[:1].isdigit() or not value.replace(",", "").replace(".", "").replace("e-", "").isdigit():
         return value
@@ -153,7 +153,7 @@ def _named(label: str, value: str) -> str:
 def short_title(labels: Mapping[str, str], varying: Sequence[str], fallback: str) -> str:
     """What tells a row from its neighbours: "int8", "bfloat16 · 512 prompt tokens"."""
     named = [(name, labels[name]) for name in varying if labels.get(name)]
-    parts = [_named(name, value) for name, value in named]
+    parts = [named_value(name, value) for name, value in named]
     return " · ".join(parts) or fallback
 
 

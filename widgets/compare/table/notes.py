@@ -12,7 +12,7 @@ from widgets.theme.theme import Theme
 from workbench.comparison.comparison import worth_listing
 from workbench.comparison.results import Comparison
 from workbench.metrics.registry import find
-from workbench.plan.labels import OF_ENGINE
+from workbench.plan.labels import OF_ENGINE, named_value
 from workbench.store.operations import TrialRow
 
 
@@ -101,12 +101,10 @@ def same_text(same: Mapping[str, str]) -> str:
     an engine ("attention sdpa (transformers)")."""
     parts = []
     for name, value in same.items():
-        if value.replace(",", "").isdigit():
-            parts.append(f"{value} {name}" if name.endswith("tokens") else f"{name} {value}")
-        elif name == "threads" or name in OF_ENGINE:
+        if name == "threads" or name in OF_ENGINE:
             parts.append(f"{name} {value}")
         elif value:
-            parts.append(value)
+            parts.append(named_value(name, value))
     return ", ".join(parts)
 
 
