@@ -162,7 +162,7 @@ def test_that_a_hole_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     trial = Trial(source)
     trial.run(lambda: source.asked >= 4)
     warnings = [r.text for r in trial.records if isinstance(r, Log) and r.level == "warning"]
-    holes = [float(hole[1]) for text in warnings if (hole := re.search(r"hole of (\d+\.\d) s", text))]
+    holes = [float(hole[1]) for text in warnings if (hole := re.search(r"gap of (\d+\.\d) s", text))]
     assert len(holes) == len(warnings) >= 1, "more than one where the machine itself stood still, too"
     assert max(holes) >= 0.3
 

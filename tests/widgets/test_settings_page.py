@@ -115,7 +115,7 @@ def test_that_what_cannot_be_is_marked_while_typed_and_not_kept(services: Servic
     QTest.keyClick(field, Qt.Key.Key_Return)
     assert field.text() == ""
     assert field.property("invalid") == "false"
-    assert "left as it was" in services.toasts.history[-1].message
+    assert "not changed" in services.toasts.history[-1].message
     assert kept(services) == Assumptions()
 
 

@@ -113,7 +113,7 @@ def test_that_an_uncaught_exception_is_written_and_told(tmp_path: Path, capsys: 
     sys.excepthook(ValueError, error, None)
     guard.close()
     assert "a slot failed" in told[0][0]
-    assert "not touched" in told[0][1]
+    assert "not affected" in told[0][1]
     (report,) = tmp_path.iterdir()
     assert "ValueError: a slot failed" in report.read_text()
     assert "a slot failed" in capsys.readouterr().err

@@ -192,4 +192,4 @@ def test_that_defaults_are_allowed_and_every_precision_has_a_heading() -> None:
     for technique in techniques("precision"):
         assert technique.group, technique.id
         for parameter in technique.parameters:
-            assert parameter.problem(parameter.default) is None, (technique.id, parameter.name)
+            assert parameter.check(parameter.default)[1] == "", (technique.id, parameter.name)
