@@ -40,7 +40,7 @@ class _Wanted:
 WANTED = (
     _Wanted("torch", "torch>=2.6", "tensors and kernels: every engine but llama.cpp"),
     _Wanted("transformers", "transformers>=5.2,<6", "the transformers engine: model architectures and tokenizers"),
-    _Wanted("peft", "peft>=0.15", "fine-tuning with adapters: LoRA, DoRA and relatives"),
+    _Wanted("peft", "peft>=0.21.2", "fine-tuning with adapters: LoRA, DoRA and relatives"),
     _Wanted("torchao", "torchao>=0.16", "precisions int8 and float8, and int4 on GPUs"),
     _Wanted("bitsandbytes", "bitsandbytes>=0.46.1", "precisions LLM.int8(), nf4 and fp4, 8-bit optimisers"),
     _Wanted("optimum-quanto", "optimum-quanto>=0.2.7", "precisions quanto int8 and int4"),

@@ -1,5 +1,5 @@
 -- Training steps by name. See docs/store.md.
-CREATE VIEW steps AS
+CREATE OR REPLACE VIEW steps AS
 SELECT
     trial,
     (record->>'index')::INTEGER AS index,
