@@ -80,7 +80,7 @@ def test_that_a_missing_package_comes_with_the_command_that_installs_it(monkeypa
     readers = {package.name for package in packages()} - set(found)
     assert "gptqmodel" in readers, "what only reads quantised files is named where it is there"
     assert "hqq" not in readers
-    assert found["peft"].install == f'{sys.executable} -m pip install "peft>=0.15"'
+    assert found["peft"].install == f'{sys.executable} -m pip install "peft>=0.21.2"'
     assert found["torch"].version == "1.2.3"
     assert found["torch"].install == ""
     assert all(package.gives for package in found.values())
