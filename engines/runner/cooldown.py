@@ -1,7 +1,7 @@
 """Waiting until a device is as cool as it was before the first trial of its experiment. On the runner's loop.
 
 Without it, the trials of an experiment start warmer and warmer, and heat becomes a result. Where there is no
-thermometer nothing waits and nothing is said.
+thermometer no trial waits, and no temperature is recorded.
 """
 
 from __future__ import annotations

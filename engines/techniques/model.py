@@ -107,7 +107,7 @@ class Technique:
 
     def cannot_apply(self, model: ModelFacts, machine: MachineFacts) -> str | None:
         """The reason it is grey for this model and machine, in a sentence, or None. What no installation changes comes
-        first: nobody shall install something, or compile it, to be told that afterwards."""
+        first, so that nobody installs or compiles a package in vain."""
         if reason := self.against(model, machine):
             return reason
         missing = self.lacking(machine, model)

@@ -163,7 +163,7 @@ class MonitorPage(Page):
         self._show_nothing()
 
     def _show_nothing(self) -> None:
-        """The page with no trial in it: what would stand here, and the one action that fills it."""
+        """The page with no trial in it: what it will show, and the one action that fills it."""
         if self.current.id or self.current.seek_latest():
             return
         said = no_trial(self.current.queue)
@@ -190,7 +190,7 @@ class MonitorPage(Page):
         self._update_header()
 
     def _tick(self) -> None:
-        """A second has passed: times left, and a chart that nobody told of its last records."""
+        """A second has passed: times left, and the last records of charts that have not been redrawn."""
         self._update_header()
         self.queue.tick()
 

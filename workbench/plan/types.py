@@ -1,6 +1,5 @@
-"""The values a plan is made of. Import them from `workbench.plan.plan`; they stand here so that `fit` and `models`,
-which
-the plan is made with, can name them too. Pure; any thread.
+"""The values a plan is made of. Import them from `workbench.plan.plan`; they are kept apart so that
+`estimates` and `models`, which the plan is made with, can use them too. Pure; any thread.
 """
 
 from __future__ import annotations
