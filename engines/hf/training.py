@@ -21,6 +21,8 @@ from engines.protocol.records import Step
 from engines.worker.failures import WorkerFailure
 from engines.worker.stop import Stop
 
+DEFAULT_RATE = 2e-4
+"""Where neither the experiment nor the method names one."""
 STEPS_TOGETHER = 10
 """Steps on a GPU whose times and scalars are read together."""
 
@@ -54,7 +56,7 @@ class Trainer:
         trained_counts(model)
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._optimiser = torch.optim.AdamW(
-            self._trained, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+            self._trained, lr=training.learning_rate or DEFAULT_RATE, weight_decay=training.weight_decay, fused=True
         )
         total = training.warmup_steps + training.steps
         self._schedule = torch.optim.lr_scheduler.LambdaLR(

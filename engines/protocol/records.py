@@ -140,6 +140,43 @@ class Step(_Base, frozen=True, kw_only=True, tag="step"):
     """Computed, but part of no sequence; not in `tokens`."""
     data_s: float = 0.0
     """Time taken by making the batch, before `start_ns`."""
+    loss_tokens: int = 0
+    """Predicted tokens that `loss` is the mean of, over all sequences; 0: not said, all are."""
+    micro_batches: int = 1
+    """Batches whose gradients the step added up."""
+
+
+class MemoryParts(_Base, frozen=True, kw_only=True, tag="memory_parts"):
+    """What the device's memory held at the peak of one untimed training step, by part."""
+
+    weights_bytes: int
+    gradients_bytes: int
+    optimiser_bytes: int
+    activations_bytes: int
+    """Kept for the way back."""
+    temporary_bytes: int
+    peak_bytes: int
+    """All parts together at the peak; parts are of that moment."""
+    method: Literal["mem_tracker", "saved_tensors"]
+
+
+class FlopCount(_Base, frozen=True, kw_only=True, tag="flop_count"):
+    """Floating-point operations of one training step (a multiplication and an addition are two)."""
+
+    formula_flops: float
+    counted_flops: float | None = None
+    """By torch's counter in an untimed step; None where it was not counted."""
+    omitted: str = ""
+    """What the counter does not see, in a phrase."""
+
+
+class Resumed(_Base, frozen=True, kw_only=True, tag="resumed"):
+    """The trial continued from a checkpoint of an earlier one."""
+
+    step: int
+    """Steps that were done."""
+    path: str
+    sha256: str
 
 
 class Stamps(_Base, frozen=True, kw_only=True, tag="stamps"):
@@ -153,7 +190,11 @@ class Evaluation(_Base, frozen=True, kw_only=True, tag="evaluation"):
     """Quality on held-out text. Perplexity = exp(nll_sum / tokens); bits per byte = nll_sum / ln 2 / bytes."""
 
     name: str = "perplexity"
-    """"perplexity"; of a training trial "held_out_before" and "held_out_after"."""
+    """"perplexity"; of a training trial "held_out_before", "held_out" (in between) and "held_out_after"."""
+    step: int | None = None
+    """Training steps done before it; None outside training."""
+    split: Literal["", "validation", "test"] = ""
+    """Of a training trial: which of the rows that training does not see."""
     nll_sum: float
     tokens: int
     text_bytes: int
@@ -349,6 +390,9 @@ KnownRecord = (
     | ModelLoaded
     | Request
     | Step
+    | MemoryParts
+    | FlopCount
+    | Resumed
     | Stamps
     | Evaluation
     | WrittenText

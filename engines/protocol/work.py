@@ -25,6 +25,17 @@ _IDLE = Setting(
 )
 
 
+def _column(title: str, what: str) -> Setting:
+    return Setting(
+        title=title,
+        group="Data",
+        maximum=256,
+        may_be_empty=True,
+        help=f'column of {what}; "" guesses from names and lengths',
+        example=f'"{title.lower()}"',
+    )
+
+
 class Inference(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="inference"):
     """Requests to a model. Lengths are tokens per sequence."""
 
@@ -199,11 +210,46 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     """Steps of an optimiser over a text."""
 
     data: Annotated[
-        Literal["built-in"],
-        Setting(title="Text", help="what is trained on: the part of Python's help that is not held out"),
+        str,
+        Setting(
+            title="Data",
+            maximum=4096,
+            group="Data",
+            help="what is trained on: `built-in` (part of Python's help), `docstrings` (functions of Python's library "
+            "and their docstrings), a file or folder of your own, or a dataset's hub id",
+        ),
     ] = "built-in"
+    """In an order the absolute path on the machine under test, a built-in name or a hub id."""
     data_hash: str = ""
     """"sha256:…" of that file when it was planned."""
+    prompt_column: Annotated[str, _column("Prompt", "prompts")] = ""
+    response_column: Annotated[str, _column("Response", "responses")] = ""
+    messages_column: Annotated[str, _column("Messages", "conversations (lists of role and content)")] = ""
+    text_column: Annotated[str, _column("Text", "plain text")] = ""
+    loss_on: Annotated[
+        Literal["response", "everything"],
+        Setting(title="Loss on", group="Data", help="which tokens the loss counts, where the data has responses"),
+    ] = "response"
+    template: Annotated[
+        Literal["chat", "plain"],
+        Setting(title="Template", group="Data", help="the model's chat template around each row, or none"),
+    ] = "chat"
+    packing: Annotated[
+        bool,
+        Setting(title="Packing", group="Data", help="several short rows in one sequence, none seeing the others"),
+    ] = True
+    validation_share: Annotated[
+        float,
+        Setting(title="Validation", group="Data", minimum=0, maximum=0.9, help="share of the rows for validation"),
+    ] = 0.05
+    test_share: Annotated[
+        float,
+        Setting(title="Test", group="Data", minimum=0, maximum=0.9, help="share of the rows for the final test"),
+    ] = 0.05
+    split_seed: Annotated[
+        int,
+        Setting(title="Split seed", group="Data", minimum=0, maximum=1_000_000, help="which rows go where"),
+    ] = 7
     sequence_tokens: Annotated[
         int,
         Setting(
@@ -218,18 +264,72 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     ] = 128
     batch_size: Annotated[
         int,
-        Setting(title="Batch", minimum=1, maximum=4096, unit="sequences", help="sequences in each step", sweep=True),
+        Setting(
+            title="Batch",
+            minimum=1,
+            maximum=4096,
+            unit="sequences",
+            help="sequences computed together (the micro-batch)",
+            sweep=True,
+        ),
     ] = 4
+    accumulation: Annotated[
+        int,
+        Setting(
+            title="Accumulation",
+            minimum=1,
+            maximum=4096,
+            help="micro-batches whose gradients are added up in each step",
+            sweep=True,
+        ),
+    ] = 1
+    stop_at: Annotated[
+        Literal["steps", "tokens", "time", "loss"],
+        Setting(title="Stop at", help="what ends training, the same for every configuration; `steps` remains the most"),
+    ] = "steps"
+    token_budget: Annotated[
+        int,
+        Setting(title="Tokens", minimum=0, maximum=10**12, unit="tokens", help='with `stop_at = "tokens"`'),
+    ] = 0
+    time_budget_s: Annotated[
+        float,
+        Setting(
+            title="Time",
+            minimum=0,
+            maximum=10**7,
+            unit="seconds",
+            help='of steps and making batches, with `stop_at = "time"`; evaluation does not count',
+        ),
+    ] = 0.0
+    target_loss: Annotated[
+        float,
+        Setting(
+            title="Target loss",
+            minimum=0,
+            maximum=100,
+            unit="nats a token",
+            help="validation loss to reach; time, tokens and energy to it are given. Ends training with "
+            '`stop_at = "loss"`',
+        ),
+    ] = 0.0
     steps: Annotated[
         int,
-        Setting(title="Steps", minimum=1, maximum=1_000_000, unit="steps", help="measured steps", sweep=True),
+        Setting(
+            title="Steps", minimum=1, maximum=1_000_000, unit="steps", help="measured steps, at the most", sweep=True
+        ),
     ] = 60
     learning_rate: Annotated[
         float,
         Setting(
-            title="Learning rate", short="Rate", minimum=0, maximum=10, help="highest rate of the schedule", sweep=True
+            title="Learning rate",
+            short="Rate",
+            suffix="0: each method's own",
+            minimum=0,
+            maximum=10,
+            help="highest rate of the schedule; 0 takes each method's own default",
+            sweep=True,
         ),
-    ] = 2e-4
+    ] = 0.0
     warmup_steps: Annotated[
         int,
         Setting(
@@ -270,6 +370,35 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             help="largest norm of the gradient; 0 clips nothing",
         ),
     ] = 1.0
+    optimiser: Annotated[
+        Literal["adamw", "adamw-8bit"],
+        Setting(title="Optimiser", group="Optimiser", help="AdamW of torch, or with 8-bit states of bitsandbytes"),
+    ] = "adamw"
+    autocast: Annotated[
+        Literal["off", "bfloat16"],
+        Setting(title="Autocast", group="Precision", help="number format of matrix products while training"),
+    ] = "off"
+    checkpointing: Annotated[
+        bool,
+        Setting(
+            title="Checkpointing",
+            group="Precision",
+            help="keeps only the inputs of each layer and computes the rest again: less memory, more time",
+        ),
+    ] = False
+    compile: Annotated[bool, Setting(title="torch.compile", group="Precision", help="on GPUs only")] = False
+    evaluate_every: Annotated[
+        int,
+        Setting(
+            title="Evaluate every",
+            group="Quality",
+            suffix="0: only before and after",
+            minimum=0,
+            maximum=1_000_000,
+            unit="steps",
+            help="steps between losses on validation data; the clock stands still meanwhile",
+        ),
+    ] = 0
     evaluation_tokens: Annotated[
         int,
         Setting(
@@ -281,6 +410,27 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             help="held-out tokens whose loss is taken before and after training; 0 leaves it out",
         ),
     ] = 2048
+    keep: Annotated[
+        Literal["nothing", "adapter", "model"],
+        Setting(
+            title="Keep",
+            group="Afterwards",
+            help="what is kept of the trained model: only figures, its adapter (or the trained weights), or the whole "
+            "model, adapters merged",
+        ),
+    ] = "nothing"
+    checkpoint_every: Annotated[
+        int,
+        Setting(
+            title="Checkpoint every",
+            group="Afterwards",
+            suffix="0: never",
+            minimum=0,
+            maximum=1_000_000,
+            unit="steps",
+            help="steps between states that a stopped trial can be resumed from",
+        ),
+    ] = 0
     idle_s: Annotated[float | None, _IDLE] = None
     """As of `Inference`."""
 
