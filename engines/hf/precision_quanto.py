@@ -5,8 +5,11 @@ int8 keeps one scale a row; int4 packs two weights in a byte, with a scale and a
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from transformers import PreTrainedModel
 
+from engines.hf import build_lock
 from engines.hf.load import LoadRequest, load_weights
 from engines.hf.precision import changed, chosen_dtype, linear_layers, reads_from_files, short
 
@@ -16,6 +19,7 @@ def load_quanto(request: LoadRequest) -> PreTrainedModel:
     from optimum.quanto import freeze, qint4, qint8, quantize
     from transformers import QuantoConfig
 
+    _free_kernels()
     weights = short(request).removeprefix("quanto-")
     dtype = chosen_dtype(request)
     if reads_from_files(request):
@@ -27,3 +31,10 @@ def load_quanto(request: LoadRequest) -> PreTrainedModel:
         freeze(model)
         model.requires_grad_(False)
     return changed(model, request)
+
+
+def _free_kernels() -> None:
+    """A killed worker's compilation of quanto's kernels would hold up this one without end."""
+    from optimum.quanto.library.extensions.extension import get_extension
+
+    build_lock.remove_left_over(Path(get_extension("quanto_cpp").build_directory))
