@@ -21,6 +21,7 @@ from engines.data import held_out, text, training_text  # noqa: E402
 from engines.data.begin import NONE  # noqa: E402
 from engines.data.prompts import Prompts, make_prompts  # noqa: E402
 from engines.hf import count, facts, files, shape  # noqa: E402
+from engines.hf.artifacts.keep import keep_trained  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, load_tokenizer, local_files, stored_of  # noqa: E402
 from engines.hf.perplexity import bytes_to, window_losses, window_size  # noqa: E402
@@ -32,7 +33,7 @@ from engines.hf.training import STEPS_TOGETHER, Trainer  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
 from engines.protocol.orders import Scalar, Training, TrialOrder  # noqa: E402
 from engines.protocol.places import places  # noqa: E402
-from engines.protocol.records import Evaluation, ModelLoaded, Step, TookEffect  # noqa: E402
+from engines.protocol.records import Artifact, Evaluation, ModelLoaded, Step, TookEffect  # noqa: E402
 from engines.protocol.ring import RingWriter  # noqa: E402
 from engines.techniques import Technique, find  # noqa: E402
 from engines.worker.engine import Finished, Reader  # noqa: E402
@@ -108,20 +109,10 @@ class HfEngine:
 
     def load(self) -> ModelLoaded:
         order = self._order
-        technique, chosen = precision_of(order)
+        technique, request = self._request()
         import_needed(technique.packages)
-        module, _, name = technique.implementation.partition(":")
-        implementation = getattr(importlib.import_module(module), name)
-        request = LoadRequest(
-            model=order.model,
-            technique=technique.id,
-            device=self._device,
-            attention=settings_of(order.engine).attention,
-            parameters={**technique.defaults(), **chosen.parameters},
-            allow_network=order.allow_network,
-        )
         start = time.monotonic()
-        model: PreTrainedModel = implementation(request)
+        model = _read(technique, request)
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         load_s = time.monotonic() - start
@@ -141,6 +132,19 @@ class HfEngine:
             load_s=load_s,
             details=_details(model, counted)
             | {k: f"{v:.0f}" for e in self._effects for k, v in e.changed.items() if k == "trained_parameters"},
+        )
+
+    def _request(self) -> tuple[Technique, LoadRequest]:
+        """The precision, and what it is asked to read. Raises `WorkerFailure`."""
+        order = self._order
+        technique, chosen = precision_of(order)
+        return technique, LoadRequest(
+            model=order.model,
+            technique=technique.id,
+            device=self._device,
+            attention=settings_of(order.engine).attention,
+            parameters={**technique.defaults(), **chosen.parameters},
+            allow_network=order.allow_network,
         )
 
     def _apply_to(self, model: PreTrainedModel, precision: Technique, counted: count.Counted) -> None:
@@ -233,6 +237,15 @@ class HfEngine:
             if t.stage == "model"
         ]
 
+    def keep(self, steps: int) -> Iterator[Artifact]:
+        return keep_trained(self._order, self._loaded(), self._tokenizer, steps, self._read_again)
+
+    def _read_again(self) -> PreTrainedModel:
+        """The base without what was trained, which is let go."""
+        self._model = self._trainer = None
+        gc.collect()
+        return _read(*self._request())
+
     def held_out(self, name: str) -> Evaluation | None:
         model = self._loaded()
         model.eval()
@@ -298,6 +311,12 @@ class HfEngine:
     def _encode(self, words: str) -> list[int]:
         assert self._tokenizer is not None
         return list(self._tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _read(technique: Technique, request: LoadRequest) -> PreTrainedModel:
+    module, _, name = technique.implementation.partition(":")
+    implementation: Callable[[LoadRequest], PreTrainedModel] = getattr(importlib.import_module(module), name)
+    return implementation(request)
 
 
 def _vocabulary(model: PreTrainedModel) -> int:

@@ -13,6 +13,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
 from engines.hf import shape
+from engines.hf.artifacts.adapter import remember_wrapper
 from engines.hf.precision import linear_layers
 from engines.hf.training import trained_counts
 from engines.protocol.orders import Scalar
@@ -38,7 +39,7 @@ def adapt(model: PreTrainedModel, parameters: Mapping[str, Scalar], seed: int) -
         lora_dropout=float(parameters["dropout"] or 0.0),
         target_modules=chosen if chosen == "all-linear" else _attention_layers(model),
     )
-    get_peft_model(model, config)
+    remember_wrapper(model, get_peft_model(model, config))
     return trained_counts(model)
 
 

@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,11 +36,18 @@ def fingerprint(files: ModelFiles, digests: Sequence[str]) -> str:
     """ "sha256:…" of a model whose files, in the order of `files.all`, have these digests. Of a GGUF model in one file
     it is the file's own SHA-256. Names in a folder count, those of GGUF files do not."""
     if files.others:
-        lines = sorted(f"{file.name} {digest}" for file, digest in zip(files.all, digests, strict=True))
-    elif len(digests) == 1:
+        return folder_fingerprint((file.name, digest) for file, digest in zip(files.all, digests, strict=True))
+    if len(digests) == 1:
         return f"{SCHEME}{digests[0]}"
-    else:
-        lines = list(digests)
+    return _joined(list(digests))
+
+
+def folder_fingerprint(files: Iterable[tuple[str, str]]) -> str:
+    """ "sha256:…" of files in a folder by their names and digests, whatever their order."""
+    return _joined(sorted(f"{name} {digest}" for name, digest in files))
+
+
+def _joined(lines: Sequence[str]) -> str:
     return SCHEME + hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -116,6 +123,12 @@ def _stamp(file: Path) -> tuple[int, int, int, int, int]:
 @lru_cache(maxsize=4096)
 def _small(path: str, stamp: tuple[int, int, int, int, int]) -> str:
     return _digest(Path(path), stamp, lambda _bytes: None)
+
+
+def read_digest(file: Path) -> str:
+    """SHA-256 of a file as it is on the disk now, whatever is remembered. Raises OSError."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _digest(file: Path, stamp: tuple[int, int, int, int, int], progress: Progress) -> str:

@@ -35,6 +35,11 @@ class Places:
         return self.data / "workbench.duckdb"
 
     @property
+    def artifacts(self) -> Path:
+        """Adapters, models and checkpoints of trials that train (`engines.models.artifacts`)."""
+        return self.data / "artifacts"
+
+    @property
     def models(self) -> Path:
         return self.cache / "models"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from engines.data.begin import Begin
-from engines.protocol.records import Evaluation, ModelLoaded, Step, TookEffect
+from engines.protocol.records import Artifact, Evaluation, ModelLoaded, Step, TookEffect
 from engines.worker.phases import AllocatorPeaks
 
 Report = Callable[[int, int], None]
@@ -57,6 +57,10 @@ class Likelihood:
     greedy: bool
     """Whether greedy decoding would have written it."""
     tokens: int
+
+
+class NotKept(Exception):
+    """An artifact that could not be written, in words; the trial's figures do not depend on it."""
 
 
 class Reader(Protocol):
@@ -168,4 +172,9 @@ class Trains(Protocol):
 
     def trained(self) -> Sequence[TookEffect]:
         """What training changed, after the last step. Raises `WorkerFailure` where it changed nothing."""
+        ...
+
+    def keep(self, steps: int) -> Iterator[Artifact]:
+        """Write what the order asks to keep of the trained model, after everything else: the model may be gone then.
+        `steps` were done. Raises `NotKept`."""
         ...

@@ -16,6 +16,7 @@ from workbench.comparison.trials import metric_ids, newest
 from workbench.metrics.model import counted
 from workbench.metrics.registry import find
 from workbench.running.workbench import Workbench
+from workbench.store.artifacts import artifact_rows, artifacts_of
 from workbench.store.operations import (
     GetExperiment,
     GetTrial,
@@ -75,14 +76,16 @@ def show(options: argparse.Namespace) -> int:
         trial = workbench.store.execute(GetTrial(trial=options.trial))
         detail = workbench.store.execute(GetExperiment(experiment=trial.experiment))
         lines = workbench.store.execute(ReadRecords(trial=trial.trial)) if options.log else ()
+        left = artifacts_of(workbench.store, trial.experiment)
     metrics = [m for m in detail.metrics if m.trial == trial.trial]
     if not options.all_versions:
         current = newest(metrics)
         metrics = [m for m in metrics if current[m.trial, m.metric] is m]
     reasons = [r for r in detail.reasons if r.trial == trial.trial]
+    artifacts = left.get(trial.trial, ())
     facts = detail.environments.get(trial.trial, {})
     if options.json:
-        whole = {"trial": trial, "metrics": metrics, "reasons": reasons, "environment": facts}
+        whole = {"trial": trial, "metrics": metrics, "reasons": reasons, "environment": facts, "artifacts": artifacts}
         print(msgspec.json.format(msgspec.json.encode(whole)).decode())
         return OK
     print(f"Trial {trial.number}: {trial.title}")
@@ -105,6 +108,9 @@ def show(options: argparse.Namespace) -> int:
         made_of = f"; made of {counted(row.n, known.counts)}" if known is not None and row.n is not None else ""
         rows.append((title, shown, f"{row.method}{made_of}" if row.value is not None else row.reason))
     print_table(("metric", "value", "how"), rows, right=frozenset({1}))
+    if artifacts:
+        print()
+        print_table(("kept", "size", "hash", "where"), artifact_rows(artifacts), right=frozenset({1}))
     if options.environment:
         print()
         print_table(("fact", "value"), sorted(facts.items()))

@@ -4,7 +4,8 @@ torch-free. Warm-up steps train the model like all others; they only do not coun
 from __future__ import annotations
 
 from engines.protocol.orders import Training
-from engines.worker.engine import Engine, Trains
+from engines.worker.engine import Engine, NotKept, Trains
+from engines.worker.failures import WorkerFailure
 from engines.worker.phases import quiet_collector
 from engines.worker.works.work import Trial, cannot
 
@@ -17,6 +18,7 @@ WEIGHTS = {
     "warmup": 5.0,
     "measure": 70.0,
     "held_out_after": 6.0,
+    "keep": 3.0,
     "unload": 2.0,
 }
 
@@ -55,6 +57,23 @@ class TrainingWork:
         for effect in self._engine.trained():
             trial.writer.send(effect)
         self._evaluate("held_out_after")
+        if not trial.stop.requested:
+            self._keep()
+
+    def _keep(self) -> None:
+        """What cannot be kept costs the trial nothing but that."""
+        trial = self._trial
+        if self._workload.keep == "nothing":
+            return
+        trial.doing = f"keeping the {self._workload.keep}"
+        trial.progress.tell("keep", f"Writing the {self._workload.keep}")
+        try:
+            for artifact in self._engine.keep(self._done):
+                trial.writer.send(artifact)
+        except NotKept as problem:
+            trial.writer.cue("not_kept", str(problem))
+        except WorkerFailure as problem:
+            trial.writer.cue("not_kept", f"The {self._workload.keep} was not kept. {problem.message} {problem.advice}")
 
     def _train(self, steps: range, part: str) -> None:
         writer, total = self._trial.writer, self._total

@@ -1,0 +1,152 @@
+"""What training leaves: adapters, models and checkpoints, each a folder in the home of the workbench and a manifest
+beside it. A folder without a manifest is not whole. No torch; any thread, any process.
+
+    artifacts/TRIAL/adapter/  adapter.json        what `keep` asks for
+    artifacts/TRIAL/model/    model.json
+    artifacts/TRIAL/step-40/  step-40.json        a checkpoint
+
+A folder is written under another name, brought to the disk and renamed; its manifest follows in the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from engines.models.files import BrokenModel
+from engines.models.identity import folder_fingerprint, read_digest
+from engines.protocol.orders import ModelOrder, TechniqueOrder
+from engines.protocol.private import private_folder, write_private
+
+Kind = Literal["adapter", "model", "checkpoint"]
+PEFT_CONFIG = "adapter_config.json"
+"""What makes a folder an adapter of peft."""
+TRAINED = "trained.safetensors"
+"""Tensors in place of the base's own: what a method without adapters has trained."""
+_CHECKPOINT = "step-"
+_DRAFT = ".part"
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The manifest of an artifact."""
+
+    artifact: Kind
+    trial: str
+    title: str
+    """Of the trial: "SmolLM2-135M-Instruct · LoRA"."""
+    experiment_title: str
+    step: int
+    """Steps that were done."""
+    base: ModelOrder
+    """The model that was trained; an adapter needs it."""
+    techniques: tuple[TechniqueOrder, ...] = ()
+    merged_into: str = ""
+    """Of a merged model: what the adapter was merged into, in words."""
+    bytes: int = 0
+    sha256: str = ""
+    """ "sha256:…" over names and contents of the files; of a model it is the fingerprint."""
+
+
+def place_of(artifacts: Path, trial: str, name: str) -> Path:
+    """The folder of an artifact: `name` is "adapter", "model" or `checkpoint_name(step)`."""
+    return artifacts / trial / name
+
+
+def checkpoint_name(step: int) -> str:
+    return f"{_CHECKPOINT}{step}"
+
+
+def write(folder: Path, made: Made, fill: Callable[[Path], None]) -> Made:
+    """Make an artifact: `fill` writes its files into the folder it is given. -> its manifest. Raises OSError and what
+    `fill` raises; then nothing of it is left."""
+    private_folder(folder.parent)
+    draft = folder.with_name(f".{folder.name}{_DRAFT}")
+    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
+    try:
+        draft.mkdir(mode=0o700)
+        fill(draft)
+        files = _files(draft)
+        for file in files:
+            _to_disk(file)
+        _to_disk(draft)
+        made = msgspec.structs.replace(made, bytes=sum(f.stat().st_size for f in files), sha256=_digest(files))
+        remove(folder)
+        draft.rename(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    manifest = _manifest(folder)
+    unfinished = manifest.with_name(f".{manifest.name}{_DRAFT}")
+    write_private(unfinished, msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+    _to_disk(unfinished)
+    unfinished.replace(manifest)
+    _to_disk(folder.parent)
+    return made
+
+
+def remove(folder: Path) -> None:
+    """Take an artifact away, its manifest first: what is half removed is not whole. Raises OSError."""
+    _manifest(folder).unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def read(folder: Path) -> Made | None:
+    """The manifest of an artifact; None where there is none, or none that can be read."""
+    try:
+        return msgspec.json.decode(_manifest(folder).read_bytes(), type=Made)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def check(folder: Path, made: Made) -> None:
+    """Raise `BrokenModel` unless the files are those that were written. Reads them all. Raises OSError."""
+    if not folder.is_dir():
+        raise BrokenModel(f"{folder} is gone.", "Train again with the same experiment; nothing else depends on it.")
+    found = _digest(_files(folder))
+    if found != made.sha256:
+        raise BrokenModel(
+            f"The files in {folder} are not those that trial {made.trial} wrote: they hash to {found[:19]}…, "
+            f"not {made.sha256[:19]}….",
+            "They were changed or damaged. Train again; the trial's figures are stored and stay as they are.",
+        )
+
+
+def checkpoints(artifacts: Path, trial: str) -> list[tuple[Path, Made]]:
+    """The whole checkpoints of a trial, the newest first."""
+    found = ((folder, read(folder)) for folder in (artifacts / trial).glob(f"{_CHECKPOINT}*") if folder.is_dir())
+    return sorted(((f, m) for f, m in found if m is not None), key=lambda pair: pair[1].step, reverse=True)
+
+
+def kept(artifacts: Path) -> Iterator[tuple[Path, Made]]:
+    """Every adapter and model of every trial, the newest trial first; a model before its adapter."""
+    for trial in sorted(artifacts.glob("*/"), reverse=True):
+        for name in ("model", "adapter"):
+            made = read(trial / name)
+            if made is not None and (trial / name).is_dir():
+                yield trial / name, made
+
+
+def _manifest(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.json")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _digest(files: Sequence[Path]) -> str:
+    return folder_fingerprint((file.name, read_digest(file)) for file in files)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
