@@ -6,7 +6,7 @@ import importlib
 from functools import cache
 
 from engines.catalogue.model import EngineInfo
-from engines.plugins import Broken, load_plugins
+from engines.protocol.plugins import Broken, load_plugins
 
 _BUILT_IN = ("engines.hf.info", "engines.llama.info")
 """Modules with `ENGINE: EngineInfo`. The first is the default engine."""

@@ -31,7 +31,7 @@ from engines.hf.reader import HfReader, begin_of, end_tokens  # noqa: E402
 from engines.hf.settings import settings_of  # noqa: E402
 from engines.hf.training import STEPS_TOGETHER, Trainer  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
-from engines.protocol.orders import Scalar, Training, TrialOrder  # noqa: E402
+from engines.protocol.orders import Inference, Scalar, Training, TrialOrder  # noqa: E402
 from engines.protocol.places import places  # noqa: E402
 from engines.protocol.records import Artifact, Evaluation, ModelLoaded, Step, TookEffect  # noqa: E402
 from engines.protocol.ring import RingWriter  # noqa: E402
@@ -331,7 +331,11 @@ def _stored_bits(request: LoadRequest) -> float:
 
 def _check_context(model: PreTrainedModel, order: TrialOrder) -> None:
     work = order.workload
-    wanted = work.sequence_tokens if isinstance(work, Training) else work.prompt_tokens + work.new_tokens
+    wanted = 0
+    if isinstance(work, Training):
+        wanted = work.sequence_tokens
+    elif isinstance(work, Inference):
+        wanted = work.prompt_tokens + work.new_tokens
     own = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if isinstance(own, int) and wanted > own:
         raise WorkerFailure(

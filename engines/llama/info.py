@@ -8,6 +8,7 @@ from engines.catalogue.model import EngineInfo, Obstacle, Passes, Planned
 from engines.llama.settings import LlamaSettings, settings_of
 from engines.protocol.orders import EngineOrder
 from engines.protocol.settings import settings_of as described
+from engines.protocol.work import sequences_of
 from engines.techniques import find
 from engines.techniques.facts import ModelFacts
 from engines.techniques.gguf import SEQUENCES
@@ -18,7 +19,7 @@ _FULL_CACHE = "kv_cache.full"
 
 
 def _obstacles(order: Planned, _model: ModelFacts | None) -> Iterator[Obstacle]:
-    batch, own = order.workload.batch_size, settings_of(order.engine)
+    batch, own = sequences_of(order.workload), settings_of(order.engine)
     if batch > SEQUENCES:
         yield Obstacle(
             f"llama.cpp holds at most {SEQUENCES} sequences, not {batch:,}.",

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic_ns
 
-from engines.protocol.orders import Training, TrialOrder
+from engines.protocol.orders import Inference, TrialOrder
 
 MAGIC = int.from_bytes(b"LLMWRING", "little")
 VERSION = 1
@@ -40,7 +40,7 @@ class BadRing(ValueError):
 def capacity_for(order: TrialOrder) -> int:
     """Stamps that a trial of this order can need: warm-up and measured requests, or its window at a very fast rate."""
     workload = order.workload
-    if isinstance(workload, Training):
+    if not isinstance(workload, Inference):
         return _LEAST  # steps stamp nothing: each has a record
     requests = (workload.requests + workload.warmup_requests) * workload.new_tokens
     return min(_MOST, max(_LEAST, 2 * requests + int(workload.window_s * _FASTEST_STEPS_PER_S)))

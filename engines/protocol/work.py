@@ -1,15 +1,18 @@
 """What is done with a model, by kind of work. A field with a `Setting` is a key of the experiment file's [workload];
 the file, the forms, the labels and the documentation follow from it.
 
-Values only; part of an order.
+Values only; part of an order. Other packages add kinds of work by the entry points `llm_workbench.works`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import functools
+import operator
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from engines.protocol.plugins import load_plugins
 from engines.protocol.settings import Setting
 
 TaskName = Literal["generate", "answer", "summarise"]
@@ -23,6 +26,11 @@ _IDLE = Setting(
     unset="2 s where a sensor measures power, else 0",
     example="2.0",
 )
+
+
+def tag_of(workload: type[msgspec.Struct]) -> str:
+    """The kind's name in files and orders: "inference"."""
+    return str(workload.__struct_config__.tag)
 
 
 def _column(title: str, what: str) -> Setting:
@@ -435,18 +443,60 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     """As of `Inference`."""
 
 
-Workload = Inference | Training
+class OtherWork(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """What another package's kind of work derives from, with a `tag` of its own."""
+
+    idle_s: Annotated[float | None, _IDLE] = None
+    """As of `Inference`."""
+
+
+ENTRY_POINTS = "llm_workbench.works"
+"""Modules with `WORKLOAD`, a struct derived from `OtherWork`, and `WORK`, the "module:class" of
+`engines.worker.works.work.MakesWork` that a worker runs it with."""
+
+KINDS: dict[str, type[Inference] | type[Training] | type[OtherWork]] = {
+    "inference": Inference,
+    "training": Training,
+}
+"""By tag, in the order they are offered in; those of other packages last."""
+WORKS = {
+    "inference": "engines.worker.works.inference:InferenceWork",
+    "training": "engines.worker.works.training:TrainingWork",
+}
+"""Tag -> "module:class"."""
+
+
+def _take(module: object) -> None:
+    workload, work = module.WORKLOAD, module.WORK  # type: ignore[attr-defined]
+    if not issubclass(workload, OtherWork):
+        raise TypeError(f"{workload.__name__} does not derive from OtherWork")
+    if (tag := tag_of(workload)) in KINDS:
+        raise ValueError(f"there is a kind of work called {tag} already")
+    KINDS[tag], WORKS[tag] = workload, work
+
+
+BROKEN = load_plugins(ENTRY_POINTS, _take)
+
+if TYPE_CHECKING:
+    Workload = Inference | Training | OtherWork
+else:
+    Workload = functools.reduce(operator.or_, KINDS.values())
+
+
+def sequences_of(workload: Workload) -> int:
+    """Sequences computed together; 1 for work that has none."""
+    return workload.batch_size if isinstance(workload, Inference | Training) else 1
 
 
 def inference_of(workload: Workload) -> Inference:
     """Raises TypeError for other work."""
     if not isinstance(workload, Inference):
-        raise TypeError(f"the work is {workload.__struct_config__.tag}, not inference")
+        raise TypeError(f"the work is {tag_of(type(workload))}, not inference")
     return workload
 
 
 def training_of(workload: Workload) -> Training:
     """Raises TypeError for other work."""
     if not isinstance(workload, Training):
-        raise TypeError(f"the work is {workload.__struct_config__.tag}, not training")
+        raise TypeError(f"the work is {tag_of(type(workload))}, not training")
     return workload

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from functools import cache
 
-from engines.plugins import Broken, load_plugins
+from engines.protocol.plugins import Broken, load_plugins
 from engines.techniques.model import Axis, Technique
 
 _BUILT_IN = (

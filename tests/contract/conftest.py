@@ -19,6 +19,9 @@ dummy-broken = llm_workbench_dummy.broken
 [llm_workbench.techniques]
 dummy = llm_workbench_dummy.axis
 
+[llm_workbench.works]
+dummy = llm_workbench_dummy.work
+
 [llm_workbench.metrics]
 dummy = llm_workbench_dummy.metric
 """

@@ -37,6 +37,19 @@ threads = 1
 dummy_level = 7
 """
 
+COUNTING = """
+schema = 1
+name = "counting"
+models = ["random:smollm2-135m-instruct"]
+[workload]
+kind = "counting"
+numbers = [4, 6]
+[run]
+trials = 1
+[engine]
+id = "dummy"
+"""
+
 pytestmark = pytest.mark.usefixtures("home")
 
 
@@ -64,6 +77,19 @@ def test_that_a_worker_names_the_engines_it_has_and_those_that_failed(dummy_pack
     assert "no engine called another" in cue.text
     assert "transformers, llama.cpp, dummy" in cue.text
     assert "dummy-broken failed to load (RuntimeError: made to fail)" in cue.text
+
+
+def test_that_a_kind_of_work_of_another_package_runs_to_a_table(
+    dummy_package: Path, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(WORKER_VARIABLE)  # the real worker
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(dummy_package), str(ROOT))))
+    file = tmp_path / "counting.toml"
+    file.write_text(COUNTING)
+    done = house.command("run", str(file), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = house.json("compare", "--metrics", "training_step_s")["configurations"]
+    assert [(c["labels"]["numbers"], c["metrics"]["training_step_s"]["n"]) for c in told] == [("4", 1), ("6", 1)]
 
 
 def test_that_a_worker_without_the_package_refuses_its_engine(tmp_path: Path) -> None:

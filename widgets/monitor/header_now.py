@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
-from engines.protocol.orders import Training, TrialOrder
+from engines.protocol.orders import Inference, Training, TrialOrder
+from engines.protocol.work import tag_of
 from widgets.monitor.header_view import HeaderView, header_view
 from widgets.queue.rows import entry_seconds_left
 from workbench.charts.curves import latest_time
@@ -53,4 +54,6 @@ def workload_text(order: TrialOrder | None) -> str:
     work = order.workload
     if isinstance(work, Training):
         return f"{work.steps} steps, {work.sequence_tokens} tokens each, batch {work.batch_size}"
+    if not isinstance(work, Inference):
+        return tag_of(type(work))
     return f"{work.prompt_tokens} in, {work.new_tokens} out, batch {work.batch_size}"

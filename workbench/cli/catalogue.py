@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from engines import catalogue as engine_catalogue
-from engines.plugins import Broken
+from engines.protocol import work
 from engines.protocol.places import places
+from engines.protocol.plugins import Broken
 from engines.techniques import MachineFacts, ModelFacts, Technique, axes, techniques
 from engines.techniques.registry import broken
 from workbench.cli import DOWNLOAD, OK, WRONG
@@ -94,7 +95,7 @@ def techniques_(options: argparse.Namespace) -> int:
         print(f"{axis.title}: {axis.sentence}")
         rows = [(t.id, t.title, (t.cannot_apply(*facts) if facts else None) or t.sentence) for t in techniques(axis.id)]
         print_table(("id", "technique", ""), rows)
-    _print_broken((*broken(), *engine_catalogue.broken()))
+    _print_broken((*broken(), *engine_catalogue.broken(), *work.BROKEN))
     return OK
 
 

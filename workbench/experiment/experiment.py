@@ -28,18 +28,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Annotated, cast, get_args
+from typing import Annotated, cast
 
 import msgspec
 
 from engines.catalogue import engines
 from engines.protocol.settings import Scalar, Setting, settings_of
-from engines.protocol.work import Inference, Training, Workload
+from engines.protocol.work import KINDS as KINDS
+from engines.protocol.work import Inference, Workload, tag_of
 
 SCHEMA = 1
 MAX_TRIALS = 1000
 MAX_SEED = 2**32 - 1
-KINDS: dict[str, type[Inference] | type[Training]] = {str(t.__struct_config__.tag): t for t in get_args(Workload)}
 """Kinds of work; `settings_of` says what each may be set to."""
 KIND = Setting(
     "kind", "Kind", default="inference", choices=tuple(KINDS), help="kind of work; the keys below belong to inference"
@@ -69,7 +69,7 @@ class WorkloadChoice(msgspec.Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        return str(self.first.__struct_config__.tag)
+        return tag_of(type(self.first))
 
     @property
     def settings(self) -> tuple[Setting, ...]:

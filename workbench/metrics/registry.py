@@ -7,7 +7,7 @@ needs the original's trial beside this one: those marked `compared` are computed
 
 from __future__ import annotations
 
-from engines.plugins import Broken, load_plugins
+from engines.protocol.plugins import Broken, load_plugins
 from workbench.metrics import compression, latency, memory, quality, speed, tasks, training, utilisation
 from workbench.metrics.energy import estimates, measured, net, wall
 from workbench.metrics.model import Metric

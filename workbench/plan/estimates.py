@@ -147,10 +147,10 @@ def estimate_memory(
     """Bytes on the device. All parts are 0 but the overhead where nothing is known of the model (a hub id)."""
     bits = compute_bits(facts, techniques, machine)
     weights = weight_bytes(facts, techniques, machine)
+    held = optimiser = 0
     if isinstance(workload, Training):
         held, optimiser = kept_bytes(facts, workload, bits), optimiser_bytes(facts, techniques)
-    else:
-        optimiser = 0
+    elif isinstance(workload, Inference):
         cache = cache_bytes(facts, workload, engine, cache_bits(techniques, bits))
         held = cache + activation_bytes(facts, workload, engine, bits)
     return MemoryEstimate(
@@ -197,6 +197,8 @@ def estimate_seconds(
         step = 3 * pace.prefill(workload.batch_size * workload.sequence_tokens)  # there, and back at twice the cost
         judge = 2 * pace.work_s * workload.evaluation_tokens * _EVALUATION_CONTEXT
         return _START_S + pace.load_s + (workload.steps + workload.warmup_steps) * step + judge
+    if not isinstance(workload, Inference):
+        return 0.0
     prefill = pace.prefill(workload.batch_size * workload.prompt_tokens)
     request = prefill + pace.token(workload.batch_size) * (workload.new_tokens - 1)
     requests = max(workload.requests, math.ceil(workload.window_s / request))
@@ -216,7 +218,7 @@ def estimate_once_seconds(
 ) -> float:
     """Seconds that a configuration's first trial takes beside: texts to read, and tasks by the tokens of their
     questions and answers (`engines.protocol.tasks`)."""
-    if facts.parameters <= 0 or isinstance(workload, Training) or not (workload.text_tokens or workload.tasks):
+    if facts.parameters <= 0 or not isinstance(workload, Inference) or not (workload.text_tokens or workload.tasks):
         return 0.0
     pace = _pace(facts, techniques, engine, machine)
     texts = _TEXTS * (pace.prefill(_TEXT_PROMPT_TOKENS) + workload.text_tokens * pace.token())

@@ -12,10 +12,11 @@ from engines.catalogue import engines
 from engines.catalogue import find as find_engine
 from engines.protocol.orders import ModelOrder, TechniqueOrder
 from engines.protocol.settings import settings_of, show_value
+from engines.protocol.work import KINDS
 from engines.techniques import axes, find
 from engines.techniques.chosen import applied
 from engines.techniques.precision_stored import AS_STORED
-from workbench.experiment.experiment import KIND, KINDS
+from workbench.experiment.experiment import KIND
 from workbench.store.operations import ConfigurationRow
 
 OF_ENGINE = frozenset(setting.label for engine in engines() for setting in engine.settings)

@@ -11,7 +11,8 @@ import msgspec
 
 from engines.catalogue import engines
 from engines.catalogue import find as find_engine
-from engines.protocol.orders import TechniqueOrder, Training
+from engines.protocol.orders import Inference, TechniqueOrder, Training
+from engines.protocol.work import sequences_of
 from engines.techniques import MachineFacts, Technique, find, techniques
 from engines.techniques.chosen import precision_of
 from engines.techniques.finetune import FINETUNE
@@ -149,11 +150,11 @@ def _made_first(cell: Configuration, model: ResolvedModel, machine: MachineFacts
 def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
     """More tokens than the model was made for."""
     limit, load = model.facts.context_tokens, cell.workload
-    if isinstance(load, Training):
-        if limit and load.sequence_tokens > limit:
-            what = f"Sequences of {load.sequence_tokens:,} tokens are more than the {limit:,}"
-            fix = Fix(f"Sequence {limit}", f"workload.sequence_tokens.{load.sequence_tokens}", limit)
-            yield _error(cell, f"{what} that {model.order.title} can hold.", fixes=(fix, *_leave_out()))
+    if isinstance(load, Training) and 0 < limit < load.sequence_tokens:
+        what = f"Sequences of {load.sequence_tokens:,} tokens are more than the {limit:,}"
+        fix = Fix(f"Sequence {limit}", f"workload.sequence_tokens.{load.sequence_tokens}", limit)
+        yield _error(cell, f"{what} that {model.order.title} can hold.", fixes=(fix, *_leave_out()))
+    if not isinstance(load, Inference):
         return
     over = load.depth_tokens + load.prompt_tokens + load.new_tokens - limit
     if not limit or over <= 0:
@@ -192,12 +193,13 @@ def _memory(
     if free <= 0:
         return  # nothing is known of the device
     if needed > free:
-        batch = cell.workload.batch_size // 2
+        asked = sequences_of(cell.workload)
+        batch = asked // 2
         while batch and not _fits(cell, model, machine, batch=batch):
             batch //= 2
         fixes: list[Fix] = []
         if batch:
-            fixes.append(Fix(f"Batch {batch}", f"workload.batch_size.{cell.workload.batch_size}", batch))
+            fixes.append(Fix(f"Batch {batch}", f"workload.batch_size.{asked}", batch))
         storing = (find(order.id) for order in cell.applied)
         for technique in [t for t in storing if t is not None and t.changes != "none"]:
             fixes.extend(_other_techniques(cell, technique, model, machine, experiment, must_fit=True))

@@ -9,18 +9,13 @@ from typing import Protocol, cast
 
 from engines.protocol.orders import TrialOrder
 from engines.protocol.ring import RingWriter
+from engines.protocol.work import WORKS, tag_of
 from engines.worker.engine import Engine
 from engines.worker.failures import WorkerFailure
 from engines.worker.phases import Phases
 from engines.worker.progress import Progress
 from engines.worker.record_writer import RecordWriter
 from engines.worker.stop import Stop
-
-WORKS = {
-    "inference": "engines.worker.works.inference:InferenceWork",
-    "training": "engines.worker.works.training:TrainingWork",
-}
-"""Tag of the order's workload -> "module:class"."""
 
 
 @dataclass
@@ -60,7 +55,7 @@ class MakesWork(Protocol):
 
 def work_of(order: TrialOrder) -> MakesWork:
     """The class for an order's kind of work. Raises `WorkerFailure`."""
-    tag = str(type(order.workload).__struct_config__.tag)
+    tag = tag_of(type(order.workload))
     target = WORKS.get(tag)
     if target is None:
         raise WorkerFailure(

@@ -7,6 +7,7 @@ ENGINE = EngineInfo(
     id="dummy",
     title="Dummy",
     factory="llm_workbench_dummy.engine:DummyEngine",
+    works=("inference", "counting"),
     packages=("llm-workbench-dummy",),
     settings=(Setting("dummy_level", "Dummy level", type="int", default=1, minimum=0, maximum=9, help="How dumb"),),
 )

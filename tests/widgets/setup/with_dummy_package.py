@@ -26,3 +26,7 @@ def test_that_setup_offers_the_engine_with_its_settings_and_the_axis(qtbot: QtBo
     assert any("dummy-broken could not be loaded" in said.text() for said in group.findChildren(QLabel))
     axes = {listed.title: [row.title for row in listed.rows] for listed in page.techniques.tree.model_.groups}
     assert axes["Dummy axis"] == ["off", "on"]
+
+
+def test_that_setup_has_a_form_for_the_packages_kind_of_work(page: SetupPage) -> None:
+    assert "numbers" in page.workload.forms["counting"].fields
