@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from engines.protocol.kinds import TrialOrder
 from engines.protocol.messages import Answer, Call
 from engines.protocol.old_orders import upgraded
-from engines.protocol.orders import TrialOrder
 from engines.protocol.records import (
     KnownRecord,
     Log,

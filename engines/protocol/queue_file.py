@@ -11,9 +11,9 @@ from typing import Literal
 
 import msgspec
 
+from engines.protocol.kinds import TrialOrder
 from engines.protocol.messages import QueueEntry, QueueState
 from engines.protocol.old_orders import upgraded
-from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places
 
 _NOT_RUNNING = "The runner is not running, so nothing is being measured; this is the queue as it left it."

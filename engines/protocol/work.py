@@ -1,18 +1,15 @@
 """What is done with a model, by kind of work. A field with a `Setting` is a key of the experiment file's [workload];
 the file, the forms, the labels and the documentation follow from it.
 
-Values only; part of an order. Other packages add kinds of work by the entry points `llm_workbench.works`.
+Values only; part of an order. Other packages add kinds of work (`engines.protocol.kinds`).
 """
 
 from __future__ import annotations
 
-import functools
-import operator
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from engines.protocol.plugins import load_plugins
 from engines.protocol.settings import Setting
 
 TaskName = Literal["generate", "answer", "summarise"]
@@ -450,37 +447,10 @@ class OtherWork(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     """As of `Inference`."""
 
 
-ENTRY_POINTS = "llm_workbench.works"
-"""Modules with `WORKLOAD`, a struct derived from `OtherWork`, and `WORK`, the "module:class" of
-`engines.worker.works.work.MakesWork` that a worker runs it with."""
-
-KINDS: dict[str, type[Inference] | type[Training] | type[OtherWork]] = {
-    "inference": Inference,
-    "training": Training,
-}
-"""By tag, in the order they are offered in; those of other packages last."""
-WORKS = {
-    "inference": "engines.worker.works.inference:InferenceWork",
-    "training": "engines.worker.works.training:TrainingWork",
-}
-"""Tag -> "module:class"."""
-
-
-def _take(module: object) -> None:
-    workload, work = module.WORKLOAD, module.WORK  # type: ignore[attr-defined]
-    if not issubclass(workload, OtherWork):
-        raise TypeError(f"{workload.__name__} does not derive from OtherWork")
-    if (tag := tag_of(workload)) in KINDS:
-        raise ValueError(f"there is a kind of work called {tag} already")
-    KINDS[tag], WORKS[tag] = workload, work
-
-
-BROKEN = load_plugins(ENTRY_POINTS, _take)
-
 if TYPE_CHECKING:
     Workload = Inference | Training | OtherWork
 else:
-    Workload = functools.reduce(operator.or_, KINDS.values())
+    Workload = Inference | Training  # `engines.protocol.kinds` adds those of other packages
 
 
 def sequences_of(workload: Workload) -> int:

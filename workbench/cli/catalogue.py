@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from engines import catalogue as engine_catalogue
-from engines.protocol import work
+from engines.protocol import kinds
 from engines.protocol.places import places
 from engines.protocol.plugins import Broken
 from engines.techniques import MachineFacts, ModelFacts, Technique, axes, techniques
@@ -95,7 +95,7 @@ def techniques_(options: argparse.Namespace) -> int:
         print(f"{axis.title}: {axis.sentence}")
         rows = [(t.id, t.title, (t.cannot_apply(*facts) if facts else None) or t.sentence) for t in techniques(axis.id)]
         print_table(("id", "technique", ""), rows)
-    _print_broken((*broken(), *engine_catalogue.broken(), *work.BROKEN))
+    _print_broken((*broken(), *engine_catalogue.broken(), *kinds.BROKEN))
     return OK
 
 

@@ -33,8 +33,8 @@ from typing import Annotated, cast
 import msgspec
 
 from engines.catalogue import engines
+from engines.protocol.kinds import KINDS as KINDS
 from engines.protocol.settings import Scalar, Setting, settings_of
-from engines.protocol.work import KINDS as KINDS
 from engines.protocol.work import Inference, Workload, tag_of
 
 SCHEMA = 1

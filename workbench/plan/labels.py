@@ -10,9 +10,9 @@ import msgspec
 
 from engines.catalogue import engines
 from engines.catalogue import find as find_engine
+from engines.protocol.kinds import KINDS
 from engines.protocol.orders import ModelOrder, TechniqueOrder
 from engines.protocol.settings import settings_of, show_value
-from engines.protocol.work import KINDS
 from engines.techniques import axes, find
 from engines.techniques.chosen import applied
 from engines.techniques.precision_stored import AS_STORED

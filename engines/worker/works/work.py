@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+from engines.protocol.kinds import WORKS
 from engines.protocol.orders import TrialOrder
 from engines.protocol.ring import RingWriter
-from engines.protocol.work import WORKS, tag_of
+from engines.protocol.work import tag_of
 from engines.worker.engine import Engine
 from engines.worker.failures import WorkerFailure
 from engines.worker.phases import Phases
