@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from pytestqt.qtbot import QtBot
 
-from widgets.setup.workload import panel as workload_panel
-from widgets.setup.workload.panel import WorkloadPanel, order_text
+from widgets.setup.workload import run_group
+from widgets.setup.workload.inference import InferencePanel
+from widgets.setup.workload.run_group import order_text
 from widgets.setup.workload.stop_field import StopField, parse_percent
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import Experiment, RunSettings
@@ -50,20 +51,20 @@ def test_that_typing_tells_ratios_and_mistakes(qtbot: QtBot, theme: Theme) -> No
 
 
 def test_that_the_panel_shows_it_and_says_what_will_happen(qtbot: QtBot, theme: Theme) -> None:
-    panel = WorkloadPanel(theme)
+    panel = InferencePanel(theme)
     qtbot.addWidget(panel)
     told: list[tuple[str, object]] = []
     panel.changed.connect(lambda key, values: told.append((key, values)))
     panel.show_experiment(Experiment(run=RunSettings(trials=20, stop_at_ratio=0.03)))
-    assert panel.stop.line.text() == "3"
-    assert "after 7 to 20 trials of each" in panel.order_hint.text()
-    assert "±3 %" in panel.order_hint.text()
-    panel.stop.line.clear()
-    qtbot.keyClicks(panel.stop.line, "4")
+    assert panel.run.stop.line.text() == "3"
+    assert "after 7 to 20 trials of each" in panel.run.order_hint.text()
+    assert "±3 %" in panel.run.order_hint.text()
+    panel.run.stop.line.clear()
+    qtbot.keyClicks(panel.run.stop.line, "4")
     assert told == [("stop_at_ratio", (0.04,))]
 
 
 def test_that_too_few_trials_are_said() -> None:
     assert "nothing ends early" in order_text(Experiment(run=RunSettings(trials=5, stop_at_ratio=0.02)))
     assert "ends early" not in order_text(Experiment())
-    assert workload_panel.LEAST == LEAST
+    assert run_group.LEAST == LEAST

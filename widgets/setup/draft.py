@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from widgets.setup import edits
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import dump, parse
 
@@ -23,6 +24,15 @@ class State:
     path: Path | None = None
     origin: str = ""
     """Where it came from: "Based on trial 118", "Preset"."""
+    kept: tuple[Experiment, ...] = ()
+    """The form of each other kind of work that was filled in: the experiment as it was left."""
+
+    def turned(self, kind: str) -> State:
+        """With the form of another kind of work; the one that is left is kept."""
+        before = next((e for e in self.kept if e.workload.kind == kind), None)
+        others = (e for e in self.kept if e is not before)
+        turned = edits.set_kind(self.experiment, kind, before)
+        return replace(self, experiment=turned, kept=(*others, self.experiment))
 
 
 class Draft:
@@ -60,6 +70,9 @@ class Draft:
         self.state = replace(self.state, experiment=experiment)
         return changed
 
+    def turn(self, kind: str) -> None:
+        self.state = self.state.turned(kind)
+
     def mark_saved(self, path: Path, experiment: Experiment) -> None:
         """The file holds this experiment now; edits made meanwhile still count as edits."""
         self.state = replace(self.state, saved=experiment, path=path, origin="")
@@ -76,12 +89,14 @@ class _Session(msgspec.Struct):
     saved: str
     path: str = ""
     origin: str = ""
+    kept: list[str] = []
 
 
 def dump_session(state: State) -> str:
     """One line of JSON for the settings file."""
     path = str(state.path) if state.path is not None else ""
-    return msgspec.json.encode(_Session(dump(state.experiment), dump(state.saved), path, state.origin)).decode()
+    kept = [dump(other) for other in state.kept]
+    return msgspec.json.encode(_Session(dump(state.experiment), dump(state.saved), path, state.origin, kept)).decode()
 
 
 def load_session(text: str) -> State | None:
@@ -94,4 +109,5 @@ def load_session(text: str) -> State | None:
     saved, _ = parse(session.saved)
     if experiment is None or saved is None:
         return None
-    return State(experiment, saved, Path(session.path) if session.path else None, session.origin)
+    kept = tuple(other for text in session.kept if (other := parse(text)[0]) is not None)
+    return State(experiment, saved, Path(session.path) if session.path else None, session.origin, kept)

@@ -60,9 +60,6 @@ class DraftEditor(QObject):
             changed = edits.set_workload(self._experiment, key, values)
         self._session.edit(changed, "changing the workload", key)
 
-    def kind(self, kind: str) -> None:
-        self._session.edit(edits.set_kind(self._experiment, kind), "choosing the work")
-
     def tasks(self, tasks: object) -> None:
         assert isinstance(tasks, tuple)
         self._session.edit(edits.set_tasks(self._experiment, tasks), "choosing tasks")

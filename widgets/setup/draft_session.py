@@ -45,6 +45,13 @@ class DraftSession(QObject):
             self._undo_stack.push(Edit(text, partial(self._bring_back, before), merge))
             self.changed.emit(False)
 
+    def turn(self, kind: str) -> None:
+        """Show the form of another kind of work, as it was left."""
+        if kind != self.experiment.workload.kind:
+            self._undo_stack.push(Edit("choosing the work", partial(self._bring_back, self.draft.state)))
+            self.draft.turn(kind)
+            self._replaced()
+
     def load(self, state: State, text: str) -> None:
         """Another experiment in place of this one; undo brings it back."""
         self._undo_stack.push(Edit(text, partial(self._bring_back, self.draft.state)))

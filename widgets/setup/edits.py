@@ -9,9 +9,13 @@ from msgspec.structs import replace
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import Scalar
 from engines.techniques import Technique, axes, find
+from engines.techniques.finetune import LORA
 from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice, engine_settings
 from workbench.machines.facts import best_device, find_device
 from workbench.plan.cells import default_technique
+
+_FIRST = {"training": (LORA,)}
+"""What a kind of work begins with that cannot run without a technique."""
 
 
 def set_model(experiment: Experiment, ref: str, on: bool, aliases: Collection[str] = ()) -> Experiment:
@@ -83,9 +87,17 @@ def set_workload(experiment: Experiment, key: str, values: Sequence[Scalar]) -> 
     return replace(experiment, workload=experiment.workload.with_values({key: typed if setting.sweep else typed[0]}))
 
 
-def set_kind(experiment: Experiment, kind: str) -> Experiment:
-    """Other work, as a new experiment of that kind begins."""
-    return experiment if kind == experiment.workload.kind else replace(experiment, workload=WorkloadChoice.of(kind))
+def set_kind(experiment: Experiment, kind: str, kept: Experiment | None = None) -> Experiment:
+    """Other work: its own techniques, workload, engine and early end as they were `kept`, or as it begins; all else
+    stays."""
+    if kept is None:
+        begin = tuple(TechniqueChoice(id) for id in _FIRST.get(kind, ()))
+        kept = Experiment(workload=WorkloadChoice.of(kind), techniques=begin)
+    run = replace(
+        experiment.run, skip=kept.run.skip, stop_at_ratio=kept.run.stop_at_ratio, stop_metric=kept.run.stop_metric
+    )
+    engine = replace(experiment.engine, id=kept.engine.id)
+    return replace(experiment, techniques=kept.techniques, workload=kept.workload, run=run, engine=engine)
 
 
 def set_engine(experiment: Experiment, key: str, value: Scalar) -> Experiment:

@@ -17,6 +17,7 @@ from widgets.setup.draft import dump_session, load_session
 from widgets.setup.draft_editor import DraftEditor
 from widgets.setup.draft_session import DraftSession
 from widgets.setup.files import Files, read_paths, write_paths
+from widgets.setup.kinds import PANELS, InferencePanels, TrainingPanels
 from widgets.setup.machine.panel import MachinePanel
 from widgets.setup.models.model_search import ModelSearch
 from widgets.setup.models.panel import ModelsPanel
@@ -31,14 +32,14 @@ from widgets.setup.plan.run_bar import RunBar
 from widgets.setup.plan.submit import Submission
 from widgets.setup.techniques.panel import TechniquesPanel
 from widgets.setup.toolbar import SetupTools
-from widgets.setup.workload.panel import WorkloadPanel
+from widgets.setup.workload.panel import WorkPanel
 from widgets.shell.page import Page
 from widgets.shell.services import Services
 from widgets.shell.targets import AddModel, ShowTrial
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.presets import presets
 from workbench.models.catalogue import catalogue
-from workbench.plan.plan import command_line
+from workbench.plan.plan import Plan, command_line
 
 _KEEP_MS = 1000
 """An edit is kept for the next session after this long without another."""
@@ -64,14 +65,13 @@ class SetupPage(Page):
         self.submission = Submission(services, self)
         self.tools = SetupTools(theme, self.toolbar)
         self.models = ModelsPanel(theme)
-        self.techniques = TechniquesPanel(theme)
-        self.workload = WorkloadPanel(theme)
         self.machine = MachinePanel(theme)
         self.plan = PlanPanel(theme)
         self.run_bar = RunBar(theme)
         self.file_problems = ProblemList(theme, "Problems of the file", closable=True, most_rows=10)
         self.openings = Openings(services, self.session, self.editor, self.files, self.file_problems)
-        self.panels = Panels(theme, self.models, self.techniques, self.workload, self.machine)
+        self.panels = Panels(theme, self.models, self.machine)
+        self._kinds: dict[str, InferencePanels | TrainingPanels] = {}
         self.halves = Halves(theme, self.panels, self.plan)
         self.body.addWidget(self.file_problems)
         self.body.addWidget(self.halves, 1)
@@ -98,6 +98,7 @@ class SetupPage(Page):
         self.files.read.connect(self.openings.file_read)
         self.files.written.connect(self._written)
         tools = self.tools
+        tools.kind_changed.connect(self.session.turn)
         tools.name_changed.connect(self.editor.name)
         tools.name_broke.connect(self.editor.name_broke)
         tools.preset_wanted.connect(self.openings.preset)
@@ -109,17 +110,6 @@ class SetupPage(Page):
         self.models.toggled.connect(self.editor.model)
         self.models.fetch_wanted.connect(self.model_search.fetch)
         self.models.folder_wanted.connect(self.add_folder)
-        self.techniques.toggled.connect(self.editor.technique)
-        self.techniques.parameter_changed.connect(self.editor.parameter)
-        self.techniques.parameter_broke.connect(self.session.field_broke)
-        self.workload.changed.connect(self.editor.workload)
-        self.workload.broke.connect(self.session.field_broke)
-        self.workload.kind_changed.connect(self.editor.kind)
-        self.workload.prompts_wanted.connect(self.editor.prompts)
-        self.workload.tasks_changed.connect(self.editor.tasks)
-        self.workload.engine_changed.connect(self.editor.engine)
-        self.workload.install_wanted.connect(self.editor.install)
-        self.techniques.install_wanted.connect(self.editor.install)
         self.machine.toggled.connect(self.editor.device)
         self.machine.refresh_wanted.connect(self.look_again)
         self.plan.problems.fix_wanted.connect(self.editor.fix_experiment)
@@ -130,6 +120,45 @@ class SetupPage(Page):
         self.run_bar.run_wanted.connect(self.run)
         self.run_bar.save_wanted.connect(self.save)
         self.run_bar.copy_wanted.connect(self.copy_command)
+
+    # --- kinds of work ----------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> InferencePanels | TrainingPanels:
+        """The panels of the kind of work that is shown; built when it is first shown."""
+        kind = self.draft.experiment.workload.kind
+        if kind not in self._kinds:
+            made = self._kinds[kind] = PANELS[kind](self.services.theme)
+            self.panels.show_kind(made)
+            self._connect_kind(made)
+            self.restore_splitters(self.services.settings, made)
+            if self.planned is not None:
+                made.work.show_machine(self.planned.probe)
+        return self._kinds[kind]
+
+    @property
+    def techniques(self) -> TechniquesPanel:
+        return self.kind.techniques
+
+    @property
+    def workload(self) -> WorkPanel:
+        return self.kind.work
+
+    def _connect_kind(self, made: InferencePanels | TrainingPanels) -> None:
+        made.techniques.toggled.connect(self.editor.technique)
+        made.techniques.parameter_changed.connect(self.editor.parameter)
+        made.techniques.parameter_broke.connect(self.session.field_broke)
+        made.techniques.install_wanted.connect(self.editor.install)
+        made.work.changed.connect(self.editor.workload)
+        made.work.broke.connect(self.session.field_broke)
+        made.work.engine_changed.connect(self.editor.engine)
+        made.work.install_wanted.connect(self.editor.install)
+        if isinstance(made, InferencePanels):
+            made.work.prompts_wanted.connect(self.editor.prompts)
+            made.work.tasks_changed.connect(self.editor.tasks)
+        else:
+            made.data.changed.connect(self.editor.workload)
+            made.data.broke.connect(self.session.field_broke)
 
     # --- hooks ------------------------------------------------------------------------------------
 
@@ -172,14 +201,31 @@ class SetupPage(Page):
         """The last plan; None before the first, and after one that failed."""
         return self.session.planned
 
+    @property
+    def _plan(self) -> Plan | None:
+        """The last plan of this kind of work."""
+        planned = self.planned
+        same = planned is not None and planned.experiment.workload.kind == self.draft.experiment.workload.kind
+        return planned.plan if planned is not None and same else None
+
+    @property
+    def _view(self) -> PlanView:
+        return self.planned.view if self.planned is not None and self._plan is not None else PlanView()
+
     def show_draft(self, force: bool = False) -> None:
         """Everything that shows the experiment. `force`: fields that were being mended take its values too."""
         draft, experiment = self.draft, self.draft.experiment
-        self.tools.show_draft(experiment.name, edited=draft.is_edited, origin=draft.state.origin, force=force)
+        kind = self.kind
+        self.panels.show_kind(kind)
+        self.tools.show_draft(
+            experiment.workload.kind, experiment.name, edited=draft.is_edited, origin=draft.state.origin, force=force
+        )
         self._show_models()
-        self.techniques.show_experiment(experiment, self.session.resolved, force=force)
-        self.workload.show_experiment(experiment, force=force)
+        kind.show_experiment(experiment, self.session.resolved, force=force)
         self._show_machine()
+        if self._plan is None:
+            self.plan.show_view(PlanView())
+            self.plan.problems.show_problems(())
         self.run_bar.show_command(command_line(experiment, draft.path), saved=draft.is_on_disk)
         self._ask()
         self._show_run()
@@ -194,7 +240,7 @@ class SetupPage(Page):
 
     def _show_machine(self) -> None:
         if self.planned is not None:
-            self.machine.show_experiment(self.draft.experiment, self.planned.probe, self.planned.plan)
+            self.machine.show_experiment(self.draft.experiment, self.planned.probe, self._plan)
             self.workload.show_machine(self.planned.probe)
 
     def _keep_session(self) -> None:
@@ -388,7 +434,7 @@ class SetupPage(Page):
         self._show_run()
 
     def _show_run(self) -> None:
-        view = self.planned.view if self.planned is not None else PlanView()
+        view = self._view
         text, time = view.run_text, view.run_time
         if self.submission.busy:
             text, time = f"Handing over {view.trials} trials", ""

@@ -1,4 +1,4 @@
-"""How the four panels share the width: side by side, or Workload and Machine as tabs where that is too much. Main
+"""How the panels share the page: models over machine at the left, the kind of work beside them, the plan below. Main
 thread.
 """
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from widgets.parts.components import Panel
 from widgets.theme.theme import Theme
@@ -15,59 +15,117 @@ NARROW = 1280
 """Window width (at text size 100 %) under which tabs are used; the page has the rail less."""
 
 
-class Panels(QSplitter):
-    """Models, Techniques and the pair at the right. Techniques take what is left over."""
+class Arranged(QSplitter):
+    """A splitter without collapsing, whose sizes are the delivered ones until the user moves them."""
 
-    def __init__(self, theme: Theme, models: Panel, techniques: Panel, workload: Panel, machine: Panel) -> None:
-        super().__init__(Qt.Orientation.Horizontal)
+    def __init__(self, theme: Theme, name: str, orientation: Qt.Orientation) -> None:
+        super().__init__(orientation)
         self._theme = theme
-        self.pair = Pair(theme, workload, machine)
-        self.setObjectName("panels")
+        self._moved = False
+        self.setObjectName(name)
         self.setHandleWidth(1)
         self.setChildrenCollapsible(False)
-        for widget in (models, techniques, self.pair):
-            self.addWidget(widget)
-        self.setStretchFactor(1, 1)
-        self.setMinimumHeight(theme.px(140))
-        self._arranged = False
-        self.splitterMoved.connect(self._moved)
+        self.splitterMoved.connect(self._user_moved)
 
-    def _moved(self) -> None:
-        self._arranged = True
+    def _user_moved(self) -> None:
+        self._moved = True
 
     def restoreState(self, state: QByteArray | bytes | bytearray | memoryview) -> bool:
         """What the user arranged in another session stays."""
-        self._arranged = True
+        self._moved = True
         return super().restoreState(state)
 
     def reset(self) -> None:
-        """The widths as they were delivered."""
-        self._arranged = False
-        self._arrange()
+        """The sizes as they were delivered."""
+        self._moved = False
+        self.arrange()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        narrow = self.width() < self._theme.px(NARROW) - self._theme.width("rail")
-        changed = narrow != self.pair.narrow
-        if changed:
-            self.pair.set_narrow(narrow)
         super().resizeEvent(event)
-        if changed or not self._arranged:
-            self._arrange()
-        if changed:
-            # the pair's smallest width follows its tabs only after this event
-            QTimer.singleShot(0, self, self._arrange)
+        if not self._moved:
+            self.arrange()
 
-    def _arrange(self) -> None:
-        px = self._theme.px
-        pair = px(256) if self.pair.narrow else px(481)
-        models = px(328 if self.width() >= px(NARROW) else 288)
-        self.setSizes([models, max(0, self.width() - models - pair - 2), pair])
+    def arrange(self) -> None:
+        """Give the panes their delivered sizes."""
+        raise NotImplementedError
+
+    def give(self, fixed: int, *, first: bool) -> None:
+        """A fixed size (px) to the first of two panes or to the last, the rest to the other."""
+        room = self.width() if self.orientation() == Qt.Orientation.Horizontal else self.height()
+        rest = max(0, room - fixed - self.handleWidth())
+        self.setSizes([fixed, rest] if first else [rest, fixed])
+
+
+class KindPanels(Arranged):
+    """The panels of one kind of work, side by side."""
+
+    def __init__(self, theme: Theme, name: str) -> None:
+        super().__init__(theme, name, Qt.Orientation.Horizontal)
+        self.narrow = False
+
+    def set_narrow(self, narrow: bool) -> None:
+        self.narrow = narrow
+
+
+class Panels(Arranged):
+    """Models over machine, which every kind of work has, and the panels of the kind that is shown."""
+
+    def __init__(self, theme: Theme, models: Panel, machine: Panel) -> None:
+        super().__init__(theme, "columns", Qt.Orientation.Horizontal)
+        self.side = Side(theme, models, machine)
+        self.stack = QStackedWidget()
+        self.addWidget(self.side)
+        self.addWidget(self.stack)
+        self.setStretchFactor(1, 1)
+        self.setMinimumHeight(theme.px(140))
+
+    def show_kind(self, panels: KindPanels) -> None:
+        if self.stack.indexOf(panels) < 0:
+            self.stack.addWidget(panels)
+        self.stack.setCurrentWidget(panels)
+        self._narrow(panels)
+
+    def reset(self) -> None:
+        super().reset()
+        self.side.reset()
+        for panels in self.findChildren(KindPanels):
+            panels.reset()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        shown = self.stack.currentWidget()
+        if isinstance(shown, KindPanels):
+            self._narrow(shown)
+        super().resizeEvent(event)
+
+    def _narrow(self, panels: KindPanels) -> None:
+        narrow = self.width() < self._theme.px(NARROW) - self._theme.width("rail")
+        if narrow != panels.narrow:
+            panels.set_narrow(narrow)
+            # what the tabs take follows only after this event
+            QTimer.singleShot(0, panels, panels.arrange)
+
+    def arrange(self) -> None:
+        self.give(self._theme.px(288), first=True)
+
+
+class Side(Arranged):
+    """Models take what the machine leaves."""
+
+    def __init__(self, theme: Theme, models: Panel, machine: Panel) -> None:
+        super().__init__(theme, "side", Qt.Orientation.Vertical)
+        self.addWidget(models)
+        self.addWidget(machine)
+        self.setStretchFactor(0, 1)
+
+    def arrange(self) -> None:
+        self.give(min(self._theme.px(148), self.height() * 2 // 5), first=False)
 
 
 class Pair(QFrame):
     """Two panels side by side, or one of them under a tab bar."""
 
-    def __init__(self, theme: Theme, left: Panel, right: Panel) -> None:
+    def __init__(self, theme: Theme, left: Panel, right: Panel, widths: tuple[int, int]) -> None:
+        """`widths`: of the design."""
         super().__init__()
         self._theme = theme
         self._panels = (left, right)
@@ -77,12 +135,13 @@ class Pair(QFrame):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
+        titles = [panel.header.title.text() for panel in self._panels]
         self.tabs = QTabBar()
-        self.tabs.setAccessibleName("Workload or Machine")
+        self.tabs.setAccessibleName(" or ".join(titles))
         self.tabs.setDrawBase(False)
         self.tabs.setExpanding(False)
-        for panel in self._panels:
-            self.tabs.addTab(panel.header.title.text())
+        for title in titles:
+            self.tabs.addTab(title)
         self.tabs.currentChanged.connect(self._show)
         self._head = QFrame()
         self._head.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
@@ -96,9 +155,10 @@ class Pair(QFrame):
         self._split.setObjectName("pair")
         self._split.setHandleWidth(1)
         self._split.setChildrenCollapsible(False)
-        self._split.setSizes([theme.px(240), theme.px(240)])
-        for panel in self._panels:
+        for panel, width in zip(self._panels, widths, strict=True):
             self._split.addWidget(panel)
+            self._split.setStretchFactor(self._split.count() - 1, width)
+        self._split.setSizes([theme.px(width) for width in widths])
         column.addWidget(self._split, 1)
         theme.follow(self._restyle)
         self._show()
@@ -117,19 +177,14 @@ class Pair(QFrame):
             panel.setVisible(not self.narrow or index == self.tabs.currentIndex())
 
 
-class Halves(QSplitter):
-    """The panels above, the plan below: the plan gets what is over 404 px, and its share of a low window."""
+class Halves(Arranged):
+    """The panels above, the plan below: the plan gets what is over 416 px, and its share of a low window."""
 
-    _UPPER = 404
+    _UPPER = 416
     _SHARE = 0.62
 
     def __init__(self, theme: Theme, upper: QWidget, lower: QWidget) -> None:
-        super().__init__(Qt.Orientation.Vertical)
-        self._theme = theme
-        self._arranged = False
-        self.setObjectName("plan")
-        self.setHandleWidth(1)
-        self.setChildrenCollapsible(False)
+        super().__init__(theme, "plan", Qt.Orientation.Vertical)
         # large text on a small screen: what does not fit side by side scrolls, it never overlaps
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
@@ -140,25 +195,6 @@ class Halves(QSplitter):
         self.addWidget(self._scroll)
         self.addWidget(lower)
         self.setStretchFactor(1, 1)
-        self.splitterMoved.connect(self._moved)
 
-    def _moved(self) -> None:
-        self._arranged = True
-
-    def restoreState(self, state: QByteArray | bytes | bytearray | memoryview) -> bool:
-        self._arranged = True
-        return super().restoreState(state)
-
-    def reset(self) -> None:
-        """The heights as they were delivered."""
-        self._arranged = False
-        self._arrange()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        if not self._arranged:
-            self._arrange()
-
-    def _arrange(self) -> None:
-        upper = min(self._theme.px(self._UPPER), round(self._SHARE * self.height()))
-        self.setSizes([upper, max(0, self.height() - upper - 1)])
+    def arrange(self) -> None:
+        self.give(min(self._theme.px(self._UPPER), round(self._SHARE * self.height())), first=True)

@@ -1,4 +1,6 @@
-"""The tools of the page toolbar: name, presets, recent, open, save; origin and Start over at the right. Main thread."""
+"""The tools of the page toolbar: kind of work, name, presets, recent, open, save; origin and Start over at the right.
+Main thread.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +10,25 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QMenu, QToolButton
+from PySide6.QtWidgets import QMenu, QSizePolicy, QToolButton
 
 from engines.protocol.settings import settings_of
-from widgets.parts.components import ElidedLabel, ToolButton, UnitLineEdit, tool_button
+from widgets.parts.components import ElidedLabel, SegmentedControl, ToolButton, UnitLineEdit, tool_button
 from widgets.setup.fields.values import problem_of
 from widgets.shell.page import PageToolbar
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.presets import Preset
 
+KIND_TITLES = {"inference": "Inference", "training": "Fine-tuning"}
+"""Kinds of work, in the order of the segments."""
 _NAME = next(s for s in settings_of(Experiment) if s.name == "name")
 
 
 class SetupTools(QObject):
     """Puts its widgets into the toolbar and says what is wanted."""
 
+    kind_changed = Signal(str)
     name_changed = Signal(str)
     name_broke = Signal(str)
     preset_wanted = Signal(object)
@@ -37,6 +42,9 @@ class SetupTools(QObject):
     def __init__(self, theme: Theme, toolbar: PageToolbar) -> None:
         super().__init__(toolbar)
         self._theme = theme
+        self.kind = SegmentedControl(theme, list(KIND_TITLES.values()), "Kind of work")
+        self.kind.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.kind.chosen.connect(self._kind_chosen)
         self.name = UnitLineEdit(theme)
         self.name.setAccessibleName("Name of the experiment")
         self.name.textEdited.connect(self._name_edited)
@@ -49,6 +57,8 @@ class SetupTools(QObject):
         self.start_over = tool_button(
             theme, "refresh", "Start over", "A new experiment; Ctrl+Z brings this one back", self.start_over_wanted.emit
         )
+        toolbar.add(self.kind)
+        toolbar.add_separator()
         toolbar.add(self.name, 1)
         toolbar.add(self.presets)
         toolbar.add(self.recent)
@@ -73,8 +83,11 @@ class SetupTools(QObject):
 
     # --- what is shown ----------------------------------------------------------------------------
 
-    def show_draft(self, name: str, *, edited: bool, origin: str, force: bool = False) -> None:
+    def show_draft(self, kind: str, name: str, *, edited: bool, origin: str, force: bool = False) -> None:
         """`force`: also over a name that is being mended."""
+        self.kind.blockSignals(True)
+        self.kind.choose(list(KIND_TITLES).index(kind))
+        self.kind.blockSignals(False)
         broken = self.name.property("invalid") == "true"
         if (force or not broken) and self.name.text() != name:
             self.name.setText(name)
@@ -119,6 +132,9 @@ class SetupTools(QObject):
 
     def _recent(self, path: Path, _checked: bool = False) -> None:
         self.recent_wanted.emit(path)
+
+    def _kind_chosen(self, index: int) -> None:
+        self.kind_changed.emit(list(KIND_TITLES)[index])
 
     def _name_edited(self, text: str) -> None:
         message = problem_of(_NAME, text)

@@ -96,7 +96,11 @@ class Page(QWidget):
         settings.setValue(f"{self.name}/scale", self._scale)
 
     def restore_layout(self, settings: QSettings) -> None:
-        for splitter in self._splitters():
+        self.restore_splitters(settings, self)
+
+    def restore_splitters(self, settings: QSettings, within: QWidget) -> None:
+        """Those of a widget that was built only now, or of the whole page."""
+        for splitter in self._splitters(within):
             self._initial_splits.setdefault(splitter.objectName(), splitter.saveState())
             state = settings.value(f"{self.name}/splitter/{splitter.objectName()}")
             if isinstance(state, QByteArray):
@@ -131,8 +135,9 @@ class Page(QWidget):
             self._panes.pop(splitter.objectName(), None)
             splitter.splitterMoved.disconnect(self._pane_dragged)
 
-    def _splitters(self) -> list[QSplitter]:
-        return [s for s in self.findChildren(QSplitter) if s.objectName()]
+    def _splitters(self, within: QWidget | None = None) -> list[QSplitter]:
+        found = (within or self).findChildren(QSplitter)
+        return [s for s in (*found, within) if isinstance(s, QSplitter) and s.objectName()]
 
 
 class PageToolbar(QFrame):

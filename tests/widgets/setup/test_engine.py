@@ -11,6 +11,7 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QComboBox
 from pytestqt.qtbot import QtBot
 
+from engines.catalogue import engines
 from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.tasks import LOCAL_TASKS, PAPER_TASKS, QUESTIONS
 from tests.tiny_gguf import write_tiny_gguf
@@ -231,7 +232,7 @@ def test_that_the_engine_group_is_folded_and_says_what_is_set(qtbot: QtBot, page
     settings = page.draft.experiment.engine
     assert (settings.id, settings.threads) == ("llama.cpp", 4)
     assert settings.own == {"flash_attention": "on", "memory_map": False}
-    assert summary(settings) == "llama.cpp, 4 threads, flash attention on, memory map off"
+    assert summary(settings, engines()) == "llama.cpp, 4 threads, flash attention on, memory map off"
     assert not group.choices["attention"].isEnabled()
     assert "transformers" in group.choices["attention"].toolTip()
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QSplitter
 from pytestqt.qtbot import QtBot
 
 from tests.widgets.setup.kit import QWEN, SMOL, click_row, settle, type_into
 from widgets.setup.page import SetupPage
-from widgets.setup.panels import NARROW
-from workbench.experiment.experiment import Experiment, TechniqueChoice
+from workbench.experiment.experiment import TechniqueChoice
 
 
 def test_that_a_wrong_value_is_said_at_its_field_and_holds_run_back(qtbot: QtBot, page: SetupPage) -> None:
@@ -49,10 +47,10 @@ def test_that_an_empty_seed_is_drawn_for_each_run_and_a_typed_one_is_kept(qtbot:
     field = page.workload.fields["seed"]
     assert field.line.text() == ""
     assert field.line.placeholderText() == "drawn"
-    assert "a seed drawn for each run" in page.workload.order_hint.text()
+    assert "a seed drawn for each run" in page.workload.run.order_hint.text()
     type_into(qtbot, page, "seed", "12")
     assert page.draft.experiment.seed == 12
-    assert "seed 12" in page.workload.order_hint.text()
+    assert "seed 12" in page.workload.run.order_hint.text()
     field.line.selectAll()
     qtbot.keyClick(field.line, Qt.Key.Key_Delete)
     assert page.draft.experiment.seed is None
@@ -86,40 +84,9 @@ def test_that_trees_are_worked_by_keyboard(qtbot: QtBot, page: SetupPage) -> Non
     assert [c.id for c in page.draft.experiment.techniques] == ["precision.float32", "precision.bfloat16"]
 
 
-def test_that_a_narrow_window_puts_workload_and_machine_in_tabs(qtbot: QtBot, page: SetupPage) -> None:
-    assert page.workload.isVisible()
-    assert page.machine.isVisible()
-    page.resize(NARROW - 72 - 1, 600)
-    assert page.panels.pair.tabs.isVisible()
-    assert not page.machine.isVisible()
-    page.panels.pair.tabs.setCurrentIndex(1)
-    assert page.machine.isVisible()
-    assert page.machine.findChild(QCheckBox) is not None
-    page.resize(1368, 800)
-    assert page.workload.isVisible()
-    assert page.machine.isVisible()
-
-
 def test_that_the_workload_is_never_narrower_than_its_fields_and_units(qtbot: QtBot, page: SetupPage) -> None:
     page.resize(1440, 760)
-    pair = page.panels.pair
-    split = pair.findChild(QSplitter, "pair")
-    assert split is not None
-    qtbot.waitUntil(lambda: not pair.narrow)
-    split.setSizes([40, 400])
+    page.kind.setSizes([1300, 40])
     field = page.workload.fields["prompt_tokens"]
     right = field.mapTo(page.workload, field.rect().topRight()).x()
     assert right < page.workload.width()
-
-
-def test_that_training_has_its_own_fields_and_inference_comes_back(qtbot: QtBot, page: SetupPage) -> None:
-    page.workload.kind.choose(1)
-    assert page.draft.experiment.workload.kind == "training"
-    assert "learning_rate" in page.workload.fields
-    assert "prompt_tokens" not in page.workload.fields
-    field = page.workload.fields["learning_rate"]
-    field.line.selectAll()
-    qtbot.keyClicks(field.line, "0.0001, 0.001")
-    assert page.draft.experiment.workload.values("learning_rate") == (0.0001, 0.001)
-    page.workload.kind.choose(0)
-    assert page.draft.experiment.workload == Experiment().workload

@@ -31,7 +31,7 @@ def test_that_two_models_two_techniques_and_a_sweep_become_the_trials_that_are_r
     click_row(qtbot, page.techniques.tree, "precision.int8", 34)
     type_into(qtbot, page, "prompt_tokens", "64..128 x2")
     type_into(qtbot, page, "new_tokens", "8")
-    quick = next(b for b in page.workload.repetitions.findChildren(ToolButton) if b.text() == "Quick 3")
+    quick = next(b for b in page.workload.run.repetitions.findChildren(ToolButton) if b.text() == "Quick 3")
     qtbot.mouseClick(quick, Qt.MouseButton.LeftButton)
     settle(qtbot, page)
 

@@ -1,4 +1,6 @@
-"""The Techniques panel: the tree by axis at the left, the form of the chosen one at the right. Main thread."""
+"""The techniques that have a meaning for the kind of work: the tree by axis, the form of the chosen one beside or below
+it. Main thread.
+"""
 
 from __future__ import annotations
 
@@ -33,20 +35,22 @@ class TechniquesPanel(Panel):
     parameter_broke = Signal(str, str)
     """what is wrong in a field ("int8, Group size"), "" for the message where it is mended"""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(theme, "Techniques", parent=parent)
+    def __init__(self, theme: Theme, title: str, *, across: bool = True, parent: QWidget | None = None) -> None:
+        """`across`: the form stands beside the tree, else below it."""
+        super().__init__(theme, title, parent=parent)
         self._theme = theme
+        self._across = across
         self._experiment = Experiment()
         self._resolved = Resolved()
         self._chosen = ""
         self.filter = SearchField(theme)
         self.filter.setProperty("compact", "true")
         self.filter.setPlaceholderText("Filter")
-        self.filter.setAccessibleName("Filter techniques")
+        self.filter.setAccessibleName(f"Filter {title.lower()}")
         self.filter.setFixedWidth(theme.px(160))
         self.filter.textChanged.connect(self._show)
         self.header.add_tool(self.filter)
-        self.tree = CheckTree(theme, "Techniques", TechniqueDelegate(theme))
+        self.tree = CheckTree(theme, title, TechniqueDelegate(theme))
         self.tree.model_.toggle_wanted.connect(self.toggled)
         self.tree.current_changed.connect(self._current)
         self.form = TechniqueForm(theme)
@@ -59,8 +63,8 @@ class TechniquesPanel(Panel):
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._scroll.setWidget(self.form)
-        self._split = QSplitter(Qt.Orientation.Horizontal)
-        self._split.setObjectName("techniques")
+        self._split = QSplitter(Qt.Orientation.Horizontal if across else Qt.Orientation.Vertical)
+        self._split.setObjectName(title.lower())
         self._split.setHandleWidth(1)
         self._split.setChildrenCollapsible(False)
         self._split.addWidget(self.tree)
@@ -71,10 +75,14 @@ class TechniquesPanel(Panel):
 
     def _restyle(self) -> None:
         px = self._theme.px
-        self._scroll.setMinimumWidth(px(216))
-        self.tree.setMinimumWidth(px(196))
-        self._split.setSizes([px(336), px(224)])
-        self.setMinimumWidth(px(430))
+        if self._across:
+            self._scroll.setMinimumWidth(px(216))
+            self.tree.setMinimumWidth(px(196))
+            self._split.setSizes([px(336), px(224)])
+            self.setMinimumWidth(px(430))
+        else:
+            self._split.setSizes([px(264), px(120)])
+            self.setMinimumWidth(px(320))
 
     def show_experiment(self, experiment: Experiment, resolved: Resolved, *, force: bool = False) -> None:
         """`force`: fields take the experiment's values even where the same text was being mended (undo, load)."""

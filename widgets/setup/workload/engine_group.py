@@ -1,13 +1,14 @@
-"""The Engine group of the Workload panel: which engine runs and how, folded until it is asked for. Main thread."""
+"""Which of the engines that can do a kind of work runs, and how; folded until it is asked for. Main thread."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from engines.catalogue import broken, engines
+from engines.catalogue import EngineInfo, broken, engines
 from engines.protocol.orders import Scalar
 from engines.protocol.settings import Setting
 from widgets.parts.components import ToolButton, label
@@ -20,7 +21,6 @@ from workbench.experiment.experiment import EngineSettings, engine_settings
 LABELS = 76
 """Width of the labels of the panel's forms (of the design): "Micro-batch"."""
 _SETTINGS = {setting.name: setting for setting in engine_settings()}
-_ENGINE_BY_SETTING = {setting.name: engine for engine in engines() for setting in engine.settings}
 _CHOICES = {"auto": "Automatic", "on": "On", "off": "Off"}
 
 
@@ -32,10 +32,11 @@ class EngineGroup(QWidget):
     broke = Signal(str, str)
     """ "engine.KEY", what is wrong; "" where it is mended"""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, theme: Theme, kind: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
         self._settings = EngineSettings()
+        self._engines = [engine for engine in engines() if kind in engine.works]
         self.fields: dict[str, ValueField] = {}
         self.choices: dict[str, QComboBox] = {}
         self.boxes: dict[str, QCheckBox] = {}
@@ -59,10 +60,11 @@ class EngineGroup(QWidget):
         self._rows = QVBoxLayout(self.body)
         self._rows.setContentsMargins(0, 0, 0, 0)
         common = Form(self._theme, LABELS)
-        self._choice(common, _SETTINGS["id"], [("Automatic", "auto"), *_titles()])
+        titles = [(engine.title, engine.id) for engine in self._engines]
+        self._choice(common, _SETTINGS["id"], [("Automatic", "auto"), *titles])
         self._field(common, _SETTINGS["threads"])
         self._rows.addWidget(common)
-        for engine in engines():
+        for engine in self._engines:
             if not engine.settings:
                 continue
             self._rows.addWidget(self._caption(f"Of {engine.title}"))
@@ -127,15 +129,16 @@ class EngineGroup(QWidget):
         """`force`: fields take the values even where a text was being mended (undo, load)."""
         self._settings = settings
         for key, box in self.choices.items():
-            box.setCurrentIndex(max(0, box.findData(settings.value(_SETTINGS[key]))))
+            box.setCurrentIndex(box.findData(settings.value(_SETTINGS[key])))  # none for what cannot do this work
         for key, field in self.fields.items():
             field.set_values((settings.value(_SETTINGS[key]),), force=force)
         for key, check in self.boxes.items():
             check.setChecked(bool(settings.value(_SETTINGS[key])))
-        for key, engine in _ENGINE_BY_SETTING.items():
+        for engine in self._engines:
             runs = settings.id in ("auto", engine.id)
-            self._enable(key, "" if runs else f"A setting of {engine.title}; {settings.id} runs everything.")
-        self.summary.setText(summary(settings))
+            for setting in engine.settings:
+                self._enable(setting.name, "" if runs else f"Of {engine.title} only; {settings.id} runs everything.")
+        self.summary.setText(summary(settings, self._engines))
 
     def _enable(self, key: str, reason: str) -> None:
         if key in self.fields:
@@ -167,15 +170,11 @@ class EngineGroup(QWidget):
         self.changed.emit(key, (value,))
 
 
-def summary(settings: EngineSettings) -> str:
-    """What is set, in a line: "Automatic", "llama.cpp, 4 threads, flash attention on"."""
+def summary(settings: EngineSettings, among: Sequence[EngineInfo]) -> str:
+    """What is set of these engines, in a line: "Automatic", "llama.cpp, 4 threads, flash attention on"."""
     parts = ["Automatic: by technique" if settings.id == "auto" else settings.id]
     if settings.threads:
         parts.append(f"{settings.threads} thread{'' if settings.threads == 1 else 's'}")
-    parts += [_SETTINGS[name].with_value(settings.own[name]) for name in _ENGINE_BY_SETTING if name in settings.own]
+    own = [setting for engine in among for setting in engine.settings if setting.name in settings.own]
+    parts += [setting.with_value(settings.own[setting.name]) for setting in own]
     return ", ".join(parts)
-
-
-def _titles() -> list[tuple[str, str]]:
-    """Title and id of each engine."""
-    return [(engine.title, engine.id) for engine in engines()]

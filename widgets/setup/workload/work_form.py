@@ -1,8 +1,8 @@
-"""The rows of one kind of work, made from its settings. Main thread."""
+"""The rows of a kind of work, made from its settings. Main thread."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from PySide6.QtCore import Signal
@@ -18,8 +18,7 @@ from workbench.experiment.experiment import WorkloadChoice
 
 
 class WorkForm(QWidget):
-    """A heading for each group of settings, and a row for each setting that has a value of its own: what the machine
-    decides is left to the file."""
+    """A heading for each group of settings, and a row for each setting."""
 
     changed = Signal(str, object)
     """key, values"""
@@ -27,7 +26,12 @@ class WorkForm(QWidget):
     """key, what is wrong; "" where it is mended"""
 
     def __init__(
-        self, theme: Theme, kind: str, special: Mapping[str, QWidget], label_width: int, parent: QWidget | None = None
+        self,
+        theme: Theme,
+        settings: Sequence[Setting],
+        special: Mapping[str, QWidget],
+        label_width: int,
+        parent: QWidget | None = None,
     ) -> None:
         """`special`: widgets made by hand, in the place of a setting's field."""
         super().__init__(parent)
@@ -35,9 +39,9 @@ class WorkForm(QWidget):
         self.fields: dict[str, ValueField] = {}
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
-        settings = [s for s in WorkloadChoice.of(kind).settings if s.default is not None]
-        for group in dict.fromkeys(s.group for s in settings):
-            if group:
+        groups = list(dict.fromkeys(s.group for s in settings))
+        for group in groups:
+            if group and len(groups) > 1:
                 self._column.addWidget(line())
                 self._column.addWidget(label(group, role="body", tone="secondary"))
             form = Form(theme, label_width)

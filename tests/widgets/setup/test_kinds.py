@@ -1,0 +1,110 @@
+"""The kinds of work in Setup: each shows its own panels and keeps its own form."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QToolButton
+from pytestqt.qtbot import QtBot
+
+from tests.widgets.setup.kit import QWEN, SMOL, click_row, settle, type_into
+from widgets.setup.draft import State, dump_session, load_session
+from widgets.setup.kinds import TrainingPanels
+from widgets.setup.page import SetupPage
+from widgets.setup.panels import NARROW
+from widgets.setup.toolbar import KIND_TITLES
+from workbench.experiment.experiment import KINDS, Experiment, TechniqueChoice, WorkloadChoice
+
+
+def turn(qtbot: QtBot, page: SetupPage, title: str) -> None:
+    """Click a kind of work in the toolbar."""
+    button = next(b for b in page.tools.kind.findChildren(QToolButton) if b.text() == title)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    settle(qtbot, page)
+
+
+def test_that_every_kind_of_work_has_a_segment() -> None:
+    assert set(KIND_TITLES) == set(KINDS)
+
+
+def test_that_each_kind_keeps_its_form(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, SMOL)
+    type_into(qtbot, page, "prompt_tokens", "256, 512")
+    click_row(qtbot, page.techniques.tree, "precision.bfloat16", 35)
+    settle(qtbot, page)
+    inference = page.draft.experiment
+    turn(qtbot, page, "Fine-tuning")
+    assert page.draft.experiment.workload == WorkloadChoice.of("training")
+    type_into(qtbot, page, "learning_rate", "0.0001, 0.001")
+    click_row(qtbot, page.models.tree, QWEN)
+    settle(qtbot, page)
+    training = page.draft.experiment
+    turn(qtbot, page, "Inference")
+    back = page.draft.experiment
+    assert (back.workload, back.techniques) == (inference.workload, inference.techniques)
+    assert back.models == (SMOL, QWEN), "what both share keeps its value"
+    turn(qtbot, page, "Fine-tuning")
+    assert page.draft.experiment == training
+    assert page.workload.fields["learning_rate"].line.text() == "0.0001, 0.001"
+
+
+def test_that_nothing_of_another_kind_is_shown_or_planned(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, SMOL)
+    click_row(qtbot, page.techniques.tree, "precision.bfloat16", 35)
+    settle(qtbot, page)
+    turn(qtbot, page, "Fine-tuning")
+    assert "prompt_tokens" not in page.workload.fields
+    assert {row.key for group in page.techniques.tree.model_.groups for row in group.rows} >= {"finetune.lora"}
+    assert not page.planned or not any(
+        "no effect" in problem.message for c in page.planned.plan.configurations for problem in c.problems
+    )
+    turn(qtbot, page, "Inference")
+    assert page.planned is not None
+    assert not any(t.id.startswith("finetune.") for c in page.planned.plan.configurations for t in c.techniques)
+    assert not any("no effect" in p.message for c in page.planned.plan.configurations for p in c.problems)
+
+
+def test_that_the_kind_is_chosen_by_keyboard_and_undone(qtbot: QtBot, page: SetupPage) -> None:
+    first = next(b for b in page.tools.kind.findChildren(QToolButton) if b.text() == "Inference")
+    first.setFocus()
+    qtbot.keyClick(page.tools.kind, Qt.Key.Key_Right)
+    assert page.draft.experiment.workload.kind == "training"
+    page.undo_stack.undo()
+    assert page.draft.experiment.workload.kind == "inference"
+    assert page.tools.kind.index == 0
+
+
+def test_that_a_mistake_in_one_kind_does_not_stop_the_other(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, SMOL)
+    type_into(qtbot, page, "prompt_tokens", "0")
+    assert page.run_reason
+    turn(qtbot, page, "Fine-tuning")
+    assert page.run_reason != "Prompt is 1 to 1,000,000 tokens, not 0."
+    turn(qtbot, page, "Inference")
+    assert page.workload.fields["prompt_tokens"].line.text() == "128"
+    assert not page.run_reason
+
+
+def test_that_the_forms_of_all_kinds_are_there_in_the_next_session() -> None:
+    inference = Experiment(techniques=(TechniqueChoice("precision.bfloat16"),), models=("a",))
+    state = State(inference, inference).turned("training")
+    again = load_session(dump_session(state))
+    assert again == state
+    assert again is not None
+    assert again.turned("inference").experiment == inference
+
+
+def test_that_a_narrow_window_puts_data_and_training_in_tabs(qtbot: QtBot, page: SetupPage) -> None:
+    turn(qtbot, page, "Fine-tuning")
+    kind = page.kind
+    assert isinstance(kind, TrainingPanels)
+    assert kind.data.isVisible()
+    assert kind.work.isVisible()
+    page.resize(NARROW - 72 - 1, 600)
+    assert kind.pair.tabs.isVisible()
+    assert not kind.work.isVisible()
+    kind.pair.tabs.setCurrentIndex(1)
+    assert kind.work.isVisible()
+    assert page.machine.isVisible(), "the machine keeps its place"
+    page.resize(1368, 800)
+    assert kind.data.isVisible()
+    assert kind.work.isVisible()
