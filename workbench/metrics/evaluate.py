@@ -37,9 +37,8 @@ def evaluate_trial(
 
 def _row(metric: Metric, records: TrialRecords, trial: str) -> MetricRow:
     found = metric.compute(records)
-    if trains(records) and (
-        metric.task == "generate" or (isinstance(found, NotAvailable) and "request" in metric.needs)
-    ):
+    of_requests = "request" in metric.needs and "step" not in metric.needs
+    if trains(records) and (metric.task == "generate" or (isinstance(found, NotAvailable) and of_requests)):
         found = NotAvailable(_TRAINS)
     return MetricRow(
         trial=trial,
@@ -49,6 +48,6 @@ def _row(metric: Metric, records: TrialRecords, trial: str) -> MetricRow:
         unit=metric.unit,
         method="" if isinstance(found, NotAvailable) else found.method,
         scope=metric.window if isinstance(found, NotAvailable) else found.scope or metric.window,
-        n=None if isinstance(found, NotAvailable) else found.n,
+        n=found.n,
         reason=found.reason if isinstance(found, NotAvailable) else "",
     )

@@ -15,7 +15,7 @@ from workbench.metrics.window import (
     NS,
     device_source,
     inside,
-    mean_over,
+    mean_over_all,
     no_window,
     on_gpu,
     read_by,
@@ -101,7 +101,7 @@ def mean_memory(records: TrialRecords) -> Value | NotAvailable:
         times, values, how = process_memory(records, *window)
     if not len(times):
         return why_missing(records, source, quantity, what)
-    mean = mean_over(times, values, *window)
+    mean = mean_over_all(times, values, records.stretches())
     if mean is None:
         return NotAvailable(f"{what} was not read through the measured window.")
     shared = "" if "template" in how else _shared(records)  # the sensor may say it itself
@@ -260,7 +260,7 @@ METRICS = (
         primary=True,
         by_device=True,
         beside=("memory_mean_ratio",),
-        needs=("request", "memory_used_bytes", "pss_bytes", "rss_bytes"),
+        needs=("request", "step", "memory_used_bytes", "pss_bytes", "rss_bytes"),
     ),
     Metric(
         id="memory_mean_ratio",
@@ -275,7 +275,7 @@ METRICS = (
         shown_unit="%",
         group="memory",
         by_device=True,
-        needs=("request", "memory_used_bytes", "pss_bytes", "rss_bytes", "environment"),
+        needs=("request", "step", "memory_used_bytes", "pss_bytes", "rss_bytes", "environment"),
     ),
     Metric(
         id="memory_pss_peak_bytes",
@@ -289,7 +289,7 @@ METRICS = (
         compute=_polled_peak("pss_bytes", "Proportional set size"),
         shown_unit="GiB",
         group="memory",
-        needs=("request", "pss_bytes", "rss_bytes"),
+        needs=("request", "step", "pss_bytes", "rss_bytes"),
     ),
     Metric(
         id="memory_rss_peak_bytes",
@@ -303,7 +303,7 @@ METRICS = (
         compute=_polled_peak("rss_bytes", "Resident memory"),
         shown_unit="GiB",
         group="memory",
-        needs=("request", "rss_bytes"),
+        needs=("request", "step", "rss_bytes"),
     ),
     Metric(
         id="memory_lifetime_peak_bytes",
@@ -342,7 +342,7 @@ METRICS = (
         compute=device_process_peak,
         shown_unit="GiB",
         group="memory",
-        needs=("request", "process_memory_bytes"),
+        needs=("request", "step", "process_memory_bytes"),
     ),
     Metric(
         id="kv_cache_bytes_per_token",
@@ -372,7 +372,7 @@ METRICS = (
         compute=device_change,
         shown_unit="GiB",
         group="memory",
-        needs=("request", "memory_used_bytes"),
+        needs=("request", "step", "memory_used_bytes"),
     ),
     Metric(
         id="tensor_bytes",

@@ -28,6 +28,8 @@ class NotAvailable:
     """Why there is no value, in a sentence. Never zero instead."""
 
     reason: str
+    n: int | None = None
+    """0: the trial ended before there was a value, see `Metric.censored`."""
 
 
 def counted(n: int, what: str) -> str:
@@ -60,6 +62,9 @@ class Metric:
     """Counted, not measured: the same in every trial of a configuration, so one trial is enough."""
     same_scope: bool = False
     """Ratios only between values of the same scope (perplexity over the same tokens)."""
+    censored: bool = False
+    """A trial may end before there is a value (a loss that was not reached): it then counts as infinite in a median,
+    and no mean and no ratio is formed."""
     needs: tuple[str, ...] = ()
     """Kinds of record, columns of telemetry, phases and assumptions it is made from: ("request", "energy_joules")."""
     estimate: bool = False

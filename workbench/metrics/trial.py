@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from engines.protocol.records import (
+    Artifact,
     Cue,
     Environment,
     Evaluation,
+    FlopCount,
     LostRecord,
+    MemoryParts,
     MemoryPeak,
     ModelLoaded,
     PhaseEnded,
     Record,
     Request,
+    Resumed,
     Sensor,
     SensorLost,
     Sensors,
@@ -36,6 +42,9 @@ Floats = npt.NDArray[np.float64]
 
 MISSING = -1
 """Stands in `stamps_ns` where a stamp number was never read from the ring."""
+
+PAUSE_S = 0.5
+"""A gap between training steps over this, and over a step, is a pause: something else ran."""
 
 MAX_STAMPS = 1 << 24
 """Stamp numbers from here on are dropped: a broken record must not make us reserve gigabytes."""
@@ -82,6 +91,12 @@ class TrialRecords:
     """Everything the telemetry said about its sources, available or not."""
     steps: tuple[Step, ...] = ()
     """Training steps, warm-up included, in order."""
+    artifacts: tuple[Artifact, ...] = ()
+    parts: MemoryParts | None = None
+    """Of one untimed training step."""
+    flops: FlopCount | None = None
+    """Of one training step."""
+    resumed: Resumed | None = None
     scores: tuple[TaskScore, ...] = ()
     """On tasks, in order."""
     turns: tuple[TelemetryTurn, ...] = ()
@@ -109,12 +124,36 @@ class TrialRecords:
         measured: tuple[Request, ...] | tuple[Step, ...] = self.measured or self.measured_steps
         return (measured[0].start_ns, measured[-1].end_ns) if measured else None
 
+    def stretches(self) -> tuple[tuple[int, int], ...]:
+        """The measured window (ns) without the pauses of training: evaluations, and whatever else lay between steps for
+        longer than a step and `PAUSE_S`. One stretch where requests were measured; () where nothing was."""
+        window = self.window()
+        if self.measured or window is None:
+            return () if window is None else (window,)
+        return stretches_of(self.measured_steps, self.spans)
+
     def detail(self, name: str) -> float | None:
         """A number the engine recorded of the loaded model ("layers"), None where it did not."""
         try:
             return None if self.model is None else float(self.model.details[name])
         except (KeyError, ValueError):
             return None
+
+
+def stretches_of(steps: Sequence[Step], spans: Sequence[Span]) -> tuple[tuple[int, int], ...]:
+    """Stretches (ns) of steps that follow one another without a pause; making the batches between them belongs to
+    them."""
+    if not steps:
+        return ()
+    evaluations = [s.start_ns for s in spans if s.name == "evaluate"]
+    longest = max(PAUSE_S * 1e9, statistics.median(s.end_ns - s.start_ns for s in steps))
+    found = [[steps[0].start_ns, steps[0].end_ns]]
+    for before, after in pairwise(steps):
+        pause = after.start_ns - round(after.data_s * 1e9) - before.end_ns
+        if pause > longest or any(before.end_ns <= start <= after.start_ns for start in evaluations):
+            found.append([after.start_ns, after.end_ns])
+        found[-1][1] = after.end_ns
+    return tuple((start, end) for start, end in found)
 
 
 def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUMED) -> TrialRecords:
@@ -129,6 +168,10 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
     steps: list[Step] = []
     spans: list[Span] = []
     evaluations: list[Evaluation] = []
+    artifacts: list[Artifact] = []
+    parts: MemoryParts | None = None
+    flops: FlopCount | None = None
+    resumed: Resumed | None = None
     scores: list[TaskScore] = []
     cues: list[Cue] = []
     lost: list[SensorLost] = []
@@ -154,6 +197,14 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
             spans.append(Span(record.name, record.index, record.start_ns, record.t_ns))
         elif isinstance(record, Evaluation):
             evaluations.append(record)
+        elif isinstance(record, Artifact):
+            artifacts.append(record)
+        elif isinstance(record, MemoryParts):
+            parts = record
+        elif isinstance(record, FlopCount):
+            flops = record
+        elif isinstance(record, Resumed):
+            resumed = record
         elif isinstance(record, TaskScore):
             scores.append(record)
         elif isinstance(record, Cue):
@@ -191,6 +242,10 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
         sensors_missing=_missing(tuple(sensors.values())),
         sensors=tuple(sensors.values()),
         steps=tuple(sorted(steps, key=lambda s: (s.start_ns, s.index))),
+        artifacts=tuple(artifacts),
+        parts=parts,
+        flops=flops,
+        resumed=resumed,
         scores=tuple(scores),
         turns=tuple(sorted(turns, key=lambda t: t.start_ns)),
         lost=tuple(gone),

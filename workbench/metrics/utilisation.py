@@ -12,16 +12,18 @@ from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords
 from workbench.metrics.window import (
     NS,
-    counter_change,
+    change_over_all,
     device_source,
     inside,
-    mean_over,
+    length_s,
+    mean_over_all,
     no_window,
     on_gpu,
     read_by,
     series,
     why_missing,
 )
+from workbench.units import format_share
 
 FLOP_FORMULA = "2 x parameters per token processed + 4 x attention width x positions attended to, over all layers"
 """Of one forward pass, a multiplication and an addition counted as two: every weight is used once a token, and each
@@ -34,7 +36,7 @@ DEPTH_FACT = "workload.depth_tokens"
 
 def utilisation(records: TrialRecords) -> Value | NotAvailable:
     """EfficientLLM's PCU: (1/T) ∫ utilisation/peak utilisation dt."""
-    window = records.window()
+    window, stretches = records.window(), records.stretches()
     if window is None:
         return no_window(records)
     if on_gpu(records):
@@ -42,7 +44,7 @@ def utilisation(records: TrialRecords) -> Value | NotAvailable:
         times, values = series(records, source, "utilisation_ratio")
         if not len(times):
             return why_missing(records, source, "utilisation_ratio", "Device utilisation")
-        mean = mean_over(times, values, *window)
+        mean = mean_over_all(times, values, stretches)
         if mean is None:
             return NotAvailable("Device utilisation was not read through the measured window.")
         how = read_by(records, source, "utilisation_ratio")
@@ -52,9 +54,9 @@ def utilisation(records: TrialRecords) -> Value | NotAvailable:
     threads = records.started.threads if records.started is not None else 0
     if threads < 1:
         return NotAvailable("The number of threads of the worker is not known.")
-    spent = counter_change(*series(records, "proc.tree", "cpu_seconds"), *window)
+    spent = change_over_all(*series(records, "proc.tree", "cpu_seconds"), stretches)
     if spent is not None:
-        length = (window[1] - window[0]) / NS
+        length = length_s(stretches)
         if length <= 0:
             return NotAvailable("The measured time is not positive: the clock readings do not hold.")
         how = read_by(records, "proc.tree", "cpu_seconds")
@@ -62,7 +64,7 @@ def utilisation(records: TrialRecords) -> Value | NotAvailable:
             spent / length / threads, f"processor seconds of the process tree{how} / (time x {_threads(threads)})"
         )
     times, values = series(records, "proc.tree", "cpu_utilisation_ratio")
-    mean = mean_over(times, values, *window)
+    mean = mean_over_all(times, values, stretches)
     if mean is None:
         return why_missing(records, "proc.tree", "cpu_utilisation_ratio", "Processor use")
     among, _ = inside(times, values, *window)
@@ -104,7 +106,7 @@ def flop_rate(records: TrialRecords) -> Value | NotAvailable:
     """FLOPs of the measured requests by formula over their time. Nothing counts them: the formula is in the method."""
     measured = records.measured
     if not measured:
-        return no_window(records) if not records.steps else NotAvailable("The formula holds for inference only.")
+        return _flop_rate_of_steps(records)
     if records.model is None:
         return NotAvailable("The model was not loaded.")
     parameters = float(records.model.parameters)
@@ -135,6 +137,24 @@ def flop_rate(records: TrialRecords) -> Value | NotAvailable:
         f"{FLOP_FORMULA}, {parameters:,.0f} parameters{deep}{'; ' + scope if scope else ''}; over the requests' time"
     )
     return Value(flops / spent, method, len(measured), scope)
+
+
+def _flop_rate_of_steps(records: TrialRecords) -> Value | NotAvailable:
+    """FLOPs of a training step as the worker says them by formula, over the time of the measured steps."""
+    steps, said = records.measured_steps, records.flops
+    if not steps:
+        return no_window(records)
+    spent = sum(s.end_ns - s.start_ns for s in steps) / NS
+    if said is None or said.formula_flops <= 0:
+        return NotAvailable("The FLOPs of a step are not known: no formula for this model and method.")
+    if spent <= 0:
+        return NotAvailable("The measured time is not positive: the clock readings do not hold.")
+    checked = "not counted"
+    if said.counted_flops is not None:
+        checked = f"an untimed step counted {format_share(said.counted_flops / said.formula_flops - 1, sign='+')}"
+        checked += f" (the counter omits {said.omitted})" if said.omitted else ""
+    method = f"{said.formula_flops:.4g} FLOPs a step by formula, {checked}; over the steps' time"
+    return Value(said.formula_flops * len(steps) / spent, method, len(steps), "training steps")
 
 
 def _left_out(layers: Layers) -> str:
@@ -184,7 +204,7 @@ METRICS = (
         beside=("model_flops_utilisation_ratio",),
         group="energy",
         nouns=("more", "less"),
-        needs=("request", "utilisation_ratio", "cpu_seconds"),
+        needs=("request", "step", "utilisation_ratio", "cpu_seconds"),
     ),
     Metric(
         id="model_flops_utilisation_ratio",
@@ -196,29 +216,28 @@ METRICS = (
         window=MEASURED,
         version=3,
         compute=model_flops_utilisation,
-        counts="requests",
+        counts="requests or steps",
         shown_unit="%",
         group="energy",
         nouns=("more", "less"),
         same_scope=True,
-        task="generate",
-        needs=("request", "model_loaded", "peak_flops"),
+        needs=("request", "step", "flop_count", "model_loaded", "peak_flops"),
     ),
     Metric(
         id="model_flops_per_second",
         title="Model FLOP rate",
-        definition=f"FLOPs of the model by formula ({FLOP_FORMULA}) / time of the measured requests.",
+        definition=f"FLOPs of the model by formula ({FLOP_FORMULA}; of a training step the worker's) / time of the "
+        "measured requests or steps.",
         unit="FLOP/s",
         better="higher",
         window=MEASURED,
         version=3,
         compute=flop_rate,
-        counts="requests",
+        counts="requests or steps",
         shown_unit="GFLOP/s",
         group="speed",
         same_scope=True,
-        task="generate",
-        needs=("request", "model_loaded"),
+        needs=("request", "step", "flop_count", "model_loaded"),
     ),
     Metric(
         id="steal_ratio",
@@ -231,6 +250,6 @@ METRICS = (
         compute=steal,
         shown_unit="%",
         group="energy",
-        needs=("request", "steal_ratio"),
+        needs=("request", "step", "steal_ratio"),
     ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from workbench.metrics.model import NotAvailable
@@ -101,6 +103,32 @@ def mean_over(times: Longs, values: Floats, start: int, end: int) -> float | Non
     if end <= start or not covers(own, start, end, _period(times)):
         return None
     return integral(own, among, start, end) / ((end - start) / NS)
+
+
+Stretches = Sequence[tuple[int, int]]
+"""Parts of the measured window (ns) that a figure is taken over, see `TrialRecords.stretches`."""
+
+
+def length_s(stretches: Stretches) -> float:
+    return sum(end - start for start, end in stretches) / NS
+
+
+def mean_over_all(times: Longs, values: Floats, stretches: Stretches) -> float | None:
+    """`mean_over` of several stretches, each weighing by its length. Those without a reading of their own are left
+    out; None where they are more than half of the time."""
+    means = [(mean_over(times, values, start, end), end - start) for start, end in stretches]
+    known = [(mean, length) for mean, length in means if mean is not None]
+    read = sum(length for _, length in known)
+    if not known or 2 * read < sum(length for _, length in means):
+        return None
+    return sum(mean * length for mean, length in known) / read
+
+
+def change_over_all(times: Longs, values: Floats, stretches: Stretches) -> float | None:
+    """`counter_change` of several stretches together; None where one of them is not known."""
+    changes = [counter_change(times, values, start, end) for start, end in stretches]
+    known = [change for change in changes if change is not None]
+    return sum(known) if known and len(known) == len(changes) else None
 
 
 def covers(times: Longs, start: int, end: int, period: float | None = None) -> bool:

@@ -23,6 +23,12 @@ WEIGHTS = {
 }
 
 
+def asked(workload: Training) -> dict[str, str]:
+    """What the trial was asked for, as facts: its figures are checked against them, and its target is among them."""
+    names = ("batch_size", "accumulation", "sequence_tokens", "packing", "stop_at", "steps", "target_loss")
+    return {f"workload.{name}": f"{getattr(workload, name)}" for name in names}
+
+
 class TrainingWork:
     """`engines.worker.works.work.Work` whose unit is a step."""
 
@@ -39,7 +45,7 @@ class TrainingWork:
 
     def prepare(self) -> dict[str, str]:
         self._trial.doing = "preparing the training"
-        return self._engine.prepare_training()
+        return {**self._engine.prepare_training(), **asked(self._workload)}
 
     def run(self) -> None:
         trial, warmup_steps = self._trial, self._workload.warmup_steps

@@ -96,6 +96,9 @@ def _s(seconds: float) -> str:
 
 
 def _stretches(records: TrialRecords) -> Iterator[_Stretches]:
+    steps = _seconds_of_steps(records)
+    if len(steps) >= _LEAST_GAPS:
+        yield _Stretches("Training", steps, np.full(len(steps), _lower_median(steps)), float(steps.sum()))
     measured = whole(records)
     if not measured or any(r.end_ns <= r.start_ns for r in measured):
         return
@@ -113,6 +116,17 @@ def _stretches(records: TrialRecords) -> Iterator[_Stretches]:
     for what, taken in (("The way out of requests", tail_times(records)), ("The loop between requests", pauses)):
         if len(taken) > 1 and window_s > 0:
             yield _Stretches(what, taken, np.full(len(taken), _lower_median(taken)), window_s)
+
+
+def _seconds_of_steps(records: TrialRecords) -> Floats:
+    """Time of each measured training step as if all computed the same number of positions, shape (n,); empty where
+    requests were measured, or the times do not hold."""
+    steps = () if records.measured else records.measured_steps
+    if any(s.end_ns <= s.start_ns for s in steps):
+        return np.empty(0)
+    spent = np.array([(s.end_ns - s.start_ns) / NS for s in steps])
+    work = np.array([max(1, s.tokens + s.padding_tokens) for s in steps], dtype=np.float64)
+    return spent * (np.median(work) / work) if len(work) else spent
 
 
 def _lower_median(values: Floats) -> float:
@@ -177,7 +191,9 @@ def uneven_pace(records: TrialRecords) -> tuple[Reason, ...]:
     if two_sided_p(effect / error, freedom) * len(shapes) > PACE_P:
         return ()
     change = format_share(float(np.expm1(-effect)), sign="+")
-    what = "Decode" if max(r.stamps for r in whole(records)) > _GAPS_A_PART else "Requests"
+    what = "Training"
+    if records.measured:
+        what = "Decode" if max(r.stamps for r in whole(records)) > _GAPS_A_PART else "Requests"
     if best == 0:
         return (Reason("drift", "warning", f"{what} drifted by {change} in speed through the measured window."),)
     a, b = cuts[best - 1]
@@ -189,6 +205,10 @@ def uneven_pace(records: TrialRecords) -> tuple[Reason, ...]:
 
 def _levels(records: TrialRecords) -> _Levels | None:
     """None where there is nothing to compare: one request, or few requests of few tokens."""
+    steps = _seconds_of_steps(records)
+    if len(steps) >= _FEW_REQUESTS:
+        middles = np.array([s.start_ns / 2 + s.end_ns / 2 for s in records.measured_steps])
+        return _grouped((middles - middles[0]) / NS, np.log(steps))
     measured = whole(records)
     stamps = max((r.stamps for r in measured), default=0)
     alike = [r for r in measured if r.stamps == stamps]
@@ -206,11 +226,16 @@ def _levels(records: TrialRecords) -> _Levels | None:
     else:
         return None
     log, at, part = (np.array(column) for column in zip(*cut, strict=True))
-    if len(log) > _LEVELS:  # only levels of whole requests are so many
-        groups = np.array_split(np.arange(len(log)), _LEVELS)
-        log, at = np.array([np.median(log[g]) for g in groups]), np.array([np.mean(at[g]) for g in groups])
-        part = np.zeros(_LEVELS, dtype=np.int64)
-    return _Levels((at - measured[0].start_ns) / NS, log, part.astype(np.int64))
+    at_s = (at - measured[0].start_ns) / NS
+    # only levels of whole requests are so many
+    return _grouped(at_s, log) if len(log) > _LEVELS else _Levels(at_s, log, part.astype(np.int64))
+
+
+def _grouped(at_s: Floats, log: Floats) -> _Levels:
+    """Levels of one part, at most `_LEVELS`: neighbours are put together."""
+    groups = np.array_split(np.arange(len(log)), min(_LEVELS, len(log)))
+    log, at_s = np.array([np.median(log[g]) for g in groups]), np.array([np.mean(at_s[g]) for g in groups])
+    return _Levels(at_s, log, np.zeros(len(log), dtype=np.int64))
 
 
 def _level(records: TrialRecords, request: Request) -> float:

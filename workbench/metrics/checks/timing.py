@@ -136,16 +136,22 @@ def long_tail(records: TrialRecords) -> tuple[Reason, ...]:
 
 
 def missing_requests(records: TrialRecords) -> tuple[Reason, ...]:
-    """Measured requests, and all training steps, are numbered from 0 without a gap: totals need every one of them."""
+    """Measured requests, and all training steps, are numbered from 0 without a gap: totals need every one of them. The
+    steps of a trial that continued another begin where that one ended."""
     reasons = []
+    first = 0 if records.resumed is None else records.resumed.step
     counted: tuple[tuple[str, list[int]], ...] = (
         ("request", sorted(r.index for r in records.measured)),
-        ("training step", sorted(s.index for s in records.steps)),
+        ("training step", sorted(s.index - first for s in records.steps)),
     )
     for what, numbers in counted:
         if numbers != list(range(len(numbers))):
             lost = sorted(set(range(max(numbers) + 1)) - set(numbers)) if max(numbers) < MAX_STAMPS else []
-            which = f"the record of {what} {lost[0]} is missing" if lost else f"a {what} is recorded twice"
+            which = (
+                f"the record of {what} {lost[0] + (first if what != 'request' else 0)} is missing"
+                if lost
+                else f"a {what} is recorded twice"
+            )
             reasons.append(Reason("missing_request", "invalid", f"Of the measured window, {which}."))
     return tuple(reasons)
 

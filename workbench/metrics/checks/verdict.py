@@ -14,6 +14,7 @@ from typing import Literal
 from workbench.metrics.checks.machine import MACHINE_CHECKS
 from workbench.metrics.checks.pace import PACE_CHECKS
 from workbench.metrics.checks.reason import Reason
+from workbench.metrics.checks.steps import STEP_CHECKS
 from workbench.metrics.checks.timing import TIMING_CHECKS
 from workbench.metrics.trial import TrialRecords
 
@@ -37,7 +38,12 @@ class Verdict:
     reasons: tuple[Reason, ...]
 
 
-CHECKS: tuple[Callable[[TrialRecords], tuple[Reason, ...]], ...] = (*TIMING_CHECKS, *PACE_CHECKS, *MACHINE_CHECKS)
+CHECKS: tuple[Callable[[TrialRecords], tuple[Reason, ...]], ...] = (
+    *TIMING_CHECKS,
+    *STEP_CHECKS,
+    *PACE_CHECKS,
+    *MACHINE_CHECKS,
+)
 """To add one: a function in a checks module and its entry there."""
 
 

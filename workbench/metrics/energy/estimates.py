@@ -89,7 +89,7 @@ METRICS = (
         compute=energy_estimate,
         group="cost",
         estimate=True,
-        needs=("request", "cpu_seconds", "watts_per_core"),
+        needs=("request", "step", "cpu_seconds", "watts_per_core"),
     ),
     Metric(
         id="energy_estimate_per_token_joules",

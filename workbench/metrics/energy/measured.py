@@ -3,16 +3,20 @@ sensor that is not there."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from engines.protocol.records import Step
 from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords
 from workbench.metrics.window import (
     NS,
-    counter_change,
+    Stretches,
+    change_over_all,
     covers,
     integral,
+    length_s,
     no_window,
     power_source,
     read_by,
@@ -23,6 +27,9 @@ from workbench.units import format_share
 
 MIN_ENERGY_WINDOW_S = 2.0
 """Below this, counters and power readings are too coarse: "not measurable"."""
+
+MIN_STRETCH_PERIODS = 10
+"""Periods of the meter that a stretch between two evaluations lasts at the least: else their energy is among it."""
 
 COUNTER_TOLERANCE = 0.05
 """Counter and integral of the power curve further apart than this are flagged by the verdict."""
@@ -43,37 +50,50 @@ class Measured:
     method: str
 
 
-def counter_energy(records: TrialRecords, window: tuple[int, int] | None = None) -> float | None:
-    """Joules by the energy counter at the window's ends; None where there is none or it does not reach both ends.
-    The measured window unless another is named (ns)."""
-    window = window or records.window()
-    if window is None:
-        return None
-    return counter_change(*series(records, power_source(records), "energy_joules"), *window)
+def counter_energy(records: TrialRecords, stretches: Stretches | None = None) -> float | None:
+    """Joules by the energy counter at the stretches' ends; None where there is none or it does not reach all of them.
+    The measured window's unless others are named."""
+    stretches = records.stretches() if stretches is None else stretches
+    return change_over_all(*series(records, power_source(records), "energy_joules"), stretches)
 
 
-def curve_energy(records: TrialRecords, window: tuple[int, int] | None = None) -> float | None:
-    """Joules by the integral of the power curve over the window; None where it does not cover it."""
-    window = window or records.window()
-    if window is None:
-        return None
+def curve_energy(records: TrialRecords, stretches: Stretches | None = None) -> float | None:
+    """Joules by the integral of the power curve over the stretches; None where it does not cover them."""
+    stretches = records.stretches() if stretches is None else stretches
     times, values = series(records, power_source(records), "power_watts")
-    return integral(times, values, *window) if len(times) > 1 and covers(times, *window) else None
+    if not stretches or len(times) < 2 or not covers(times, stretches[0][0], stretches[-1][1]):
+        return None
+    return sum(integral(times, values, start, end) for start, end in stretches)
 
 
 def energy_between(
     records: TrialRecords, start: int, end: int, level: str = "idle level included"
 ) -> Measured | NotAvailable:
-    """Energy of the trial's device from `start` to `end` (ns): by the counter where it moves, else by the curve.
+    """Energy of the trial's device from `start` to `end` (ns)."""
+    return energy_over(records, ((start, end),), level)
+
+
+def energy_over(
+    records: TrialRecords, stretches: Stretches, level: str = "idle level included"
+) -> Measured | NotAvailable:
+    """Energy of the trial's device over stretches of time: by the counter where it moves, else by the curve.
     `level`: what the method says of the idle level."""
-    length = (end - start) / NS
+    length = length_s(stretches)
     source = power_source(records)
-    counter, curve = counter_energy(records, (start, end)), curve_energy(records, (start, end))
+    counter, curve = counter_energy(records, stretches), curve_energy(records, stretches)
     if counter is None and curve is None:
         quantity = "energy_joules" if "energy_joules" in records.sensors_missing else "power_watts"
         return why_missing(records, source, quantity, "Energy")
     if length < MIN_ENERGY_WINDOW_S:
         return NotAvailable(f"Not measurable: the window of {length:.2g} s is shorter than {MIN_ENERGY_WINDOW_S:g} s.")
+    quantity = "power_watts" if counter is None else "energy_joules"
+    period, cut = _period(records, quantity), len(stretches) > 1
+    if cut and length / len(stretches) < MIN_STRETCH_PERIODS * period:
+        return NotAvailable(
+            f"Not measurable: pauses cut the steps into stretches of {length / len(stretches):.2g} s, and the meter is "
+            f"read every {period:.2g} s. Evaluate less often."
+        )
+    where = f"both ends of {len(stretches)} stretches between pauses" if cut else "both ends of the window"
     if counter is not None:
         if counter <= 0:
             return NotAvailable(STILL)
@@ -81,16 +101,17 @@ def energy_between(
         beside = ""
         if curve is not None:
             beside = f"; the power curve{read_by(records, source, 'power_watts')} {_agreement(curve, counter)}"
-        method = f"{_meter(source)} energy counter{how} at both ends of the window, {level}{beside}"
+        method = f"{_meter(source)} energy counter{how} at {where}, {level}{beside}"
         apart = 0.0 if curve is None else abs(curve - counter)
-        return Measured(counter, max(apart, counter / length * _period(records, "energy_joules")), method)
+        return Measured(counter, max(apart, counter / length * period * len(stretches)), method)
     if curve is None or curve <= 0:
         return NotAvailable("Not measurable: the power reading was zero throughout the window.")
     counted = len(series(records, source, "energy_joules")[0]) > 0
-    why = "the counter does not reach both ends of the window" if counted else "no counter here"
+    why = f"the counter does not reach {where}" if counted else "no counter here"
     how = read_by(records, source, "power_watts")
-    method = f"integral of the {_meter(source)} power readings{how}, {level}; {why}"
-    return Measured(curve, curve / length * _period(records, "power_watts"), method)
+    over = f" over {len(stretches)} stretches between pauses" if cut else ""
+    method = f"integral of the {_meter(source)} power readings{how}{over}, {level}; {why}"
+    return Measured(curve, curve / length * period * len(stretches), method)
 
 
 def _period(records: TrialRecords, quantity: str) -> float:
@@ -110,12 +131,12 @@ def _agreement(curve: float, counter: float) -> str:
 
 
 def energy(records: TrialRecords, level: str = "idle level included") -> Value | NotAvailable:
-    window = records.window()
-    if window is None:
+    stretches = records.stretches()
+    if not stretches:
         return no_window(records)
     if between := between_requests(records):
         return between
-    found = energy_between(records, *window, level)
+    found = energy_over(records, stretches, level)
     return found if isinstance(found, NotAvailable) else Value(found.joules, found.method)
 
 
@@ -146,10 +167,10 @@ def nothing_made(records: TrialRecords) -> NotAvailable:
 
 def mean_power(records: TrialRecords) -> Value | NotAvailable:
     """EfficientLLM's AEC = energy / T: it is mean power."""
-    window = records.window()
-    if window is None:
+    stretches = records.stretches()
+    if not stretches:
         return no_window(records)
-    return _per(records, (window[1] - window[0]) / NS, "divided by the length of the window")
+    return _per(records, length_s(stretches), "divided by the length of the window")
 
 
 def generated(records: TrialRecords) -> int:
@@ -166,11 +187,16 @@ def energy_per_request(records: TrialRecords) -> Value | NotAvailable:
     return _per(records, count, "divided by the measured requests", count)
 
 
-def energy_per_step(records: TrialRecords) -> Value | NotAvailable:
-    count = len(records.measured_steps)
-    if not count:
-        return NotAvailable("The trial had no training step: a record of each is needed.")
-    return _per(records, count, "divided by the measured steps", count)
+def _per_step(amount: Callable[[Step], int], what: str) -> Callable[[TrialRecords], Value | NotAvailable]:
+    def compute(records: TrialRecords) -> Value | NotAvailable:
+        count = sum(amount(s) for s in records.measured_steps)
+        if not records.measured_steps:
+            return NotAvailable("The trial had no training step: a record of each is needed.")
+        if count <= 0:
+            return NotAvailable(f"No {what} were recorded for the steps.")
+        return _per(records, count, f"divided by the {what}", count)
+
+    return compute
 
 
 def tokens_per_joule(records: TrialRecords) -> Value | NotAvailable:
@@ -193,6 +219,12 @@ def energy_delay(records: TrialRecords) -> Value | NotAvailable:
     return Value(found.value * latency, f"{found.method}; times the mean latency of a request", found.n)
 
 
+_OF_STEPS: tuple[tuple[str, str, str, Callable[[Step], int]], ...] = (
+    ("step", "step", "measured steps", lambda _: 1),
+    ("sample", "sample", "samples of the measured steps", lambda step: step.samples),
+    ("training_token", "token", "tokens of the measured steps", lambda step: step.tokens),
+)
+
 METRICS = (
     Metric(
         id="power_mean_watts",
@@ -207,7 +239,7 @@ METRICS = (
         group="energy",
         primary=True,
         beside=("energy_per_token_joules", "energy_per_request_joules", "energy_per_step_joules"),
-        needs=NEEDS,
+        needs=("step", *NEEDS),
     ),
     Metric(
         id="energy_per_token_joules",
@@ -278,20 +310,24 @@ METRICS = (
         compute=energy,
         beside=("energy_net_joules",),
         group="energy",
-        needs=NEEDS,
+        needs=("step", *NEEDS),
     ),
-    Metric(
-        id="energy_per_step_joules",
-        title="Energy per training step",
-        definition="Energy of the device over the window / measured training steps, idle level included.",
-        unit="J/step",
-        better="lower",
-        window="measured steps",
-        version=1,
-        compute=energy_per_step,
-        counts="steps",
-        group="energy",
-        task="train",
-        needs=("step", "energy_joules", "power_watts"),
+    *(
+        Metric(
+            id=f"energy_per_{id}_joules",
+            title=f"Energy per training {noun}",
+            definition=f"Energy of the device over the window, evaluations left out, / {what}, idle level included.",
+            unit=f"J/{noun}",
+            better="lower",
+            window="measured steps",
+            version=2,
+            compute=_per_step(amount, what),
+            counts=f"{noun}s",
+            group="energy",
+            task="train",
+            primary=id == "step",
+            needs=("step", "energy_joules", "power_watts"),
+        )
+        for id, noun, what, amount in _OF_STEPS
     ),
 )

@@ -17,7 +17,7 @@ from workbench.metrics.energy.measured import (
 from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import Span, TrialRecords
-from workbench.metrics.window import NS, mean_over, no_window, power_source, series
+from workbench.metrics.window import NS, length_s, mean_over, no_window, power_source, series
 from workbench.units import format_share
 
 _NET_NEEDS = (*NEEDS, "idle")
@@ -42,8 +42,8 @@ def idle_power(records: TrialRecords) -> Value | NotAvailable:
 
 def net_energy(records: TrialRecords) -> Value | NotAvailable:
     """Energy over the window less the idle power times its length."""
-    window = records.window()
-    if window is None:
+    stretches = records.stretches()
+    if not stretches:
         return no_window(records)
     idle = idle_power(records)
     less = "" if isinstance(idle, NotAvailable) else f"less the idle level of {idle.value:.4g} W ({idle.method})"
@@ -52,7 +52,7 @@ def net_energy(records: TrialRecords) -> Value | NotAvailable:
         return gross
     if isinstance(idle, NotAvailable):
         return idle
-    net = gross.value - idle.value * (window[1] - window[0]) / NS
+    net = gross.value - idle.value * length_s(stretches)
     if net <= 0:
         return NotAvailable(
             f"Not measurable: the window's {gross.value:.3g} J are not above the idle level of {idle.value:.3g} W."
@@ -141,7 +141,7 @@ METRICS = (
         version=2,
         compute=net_energy,
         group="energy",
-        needs=_NET_NEEDS,
+        needs=("step", *_NET_NEEDS),
     ),
     Metric(
         id="energy_net_per_token_joules",

@@ -48,6 +48,6 @@ METRICS = (
         version=1,
         compute=wall_energy,
         group="energy",
-        needs=("request", "wall_meter"),
+        needs=("request", "step", "wall_meter"),
     ),
 )

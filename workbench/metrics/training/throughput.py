@@ -1,4 +1,4 @@
-"""Throughput of training (TT, ST of EfficientLLM), times and losses, from records of its steps. Pure.
+"""Throughput and times of training (TT, ST of EfficientLLM), from records of its steps. Pure.
 
 Totals and durations cover the same measured steps: Σ tokens of the steps over Σ time of the same steps. (A well-known
 harness multiplies the throughput of a step by the number of steps.)
@@ -6,19 +6,16 @@ harness multiplies the throughput of a step by the number of steps.)
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable
 
 from engines.protocol.records import Step
 from workbench.metrics.model import Metric, NotAvailable, Value
-from workbench.metrics.quality import scope_of
 from workbench.metrics.trial import TrialRecords
 from workbench.metrics.window import NS
 
-_WINDOW = "measured steps"
-_NO_STEP = NotAvailable("The trial had no training step: a record of each is needed.")
-LAST_STEPS = 10
+STEPS_MEASURED = "measured steps"
+NO_STEP = NotAvailable("The trial had no training step: a record of each is needed.")
 
 
 def _rate(
@@ -27,7 +24,7 @@ def _rate(
     def compute(records: TrialRecords) -> Value | NotAvailable:
         steps = records.measured_steps
         if not steps:
-            return _NO_STEP
+            return NO_STEP
         spent = sum(s.end_ns - s.start_ns for s in steps) / NS
         if spent <= 0 or any(s.end_ns <= s.start_ns for s in steps):
             return NotAvailable("The measured time is not positive: the clock readings do not hold.")
@@ -52,7 +49,7 @@ def _metric(id: str, title: str, definition: str, unit: str, amount: Callable[[S
         definition=definition,
         unit=unit,
         better="higher",
-        window=_WINDOW,
+        window=STEPS_MEASURED,
         version=1,
         compute=_rate(amount, what, per_parameter="param" in unit),
         task="train",
@@ -66,7 +63,7 @@ def _metric(id: str, title: str, definition: str, unit: str, amount: Callable[[S
 def _step_time(records: TrialRecords) -> Value | NotAvailable:
     times = [(s.end_ns - s.start_ns) / NS for s in records.measured_steps]
     if not times:
-        return _NO_STEP
+        return NO_STEP
     return Value(
         statistics.median(times), f"median of {len(times)} measured steps: forward, backward, optimiser", len(times)
     )
@@ -77,36 +74,10 @@ def _data_share(records: TrialRecords) -> Value | NotAvailable:
     waited = sum(s.data_s for s in steps)
     worked = sum(s.end_ns - s.start_ns for s in steps) / NS
     if not steps or waited + worked <= 0:
-        return _NO_STEP
+        return NO_STEP
     return Value(
         waited / (waited + worked), f"time for making batches / (that + time of the {len(steps)} steps)", len(steps)
     )
-
-
-def _final_loss(records: TrialRecords) -> Value | NotAvailable:
-    losses = [s.loss for s in records.measured_steps if s.loss is not None][-LAST_STEPS:]
-    if not losses:
-        return _NO_STEP if not records.measured_steps else NotAvailable("The steps have no loss recorded.")
-    return Value(statistics.fmean(losses), f"mean of the last {len(losses)} steps, each before its update", len(losses))
-
-
-def _held_out(name: str) -> Callable[[TrialRecords], Value | NotAvailable]:
-    def compute(records: TrialRecords) -> Value | NotAvailable:
-        found = next((e for e in reversed(records.evaluations) if e.name == name), None)
-        if found is None:
-            return NotAvailable("The trial has no loss on held-out text: evaluation_tokens was 0, or it ended before.")
-        if found.tokens < 1 or not math.isfinite(found.nll_sum):
-            return NotAvailable("The evaluation gave no finite loss.")
-        return Value(found.nll_sum / found.tokens, "mean loss a token on held-out text", found.tokens, scope_of(found))
-
-    return compute
-
-
-def _trained(records: TrialRecords) -> Value | NotAvailable:
-    found = records.detail("trained_parameters")
-    if found is None:
-        return NotAvailable("The trial trained nothing.")
-    return Value(found, "counted in the loaded model: parameters that require a gradient")
 
 
 METRICS = (
@@ -148,7 +119,7 @@ METRICS = (
         definition="Median time of a measured training step: forward, backward, optimiser; not making the batch.",
         unit="s",
         better="lower",
-        window=_WINDOW,
+        window=STEPS_MEASURED,
         version=1,
         compute=_step_time,
         group="latency",
@@ -162,72 +133,12 @@ METRICS = (
         definition="Time for making batches / (that + time of the measured training steps).",
         unit="ratio",
         better="lower",
-        window=_WINDOW,
+        window=STEPS_MEASURED,
         version=1,
         compute=_data_share,
         shown_unit="%",
         task="train",
         counts="steps",
         needs=("step",),
-    ),
-    Metric(
-        id="training_loss",
-        title="Training loss",
-        definition=f"Mean loss of the last {LAST_STEPS} measured training steps, each before its update.",
-        unit="nats/token",
-        better="lower",
-        window=_WINDOW,
-        version=1,
-        compute=_final_loss,
-        group="quality",
-        task="train",
-        counts="steps",
-        needs=("step",),
-    ),
-    Metric(
-        id="held_out_loss_before",
-        title="Held-out loss before",
-        definition="Mean token loss on text that training does not see, before the first step.",
-        unit="nats/token",
-        better="lower",
-        window="evaluate",
-        version=1,
-        compute=_held_out("held_out_before"),
-        group="quality",
-        task="train",
-        counts="tokens",
-        same_scope=True,
-        needs=("evaluation",),
-    ),
-    Metric(
-        id="held_out_loss",
-        title="Held-out loss",
-        definition="Mean token loss on text that training does not see, after the last step.",
-        unit="nats/token",
-        better="lower",
-        window="evaluate",
-        version=1,
-        compute=_held_out("held_out_after"),
-        group="quality",
-        primary=True,
-        task="train",
-        counts="tokens",
-        beside=("held_out_loss_before",),
-        same_scope=True,
-        needs=("evaluation",),
-    ),
-    Metric(
-        id="trained_parameters",
-        title="Trained parameters",
-        definition="Parameters that training changes: those of the adapters for LoRA.",
-        unit="count",
-        better="lower",
-        window="whole trial",
-        version=1,
-        compute=_trained,
-        group="memory",
-        exact=True,
-        task="train",
-        needs=("model_loaded",),
     ),
 )
