@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from engines.data import text
 from engines.data.begin import Begin
+from engines.data.training.documents import Document
 from engines.data.windows import tokens_needed, windows
 from engines.protocol.records import Evaluation
 from engines.worker.failures import WorkerFailure
@@ -43,16 +44,59 @@ def evaluate(
         if scored is None:
             return None
         found += scored
+    return _record(found, needed - tokens, bytes_to, text.text_name(), text.text_hash(), size, begin)
+
+
+def evaluate_documents(
+    documents: Sequence[Document],
+    tokens: int,
+    losses: Losses,
+    bytes_to: Callable[[Sequence[int], int], int],
+    *,
+    name: str,
+    hash: str,
+    begin: Begin,
+) -> Evaluation | None:
+    """Of the first of `documents` that have `tokens` tokens to score, or of all, each alone; what a document does not
+    count is context. `bytes_to(ids, place)`: bytes of text that `ids[:place]` stand for. None when stopped, and where
+    there are no documents. Raises what `losses` raises."""
+    found, ids, longest = list[float](), list[int](), 0
+    for one in documents:
+        if len(found) >= tokens:
+            break
+        first = one.loss_mask.index(1)
+        scored = losses(list(one.ids), len(one.ids) - first)
+        if scored is None:
+            return None
+        counts = one.loss_mask[first:]
+        found += [loss for loss, counted in zip(scored, counts, strict=True) if counted]
+        ids += [id for id, counted in zip(one.ids[first:], counts, strict=True) if counted]
+        longest = max(longest, len(one.ids))
+    if not found:
+        return None
+    return _record(found, 0, lambda place: bytes_to(ids, place), name, hash, longest, begin)
+
+
+def _record(
+    found: Sequence[float],
+    first: int,
+    bytes_to: Callable[[int], int],
+    name: str,
+    hash: str,
+    context_tokens: int,
+    begin: Begin,
+) -> Evaluation:
+    """`found`: the loss of each scored token, the first at place `first` of what `bytes_to` measures."""
+    tokens = len(found)
     length = part_tokens(tokens)
-    first = needed - tokens
-    places = [bytes_to(place) for place in (*range(first, needed, length), needed)]
+    places = [bytes_to(place) for place in (*range(first, first + tokens, length), first + tokens)]
     return Evaluation(
         nll_sum=math.fsum(found),
         tokens=tokens,
         text_bytes=places[-1] - places[0],
-        data_name=text.text_name(),
-        data_hash=text.text_hash(),
-        context_tokens=size,
+        data_name=name,
+        data_hash=hash,
+        context_tokens=context_tokens,
         begin=begin.told,
         first_byte=places[0],
         part_tokens=length,

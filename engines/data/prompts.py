@@ -18,7 +18,8 @@ from engines.data import text
 from engines.data.begin import NONE, Begin
 from engines.data.text import TokenIds
 from engines.protocol.orders import Inference, TaskName
-from engines.protocol.prompt_file import PromptFileError, read_prompt_file
+from engines.protocol.prompt_file import read_prompt_file
+from engines.protocol.text_file import FileError
 from engines.worker.failures import WorkerFailure
 
 LEAD_TOKENS = 16
@@ -169,7 +170,7 @@ def _own(workload: Inference) -> tuple[tuple[str, ...], str]:
     path = Path(workload.prompt_file)
     try:
         found = read_prompt_file(path)
-    except PromptFileError as error:
+    except FileError as error:
         raise WorkerFailure("order", str(error), error.advice) from error
     if workload.prompt_file_hash and found.hash != workload.prompt_file_hash:
         raise WorkerFailure(

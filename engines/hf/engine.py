@@ -17,7 +17,7 @@ import msgspec  # noqa: E402
 import torch  # noqa: E402
 from transformers import PreTrainedModel, PreTrainedTokenizerBase  # noqa: E402
 
-from engines.data import held_out, text, training_text  # noqa: E402
+from engines.data import held_out, text  # noqa: E402
 from engines.data.begin import NONE  # noqa: E402
 from engines.data.prompts import Prompts, make_prompts  # noqa: E402
 from engines.hf import count, facts, files, shape  # noqa: E402
@@ -30,6 +30,7 @@ from engines.hf.preflight import precision_of  # noqa: E402
 from engines.hf.reader import HfReader, begin_of, end_tokens  # noqa: E402
 from engines.hf.settings import settings_of  # noqa: E402
 from engines.hf.training import STEPS_TOGETHER, Trainer  # noqa: E402
+from engines.hf.training_data import TrainingData  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
 from engines.protocol.orders import Inference, Scalar, Training, TrialOrder  # noqa: E402
 from engines.protocol.places import places  # noqa: E402
@@ -73,6 +74,7 @@ class HfEngine:
         self._text_ids: list[int] = []
         self._ends: frozenset[int] = frozenset()
         self._begin = NONE
+        self._data: TrainingData | None = None
         self._trainer: Trainer | None = None
         self._effects: list[TookEffect] = []
 
@@ -197,21 +199,12 @@ class HfEngine:
         }
 
     def prepare_training(self) -> dict[str, str]:
-        order, training, model = self._order, self._order.training, self._loaded()
+        model = self._loaded()
         self._make_tokenizer()
-        if self._tokenizer is None:
-            ids = text.random_text(_vocabulary(model), training.sequence_tokens, order.block)
-        else:
-            ids = self._encode(training_text.training_part())
-            self._text_ids = self._encode(training_text.held_out_part())
-        # by block, not by technique: every configuration of a block trains on the same batches
-        seed = f"{order.seed} {order.block}"
-        sequences = training_text.Sequences(ids, training.sequence_tokens, training.batch_size, self._begin.ids, seed)
-        self._trainer = Trainer(model, training, sequences, self._stop)
+        self._data = TrainingData(self._order, self._tokenizer, self._begin, _vocabulary(model))
+        self._trainer = Trainer(model, self._order.training, self._data.batches, self._stop)
         return {
-            "training.data": training_text.training_name() if self._tokenizer else "random tokens",
-            "training.data_hash": training_text.training_hash() if self._tokenizer else "",
-            "training.sequences": str(len(sequences)),
+            **self._data.facts(),
             "training.optimiser": "AdamW of torch (fused), betas 0.9 and 0.999, epsilon 1e-8",
             "training.schedule": "linear warm-up, then cosine to 0",
             "training.scalars": "read from the device after each step"
@@ -249,8 +242,9 @@ class HfEngine:
     def held_out(self, name: str) -> Evaluation | None:
         model = self._loaded()
         model.eval()
-        found = self._text_loss(self._order.training.evaluation_tokens)
-        return None if found is None else msgspec.structs.replace(found, name=name)
+        assert self._data is not None
+        found = self._data.held_out("validation", window_size(model), window_losses(model, self._stop))
+        return None if found is None else msgspec.structs.replace(self._finite(found), name=name)
 
     def request(self, number: int) -> Finished | None:
         assert self._generator is not None
@@ -281,7 +275,12 @@ class HfEngine:
             window_losses(model, self._stop),
             lambda place: bytes_to(tokenizer, ids, place),
         )
-        if found is not None and not math.isfinite(found.nll_sum):
+        return None if found is None else self._finite(found)
+
+    def _finite(self, found: Evaluation) -> Evaluation:
+        """Raises `WorkerFailure` where it is not."""
+        if not math.isfinite(found.nll_sum):
+            model = self._loaded()
             raise WorkerFailure(
                 "technique",
                 f"With this precision {self._order.model.title} computes numbers that are not finite: it has no "

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engines.data.training_text import BUILT_IN
 from engines.hf import files
 from engines.hf.info import ENGINE
 from engines.models.identity import Digests
-from engines.protocol.orders import TechniqueOrder, Training, TrialOrder
+from engines.protocol.orders import TechniqueOrder, TrialOrder
 from engines.protocol.places import places
 from engines.techniques import Technique, find
 from engines.techniques import chosen as chosen_techniques
@@ -18,8 +17,6 @@ from engines.worker.failures import WorkerFailure
 def preflight(order: TrialOrder) -> None:
     """Check technique and files. Raises `WorkerFailure`."""
     precision_of(order)
-    if isinstance(order.workload, Training):
-        _check_training(order.workload)
     model = order.model
     if model.kind == "folder":
         files.check_folder(Path(model.path))
@@ -38,13 +35,6 @@ def preflight(order: TrialOrder) -> None:
             "model",
             f"{model.title} is on the hub, and this trial may not use the network.",
             "Allow the network for this experiment, or download the model and choose its folder.",
-        )
-
-
-def _check_training(training: Training) -> None:
-    if training.data != BUILT_IN:
-        raise WorkerFailure(
-            "order", f"There is no training text called {training.data}.", f"Set data to “{BUILT_IN}” or leave it out."
         )
 
 

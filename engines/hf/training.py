@@ -14,7 +14,7 @@ from time import monotonic_ns
 import torch
 from transformers import PreTrainedModel
 
-from engines.data.training_text import Sequences
+from engines.data.training.documents import Batches, Row
 from engines.hf.generate import make_clock
 from engines.protocol.orders import Training
 from engines.protocol.records import Step
@@ -42,6 +42,7 @@ class _Done:
     """A step whose scalars may still be on their way from the device."""
 
     index: int
+    rows: Sequence[Row]
     data_s: float
     rate: float
     loss: torch.Tensor
@@ -51,8 +52,8 @@ class _Done:
 class Trainer:
     """Trains the parameters of a model that require a gradient."""
 
-    def __init__(self, model: PreTrainedModel, training: Training, sequences: Sequences, stop: Stop) -> None:
-        self._model, self._training, self._sequences, self._stop = model, training, sequences, stop
+    def __init__(self, model: PreTrainedModel, training: Training, batches: Batches, stop: Stop) -> None:
+        self._model, self._training, self._batches, self._stop = model, training, batches, stop
         trained_counts(model)
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._optimiser = torch.optim.AdamW(
@@ -84,18 +85,19 @@ class Trainer:
 
     def _step(self, index: int) -> _Done:
         asked_ns = monotonic_ns()
-        ids = torch.tensor(self._sequences.batch(index), device=self._model.device)
+        rows = self._batches.batch(index)
+        ids, labels, positions = (torch.tensor(of_rows, device=self._model.device) for of_rows in _filled(rows))
         data_s = (monotonic_ns() - asked_ns) / 1e9
         rate = float(self._schedule.get_last_lr()[0])
         self._clock.tick()
-        loss = next_token_loss(self._model, ids)
+        loss = next_token_loss(self._model, ids, labels, positions)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._trained, self._training.clip_norm or math.inf)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         self._clock.tick()
         self._schedule.step()
-        return _Done(index, data_s, rate, loss.detach(), norm)
+        return _Done(index, rows, data_s, rate, loss.detach(), norm)
 
     def _records(self, done: Sequence[_Done]) -> list[Step]:
         """Waits for the device. Raises `WorkerFailure` where a loss is not finite."""
@@ -116,8 +118,10 @@ class Trainer:
                     warmup=one.index < training.warmup_steps,
                     start_ns=start_ns,
                     end_ns=end_ns,
-                    tokens=training.batch_size * training.sequence_tokens,
-                    samples=training.batch_size,
+                    tokens=sum(len(row.ids) for row in one.rows),
+                    samples=sum(row.positions.count(0) for row in one.rows),
+                    padding_tokens=sum(max(len(r.ids) for r in one.rows) - len(row.ids) for row in one.rows),
+                    loss_tokens=sum(row.loss_mask.count(1) for row in one.rows),
                     loss=loss,
                     gradient_norm=norm,
                     learning_rate=one.rate,
@@ -149,10 +153,27 @@ def trained_counts(model: torch.nn.Module) -> dict[str, float]:
     }
 
 
-def next_token_loss(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy (nats a predicted token) of sequences `ids`, shape (batch, tokens), in float32."""
-    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
-    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
+def _filled(rows: Sequence[Row]) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
+    """Ids, labels and positions, filled up at the end to the longest row."""
+    ids, labels, positions = list[list[int]](), list[list[int]](), list[list[int]]()
+    for row in rows:
+        lacking = max(len(one.ids) for one in rows) - len(row.ids)
+        ids.append(row.ids + [0] * lacking)
+        labels.append([id if n else -100 for id, n in zip(row.ids, row.loss_mask, strict=True)] + [-100] * lacking)
+        last = row.positions[-1]
+        positions.append([*row.positions, *range(last + 1, last + 1 + lacking)])
+    return ids, labels, positions
+
+
+def next_token_loss(
+    model: PreTrainedModel, ids: torch.Tensor, labels: torch.Tensor, positions: torch.Tensor
+) -> torch.Tensor:
+    """Mean cross-entropy (nats a predicted token that counts) of rows, each of shape (batch, tokens), in float32.
+
+    Documents of a row do not see each other only without a cache and without an attention mask: transformers then finds
+    their borders where positions begin again."""
+    logits = model(input_ids=ids, position_ids=positions, use_cache=False).logits[:, :-1]
+    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), labels[:, 1:].flatten())
 
 
 def rate_factor(step: int, total: int, warmup: int) -> float:

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engines.data.training_text import Sequences, held_out_part, training_part
+from engines.data.training.built_in import held_out_part, training_part
 from engines.protocol.orders import TechniqueOrder, Training, TrialOrder
-from engines.protocol.records import Evaluation, PhaseEnded, Progress, Request, Step, TookEffect
+from engines.protocol.records import Environment, Evaluation, PhaseEnded, Progress, Request, Step, TookEffect
 from engines.techniques import find
 from tests.engines.worker_harness import Outcome, folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
@@ -108,22 +108,23 @@ def test_that_training_that_cannot_be_done_fails_with_words(tiny: Path, tmp_path
     assert diverged.all(Step)
 
 
-@pytest.mark.parametrize("order", [pytest.param("short", id="a sequence"), pytest.param("long", id="several epochs")])
-def test_that_an_epoch_takes_every_sequence_once(order: str) -> None:
-    ids = range(1000, 1012 if order == "long" else 1004)
-    sequences = Sequences(ids, length=5, batch_size=1, begin=(1,), seed="7 0")
-    count = len(sequences)
-    epochs = [[tuple(sequences.batch(n)[0]) for n in range(e * count, (e + 1) * count)] for e in range(3)]
-    assert count == len(ids) // 4
-    assert all(sorted(epoch) == sorted(epochs[0]) and len(set(epoch)) == count for epoch in epochs)
-    assert all(sequence[0] == 1 and len(sequence) == 5 for sequence in epochs[0])
-
-
-def test_that_a_sequence_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="has 3 tokens"):
-        Sequences([1, 2, 3], length=4, batch_size=1, begin=(), seed="0")
-    with pytest.raises(ValueError, match="no room"):
-        Sequences([1, 2, 3], length=1, batch_size=1, begin=(0,), seed="0")
+def test_that_a_file_of_ones_own_is_trained_on_its_responses(tiny: Path, tmp_path: Path) -> None:
+    rows = [f'"Say ""{n}"", please.\n",and it says {n}' for n in range(60)]
+    file = tmp_path / "pairs.csv"
+    file.write_text("question,answer\n" + "\n".join(rows) + "\nnothing,\n")
+    outcome = run_worker(
+        training_order(tiny, data=str(file), evaluation_tokens=8, packing=False, steps=25), tmp_path / "run"
+    )
+    assert outcome.exit_code == 0, outcome.stderr
+    steps, before, after = outcome.all(Step), *outcome.all(Evaluation)
+    assert all(0 < step.loss_tokens < step.tokens / 2 and step.samples == 4 for step in steps)
+    assert after.nll_sum < 0.95 * before.nll_sum
+    assert (before.tokens, before.data_name) == (after.tokens, "pairs.csv")
+    facts = {name: value for e in outcome.all(Environment) for name, value in e.facts.items()}
+    assert facts["training.columns"] == "prompt: question, response: answer"
+    assert facts["training.split_rows"] == "train 54, validation 3, test 3"
+    assert facts["training.bad_rows"] == "line 122 has no response"
+    assert facts["training.template"] == "plain (the tokenizer has no chat template)"
 
 
 def test_that_training_text_and_held_out_text_share_no_13_words() -> None:

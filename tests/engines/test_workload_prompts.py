@@ -10,7 +10,8 @@ from engines.data.begin import NONE, Begin, added_before
 from engines.data.prompts import LEAD_TOKENS, Asked, built_in, make_prompts
 from engines.data.tokenising import cut_at, encode_pair, fit_pair, fit_prompt
 from engines.protocol.orders import Inference
-from engines.protocol.prompt_file import PromptFileError, read_prompt_file
+from engines.protocol.prompt_file import read_prompt_file
+from engines.protocol.text_file import FileError
 from engines.worker.failures import WorkerFailure
 
 FILLER = list(range(1000, 2000))
@@ -45,7 +46,7 @@ def own(tmp_path: Path, text: str | bytes, name: str = "own.txt") -> Path:
 def test_that_another_encoding_is_refused_with_what_it_looks_like(
     raw: bytes, looks: str, name: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(PromptFileError) as refused:
+    with pytest.raises(FileError) as refused:
         read_prompt_file(own(tmp_path, raw, name))
     assert f"{name} is not UTF-8 text" in str(refused.value)
     assert looks in str(refused.value)
@@ -149,16 +150,16 @@ def test_that_lines_and_json_lines_give_prompts_each_once(tmp_path: Path) -> Non
     ],
 )
 def test_that_a_file_that_cannot_be_used_says_where(tmp_path: Path, name: str, text: bytes, said: str) -> None:
-    with pytest.raises(PromptFileError, match=said) as caught:
+    with pytest.raises(FileError, match=said) as caught:
         read_prompt_file(own(tmp_path, text, name))
     assert caught.value.advice
 
 
 def test_that_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
-    with pytest.raises(PromptFileError, match="There is no file"):
+    with pytest.raises(FileError, match="There is no file"):
         read_prompt_file(tmp_path / "nowhere.txt")
     (tmp_path / "folder.txt").mkdir()
-    with pytest.raises(PromptFileError, match="cannot be read"):
+    with pytest.raises(FileError, match="cannot be read"):
         read_prompt_file(tmp_path / "folder.txt")
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 
 from engines.protocol.messages import ProbeResult
-from engines.protocol.prompt_file import PromptFileError, read_prompt_file
+from engines.protocol.prompt_file import read_prompt_file
 from engines.protocol.settings import did_you_mean
 from engines.protocol.tasks import FETCH, HARNESS, LOCAL_TASKS, harness_name, harness_task, local_task
+from engines.protocol.text_file import FileError
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.problems import Problem, Severity
 
@@ -37,7 +38,7 @@ def find_prompts(experiment: Experiment, base: Path) -> FoundPrompts | Problem |
     path = (base / Path(written).expanduser()).absolute()
     try:
         found = read_prompt_file(path)
-    except PromptFileError as error:
+    except FileError as error:
         return Problem(severity="error", place="workload.prompt_file", message=str(error), hint=error.advice)
     return FoundPrompts(path=str(path), hash=found.hash, different=len(found.prompts), repeated=found.repeated)
 

@@ -9,8 +9,7 @@ analysis of GPT-3, Brown et al. 2020, arXiv 2005.14165, appendix C).
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 
 from engines.data import text
@@ -51,35 +50,3 @@ def training_name() -> str:
 
 def training_hash() -> str:
     return "sha256:" + hashlib.sha256(training_part().encode()).hexdigest()
-
-
-class Sequences:
-    """Batches of sequences of one length, by number: the same for every method with the same seed. A text is cut into
-    sequences once; every epoch takes each of them once, in an order of its own."""
-
-    def __init__(self, ids: Sequence[int], length: int, batch_size: int, begin: Sequence[int], seed: str) -> None:
-        """`length`: tokens of a sequence, `begin` in front of each included. Raises `ValueError` where the text has not
-        one sequence or `begin` leaves no room."""
-        taken = length - len(begin)
-        if taken < 1:
-            raise ValueError(f"a sequence of {length} tokens has no room after {len(begin)} begin tokens")
-        self._sequences = [[*begin, *ids[at : at + taken]] for at in range(0, len(ids) - taken + 1, taken)]
-        if not self._sequences:
-            raise ValueError(f"the training text has {len(ids)} tokens; a sequence takes {taken}")
-        self._batch_size, self._seed = batch_size, seed
-        self._epoch, self._order = -1, list[int]()
-
-    def __len__(self) -> int:
-        return len(self._sequences)
-
-    def batch(self, number: int) -> list[list[int]]:
-        """Batch `number`, from 0."""
-        first = number * self._batch_size
-        return [self._sequence(place) for place in range(first, first + self._batch_size)]
-
-    def _sequence(self, place: int) -> list[int]:
-        epoch, within = divmod(place, len(self._sequences))
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, list(range(len(self._sequences)))
-            random.Random(f"training {self._seed} {epoch}").shuffle(self._order)
-        return self._sequences[self._order[within]]

@@ -1,0 +1,80 @@
+"""What one trial trains on, and the rows that judge it. Worker process, main thread; imports torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from engines.data import held_out, text
+from engines.data.begin import Begin
+from engines.data.held_out import Losses
+from engines.data.training import built_in
+from engines.data.training.dataset import Dataset, read
+from engines.data.training.documents import Batches, pieces
+from engines.data.windows import tokens_needed
+from engines.hf.perplexity import bytes_to
+from engines.hf.training_tokenizer import TrainingTokenizer
+from engines.protocol.orders import TrialOrder
+from engines.protocol.records import Evaluation
+from engines.protocol.text_file import FileError
+from engines.worker.failures import WorkerFailure
+
+
+class TrainingData:
+    """`batches` are by block, not by technique: every configuration of a block trains on the same ones."""
+
+    def __init__(
+        self, order: TrialOrder, tokenizer: PreTrainedTokenizerBase | None, begin: Begin, vocabulary: int
+    ) -> None:
+        """Random tokens without a tokenizer. Raises `WorkerFailure`."""
+        self._training, self._tokenizer, self._begin = order.training, tokenizer, begin
+        training = self._training
+        self._dataset: Dataset | None = None
+        if tokenizer is None:
+            if training.data != built_in.BUILT_IN:
+                raise WorkerFailure(
+                    "order",
+                    f"{order.model.title} has no tokenizer: it cannot read {training.data}.",
+                    "Choose a model with a tokenizer, or the built-in data, of which it gets random tokens.",
+                )
+            ids = text.random_text(vocabulary, training.sequence_tokens, order.block)
+            documents = pieces(ids, training.sequence_tokens, begin.ids, whole_only=True)
+        else:
+            try:
+                self._dataset = read(training, TrainingTokenizer(tokenizer, begin))
+            except FileError as error:
+                raise WorkerFailure("order", str(error), error.advice) from error
+            documents = list(self._dataset.train)
+        seed = f"{order.seed} {order.block}"
+        self.batches = Batches(documents, training.sequence_tokens, training.batch_size, seed, packing=training.packing)
+
+    def facts(self) -> dict[str, str]:
+        facts = self._dataset.facts() if self._dataset is not None else {"training.data": "random tokens"}
+        facts["training.sequences"] = str(len(self.batches))
+        facts["training.padding_share"] = f"{self.batches.padding_share:.4f}"
+        return facts
+
+    def held_out(self, split: Literal["validation", "test"], size: int, losses: Losses) -> Evaluation | None:
+        """Loss on rows that training does not see; of the built-in text in windows of `size`. None when stopped, and
+        where there are none. Raises what `losses` raises."""
+        dataset, tokenizer, tokens = self._dataset, self._tokenizer, self._training.evaluation_tokens
+        if dataset is None or tokenizer is None:
+            return None
+        if self._training.data != built_in.BUILT_IN:
+            return held_out.evaluate_documents(
+                dataset.documents[split],
+                tokens,
+                losses,
+                lambda ids, place: bytes_to(tokenizer, ids, place),
+                name=dataset.table.name,
+                hash=dataset.hashes[split],
+                begin=self._begin,
+            )
+        [ids] = TrainingTokenizer(tokenizer, self._begin).encode([built_in.held_out_part()])
+        if split == "test":
+            needed = tokens_needed(tokens, size)
+            ids = ids[max(needed, len(ids) - needed) :]  # none that validation has
+            if len(ids) < needed:
+                return None
+        return held_out.evaluate(ids, tokens, size, self._begin, losses, lambda place: bytes_to(tokenizer, ids, place))
