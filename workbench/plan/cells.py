@@ -16,17 +16,18 @@ import msgspec
 from engines.catalogue import EngineInfo, engines
 from engines.catalogue import find as find_engine
 from engines.protocol.messages import Device, ProbeResult
-from engines.protocol.orders import EngineOrder, Inference, Scalar, TechniqueOrder, Workload
+from engines.protocol.orders import EngineOrder, Inference, Scalar, TechniqueOrder, Training, Workload
 from engines.techniques import Axis, MachineFacts, find
 from engines.techniques.chosen import UNNAMED_PRECISION, applied
 from workbench.experiment.experiment import Experiment, TechniqueChoice
 from workbench.machines.facts import machine_facts
+from workbench.plan.data import FoundData
 from workbench.plan.estimates import estimate_memory, estimate_once_seconds, estimate_seconds
 from workbench.plan.identity import configuration_hash
 from workbench.plan.labels import technique_title
 from workbench.plan.obstacles import problems_of
 from workbench.plan.types import Configuration, ResolvedModel
-from workbench.plan.workload import FoundPrompts
+from workbench.plan.workload import Found, FoundPrompts
 
 PRECISE_TRIALS = 10
 """From so many trials on, an experiment is a precise one."""
@@ -50,10 +51,10 @@ def make_cells(
     models: Sequence[ResolvedModel],
     devices: Sequence[Device],
     machine: ProbeResult,
-    prompts: FoundPrompts | None = None,
+    own: Found | None = None,
 ) -> Iterator[Configuration]:
     """Models x techniques x workloads x devices, in the order they are written in the experiment."""
-    loads = list(_workloads(experiment, prompts))
+    loads = list(_workloads(experiment, own))
     facts = {device.id: machine_facts(machine, device) for device in devices}
     for model in models:
         for chosen, load, device in itertools.product(_combinations(experiment), loads, devices):
@@ -123,10 +124,12 @@ def _resolved(choice: TechniqueChoice) -> Iterator[TechniqueOrder]:
         yield TechniqueOrder(id=choice.id, parameters=defaults | dict(zip(names, values, strict=True)))
 
 
-def _workloads(experiment: Experiment, prompts: FoundPrompts | None) -> Iterator[Workload]:
+def _workloads(experiment: Experiment, own: Found | None) -> Iterator[Workload]:
     for load in experiment.workload.each():
-        if prompts is not None and isinstance(load, Inference):
-            load = msgspec.structs.replace(load, prompt_file=prompts.path, prompt_file_hash=prompts.hash)
+        if isinstance(own, FoundPrompts) and isinstance(load, Inference):
+            load = msgspec.structs.replace(load, prompt_file=own.path, prompt_file_hash=own.hash)
+        if isinstance(own, FoundData) and isinstance(load, Training):
+            load = msgspec.structs.replace(load, data=own.data, data_hash=own.hash)
         yield load
 
 

@@ -46,6 +46,7 @@ def problems_of(
         *_context(cell, model),
         *_memory(cell, model, machine, experiment),
         *_quality(cell, model, experiment),
+        *_data(cell, model),
     )
 
 
@@ -233,6 +234,16 @@ def _quality(cell: Configuration, model: ResolvedModel, experiment: Experiment) 
         "memory are true.",
         hint="Put the tokenizer's files (tokenizer.json or tokenizer.model) into the model's folder.",
     )
+
+
+def _data(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
+    if isinstance(cell.workload, Training) and cell.workload.data != "built-in" and not model.quality_available:
+        yield _error(
+            cell,
+            f"{model.order.title} has no tokenizer: it cannot read the training data.",
+            "Choose a model with its tokenizer, or the built-in data, of which it gets random tokens.",
+            (Fix("Use the built-in text", "workload.data", "built-in"), *_leave_out()),
+        )
 
 
 def _other_techniques(

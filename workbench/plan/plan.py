@@ -26,7 +26,7 @@ from workbench.models.titles import distinct
 from workbench.plan.cells import count_cells, make_cells
 from workbench.plan.identity import matches
 from workbench.plan.types import Configuration, MemoryEstimate, Plan, ResolvedModel
-from workbench.plan.workload import FoundPrompts, needs_network, prompt_problems, task_problems
+from workbench.plan.workload import Found, needs_network, own_problems, task_problems
 from workbench.store.operations import ConfigurationRow
 
 __all__ = [
@@ -53,12 +53,12 @@ def make_plan(
     models: Mapping[str, ResolvedModel | Problem],
     machine: ProbeResult,
     timings: Mapping[str, float] | None = None,
-    prompts: FoundPrompts | Problem | None = None,
+    own: Found | Problem | None = None,
 ) -> Plan:
     """The plan of an experiment. `models` maps every ref of the experiment; `timings` are known mean trial
-    durations (seconds) by configuration hash, preferred over the estimate; `prompts` is what
-    `workbench.plan.workload.find_prompts` found."""
-    problems = [*prompt_problems(experiment, prompts), *task_problems(experiment, machine)]
+    durations (seconds) by configuration hash, preferred over the estimate; `own` is what
+    `workbench.plan.workload.find_own` found."""
+    problems = [*own_problems(experiment, own), *task_problems(experiment, machine)]
     unusable = any(p.severity == "error" for p in problems)
     resolved = _models(experiment, models, problems)
     devices = _devices(experiment, machine, problems)
@@ -73,8 +73,8 @@ def make_plan(
         )
         made: Iterable[Configuration] = ()
     else:
-        own = prompts if isinstance(prompts, FoundPrompts) else None
-        made = make_cells(experiment, resolved, devices, machine, own)
+        found = None if isinstance(own, Problem) else own
+        made = make_cells(experiment, resolved, devices, machine, found)
     configurations = _unique(made, experiment, problems)
     configurations = _calibrated(configurations, timings or {})
     skipped = _skipped(experiment, configurations, problems if all(m.identified for m in resolved) else [])

@@ -1,6 +1,7 @@
-"""What a workload needs beside a model: the user's own prompts, tasks, the program that scores them, their questions.
+"""What a workload needs beside a model: the user's own prompts or data, tasks, the program that scores them, their
+questions.
 
-`find_prompts` reads the prompt file; the rest is pure. Any thread.
+`find_own` reads files; the rest is pure. Any thread.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from engines.protocol.prompt_file import read_prompt_file
 from engines.protocol.settings import did_you_mean
 from engines.protocol.tasks import FETCH, HARNESS, LOCAL_TASKS, harness_name, harness_task, local_task
 from engines.protocol.text_file import FileError
+from engines.protocol.work import Training
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.problems import Problem, Severity
+from workbench.plan.data import FoundData, data_problems, find_data
 
 
 class FoundPrompts(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +30,23 @@ class FoundPrompts(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
     different: int
     repeated: int = 0
+
+
+Found = FoundPrompts | FoundData
+"""What a workload names that is the user's own."""
+
+
+def find_own(experiment: Experiment, base: Path) -> Found | Problem | None:
+    """The prompt file or the training data of an experiment, whose relative path starts at `base`; None where it has
+    neither."""
+    training = experiment.workload.first
+    return find_data(training, base) if isinstance(training, Training) else find_prompts(experiment, base)
+
+
+def own_problems(experiment: Experiment, own: Found | Problem | None) -> Iterator[Problem]:
+    """What is wrong with what `find_own` found, and what is worth knowing of it."""
+    yield from prompt_problems(experiment, None if isinstance(own, FoundData) else own)
+    yield from data_problems(experiment, None if isinstance(own, FoundPrompts) else own)
 
 
 def find_prompts(experiment: Experiment, base: Path) -> FoundPrompts | Problem | None:

@@ -40,7 +40,7 @@ from workbench.models.fetching import Report
 from workbench.models.identity import Identities
 from workbench.models.lookup import resolve
 from workbench.plan.plan import Plan, another_order, block_order, make_plan, new_id, orders, with_seed
-from workbench.plan.workload import find_prompts
+from workbench.plan.workload import find_own
 from workbench.running.early_end import EarlyEnds
 from workbench.running.events import Event, Notice, ProbeFinished, StoreChanged
 from workbench.running.follower import Follower
@@ -301,7 +301,7 @@ class Workbench:
         wait: bool = True,
         report: Report = lambda _share, _text: None,
     ) -> Plan:
-        """Look the models up, probe the machine, resolve. Relative paths of models and prompts start at `base`.
+        """Look the models up, probe the machine, resolve. Relative paths of models, prompts and data start at `base`.
 
         Files of models that nobody has read are read, about a second a gigabyte, with `report`; without `wait` that
         goes on in the background, and the plan is not `identified` until it has ended. Never raises for what the user
@@ -310,10 +310,10 @@ class Workbench:
         base = base or Path.cwd()
         found = {ref: resolve(ref, self.places, base) for ref in experiment.models}
         models = self._identities.read(found, report) if wait else self._identities.glance(found)
-        prompts = find_prompts(experiment, base)
-        plan = make_plan(experiment, models, machine, prompts=prompts)
+        own = find_own(experiment, base)
+        plan = make_plan(experiment, models, machine, own=own)
         known = self._store.execute(MeanDurations(configurations=tuple(c.hash for c in plan.configurations)))
-        return make_plan(experiment, models, machine, known, prompts) if known else plan
+        return make_plan(experiment, models, machine, known, own) if known else plan
 
     def run(self, plan: Plan) -> str:
         """Store the experiment, submit its trials. -> experiment id.

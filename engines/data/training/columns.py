@@ -24,6 +24,14 @@ Turn = tuple[str, str]
 """(role, text)"""
 
 
+class ColumnError(FileError):
+    """A column that the data has not; `setting` names it."""
+
+    def __init__(self, message: str, advice: str, setting: str) -> None:
+        super().__init__(message, advice)
+        self.setting = setting
+
+
 @dataclass(frozen=True)
 class Example:
     """What a row says: turns of a conversation, or a text."""
@@ -48,15 +56,15 @@ class Columns:
 
 
 def columns_of(workload: Training, sample: Sequence[Mapping[str, object]]) -> Columns:
-    """Those that the workload names, the others guessed from some rows. Raises `FileError` where a name is none of the
-    data's, or nothing can be guessed."""
+    """Those that the workload names, the others guessed from some rows. Raises `ColumnError` where a name is no column,
+    `FileError` where nothing can be guessed."""
     names = list(dict.fromkeys(name for fields in sample for name in fields))
     named = Columns(workload.prompt_column, workload.response_column, workload.messages_column, workload.text_column)
-    for name in vars(named).values():
+    for kind, name in vars(named).items():
         for part in _parts(name, names):
             if part not in names:
                 hint = f"{did_you_mean(part, names)} The columns are: {', '.join(names)}.".strip()
-                raise FileError(f"The data has no column {part!r}.", hint)
+                raise ColumnError(f"The data has no column {part!r}.", hint, f"{kind}_column")
     if named.messages or named.text:
         return Columns(messages=named.messages) if named.messages else Columns(text=named.text)
     prompt = named.prompt or (_prompt(names, sample) if named.response else "")

@@ -147,12 +147,22 @@ def read_table(workload: Training, base: Path = Path()) -> Table:
         name, hash = docstrings.pairs_name(), docstrings.pairs_hash()
         return Table(name, hash, columns, ("function", "docstring"), found, numbers, (None,) * len(found))
     source = find(workload.data, base)
-    hash = fingerprint(source, Digests(places().digests))
+    hash = fingerprint_of(source)
     if workload.data_hash and hash != workload.data_hash:
         raise FileError(
             f"{source.title} is not the data that was planned: it has changed since.",
             "Nothing was trained with other data than the experiment's. Plan the experiment again.",
         )
+    return table_of(source, hash, workload)
+
+
+def fingerprint_of(source: Source) -> str:
+    """ "sha256:…" of its files; those of large ones are remembered. Raises `FileError`."""
+    return fingerprint(source, Digests(places().digests))
+
+
+def table_of(source: Source, hash: str, workload: Training) -> Table:
+    """All rows, with the columns that the workload names or that are guessed. Raises `FileError`."""
     rows = list(_rows(source))
     columns = columns_of(workload, sample_of(source, rows))
     all_names = tuple(
