@@ -7,6 +7,7 @@ comparison run the same machine code.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -24,6 +25,27 @@ from platformdirs import user_cache_path
 PACKAGE = "llama-cpp-python"
 _SOURCES = ("llama-bench.cpp", "main.cpp")
 _HEADERS = ("common", "include", "ggml/include", "ggml/src", "src", "vendor")
+_LOOPS = """
+#include "llama-bench.cpp"
+
+extern "C" int64_t prompt_ns(llama_context * ctx, int n_prompt, int n_batch, int n_threads) {
+    llama_memory_clear(llama_get_memory(ctx), false);
+    uint64_t start = get_time_ns();
+    bool done = test_prompt(ctx, n_prompt, n_batch, n_threads);
+    return done ? (int64_t) (get_time_ns() - start) : -1;
+}
+
+extern "C" int64_t generation_ns(llama_context * ctx, int n_depth, int n_gen, int n_batch, int n_threads) {
+    llama_memory_clear(llama_get_memory(ctx), false);
+    if (!test_prompt(ctx, n_depth, n_batch, n_threads)) {
+        return -1;
+    }
+    uint64_t start = get_time_ns();
+    bool done = test_gen(ctx, n_gen, n_threads);
+    return done ? (int64_t) (get_time_ns() - start) : -1;
+}
+"""
+"""llama-bench's own timed loops, as its `main` calls them, on a context that is there already."""
 _LINKED = ("llama-common", "llama", "ggml", "ggml-base")
 
 
@@ -33,12 +55,26 @@ class CannotBuild(Exception):
 
 def program() -> Path:
     """llama-bench for the installed package; compiled now if it is not there. Raises `CannotBuild`."""
+    return _made("llama-bench")
+
+
+def loops() -> ctypes.CDLL:
+    """llama-bench's two timed loops as functions (`prompt_ns`, `generation_ns`) that take a context of the libraries
+    that are loaded; nanoseconds, or -1 where llama.cpp fails. Raises `CannotBuild`."""
+    library = ctypes.CDLL(str(_made("llama-bench-loops.so")))
+    library.prompt_ns.argtypes = [ctypes.c_void_p, *[ctypes.c_int] * 3]
+    library.generation_ns.argtypes = [ctypes.c_void_p, *[ctypes.c_int] * 4]
+    library.prompt_ns.restype = library.generation_ns.restype = ctypes.c_int64
+    return library
+
+
+def _made(name: str) -> Path:
     version = metadata.version(PACKAGE)
     libraries = library_folders()
     stamp = max(
         (folder / "libllama.so").stat().st_mtime_ns for folder in libraries if (folder / "libllama.so").exists()
     )
-    made = user_cache_path("llm-workbench") / "llama-bench" / f"{version}-{stamp:x}" / "llama-bench"
+    made = user_cache_path("llm-workbench") / "llama-bench" / f"{version}-{stamp:x}" / name
     if made.is_file():
         return made
     compiler = shutil.which("g++") or shutil.which("clang++")
@@ -49,13 +85,18 @@ def program() -> Path:
         source = _source(version, Path(folder))
         tool = source / "tools" / "llama-bench"
         command = [compiler, "-O3", "-DNDEBUG", "-std=c++17", *(f"-I{source / name}" for name in _HEADERS)]
-        command += [str(tool / name) for name in _SOURCES] + ["-o", f"{folder}/llama-bench"]
-        command += [f"-L{one}" for one in libraries] + [f"-l{name}" for name in _LINKED] + ["-lpthread"]
-        print(f"Compiling llama-bench of {PACKAGE} {version}", flush=True)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if name.endswith(".so"):
+            (tool / "loops.cpp").write_text(_LOOPS)
+            command += ["-shared", "-fPIC", str(tool / "loops.cpp")]
+        else:
+            command += [str(tool / name) for name in _SOURCES]
+        command += ["-o", f"{folder}/made", *(f"-L{one}" for one in libraries)]
+        command += [*(f"-Wl,-rpath,{one}" for one in libraries), *(f"-l{name}" for name in _LINKED)]
+        print(f"Compiling {name} of {PACKAGE} {version}", flush=True)
+        done = subprocess.run([*command, "-lpthread"], capture_output=True, text=True, check=False)
         if done.returncode:
-            raise CannotBuild(f"llama-bench cannot be compiled: {done.stderr[-2000:]}")
-        Path(folder, "llama-bench").rename(made)
+            raise CannotBuild(f"{name} cannot be compiled: {done.stderr[-2000:]}")
+        Path(folder, "made").rename(made)
     return made
 
 

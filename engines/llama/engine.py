@@ -231,6 +231,12 @@ class LlamaEngine:
         return self._generator.run(prompts, self._depth_ids, first_only=first_only)
 
     @property
+    def context_pointer(self) -> int:
+        """llama.cpp's context of the measured requests, for benchmarks."""
+        assert self._context is not None
+        return self._context.pointer
+
+    @property
     def _library(self) -> Library:
         assert self._found is not None, "start() comes first"
         return self._found
