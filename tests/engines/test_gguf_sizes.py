@@ -9,7 +9,7 @@ from engines.techniques import MachineFacts, ModelFacts, find
 from engines.techniques.gguf import LADDER, TECHNIQUES, type_name
 from engines.techniques.gguf_sizes import bits_per_weight
 from workbench.models.catalogue import find_entry
-from workbench.plan.estimates import weight_bytes
+from workbench.plan.memory import weight_bytes
 
 SAID = {
     # `llama_model_quantize` with dry_run, llama-cpp-python 0.3.36: F16, Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0, Q3_K_M, Q2_K

@@ -21,7 +21,7 @@ from engines.techniques import MachineFacts, find, techniques
 from tests.engines.worker_harness import QUICK, Outcome, folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
 from workbench.models.files import inspect_folder
-from workbench.plan.estimates import weight_bytes
+from workbench.plan.memory import weight_bytes
 
 pytestmark = [
     pytest.mark.real,

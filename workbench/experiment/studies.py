@@ -19,7 +19,7 @@ from workbench.experiment.experiment import Experiment, RunSettings, TechniqueCh
 from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.machines.facts import best_device, machine_facts
 from workbench.models.lookup import resolve
-from workbench.plan.estimates import estimate_memory
+from workbench.plan.memory import estimate_memory
 from workbench.plan.types import ResolvedModel
 from workbench.units import format_bytes
 

@@ -22,9 +22,10 @@ from engines.techniques.chosen import UNNAMED_PRECISION, applied
 from workbench.experiment.experiment import Experiment, TechniqueChoice
 from workbench.machines.facts import machine_facts
 from workbench.plan.data import FoundData
-from workbench.plan.estimates import estimate_memory, estimate_once_seconds, estimate_seconds
+from workbench.plan.estimates import estimate_once_seconds, estimate_seconds
 from workbench.plan.identity import configuration_hash
 from workbench.plan.labels import technique_title
+from workbench.plan.memory import estimate_memory
 from workbench.plan.obstacles import problems_of
 from workbench.plan.types import Configuration, ResolvedModel
 from workbench.plan.workload import Found, FoundPrompts

@@ -1,7 +1,5 @@
-"""What a configuration will need: bytes on its device, seconds for one trial. Estimates by formula, before anything
-is loaded; a plan says so wherever it shows them. Pure; any thread.
-
-Memory counts what is alive while the trial measures. docs/experiment-file.md states every formula for users.
+"""How long one trial will take: estimates by formula, before anything is loaded; a plan says so wherever it shows
+them. Pure; any thread. docs/experiment-file.md states every formula for users.
 """
 
 from __future__ import annotations
@@ -10,32 +8,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engines.catalogue import find as find_engine
-from engines.catalogue.model import Passes
 from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder, Training, Workload
 from engines.protocol.tasks import OTHER_LOAD, OTHER_QUESTIONS, harness_name, harness_task, local_task
-from engines.techniques import MachineFacts, ModelFacts, Technique, find
-from engines.techniques.finetune import LORA, trained_parameters
-from engines.techniques.gguf import STORED
-from engines.techniques.layers import cached_numbers
-from engines.techniques.precision import BFLOAT16_FLAGS
-from engines.techniques.precision_stored import AS_STORED
-from workbench.plan.types import MemoryEstimate
-
-PROCESS_BYTES = 430 * 2**20
-"""What a worker takes before it holds a model: measured 397 MiB of proportional set size with torch 2.13 (CPU),
-transformers 5.23 and torchao 0.18 imported and one forward pass done (Linux x86-64); a tenth more for the rest."""
-
-CUDA_CONTEXT_BYTES = 600 * 2**20
-"""A CUDA context with cuBLAS workspaces on the device. Not measured by us: an allowance."""
+from engines.techniques import MachineFacts, ModelFacts
+from workbench.plan.memory.inference import passes_of
+from workbench.plan.memory.weights import compute_bits, storing, weight_bytes
 
 _EVALUATION_CONTEXT = 4 / 3
 """A quarter of each window is context only."""
-
-_KEPT_STATES = 17
-"""Of a layer, for each token of a training step."""
-
-_STORED_BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16}
 
 # Throughputs behind the time estimate: round figures of ordinary hardware, good to a factor of three.
 _CPU_FLOPS_A_THREAD = 4.0e10
@@ -56,111 +36,6 @@ _HARNESS_S = 8.0
 """The evaluation harness is imported and makes its requests."""
 _SLOW = 4.0
 """A format without instructions on a processor is emulated: about so much slower."""
-
-
-def weight_bytes(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> int:
-    """Bytes of the weights as held: changed weights by their technique's bits, the rest in the compute type."""
-    technique, order = _storing(techniques)
-    if technique is None or order is None or technique.id in (STORED, AS_STORED):
-        return facts.stored_bytes
-    bits = technique.stored_bits(order.parameters) if technique.stored_bits else technique.bits
-    if technique.shaped_bits is not None:
-        bits = technique.shaped_bits(facts) or bits
-    changed = facts.parameters if technique.changes == "all" else facts.linear_parameters
-    rest = facts.parameters - changed
-    return math.ceil((changed * bits + rest * compute_bits(facts, techniques, machine)) / 8)
-
-
-def compute_bits(facts: ModelFacts, techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> int:
-    """Bits of the type that activations and the KV cache are held in."""
-    technique, order = _storing(techniques)
-    if technique is None or order is None:
-        return _STORED_BITS.get(facts.stored_dtype, 16)
-    if technique.changes == "all":
-        return max(16, round(technique.bits))
-    chosen = order.parameters.get("compute", "auto")
-    if isinstance(chosen, str) and chosen in _STORED_BITS:
-        return _STORED_BITS[chosen]
-    return 16 if machine.device_kind == "cuda" or machine.processor_flags & BFLOAT16_FLAGS else 32
-
-
-def cache_bytes(facts: ModelFacts, workload: Inference, engine: EngineOrder, bits: float) -> int:
-    """KV cache at the last token: for each sequence its depth + prompt + new tokens, of each layer's keys and values. A
-    layer with a sliding window keeps no more than that, with room for what the engine computes in one pass if that is
-    limited. Of a model whose layers are not known an upper bound: all layers keep everything."""
-    tokens = workload.depth_tokens + workload.prompt_tokens + workload.new_tokens
-    if facts.attention.unknown:
-        numbers = tokens * 2 * facts.layers * facts.kv_heads * facts.head_dim
-    else:
-        numbers = cached_numbers(facts.attention.groups, tokens, _passes(engine).tokens)
-    return math.ceil(workload.batch_size * numbers * bits / 8)
-
-
-def cache_bits(techniques: Sequence[TechniqueOrder], compute: int) -> float:
-    """Bits of a value in the KV cache, scales included: of its technique, else of the compute type."""
-    order = next((t for t in techniques if t.id.startswith("kv_cache.")), None)
-    technique = find(order.id) if order is not None else None
-    if order is None or technique is None or technique.stored_bits is None:
-        return compute
-    return technique.stored_bits(order.parameters)
-
-
-def activation_bytes(facts: ModelFacts, workload: Inference, engine: EngineOrder, bits: int) -> int:
-    """The larger of prefill and evaluation: a dozen hidden states a token (residual, attention, feed-forward), eager
-    attention's score matrix in float32, logits of the last token of each sequence or of the whole evaluation window.
-    An engine that computes so many tokens in one pass has room for the logits of each (98 MiB for 512 of 49,152 words).
-    """
-    passes = _passes(engine)
-    prefill_tokens, rows = workload.batch_size * workload.prompt_tokens, workload.batch_size
-    if passes.tokens:
-        prefill_tokens = rows = min(prefill_tokens, passes.tokens)
-    prefill = prefill_tokens * facts.hidden * 12 * bits // 8 + rows * facts.vocabulary * 4
-    longest = passes.text_tokens
-    window = min(workload.perplexity_tokens, longest, facts.context_tokens or longest)
-    evaluation = window * (facts.hidden * 12 * bits // 8 + 2 * facts.vocabulary * 4)
-    if passes.holds_scores:
-        prefill += workload.batch_size * facts.heads * workload.prompt_tokens**2 * 4 * 2
-        evaluation += facts.heads * window**2 * 4 * 2
-    return max(prefill, evaluation)
-
-
-def kept_bytes(facts: ModelFacts, workload: Training, bits: int) -> int:
-    """What a training step keeps for its way back: 17 hidden states a layer and token (Korthikanti et al. 2022, arXiv
-    2205.05198, without attention's scores), and logits with their gradient in float32."""
-    tokens = workload.batch_size * workload.sequence_tokens
-    return tokens * (facts.layers * facts.hidden * _KEPT_STATES * bits // 8 + 2 * facts.vocabulary * 4)
-
-
-def optimiser_bytes(facts: ModelFacts, techniques: Sequence[TechniqueOrder]) -> int:
-    """Adapters in float32 with their gradient and the two moments of AdamW."""
-    rank = next((order.parameters.get("rank") for order in techniques if order.id == LORA), 0)
-    return 16 * trained_parameters(facts, rank) if isinstance(rank, int) else 0
-
-
-def estimate_memory(
-    facts: ModelFacts,
-    techniques: Sequence[TechniqueOrder],
-    workload: Workload,
-    engine: EngineOrder,
-    machine: MachineFacts,
-) -> MemoryEstimate:
-    """Bytes on the device. All parts are 0 but the overhead where nothing is known of the model (a hub id)."""
-    bits = compute_bits(facts, techniques, machine)
-    weights = weight_bytes(facts, techniques, machine)
-    held = optimiser = 0
-    if isinstance(workload, Training):
-        held, optimiser = kept_bytes(facts, workload, bits), optimiser_bytes(facts, techniques)
-    elif isinstance(workload, Inference):
-        cache = cache_bytes(facts, workload, engine, cache_bits(techniques, bits))
-        held = cache + activation_bytes(facts, workload, engine, bits)
-    return MemoryEstimate(
-        weights=weights,
-        cache_or_activations=held,
-        optimiser=optimiser,
-        overhead=CUDA_CONTEXT_BYTES if machine.device_kind == "cuda" else PROCESS_BYTES,
-        device_total=machine.memory_total_bytes,
-        device_free=machine.memory_free_bytes,
-    )
 
 
 @dataclass(frozen=True)
@@ -241,7 +116,7 @@ def _task_seconds(name: str, samples: int, engine: EngineOrder, pace: _Pace) -> 
     question = pace.prefill(load.prompt_tokens)
     if not load.answers:
         question += load.answer_tokens * pace.token()
-    elif _passes(engine).answers_together:
+    elif passes_of(engine).answers_together:
         question += pace.prefill(load.answers * load.answer_tokens)
     else:
         question += load.answers * pace.prefill(load.answer_tokens)
@@ -267,27 +142,13 @@ def _pace(facts: ModelFacts, techniques: Sequence[TechniqueOrder], engine: Engin
     )
 
 
-def _passes(engine: EngineOrder) -> Passes:
-    known = find_engine(engine.id)
-    return known.passes(engine) if known is not None else Passes()
-
-
 def _is_emulated(techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> bool:
     """Whether this processor has no instructions for a 16-bit technique."""
-    technique, _ = _storing(techniques)
+    technique, _ = storing(techniques)
     return technique is not None and technique.changes == "all" and technique.slow(machine)
 
 
 def _is_widened(techniques: Sequence[TechniqueOrder], machine: MachineFacts) -> bool:
     """Whether smaller weights are unpacked at every use here: they save memory and no time."""
-    technique, _ = _storing(techniques)
+    technique, _ = storing(techniques)
     return technique is not None and technique.changes == "linear" and technique.slow(machine)
-
-
-def _storing(techniques: Sequence[TechniqueOrder]) -> tuple[Technique | None, TechniqueOrder | None]:
-    """The chosen technique that decides how weights are stored."""
-    for order in techniques:
-        technique = find(order.id)
-        if technique is not None and technique.changes != "none":
-            return technique, order
-    return None, None

@@ -19,7 +19,7 @@ from engines.techniques.finetune import FINETUNE
 from engines.techniques.gguf import STORED
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.problems import Fix, Problem
-from workbench.plan.estimates import estimate_memory, weight_bytes
+from workbench.plan.memory import estimate_memory, weight_bytes
 from workbench.plan.types import Configuration, ResolvedModel
 from workbench.units import format_bytes
 

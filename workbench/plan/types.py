@@ -16,18 +16,35 @@ from workbench.units import format_duration
 
 
 class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a configuration will need on its device, in bytes, by the formulas of `workbench.plan.estimates`."""
+    """What a configuration will need on its device, in bytes, by the formulas of `workbench.plan.memory`."""
 
     weights: int
     cache_or_activations: int
     optimiser: int
+    """Its states; 0 where nothing is trained."""
     overhead: int
     device_total: int
     device_free: int
+    gradients: int = 0
+    trained_parameters: int = 0
+    """0 where nothing is trained, or it is not known how many."""
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """By name as people read them, those that do not grow with the batch first."""
+        if not (self.optimiser or self.gradients):
+            held = {"cache and activations": self.cache_or_activations}
+        else:
+            held = {
+                "gradients": self.gradients,
+                "optimiser": self.optimiser,
+                "activations": self.cache_or_activations,
+            }
+        return {"weights": self.weights, **held, "overhead": self.overhead}
 
     @property
     def needed(self) -> int:
-        return self.weights + self.cache_or_activations + self.optimiser + self.overhead
+        return sum(self.parts.values())
 
     @property
     def fits(self) -> bool:

@@ -16,19 +16,10 @@ from engines.techniques import MachineFacts, ModelFacts, find
 from engines.techniques.layers import LayerGroup, Layers
 from tests.house import ROOT
 from workbench.models.catalogue import catalogue, find_entry
-from workbench.plan.estimates import (
-    CUDA_CONTEXT_BYTES,
-    PROCESS_BYTES,
-    activation_bytes,
-    cache_bits,
-    cache_bytes,
-    compute_bits,
-    estimate_memory,
-    estimate_once_seconds,
-    estimate_seconds,
-    questions_asked,
-    weight_bytes,
-)
+from workbench.plan.estimates import estimate_once_seconds, estimate_seconds, questions_asked
+from workbench.plan.memory import CUDA_CONTEXT_BYTES, PROCESS_BYTES, estimate_memory, weight_bytes
+from workbench.plan.memory.inference import activation_bytes, cache_bits, cache_bytes
+from workbench.plan.memory.weights import compute_bits
 
 PLAIN = MachineFacts(device_kind="cpu", threads_default=1, memory_total_bytes=2**34, memory_free_bytes=2**33)
 WITH_BF16 = MachineFacts(device_kind="cpu", threads_default=1, processor_flags=frozenset({"avx512_bf16"}))

@@ -119,7 +119,9 @@ def test_that_training_needs_a_technique_to_train_by_and_counts_what_it_adds() -
     tuned = replace(training, techniques=(*training.techniques, TechniqueChoice("finetune.lora", {"rank": (8,)})))
     (cell,) = make_plan(tuned, ONE, probe()).configurations
     # 30 layers: q and o 576 x 576, k and v 576 x 192, the feed-forward 576 x 1536
-    assert cell.memory.optimiser == 16 * 8 * 30 * (2 * (576 + 576) + 2 * (576 + 192) + 3 * (576 + 1536))
+    trained = 8 * 30 * (2 * (576 + 576) + 2 * (576 + 192) + 3 * (576 + 1536))
+    assert cell.memory.trained_parameters == trained
+    assert (cell.memory.gradients, cell.memory.optimiser) == (4 * trained, 8 * trained)
     assert not [p for p in cell.problems if p.severity == "error" and "peft" not in p.message]
 
 

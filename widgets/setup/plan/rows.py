@@ -145,13 +145,7 @@ def memory_sentence(memory: MemoryEstimate) -> str:
     """The memory bar in words: its parts and the device. For tooltips and screen readers."""
     if not memory.weights:
         return f"What it needs is not known before it is downloaded; {format_bytes(memory.device_free)} are free."
-    parts = [
-        f"weights {format_bytes(memory.weights)}",
-        f"cache and activations {format_bytes(memory.cache_or_activations)}",
-    ]
-    if memory.optimiser:
-        parts.append(f"optimiser {format_bytes(memory.optimiser)}")
-    parts.append(f"overhead {format_bytes(memory.overhead)}")
+    parts = [f"{name} {format_bytes(size)}" for name, size in memory.parts.items()]
     where = f"{format_bytes(memory.device_free)} free of {format_bytes(memory.device_total)}"
     return f"Estimated {format_bytes(memory.needed)}: {', '.join(parts)}; {where}."
 

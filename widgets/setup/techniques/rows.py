@@ -12,7 +12,7 @@ from engines.techniques.registry import broken
 from widgets.setup.edits import chosen_ids
 from widgets.setup.models.rows import Resolved
 from workbench.experiment.experiment import Experiment
-from workbench.plan.estimates import weight_bytes
+from workbench.plan.memory import weight_bytes
 from workbench.plan.plan import ResolvedModel
 from workbench.units import format_bytes
 
