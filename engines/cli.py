@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from engines.hf import data_preview
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.client_environment import submission
@@ -106,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     instruments.add_argument("--seconds", type=float, default=2.0, help="how long each sensor is watched (2)")
     instruments.add_argument("--json", action="store_true")
     instruments.set_defaults(run=_instruments)
+
+    data = commands.add_parser("data-preview", help="print rows of training data as a model sees them, as JSON")
+    data_preview.add_arguments(data)
+    data.set_defaults(run=data_preview.run)
 
     connect = commands.add_parser("connect", help="join standard input and output to the runner (for SSH)")
     connect.set_defaults(run=_connect)

@@ -84,7 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         path = self.path.partition("?")[0].strip("/").split("/")
-        about = path[2:4] if path[:2] == ["api", "models"] else path[:2]
+        if path[0] == "datasets":  # /datasets/org/name/resolve/...
+            del path[0]
+        about = path[2:4] if path[:2] in (["api", "models"], ["api", "datasets"]) else path[:2]
         repository = self.hub.repositories.get("/".join(about))
         if repository is None:
             return self._refuse(404, "RepoNotFound")

@@ -63,7 +63,7 @@ def columns_of(workload: Training, sample: Sequence[Mapping[str, object]]) -> Co
     for kind, name in vars(named).items():
         for part in _parts(name, names):
             if part not in names:
-                hint = f"{did_you_mean(part, names)} The columns are: {', '.join(names)}.".strip()
+                hint = did_you_mean(part, names, show=20)
                 raise ColumnError(f"The data has no column {part!r}.", hint, f"{kind}_column")
     if named.messages or named.text:
         return Columns(messages=named.messages) if named.messages else Columns(text=named.text)

@@ -109,7 +109,7 @@ def read(workload: Training, tokenizer: Tokenizer, base: Path = Path()) -> Datas
         return _built_in(workload, tokenizer)
     table = read_table(workload, base)
     keys = [key_of(example) for example in table.examples]
-    splits = split(keys, table.own_splits, workload.split_seed, workload.validation_share, workload.test_share)
+    splits = splits_of(table, workload)
     encoder = Encoder(tokenizer, workload)
     documents: dict[Split, list[Document]] = {name: [] for name in SPLITS}
     held_out: list[tuple[bytes, Split, list[Document]]] = []
@@ -138,8 +138,17 @@ def read(workload: Training, tokenizer: Tokenizer, base: Path = Path()) -> Datas
     )
 
 
+def splits_of(table: Table, workload: Training) -> list[Split | None]:
+    """Of each usable row its split; None for a copy of a held-out row."""
+    keys = [key_of(example) for example in table.examples]
+    return split(keys, table.own_splits, workload.split_seed, workload.validation_share, workload.test_share)
+
+
 def read_table(workload: Training, base: Path = Path()) -> Table:
     """The rows of the workload's data. Raises `FileError`."""
+    if workload.data == built_in.BUILT_IN:
+        text, name, hash = built_in.training_part(), built_in.training_name(), built_in.training_hash()
+        return Table(name, hash, Columns(text="text"), ("text",), (Example(text=text),), ("text",), ("train",))
     if workload.data == docstrings.DOCSTRINGS:
         found = tuple(Example((("user", ask), ("assistant", said))) for ask, said in docstrings.pairs())
         numbers = tuple(f"function {number}" for number in range(1, len(found) + 1))
@@ -210,10 +219,9 @@ def _rows(source: Source) -> Iterator[tuple[Split | None, Raw | Bad]]:
 
 def _built_in(workload: Training, tokenizer: Tokenizer) -> Dataset:
     """The built-in text, of which only whole sequences are used."""
-    [ids] = tokenizer.encode([built_in.training_part()])
+    table = read_table(workload)
+    [ids] = tokenizer.encode([table.examples[0].text])
     found = pieces(ids, workload.sequence_tokens, tokenizer.begin.ids, whole_only=True)
-    name, hash = built_in.training_name(), built_in.training_hash()
-    table = Table(name, hash, Columns(text="text"), ("text",), (Example(text=name),), ("text",), ("train",))
     documents: dict[Split, list[Document]] = {"train": found, "validation": [], "test": []}
     if not found:
         raise FileError(
