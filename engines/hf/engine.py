@@ -13,7 +13,6 @@ from engines.hf import quiet
 
 quiet.before_import()
 
-import msgspec  # noqa: E402
 import torch  # noqa: E402
 from transformers import PreTrainedModel, PreTrainedTokenizerBase  # noqa: E402
 
@@ -29,7 +28,7 @@ from engines.hf.precision import import_needed  # noqa: E402
 from engines.hf.preflight import precision_of  # noqa: E402
 from engines.hf.reader import HfReader, begin_of, end_tokens  # noqa: E402
 from engines.hf.settings import settings_of  # noqa: E402
-from engines.hf.training import STEPS_TOGETHER, Trainer  # noqa: E402
+from engines.hf.training.session import Session  # noqa: E402
 from engines.hf.training_data import TrainingData  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
 from engines.protocol.orders import Inference, Scalar, Training, TrialOrder  # noqa: E402
@@ -37,7 +36,8 @@ from engines.protocol.places import places  # noqa: E402
 from engines.protocol.records import Artifact, Evaluation, ModelLoaded, Step, TookEffect  # noqa: E402
 from engines.protocol.ring import RingWriter  # noqa: E402
 from engines.techniques import Technique, find  # noqa: E402
-from engines.worker.engine import Finished, Reader  # noqa: E402
+from engines.worker.budget import Budget  # noqa: E402
+from engines.worker.engine import Finished, HeldOut, Reader  # noqa: E402
 from engines.worker.failures import WorkerFailure  # noqa: E402
 from engines.worker.phases import AllocatorPeaks  # noqa: E402
 from engines.worker.stop import Stop  # noqa: E402
@@ -74,8 +74,7 @@ class HfEngine:
         self._text_ids: list[int] = []
         self._ends: frozenset[int] = frozenset()
         self._begin = NONE
-        self._data: TrainingData | None = None
-        self._trainer: Trainer | None = None
+        self._session: Session | None = None
         self._effects: list[TookEffect] = []
 
     def start(self) -> dict[str, str]:
@@ -199,33 +198,18 @@ class HfEngine:
         }
 
     def prepare_training(self) -> dict[str, str]:
-        model = self._loaded()
         self._make_tokenizer()
-        self._data = TrainingData(self._order, self._tokenizer, self._begin, _vocabulary(model))
-        self._trainer = Trainer(model, self._order.training, self._data.batches, self._stop)
-        return {
-            **self._data.facts(),
-            "training.optimiser": "AdamW of torch (fused), betas 0.9 and 0.999, epsilon 1e-8",
-            "training.schedule": "linear warm-up, then cosine to 0",
-            "training.scalars": "read from the device after each step"
-            if self._device.type == "cpu"
-            else f"read from the device every {STEPS_TOGETHER} steps",
-            "tokenizer.begin": self._begin.told or "none",
-        }
+        data = TrainingData(self._order, self._tokenizer, self._begin, _vocabulary(self._loaded()))
+        self._session = Session(self._order, self._loaded(), data, self._stop)
+        return {**self._session.facts(), "tokenizer.begin": self._begin.told or "none"}
 
-    def train(self, steps: range) -> Iterator[Sequence[Step]]:
-        assert self._trainer is not None
-        return self._trainer.train(steps)
+    def train(self, steps: range, budget: Budget) -> Iterator[Sequence[Step]]:
+        return self._training().train(steps, budget)
 
     def trained(self) -> Sequence[TookEffect]:
-        assert self._trainer is not None
-        changed = self._trainer.changed_tensors()
-        if not changed:
-            raise WorkerFailure(
-                "technique", "Training changed no weight.", "Raise the learning rate or the number of steps."
-            )
+        changed = self._training().changed()
         return [
-            TookEffect(technique=t.technique, stage=t.stage, changed={**t.changed, "changed_tensors": changed})
+            TookEffect(technique=t.technique, stage=t.stage, changed={**t.changed, **changed})
             for t in self._effects
             if t.stage == "model"
         ]
@@ -235,16 +219,16 @@ class HfEngine:
 
     def _read_again(self) -> PreTrainedModel:
         """The base without what was trained, which is let go."""
-        self._model = self._trainer = None
+        self._model = self._session = None
         gc.collect()
         return _read(*self._request())
 
-    def held_out(self, name: str) -> Evaluation | None:
-        model = self._loaded()
-        model.eval()
-        assert self._data is not None
-        found = self._data.held_out("validation", window_size(model), window_losses(model, self._stop))
-        return None if found is None else msgspec.structs.replace(self._finite(found), name=name)
+    def splits(self) -> frozenset[HeldOut]:
+        return self._training().splits
+
+    def held_out(self, split: HeldOut) -> Evaluation | None:
+        found = self._training().held_out(split)
+        return None if found is None else self._finite(found)
 
     def request(self, number: int) -> Finished | None:
         assert self._generator is not None
@@ -292,7 +276,9 @@ class HfEngine:
 
     def unload(self) -> dict[str, str]:
         facts = shape.cache_facts(self._model) if self._model is not None else {}
-        self._model = self._generator = self._one_token = self._prompts = self._trainer = None
+        if self._session is not None:
+            facts |= self._session.late_facts
+        self._model = self._generator = self._one_token = self._prompts = self._session = None
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -302,6 +288,10 @@ class HfEngine:
             facts |= {f"model.file.{name}": digest for name, digest in files.hashes(source, digests)}
             files.check_same(self._order.model, source, digests, read=True)
         return facts
+
+    def _training(self) -> Session:
+        assert self._session is not None, "prepare_training() comes first"
+        return self._session
 
     def _loaded(self) -> PreTrainedModel:
         assert self._model is not None, "load() comes first"

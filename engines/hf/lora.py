@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from engines.hf import shape
 from engines.hf.artifacts.adapter import remember_wrapper
 from engines.hf.precision import linear_layers
-from engines.hf.training import trained_counts
+from engines.hf.training.evidence import trained_counts
 from engines.protocol.orders import Scalar
 from engines.worker.failures import WorkerFailure
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from transformers import PreTrainedTokenizerBase
 
 from engines.data import held_out, text
@@ -18,7 +16,10 @@ from engines.hf.training_tokenizer import TrainingTokenizer
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Evaluation
 from engines.protocol.text_file import FileError
+from engines.worker.engine import HeldOut
 from engines.worker.failures import WorkerFailure
+
+_HELD_OUT: tuple[HeldOut, ...] = ("validation", "test")
 
 
 class TrainingData:
@@ -55,7 +56,16 @@ class TrainingData:
         facts["training.padding_share"] = f"{self.batches.padding_share:.4f}"
         return facts
 
-    def held_out(self, split: Literal["validation", "test"], size: int, losses: Losses) -> Evaluation | None:
+    def splits(self) -> frozenset[HeldOut]:
+        """Which rows are held out."""
+        dataset = self._dataset
+        if dataset is None:
+            return frozenset()
+        if self._training.data == built_in.BUILT_IN:
+            return frozenset(_HELD_OUT)
+        return frozenset(split for split in _HELD_OUT if dataset.documents[split])
+
+    def held_out(self, split: HeldOut, size: int, losses: Losses) -> Evaluation | None:
         """Loss on rows that training does not see; of the built-in text in windows of `size`. None when stopped, and
         where there are none. Raises what `losses` raises."""
         dataset, tokenizer, tokens = self._dataset, self._tokenizer, self._training.evaluation_tokens

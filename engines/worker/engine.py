@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from engines.data.begin import Begin
 from engines.protocol.records import Artifact, Evaluation, ModelLoaded, Step, TookEffect
+from engines.worker.budget import Budget
 from engines.worker.phases import AllocatorPeaks
 
+HeldOut = Literal["validation", "test"]
+"""Rows that training does not see."""
 Report = Callable[[int, int], None]
 """(done, of how many; 0: not known yet). May raise."""
 
@@ -160,14 +163,18 @@ class Trains(Protocol):
         """Make the batches and the optimiser, outside every timed phase; returns facts."""
         ...
 
-    def held_out(self, name: str) -> Evaluation | None:
-        """Loss on held-out text as an `Evaluation` of that name; None when it was stopped before its end or the model
-        reads no text. The weights stay as they are."""
+    def splits(self) -> frozenset[HeldOut]:
+        """Which rows are held out: none of random weights, which learn from random tokens."""
         ...
 
-    def train(self, steps: range) -> Iterator[Sequence[Step]]:
+    def held_out(self, split: HeldOut) -> Evaluation | None:
+        """Loss on rows that training does not see; None when it was stopped before its end. The weights stay as they
+        are."""
+        ...
+
+    def train(self, steps: range, budget: Budget) -> Iterator[Sequence[Step]]:
         """Run these steps, and give the records of those that are finished whenever their figures are on the host.
-        Ends early when the trial is stopped."""
+        What they spend goes to `budget`. Ends early when the trial is stopped or a measured step has spent the rest."""
         ...
 
     def trained(self) -> Sequence[TookEffect]:

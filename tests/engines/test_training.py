@@ -37,6 +37,10 @@ def losses(outcome: Outcome) -> list[float]:
     return [step.loss for step in outcome.all(Step) if step.loss is not None]
 
 
+def facts(outcome: Outcome) -> dict[str, str]:
+    return {name: value for one in outcome.all(Environment) for name, value in one.facts.items()}
+
+
 @pytest.fixture(scope="module")
 def trained(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return run_worker(training_order(tiny), tmp_path_factory.mktemp("run"))
@@ -58,8 +62,9 @@ def test_that_every_step_arrives_with_its_figures(trained: Outcome) -> None:
 
 
 def test_that_training_lowers_the_loss_on_text_it_has_not_seen(trained: Outcome) -> None:
-    before, after = trained.all(Evaluation)
-    assert (before.name, after.name) == ("held_out_before", "held_out_after")
+    before, after, test = trained.all(Evaluation)
+    assert (before.name, after.name, test.name) == ("held_out_before", "held_out_after", "test")
+    assert (before.step, after.step, test.step, test.split) == (0, 27, 27, "test")
     assert before.nll_sum / before.tokens == pytest.approx(math.log(512), rel=0.05)  # of random weights
     assert after.nll_sum < 0.99 * before.nll_sum
     assert losses(trained)[-1] < losses(trained)[0]
@@ -68,7 +73,8 @@ def test_that_training_lowers_the_loss_on_text_it_has_not_seen(trained: Outcome)
 def test_that_the_phases_come_in_order_and_progress_never_goes_back(trained: Outcome) -> None:
     names = [(r.name, r.index) for r in trained.all(PhaseEnded)]
     assert names == [
-        ("start", 0), ("load", 0), ("evaluate", 0), ("warmup", 0), ("measure", 0), ("evaluate", 1), ("unload", 0),
+        ("start", 0), ("load", 0), ("evaluate", 0), ("warmup", 0), ("measure", 0), ("evaluate", 1),
+        ("evaluate", 2), ("unload", 0),
     ]  # fmt: skip
     fractions = [p.fraction or 0.0 for p in trained.all(Progress)]
     assert fractions == sorted(fractions)
@@ -96,6 +102,51 @@ def test_that_a_seed_gives_the_same_losses_twice_and_another_block_others(
     assert not first.all(Evaluation)
 
 
+def test_that_the_validation_loss_is_taken_between_steps_while_the_clock_stands_still(
+    tiny: Path, trained: Outcome, tmp_path: Path
+) -> None:
+    order = training_order(tiny, steps=7, evaluate_every=3, batch_size=2, accumulation=2, evaluation_tokens=256)
+    outcome = run_worker(order, tmp_path)
+    assert outcome.exit_code == 0, outcome.stderr
+    found = [(e.name, e.step, e.split) for e in outcome.all(Evaluation)]
+    assert found == [
+        ("held_out_before", 0, "validation"), ("held_out", 3, "validation"), ("held_out", 6, "validation"),
+        ("held_out_after", 9, "validation"), ("test", 9, "test"),
+    ]  # fmt: skip
+    spans = [(r.name, r.index, r.start_ns, r.t_ns) for r in outcome.all(PhaseEnded)]
+    assert [span[:2] for span in spans[2:-1]] == [
+        ("evaluate", 0), ("warmup", 0), ("measure", 0), ("evaluate", 1), ("measure", 1), ("evaluate", 2),
+        ("measure", 2), ("evaluate", 3), ("evaluate", 4),
+    ]  # fmt: skip
+    assert all(a[3] <= b[2] for a, b in pairwise(spans))
+    steps = outcome.all(Step)
+    assert [(s.tokens, s.loss_tokens, s.micro_batches) for s in steps] == [(4 * 48, 4 * 47, 2)] * 9
+    # neither evaluation nor accumulation changes what is trained on, or how
+    assert losses(outcome)[:2] == pytest.approx(losses(trained)[:2], rel=1e-5)
+    fractions = [p.fraction or 0.0 for p in outcome.all(Progress)]
+    assert fractions == sorted(fractions)
+
+
+def test_that_evaluations_leave_every_loss_and_weight_as_it_is(tiny: Path, tmp_path: Path) -> None:
+    plain = training_order(tiny, steps=4, warmup_steps=0, evaluation_tokens=0)
+    often = training_order(tiny, steps=4, warmup_steps=0, evaluation_tokens=64, evaluate_every=1)
+    first, second = run_worker(plain, tmp_path / "plain"), run_worker(often, tmp_path / "often")
+    assert len(second.all(Evaluation)) == 6
+    assert losses(first) == losses(second)
+    name = "training.trained_sha256"
+    assert facts(first)[name] == facts(second)[name]
+    assert facts(first)["training.frozen_sha256"] == facts(second)["training.frozen_sha256"]
+
+
+def test_that_a_validation_loss_ends_training_where_the_rule_says_so(tiny: Path, tmp_path: Path) -> None:
+    order = training_order(tiny, steps=20, evaluate_every=2, stop_at="loss", target_loss=50.0, evaluation_tokens=64)
+    outcome = run_worker(order, tmp_path)
+    # the one at step 2 stands right after the warm-up: one measured step is made at the least
+    assert [s.index for s in outcome.all(Step)] == [0, 1, 2]
+    assert [(e.name, e.step) for e in outcome.all(Evaluation)][-2:] == [("held_out_after", 3), ("test", 3)]
+    assert outcome.cue("short_training") is None
+
+
 def test_that_a_training_trial_without_a_technique_to_train_by_fails_with_advice(tiny: Path, tmp_path: Path) -> None:
     outcome = run_worker(training_order(tiny, None), tmp_path)
     assert outcome.failure == "technique"
@@ -116,7 +167,7 @@ def test_that_a_file_of_ones_own_is_trained_on_its_responses(tiny: Path, tmp_pat
         training_order(tiny, data=str(file), evaluation_tokens=8, packing=False, steps=25), tmp_path / "run"
     )
     assert outcome.exit_code == 0, outcome.stderr
-    steps, before, after = outcome.all(Step), *outcome.all(Evaluation)
+    steps, before, after, _test = outcome.all(Step), *outcome.all(Evaluation)
     assert all(0 < step.loss_tokens < step.tokens / 2 and step.samples == 4 for step in steps)
     assert after.nll_sum < 0.95 * before.nll_sum
     assert (before.tokens, before.data_name) == (after.tokens, "pairs.csv")

@@ -1,13 +1,33 @@
 """Training: held-out loss, warm-up steps, measured steps, held-out loss again. Main thread of the worker process;
-torch-free. Warm-up steps train the model like all others; they only do not count in times and throughput."""
+torch-free. Warm-up steps train the model like all others; they only do not count in times and throughput.
+
+Evaluations in between divide the steps into phases `measure` 0, 1, ... (or `warmup`): the clock of training, its memory
+peaks and its processor time stand still meanwhile.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import msgspec
+
 from engines.protocol.orders import Training
-from engines.worker.engine import Engine, NotKept, Trains
+from engines.worker.budget import Budget
+from engines.worker.engine import Engine, HeldOut, NotKept, Trains
 from engines.worker.failures import WorkerFailure
 from engines.worker.phases import quiet_collector
 from engines.worker.works.work import Trial, cannot
+
+EvaluationName = Literal["held_out_before", "held_out", "held_out_after", "test"]
+SPLITS: dict[EvaluationName, HeldOut] = {
+    "held_out_before": "validation",
+    "held_out": "validation",
+    "held_out_after": "validation",
+    "test": "test",
+}
 
 WEIGHTS = {
     "start": 3.0,
@@ -15,9 +35,9 @@ WEIGHTS = {
     "load": 6.0,
     "idle": 1.0,
     "held_out_before": 6.0,
-    "warmup": 5.0,
-    "measure": 70.0,
+    "train": 75.0,
     "held_out_after": 6.0,
+    "test": 3.0,
     "keep": 3.0,
     "unload": 2.0,
 }
@@ -39,30 +59,37 @@ class TrainingWork:
             raise cannot(trial.order, "train")
         assert isinstance(trial.order.workload, Training)
         self._engine, self._trial, self._workload = engine, trial, trial.order.workload
+        self._budget = Budget(self._workload)
         self._total = self._workload.warmup_steps + self._workload.steps
         self._done = 0
-        self._held_out = 0
+        self._evaluations = 0
 
     def prepare(self) -> dict[str, str]:
         self._trial.doing = "preparing the training"
         return {**self._engine.prepare_training(), **asked(self._workload)}
 
     def run(self) -> None:
-        trial, warmup_steps = self._trial, self._workload.warmup_steps
+        trial = self._trial
+        if self._workload.evaluation_tokens > 0 and "validation" not in self._engine.splits():
+            trial.writer.log("No held-out loss: no rows are held out, or the model reads no text.")
         self._evaluate("held_out_before")
-        trial.doing = "training"
-        with quiet_collector():
-            with trial.phases.phase("warmup"):
-                self._train(range(warmup_steps), "warmup")
-            if not trial.stop.requested:
-                with trial.phases.phase("measure"):
-                    self._train(range(warmup_steps, self._total), "measure")
+        for stretch in stretches(self._workload):
+            if self._over():
+                break
+            if stretch.evaluates:
+                self._evaluate("held_out")
+                if self._over():
+                    break
+            self._train(stretch)
         if trial.stop.requested:
             trial.writer.cue("short_training", f"Stopped after {self._done} of {self._total} training steps.")
             return
+        if self._budget.reached:
+            trial.writer.log(f"Training ended after {self._done} of {self._total} steps: {self._budget.told()}.")
         for effect in self._engine.trained():
             trial.writer.send(effect)
         self._evaluate("held_out_after")
+        self._evaluate("test")
         if not trial.stop.requested:
             self._keep()
 
@@ -81,28 +108,65 @@ class TrainingWork:
         except WorkerFailure as problem:
             trial.writer.cue("not_kept", f"The {self._workload.keep} was not kept. {problem.message} {problem.advice}")
 
-    def _train(self, steps: range, part: str) -> None:
-        writer, total = self._trial.writer, self._total
-        for batch in self._engine.train(steps):
-            with writer.together():
-                for step in batch:
-                    writer.send(step)
-                    self._done = step.index + 1
-                if batch and (loss := batch[-1].loss) is not None:
-                    share = (self._done - steps.start) / len(steps)
-                    self._trial.progress.tell(part, f"Step {self._done} of {total}, loss {loss:.3f}", share)
+    def _over(self) -> bool:
+        """At least one measured step is made before a budget ends training."""
+        return self._trial.stop.requested or (self._budget.reached and self._done > self._workload.warmup_steps)
 
-    def _evaluate(self, name: str) -> None:
-        """The clock of training stands still; nothing where the workload asks for no tokens."""
-        trial = self._trial
-        if self._workload.evaluation_tokens <= 0 or trial.stop.requested:
+    def _train(self, stretch: Stretch) -> None:
+        writer, total = self._trial.writer, self._total
+        self._trial.doing = "training"
+        with quiet_collector(), self._trial.phases.phase(stretch.phase, index=stretch.index):
+            for batch in self._engine.train(stretch.steps, self._budget):
+                with writer.together():
+                    for step in batch:
+                        writer.send(step)
+                        self._done = step.index + 1
+                    loss = f", loss {batch[-1].loss:.3f}" if batch[-1].loss is not None else ""
+                    self._trial.progress.tell("train", f"Step {self._done} of {total}{loss}", self._share())
+
+    def _share(self) -> float:
+        return max(self._done / max(1, self._total), self._budget.share)
+
+    def _evaluate(self, name: EvaluationName) -> None:
+        """The clock of training stands still. Nothing where the workload asks for no tokens or has no such rows."""
+        trial, split = self._trial, SPLITS[name]
+        if self._workload.evaluation_tokens <= 0 or trial.stop.requested or split not in self._engine.splits():
             return
         trial.doing = "evaluating"
-        with trial.phases.phase("evaluate", index=self._held_out):
-            self._held_out += 1
-            trial.progress.tell(name, "Loss on held-out text")
-            found = self._engine.held_out(name)
-        if found is not None:
-            trial.writer.send(found)
-        elif not trial.stop.requested:
-            trial.writer.log("No held-out loss: the model has no tokenizer, or its weights are random.")
+        with trial.phases.phase("evaluate", index=self._evaluations):
+            self._evaluations += 1
+            if name == "held_out":
+                trial.progress.tell("train", "Loss on validation data", self._share())
+            else:
+                trial.progress.tell(name, f"Loss on {split} data")
+            found = self._engine.held_out(split)
+        if found is None:
+            return
+        trial.writer.send(msgspec.structs.replace(found, name=name, split=split, step=self._done))
+        if name == "held_out":
+            self._budget.evaluated(found.nll_sum / found.tokens)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Steps without anything in between."""
+
+    phase: Literal["warmup", "measure"]
+    index: int
+    """Within its phase."""
+    steps: range
+    evaluates: bool
+    """Whether the validation loss is taken before it."""
+
+
+def stretches(training: Training) -> Iterator[Stretch]:
+    """All steps in order; a warm-up of no steps is there too."""
+    every, warm, total = training.evaluate_every, training.warmup_steps, training.warmup_steps + training.steps
+    borders = sorted({0, warm, total, *(range(every, total, every) if every else ())})
+    counts = {"warmup": 0, "measure": 0}
+    if not warm:
+        yield Stretch("warmup", 0, range(0), evaluates=False)
+    for start, stop in pairwise(borders):
+        phase: Literal["warmup", "measure"] = "warmup" if start < warm else "measure"
+        yield Stretch(phase, counts[phase], range(start, stop), evaluates=bool(every and start and start % every == 0))
+        counts[phase] += 1

@@ -1,0 +1,68 @@
+"""Rows of tokens as tensors, and their loss. Worker process; imports torch.
+
+Where a row holds several documents, transformers makes a mask that keeps them apart from where positions begin again,
+but only without a cache and without an attention mask of the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from engines.data.training.documents import Row
+
+IGNORED = -100
+"""Label of a token whose loss does not count, as in transformers."""
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Tensors of shape (rows, longest row); shorter rows are filled up at their end."""
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    positions: torch.Tensor | None
+    """None where no row is packed: attention then takes its fast path, without a mask."""
+    tokens: int
+    loss_tokens: int
+    padding: int
+    documents: int
+
+
+def micro_batch(rows: Sequence[Row], device: torch.device) -> MicroBatch:
+    """What a row lacks to the longest one follows its last document, seen by no token of it."""
+    width = max(len(row.ids) for row in rows)
+    tokens = sum(len(row.ids) for row in rows)
+    ids, labels, positions, documents = [], [], [], 0
+    for row in rows:
+        lacking = width - len(row.ids)
+        ids.append(row.ids + [0] * lacking)
+        targets = [token if counts else IGNORED for token, counts in zip(row.ids, row.loss_mask, strict=True)]
+        labels.append(targets + [IGNORED] * lacking)
+        last = row.positions[-1]
+        positions.append([*row.positions, *range(last + 1, last + 1 + lacking)])
+        documents += row.positions.count(0)
+    return MicroBatch(
+        ids=torch.tensor(ids, device=device),
+        labels=torch.tensor(labels, device=device),
+        positions=torch.tensor(positions, device=device) if documents > len(rows) else None,
+        tokens=tokens,
+        loss_tokens=sum(row.loss_mask.count(1) for row in rows),
+        padding=width * len(rows) - tokens,
+        documents=documents,
+    )
+
+
+def token_losses(model: PreTrainedModel, batch: MicroBatch) -> torch.Tensor:
+    """-ln p of every target, in float32; 0 where none counts. Shape (rows, width - 1)."""
+    packed = {} if batch.positions is None else {"position_ids": batch.positions}
+    logits = model(input_ids=batch.ids, use_cache=False, **packed).logits
+    logits = logits[:, -batch.ids.shape[1] : -1].float()  # virtual tokens stand in front and are not scored
+    targets = batch.labels[:, 1:]
+    flat = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return flat.view_as(targets)

@@ -1,0 +1,129 @@
+"""The training half of the transformers engine: data, trainer and held-out loss of one trial. Worker process; imports
+torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from transformers import PreTrainedModel
+
+from engines.hf.perplexity import window_losses, window_size
+from engines.hf.training import evidence
+from engines.hf.training.optimisers import described, states
+from engines.hf.training.trainer import STEPS_TOGETHER, Trainer
+from engines.hf.training_data import TrainingData
+from engines.protocol.orders import TrialOrder
+from engines.protocol.records import Evaluation, Step
+from engines.protocol.work import Training
+from engines.techniques import find
+from engines.worker.budget import Budget
+from engines.worker.engine import HeldOut
+from engines.worker.failures import WorkerFailure, first_line
+from engines.worker.stop import Stop
+
+DEFAULT_RATE = 2e-4
+"""Where neither the experiment nor the method names one."""
+
+
+class Session:
+    """Trains a loaded model to which the techniques have been applied."""
+
+    def __init__(self, order: TrialOrder, model: PreTrainedModel, data: TrainingData, stop: Stop) -> None:
+        """Raises `WorkerFailure`."""
+        self._model, self._data, self._stop = model, data, stop
+        self._training = training = order.training
+        evidence.trained_counts(model)
+        if training.checkpointing:
+            enable_checkpointing(model)
+        self._rate = training.learning_rate or _own_rate(order) or DEFAULT_RATE
+        groups = [{"params": [p for p in model.parameters() if p.requires_grad], "lr": self._rate}]
+        self._trainer = Trainer(model, training, data.batches, stop, groups)
+        self.splits = data.splits()
+        self._frozen: Mapping[str, str] = {}
+        self._before: Mapping[str, str] = {}
+        self.late_facts: dict[str, str] = {}
+
+    def facts(self) -> dict[str, str]:
+        on_host = self._model.device.type == "cpu"
+        return {
+            **self._data.facts(),
+            "training.optimiser": described(self._training),
+            "training.schedule": _schedule(self._training),
+            "training.learning_rate": f"{self._rate:g}",
+            "training.autocast": self._training.autocast,
+            "training.checkpointing": "every layer" if self._training.checkpointing else "off",
+            "training.compiled": "yes" if self._training.compile else "no",
+            "training.scalars": "read from the device after each step"
+            if on_host
+            else f"read from the device every {STEPS_TOGETHER} steps",
+        }
+
+    def begin(self) -> None:
+        """Note every weight, right before the first step."""
+        self._frozen = evidence.frozen_digests(self._model)
+        self._before = evidence.trained_digests(self._model)
+
+    def train(self, steps: range, budget: Budget) -> Iterator[Sequence[Step]]:
+        if not self._before:
+            self.begin()
+        return self._trainer.train(steps, budget)
+
+    def held_out(self, split: HeldOut) -> Evaluation | None:
+        """Computed without autocast, whatever the steps are: the loss of the weights as they are stored."""
+        self._model.eval()
+        return self._data.held_out(split, window_size(self._model), window_losses(self._model, self._stop))
+
+    def changed(self) -> dict[str, float]:
+        """What training changed. Raises `WorkerFailure` where it changed nothing, or what it has to leave alone."""
+        after, frozen = evidence.trained_digests(self._model), evidence.frozen_digests(self._model)
+        changed = [name for name, digest in after.items() if self._before.get(name) != digest]
+        if not changed:
+            raise WorkerFailure(
+                "technique", "Training changed no weight.", "Raise the learning rate or the number of steps."
+            )
+        moved = [name for name, digest in frozen.items() if self._frozen.get(name) != digest]
+        if moved:
+            raise WorkerFailure(
+                "technique",
+                f"Training changed {len(moved)} tensors that its method leaves alone, {moved[0]} among them.",
+                "What was measured is kept, but is not that of this method. Please report it with the model's name.",
+            )
+        self.late_facts = {
+            "training.trained_sha256": evidence.together(after.values()),
+            "training.frozen_sha256": evidence.together(frozen.values()),
+        }
+        return {
+            "changed_tensors": len(changed),
+            "trained_tensors": len(after),
+            "unchanged_frozen_tensors": len(frozen),
+            "optimiser_bytes": sum(s.numel() * s.element_size() for s in states(self._trainer.optimiser)),
+        }
+
+
+def _own_rate(order: TrialOrder) -> float:
+    """Of the method, 0 where it names none."""
+    for chosen in order.techniques:
+        technique = find(chosen.id)
+        if technique is not None and "training" in technique.works:
+            rate = {**technique.defaults(), **chosen.parameters}.get("learning_rate")
+            if rate:
+                return float(rate)
+    return 0.0
+
+
+def _schedule(training: Training) -> str:
+    ends = {"tokens": " or where the tokens are spent", "time": " or where the time is spent, if that comes first"}
+    return f"linear warm-up, then cosine to 0 at the last step{ends.get(training.stop_at, '')}"
+
+
+def enable_checkpointing(model: PreTrainedModel) -> None:
+    """Raises `WorkerFailure` for a model that cannot."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    try:
+        enable({"use_reentrant": False})
+    except ValueError as error:
+        raise WorkerFailure(
+            "technique",
+            f"{type(model).__name__} cannot compute its activations again: {first_line(error)}",
+            "Turn checkpointing off for this model.",
+        ) from error

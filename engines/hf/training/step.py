@@ -1,0 +1,58 @@
+"""One training step: micro-batches, clipping, the optimiser. Worker process; imports torch.
+
+The loss is the mean over all tokens of the step that count, so that accumulating micro-batches is one large batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from engines.hf.training.micro_batches import MicroBatch, token_losses
+from engines.protocol.work import Training
+
+
+class Stepper:
+    """Runs steps with one optimiser over the parameters of a model that require a gradient."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        training: Training,
+        optimiser: torch.optim.Optimizer,
+        after_step: Sequence[Callable[[int], None]] = (),
+    ) -> None:
+        """`after_step`: what a method does with the number of each step, while its gradients are still there."""
+        self._model, self._optimiser, self._after_step = model, optimiser, after_step
+        self._forward = torch.compile(model) if training.compile else model
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._clip = training.clip_norm or math.inf
+        self._bfloat16 = training.autocast == "bfloat16"
+
+    def run(self, index: int, batches: Sequence[MicroBatch]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the loss before the step and the norm of its gradient before clipping, both on the device."""
+        loss = self.backward(batches)
+        norm = torch.nn.utils.clip_grad_norm_(self._trained, self._clip)
+        self._optimiser.step()
+        for hook in self._after_step:
+            hook(index)
+        self._optimiser.zero_grad(set_to_none=True)
+        return loss, norm
+
+    def backward(self, batches: Sequence[MicroBatch]) -> torch.Tensor:
+        """Add up the gradients of all micro-batches; returns the mean loss."""
+        counted = max(1, sum(batch.loss_tokens for batch in batches))
+        total = torch.zeros((), device=self._model.device)
+        for batch in batches:
+            loss = self.loss(batch) / counted
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def loss(self, batch: MicroBatch) -> torch.Tensor:
+        """Summed over the tokens that count."""
+        with torch.autocast(self._model.device.type, torch.bfloat16, enabled=self._bfloat16):
+            return token_losses(self._forward, batch).sum()
