@@ -1,8 +1,8 @@
 """A scripted NVML: what `pynvml` offers to `engines.telemetry`, over GPUs that a test describes.
 
 `FakeNvml` has the functions, constants and exception classes of `engines.telemetry.nvml_library.NvmlLibrary` and
-nothing more; `tests/engines/test_nvml_interface.py` holds it to the real library. Time is `clock()`, so that power
-curves and energy counters are exact.
+nothing more; `tests/engines/telemetry/test_nvml_interface.py` holds it to the real library. Time is `clock()`, so that
+power curves and energy counters are exact.
 """
 
 from __future__ import annotations

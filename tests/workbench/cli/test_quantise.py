@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from engines.protocol.places import Places
-from tests.engines.llama_kit import make_family
+from tests.engines.llama.kit import make_family
 from tests.engines.runner_harness import until
 from tests.house import ROOT, House
 from tests.tiny_model import make_tiny_model

@@ -17,7 +17,7 @@ import pytest
 from engines.data.text import held_out_text
 from engines.techniques.gguf import CONVERTIBLE
 from engines.worker.failures import WorkerFailure
-from tests.engines.llama_kit import FAMILIES, copy_of, llama_logits, make_family, need_llama, transformers_logits
+from tests.engines.llama.kit import FAMILIES, copy_of, llama_logits, make_family, need_llama, transformers_logits
 from tests.tiny_model import BEGINS, VOCABULARY, make_tiny_model
 
 need_llama()

@@ -12,7 +12,7 @@ from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder
 from engines.protocol.places import HOME_VARIABLE
 from engines.protocol.records import Cue, Log, PhaseEnded, Progress, Request, TaskScore, TrialEnded
 from engines.protocol.tasks import LOCAL_TASKS
-from tests.engines.llama_kit import FAMILIES, make_family, need_llama
+from tests.engines.llama.kit import FAMILIES, make_family, need_llama
 from tests.engines.worker_harness import QUICK, Outcome, Worker, folder_model, start_worker, trial_order
 
 pytest.importorskip("lm_eval", reason="lm-eval is not installed (pip install 'llm-workbench[tasks]')")

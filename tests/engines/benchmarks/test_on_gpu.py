@@ -131,7 +131,7 @@ def child(tmp_path: Path, code: str, limit_s: float = 60.0) -> PartReport:
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
 
 
 def test_that_a_part_that_ends_is_reported_with_what_it_found(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from engines.protocol.records import Environment, ModelLoaded, PhaseStarted
 from engines.techniques.gguf import LADDER
 from engines.worker.failures import WorkerFailure
 from engines.worker.stop import StopTrial
-from tests.engines.llama_kit import FAMILIES, copy_of, gguf_order, llama_logits, make_family, need_llama
+from tests.engines.llama.kit import FAMILIES, copy_of, gguf_order, llama_logits, make_family, need_llama
 from tests.engines.worker_harness import QUICK, run_worker, start_worker
 from tests.tiny_gguf import write_tiny_gguf
 from tests.tiny_model import make_tiny_model

@@ -15,7 +15,7 @@ import pytest
 from engines.llama.ladder.files import plan_file
 from engines.protocol.orders import Inference, Limits, ModelOrder, TelemetryOrder, TrialOrder
 from engines.protocol.records import MemoryPeak, ModelLoaded, PhaseStarted, Record, Request, TrialEnded
-from tests.engines.llama_kit import gguf_order, need_llama
+from tests.engines.llama.kit import gguf_order, need_llama
 from tests.engines.runner_harness import RunnerProcess, is_alive, until
 from tests.engines.worker_harness import QUICK
 from tests.tiny_gguf import write_tiny_gguf

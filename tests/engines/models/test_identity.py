@@ -15,7 +15,7 @@ from engines.models.files import BrokenModel, model_files
 from engines.models.identity import Digests
 from engines.protocol.orders import ModelOrder
 from engines.worker.failures import WorkerFailure
-from tests.engines.test_model_files import add_shards, make_folder, write_weights
+from tests.engines.models.test_files import add_shards, make_folder, write_weights
 
 
 @pytest.fixture

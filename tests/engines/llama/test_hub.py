@@ -20,7 +20,7 @@ from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 from engines.protocol.records import ModelLoaded, PhaseStarted, Progress
 from tests.engines.fake_hub import FakeHub, serving
-from tests.engines.llama_kit import gguf_order, need_llama
+from tests.engines.llama.kit import gguf_order, need_llama
 from tests.engines.runner_harness import is_alive, until
 from tests.engines.worker_harness import QUICK, run_worker
 from tests.tiny_model import make_tiny_model

@@ -13,7 +13,7 @@ import pytest
 from engines.protocol.orders import Inference
 from engines.protocol.ring import RingWriter, capacity_for, create_ring
 from engines.worker.stop import Stop
-from tests.engines.test_llama_worker import order_for
+from tests.engines.llama.test_worker import order_for
 from tests.engines.worker_harness import QUICK
 from tests.tiny_gguf import CONTEXT_TOKENS, write_tiny_gguf
 

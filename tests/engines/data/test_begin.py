@@ -143,7 +143,7 @@ def test_that_a_trial_follows_the_rule_and_records_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("begins", [True, False])
 def test_that_both_engines_find_the_same_loss_after_it(tmp_path: Path, begins: bool) -> None:
     pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed (make gguf)")
-    from tests.engines.test_llama_worker import order_for
+    from tests.engines.llama.test_worker import order_for
 
     file = write_tiny_gguf(tmp_path / "tiny.gguf", begins=begins)
     outcome = run_worker(order_for(file, WORKLOAD), tmp_path / "llama")
@@ -158,7 +158,7 @@ def test_that_both_engines_find_the_same_loss_after_it(tmp_path: Path, begins: b
 
 def test_that_a_converted_folder_gives_llama_cpp_the_same_loss(tmp_path: Path) -> None:
     pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed (make gguf)")
-    from tests.engines.llama_kit import gguf_order
+    from tests.engines.llama.kit import gguf_order
 
     theirs = run(tmp_path / "model", True, tmp_path / "hf").only(Evaluation)
     order = gguf_order(folder_model(tmp_path / "model"), "precision.gguf-f16")
@@ -169,7 +169,7 @@ def test_that_a_converted_folder_gives_llama_cpp_the_same_loss(tmp_path: Path) -
 
 def test_that_a_context_depth_begins_with_it_and_the_prompt_after_it_does_not(tmp_path: Path) -> None:
     pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed (make gguf)")
-    from tests.engines.test_llama_loop import SHAPE, Loaded
+    from tests.engines.llama.test_loop import SHAPE, Loaded
 
     file = write_tiny_gguf(tmp_path / "tiny.gguf", begins=True)
     for depth, starts in ((0, True), (15, False)):

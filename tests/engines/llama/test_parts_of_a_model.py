@@ -15,7 +15,7 @@ from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 from engines.protocol.records import Environment, Evaluation, ModelLoaded
 from engines.worker.failures import WorkerFailure
-from tests.engines.llama_kit import gguf_order, llama_logits, need_llama
+from tests.engines.llama.kit import gguf_order, llama_logits, need_llama
 from tests.engines.worker_harness import QUICK, Outcome, run_worker, trial_order
 
 need_llama()

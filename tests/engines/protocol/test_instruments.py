@@ -17,7 +17,7 @@ from engines.telemetry.base import Reading, SourceFailure
 from engines.telemetry.rates import rate_of, sensor_rates, watch
 from tests.fake_nvml import FakeGpu, FakeNvml
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MILLISECOND = 1_000_000
 
 

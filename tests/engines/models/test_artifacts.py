@@ -23,7 +23,7 @@ from engines.protocol.file_errors import is_full
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import HOME_VARIABLE, places
 from engines.protocol.records import Artifact, Evaluation
-from tests.engines.test_training import training_order
+from tests.engines.hf.test_training import training_order
 from tests.engines.worker_harness import Outcome, run_worker
 from tests.tiny_model import make_tiny_model
 
@@ -160,7 +160,7 @@ def test_that_a_process_killed_while_it_writes_leaves_the_earlier_artifact_and_n
     program = """
 import os, signal, sys
 from pathlib import Path
-from tests.engines.test_artifacts import artifacts, fill, made
+from tests.engines.models.test_artifacts import artifacts, fill, made
 def die(draft):
     fill(draft)
     os.kill(os.getpid(), signal.SIGKILL)

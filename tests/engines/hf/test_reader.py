@@ -104,7 +104,7 @@ PAIRS = [
 def family(folder: Path, name: str):  # type: ignore[no-untyped-def]
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from tests.engines.llama_kit import FAMILIES, make_family
+    from tests.engines.llama.kit import FAMILIES, make_family
 
     made = make_family(folder, FAMILIES[name])
     return AutoModelForCausalLM.from_pretrained(made).eval(), AutoTokenizer.from_pretrained(made)

@@ -12,7 +12,7 @@ from engines.hf import files
 from engines.protocol.orders import ModelOrder
 from engines.protocol.records import ModelLoaded
 from engines.worker.failures import WorkerFailure
-from tests.engines.test_hf_precisions import LINEAR, WORKLOAD, load
+from tests.engines.hf.test_precisions import LINEAR, WORKLOAD, load
 from tests.engines.worker_harness import folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
 from workbench.models.files import inspect_folder
