@@ -60,6 +60,12 @@ class DraftEditor(QObject):
             changed = edits.set_workload(self._experiment, key, values)
         self._session.edit(changed, "changing the workload", key)
 
+    def values(self, values: object) -> None:
+        """Several settings of the workload in one step."""
+        assert isinstance(values, dict)
+        workload = self._experiment.workload.with_values(values)
+        self._session.edit(replace(self._experiment, workload=workload), "changing the data")
+
     def tasks(self, tasks: object) -> None:
         assert isinstance(tasks, tuple)
         self._session.edit(edits.set_tasks(self._experiment, tasks), "choosing tasks")

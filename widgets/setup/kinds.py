@@ -1,63 +1,79 @@
-"""The kinds of work: what each has beside models and machine. Built when a kind is first shown. Main thread."""
+"""What each kind of work has beside models and machine. Built when a kind is first shown. Main thread."""
 
 from __future__ import annotations
 
+from widgets.background.bridge import Bridge
 from widgets.setup.models.rows import Resolved
 from widgets.setup.panels import KindPanels, Pair
 from widgets.setup.techniques.panel import TechniquesPanel
 from widgets.setup.training.data_panel import DataPanel
 from widgets.setup.training.panel import TrainingPanel
+from widgets.setup.training.preview import PreviewSource
 from widgets.setup.workload.inference import InferencePanel
+from widgets.setup.workload.panel import WorkPanel
+from widgets.setup.workload.run_group import RunGroup
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import Experiment
 
+REPETITIONS = (("", 3), ("", 5), ("", 10))
 
-class InferencePanels(KindPanels):
-    """Techniques and Workload. Techniques take what is left over."""
 
-    def __init__(self, theme: Theme) -> None:
-        super().__init__(theme, "inference")
-        self.techniques = TechniquesPanel(theme, "Techniques")
-        self.work = InferencePanel(theme)
-        self.addWidget(self.techniques)
-        self.addWidget(self.work)
+class WorkPanels(KindPanels):
+    """Techniques and the work's own panel. Techniques take what is left over."""
+
+    def __init__(self, theme: Theme, kind: str, techniques: TechniquesPanel, work: WorkPanel) -> None:
+        super().__init__(theme, kind)
+        self.techniques = techniques
+        self.work = work
+        self.addWidget(techniques)
+        self.addWidget(self.right())
         self.setStretchFactor(0, 1)
 
+    def right(self) -> WorkPanel | Pair:
+        """What stands beside the techniques."""
+        return self.work
+
     def show_experiment(self, experiment: Experiment, resolved: Resolved, *, force: bool) -> None:
-        self.techniques.show_experiment(experiment, resolved, force=force)
         self.work.show_experiment(experiment, force=force)
+        self.show_resolved(experiment, resolved, force=force)
+
+    def show_resolved(self, experiment: Experiment, resolved: Resolved, *, force: bool) -> None:
+        """What depends on the models and the machine."""
+        self.techniques.show_experiment(experiment, resolved, force=force)
 
     def arrange(self) -> None:
         self.give(self._theme.px(256 if self.narrow else 288), first=False)
 
 
-class TrainingPanels(KindPanels):
-    """Methods, Data and Training; the last two as tabs in a narrow window. Methods take what is left over."""
+class TrainingPanels(WorkPanels):
+    """Methods, Data and Training; the last two as tabs in a narrow window."""
 
-    def __init__(self, theme: Theme) -> None:
-        super().__init__(theme, "training")
-        self.techniques = TechniquesPanel(theme, "Methods", across=False)
-        self.data = DataPanel(theme)
-        self.work = TrainingPanel(theme)
-        self.pair = Pair(theme, self.data, self.work, (400, 304))
-        self.addWidget(self.techniques)
-        self.addWidget(self.pair)
-        self.setStretchFactor(0, 1)
+    def __init__(self, theme: Theme, bridge: Bridge) -> None:
+        self.data = DataPanel(theme, PreviewSource(bridge))
+        work = TrainingPanel(theme)
+        self.pair = Pair(theme, self.data, work, (400, 304))
+        super().__init__(theme, "training", TechniquesPanel(theme, "Methods", across=False), work)
 
-    def show_experiment(self, experiment: Experiment, resolved: Resolved, *, force: bool) -> None:
-        self.techniques.show_experiment(experiment, resolved, force=force)
-        self.data.show_experiment(experiment, force=force)
-        self.work.show_experiment(experiment, force=force)
+    def right(self) -> Pair:
+        return self.pair
 
     def set_narrow(self, narrow: bool) -> None:
         super().set_narrow(narrow)
         self.pair.set_narrow(narrow)
 
+    def show_resolved(self, experiment: Experiment, resolved: Resolved, *, force: bool) -> None:
+        super().show_resolved(experiment, resolved, force=force)
+        self.data.show_experiment(experiment, resolved, force=force)
+
     def arrange(self) -> None:
         self.give(self._theme.px(400 if self.narrow else 705), first=False)
 
 
-PANELS: dict[str, type[InferencePanels] | type[TrainingPanels]] = {
-    "inference": InferencePanels,
-    "training": TrainingPanels,
-}
+def make_panels(theme: Theme, kind: str, bridge: Bridge) -> WorkPanels:
+    """Those of a kind of work; one of another package has its form and nothing of its own."""
+    if kind == "training":
+        return TrainingPanels(theme, bridge)
+    if kind == "inference":
+        return WorkPanels(theme, kind, TechniquesPanel(theme, "Techniques"), InferencePanel(theme))
+    run = RunGroup(theme, "Repetitions", REPETITIONS, stops_early=False)
+    return WorkPanels(theme, kind, TechniquesPanel(theme, "Techniques"), WorkPanel(theme, "Workload", kind, run, {}))

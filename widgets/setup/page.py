@@ -17,7 +17,7 @@ from widgets.setup.draft import dump_session, load_session
 from widgets.setup.draft_editor import DraftEditor
 from widgets.setup.draft_session import DraftSession
 from widgets.setup.files import Files, read_paths, write_paths
-from widgets.setup.kinds import PANELS, InferencePanels, TrainingPanels
+from widgets.setup.kinds import TrainingPanels, WorkPanels, make_panels
 from widgets.setup.machine.panel import MachinePanel
 from widgets.setup.models.model_search import ModelSearch
 from widgets.setup.models.panel import ModelsPanel
@@ -32,6 +32,7 @@ from widgets.setup.plan.run_bar import RunBar
 from widgets.setup.plan.submit import Submission
 from widgets.setup.techniques.panel import TechniquesPanel
 from widgets.setup.toolbar import SetupTools
+from widgets.setup.workload.inference import InferencePanel
 from widgets.setup.workload.panel import WorkPanel
 from widgets.shell.page import Page
 from widgets.shell.services import Services
@@ -71,7 +72,7 @@ class SetupPage(Page):
         self.file_problems = ProblemList(theme, "Problems of the file", closable=True, most_rows=10)
         self.openings = Openings(services, self.session, self.editor, self.files, self.file_problems)
         self.panels = Panels(theme, self.models, self.machine)
-        self._kinds: dict[str, InferencePanels | TrainingPanels] = {}
+        self._kinds: dict[str, WorkPanels] = {}
         self.halves = Halves(theme, self.panels, self.plan)
         self.body.addWidget(self.file_problems)
         self.body.addWidget(self.halves, 1)
@@ -124,11 +125,11 @@ class SetupPage(Page):
     # --- kinds of work ----------------------------------------------------------------------------
 
     @property
-    def kind(self) -> InferencePanels | TrainingPanels:
+    def kind(self) -> WorkPanels:
         """The panels of the kind of work that is shown; built when it is first shown."""
         kind = self.draft.experiment.workload.kind
         if kind not in self._kinds:
-            made = self._kinds[kind] = PANELS[kind](self.services.theme)
+            made = self._kinds[kind] = make_panels(self.services.theme, kind, self.services.bridge)
             self.panels.show_kind(made)
             self._connect_kind(made)
             self.restore_splitters(self.services.settings, made)
@@ -144,7 +145,7 @@ class SetupPage(Page):
     def workload(self) -> WorkPanel:
         return self.kind.work
 
-    def _connect_kind(self, made: InferencePanels | TrainingPanels) -> None:
+    def _connect_kind(self, made: WorkPanels) -> None:
         made.techniques.toggled.connect(self.editor.technique)
         made.techniques.parameter_changed.connect(self.editor.parameter)
         made.techniques.parameter_broke.connect(self.session.field_broke)
@@ -153,12 +154,13 @@ class SetupPage(Page):
         made.work.broke.connect(self.session.field_broke)
         made.work.engine_changed.connect(self.editor.engine)
         made.work.install_wanted.connect(self.editor.install)
-        if isinstance(made, InferencePanels):
+        if isinstance(made.work, InferencePanel):
             made.work.prompts_wanted.connect(self.editor.prompts)
             made.work.tasks_changed.connect(self.editor.tasks)
-        else:
+        if isinstance(made, TrainingPanels):
             made.data.changed.connect(self.editor.workload)
             made.data.broke.connect(self.session.field_broke)
+            made.data.values_wanted.connect(self.editor.values)
 
     # --- hooks ------------------------------------------------------------------------------------
 
@@ -262,9 +264,7 @@ class SetupPage(Page):
         view = planned.view
         self.plan.show_view(view)
         self.plan.problems.show_problems(view.problems, actions=self._problem_actions())
-        self.techniques.show_experiment(
-            self.draft.experiment, planned.resolved, force=first and not self.session.broken
-        )
+        self.kind.show_resolved(self.draft.experiment, planned.resolved, force=first and not self.session.broken)
         self._show_models()
         self._show_machine()
         self._show_run()

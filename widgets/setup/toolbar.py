@@ -17,10 +17,10 @@ from widgets.parts.components import ElidedLabel, SegmentedControl, ToolButton, 
 from widgets.setup.fields.values import problem_of
 from widgets.shell.page import PageToolbar
 from widgets.theme.theme import Theme
-from workbench.experiment.experiment import Experiment
+from workbench.experiment.experiment import KINDS, Experiment
 from workbench.experiment.presets import Preset
 
-KIND_TITLES = {"inference": "Inference", "training": "Fine-tuning"}
+KIND_TITLES = {kind: {"training": "Fine-tuning"}.get(kind, kind.capitalize()) for kind in KINDS}
 """Kinds of work, in the order of the segments."""
 _NAME = next(s for s in settings_of(Experiment) if s.name == "name")
 

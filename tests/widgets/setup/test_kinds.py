@@ -11,8 +11,7 @@ from widgets.setup.draft import State, dump_session, load_session
 from widgets.setup.kinds import TrainingPanels
 from widgets.setup.page import SetupPage
 from widgets.setup.panels import NARROW
-from widgets.setup.toolbar import KIND_TITLES
-from workbench.experiment.experiment import KINDS, Experiment, TechniqueChoice, WorkloadChoice
+from workbench.experiment.experiment import Experiment, TechniqueChoice, WorkloadChoice
 
 
 def turn(qtbot: QtBot, page: SetupPage, title: str) -> None:
@@ -20,10 +19,6 @@ def turn(qtbot: QtBot, page: SetupPage, title: str) -> None:
     button = next(b for b in page.tools.kind.findChildren(QToolButton) if b.text() == title)
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     settle(qtbot, page)
-
-
-def test_that_every_kind_of_work_has_a_segment() -> None:
-    assert set(KIND_TITLES) == set(KINDS)
 
 
 def test_that_each_kind_keeps_its_form(qtbot: QtBot, page: SetupPage) -> None:

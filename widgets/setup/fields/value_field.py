@@ -83,6 +83,12 @@ class ValueField(QWidget):
             self.line.setCursorPosition(0)
         self._say("")
 
+    def set_suffix(self, suffix: str) -> None:
+        """In place of the unit or range."""
+        self._suffix = suffix
+        if isinstance(self.line, UnitLineEdit):
+            self.line.set_suffix(suffix)
+
     def set_enabled(self, enabled: bool, reason: str = "") -> None:
         target = self.combo or self.line
         target.setEnabled(enabled)

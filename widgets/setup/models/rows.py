@@ -89,6 +89,8 @@ class Resolved:
 
     models: Mapping[str, ResolvedModel | Problem] = field(default_factory=dict)
     machine: MachineFacts | None = None
+    base: Path = Path()
+    """Where relative paths start."""
 
 
 def model_groups(

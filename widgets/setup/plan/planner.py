@@ -99,7 +99,7 @@ class Planner(QObject):
         probe = workbench.probe(refresh=refresh)
         plan = workbench.plan(experiment, base, wait=False)
         models = {ref: resolve(ref, workbench.places, base) for ref in experiment.models}
-        return Planned(experiment, plan, plan_view(plan), probe, Resolved(models, _machine(experiment, probe)))
+        return Planned(experiment, plan, plan_view(plan), probe, Resolved(models, _machine(experiment, probe), base))
 
     def _done(self, planned: Planned) -> None:
         self._busy = False

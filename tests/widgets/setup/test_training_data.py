@@ -1,0 +1,280 @@
+"""The Data panel of fine-tuning: settings that have an effect, rows as the model sees them, and why there are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QSignalSpy
+from PySide6.QtWidgets import QComboBox
+from pytestqt.qtbot import QtBot
+
+from engines.data.training.preview import BadRow, Preview, ShownDocument, ShownRow
+from engines.protocol.orders import ModelOrder
+from engines.techniques import ModelFacts
+from tests.widgets.setup.kit import FakeWorkbench
+from widgets.background.bridge import Bridge
+from widgets.setup.models.rows import Resolved
+from widgets.setup.training import preview as preview_module
+from widgets.setup.training.data_panel import DataPanel, bad_text, split_text
+from widgets.setup.training.preview import Asked, PreviewFailed, PreviewSource
+from widgets.setup.training.token_view import TokenView, shown, spoken
+from widgets.shell.services import Services
+from widgets.theme.theme import Theme
+from workbench.experiment.experiment import Experiment, WorkloadChoice
+from workbench.plan.plan import ResolvedModel
+
+ROWS = 120
+
+
+class Reader:
+    """Cuts rows without a tokenizer, or fails as it is asked to."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.error: PreviewFailed | None = None
+
+    def __call__(self, asked: Asked) -> Preview:
+        self.asked.append(asked)
+        if self.error is not None:
+            raise self.error
+        used = {"prompt": asked.workload.prompt_column or "question", "response": "answer", "text": ""}
+        if asked.workload.text_column:
+            used = {"text": asked.workload.text_column}
+        last = min(asked.first + 50, ROWS - 2)
+        return Preview(
+            name="pairs.csv",
+            hash="sha256:0",
+            rows=ROWS,
+            first=asked.first,
+            shown=tuple(row(number, bool(asked.model)) for number in range(asked.first, last)),
+            bad=2,
+            bad_rows=(BadRow(place="line 7", reason="has no response"), BadRow(place="line 9", reason="is empty")),
+            names=("question", "answer", "date"),
+            columns=used,
+            splits={"train": 108, "validation": 5, "test": 5},
+        )
+
+
+def row(number: int, cut: bool = True) -> ShownRow:
+    tokens = ["<|im_start|>", "user", "\n", f" row{number}", "<|im_end|>", "\n", "answer", "."]
+    document = ShownDocument(list(range(8)), tokens, [False] * 6 + [True] * 2, 2, 6)
+    return ShownRow(place=f"line {number + 2}", split="train", documents=(document,) if cut else ())
+
+
+@pytest.fixture
+def reader() -> Reader:
+    return Reader()
+
+
+@pytest.fixture
+def panel(
+    qtbot: QtBot, theme: Theme, services: Services, fake: FakeWorkbench, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> DataPanel:
+    monkeypatch.setattr(preview_module, "DELAY_MS", 5)
+    bridge: Bridge = services.bridge
+    made = DataPanel(theme, PreviewSource(bridge, reader))
+    qtbot.addWidget(made)
+    made.resize(400, 416)
+    made.show()
+    return made
+
+
+def resolved(kind: str = "folder") -> Resolved:
+    facts = ModelFacts(kind=kind, architecture="llama", parameters=1, stored_bytes=2, stored_dtype="bfloat16")
+    order = ModelOrder(ref="m", title="m", kind=kind, path="/m")  # type: ignore[arg-type]
+    return Resolved({"m": ResolvedModel(order=order, facts=facts, quality_available=kind != "random")}, None, Path("/"))
+
+
+def experiment(**values: object) -> Experiment:
+    return Experiment(models=("m",), workload=WorkloadChoice.of("training", **values))  # type: ignore[arg-type]
+
+
+def shown_panel(qtbot: QtBot, panel: DataPanel, **values: object) -> DataPanel:
+    panel.show_experiment(experiment(data="pairs.csv", **values), resolved())
+    qtbot.waitUntil(lambda: panel.row.stack.currentWidget() is panel.row.tokens)
+    return panel
+
+
+# --- rows ---------------------------------------------------------------------------------------------
+
+
+def test_that_a_row_is_shown_as_the_model_sees_it(qtbot: QtBot, panel: DataPanel) -> None:
+    shown_panel(qtbot, panel)
+    assert panel.row.title.text() == "Row 1 as the model sees it"
+    assert panel.row.count.text() == "8 tokens"
+    assert panel.row.masked.text() == "masked: 6"
+    assert panel.row.trained.text() == "trained on: 2"
+    assert panel.header.count.text() == "118 of 120 rows"
+    assert panel.split_hint.text() == "108 to train, 5 for validation, 5 for the test"
+    assert panel.bad.text.text() == "2 rows left out: line 7 has no response; line 9 is empty."
+    assert "masked, 6 tokens" in panel.row.tokens.accessibleDescription()
+
+
+def test_that_rows_are_stepped_through_by_mouse_and_keyboard(qtbot: QtBot, panel: DataPanel, reader: Reader) -> None:
+    shown_panel(qtbot, panel)
+    assert not panel.row.previous.isEnabled()
+    assert panel.row.previous.toolTip() == "This is the first row"
+    qtbot.mouseClick(panel.row.next, Qt.MouseButton.LeftButton)
+    assert panel.row.title.text() == "Row 2 as the model sees it"
+    panel.row.tokens.setFocus()
+    qtbot.keyClick(panel.row.tokens, Qt.Key.Key_Left)
+    assert panel.row.title.text() == "Row 1 as the model sees it"
+    panel.row.step(49)
+    panel.row.step(1)
+    qtbot.waitUntil(lambda: panel.row.title.text() == "Row 51 as the model sees it")
+    assert [asked.first for asked in reader.asked] == [0, 50]
+    panel.row.step(ROWS - 2 - 51)
+    qtbot.waitUntil(lambda: panel.row.title.text() == "Row 118 as the model sees it")
+    assert not panel.row.next.isEnabled(), "bad rows are not shown"
+
+
+def test_that_a_failure_says_what_to_do_and_can_be_tried_again(qtbot: QtBot, panel: DataPanel, reader: Reader) -> None:
+    reader.error = PreviewFailed("There is no file pairs.csv.", "Choose another file.")
+    panel.show_experiment(experiment(data="pairs.csv"), resolved())
+    assert panel.row.message.text.text() == "Reading the data"
+    qtbot.waitUntil(lambda: panel.row.message.text.text() == "There is no file pairs.csv.")
+    assert panel.row.message.advice.text() == "Choose another file."
+    assert panel.header.count.text() == ""
+    reader.error = None
+    qtbot.mouseClick(panel.row.message.again, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.row.stack.currentWidget() is panel.row.tokens)
+
+
+def test_that_without_a_model_or_tokenizer_the_panel_says_so(qtbot: QtBot, panel: DataPanel, reader: Reader) -> None:
+    panel.show_experiment(Experiment(workload=WorkloadChoice.of("training", data="pairs.csv")), Resolved())
+    qtbot.waitUntil(lambda: panel.row.message.text.text() == "Choose a model: its tokenizer cuts the rows.")
+    assert panel.header.count.text() == "118 of 120 rows", "what needs no tokenizer is shown"
+    panel.show_experiment(experiment(data="pairs.csv"), resolved("random"))
+    panel.source.again()
+    qtbot.waitUntil(lambda: "No chosen model has a tokenizer" in panel.row.message.text.text())
+    assert {asked.model for asked in reader.asked} == {""}
+    shown_panel(qtbot, panel)
+    assert reader.asked[-1].model == "/m"
+
+
+def test_that_what_was_asked_before_is_not_shown(qtbot: QtBot, panel: DataPanel, reader: Reader) -> None:
+    shown_panel(qtbot, panel)
+    read = QSignalSpy(panel.source.read)
+    panel.show_experiment(experiment(data="a.csv"), resolved())
+    panel.show_experiment(experiment(data="b.csv"), resolved())
+    qtbot.waitUntil(lambda: read.count() == 1 and reader.asked[-1].workload.data == "b.csv")
+    assert [asked.workload.data for asked in reader.asked] == ["pairs.csv", "b.csv"]
+
+
+# --- settings -----------------------------------------------------------------------------------------
+
+
+def test_that_columns_are_guessed_and_can_be_changed(qtbot: QtBot, panel: DataPanel) -> None:
+    shown_panel(qtbot, panel)
+    columns = panel.columns
+    assert columns.shape.currentText() == "Prompt and response"
+    assert columns.columns["prompt"].currentText() == "Prompt: question"
+    assert columns.hint.text() == "Guessed from names and lengths. “date” is unused."
+    wanted = QSignalSpy(panel.values_wanted)
+    pick(columns.columns["prompt"], "Prompt: date")
+    assert wanted.at(0)[0] == {
+        "prompt_column": "date",
+        "response_column": "answer",
+        "messages_column": "",
+        "text_column": "",
+    }
+    pick(columns.shape, "Text")
+    assert wanted.at(1)[0]["text_column"] == "question"
+    assert wanted.at(1)[0]["prompt_column"] == ""
+
+
+def test_that_settings_without_an_effect_are_not_shown(qtbot: QtBot, panel: DataPanel) -> None:
+    panel.show_experiment(experiment(data="built-in"), resolved())
+    assert not panel.loss_on.isVisible()
+    assert not panel.packing.isVisible()
+    shown_panel(qtbot, panel)
+    assert panel.loss_on.isVisible()
+    assert panel.packing.isVisible()
+    shown_panel(qtbot, panel, text_column="answer")
+    qtbot.waitUntil(lambda: not panel.loss_on.isVisible())
+    panel.show_experiment(experiment(data="docstrings"), resolved())
+    assert panel.loss_on.isVisible()
+    assert not panel.columns.isVisible(), "their columns are fixed"
+
+
+def test_that_other_data_forget_the_columns_of_the_data_before(qtbot: QtBot, panel: DataPanel) -> None:
+    shown_panel(qtbot, panel, prompt_column="date")
+    wanted = QSignalSpy(panel.values_wanted)
+    panel.data.line.setFocus()
+    panel.data.line.selectAll()
+    qtbot.keyClicks(panel.data.line, "other.csv")
+    qtbot.keyClick(panel.data.line, Qt.Key.Key_Return)
+    assert wanted.count() == 1
+    assert wanted.at(0)[0]["data"] == "other.csv"
+    assert wanted.at(0)[0]["prompt_column"] == ""
+
+
+def test_that_the_loss_and_the_template_are_chosen(qtbot: QtBot, panel: DataPanel) -> None:
+    shown_panel(qtbot, panel)
+    changed = QSignalSpy(panel.changed)
+    panel.loss_on.choose(1)
+    pick(panel.template, "Plain")
+    panel.packing.click()
+    assert [changed.at(i) for i in range(3)] == [
+        ["loss_on", ("everything",)],
+        ["template", ("plain",)],
+        ["packing", (False,)],
+    ]
+
+
+def pick(box: QComboBox, text: str) -> None:
+    index = box.findText(text)
+    assert index >= 0, text
+    box.setCurrentIndex(index)
+    box.activated.emit(index)
+
+
+# --- tokens -------------------------------------------------------------------------------------------
+
+
+def test_that_what_cannot_be_seen_is_made_visible() -> None:
+    assert [shown(text) for text in ("\n", " the", "  ", "\t", "a", "\x00", "")] == [
+        "↵",
+        " the",
+        "␣␣",
+        "⇥",
+        "a",
+        "·",
+        "",
+    ]
+
+
+def test_that_tokens_are_spoken_by_mask() -> None:
+    said = spoken(("How", " do", "Run", " git"), (False, False, True, True))
+    assert said == "masked, 2 tokens: How do; trained on, 2 tokens: Run git"
+    assert spoken((), ()) == ""
+    assert spoken(("a",), (True,)) == "trained on, 1 token: a"
+    assert len(spoken(("word ",) * 1000, (True,) * 1000)) <= 1001
+
+
+def test_that_a_long_row_scrolls_and_lines_break_between_tokens(qtbot: QtBot, theme: Theme) -> None:
+    view = TokenView(theme)
+    qtbot.addWidget(view)
+    view.resize(300, 120)
+    view.show()
+    view.show_tokens(("word",) * 400, (True,) * 400)
+    assert view.lines > 10
+    assert view.verticalScrollBar().maximum() > 0
+    qtbot.keyClick(view, Qt.Key.Key_PageDown)
+    assert view.verticalScrollBar().value() > 0
+    view.show_tokens(("a\n", "b"), (False, True))
+    assert view.lines == 2, "a line end ends the line"
+    assert view.verticalScrollBar().value() == 0
+    view.show_tokens((), ())
+    assert view.lines == 0
+
+
+def test_that_counts_are_in_words() -> None:
+    assert bad_text((), 0) == ""
+    many = tuple(BadRow(place=f"line {n}", reason="is empty") for n in range(5))
+    assert bad_text(many, 5) == "5 rows left out: line 0 is empty; line 1 is empty; line 2 is empty; and 2 more."
+    assert bad_text(many[:1], 1) == "1 row left out: line 0 is empty."
+    assert split_text({}) == ""
+    assert split_text({"train": 1230}) == "1,230 to train"

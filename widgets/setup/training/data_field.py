@@ -1,0 +1,103 @@
+"""Which data are trained on: built-in ones, a file or folder of the user's own, or a dataset's hub id. Main thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QWidget
+
+from engines.data.training.files import READERS
+from widgets.parts.components import push_button
+from widgets.theme.theme import Theme
+
+BUILT_IN = (
+    ("Built-in text", "built-in", "Part of Python's help, as plain text"),
+    ("Docstrings", "docstrings", "Functions of Python's library and their docstrings, as prompts and responses"),
+)
+_TIP = "A file (CSV, JSON, JSON Lines, Parquet), a folder of them, or a dataset's hub id. A file can be dropped here."
+
+
+class DataField(QWidget):
+    """The data's name, and a button that looks for a file."""
+
+    wanted = Signal(str)
+    """As the experiment file writes it: "docstrings", a path, a hub id."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._data = ""
+        self._wanted = ""
+        self.setAcceptDrops(True)
+        self.box = QComboBox()
+        self.box.setEditable(True)
+        self.box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.box.setCompleter(None)  # type: ignore[arg-type]
+        self.box.setMinimumContentsLength(8)
+        self.box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.box.setAccessibleName("Training data")
+        for title, data, about in BUILT_IN:
+            self.box.addItem(title, data)
+            self.box.setItemData(self.box.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
+        self.box.activated.connect(self._chosen)
+        line = self.box.lineEdit()
+        assert line is not None
+        self.line = line
+        line.editingFinished.connect(self._typed)
+        self.browse = push_button("Browse", self.ask)
+        self.browse.setToolTip(_TIP)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(theme.px(8))
+        row.addWidget(self.box, 1)
+        row.addWidget(self.browse)
+        self.setFocusProxy(self.box)
+
+    def show_data(self, data: str) -> None:
+        if data == self._data:
+            return
+        self._data = self._wanted = data
+        title = next((title for title, known, _ in BUILT_IN if known == data), "")
+        self.line.setText(title or Path(data).name or data)
+        self.line.setCursorPosition(0)
+        self.box.setToolTip(_TIP if title else f"{data}\n{_TIP}")
+
+    def ask(self) -> None:
+        pattern = " ".join(f"*{suffix}" for suffix in sorted(READERS))
+        here = Path(self._data)
+        start = str(here.parent) if here.is_absolute() else str(Path.home())
+        name, _ = QFileDialog.getOpenFileName(self, "Training data", start, f"Data ({pattern});;All files (*)")
+        if name:
+            self._want(name)
+
+    def _want(self, data: str) -> None:
+        """Once, whichever of the box's signals said so."""
+        if data != self._wanted:
+            self._wanted = data
+            self.wanted.emit(data)
+
+    def _chosen(self, index: int) -> None:
+        self._want(str(self.box.itemData(index)))
+
+    def _typed(self) -> None:
+        text = self.line.text().strip()
+        known = next((data for title, data, _ in BUILT_IN if text.lower() in (title.lower(), data)), text)
+        if text and known not in (self._data, Path(self._data).name):
+            self._want(known)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if _dropped(event) is not None:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        path = _dropped(event)
+        if path is not None:
+            event.acceptProposedAction()
+            self._want(str(path))
+
+
+def _dropped(event: QDropEvent) -> Path | None:
+    """The one data file that is dragged; others go to the window."""
+    files = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+    return files[0] if len(files) == 1 and files[0].suffix.lower() in READERS else None
