@@ -95,12 +95,12 @@ def test_that_memory_is_drawn_as_steps_with_a_gap_where_nothing_was_read(stack: 
     slow.extend(times, times * GIB)
     stack.set_trial(data)
     memory = next(p for p in stack.plots if p.chart.kind.title == "Memory")
-    x, y = memory._curves[0].getData()
+    x, y = memory.curves[0].item.getData()
     assert list(zip(x[:4], y[:4], strict=True)) == [(0, 0), (1, 0), (1, 1), (2, 1)]
     assert list(x[np.isnan(y)]) == [6]
     assert (memory.series[0].value_at(5.5), memory.series[0].value_at(15.5)) == (5, 15)
     assert np.isnan(memory.series[0].value_at(10.0))
-    throughput = stack.plots[0]._curves[0].getData()[1]
+    throughput = stack.plots[0].curves[0].item.getData()[1]
     assert not np.isnan(throughput).any()
 
 
@@ -215,7 +215,7 @@ def test_that_the_summary_names_every_chart_with_its_value(stack: ChartStack) ->
 
 
 def test_that_the_table_twin_holds_what_is_drawn(stack: ChartStack) -> None:
-    names, columns = drawn_columns(stack.plots, 0.0, 60.0, stack.columns)
+    names, columns = drawn_columns(stack.plots, "time", 0.0, 60.0, stack.columns)
     assert names[:2] == ("Time (s)", "Throughput: Generated (tokens/s)")
     assert all(len(c) == len(columns[0]) for c in columns)
     assert np.nanmax(columns[2]) == pytest.approx(2.0)

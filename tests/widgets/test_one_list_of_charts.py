@@ -8,13 +8,12 @@ from pytestqt.qtbot import QtBot
 
 from engines.protocol.records import ClockPair, Telemetry, TrialStarted
 from tests.workbench.synthetic import FakeTrial, records
+from tests.workbench.training_trial import training_trial
 from widgets.charts.stack import ChartStack
 from widgets.theme.theme import Theme
-from workbench.charts import curves
-from workbench.charts.channel import Channel
-from workbench.charts.curves import STEP, ChartKind, CurveKind, charts_of
 from workbench.charts.series import TrialData
 from workbench.charts.trial import trial_charts
+from workbench.charts.x_axis import XAxis, shown_unit
 
 
 def trial(*, device: str = "cpu", threads: int = 2) -> TrialData:
@@ -54,17 +53,18 @@ def test_that_a_workers_processor_use_is_in_percent_of_its_threads(threads: int,
     assert list(series.y) == pytest.approx([percent, percent])
 
 
-def test_that_a_curve_over_steps_has_its_own_places_and_label(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = TrialData(trial="t-1", title="SmolLM2 · LoRA")
-    loss = ChartKind("loss", "Loss", "nat", "nat", (CurveKind("loss", "Training"),), x="step", optional=True)
-    monkeypatch.setattr(curves, "CHARTS", (loss,))
-    data.channels["loss"] = Channel("loss", "Loss", "nat")
-    data.channels["loss"].extend(np.array([0.5, 1.0, 4.0]), np.array([9.0, 3.0, 2.0]))
-    assert trial_charts(data) == ()  # no step is known
-    steps = data.channels[STEP] = Channel(STEP, "Step", "")
-    steps.extend(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0]))
-    (chart,) = trial_charts(data)
-    assert (chart.x.title, chart.x.unit, chart.bands) == ("Step", "", ())
-    np.testing.assert_equal(chart.series[0].x, [np.nan, 1, 3])  # before the first step nothing is placed
-    np.testing.assert_equal(chart.series[0].y, [9, 3, 2])
-    assert charts_of(data, "time") == ()
+@pytest.mark.parametrize("x", ["time", "step", "tokens", "energy"])
+def test_that_a_training_trial_is_exported_against_the_axis_of_the_window(qtbot: QtBot, theme: Theme, x: XAxis) -> None:
+    data = training_trial(parts=True)
+    stack = ChartStack(theme)
+    qtbot.addWidget(stack)
+    stack.set_trial(data)
+    stack.set_x_axis(x)
+    exported = {s.key: s for chart in trial_charts(data, x) for s in chart.series}
+    drawn = {c.curve.channel.key: c.curve for plot in stack.plots for c in plot.curves}
+    assert set(exported) == set(drawn)
+    _, factor = shown_unit(x, data.axis(x).latest if x != "time" else 1.0)
+    for key, curve in drawn.items():
+        if not curve.is_read:
+            np.testing.assert_allclose(exported[key].x * factor, curve.x)
+            np.testing.assert_allclose(exported[key].y, curve.y)

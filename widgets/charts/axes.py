@@ -69,11 +69,12 @@ def nice_range(low: float, high: float, count: int) -> tuple[float, float]:
 
 
 class Gutter(QGraphicsWidget):
-    """Tick texts left of a plot, right-aligned. Width as given, never squeezed."""
+    """Tick texts beside a plot, on its left or its right. Width as given, never squeezed."""
 
-    def __init__(self, theme: Theme, width: int, *, ground: str = "") -> None:
+    def __init__(self, theme: Theme, width: int, *, ground: str = "", right: bool = False) -> None:
         """`ground` is the token of a colour to fill with, "" for none."""
         super().__init__()
+        self._side = _ALIGN.AlignLeft if right else _ALIGN.AlignRight
         self._theme = theme
         self._fill = ground
         self._font = theme.font("caption")
@@ -100,7 +101,7 @@ class Gutter(QGraphicsWidget):
         painter.setFont(self._font)
         painter.setPen(self._theme.color("chart.tick_text"))
         half = painter.fontMetrics().height() / 2
-        align = _ALIGN.AlignVCenter | _ALIGN.AlignRight
+        align = _ALIGN.AlignVCenter | self._side
         for value, text in zip(self._ticks.values, self._ticks.texts, strict=True):
             y = box.bottom() - (value - low) / (high - low) * box.height()
             # a text at the very edge is moved in, never cut

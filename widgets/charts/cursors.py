@@ -12,7 +12,7 @@ COLORS = ("chart.cursor_a", "chart.cursor_b")
 
 
 class Cursors(QObject):
-    """A (0) and B (1) in seconds since the trial's start; the user moves them with the mouse, the stack with keys."""
+    """A (0) and B (1) as places on the axis; the user moves them with the mouse, the stack with keys."""
 
     moved = Signal()
 
@@ -44,7 +44,7 @@ class Cursors(QObject):
         self.place()
 
     def bring_into(self, start: float, end: float) -> None:
-        """Put both into [start, end] (s) where neither is."""
+        """Put both into [start, end] where neither is."""
         if not any(start <= time <= end for time in self.times):
             self.times = [start + (end - start) * share for share in (0.3, 0.7)]
             self.place()

@@ -1,4 +1,6 @@
-"""The linked live charts of one trial as a picture: lane, plots, readout, time axis, what is missing. Main thread.
+"""The linked live charts of one trial as a picture: lane, plots with readouts, axis, what is missing. Main thread.
+
+Ranges, cursors and the zoom history are places on the axis that is drawn against; values are read at times.
 
 Repaints when the trial's revision changed, at most `rate_hz` times a second and never while hidden; between two
 repaints nothing runs, no timer ticks while nothing arrives.
@@ -11,21 +13,25 @@ import math
 import pyqtgraph as pg
 from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QPixmap, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
-from widgets.charts.axes import strip, ticks
+from widgets.charts.axes import Ticks, strip, ticks
 from widgets.charts.cursors import Cursors, Selection
 from widgets.charts.history import History
 from widgets.charts.live_plot import LivePlot
 from widgets.charts.phases import Placed, Spans
-from widgets.charts.readout import Readout, Row
-from widgets.charts.time_axis import PhaseLane, TimeAxis
+from widgets.charts.readout import Entry, Readout
+from widgets.charts.strips import AxisStrip, PhaseLane
 from widgets.charts.window import FIRST_S, following, seconds_text, whole
 from widgets.theme.theme import Theme
-from workbench.charts.curves import charts_of, figure, latest_time
+from workbench.charts.curves import Curve, TrialChart, best_held_out, charts_of, figure, latest_place, latest_time
+from workbench.charts.curves import why_no_axis as why_no_axis_of
 from workbench.charts.series import TrialData
+from workbench.charts.x_axis import XAxis, position_text, shown_unit
 
 FRAME_MS = 16
+_MARGIN = 0.01
+"""Of an axis of steps, on either side."""
 
 
 class LiveCharts(QWidget):
@@ -34,12 +40,16 @@ class LiveCharts(QWidget):
     view_changed = Signal()
     """Range, following, freezing or the zoom history changed: the toolbar looks again."""
     cursors_changed = Signal()
+    cursor_moved = Signal()
+    """The crosshair moved, or the values it reads changed."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
         self._data: TrialData | None = None
         self._plots: list[LivePlot] = []
+        self._wanted: XAxis = "step"
+        self._x: XAxis = "time"
         self._range = (0.0, FIRST_S)
         self._history = History()
         self._drawn: tuple[int, int] | None = None
@@ -73,26 +83,20 @@ class LiveCharts(QWidget):
     def _build(self) -> None:
         theme = self._theme
         self.lane = PhaseLane(theme)
-        self.axis = TimeAxis(theme)
-        self.readout = Readout(theme)
+        self.axis = AxisStrip(theme)
+        self.readouts: list[Readout] = []
         self._view = pg.GraphicsLayoutWidget()
         self._view.setFrameStyle(0)
         self._view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._view.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
         self._view.ci.layout.setContentsMargins(0, 0, 0, 0)
         self._view.ci.layout.setSpacing(1)
-        inner = QWidget()
-        across = QHBoxLayout(inner)
-        across.setContentsMargins(0, 0, 0, 0)
-        across.setSpacing(0)
-        across.addWidget(self._view, 1)
-        across.addWidget(self.readout)
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
         self._scroll.setFrameShape(QFrame.Shape.NoFrame)
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._scroll.setWidget(inner)
+        self._scroll.setWidget(self._view)
         self._missing = QLabel()
         self._missing.setTextFormat(Qt.TextFormat.PlainText)
         self._missing.setWordWrap(True)
@@ -121,18 +125,81 @@ class LiveCharts(QWidget):
     def set_trial(self, data: TrialData | None) -> None:
         """Show another trial (a live one is followed, a finished one is shown whole), or nothing."""
         self._data = data
-        self._spans = Spans()
         self._frozen, self._drawn, self._hover = False, None, None
+        self._follow = data is not None and data.ended is None
+        self._marks.times = [-1.0, -1.0]
+        self._x = self._offered()
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Draw on the present axis from the beginning."""
+        self._spans = Spans(trains=self._data is not None and self._data.trains)
         self._history.clear()
         self._make_plots()
-        now = 0.0 if data is None else latest_time(data)
-        self._follow = data is not None and data.ended is None
-        self._range = following(now, self._window_s) if self._follow else (0.0, whole(now))
+        self._range = self._followed() if self._follow else self._whole()
         self._history.visit(self._range)
-        self._marks.times = [-1.0, -1.0]
         self._marks.bring_into(*self._range)
+        self._drawn = None
         self.redraw()
         self.view_changed.emit()
+
+    # --- the axis ---------------------------------------------------------------------------------
+
+    @property
+    def x_axis(self) -> XAxis:
+        """What everything is drawn against."""
+        return self._x
+
+    def why_not(self, x: XAxis) -> str:
+        """Why an axis cannot be chosen, "" where it can."""
+        return "" if self._data is None else why_no_axis_of(self._data, x)
+
+    def set_x_axis(self, x: XAxis) -> None:
+        """Draw against another axis. Data, cursors and crosshair stay at their moments; the whole trial is in view."""
+        self._wanted = x
+        if self._offered() == self._x:
+            return
+        moments = [self._time_at(place) for place in self._marks.times]
+        hover = None if self._hover is None else self._time_at(self._hover)
+        self._x = self._offered()
+        self._marks.times = [self._place_of(time) for time in moments]
+        self._hover = None if hover is None else self._place_of(hover)
+        self._start_over()
+        self._move_crosshair()
+        self.cursors_changed.emit()
+
+    def _offered(self) -> XAxis:
+        """The wanted axis where the trial has it."""
+        if self._data is None or not self._data.trains:
+            return "time"
+        return "time" if self.why_not(self._wanted) else self._wanted
+
+    def _time_at(self, place: float) -> float:
+        return place if self._data is None else self._data.axis(self._x).time_at(place)
+
+    def _place_of(self, time: float) -> float:
+        return time if self._data is None else self._data.axis(self._x).at(time)
+
+    def _snapped(self, place: float) -> float:
+        """The nearest step; on the clock any moment."""
+        return place if self._data is None else self._data.axis(self._x).snapped(place)
+
+    def _now(self) -> float:
+        """How far the trial is on the axis."""
+        return 0.0 if self._data is None else latest_place(self._data, self._x)
+
+    def _whole(self) -> tuple[float, float]:
+        """From the beginning to a little after now, or to the last planned step of a trial that runs."""
+        planned = None
+        if self._data is not None and self._x == "step" and self._data.ended is None:
+            planned = self._data.planned_steps
+        end = whole(self._now(), planned)
+        # a circle at either end is drawn whole
+        return (0.0, end) if self._x == "time" else (-_MARGIN * end, (1 + _MARGIN) * end)
+
+    def _followed(self) -> tuple[float, float]:
+        """What is in view while following."""
+        return following(self._now(), self._window_s) if self._x == "time" else self._whole()
 
     def notify(self) -> None:
         """The trial has taken records: draw them as soon as the rate allows."""
@@ -177,26 +244,33 @@ class LiveCharts(QWidget):
 
     # --- plots ------------------------------------------------------------------------------------
 
+    def _charts(self) -> tuple[TrialChart, ...]:
+        return () if self._data is None else charts_of(self._data, self._x)
+
     def _make_plots(self) -> None:
         self._view.ci.clear()
         self._placed, self._bands, self._speaking = [], None, ()
         self._plots = []
         self._marks.clear()
         self._selection.clear()
-        charts = () if self._data is None else charts_of(self._data, "time")
+        for readout in self.readouts:
+            readout.deleteLater()
+        charts = self._charts()
         shown = [c for c in charts if not c.missing]
         color = self._theme.run_color(0 if self._data is None else self._data.color)
+        self.readouts = [Readout(self._theme, self._view) for _ in shown]
+        least = self._theme.height("chart_min")
         for row, chart in enumerate(shown):
             plot = LivePlot(self._theme, chart, color)
-            self._view.ci.addItem(plot.left, row=row, col=0)
-            self._view.ci.addItem(plot.box, row=row, col=1)
-            self._view.ci.layout.setRowStretchFactor(row, 1)
+            for column, item in enumerate((plot.left, plot.box, plot.right)):
+                self._view.ci.addItem(item, row=row, col=column)
+            self._view.ci.layout.setRowStretchFactor(row, chart.kind.weight)
+            plot.box.setMinimumHeight(least * chart.kind.weight / 2)
             plot.box.sigResized.connect(self._resized)
             self._plots.append(plot)
             self._marks.add_to(plot)
             self._plot_added(plot)
-        height = self._theme.height("chart_min")
-        self._view.setMinimumHeight((height + 1) * len(self._plots))
+        self._view.setMinimumHeight(sum(least * c.kind.weight // 2 + 1 for c in shown))
         # an empty layout had shrunk to nothing and would stay so until the next resize
         self._view.ci.layout.activate()
         self._view.ci.setGeometry(self._view.range)
@@ -218,7 +292,10 @@ class LiveCharts(QWidget):
         if speaking == self._speaking:
             return
         self._speaking = speaking
-        shown = [c for c in charts_of(self._data, "time") if not c.missing]
+        if self._offered() != self._x or self._spans.trains != self._data.trains:
+            self.set_x_axis(self._wanted) if self._offered() != self._x else self._start_over()
+            return
+        shown = [c for c in self._charts() if not c.missing]
         if [c.kind.title for c in shown] != [p.chart.kind.title for p in self._plots]:
             self._make_plots()
             return
@@ -235,14 +312,13 @@ class LiveCharts(QWidget):
         self._take_new_series()
         if not self._plots or self._plots[0].box.width() < 2:
             return
-        now = latest_time(self._data)
         if self._follow and not self._frozen:
-            self._range = following(now, self._window_s)
+            self._range = self._followed()
         self._drawn = state
         self._since.restart()
-        self._draw(now)
+        self._draw()
 
-    def _draw(self, now: float) -> None:
+    def _draw(self) -> None:
         if self._data is None or not self._plots:
             return
         self.redraws += 1
@@ -251,24 +327,42 @@ class LiveCharts(QWidget):
         left, width = self._left(), box.width()
         if width < 2:
             return
-        shown = ticks(start, end, max(2, int(width / self._theme.px(90))))
+        shown, unit = self._ticks(start, end, width)
         places = [(v - start) / (end - start) * width for v in shown.values]
-        bar = self._scroll.verticalScrollBar()
-        self.lane.inset = self.axis.inset = bar.width() if bar.isVisible() else 0
-        self.axis.show_ticks(shown, places, left, width)
-        self._draw_phases(now, left, width)
+        self.axis.show_ticks(shown, places, unit, left, width)
+        self._draw_phases(left, width)
+        best = self._best()
         for plot in self._plots:
-            plot.draw(start, end, places)
+            plot.draw(start, end, places, best if plot.chart.kind.id == "loss" else None)
             plot.ground.show_bands(self._bands)
         self._show_flags()
         self._update_readout()
 
-    def _draw_phases(self, now: float, left: float, width: float) -> None:
+    def _ticks(self, start: float, end: float, width: float) -> tuple[Ticks, str]:
+        """Round places of the axis in the unit that it is written in."""
+        unit, of = shown_unit(self._x, end)
+        found = ticks(start / of, end / of, max(2, int(width / self._theme.px(90))))
+        if self._x == "step" and found.step < 1:
+            found = Ticks(tuple(v for v in found.values if v == round(v)), (), 1.0)
+            found = Ticks(found.values, tuple(f"{v:.0f}" for v in found.values), 1.0)
+        return Ticks(tuple(v * of for v in found.values), found.texts, found.step), unit or self._x
+
+    def _best(self) -> tuple[float, float, str] | None:
+        """Place, value and words of the best held-out loss."""
+        best = None if self._data is None else best_held_out(self._data)
+        if best is None or self._data is None:
+            return None
+        time, step, loss = best
+        so_far = "best" if self._data.ended is not None else "best so far"
+        return self._place_of(time), loss, f"{so_far} {figure(loss)}, step {step}"
+
+    def _draw_phases(self, left: float, width: float) -> None:
         """Lane, legend and the strip of bands, all from the same list; nothing where it is the same as before."""
         if self._data is None:
             return
-        self._spans.update(self._data.phases, now)
-        placed = self._spans.visible(*self._range, width)
+        self._spans.update(self._data.phases, latest_time(self._data))
+        spans = self._spans if self._x == "time" else self._spans.on_axis(self._data.axis(self._x))
+        placed = spans.visible(*self._range, width)
         same = placed == self._placed and (self._bands is not None) == self._show_phases
         self.lane.show_spans(placed, left, width)
         if same:
@@ -276,7 +370,8 @@ class LiveCharts(QWidget):
         self._placed = placed
         narrow = self._theme.px(40)
         names = dict.fromkeys((s.title, s.color) for a, b, s in placed if b - a < narrow and s.color != "idle")
-        self.axis.show_legend(tuple(names)[:3])
+        legend = tuple(names)[:3]
+        self.axis.show_legend(() if self.lane.show_legend(legend) else legend)
         self._bands = None
         if self._show_phases:
             colors = {color: self._theme.phase_color(color) for color in {s.color for _, _, s in placed}}
@@ -291,7 +386,7 @@ class LiveCharts(QWidget):
 
     @property
     def visible_range(self) -> tuple[float, float]:
-        """Start and end (s) of what is shown."""
+        """Start and end of what is shown, on the axis."""
         return self._range
 
     @property
@@ -314,37 +409,54 @@ class LiveCharts(QWidget):
 
     def _move_crosshair(self) -> None:
         start, end = self._range
-        time = self._hover if self._hover is not None and start <= self._hover <= end else None
-        for plot in self._plots:
-            plot.show_crosshair(time, start, end)
+        self._show_crosshair()
         width = self._plots[0].box.width() if self._plots else 0.0
-        tag = None if time is None else ((time - start) / (end - start) * width, seconds_text(time, end - start))
+        place = self._hover
+        tag = None
+        if place is not None and start <= place <= end:
+            text = seconds_text(place, end - start) if self._x == "time" else position_text(self._x, place)
+            tag = ((place - start) / (end - start) * width, text)
         self.axis.show_tag(tag)
         self._update_readout()
+        self.cursor_moved.emit()
+
+    def _show_crosshair(self) -> None:
+        start, end = self._range
+        place = self._hover if self._hover is not None and start <= self._hover <= end else None
+        time = 0.0 if place is None else self._time_at(place)
+        for plot in self._plots:
+            plot.show_crosshair(place, time, start, end)
+
+    def moment_text(self) -> str:
+        """Where the crosshair is, or the trial now, on every axis of a training trial: "step 142 · 1 min 52 s · 1.16 M
+        tokens · 32.1 kJ"; "" of other trials and before the first step."""
+        if self._data is None or not self._data.axis("step").count:
+            return ""
+        time = latest_time(self._data) if self._hover is None else self._time_at(self._hover)
+        order: tuple[XAxis, ...] = ("step", "time", "tokens", "energy")
+        there = [kind for kind in order if not self.why_not(kind)]
+        return " · ".join(position_text(kind, self._data.axis(kind).at(time)) for kind in there)
 
     def _update_readout(self) -> None:
         if self._data is None:
             return
-        start, end = self._range
-        if self._hover is None:
-            at, title, when = latest_time(self._data), "Latest", ""
-        else:
-            at, title, when = self._hover, "At cursor", seconds_text(self._hover, end - start)
-        low, high = sorted(self._marks.times)
-        two = self._marks.shown
-        self.lane.show_header(f"{title} / A–B" if two else title, when, "mean" if two else "")
-        groups = []
-        for plot in self._plots:
-            rows = tuple(
-                Row(s.title, figure(s.value_at(at)), figure(s.mean(low, high)) if two else "", plot.color_of(i), s.help)
-                for i, s in enumerate(plot.series)
-            )
+        at = latest_time(self._data) if self._hover is None else self._time_at(self._hover)
+        low, high = sorted(self._time_at(place) for place in self._marks.times)
+        for plot, readout in zip(self._plots, self.readouts, strict=True):
             box = plot.box.sceneBoundingRect()
-            groups.append((box.top(), box.height(), rows))
-        self.readout.show_groups(tuple(groups), two)
+            entries = tuple(self._entry(plot, curve, at, low, high) for curve in plot.series)
+            whole, title = plot.caption.width, plot.caption.title_width
+            room = box.width() - whole
+            readout.show_entries(entries, box.right(), box.top(), room, box.width() - title)
         if self._hover is not None:
-            for plot in self._plots:
-                plot.show_crosshair(self._hover if start <= self._hover <= end else None, start, end)
+            self._show_crosshair()
+
+    def _entry(self, plot: LivePlot, curve: Curve, at: float, low: float, high: float) -> Entry:
+        kind, steps = curve.kind, self._data.axis("step") if self._data is not None else None
+        title = curve.title if steps is None else curve.title_at(at, steps)
+        mean = figure(curve.mean(low, high)) if self._marks.shown and kind.style in ("line", "steps") else ""
+        color = next((c.color for c in plot.curves if c.curve is curve), None)
+        return Entry(title, curve.text_at(at), mean, color, "area" if kind.style == "area" else "line", kind.help)
 
     @property
     def columns(self) -> int:
@@ -358,8 +470,8 @@ class LiveCharts(QWidget):
         now = latest_time(self._data)
         parts = [f"{self._data.title}, {now:.0f} s since its start."]
         for plot in self._plots:
-            values = ", ".join(f"{s.title} {figure(s.value_at(now))}" for s in plot.series) or "no reading yet"
-            parts.append(f"{plot.chart.kind.title} ({plot.chart.kind.unit}): {values}.")
+            values = ", ".join(f"{s.title} {s.text_at(now)}" for s in plot.series) or "no reading yet"
+            parts.append(f"{plot.chart.kind.title} ({plot.chart.kind.said}): {values}.")
         if self.missing_text:
             parts.append(self.missing_text)
         return " ".join(parts)

@@ -1,4 +1,4 @@
-"""One plot of the live stack: gutter, curves, ground, caption, crosshair. Main thread."""
+"""One plot of the live stack: gutters, curves, ground, caption, crosshair. Main thread."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QLineF, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen
 from PySide6.QtWidgets import QGraphicsItem
 
-from widgets.charts.axes import Ground, Gutter, nice_range, ticks
-from widgets.charts.decimation import Pyramid, Reduced
+from widgets.charts.axes import Ground, Gutter, Ticks, ticks
+from widgets.charts.decimation import Reduced
+from widgets.charts.live_curve import LiveCurve
+from widgets.charts.value_range import ValueRange
 from widgets.theme.theme import Theme
 from workbench.charts.curves import Curve, TrialChart
-from workbench.charts.readings import GAP_COLUMNS, as_line
+
+HEAD = 24
+"""Pixels at the top of a plot that belong to its title and its readout: no curve enters them."""
 
 
 class LiveBox(pg.ViewBox):
     """A view box that asks instead of acting: the stack zooms all plots together and keeps the history."""
 
     wheel_turned = Signal(float, float)
-    """Time under the pointer (s), steps up."""
+    """Place under the pointer on the axis, steps up."""
     range_dragged = Signal(float, float, bool)
-    """Start and present time of a drag (s), whether it is finished."""
+    """Start and present place of a drag, whether it is finished."""
     panned = Signal(float)
-    """Seconds to move the view by."""
+    """How far to move the view."""
 
     def __init__(self) -> None:
         super().__init__(enableMenu=False)
@@ -49,46 +53,86 @@ class LiveBox(pg.ViewBox):
 
 
 class _Caption(QGraphicsItem):
-    """Title and unit at the top left, the note on drawing at the top right."""
+    """Title, what the values are, and how they are drawn, at the top left."""
 
-    def __init__(self, box: LiveBox, theme: Theme, title: str, unit: str) -> None:
+    def __init__(self, box: LiveBox, theme: Theme, title: str, about: str) -> None:
         super().__init__(box)
         self.setZValue(20)
         self._box, self._theme = box, theme
-        self._title, self._unit = title, unit
+        self._title, self._about = title, about
         self._bold, self._plain = theme.font("dense", 600), theme.font("dense")
         self._title_width = QFontMetricsF(self._bold).horizontalAdvance(title)
-        self._unit_width = QFontMetricsF(self._plain).horizontalAdvance(unit)
         self.note = ""
 
     def say(self, note: str) -> None:
         if note != self.note:
+            self.prepareGeometryChange()
             self.note = note
-            self.update()
+
+    @property
+    def _rest(self) -> str:
+        return " · ".join(part for part in (self._about, self.note) if part)
+
+    @property
+    def title_width(self) -> float:
+        """Pixels that the title needs; the rest may lie under the values."""
+        return self._title_width + self._theme.px(14)
+
+    @property
+    def width(self) -> float:
+        """Pixels that all of it takes."""
+        return self.title_width + QFontMetricsF(self._plain).horizontalAdvance(self._rest) + self._theme.px(8)
 
     def boundingRect(self) -> QRectF:
-        return QRectF(0, 0, self._box.width(), self._theme.px(20))
+        return QRectF(0, 0, self._box.width(), self._theme.px(HEAD))
 
     def paint(self, painter: QPainter, option: object, widget: object = None) -> None:
         theme = self._theme
         height = self.boundingRect().height()
-        left = float(theme.px(8))
         middle = Qt.AlignmentFlag.AlignVCenter
         painter.setFont(self._bold)
         painter.setPen(theme.color("text.primary"))
-        width = self._title_width
-        painter.drawText(QRectF(left, 0, width + 2, height), middle, self._title)
+        painter.drawText(QRectF(theme.px(8), 0, self._title_width + 2, height), middle, self._title)
         painter.setFont(self._plain)
         painter.setPen(theme.color("text.muted"))
-        used = left + width + theme.px(6)
-        unit_width = self._unit_width
-        painter.drawText(QRectF(used, 0, unit_width + 2, height), middle, self._unit)
-        note_width = QFontMetricsF(self._plain).horizontalAdvance(self.note) if self.note else 0.0
-        right = self._box.width() - theme.px(8)
-        if self.note and right - note_width > used + unit_width + theme.px(12):
-            place = QRectF(right - note_width - 4, 2, note_width + 8, height - 3)
-            painter.fillRect(place, theme.color("chart.background"))
-            painter.drawText(place, middle | Qt.AlignmentFlag.AlignHCenter, self.note)
+        painter.drawText(QRectF(self.title_width, 0, self.width, height), middle, self._rest)
+
+
+class _Best(QGraphicsItem):
+    """A dashed line from the best value so far to the right edge, with the value and its step above the line."""
+
+    def __init__(self, box: LiveBox, theme: Theme) -> None:
+        super().__init__(box)
+        self.setZValue(12)
+        self._box, self._theme = box, theme
+        self._at: tuple[float, float, str] | None = None
+
+    def show_at(self, at: tuple[float, float, str] | None) -> None:
+        """Pixels of the ring, and what is said."""
+        if at != self._at:
+            self.prepareGeometryChange()
+            self._at = at
+
+    def boundingRect(self) -> QRectF:
+        if self._at is None:
+            return QRectF()
+        height = self._theme.px(18)
+        return QRectF(0, self._at[1] - height, self._box.width(), 2 * height)
+
+    def paint(self, painter: QPainter, option: object, widget: object = None) -> None:
+        if self._at is None:
+            return
+        x, y, text = self._at
+        theme, right = self._theme, self._box.width()
+        line = math.floor(y) + 0.5
+        painter.setPen(QPen(theme.color("chart.reference"), 1, Qt.PenStyle.DashLine))
+        painter.drawLine(QLineF(max(x + theme.px(7), 0.0), line, right, line))
+        painter.setFont(theme.font("caption"))
+        width = QFontMetricsF(painter.font()).horizontalAdvance(text)
+        place = QRectF(right - width - theme.px(12), line - theme.px(17), width + theme.px(8), theme.px(15))
+        painter.fillRect(place, theme.color("chart.background"))
+        painter.setPen(theme.color("text.secondary"))
+        painter.drawText(place, Qt.AlignmentFlag.AlignCenter, text)
 
 
 class _Crosshair(QGraphicsItem):
@@ -114,7 +158,7 @@ class _Crosshair(QGraphicsItem):
             return
         x = math.floor(self._x) + 0.5
         painter.setPen(QPen(self._theme.color("chart.crosshair"), 1, Qt.PenStyle.DashLine))
-        painter.drawLine(QPointF(x, 0), QPointF(x, self._box.height()))
+        painter.drawLine(QPointF(x, self._theme.px(HEAD)), QPointF(x, self._box.height()))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(self._theme.color("chart.background"), 1))
         for y, color in self._dots:
@@ -131,110 +175,102 @@ class LivePlot:
         self.box = LiveBox()
         self.box.setBackgroundColor(theme.color("chart.background"))
         self.left = Gutter(theme, theme.width("axis_gutter"), ground="bg.panel")
+        self.right = Gutter(theme, theme.width("right_axis"), ground="bg.panel", right=True)
         self.ground = Ground(self.box, theme)
-        self.caption = _Caption(self.box, theme, chart.kind.title, chart.kind.unit)
+        self.caption = _Caption(self.box, theme, chart.kind.title, chart.kind.said)
         self.crosshair = _Crosshair(self.box, theme)
-        self.colors = [color, theme.color("chart.series2"), theme.color("chart.series3")]
-        self._curves: list[pg.PlotCurveItem] = []
-        self._pyramids: list[Pyramid] = []
+        self._best = _Best(self.box, theme)
+        self._run_color = color
+        self.curves: list[LiveCurve] = []
+        """Those that are drawn."""
         self._low, self._high = 0.0, 1.0
-        self._range: tuple[float, float] | None = None
+        self._left_range = ValueRange(from_zero=chart.kind.from_zero, least_span=chart.kind.least_span)
+        self._right_range = ValueRange(from_zero=True)
         self.series: tuple[Curve, ...] = ()
+        """All that the readout says."""
         self.take_series(chart)
 
     def take_series(self, chart: TrialChart) -> None:
-        """The chart's curves; those of sensors that began to speak after the plot was made are added."""
+        """The chart's curves; those that began to speak after the plot was made are added."""
         self.chart = chart
-        if [s.channel for s in chart.curves] != [s.channel for s in self.series]:
-            for curve in self._curves:
-                self.box.removeItem(curve)
-            known = dict(zip((id(s.channel) for s in self.series), self._pyramids, strict=True))
-            self._pyramids = [known.get(id(s.channel), Pyramid()) for s in chart.curves]
-            self._curves = [self._make_curve(i) for i in range(len(chart.curves))]
+        if chart.curves == self.series:
+            return
         self.series = chart.curves
-
-    def _make_curve(self, index: int) -> pg.PlotCurveItem:
-        # as in exports: from the fourth on colours repeat
-        dashes = Qt.PenStyle.DashLine if index > 2 else Qt.PenStyle.SolidLine
-        curve = pg.PlotCurveItem(pen=pg.mkPen(self.color_of(index), width=1, style=dashes), antialias=False)
-        # the first series is the one that matters: it is drawn last
-        curve.setZValue(10 - index)
-        self.box.addItem(curve, ignoreBounds=True)
-        return curve
-
-    def color_of(self, index: int) -> QColor:
-        return self.colors[min(index, len(self.colors) - 1)]
+        for curve in self.curves:
+            curve.remove()
+        drawn = [c for c in chart.curves if c.kind.style != "figure"]
+        self.curves = [LiveCurve(self.theme, self.box, curve, self._run_color) for curve in drawn]
 
     def reduce(self, start: float, end: float, columns: int) -> list[Reduced]:
-        """The drawn points of every series in the chart's unit."""
-        found = []
-        for series, pyramid in zip(self.series, self._pyramids, strict=True):
-            pyramid.sync(series.channel.times, series.channel.values)
-            raw = pyramid.reduce(start, end, columns)
-            found.append(Reduced(raw.x, raw.y * series.factor, raw.samples, raw.per_point))
-        return found
+        """The drawn points of every curve in the chart's unit."""
+        return [curve.reduce(start, end, columns) for curve in self.curves]
 
-    def draw(self, start: float, end: float, across: Sequence[float]) -> None:
-        """Bring everything up to date for [start, end] (s); `across` are the grid lines of the time axis (px)."""
+    def draw(
+        self, start: float, end: float, across: Sequence[float], best: tuple[float, float, str] | None = None
+    ) -> None:
+        """Bring everything up to date for [start, end] of the axis; `across` are the grid lines (px) of its ticks.
+        `best`: place, value and words of the point that is ringed twice, where this chart has one."""
         width, height = self.box.width(), self.box.height()
         if width < 2 or height < 2:
             return
         reduced = self.reduce(start, end, int(width))
-        left = self._value_range([r.y for r in reduced])
-        # room for the caption above and a little below, so that no curve runs along an edge
-        head, foot = self.theme.px(22), self.theme.px(7)
+        ys: tuple[list[np.ndarray], list[np.ndarray]] = [], []
+        for curve, points in zip(self.curves, reduced, strict=True):
+            ys[curve.curve.kind.right].append(points.y)
+        if best is not None:
+            ys[0].append(np.array([best[1]]))
+        left = self._left_range.take(ys[0])
+        # room for title and readout above and a little below, so that no curve runs along an edge
+        head, foot = self.theme.px(HEAD), self.theme.px(7)
         scale = (left[1] - left[0]) / max(height - head - foot, 1.0)
         low, high = left[0] - foot * scale, left[1] + head * scale
         self._low, self._high = low, high
         self.box.setRange(xRange=(start, end), yRange=(low, high), padding=0, disableAutoRange=False)
-        for curve, points, series in zip(self._curves, reduced, self.series, strict=True):
-            x, y = self._line(points, series, (end - start) / width)
-            whole = not np.isnan(y).any()
-            curve.setData(x, y, connect="all" if whole else "finite", skipFiniteCheck=whole)
-        count = max(2, int((height - head) / self.theme.px(26)))
-        marks = ticks(left[0], left[1], count)
+        self._place_right(ys[1], left, height - head)
+        for curve, points in zip(self.curves, reduced, strict=True):
+            curve.draw(points, (end - start) / width, None if best is None else best[1])
+        marks = ticks(left[0], left[1], max(2, int((height - head) / self.theme.px(26))))
         self.left.show_ticks(marks, low, high)
-        self.ground.show_lines(across, [height - (v - low) / (high - low) * height for v in marks.values])
+        self.ground.show_lines(across, [self._pixel(v) for v in marks.values])
         most = max((r.per_point for r in reduced), default=1)
         self.caption.say(f"drawn as min and max of {most:,} samples" if most > 1 else "")
+        scaled = (end - start) / width
+        self._best.show_at(None if best is None else ((best[0] - start) / scaled, self._pixel(best[1]), best[2]))
 
-    @staticmethod
-    def _line(points: Reduced, series: Curve, column_s: float) -> tuple[np.ndarray, np.ndarray]:
-        """What a curve goes through. Tokens are no readings: nothing is missing between two of them."""
-        if not series.is_read:
-            return points.x, points.y
-        # reduced to pixel columns, steps cannot be seen, and neighbours stand up to two columns apart
-        steps, least = series.steps and not points.decimated, GAP_COLUMNS * column_s if points.decimated else 0.0
-        return as_line(points.x, points.y, series.channel.times, steps=steps, least_s=least)
+    def _place_right(self, values: list[np.ndarray], left: tuple[float, float], room: float) -> None:
+        """Carry the curves of the right axis onto the left one, and write its ticks."""
+        if not any(c.curve.kind.right for c in self.curves):
+            return
+        low, high = self._right_range.take(values)
+        scale = (left[1] - left[0]) / (high - low)
+        for curve in self.curves:
+            if curve.curve.kind.right:
+                curve.scale, curve.shift = scale, left[0] - low * scale
+        marks = ticks(low, high, max(2, int(room / self.theme.px(26))))
+        placed = tuple(left[0] + (v - low) * scale for v in marks.values)
+        texts = tuple(_short(v) for v in marks.values)
+        self.right.show_ticks(Ticks(placed, texts, marks.step), self._low, self._high)
 
-    def show_crosshair(self, time: float | None, start: float, end: float) -> None:
-        """Line and dots at `time` (s), nothing for None."""
-        if time is None or end <= start:
+    def _pixel(self, value: float) -> float:
+        """Height (px) of a value of the left axis."""
+        return self.box.height() - (value - self._low) / (self._high - self._low) * self.box.height()
+
+    def show_crosshair(self, place: float | None, time: float, start: float, end: float) -> None:
+        """Line and dots at a `place` of the axis, which is this `time` (s); nothing for None."""
+        if place is None or end <= start:
             self.crosshair.move_to(None, [])
             return
-        height = self.box.height()
         dots = []
-        for i, series in enumerate(self.series):
-            value = series.value_at(time)
-            if math.isfinite(value):
-                dots.append((height - (value - self._low) / (self._high - self._low) * height, self.color_of(i)))
-        self.crosshair.move_to((time - start) / (end - start) * self.box.width(), dots[::-1])
+        for drawn in self.curves:
+            value = drawn.curve.value_at(time)
+            if math.isfinite(value) and drawn.curve.kind.style in ("line", "steps"):
+                dots.append((self._pixel(value * drawn.scale + drawn.shift), drawn.color))
+        self.crosshair.move_to((place - start) / (end - start) * self.box.width(), dots[::-1])
 
-    def _value_range(self, curves: list[np.ndarray]) -> tuple[float, float]:
-        """A range of whole ticks that holds the curves; it widens at once and narrows only when it is far too wide."""
-        finite = [c[np.isfinite(c)] for c in curves]
-        finite = [c for c in finite if len(c)]
-        if not finite:
-            return self._range or (0.0, 1.0)
-        low, high = min(float(c.min()) for c in finite), max(float(c.max()) for c in finite)
-        if self.chart.kind.from_zero:
-            low, high = min(low, 0.0), max(high, 0.0)
-        else:
-            middle, half = (low + high) / 2, self.chart.kind.least_span / 2
-            low, high = min(low, middle - half), max(high, middle + half)
-        wanted = nice_range(low, high, 3)
-        old = self._range
-        if old and old[0] <= wanted[0] and wanted[1] <= old[1] and wanted[1] - wanted[0] > 0.5 * (old[1] - old[0]):
-            return old
-        self._range = wanted
-        return wanted
+
+def _short(value: float) -> str:
+    """A tick of the narrow right axis: "3e-4", "0.02"."""
+    if value == 0 or abs(value) >= 0.01:
+        return f"{value:.3g}"
+    mantissa, _, power = f"{value:.2e}".partition("e")
+    return f"{float(mantissa):g}e{int(power)}"

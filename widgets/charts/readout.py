@@ -1,95 +1,119 @@
-"""The column beside the live charts: every series' value at the cursor and its mean from A to B. One painted widget."""
+"""The values of one live plot in a line at its top right, at the cursor or the latest. A painted widget.
+
+Too narrow for all of it, the names go first, then all but the first value; both stay in the tooltip.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from PySide6.QtCore import QEvent, QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QHelpEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QToolTip, QWidget
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent
+from PySide6.QtWidgets import QWidget
 
 from widgets.theme.theme import Theme
 
 
 @dataclass(frozen=True)
-class Row:
-    """One series: what it is called, its figures as texts, the colour of its curve."""
+class Entry:
+    """One value: what it is called, its text, the mean from A to B where those are shown, the mark of its curve."""
 
     title: str
-    first: str
-    second: str
-    color: QColor
+    value: str
+    mean: str = ""
+    color: QColor | None = None
+    mark: Literal["line", "area", ""] = "line"
     help: str = ""
+
+    def said(self) -> str:
+        mean = f", mean A–B {self.mean}" if self.mean else ""
+        return f"{self.title} {self.value}{mean}"
 
 
 class Readout(QWidget):
-    """Groups of rows, one group a plot, each beginning at the plot's top."""
+    """As wide as what it says, up to the room it is given."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        # the crosshair follows the mouse under it
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._theme = theme
-        self._groups: tuple[tuple[float, float, tuple[Row, ...]], ...] = ()
-        self._two_columns = False
-        theme.follow(self._restyle)
+        self._entries: tuple[Entry, ...] = ()
+        self._shown: tuple[Entry, ...] = ()
+        self._names = True
+        self._room: tuple[float, float, float] = (0.0, 0.0, 0.0)
+        self._value, self._name = theme.font("dense", 500), theme.font("dense")
 
-    def _restyle(self) -> None:
-        self.setFixedWidth(self._theme.width("readout_column"))
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return self._entries
+
+    @property
+    def shown(self) -> tuple[tuple[Entry, ...], bool]:
+        """Which entries there is room for, and whether with their names."""
+        return self._shown, self._names
+
+    def show_entries(
+        self, entries: tuple[Entry, ...], right: float, top: float, room: float, most: float | None = None
+    ) -> None:
+        """`right` and `top` are the corner of the plot in the parent's pixels, `room` what is free beside the whole
+        title, `most` beside its name alone: what explains the title gives way before a value does."""
+        if (entries, (right, top, room)) == (self._entries, self._room):
+            return
+        self._entries, self._room = entries, (right, top, room)
+        most = room if most is None else most
+        for self._shown, self._names, free in (
+            (entries, True, room),
+            (entries, True, most),
+            (entries, False, most),
+            (entries[:1], False, most),
+        ):
+            if self._width() <= free:
+                break
+        wide = min(round(self._width()), max(round(most), 0))
+        self.setGeometry(round(right) - wide, round(top) + 1, wide, self._theme.px(20))
+        self.setVisible(wide > 0 and bool(entries))
+        self.setAccessibleName("Values: " + ", ".join(e.said() for e in entries))
         self.update()
 
-    def show_groups(self, groups: tuple[tuple[float, float, tuple[Row, ...]], ...], two_columns: bool) -> None:
-        """(top, height, rows) of every plot in pixels; `two_columns` where A and B are shown."""
-        if (groups, two_columns) != (self._groups, self._two_columns):
-            self._groups, self._two_columns = groups, two_columns
-            said = [f"{r.title} {r.first}" for _, _, rows in groups for r in rows]
-            self.setAccessibleName("Values: " + ", ".join(said))
-            self.update()
+    def _width(self) -> float:
+        return self._theme.px(8) + sum(sum(self._parts(e)) + self._theme.px(16) for e in self._shown)
 
-    def _first_line(self, top: float, height: float, rows: tuple[Row, ...]) -> float:
-        """Where a group's first row begins: level with the caption of its plot where there is room."""
-        line = self._theme.px(20)
-        return top + (self._theme.px(14) if height >= line * len(rows) + self._theme.px(18) else 4)
+    def _parts(self, entry: Entry) -> tuple[float, float, float]:
+        """Widths of an entry's mark, name and value, gaps included."""
+        mark = 0.0 if entry.color is None else self._theme.px(20 if entry.mark == "line" else 17)
+        name = QFontMetricsF(self._name).horizontalAdvance(entry.title) + self._theme.px(6)
+        value = QFontMetricsF(self._value).horizontalAdvance(_value(entry))
+        return mark, name if self._names else 0.0, value
 
-    def event(self, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
-            QToolTip.showText(event.globalPos(), self._help_at(event.pos().y()), self)
-            return True
-        return super().event(event)
-
-    def _help_at(self, y: float) -> str:
-        for top, height, rows in self._groups:
-            place = int((y - self._first_line(top, height, rows)) // self._theme.px(20))
-            if top <= y < top + height and 0 <= place < len(rows):
-                row = rows[place]
-                return f"{row.title}: {row.help}" if row.help else row.title
-        return ""
+    def help(self) -> str:
+        """Everything, and what each value is, for the tooltip."""
+        return "\n".join(f"{e.said()}{f' – {e.help}' if e.help else ''}" for e in self._entries)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         theme, painter = self._theme, QPainter(self)
-        painter.fillRect(self.rect(), theme.color("bg.panel"))
-        line = theme.px(20)
-        left, right = theme.px(8), self.width() - theme.px(12)
-        column = theme.px(64) if self._two_columns else 0
-        middle = Qt.AlignmentFlag.AlignVCenter
-        plain, strong = theme.font("dense"), theme.font("dense", 500)
-        for i, (top, height, rows) in enumerate(self._groups):
-            if i:
-                painter.fillRect(QRectF(0, top - 1, self.width(), 1), theme.color("border.default"))
-            fit = max(1, int((height - 4) // line))
-            y = self._first_line(top, height, rows)
-            for row in rows[:fit]:
-                painter.fillRect(QRectF(left, y + line / 2 - 1, theme.px(14), 2), row.color)
-                painter.setFont(strong)
-                first = QRectF(left, y, right - column - left, line)
-                painter.setPen(theme.color("text.primary"))
-                painter.drawText(first, middle | Qt.AlignmentFlag.AlignRight, row.first)
-                used = QFontMetricsF(strong).horizontalAdvance(row.first)
-                painter.setFont(plain)
-                start = left + theme.px(20)
-                room = right - column - used - theme.px(8) - start
-                painter.setPen(theme.color("text.secondary"))
-                title = painter.fontMetrics().elidedText(row.title, Qt.TextElideMode.ElideRight, int(room))
-                painter.drawText(QRectF(start, y, room, line), middle, title)
-                painter.setPen(theme.color("text.muted"))
-                painter.drawText(QRectF(left, y, right - left, line), middle | Qt.AlignmentFlag.AlignRight, row.second)
-                y += line
+        height = self.height()
+        left = float(theme.px(8))
+        for entry in self._shown:
+            mark, name, value = self._parts(entry)
+            if entry.color is not None:
+                line = entry.mark == "line"
+                edge = theme.px(2 if line else 11)
+                painter.fillRect(QRectF(left, (height - edge) / 2, theme.px(14) if line else edge, edge), entry.color)
+            left += mark
+            for text, width, font, tone in (
+                (entry.title, name, self._name, "text.secondary"),
+                (_value(entry), value, self._value, "text.primary"),
+            ):
+                if width:
+                    painter.setFont(font)
+                    painter.setPen(theme.color(tone))
+                    painter.drawText(QRectF(left, 0, width + 2, height), Qt.AlignmentFlag.AlignVCenter, text)
+                    left += width
+            left += theme.px(16)
         painter.end()
+
+
+def _value(entry: Entry) -> str:
+    return f"{entry.value} · {entry.mean}" if entry.mean else entry.value

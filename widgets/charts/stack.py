@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QPointF, Qt
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtGui import QHelpEvent, QKeyEvent
+from PySide6.QtWidgets import QToolTip, QWidget
 
 from widgets.charts.live_charts import LiveCharts
 from widgets.charts.live_plot import LivePlot
-from widgets.charts.window import at_least, following, whole
+from widgets.charts.window import at_least
 from widgets.theme.theme import Theme
-from workbench.charts.curves import latest_time
 
 
 class ChartStack(LiveCharts):
@@ -37,7 +36,7 @@ class ChartStack(LiveCharts):
         return self._history.can_forward
 
     def set_range(self, start: float, end: float, *, remember: bool = True) -> None:
-        """Show [start, end] (s) and stop following."""
+        """Show [start, end] of the axis and stop following."""
         self._follow = False
         self._range = at_least(start, end)
         if remember:
@@ -47,13 +46,13 @@ class ChartStack(LiveCharts):
     def _again(self) -> None:
         """Draw what is known once more, also while frozen: only new samples wait."""
         if self._data is not None and self.isVisible():
-            self._draw(latest_time(self._data))
+            self._draw()
         self.view_changed.emit()
 
     def fit(self) -> None:
         """The whole trial."""
         if self._data is not None:
-            self.set_range(0.0, whole(latest_time(self._data)))
+            self.set_range(*self._whole())
 
     def back(self) -> None:
         """The range before the last zoom."""
@@ -79,7 +78,7 @@ class ChartStack(LiveCharts):
         if follow:
             self._frozen = False
             if self._data is not None:
-                self._range = following(latest_time(self._data), self._window_s)
+                self._range = self._followed()
         self._again()
 
     def set_window(self, seconds: float | None) -> None:
@@ -96,14 +95,14 @@ class ChartStack(LiveCharts):
             self.redraw()
         self.view_changed.emit()
 
-    def _zoom_at(self, time: float, steps: float) -> None:
+    def _zoom_at(self, place: float, steps: float) -> None:
         start, end = self._range
         factor = 0.8**steps
-        self.set_range(max(time - (time - start) * factor, 0.0), time + (end - time) * factor)
+        self.set_range(max(place - (place - start) * factor, self._whole()[0]), place + (end - place) * factor)
 
-    def _pan(self, seconds: float) -> None:
-        seconds = max(seconds, -self._range[0])
-        self.set_range(self._range[0] + seconds, self._range[1] + seconds, remember=False)
+    def _pan(self, far: float) -> None:
+        far = max(far, self._whole()[0] - self._range[0])
+        self.set_range(self._range[0] + far, self._range[1] + far, remember=False)
 
     def _select(self, start: float, end: float, finished: bool) -> None:
         """A drag over the plots: the chosen span is marked, and shown alone when the button is let go."""
@@ -113,13 +112,13 @@ class ChartStack(LiveCharts):
             return
         self._selection.hide()
         if (high - low) / (self._range[1] - self._range[0]) > 0.005:
-            self.set_range(max(low, 0.0), high)
+            self.set_range(max(low, self._whole()[0]), high)
 
     # --- cursors ----------------------------------------------------------------------------------
 
     @property
     def cursors(self) -> tuple[float, float]:
-        """A and B (s)."""
+        """A and B, places on the axis."""
         return self._marks.times[0], self._marks.times[1]
 
     @property
@@ -135,7 +134,7 @@ class ChartStack(LiveCharts):
         self._again()
 
     def set_cursor(self, which: int, time: float) -> None:
-        """Move A (0) or B (1) to a time (s)."""
+        """Move A (0) or B (1) to a place on the axis."""
         self._marks.move(which, time)
 
     def set_phases_shown(self, shown: bool) -> None:
@@ -150,11 +149,15 @@ class ChartStack(LiveCharts):
         self._hover = None
         for plot in self._plots:
             if plot.box.sceneBoundingRect().contains(at):
-                self._hover = float(plot.box.mapSceneToView(at).x())
+                self._hover = self._snapped(float(plot.box.mapSceneToView(at).x()))
         if not self._frame.isActive():
             self._frame.start()
 
     def eventFilter(self, watched: object, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            under = next((r for r in self.readouts if r.geometry().contains(event.pos())), None)
+            QToolTip.showText(event.globalPos(), "" if under is None else under.help(), self)
+            return under is not None
         if event.type() == QEvent.Type.Leave:
             self._hover = None
             self._frame.start()
@@ -165,8 +168,8 @@ class ChartStack(LiveCharts):
         return False
 
     def show_crosshair(self, time: float | None) -> None:
-        """Put the crosshair at a time (s), or take it away."""
-        self._hover = time
+        """Put the crosshair at the place of a time (s), or take it away."""
+        self._hover = None if time is None else self._snapped(self._place_of(time))
         self._move_crosshair()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

@@ -11,6 +11,7 @@ from widgets.charts.live_plot import LivePlot
 from widgets.charts.table import ColumnsModel
 from widgets.parts.components import label, line, tool_button
 from widgets.theme.theme import Theme
+from workbench.charts.x_axis import TITLES, XAxis, position_text, shown_unit
 
 
 class TableTwin(QWidget):
@@ -55,12 +56,13 @@ class TableTwin(QWidget):
         rows.setMinimumSectionSize(1)
         rows.setDefaultSectionSize(self._theme.height("tree_row"))
 
-    def take(self, plots: list[LivePlot], start: float, end: float, columns: int) -> None:
-        """A snapshot of what the plots draw of [start, end] (s) on `columns` pixels."""
-        names, found = drawn_columns(plots, start, end, columns)
+    def take(self, plots: list[LivePlot], x: XAxis, start: float, end: float, columns: int) -> None:
+        """A snapshot of what the plots draw of [start, end] of the axis on `columns` pixels."""
+        names, found = drawn_columns(plots, x, start, end, columns)
         self.model.show_columns(names, found)
         self.view.resizeColumnsToContents()
-        self._said.setText(f"{len(found[0]):,} times from {start:.1f} s to {end:.1f} s, as drawn; a dash is no reading")
+        first, last = (f"{at:.1f} s" if x == "time" else position_text(x, at) for at in (start, end))
+        self._said.setText(f"{len(found[0]):,} places from {first} to {last}, as drawn; a dash is no reading")
 
     def copy(self) -> None:
         """The chosen rows, or all, to the clipboard."""
@@ -69,20 +71,21 @@ class TableTwin(QWidget):
 
 
 def drawn_columns(
-    plots: list[LivePlot], start: float, end: float, columns: int
+    plots: list[LivePlot], x: XAxis, start: float, end: float, columns: int
 ) -> tuple[tuple[str, ...], tuple[np.ndarray, ...]]:
-    """Time and one column a series over the union of the drawn times; NaN where a series has no reading then."""
-    names, series = ["Time (s)"], []
+    """The axis and one column a curve over the union of the drawn places; NaN where a curve has no reading there."""
+    unit, _ = shown_unit(x, 0.0)
+    names, series = [f"Time ({unit})" if x == "time" else f"{TITLES[x]} ({unit})" if unit else TITLES[x]], []
     for plot in plots:
         unit = plot.chart.kind.unit
-        for one, reduced in zip(plot.series, plot.reduce(start, end, columns), strict=True):
+        for drawn, reduced in zip(plot.curves, plot.reduce(start, end, columns), strict=True):
             inside = (reduced.x >= start) & (reduced.x <= end)
             series.append((reduced.x[inside], reduced.y[inside]))
-            names.append(f"{plot.chart.kind.title}: {one.title} ({unit})")
-    times = np.unique(np.concatenate([x for x, _ in series])) if series else np.empty(0)
-    found = [times]
-    for x, y in series:
-        column = np.full(len(times), np.nan)
-        column[np.searchsorted(times, x)] = y
+            names.append(f"{plot.chart.kind.title}: {drawn.curve.title}{f' ({unit})' if unit else ''}")
+    places = np.unique(np.concatenate([at for at, _ in series])) if series else np.empty(0)
+    found = [places]
+    for at, y in series:
+        column = np.full(len(places), np.nan)
+        column[np.searchsorted(places, at)] = y
         found.append(column)
     return tuple(names), tuple(found)

@@ -1,4 +1,4 @@
-"""Which part of a live trial is in view: plain arithmetic of the follow window. No Qt."""
+"""Which part of a live trial is in view: plain arithmetic of the follow window, in the units of its axis. No Qt."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ def following(now: float, window_s: float | None) -> tuple[float, float]:
     return end - window_s, end
 
 
-def whole(now: float) -> float:
-    """An end of the time axis a little after `now` (s) that seldom changes."""
+def whole(now: float, planned: float | None = None) -> float:
+    """An end of the axis a little after `now` that seldom changes; a planned end is kept in view."""
+    if planned is not None and now <= planned:
+        return planned
     step = nice_step(max(now, FIRST_S), 20)
     return max(math.ceil(now / step) * step, FIRST_S if now < 1.0 else step)
 

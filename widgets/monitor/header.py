@@ -67,6 +67,9 @@ class PhaseBar(QWidget):
                 painter.setOpacity(1.0 if segment.state == "now" else 0.6)
                 painter.fillRect(QRectF(x, bar.top(), bar.width() * segment.fill, bar.height()), done)
                 painter.setOpacity(1.0)
+            for mark in segment.marks:
+                notch = QRectF(x + bar.width() * mark - 1, bar.top() - 1, 2, bar.height() + 2)
+                painter.fillRect(notch, theme.color("bg.panel"))
             now = segment.state == "now"
             painter.setFont(theme.font("caption", 600 if now else 400))
             painter.setPen(theme.color("text.primary" if now else "text.muted"))

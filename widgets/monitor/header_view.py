@@ -28,6 +28,8 @@ class Segment:
     fill: float
     short: str = ""
     """Shown where `text` does not fit."""
+    marks: tuple[float, ...] = ()
+    """Where in it the trial stood still for an evaluation (0..1)."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,16 @@ def header_view(
         parts.append(f"trial {entry.position + 1} of {entry.total}")
     parts.append(device or (entry.device if entry is not None else ""))
     phases = [] if data is None else data.phases
+    fraction = entry.fraction if entry is not None and running else None
+    trains = data is not None and data.planned_steps is not None
     return HeaderView(
         title=title,
         color=color,
         line=" · ".join(p for p in parts if p),
         status=status,
-        segments=segments(phases, now_s, entry.fraction if entry is not None and running else None, running),
+        segments=training_segments(data, now_s, running)
+        if data is not None and trains
+        else segments(phases, now_s, fraction, running),
         left=f"{span(left_s)} left" if running and left_s is not None else "",
         so_far=f"{span(now_s)} so far" if running else f"took {span(now_s)}" if now_s > 0 else "",
         running=running,
@@ -102,6 +108,48 @@ def segments(
             text = f"{title} {span(end - phase.start_s)}"
             made.append(Segment(name, text, "done", _SHARES[name], 1.0, title))
     return tuple(made)
+
+
+def training_segments(data: TrialData, now_s: float, running: bool) -> tuple[Segment, ...]:
+    """The same of a training trial: evaluations before and after are phases, those in between marks on the steps."""
+    by_name = {p.name: p for p in data.phases if p.name in _ORDER}
+    steps, planned, training = data.axis("step"), data.planned_steps or 1, data.training
+    first = min((p.start_s for name in ("warmup", "measure") if (p := by_name.get(name))), default=None)
+    done = by_name["measure"].end_s if "measure" in by_name else None
+    evaluations = [p for p in data.phases if p.name == "evaluate"]
+    before = [p for p in evaluations if first is None or p.start_s < first]
+    after = [p for p in evaluations if done is not None and p.start_s >= done]
+    evaluates = training is not None and training.evaluation_tokens > 0
+    row: list[tuple[str, Phase | None]] = [(name, by_name[name]) for name in ("convert",) if name in by_name]
+    row += [("load", by_name.get("load"))]
+    row += [("evaluate", before[0] if before else None)] if evaluates or before else []
+    row += [(name, by_name.get(name)) for name in ("warmup", "measure")]
+    row += [("evaluate", after[-1] if after else None)] if evaluates or after else []
+    row += [("unload", by_name.get("unload"))]
+    reached = max((i for i, (_, phase) in enumerate(row) if phase is not None), default=-1)
+    made = []
+    for i, (name, phase) in enumerate(row):
+        title = "steps" if name == "measure" else phase_title(name)
+        share = _TRAINING_SHARES.get(name, _SHARES[name])
+        if phase is None:
+            if running or i < reached:
+                made.append(Segment(name, title, "to come", share, 0.0, title))
+            continue
+        now = phase.end_s is None and running
+        text = f"{title} {span((now_s if phase.end_s is None else phase.end_s) - phase.start_s)}"
+        if name != "measure":
+            made.append(Segment(name, text, "now" if now else "done", share, 0.5 if now else 1.0, title))
+            continue
+        start = steps.at(phase.start_s)
+        whole = max(planned - start if now else steps.latest - start, 1.0)
+        marks = tuple((steps.at(p.start_s) - start) / whole for p in evaluations if p not in before and p not in after)
+        text = f"step {steps.latest:.0f} of {planned}" if now else f"{steps.latest - start:.0f} {text}"
+        made.append(Segment(name, text, "now" if now else "done", share, (steps.latest - start) / whole, title, marks))
+    return tuple(made)
+
+
+_TRAINING_SHARES = {"measure": 5.0, "warmup": 0.8}
+"""Steps take most of a trial."""
 
 
 def _within(phase: Phase, outer: Phase | None) -> bool:

@@ -49,9 +49,9 @@ class MonitorPage(Page):
         self.current = CurrentTrial(services.bridge, self.isVisible, self)
         self.edits = QueueEdits(services, self.undo_stack, self)
         self.meter = WallMeterImport(services, self)
-        self.exporting = Exporting(services, self, self.current)
         self.header = TrialHeader(theme)
         self.charts = ChartStack(theme)
+        self.exporting = Exporting(services, self, self.charts)
         self.tools = ChartToolbar(theme, self.charts)
         self.table = TableTwin(theme)
         self.log = LogPanel(theme, services.toasts, services.places.cache / "logs")
@@ -242,7 +242,7 @@ class MonitorPage(Page):
     def _toggle_table(self, shown: bool) -> None:
         if shown:
             start, end = self.charts.visible_range
-            self.table.take(self.charts.plots, start, end, self.charts.columns)
+            self.table.take(self.charts.plots, self.charts.x_axis, start, end, self.charts.columns)
         self._drawing.setCurrentIndex(1 if shown else 0)
 
     def _to_setup(self) -> None:

@@ -1,4 +1,4 @@
-"""The tools of the live charts: window length, follow, freeze, zoom history, fit, cursors, phases, table."""
+"""The tools of the live charts: X axis, window length, follow, freeze, zoom history, fit, cursors, phases, table."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from widgets.charts.stack import ChartStack
-from widgets.parts.components import label, line, tool_button
+from widgets.parts.components import ElidedLabel, SegmentedControl, label, line, tool_button
 from widgets.parts.exports import CHART_FORMATS
 from widgets.theme.theme import Theme
+from workbench.charts.x_axis import X_AXES, XAxis, position_text
 
+_X_TITLES: dict[XAxis, str] = {"time": "Time", "step": "Step", "tokens": "Tokens", "energy": "Energy"}
+_X_HELP: dict[XAxis, str] = {
+    "time": "Against seconds since the trial's start",
+    "step": "Against training steps",
+    "tokens": "Against the tokens trained on",
+    "energy": "Against the energy of the steps, without loading and evaluating",
+}
 WINDOWS: tuple[tuple[str, float | None], ...] = (("60 s", 60.0), ("5 min", 300.0), ("Whole trial", None))
 
 
@@ -28,6 +36,9 @@ class ChartToolbar(QFrame):
         self._theme, self._stack = theme, stack
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setProperty("ground", "panel")
+        self.x_title = label("X axis", tone="muted", role="dense")
+        self.x_axis = SegmentedControl(theme, [_X_TITLES[x] for x in X_AXES], "X axis")
+        self.x_axis.chosen.connect(self._x_chosen)
         self.window_length = QComboBox()
         self.window_length.setProperty("compact", "true")
         self.window_length.setAccessibleName("Length of the visible window")
@@ -43,8 +54,8 @@ class ChartToolbar(QFrame):
         self.freeze = tool_button(
             theme,
             "pause",
-            "Freeze drawing",
-            "Pause drawing; no data is lost (Space)",
+            "",
+            "Freeze drawing; no data is lost (Space)",
             compact=True,
             checkable=True,
         )
@@ -67,13 +78,13 @@ class ChartToolbar(QFrame):
         self.table = tool_button(
             theme,
             "table",
-            "As table",
+            "Table",
             "The visible samples as a table, to read or to copy",
             compact=True,
             checkable=True,
         )
         self.table.clicked.connect(self.table_toggled)
-        self.export = tool_button(theme, "export", "Export", "Export these charts as files", compact=True)
+        self.export = tool_button(theme, "export", "", "Export these charts as files", compact=True)
         self.export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         formats = QMenu(self.export)
         for format in CHART_FORMATS:
@@ -81,6 +92,9 @@ class ChartToolbar(QFrame):
         formats.triggered.connect(self._format_chosen)
         self.export.setMenu(formats)
         self.between = label(tone="muted", role="dense")
+        self.moment = ElidedLabel(role="dense", tone="muted")
+        self.moment.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.moment.setToolTip("Where the cursor is, or the newest step, on every axis")
         self.side = tool_button(theme, "panel-right", "", "Show sensors and queue", compact=True, checkable=True)
         self.side.clicked.connect(self.side_toggled)
         outer = QVBoxLayout(self)
@@ -88,6 +102,8 @@ class ChartToolbar(QFrame):
         outer.setSpacing(0)
         self._row = QHBoxLayout()
         for widget in (
+            self.x_title,
+            self.x_axis,
             self.window_length,
             self.follow,
             self.freeze,
@@ -100,13 +116,14 @@ class ChartToolbar(QFrame):
             self.export,
         ):
             self._row.addWidget(widget)
-        self._row.addStretch(1)
         self._row.addWidget(self.between)
+        self._row.addWidget(self.moment, 1)
         self._row.addWidget(self.side)
         outer.addLayout(self._row, 1)
         outer.addWidget(line(self))
         stack.view_changed.connect(self.refresh)
         stack.cursors_changed.connect(self.refresh)
+        stack.cursor_moved.connect(self._say_moment)
         theme.follow(self._restyle)
         self.refresh()
 
@@ -115,6 +132,25 @@ class ChartToolbar(QFrame):
         self._row.setContentsMargins(self._theme.px(12), 0, self._theme.px(12), 0)
         self._row.setSpacing(self._theme.px(4))
         self.window_length.setFixedWidth(self._theme.px(108))
+
+    def _x_chosen(self, index: int) -> None:
+        self._stack.set_x_axis(X_AXES[index])
+        self.refresh()
+
+    def _say_moment(self) -> None:
+        self.moment.setText(self._stack.moment_text())
+
+    def _show_axes(self) -> None:
+        """Which axes the trial has, and which is drawn against."""
+        stack = self._stack
+        trains = stack.data is not None and stack.data.trains
+        for index, x in enumerate(X_AXES):
+            why = stack.why_not(x) if trains else ""
+            self.x_axis.set_enabled(index, not why, f"{_X_TITLES[x]}: not available. {why}" if why else _X_HELP[x])
+        self.x_axis.show_choice(X_AXES.index(stack.x_axis))
+        self.x_title.setVisible(trains)
+        self.x_axis.setVisible(trains)
+        self.window_length.setVisible(stack.x_axis == "time")
 
     def _window_chosen(self, index: int) -> None:
         self._stack.set_window(WINDOWS[index][1])
@@ -139,11 +175,21 @@ class ChartToolbar(QFrame):
         self.back.setEnabled(stack.can_back)
         self.forward.setEnabled(stack.can_forward)
         self.cursors.setChecked(stack.cursors_shown)
-        a, b = stack.cursors
-        self.between.setText(f"A {a:.1f} s · B {b:.1f} s · {abs(b - a):.1f} s apart" if stack.cursors_shown else "")
+        self._show_axes()
+        self._say_moment()
+        self.between.setText(self._between())
         live = stack.data is not None and stack.data.ended is None
         self.follow.setEnabled(live)
         self.freeze.setEnabled(live)
         self.window_length.setEnabled(live)
         for tool in (self.fit, self.cursors, self.phases, self.table, self.export):
             tool.setEnabled(stack.data is not None)
+
+    def _between(self) -> str:
+        stack = self._stack
+        if not stack.cursors_shown:
+            return ""
+        a, b = stack.cursors
+        if stack.x_axis == "time":
+            return f"A {a:.1f} s · B {b:.1f} s · {abs(b - a):.1f} s apart"
+        return f"A {position_text(stack.x_axis, a)} · B {position_text(stack.x_axis, b)}"

@@ -10,7 +10,6 @@ from PySide6.QtCore import QObject, Signal
 
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Record
-from engines.protocol.work import sequences_of
 from widgets.background.bridge import Bridge
 from workbench.charts.series import TrialData
 from workbench.store.operations import GetOrder
@@ -56,7 +55,7 @@ class Trials(QObject):
             self._orders[trial] = order
             data = self._known.get(trial)
             if data is not None:
-                data.batch_size = sequences_of(order.workload)
+                data.take_order(order.workload)
             self.described.emit(trial)
 
         # a trial the store does not know has no line about its workload; nothing else depends on it

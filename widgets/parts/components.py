@@ -247,6 +247,10 @@ class SegmentedControl(QWidget):
             self._group.button(index).setChecked(True)
             self.chosen.emit(index)
 
+    def show_choice(self, index: int) -> None:
+        """Show as chosen what was chosen elsewhere. Fires nothing."""
+        self._group.button(index).setChecked(True)
+
     def clear(self) -> None:
         """No segment is chosen: the value is none of them. Fires nothing."""
         chosen = self._group.checkedButton()

@@ -1,7 +1,8 @@
 """Which charts a trial has, and which of its channels stand in each: the window draws them live, exports as files.
 
-Plain values, no Qt. To add a chart is one entry of `CHARTS`. A chart whose every channel is missing is not drawn: it
-says why, in the words of the sensors.
+Plain values, no Qt. To add a chart is one entry of `CHARTS`; each can be drawn against any axis its trial has
+(`workbench.charts.x_axis`). A chart whose every channel is missing is not drawn: it says why, in the words of the
+sensors.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import numpy as np
 
 from workbench.charts.channel import Channel, Floats
 from workbench.charts.readings import in_gap
-from workbench.charts.series import STEP, TrialData
-from workbench.units import scale
+from workbench.charts.series import TrialData
+from workbench.charts.training_series import ENERGY, HELD_OUT, PARTS, TEST
+from workbench.charts.x_axis import Axis, Points, XAxis, position_text
+from workbench.units import format_value, scale
 
-XAxis = Literal["time", "step"]
+CurveStyle = Literal["line", "steps", "points", "area", "figure"]
+"""`steps`: the value of a reading holds until the next one. `points`: few and far between, circles joined by a line.
+`area`: stacked on the areas before it; it does not change while the trial lasts. `figure`: not drawn, only read."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,15 @@ class CurveKind:
     title: str
     help: str = ""
     """What exactly it is, for the tooltip."""
-    steps: bool = False
-    """A level: the value of a reading holds until the next one."""
+    style: CurveStyle = "line"
+    right: bool = False
+    """Its values belong to the axis on the right."""
     per_thread: bool = False
     """The channel counts cores; divided by the worker's threads it says how much of its share is used."""
+    base: str = ""
+    """The channel's unit where it is not the chart's: the value is then written with it."""
+    color: str = ""
+    """Token of an area's colour."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +53,8 @@ class ChartKind:
     base: str
     unit: str
     curves: tuple[CurveKind, ...]
-    x: XAxis = "time"
-    """What the curves are drawn against: seconds since the trial's start, or training steps."""
+    about: str = ""
+    """What its values are, beside the title; the unit where it says nothing."""
     from_zero: bool = True
     """Zero stays in view."""
     least_span: float = 0.0
@@ -53,6 +63,16 @@ class ChartKind:
     """Left out silently where nothing was read."""
     sensed: bool = True
     """Read from sensors, which say why they are missing."""
+    needs: str = ""
+    """Only where this channel exists."""
+    instead_of: str = ""
+    """The chart that it replaces then."""
+    weight: int = 2
+    """Its share of the height."""
+
+    @property
+    def said(self) -> str:
+        return self.about or self.unit
 
 
 _PSS = "Memory of the worker's processes, shared pages divided among those that share them"
@@ -63,47 +83,83 @@ _WORKER = "Processor time of the worker's processes, in % of the threads it may 
 _HOST = "Processor time of the whole machine, in % of all its processors"
 
 
-def _of_steps(key: str, title: str, unit: str = "", *, x: XAxis = "time") -> ChartKind:
-    """A scalar of each training step; other trials do not have it."""
-    id = key if x == "time" else f"{key}_by_step"
-    curves = (CurveKind(key, title),)
-    return ChartKind(
-        id, title, unit, unit, curves, x=x, from_zero=key != "loss", least_span=0.5, optional=True, sensed=False
-    )
+_READ_MEMORY = (
+    CurveKind("nvml.*/memory_used_bytes", "Device", _DEVICE, "steps"),
+    CurveKind("nvml.*/process_memory_bytes", "Device, own", _OWN, "steps"),
+    CurveKind("*/allocator_bytes", "Allocator", style="steps"),
+    CurveKind("proc.tree/pss_bytes", "Process PSS", _PSS, "steps"),
+    CurveKind("proc.tree/rss_bytes", "Process RSS", _RSS, "steps"),
+)
+_PART_COLORS = tuple(f"memory.{c}" for c in ("weights", "gradients", "optimiser", "cache_or_activations", "overhead"))
+_PARTS = tuple(
+    CurveKind(f"part:{part}", part.capitalize(), "At the peak of one untimed step", "area", color=color)
+    for part, color in zip(PARTS, _PART_COLORS, strict=True)
+)
 
 
 CHARTS = (
+    ChartKind(
+        "loss",
+        "Loss",
+        "nats/token",
+        "nats/token",
+        (
+            CurveKind("loss", "Training", "Of each step's own batch, before the step changed the weights"),
+            CurveKind(HELD_OUT, "Held-out", "Of text that training does not see", "points"),
+            CurveKind(TEST, "Test", "Of text that neither training nor any choice has seen", "points"),
+        ),
+        from_zero=False,
+        least_span=0.5,
+        optional=True,
+        sensed=False,
+        weight=3,
+    ),
+    ChartKind(
+        "gradient_norm",
+        "Gradient norm and learning rate",
+        "",
+        "",
+        (
+            CurveKind("gradient_norm", "Norm", "Of all trained parameters together, before clipping"),
+            CurveKind("learning_rate", "Rate", right=True),
+        ),
+        about="norm left, rate right",
+        optional=True,
+        sensed=False,
+    ),
     ChartKind(
         "throughput",
         "Throughput",
         "tokens/s",
         "tokens/s",
-        (CurveKind("throughput", "Generated"), CurveKind("training_throughput", "Trained")),
+        (
+            CurveKind("throughput", "Generated"),
+            CurveKind("training_throughput", "Trained on"),
+            CurveKind("data_share", "data waits", "Share of the time spent on making batches", "figure", base="ratio"),
+        ),
         sensed=False,
     ),
-    _of_steps("loss", "Loss", "nats/token"),
-    _of_steps("loss", "Loss by step", "nats/token", x="step"),
-    _of_steps("learning_rate", "Learning rate"),
-    _of_steps("gradient_norm", "Gradient norm"),
     ChartKind(
-        "memory",
-        "Memory",
+        "memory_parts",
+        "Memory by part",
         "B",
         "GiB",
-        (
-            CurveKind("nvml.*/memory_used_bytes", "Device", _DEVICE, steps=True),
-            CurveKind("nvml.*/process_memory_bytes", "Device, own", _OWN, steps=True),
-            CurveKind("*/allocator_bytes", "Allocator", steps=True),
-            CurveKind("proc.tree/pss_bytes", "Process PSS", _PSS, steps=True),
-            CurveKind("proc.tree/rss_bytes", "Process RSS", _RSS, steps=True),
-        ),
+        (*_PARTS, *_READ_MEMORY),
+        about="GiB, parts of one untimed step, lines as read",
+        needs="part:weights",
+        instead_of="memory",
     ),
+    ChartKind("memory", "Memory", "B", "GiB", _READ_MEMORY),
     ChartKind(
         "power",
         "Power",
         "W",
         "W",
-        (CurveKind("nvml.*/power_watts", "GPU"), CurveKind("rapl*/power_watts", "CPU package")),
+        (
+            CurveKind("nvml.*/power_watts", "GPU"),
+            CurveKind("rapl*/power_watts", "CPU package"),
+            CurveKind(ENERGY, "energy of the steps", "Without loading and evaluating", "figure", base="J"),
+        ),
     ),
     ChartKind(
         "utilisation",
@@ -135,38 +191,61 @@ class Curve:
     """One curve: `factor` turns the channel's base unit into the chart's."""
 
     title: str
-    channel: Channel
+    kind: CurveKind
+    points: Points
     factor: float
-    help: str = ""
-    steps: bool = False
-    over: Channel | None = None
-    """The channel of steps that it is drawn against; None: against time."""
+    below: float = 0.0
+    """Where an area begins, in the chart's unit."""
+    neutral: int = 0
+    """0: in the trial's colour; 1, 2, ...: the second, third, ... line of the chart."""
+
+    @property
+    def channel(self) -> Channel:
+        return self.points.channel
+
+    @property
+    def steps(self) -> bool:
+        return self.kind.style == "steps"
 
     @property
     def is_read(self) -> bool:
-        return self.channel.is_read
+        """Drawn with a gap where nothing was read: against time only."""
+        return self.channel.is_read and self.points.axis.kind == "time"
 
     @property
     def x(self) -> Floats:
-        """Seconds since the trial's start, or the step that each value belongs to; shape (n,)."""
-        if self.over is None:
-            return self.channel.times
-        places = np.searchsorted(self.over.times, self.channel.times, side="right") - 1
-        found: Floats = np.where(places < 0, np.nan, self.over.values[places])
-        return found
+        """Places on the axis, shape (n,)."""
+        return self.points.x
 
     @property
     def y(self) -> Floats:
         """In the chart's unit, shape (n,)."""
-        return self.channel.values * self.factor
+        return self.points.y * self.factor + self.below
 
     def value_at(self, time: float) -> float:
         """The last reading at or before `time` (s) in the chart's unit; NaN before the first, and where nothing was
         read."""
-        if self.is_read and in_gap(self.channel.times, time):
+        if self.channel.is_read and in_gap(self.channel.times, time):
             return float("nan")
-        place = int(np.searchsorted(self.channel.times, time, side="right")) - 1
+        place = self._place(time)
         return float(self.channel.values[place]) * self.factor if place >= 0 else float("nan")
+
+    def text_at(self, time: float) -> str:
+        """The same as people read it; with the unit where that is not the chart's."""
+        value, base = self.value_at(time), self.kind.base
+        if not base or not np.isfinite(value):
+            return figure(value)
+        return format_value(value, base, "%" if base == "ratio" else "")
+
+    def title_at(self, time: float, steps: Axis) -> str:
+        """ "Held-out, step 120": a value that is measured now and then names the step it is of."""
+        place = self._place(time)
+        if self.kind.style != "points" or place < 0:
+            return self.title
+        return f"{self.title}, {position_text('step', steps.at(float(self.channel.times[place])))}"
+
+    def _place(self, time: float) -> int:
+        return int(np.searchsorted(self.channel.times, time, side="right")) - 1
 
     def mean(self, start: float, end: float) -> float:
         """Mean of the readings in [start, end] (s), failed ones left out; NaN where there is none."""
@@ -186,29 +265,56 @@ class TrialChart:
     missing: str = ""
 
 
-def charts_of(data: TrialData, *axes: XAxis) -> tuple[TrialChart, ...]:
-    """The charts of a trial as far as its records tell: all, or those drawn against one of `axes`."""
+def charts_of(data: TrialData, x: XAxis = "time") -> tuple[TrialChart, ...]:
+    """The charts of a trial as far as its records tell, against one of its axes."""
+    there = [k for k in CHARTS if not k.needs or k.needs in data.channels]
+    replaced = {k.instead_of for k in there}
     found = []
-    for kind in (k for k in CHARTS if not axes or k.x in axes):
-        curves = tuple(curve for k in kind.curves for curve in _curves(data, kind, k))
-        if curves or not kind.optional:
-            found.append(TrialChart(kind, curves, "" if curves else _reason(data, kind)))
+    for kind in (k for k in there if k.id not in replaced):
+        curves = _curves(data, kind, x)
+        if any(c.kind.style != "figure" for c in curves):
+            found.append(TrialChart(kind, curves))
+        elif not kind.optional:
+            found.append(TrialChart(kind, (), _reason(data, kind)))
     return tuple(found)
 
 
-def _curves(data: TrialData, chart: ChartKind, kind: CurveKind) -> list[Curve]:
-    over = data.channels.get(STEP) if chart.x == "step" else None
-    if chart.x == "step" and over is None:
-        return []
-    matches = [c for key, c in data.channels.items() if fnmatchcase(key, kind.pattern)]
-    threads = data.started.threads if data.started is not None and kind.per_thread else 0
-    factor = 1 / scale(chart.base, chart.unit) / max(threads, 1)
-    title = f"{kind.title}, one core" if kind.per_thread and not threads else kind.title
-    numbers = [""] if len(matches) == 1 else [f" {i}" for i in range(len(matches))]
-    return [
-        Curve(title + number, channel, factor, kind.help, kind.steps, over)
-        for number, channel in zip(numbers, matches, strict=True)
-    ]
+def _curves(data: TrialData, chart: ChartKind, x: XAxis) -> tuple[Curve, ...]:
+    found: list[Curve] = []
+    below, lines = 0.0, 0
+    threads = data.started.threads if data.started is not None else 0
+    for kind in chart.curves:
+        matches = [key for key in data.channels if fnmatchcase(key, kind.pattern)]
+        base, unit = (kind.base, kind.base) if kind.base else (chart.base, chart.unit)
+        factor = 1 / scale(base, unit) / (max(threads, 1) if kind.per_thread else 1)
+        title = f"{kind.title}, one core" if kind.per_thread and not threads else kind.title
+        for number, key in enumerate(matches):
+            named = title if len(matches) == 1 else f"{title} {number}"
+            points = data.points(key, x, held=kind.style == "points")
+            found.append(Curve(named, kind, points, factor, below if kind.style == "area" else 0.0, lines))
+            if kind.style == "area" and len(points.channel):
+                below += float(points.channel.values[-1]) * factor
+            lines += kind.style in ("line", "steps", "points")
+    return tuple(found)
+
+
+def best_held_out(data: TrialData) -> tuple[float, int, float] | None:
+    """Time (s), step and value (nats/token) of the lowest held-out loss so far; None before the second, which can be
+    better than the first."""
+    held_out, steps = data.channels.get(HELD_OUT), data.axis("step")
+    if held_out is None or len(held_out) < 2 or not np.isfinite(held_out.values).any():
+        return None
+    place = int(np.nanargmin(held_out.values))
+    time = float(held_out.times[place])
+    return time, round(steps.at(time)), float(held_out.values[place])
+
+
+def why_no_axis(data: TrialData, x: XAxis) -> str:
+    """Why a training trial cannot be drawn against an axis, "" where it can."""
+    if x != "energy" or ENERGY in data.channels:
+        return ""
+    power = next(k for k in CHARTS if k.id == "power")
+    return _reason(data, power) or "no step with a reading of energy has ended yet"
 
 
 def _reason(data: TrialData, kind: ChartKind) -> str:
@@ -225,6 +331,11 @@ def _reason(data: TrialData, kind: ChartKind) -> str:
     told = told or [s for s in data.sensors if s.quantity in names and not s.available]
     reasons = list(dict.fromkeys(s.reason for s in told if s.reason))
     return " ".join(reasons) or "no sensor for it was found"
+
+
+def latest_place(data: TrialData, x: XAxis) -> float:
+    """How far the trial has come on an axis."""
+    return latest_time(data) if x == "time" else data.axis(x).latest
 
 
 def latest_time(data: TrialData) -> float:

@@ -15,7 +15,9 @@ import numpy as np
 from engines.protocol.records import (
     Cue,
     Environment,
+    Evaluation,
     Log,
+    MemoryParts,
     ModelLoaded,
     PhaseEnded,
     PhaseStarted,
@@ -31,8 +33,12 @@ from engines.protocol.records import (
     TrialStarted,
     UnknownRecord,
 )
+from engines.protocol.work import Training, Workload, sequences_of
+from workbench.charts import training_series
 from workbench.charts.channel import Channel, Floats
 from workbench.charts.token_series import TokenSeries, append_rising
+from workbench.charts.training_series import TrainingSeries
+from workbench.charts.x_axis import Axis, Points, XAxis
 
 __all__ = ["Channel", "Floats", "Phase", "TrialData"]
 
@@ -50,15 +56,6 @@ _UNITS = {
 """Base unit by the last word of a quantity's name."""
 
 _TOKEN_CHANNELS = {"gap": ("Inter-token latency", "s"), "throughput": ("Throughput", "tokens/s")}
-STEP = "step"
-"""Key of the channel that says which training step a time belongs to, from 1."""
-_STEP_CHANNELS = {
-    STEP: ("Step", ""),
-    "loss": ("Loss", "nats/token"),
-    "gradient_norm": ("Gradient norm", ""),
-    "learning_rate": ("Learning rate", ""),
-    "training_throughput": ("Throughput", "tokens/s"),
-}
 
 
 @dataclass(frozen=True)
@@ -79,8 +76,8 @@ class TrialData:
     title: str
     color: int = 0
     channels: dict[str, Channel] = field(default_factory=dict)
-    """By key: "throughput" (tokens/s), "gap" (s), of training those of `_STEP_CHANNELS`, and "SOURCE/QUANTITY" of
-    telemetry in base units."""
+    """By key: "throughput" (tokens/s), "gap" (s), of training those of `training_series.CHANNELS`, and
+    "SOURCE/QUANTITY" of telemetry in base units."""
     phases: list[Phase] = field(default_factory=list)
     """In order of their starts."""
     log: list[Log] = field(default_factory=list)
@@ -94,6 +91,8 @@ class TrialData:
     batch_size: int | None = None
     """Sequences generated together, from the trial's order. Without it throughput begins with the first finished
     request, which says so itself."""
+    training: Training | None = None
+    """What was asked of a training trial, once that is known."""
     last_seq: int = 0
     """Highest number taken."""
     started: TrialStarted | None = None
@@ -102,10 +101,18 @@ class TrialData:
     lost_sensors: dict[str, str] = field(default_factory=dict)
     """Why a source stopped answering, by source."""
     _tokens: TokenSeries = field(init=False, repr=False, compare=False)
+    _training: TrainingSeries = field(init=False, repr=False, compare=False)
+    _points: dict[tuple[str, XAxis], Points] = field(default_factory=dict, repr=False, compare=False)
     _open: dict[tuple[str, int], Phase] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._tokens = TokenSeries(self._token_channel)
+        self._tokens = TokenSeries(self._channel)
+        self._training = TrainingSeries(self._channel)
+
+    def take_order(self, workload: Workload) -> None:
+        """What was asked of the trial, once that is known."""
+        self.batch_size = sequences_of(workload)
+        self.training = workload if isinstance(workload, Training) else None
 
     def take(self, record: Record) -> None:
         """Add one record. Unknown kinds are ignored. Records of the same seq taken twice count once.
@@ -128,7 +135,11 @@ class TrialData:
             case Request():
                 self._tokens_of().add_request(record)
             case Step():
-                self._take_step(record)
+                self._training.add_step(record, self._second(record.start_ns), self._second(record.end_ns))
+            case Evaluation():
+                self._training.add_evaluation(record, self._second(record.t_ns))
+            case MemoryParts():
+                self._training.add_parts(record)
             case PhaseStarted():
                 self._take_phase_start(record)
             case PhaseEnded():
@@ -185,6 +196,9 @@ class TrialData:
             values = np.array(column[: len(times)], dtype=np.float64)  # None becomes NaN
             if len(values):
                 append_rising(self._telemetry_channel(record.source, quantity), times[: len(values)], values)
+        if self.axis("step").count and record.source == self.meter:
+            read = (self.channels.get(f"{record.source}/{q}") for q in ("energy_joules", "power_watts"))
+            self._training.take_energy(*read)
 
     def _telemetry_channel(self, source: str, quantity: str) -> Channel:
         key = f"{source}/{quantity}"
@@ -203,30 +217,48 @@ class TrialData:
             self._tokens.assume_batch(self.batch_size)
         return self._tokens
 
-    def _token_channel(self, key: str) -> Channel:
+    def _channel(self, key: str) -> Channel:
         if key not in self.channels:
-            title, unit = _TOKEN_CHANNELS[key]
+            title, unit = (_TOKEN_CHANNELS | training_series.CHANNELS)[key]
             self.channels[key] = Channel(key, title, unit)
         return self.channels[key]
 
     # --- training ---------------------------------------------------------------------------------
 
-    def _take_step(self, record: Step) -> None:
-        """One point a step at its end, of what the record holds."""
-        at = np.array([self._second(record.end_ns)])
-        spent_s = (record.end_ns - record.start_ns) / 1e9
-        values = {
-            STEP: float(record.index + 1),
-            "loss": record.loss,
-            "gradient_norm": record.gradient_norm,
-            "learning_rate": record.learning_rate,
-            "training_throughput": record.tokens / spent_s if spent_s > 0 else None,
-        }
-        for key, value in values.items():
-            if value is not None:
-                title, unit = _STEP_CHANNELS[key]
-                channel = self.channels.setdefault(key, Channel(key, title, unit))
-                append_rising(channel, at, np.array([value]))
+    @property
+    def trains(self) -> bool:
+        """Whether it is a training trial, as far as its order or its records have said."""
+        return self.training is not None or self.axis("step").count > 0
+
+    @property
+    def planned_steps(self) -> int | None:
+        """The most steps that a training trial will do, warm-up included."""
+        return None if self.training is None else self.training.warmup_steps + self.training.steps
+
+    def axis(self, kind: XAxis) -> Axis:
+        """What its charts can be drawn against; without steps only the clock has places."""
+        return self._training.columns.axes[kind]
+
+    def points(self, key: str, kind: XAxis, *, held: bool) -> Points:
+        """A channel against an axis, up to date; the same object at every call."""
+        found = self._points.get((key, kind))
+        if found is None:
+            found = self._points[key, kind] = Points(self.channels[key], self.axis(kind), held=held)
+        found.sync()
+        return found
+
+    @property
+    def meter(self) -> str:
+        """What measures the trial's device, as `workbench.metrics.window.power_source` chooses it: the trial's own GPU,
+        or "rapl" on a processor. "" while the device is not known."""
+        if self.model is None:
+            return ""
+        kind, _, device = self.model.device.partition(":")
+        if kind != "cuda":
+            return "rapl"
+        gpus = {key.partition("/")[0] for key in self.channels if key.startswith("nvml.")}
+        own = f"nvml.{device}"
+        return own if own in gpus else next(iter(gpus)) if len(gpus) == 1 else "nvml"
 
     # --- phases and the end -----------------------------------------------------------------------
 

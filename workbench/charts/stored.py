@@ -50,13 +50,16 @@ class Series:
     x: Floats
     y: Floats
     color: int
-    style: Literal["line", "markers", "bars", "steps"] = "line"
+    style: Literal["line", "markers", "bars", "steps", "points", "area"] = "line"
+    """`points`: circles joined by a line. `area`: from `y_low` to `y_high`, in the colour of `token`."""
     x_low: Floats | None = None
     x_high: Floats | None = None
     y_low: Floats | None = None
     y_high: Floats | None = None
     labels: tuple[str, ...] = ()
     """One per point: "0.189"."""
+    token: str = ""
+    """Colour of an area in the design: "memory.weights"."""
     hollow: bool = False
     """Markers and bars are drawn open: another engine than that of the filled ones."""
 

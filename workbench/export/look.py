@@ -36,6 +36,8 @@ class Look:
     runs: tuple[str, ...]
     bands: dict[str, str]
     lanes: dict[str, str]
+    memory: dict[str, str]
+    """Parts of a device's memory: "weights"."""
     families: tuple[str, ...]
 
     def color(self, index: int) -> str:
@@ -74,5 +76,6 @@ def look(theme: ThemeName) -> Look:
         runs=tuple(run["color"] for run in colors["run"]),
         lanes={name: phase["lane"] for name, phase in colors["phase"].items()},
         bands={name: phase["band"] for name, phase in colors["phase"].items()},
+        memory=colors["memory"],
         families=(tokens["type"]["family"], *tokens["type"]["family_fallback"]),
     )

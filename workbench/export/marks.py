@@ -6,6 +6,7 @@ Used by `figures` only.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -100,10 +101,14 @@ def draw_series(axes: Axes, chart: Chart, style: Look) -> None:
                 markeredgewidth=1.2 if series.hollow else 0.6,
                 zorder=3,
             )
+        elif series.style == "area" and series.y_low is not None and series.y_high is not None:
+            ground = style.memory[series.token.rpartition(".")[2]]
+            axes.fill_between(series.x, series.y_low, series.y_high, color=ground, linewidth=0, zorder=1)
         else:
             drawstyle = "steps-post" if series.style == "steps" else "default"
             dashes = "--" if series.color < -2 else "-"
-            axes.plot(series.x, series.y, dashes, color=color, linewidth=0.9, drawstyle=drawstyle, zorder=2)
+            circles = _circles(series, style)
+            axes.plot(series.x, series.y, dashes, color=color, linewidth=0.9, drawstyle=drawstyle, zorder=2, **circles)
             if series.y_low is not None and series.y_high is not None:
                 axes.fill_between(series.x, series.y_low, series.y_high, color=color, alpha=0.18, linewidth=0, zorder=1)
     if chart.y.categories:
@@ -112,6 +117,13 @@ def draw_series(axes: Axes, chart: Chart, style: Look) -> None:
         axes.margins(0.14)
     else:
         axes.margins(x=0.01, y=0.08)
+
+
+def _circles(series: Series, style: Look) -> dict[str, Any]:
+    """Settings of a line through points that are far between."""
+    if series.style != "points":
+        return {}
+    return {"marker": "o", "markersize": 4, "markerfacecolor": style.background, "markeredgewidth": 1.0}
 
 
 def _seen(high: Floats, axis: ChartAxis) -> Floats:
@@ -367,15 +379,17 @@ def _whisker_boxes(axes: Axes, series: Series, chart: Chart, i: int) -> list[Bbo
 
 def _legend(axes: Axes, chart: Chart, style: Look, phases: list[Patch]) -> None:
     """Names of the curves in one row above the plot, where they cover nothing."""
-    lines = axes.lines[: len(chart.series)] if len(chart.series) > 1 else []
-    if not lines and not phases:
+    lines = iter(axes.lines)
+    named = chart.series if len(chart.series) > 1 else ()
+    marks = [Patch(facecolor=style.memory[s.token.rpartition(".")[2]]) if s.token else next(lines) for s in named]
+    if not marks and not phases:
         return
     axes.legend(
-        [*lines, *phases],
-        [*(s.title for s in chart.series[: len(lines)]), *(str(p.get_label()) for p in phases)],
+        [*marks, *phases],
+        [*(s.title for s in named), *(str(p.get_label()) for p in phases)],
         loc="lower right",
         bbox_to_anchor=(1.0, 1.0),
-        ncols=len(lines) + len(phases),
+        ncols=len(marks) + len(phases),
         frameon=False,
         fontsize=6.5,
         labelcolor=style.label,

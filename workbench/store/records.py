@@ -7,7 +7,6 @@ from datetime import datetime
 
 from engines.protocol.codec import decode_record, read_record
 from engines.protocol.records import ClockPair, OutcomeName, Record, TrialEnded
-from engines.protocol.work import sequences_of
 from workbench.charts.series import TrialData
 from workbench.store.operations import GetOrder, GetTrial, ReadImported, ReadRecords, Store, StoreError, TrialRow
 
@@ -49,7 +48,7 @@ def load_trial(store: Store, trial: str) -> TrialData:
     row = store.execute(GetTrial(trial=trial))
     data = TrialData(trial=row.trial, title=row.title, color=row.color)
     try:
-        data.batch_size = sequences_of(store.execute(GetOrder(trial=row.trial)).workload)
+        data.take_order(store.execute(GetOrder(trial=row.trial)).workload)
     except StoreError as error:
         if error.code != "not_found":  # its requests will say
             raise

@@ -1,4 +1,4 @@
-"""The phase lane above the live charts and the time axis below them: two painted widgets. Main thread."""
+"""The phase lane above the live charts and their shared axis below: two painted widgets. Main thread."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from widgets.charts.phases import Placed, Span
 from widgets.theme.theme import Theme
 
 _CENTER = Qt.AlignmentFlag.AlignCenter
+_MARK = 6
+"""Pixels of an evaluation on an axis where it takes no room."""
 
 
 class PhaseLane(QWidget):
@@ -24,10 +26,7 @@ class PhaseLane(QWidget):
         self._spans: Placed = []
         self._flags: tuple[tuple[str, float, str], ...] = ()
         self._left, self._width = 0.0, 0.0
-        self.header = ("", "", "")
-        """Over the readout: title, and the heading of its two columns of figures."""
-        self.inset = 0
-        """Pixels at the right end that belong to a scroll bar."""
+        self._legend: tuple[tuple[str, str], ...] = ()
         theme.follow(self._restyle)
 
     def _restyle(self) -> None:
@@ -49,10 +48,14 @@ class PhaseLane(QWidget):
             self._flags = flags
             self.update()
 
-    def show_header(self, title: str, first: str, second: str) -> None:
-        if (title, first, second) != self.header:
-            self.header = (title, first, second)
+    def show_legend(self, phases: tuple[tuple[str, str], ...]) -> bool:
+        """(title, colour name) of the phases whose names do not fit their blocks. -> whether there is room for them"""
+        taken = max((right for _, right, _ in self._spans), default=0.0)
+        fits = taken + legend_width(self._theme, phases) < self._width
+        if (phases if fits else ()) != self._legend:
+            self._legend = phases if fits else ()
             self.update()
+        return fits
 
     def paintEvent(self, event: QPaintEvent) -> None:
         theme, painter = self._theme, QPainter(self)
@@ -71,6 +74,9 @@ class PhaseLane(QWidget):
         widths = {t: metrics.horizontalAdvance(t) + 6 for t in {s.title for _, _, s in self._spans}}
         for left, right, span in self._spans:
             block = QRectF(self._left + left, 2, max(right - left - 1, 1), height - 5)
+            if span.is_mark:
+                wide = theme.px(_MARK)
+                block = QRectF(self._left + min(max(left - wide / 2, 0), self._width - wide), 2, wide, height - 5)
             painter.fillRect(block, colors[span.color])
             if widths[span.title] <= block.width():
                 painter.setPen(theme.color("text.primary"))
@@ -82,32 +88,16 @@ class PhaseLane(QWidget):
             painter.fillRect(flag, theme.color(color))
             painter.setPen(theme.color("chart.background"))
             painter.drawText(flag, _CENTER, letter)
-        self._paint_header(painter)
+        paint_legend(painter, theme, self._left + self._width, height, self._legend)
         painter.fillRect(QRectF(0, height - 1, self.width(), 1), theme.color("border.default"))
         painter.end()
-
-    def _paint_header(self, painter: QPainter) -> None:
-        theme = self._theme
-        box = QRectF(
-            self.width() - self.inset - theme.width("readout_column"), 0, theme.width("readout_column"), self.height()
-        )
-        box.adjust(theme.px(8), 0, -theme.px(12), 0)
-        column = theme.px(64)
-        painter.setFont(theme.font("caption"))
-        painter.setPen(theme.color("text.muted"))
-        middle = Qt.AlignmentFlag.AlignVCenter
-        title, first, second = self.header
-        painter.drawText(box, middle, title)
-        painter.drawText(box, middle | Qt.AlignmentFlag.AlignRight, second)
-        painter.setFont(theme.font("caption", 600))
-        painter.setPen(theme.color("text.primary"))
-        at = box.adjusted(0, 0, -column if second else 0, 0)
-        painter.drawText(at, middle | Qt.AlignmentFlag.AlignRight, first)
 
     def event(self, event: QEvent) -> bool:
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
             x = event.pos().x() - self._left
-            at = next((s for left, right, s in reversed(self._spans) if left <= x <= right), None)
+            near = self._theme.px(_MARK) / 2
+            under = (s for a, b, s in reversed(self._spans) if a - near * s.is_mark <= x <= b + near * s.is_mark)
+            at = next(under, None)
             QToolTip.showText(event.globalPos(), "" if at is None else described(at), self)
             return True
         return super().event(event)
@@ -119,29 +109,48 @@ def described(span: Span) -> str:
     return f"{span.title}{number}: {span.start:.1f} s to {span.end:.1f} s, {span.end - span.start:.3g} s"
 
 
-class TimeAxis(QWidget):
-    """Seconds since the trial's start under the plots; the crosshair's time as a tag; which phase has which colour."""
+def legend_width(theme: Theme, phases: tuple[tuple[str, str], ...]) -> float:
+    metrics = QFontMetricsF(theme.font("caption"))
+    return sum(theme.px(28) + metrics.horizontalAdvance(title) for title, _ in phases)
+
+
+def paint_legend(
+    painter: QPainter, theme: Theme, right: float, height: int, phases: tuple[tuple[str, str], ...]
+) -> None:
+    """Colours and names of phases, ending at `right`."""
+    painter.setFont(theme.font("caption"))
+    metrics = QFontMetricsF(painter.font())
+    left, edge = right - legend_width(theme, phases), theme.px(11)
+    for title, color in phases:
+        painter.fillRect(QRectF(left, (height - edge) / 2, edge, edge), theme.phase_color(color, "lane"))
+        painter.setPen(theme.color("text.secondary"))
+        painter.drawText(QPointF(left + theme.px(16), height / 2 + metrics.ascent() / 2 - 1), title)
+        left += theme.px(28) + metrics.horizontalAdvance(title)
+
+
+class AxisStrip(QWidget):
+    """Ticks of the axis that all plots share, its unit, and the crosshair's place as a tag; which phase has which
+    colour, where the lane has no room to say so."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
         self._ticks = Ticks((), (), 1.0)
         self._places: Sequence[float] = ()
+        self._unit = ""
         self._left, self._width = 0.0, 0.0
         self._tag: tuple[float, str] | None = None
         self._legend: tuple[tuple[str, str], ...] = ()
-        self.inset = 0
-        """Pixels at the right end that belong to a scroll bar."""
         theme.follow(self._restyle)
 
     def _restyle(self) -> None:
         self.setFixedHeight(self._theme.height("phase_lane"))
         self.update()
 
-    def show_ticks(self, shown: Ticks, places: Sequence[float], left: float, width: float) -> None:
-        now = (shown, places, left, width)
-        if now != (self._ticks, self._places, self._left, self._width):
-            self._ticks, self._places, self._left, self._width = now
+    def show_ticks(self, shown: Ticks, places: Sequence[float], unit: str, left: float, width: float) -> None:
+        now = (shown, places, unit, left, width)
+        if now != (self._ticks, self._places, self._unit, self._left, self._width):
+            self._ticks, self._places, self._unit, self._left, self._width = now
             self.update()
 
     def show_tag(self, tag: tuple[float, str] | None) -> None:
@@ -157,7 +166,7 @@ class TimeAxis(QWidget):
             self.update()
 
     def _tag_rect(self) -> QRectF | None:
-        """Where the crosshair's time is shown; ticks under it are left out."""
+        """Where the crosshair's place is written; ticks under it are left out."""
         if self._tag is None:
             return None
         x, text = self._tag
@@ -173,23 +182,18 @@ class TimeAxis(QWidget):
         painter.setFont(theme.font("caption"))
         painter.setPen(theme.color("chart.tick_text"))
         metrics = QFontMetricsF(painter.font())
-        tag = self._tag_rect()
-        for i, (text, x) in enumerate(zip(self._ticks.texts, self._places, strict=True)):
-            # the unit appears once, at the last tick
-            said = f"{text} s" if i == len(self._places) - 1 else text
+        tag, end = self._tag_rect(), self._left + self._width
+        taken = [] if tag is None else [tag.adjusted(-4, 0, 4, 0)]
+        if self._legend:
+            wide = legend_width(theme, self._legend) + theme.px(8)
+            taken.append(QRectF(end - wide, 0, wide, height))
+        for text, x in zip(self._ticks.texts, self._places, strict=True):
             width = metrics.horizontalAdvance(text)
-            if tag is not None and tag.adjusted(-4, 0, 4, 0).intersects(
-                QRectF(self._left + x - width / 2, 0, width + 12, height)
-            ):
-                continue
-            painter.drawText(QPointF(self._left + x - width / 2, height / 2 + metrics.ascent() / 2), said)
-        right = float(self.width() - self.inset - theme.width("readout_column") + theme.px(8))
-        for title, color in self._legend:
-            edge = theme.px(11)
-            painter.fillRect(QRectF(right, (height - edge) / 2, edge, edge), theme.phase_color(color, "lane"))
-            painter.setPen(theme.color("text.secondary"))
-            painter.drawText(QPointF(right + theme.px(16), height / 2 + metrics.ascent() / 2), title)
-            right += theme.px(28) + metrics.horizontalAdvance(title)
+            place = QRectF(self._left + x - width / 2, 0, width, height)
+            if not any(other.intersects(place) for other in taken):
+                painter.drawText(QPointF(place.left(), height / 2 + metrics.ascent() / 2), text)
+        painter.drawText(QPointF(end + theme.px(12), height / 2 + metrics.ascent() / 2), self._unit)
+        paint_legend(painter, theme, end, height, self._legend)
         if tag is not None and self._tag is not None:
             painter.setFont(theme.font("caption", 600))
             painter.fillRect(tag, theme.color("chart.crosshair"))
