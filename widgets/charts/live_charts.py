@@ -427,15 +427,15 @@ class LiveCharts(QWidget):
         for plot in self._plots:
             plot.show_crosshair(place, time, start, end)
 
-    def moment_text(self) -> str:
-        """Where the crosshair is, or the trial now, on every axis of a training trial: "step 142 · 1 min 52 s · 1.16 M
-        tokens · 32.1 kJ"; "" of other trials and before the first step."""
+    def moment_texts(self) -> list[str]:
+        """Where the crosshair is, or the trial now, on every axis of a training trial: "step 142", "1 min 52 s",
+        "1.16 M tokens", "32.1 kJ"; nothing of other trials and before the first step."""
         if self._data is None or not self._data.axis("step").count:
-            return ""
+            return []
         time = latest_time(self._data) if self._hover is None else self._time_at(self._hover)
         order: tuple[XAxis, ...] = ("step", "time", "tokens", "energy")
         there = [kind for kind in order if not self.why_not(kind)]
-        return " · ".join(position_text(kind, self._data.axis(kind).at(time)) for kind in there)
+        return [position_text(kind, self._data.axis(kind).at(time)) for kind in there]
 
     def _update_readout(self) -> None:
         if self._data is None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction, QFontMetricsF, QResizeEvent
+from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from widgets.charts.stack import ChartStack
-from widgets.parts.components import ElidedLabel, SegmentedControl, label, line, tool_button
+from widgets.parts.components import SegmentedControl, label, line, tool_button
 from widgets.parts.exports import CHART_FORMATS
 from widgets.theme.theme import Theme
 from workbench.charts.x_axis import X_AXES, XAxis, position_text
@@ -62,7 +62,7 @@ class ChartToolbar(QFrame):
         self.freeze.clicked.connect(stack.set_frozen)
         self.back = tool_button(theme, "arrow-left", "", "The range before (Alt+Left)", stack.back, compact=True)
         self.forward = tool_button(theme, "arrow-right", "", "The range after (Alt+Right)", stack.forward, compact=True)
-        self.fit = tool_button(theme, "expand", "Fit", "Show the whole trial (Home)", stack.fit, compact=True)
+        self.fit = tool_button(theme, "expand", "", "Fit: show the whole trial (Home)", stack.fit, compact=True)
         self.cursors = tool_button(
             theme,
             "",
@@ -78,8 +78,8 @@ class ChartToolbar(QFrame):
         self.table = tool_button(
             theme,
             "table",
-            "Table",
-            "The visible samples as a table, to read or to copy",
+            "",
+            "As table: the visible samples as a table, to read or to copy",
             compact=True,
             checkable=True,
         )
@@ -92,7 +92,8 @@ class ChartToolbar(QFrame):
         formats.triggered.connect(self._format_chosen)
         self.export.setMenu(formats)
         self.between = label(tone="muted", role="dense")
-        self.moment = ElidedLabel(role="dense", tone="muted")
+        self.moment = label(role="dense", tone="muted")
+        self.moment.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.moment.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.moment.setToolTip("Where the cursor is, or the newest step, on every axis")
         self.side = tool_button(theme, "panel-right", "", "Show sensors and queue", compact=True, checkable=True)
@@ -138,7 +139,15 @@ class ChartToolbar(QFrame):
         self.refresh()
 
     def _say_moment(self) -> None:
-        self.moment.setText(self._stack.moment_text())
+        """On as many axes as there is room for: the step first."""
+        parts, metrics = self._stack.moment_texts(), QFontMetricsF(self.moment.font())
+        while len(parts) > 1 and metrics.horizontalAdvance(" · ".join(parts)) > self.moment.width():
+            parts = parts[:-1]
+        self.moment.setText(" · ".join(parts))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._say_moment()
 
     def _show_axes(self) -> None:
         """Which axes the trial has, and which is drawn against."""
@@ -179,8 +188,8 @@ class ChartToolbar(QFrame):
         self._say_moment()
         self.between.setText(self._between())
         live = stack.data is not None and stack.data.ended is None
-        self.follow.setEnabled(live)
-        self.freeze.setEnabled(live)
+        self.follow.setVisible(live)
+        self.freeze.setVisible(live)
         self.window_length.setEnabled(live)
         for tool in (self.fit, self.cursors, self.phases, self.table, self.export):
             tool.setEnabled(stack.data is not None)
