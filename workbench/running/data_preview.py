@@ -1,0 +1,61 @@
+"""Training data as the model sees them, read by a process of its own: a tokenizer's libraries are not loaded here.
+
+Blocks until that process has ended; any thread but the main one of a window.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from engines.data.training.preview import Preview
+from engines.protocol.client import engine_environment
+from engines.protocol.places import Places
+from engines.protocol.settings import settings_of
+from engines.protocol.work import Training
+
+_PATIENCE_S = 600.0
+
+
+class PreviewFailed(Exception):
+    """Why the data cannot be shown, and what to do."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+def read_preview(
+    places: Places, workload: Training, *, base: Path, rows: range, model: str = "", fetch: bool = False
+) -> Preview:
+    """`model`: folder, GGUF file or hub id whose tokenizer makes the tokens; "" makes none. A relative path of data
+    starts at `base`. `fetch` gets a dataset of the hub that is not here. Raises `PreviewFailed`."""
+    command = [sys.executable, "-m", "engines", "data-preview", "--rows", f"{rows.start}:{rows.stop}"]
+    for setting in settings_of(Training):
+        if setting.group == "Data" or setting.name == "sequence_tokens":
+            command.append(f"--{setting.name.replace('_', '-')}={getattr(workload, setting.name)}")
+    command += [f"--model={model}"] if model else []
+    command += ["--fetch"] if fetch else []
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd=base,
+            env=engine_environment(places),
+            timeout=_PATIENCE_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PreviewFailed(f"The data could not be read: {error}.", "Try again.") from error
+    try:
+        if done.returncode == 0:
+            return msgspec.json.decode(done.stdout, type=Preview)
+        refused = msgspec.json.decode(done.stdout, type=dict[str, str])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it did not say why"]
+        raise PreviewFailed(f"The data could not be read: {last[0]}", "Try again, or choose other data.") from None
+    raise PreviewFailed(refused.get("message", "The data could not be read."), refused.get("advice", ""))
