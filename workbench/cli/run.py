@@ -19,10 +19,10 @@ from workbench.experiment.experiment import MAX_TRIALS, Experiment
 from workbench.experiment.file import load
 from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.metrics.model import counted
-from workbench.plan.plan import Plan
+from workbench.plan.plan import MemoryEstimate, Plan
 from workbench.running.workbench import Workbench
 from workbench.store.operations import GetExperiment, ListTrials
-from workbench.units import format_bytes, format_duration
+from workbench.units import format_bytes, format_count, format_duration, significant
 
 _ALL = 1_000_000
 
@@ -142,21 +142,39 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(plan)).decode())
         return WRONG if errors else OK
-    rows = [
-        (
-            c.hash[:8],
-            c.title,
-            c.device,
-            f"{format_bytes(c.memory.needed)} of {format_bytes(c.memory.device_free)}",
-            c.time_text,
-            "left out" if c.hash in plan.skipped else "; ".join(f"{p.severity}: {p.message}" for p in c.problems),
-        )
-        for c in plan.configurations
-    ]
-    print_table(("hash", "configuration", "device", "needs / free", "a trial", "problems"), rows)
+    columns: dict[str, list[str]] = {
+        "hash": [c.hash[:8] for c in plan.configurations],
+        "configuration": [c.title for c in plan.configurations],
+        "device": [c.device for c in plan.configurations],
+        "trained": [_trained(c.memory) for c in plan.configurations],
+        "needs / free": [
+            f"{format_bytes(c.memory.needed)} of {format_bytes(c.memory.device_free)}" for c in plan.configurations
+        ],
+        "of that": [_by_part(c.memory) for c in plan.configurations],
+        "a trial": [c.time_text for c in plan.configurations],
+        "problems": [
+            "left out" if c.hash in plan.skipped else "; ".join(f"{p.severity}: {p.message}" for p in c.problems)
+            for c in plan.configurations
+        ],
+    }
+    shown = {name: cells for name, cells in columns.items() if name not in ("trained", "of that") or any(cells)}
+    print_table(tuple(shown), list(zip(*shown.values(), strict=True)))
     for problem in plan.problems:
         print(f"{problem.severity}: {problem}")
     most = "at most " if plan.experiment.run.stop_at_ratio is not None else ""
     size = f"{counted(plan.trials, 'trials')} in {counted(plan.experiment.run.trials, 'blocks')}"
     print(f"{most}{size}, about {format_duration(plan.expected_s)}")
     return WRONG if errors else OK
+
+
+def _trained(memory: MemoryEstimate) -> str:
+    """ "2.44 M, 1.8 %"; "" where nothing is trained, or it is not known how much."""
+    share = memory.trained_share
+    return "" if share is None else f"{format_count(memory.trained_parameters)}, {significant(100 * share, 2)} %"
+
+
+def _by_part(memory: MemoryEstimate) -> str:
+    """Of training: what it needs, part by part."""
+    if not memory.trained_parameters:
+        return ""
+    return ", ".join(f"{name} {format_bytes(size)}" for name, size in memory.parts.items())

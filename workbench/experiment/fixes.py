@@ -5,7 +5,9 @@ A fix's path is one of
     "install"                     install the packages `value`: no change of the experiment, `apply_fix` refuses it
     "models.REF"                  put `value` in the place of this model; None takes it out
     "techniques.AXIS.SHORT"       put the technique `value` (full id) in the place of this one
+    "techniques.AXIS.SHORT.NAME.OLD"  put `value` in the place of this value of a technique's setting
     "workload.KEY.OLD"            put `value` in the place of this value of a sweep
+    "workload"                    set several keys: `value` is pairs of key and value
     "TABLE.KEY"                   set the key
 """
 
@@ -41,6 +43,17 @@ def apply_fix(experiment: Experiment, configuration_hash: str, fix: Fix) -> Expe
         kept = [c for c in experiment.techniques if c not in old and c != new]
         kept.insert(experiment.techniques.index(old[0]), new)
         return msgspec.structs.replace(experiment, techniques=tuple(kept))
+    if table == "techniques" and rest.count(".") == 3:
+        id, name, old_value = rest.rsplit(".", 2)
+        return msgspec.structs.replace(
+            experiment,
+            techniques=tuple(
+                _with_parameter(choice, name, old_value, value) if choice.id == id else choice
+                for choice in experiment.techniques
+            ),
+        )
+    if fix.path == "workload" and isinstance(fix.value, tuple):
+        return msgspec.structs.replace(experiment, workload=experiment.workload.with_values(dict(fix.value)))
     if table == "workload" and rest.count(".") == 1:
         return msgspec.structs.replace(experiment, workload=_in_sweep(experiment.workload, rest, value))
     load, engine = experiment.workload, experiment.engine
@@ -74,6 +87,13 @@ def _in_sweep(workload: WorkloadChoice, path: str, value: Scalar) -> WorkloadCho
         raise ValueError(f"workload.{path} is no place in a sweep")
     replaced = [value if str(v) == old else v for v in workload.values(key)]
     return workload.with_values({key: tuple(dict.fromkeys(replaced))})
+
+
+def _with_parameter(choice: TechniqueChoice, name: str, old: str, value: Scalar) -> TechniqueChoice:
+    """An experiment need not write a parameter that has its default."""
+    written = choice.parameters.get(name, (value,))
+    values = tuple(dict.fromkeys(value if str(v) == old else v for v in written))
+    return msgspec.structs.replace(choice, parameters={**choice.parameters, name: values})
 
 
 def _replaced(values: Iterable[V], old: V, new: tuple[V, ...]) -> tuple[V, ...]:

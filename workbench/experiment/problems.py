@@ -17,6 +17,8 @@ class Fix(msgspec.Struct, frozen=True):
     path: str
     """Dotted place in the experiment file ("workload.batch_size"); "skip" leaves the configuration out."""
     value: object = None
+    note: str = ""
+    """What it saves and costs: "saves 4.1 GiB, about 1.2× slower; same effective batch"."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,8 @@ from engines.techniques.gguf import STORED
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.problems import Fix, Problem
 from workbench.plan.memory import estimate_memory, weight_bytes
+from workbench.plan.memory.changes import Case, Change, fitting_changes, largest
+from workbench.plan.memory.methods import method_of
 from workbench.plan.types import Configuration, ResolvedModel
 from workbench.units import format_bytes
 
@@ -194,17 +196,12 @@ def _memory(
     if free <= 0:
         return  # nothing is known of the device
     if needed > free:
-        asked = sequences_of(cell.workload)
-        batch = asked // 2
-        while batch and not _fits(cell, model, machine, batch=batch):
-            batch //= 2
-        fixes: list[Fix] = []
-        if batch:
-            fixes.append(Fix(f"Batch {batch}", f"workload.batch_size.{asked}", batch))
+        fixes = [*_smaller(cell, model, machine, experiment)]
         storing = (find(order.id) for order in cell.applied)
         for technique in [t for t in storing if t is not None and t.changes != "none"]:
             fixes.extend(_other_techniques(cell, technique, model, machine, experiment, must_fit=True))
         hint = f"Estimated: it needs {format_bytes(needed)}; {format_bytes(free)} are free."
+        hint += "".join(f" {fix.label} {fix.note}." for fix in fixes if fix.note)
         yield _error(cell, f"{format_bytes(needed - free)} too large.", hint, (*fixes, *_leave_out()))
     elif needed > free * (1 - TIGHT):
         yield Problem(
@@ -213,6 +210,29 @@ def _memory(
             message=f"Only {format_bytes(free - needed)} of memory would be left.",
             hint="This is an estimate: it may not fit.",
         )
+
+
+def _smaller(cell: Configuration, model: ResolvedModel, machine: MachineFacts, experiment: Experiment) -> Iterator[Fix]:
+    """Changes of the work after which it fits. A sweep only gets a value of its own replaced."""
+    load, swept = cell.workload, experiment.workload.sweeps
+    if isinstance(load, Training):
+        case = Case(model.facts, cell.applied, load, cell.engine, machine)
+        for change in fitting_changes(case, cell.memory.device_free):
+            if not swept.keys() & change.workload.keys():
+                yield _as_fix(change, case)
+        if not swept.keys() & {"batch_size", "accumulation"}:
+            return
+    asked = sequences_of(load)
+    batch = largest(asked - 1, 1, lambda n: _fits(cell, model, machine, batch=n))
+    if batch:
+        yield Fix(f"Batch {batch}", f"workload.batch_size.{asked}", batch)
+
+
+def _as_fix(change: Change, case: Case) -> Fix:
+    method = method_of(case.techniques)
+    if change.rank and not change.workload and method is not None:
+        return Fix(change.label, f"techniques.{method.id}.rank.{case.rank}", change.rank, change.note)
+    return Fix(change.label, "workload", tuple(change.workload.items()), change.note)
 
 
 def _quality(cell: Configuration, model: ResolvedModel, experiment: Experiment) -> Iterator[Problem]:

@@ -28,6 +28,13 @@ class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
     gradients: int = 0
     trained_parameters: int = 0
     """0 where nothing is trained, or it is not known how many."""
+    parameters: int = 0
+    """Of the model alone."""
+
+    @property
+    def trained_share(self) -> float | None:
+        """Trained parameters as a share of the model's; None where they are not known, or nothing is trained."""
+        return self.trained_parameters / self.parameters if self.trained_parameters and self.parameters else None
 
     @property
     def parts(self) -> dict[str, int]:

@@ -33,6 +33,7 @@ def estimate_memory(
             cache_or_activations=parts.activations + parts.temporary,
             overhead=parts.overhead,
             trained_parameters=parts.trained_parameters,
+            parameters=facts.parameters,
             device_total=machine.memory_total_bytes,
             device_free=machine.memory_free_bytes,
         )
