@@ -66,11 +66,12 @@ def training_records(
     if parts:
         yield PARTS
     yield PhaseStarted(name="warmup", t_ns=FIRST_S * S)
-    at, read = FIRST_S, 0
+    at, read, stretch, began = FIRST_S, 0, 0, 0
     for index in range(steps):
         if index == 2:
             yield PhaseEnded(name="warmup", start_ns=FIRST_S * S, t_ns=at * S)
             yield PhaseStarted(name="measure", t_ns=at * S)
+            began = at
         yield Step(
             index=index,
             warmup=index < 2,
@@ -85,8 +86,13 @@ def training_records(
         )
         at += 1
         if (index + 1) % every == 0:
+            if index > 1:
+                yield PhaseEnded(name="measure", index=stretch, start_ns=began * S, t_ns=at * S)
             yield from _evaluation("held_out", index + 1, at)
             at += EVALUATION_S
+            if index > 1:
+                stretch, began = stretch + 1, at
+                yield PhaseStarted(name="measure", index=stretch, t_ns=at * S)
         if meter:
             halves = range(read, 2 * at + 1)
             yield Telemetry(
@@ -96,7 +102,7 @@ def training_records(
             )
             read = 2 * at + 1
     if ended:
-        yield PhaseEnded(name="measure", start_ns=(FIRST_S + 2) * S, t_ns=at * S)
+        yield PhaseEnded(name="measure", index=stretch, start_ns=began * S, t_ns=at * S)
         yield TrialEnded(outcome="completed", clock=ClockPair(wall_ns=0, mono_ns=(at + 1) * S))
 
 

@@ -337,6 +337,7 @@ class LiveCharts(QWidget):
             plot.ground.show_bands(self._bands)
         self._show_flags()
         self._update_readout()
+        self.cursor_moved.emit()
 
     def _ticks(self, start: float, end: float, width: float) -> tuple[Ticks, str]:
         """Round places of the axis in the unit that it is written in."""

@@ -104,13 +104,19 @@ class Spans:
 
     def on_axis(self, axis: Axis) -> Spans:
         """The same on an axis of steps: blocks of steps, and a mark for each evaluation between them."""
-        found = Spans(trains=self.trains)
+        blocks: list[Span] = []
+        marks: list[Span] = []
         for span in self._spans:
             start, end = axis.at(span.start), axis.at(span.end)
             if span.phase == "evaluate":
-                found._append(replace(span, is_mark=True, place=(start, end)))
+                marks.append(replace(span, is_mark=True, place=(start, end)))
+            elif blocks and blocks[-1].phase == span.phase and blocks[-1].right == start:
+                blocks[-1] = replace(blocks[-1], end=span.end, place=(blocks[-1].left, end))
             elif end > start:
-                found._append(replace(span, place=(start, end)))
+                blocks.append(replace(span, place=(start, end)))
+        found = Spans(trains=self.trains)
+        for span in sorted(blocks + marks, key=lambda s: s.left):
+            found._append(span)
         return found
 
     def visible(self, start: float, end: float, width: float) -> Placed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -112,39 +113,46 @@ def segments(
 
 def training_segments(data: TrialData, now_s: float, running: bool) -> tuple[Segment, ...]:
     """The same of a training trial: evaluations before and after are phases, those in between marks on the steps."""
-    by_name = {p.name: p for p in data.phases if p.name in _ORDER}
     steps, planned, training = data.axis("step"), data.planned_steps or 1, data.training
-    first = min((p.start_s for name in ("warmup", "measure") if (p := by_name.get(name))), default=None)
-    done = by_name["measure"].end_s if "measure" in by_name else None
+    stretches = [p for p in data.phases if p.name == "measure"]
+    first = min((p.start_s for p in data.phases if p.name in ("warmup", "measure")), default=math.inf)
+    # a budget may end the steps before the planned one
+    over = not running or steps.latest >= planned or any(p.name == "unload" for p in data.phases)
+    last = stretches[-1].start_s if stretches and over else math.inf
     evaluations = [p for p in data.phases if p.name == "evaluate"]
-    before = [p for p in evaluations if first is None or p.start_s < first]
-    after = [p for p in evaluations if done is not None and p.start_s >= done]
-    evaluates = training is not None and training.evaluation_tokens > 0
-    row: list[tuple[str, Phase | None]] = [(name, by_name[name]) for name in ("convert",) if name in by_name]
-    row += [("load", by_name.get("load"))]
-    row += [("evaluate", before[0] if before else None)] if evaluates or before else []
-    row += [(name, by_name.get(name)) for name in ("warmup", "measure")]
-    row += [("evaluate", after[-1] if after else None)] if evaluates or after else []
-    row += [("unload", by_name.get("unload"))]
-    reached = max((i for i, (_, phase) in enumerate(row) if phase is not None), default=-1)
+    row = {
+        "convert": [p for p in data.phases if p.name == "convert"],
+        "load": [p for p in data.phases if p.name == "load"],
+        "evaluate": [p for p in evaluations if p.start_s < first],
+        "warmup": [p for p in data.phases if p.name == "warmup"],
+        "measure": stretches,
+        "evaluate after": [p for p in evaluations if p.start_s > last],
+        "unload": [p for p in data.phases if p.name == "unload"],
+    }
+    between = [p for p in evaluations if first <= p.start_s <= last]
+    announced = {"load", "warmup", "measure", "unload"}
+    if training is not None and training.evaluation_tokens > 0:
+        announced |= {"evaluate", "evaluate after"}
+    reached = max((i for i, phases in enumerate(row.values()) if phases), default=-1)
     made = []
-    for i, (name, phase) in enumerate(row):
-        title = "steps" if name == "measure" else phase_title(name)
-        share = _TRAINING_SHARES.get(name, _SHARES[name])
-        if phase is None:
-            if running or i < reached:
+    for i, (key, phases) in enumerate(row.items()):
+        name = key.removesuffix(" after")
+        title, share = "steps" if name == "measure" else phase_title(name), _TRAINING_SHARES.get(name, _SHARES[name])
+        if not phases:
+            if key in announced and (running or i < reached):
                 made.append(Segment(name, title, "to come", share, 0.0, title))
             continue
-        now = phase.end_s is None and running
-        text = f"{title} {span((now_s if phase.end_s is None else phase.end_s) - phase.start_s)}"
-        if name != "measure":
+        now = running and (not over if name == "measure" else phases[-1].end_s is None)
+        text = f"{title} {span(sum((now_s if p.end_s is None else p.end_s) - p.start_s for p in phases))}"
+        if name == "measure":
+            start = steps.at(phases[0].start_s)
+            whole = max((planned if now else steps.latest) - start, 1.0)
+            marks = tuple((steps.at(p.start_s) - start) / whole for p in between)
+            text = f"step {steps.latest:.0f} of {planned}" if now else f"{steps.latest - start:.0f} {text}"
+            fill = (steps.latest - start) / whole
+            made.append(Segment(name, text, "now" if now else "done", share, fill, title, marks))
+        else:
             made.append(Segment(name, text, "now" if now else "done", share, 0.5 if now else 1.0, title))
-            continue
-        start = steps.at(phase.start_s)
-        whole = max(planned - start if now else steps.latest - start, 1.0)
-        marks = tuple((steps.at(p.start_s) - start) / whole for p in evaluations if p not in before and p not in after)
-        text = f"step {steps.latest:.0f} of {planned}" if now else f"{steps.latest - start:.0f} {text}"
-        made.append(Segment(name, text, "now" if now else "done", share, (steps.latest - start) / whole, title, marks))
     return tuple(made)
 
 

@@ -61,6 +61,8 @@ class ChartKind:
     """Where it does not: the axis spans at least so much (in `unit`), so that small changes look small."""
     optional: bool = False
     """Left out silently where nothing was read."""
+    of_training: bool = False
+    """There from the beginning while a model is trained, elsewhere not at all."""
     sensed: bool = True
     """Read from sensors, which say why they are missing."""
     needs: str = ""
@@ -110,7 +112,7 @@ CHARTS = (
         ),
         from_zero=False,
         least_span=0.5,
-        optional=True,
+        of_training=True,
         sensed=False,
         weight=3,
     ),
@@ -124,7 +126,7 @@ CHARTS = (
             CurveKind("learning_rate", "Rate", right=True),
         ),
         about="norm left, rate right",
-        optional=True,
+        of_training=True,
         sensed=False,
     ),
     ChartKind(
@@ -267,7 +269,7 @@ class TrialChart:
 
 def charts_of(data: TrialData, x: XAxis = "time") -> tuple[TrialChart, ...]:
     """The charts of a trial as far as its records tell, against one of its axes."""
-    there = [k for k in CHARTS if not k.needs or k.needs in data.channels]
+    there = [k for k in CHARTS if (not k.needs or k.needs in data.channels) and (data.trains or not k.of_training)]
     replaced = {k.instead_of for k in there}
     found = []
     for kind in (k for k in there if k.id not in replaced):

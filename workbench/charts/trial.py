@@ -118,6 +118,8 @@ def _why_empty(data: TrialData, chart: TrialChart) -> str:
     if chart.kind.sensed:
         title = chart.kind.title
         return f"{title}: not available. {chart.missing}" if chart.missing else f"{title} was not read in this trial."
+    if data.trains:
+        return "No training step yet." if data.ended is None else "The trial made no training step."
     if data.ended is not None and data.ended.outcome == "failed":
         return "The trial failed before it generated a token."
     return "No token yet." if data.ended is None else "The trial generated no token."
