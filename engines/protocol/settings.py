@@ -176,9 +176,12 @@ def in_toml(value: object) -> str:
 
 
 def show_value(value: object) -> str:
-    """A value as a form and a title show it: "on", "0.05"."""
+    """A value as a form and a title show it: "on", "0.05", "3e-4"."""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, float) and 0 < abs(value) < 0.01:
+        mantissa, _, exponent = f"{value:.5e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     return f"{value:g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
 
 

@@ -64,7 +64,7 @@ class DraftEditor(QObject):
         """Several settings of the workload in one step."""
         assert isinstance(values, dict)
         workload = self._experiment.workload.with_values(values)
-        self._session.edit(replace(self._experiment, workload=workload), "changing the data")
+        self._session.edit(replace(self._experiment, workload=workload), "changing the workload")
 
     def tasks(self, tasks: object) -> None:
         assert isinstance(tasks, tuple)

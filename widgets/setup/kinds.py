@@ -50,9 +50,9 @@ class TrainingPanels(WorkPanels):
 
     def __init__(self, theme: Theme, bridge: Bridge) -> None:
         self.data = DataPanel(theme, PreviewSource(bridge))
-        work = TrainingPanel(theme)
-        self.pair = Pair(theme, self.data, work, (400, 304))
-        super().__init__(theme, "training", TechniquesPanel(theme, "Methods", across=False), work)
+        self.training = TrainingPanel(theme)
+        self.pair = Pair(theme, self.data, self.training, (400, 304))
+        super().__init__(theme, "training", TechniquesPanel(theme, "Methods", across=False), self.training)
 
     def right(self) -> Pair:
         return self.pair

@@ -161,6 +161,7 @@ class SetupPage(Page):
             made.data.changed.connect(self.editor.workload)
             made.data.broke.connect(self.session.field_broke)
             made.data.values_wanted.connect(self.editor.values)
+            made.training.values_wanted.connect(self.editor.values)
 
     # --- hooks ------------------------------------------------------------------------------------
 

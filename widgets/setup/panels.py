@@ -72,6 +72,7 @@ class Panels(Arranged):
 
     def __init__(self, theme: Theme, models: Panel, machine: Panel) -> None:
         super().__init__(theme, "columns", Qt.Orientation.Horizontal)
+        self._room = 0
         self.side = Side(theme, models, machine)
         self.stack = QStackedWidget()
         self.addWidget(self.side)
@@ -91,14 +92,15 @@ class Panels(Arranged):
         for panels in self.findChildren(KindPanels):
             panels.reset()
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
+    def fit(self, width: int) -> None:
+        """To the room there is (px): what scrolls is wider than it."""
+        self._room = width
         shown = self.stack.currentWidget()
         if isinstance(shown, KindPanels):
             self._narrow(shown)
-        super().resizeEvent(event)
 
     def _narrow(self, panels: KindPanels) -> None:
-        narrow = self.width() < self._theme.px(NARROW) - self._theme.width("rail")
+        narrow = 0 < self._room < self._theme.px(NARROW) - self._theme.width("rail")
         if narrow != panels.narrow:
             panels.set_narrow(narrow)
             # what the tabs take follows only after this event
@@ -183,8 +185,9 @@ class Halves(Arranged):
     _UPPER = 416
     _SHARE = 0.62
 
-    def __init__(self, theme: Theme, upper: QWidget, lower: QWidget) -> None:
+    def __init__(self, theme: Theme, upper: Panels, lower: QWidget) -> None:
         super().__init__(theme, "plan", Qt.Orientation.Vertical)
+        self._upper = upper
         # large text on a small screen: what does not fit side by side scrolls, it never overlaps
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
@@ -195,6 +198,10 @@ class Halves(Arranged):
         self.addWidget(self._scroll)
         self.addWidget(lower)
         self.setStretchFactor(1, 1)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._upper.fit(self.width())
+        super().resizeEvent(event)
 
     def arrange(self) -> None:
         self.give(min(self._theme.px(self._UPPER), round(self._SHARE * self.height())), first=True)

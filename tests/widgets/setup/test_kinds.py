@@ -39,7 +39,7 @@ def test_that_each_kind_keeps_its_form(qtbot: QtBot, page: SetupPage) -> None:
     assert back.models == (SMOL, QWEN), "what both share keeps its value"
     turn(qtbot, page, "Fine-tuning")
     assert page.draft.experiment == training
-    assert page.workload.fields["learning_rate"].line.text() == "0.0001, 0.001"
+    assert page.workload.fields["learning_rate"].line.text() == "1e-4, 1e-3"
 
 
 def test_that_nothing_of_another_kind_is_shown_or_planned(qtbot: QtBot, page: SetupPage) -> None:
@@ -103,3 +103,32 @@ def test_that_a_narrow_window_puts_data_and_training_in_tabs(qtbot: QtBot, page:
     page.resize(1368, 800)
     assert kind.data.isVisible()
     assert kind.work.isVisible()
+
+
+def test_that_the_training_form_shows_what_has_an_effect(qtbot: QtBot, page: SetupPage) -> None:
+    turn(qtbot, page, "Fine-tuning")
+    kind = page.kind
+    assert isinstance(kind, TrainingPanels)
+    fields = kind.work.fields
+    assert kind.training.batch.hint.text() == "4 × 128 = 512 tokens a step"
+    assert not fields["token_budget"].isVisibleTo(kind.work)
+    kind.training.stop_at.choose(1)
+    settle(qtbot, page)
+    assert page.draft.experiment.workload.values("token_budget") == (60 * 512,), "what the steps amount to"
+    assert fields["token_budget"].isVisibleTo(kind.work)
+    assert kind.training.batch.hint.text() == "4 × 128 = 512 tokens a step, 60 steps"
+    type_into(qtbot, page, "accumulation", "2, 4")
+    settle(qtbot, page)
+    assert kind.training.batch.hint.text() == "8 × 128 = 1,024 tokens a step, 30 steps; first of the sweep"
+    page.undo_stack.undo()
+    page.undo_stack.undo()
+    assert page.draft.experiment.workload == WorkloadChoice.of("training"), "a stop and its budget are one step"
+
+
+def test_that_learning_rates_are_written_as_powers_of_ten(qtbot: QtBot, page: SetupPage) -> None:
+    turn(qtbot, page, "Fine-tuning")
+    type_into(qtbot, page, "learning_rate", "1e-4, 0.0003, 1e-3, 0.02")
+    assert page.draft.experiment.workload.values("learning_rate") == (1e-4, 3e-4, 1e-3, 0.02)
+    turn(qtbot, page, "Inference")
+    turn(qtbot, page, "Fine-tuning")
+    assert page.workload.fields["learning_rate"].line.text() == "1e-4, 3e-4, 1e-3, 0.02"

@@ -107,7 +107,7 @@ def test_that_a_row_is_shown_as_the_model_sees_it(qtbot: QtBot, panel: DataPanel
     assert panel.row.masked.text() == "masked: 6"
     assert panel.row.trained.text() == "trained on: 2"
     assert panel.header.count.text() == "118 of 120 rows"
-    assert panel.split_hint.text() == "108 to train, 5 for validation, 5 for the test"
+    assert panel.split_hint.text() == "108 to train on, 5 for validation, 5 for the test"
     assert panel.bad.text.text() == "2 rows left out: line 7 has no response; line 9 is empty."
     assert "masked, 6 tokens" in panel.row.tokens.accessibleDescription()
 
@@ -169,20 +169,20 @@ def test_that_what_was_asked_before_is_not_shown(qtbot: QtBot, panel: DataPanel,
 def test_that_columns_are_guessed_and_can_be_changed(qtbot: QtBot, panel: DataPanel) -> None:
     shown_panel(qtbot, panel)
     columns = panel.columns
-    assert columns.shape.currentText() == "Prompt and response"
-    assert columns.columns["prompt"].currentText() == "Prompt: question"
+    assert columns.first.currentText() == "Prompt  question"
+    assert columns.response.currentText() == "Response  answer"
     assert columns.hint.text() == "Guessed from names and lengths. “date” is unused."
     wanted = QSignalSpy(panel.values_wanted)
-    pick(columns.columns["prompt"], "Prompt: date")
+    pick(columns.first, "Prompt  date")
     assert wanted.at(0)[0] == {
         "prompt_column": "date",
         "response_column": "answer",
         "messages_column": "",
         "text_column": "",
     }
-    pick(columns.shape, "Text")
+    pick(columns.first, "Text  question")
     assert wanted.at(1)[0]["text_column"] == "question"
-    assert wanted.at(1)[0]["prompt_column"] == ""
+    assert wanted.at(1)[0]["prompt_column"] == wanted.at(1)[0]["response_column"] == ""
 
 
 def test_that_settings_without_an_effect_are_not_shown(qtbot: QtBot, panel: DataPanel) -> None:
@@ -209,6 +209,19 @@ def test_that_other_data_forget_the_columns_of_the_data_before(qtbot: QtBot, pan
     assert wanted.count() == 1
     assert wanted.at(0)[0]["data"] == "other.csv"
     assert wanted.at(0)[0]["prompt_column"] == ""
+
+
+def test_that_shares_are_percentages(qtbot: QtBot, panel: DataPanel) -> None:
+    shown_panel(qtbot, panel)
+    field = panel.fields["test_share"]
+    assert field.line.text() == "5"
+    changed = QSignalSpy(panel.changed)
+    field.line.setFocus()
+    field.line.selectAll()
+    qtbot.keyClicks(field.line, "7")
+    assert changed.at(0) == ["test_share", (0.07,)]
+    panel.show_experiment(experiment(data="pairs.csv", test_share=0.07), resolved())
+    assert field.line.text() == "7"
 
 
 def test_that_the_loss_and_the_template_are_chosen(qtbot: QtBot, panel: DataPanel) -> None:
@@ -264,8 +277,8 @@ def test_that_a_long_row_scrolls_and_lines_break_between_tokens(qtbot: QtBot, th
     assert view.verticalScrollBar().maximum() > 0
     qtbot.keyClick(view, Qt.Key.Key_PageDown)
     assert view.verticalScrollBar().value() > 0
-    view.show_tokens(("a\n", "b"), (False, True))
-    assert view.lines == 2, "a line end ends the line"
+    view.show_tokens(("a", "\n", "b"), (False, False, True))
+    assert view.lines == 1, "a line end is a token like any other"
     assert view.verticalScrollBar().value() == 0
     view.show_tokens((), ())
     assert view.lines == 0
@@ -277,4 +290,4 @@ def test_that_counts_are_in_words() -> None:
     assert bad_text(many, 5) == "5 rows left out: line 0 is empty; line 1 is empty; line 2 is empty; and 2 more."
     assert bad_text(many[:1], 1) == "1 row left out: line 0 is empty."
     assert split_text({}) == ""
-    assert split_text({"train": 1230}) == "1,230 to train"
+    assert split_text({"train": 1230}) == "1,230 to train on"

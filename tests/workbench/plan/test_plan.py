@@ -580,7 +580,7 @@ def test_that_training_is_planned_over_whatever_it_sweeps() -> None:
     asked, problems = parse(text)
     assert asked is not None, problems
     cells = make_plan(asked, ONE, probe()).configurations
-    assert [cell.title.rpartition(" · ")[2] for cell in cells] == ["learning rate 0.0001", "learning rate 0.0002"]
+    assert [cell.title.rpartition(" · ")[2] for cell in cells] == ["learning rate 1e-4", "learning rate 2e-4"]
     assert {type(cell.workload) for cell in cells} == {Training}
     assert len({cell.hash for cell in cells}) == 2
     assert all(cell.memory.cache_or_activations > 0 and cell.memory.optimiser > 0 for cell in cells)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from engines.protocol.orders import TechniqueOrder
-from engines.techniques import MachineFacts, ModelFacts, Technique, axes, find, techniques
+from engines.techniques import Axis, MachineFacts, ModelFacts, Technique, axes, find, techniques
 from engines.techniques.registry import broken
 from widgets.setup.edits import chosen_ids
 from widgets.setup.models.rows import Resolved
-from workbench.experiment.experiment import Experiment
+from workbench.experiment.experiment import KIND, Experiment
 from workbench.plan.memory import weight_bytes
 from workbench.plan.plan import ResolvedModel
 from workbench.units import format_bytes
@@ -66,7 +66,7 @@ def technique_groups(experiment: Experiment, resolved: Resolved, search: str = "
     models = chosen_models(experiment, resolved)
     words = search.lower().split()
     groups: list[TechniqueGroup] = []
-    for axis in axes():
+    for axis in axes_for(experiment.workload.kind):
         chosen = chosen_ids(experiment, axis.id, kinds(experiment, resolved))
         named = any(c.id.partition(".")[0] == axis.id for c in experiment.techniques)
         known = [t for t in techniques(axis.id) if experiment.workload.kind in t.works]
@@ -75,13 +75,24 @@ def technique_groups(experiment: Experiment, resolved: Resolved, search: str = "
             sought = (f"{heading} {r.text}".lower() for r in rows)
             shown = tuple(r for r, text in zip(rows, sought, strict=True) if all(word in text for word in words))
             if shown:
-                title = f"{axis.title} · {heading}" if heading else axis.title
+                title = heading if heading and of_kind(axis) else f"{axis.title} · {heading}" if heading else axis.title
                 key = f"{axis.id}/{heading}" if heading else axis.id
                 groups.append(TechniqueGroup(key, title, shown, _count(rows, named=named)))
     lost = tuple(TechniqueRow(f"broken:{b.name}", b.name, "", reason=b.error, error=True) for b in broken())
     if lost:
         groups.append(TechniqueGroup("broken", "Could not be loaded", lost, str(len(lost))))
     return tuple(groups)
+
+
+def axes_for(kind: str) -> tuple[Axis, ...]:
+    """Those that have a meaning for a kind of work; those that only it has come first."""
+    known = [axis for axis in axes() if any(kind in t.works for t in techniques(axis.id))]
+    return tuple(sorted(known, key=lambda axis: not of_kind(axis)))
+
+
+def of_kind(axis: Axis) -> bool:
+    """Whether it has a meaning for one other kind of work than inference, and for no other."""
+    return not any(KIND.default in t.works for t in techniques(axis.id))
 
 
 def _by_group(members: Sequence[Technique]) -> list[tuple[str, list[Technique]]]:

@@ -5,93 +5,83 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from engines.protocol.orders import Training
 from widgets.parts.components import label
 from widgets.theme.theme import Theme
 
-SHAPES = (
-    ("Prompt and response", ("prompt", "response")),
-    ("Messages", ("messages",)),
-    ("Text", ("text",)),
-)
 KINDS = ("prompt", "response", "messages", "text")
+_LEADING = ("prompt", "messages", "text")
+"""What the first choice says a row holds; with a prompt goes a response."""
+_NAMED = 4
 
 
 class ColumnsField(QWidget):
-    """The shape of a row, and a column for each part of it."""
+    """The column of the prompt (or of messages, or of text), and that of the response beside it."""
 
     changed = Signal(object)
     """Settings of the workload by name: {"prompt_column": "question"}; "" is guessed."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme = theme
-        self._used: Mapping[str, str] = {}
-        self._names: tuple[str, ...] = ()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(theme.px(6))
-        self.shape = QComboBox()
-        self.shape.addItems([title for title, _ in SHAPES])
-        self.shape.setAccessibleName("What a row holds")
-        self.shape.activated.connect(self._shape_chosen)
-        column.addWidget(self.shape)
-        self.columns: dict[str, QComboBox] = {}
-        for kind in KINDS:
-            box = self.columns[kind] = QComboBox()
-            box.setAccessibleName(f"Column of the {kind}")
-            box.setMinimumContentsLength(6)
-            box.activated.connect(self._column_chosen)
-            column.addWidget(box)
+        column.setSpacing(theme.px(4))
+        row = QHBoxLayout()
+        row.setSpacing(theme.px(8))
+        self.first = self._box("What a row holds, and in which column")
+        self.response = self._box("Column of the response")
+        row.addWidget(self.first, 1)
+        row.addWidget(self.response, 1)
+        column.addLayout(row)
         self.hint = label("", role="dense", tone="muted", wrap=True)
         column.addWidget(self.hint)
-        self.setFocusProxy(self.shape)
+        self.setFocusProxy(self.first)
+
+    def _box(self, name: str) -> QComboBox:
+        box = QComboBox()
+        box.setAccessibleName(name)
+        box.setMinimumContentsLength(8)
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        box.activated.connect(self._chosen)
+        return box
 
     def show_columns(self, names: Sequence[str], used: Mapping[str, str], workload: Training) -> None:
-        """`used`: the columns in use by kind, those that the workload does not name are guessed."""
-        self._names, self._used = tuple(names), used
-        chosen = next((i for i, (_, kinds) in enumerate(SHAPES) if any(kind in used for kind in kinds)), 0)
-        self.shape.setCurrentIndex(chosen)
-        guessed: list[str] = []
-        for kind, box in self.columns.items():
-            box.setVisible(kind in SHAPES[chosen][1])
-            box.clear()
-            found = used.get(kind, "")
-            for name in dict.fromkeys((*names, *([found] if found else []))):
-                box.addItem(f"{kind.capitalize()}: {name}", name)
-            box.setCurrentIndex(box.findData(found))
-            if found and not getattr(workload, f"{kind}_column"):
-                guessed.append(kind)
+        """`used`: the columns in use by kind; those that the workload does not name are guessed."""
+        self.first.clear()
+        for kind in _LEADING:
+            if self.first.count():
+                self.first.insertSeparator(self.first.count())
+            for name in dict.fromkeys((*([used[kind]] if kind in used else []), *names)):
+                self.first.addItem(f"{kind.capitalize()}  {name}", (kind, name))
+        kind = next((kind for kind in _LEADING if kind in used), "prompt")
+        self.first.setCurrentIndex(self._place(self.first, (kind, used.get(kind, ""))))
+        self.response.clear()
+        for name in names:
+            self.response.addItem(f"Response  {name}", ("response", name))
+        self.response.setCurrentIndex(self._place(self.response, ("response", used.get("response", ""))))
+        self.response.setVisible(kind == "prompt")
+        for box in (self.first, self.response):
+            box.setToolTip(box.currentText())
+        guessed = any(not getattr(workload, f"{kind}_column") for kind in used)
         parts = {part for name in used.values() for part in (name, *name.split(" + "))}
         unused = [f"“{name}”" for name in names if name not in parts]
         sentences = ["Guessed from names and lengths."] if guessed else []
         if unused:
-            sentences.append(f"{', '.join(unused[:4])}{' …' if len(unused) > 4 else ''} {_is_are(unused)} unused.")
+            more = " …" if len(unused) > _NAMED else ""
+            sentences.append(f"{', '.join(unused[:_NAMED])}{more} {'is' if len(unused) == 1 else 'are'} unused.")
         self.hint.setText(" ".join(sentences))
         self.hint.setVisible(bool(sentences))
 
-    @property
-    def shape_name(self) -> str:
-        return self.shape.currentText()
+    @staticmethod
+    def _place(box: QComboBox, wanted: tuple[str, str]) -> int:
+        return next((i for i in range(box.count()) if box.itemData(i, Qt.ItemDataRole.UserRole) == wanted), -1)
 
-    def _shape_chosen(self, index: int) -> None:
-        kinds = SHAPES[index][1]
-        if any(kind in self._used for kind in kinds):
-            return
-        wanted = {f"{kind}_column": "" for kind in KINDS}
-        for kind, name in zip(kinds, self._names, strict=False):
-            wanted[f"{kind}_column"] = name
+    def _chosen(self, _index: int) -> None:
+        kind, name = self.first.currentData()
+        wanted = {f"{each}_column": "" for each in KINDS} | {f"{kind}_column": name}
+        response = self.response.currentData()
+        if kind == "prompt" and response is not None and response[1] != name:
+            wanted["response_column"] = response[1]
         self.changed.emit(wanted)
-
-    def _column_chosen(self, _index: int) -> None:
-        kinds = SHAPES[self.shape.currentIndex()][1]
-        wanted = {f"{kind}_column": "" for kind in KINDS}
-        for kind in kinds:
-            wanted[f"{kind}_column"] = str(self.columns[kind].currentData(Qt.ItemDataRole.UserRole) or "")
-        self.changed.emit(wanted)
-
-
-def _is_are(names: Sequence[str]) -> str:
-    return "is" if len(names) == 1 else "are"

@@ -5,7 +5,7 @@ thread.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from PySide6.QtCore import Signal
@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QW
 
 from engines.data.training.preview import BadRow, Preview
 from engines.protocol.orders import Training
-from widgets.parts.components import IconLabel, Panel, SegmentedControl, label
+from widgets.parts.components import IconLabel, Panel, SegmentedControl, ToolButton, label
 from widgets.setup.fields.form import Form
 from widgets.setup.fields.value_field import ValueField
 from widgets.setup.fields.values import tip
@@ -33,6 +33,7 @@ GROUP = "Data"
 """The group of settings that this panel has."""
 _NO_MODEL = "Choose a model: its tokenizer cuts the rows."
 _NO_TOKENIZER = "No chosen model has a tokenizer on this computer, so its tokens cannot be shown."
+_PERCENT = ("validation_share", "test_share")
 _NAMED = 3
 """So many bad rows are named."""
 _SETTINGS = {s.name: s for s in own_settings("training") if s.group == GROUP}
@@ -84,18 +85,22 @@ class DataPanel(Panel):
         self.columns.changed.connect(self.values_wanted)
         self._columns_label = top.add("Columns", self.columns, "Which columns hold what")
         self.loss_on = SegmentedControl(theme, ["Response", "Everything"], "Loss on")
+        for button in self.loss_on.findChildren(ToolButton):
+            button.setProperty("compact", "true")
         self.loss_on.chosen.connect(partial(self._choice_made, "loss_on"))
         self.template = QComboBox()
         self.template.addItems(["Chat template", "Plain"])
         self.template.setAccessibleName("Template")
+        self.template.setMinimumContentsLength(8)
+        self.template.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.template.setToolTip(tip(_SETTINGS["template"]))
         self.template.activated.connect(partial(self._choice_made, "template"))
         self._responses = QWidget()
         row = QHBoxLayout(self._responses)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(theme.px(8))
-        row.addWidget(self.loss_on, 1)
-        row.addWidget(self.template)
+        row.addWidget(self.loss_on)
+        row.addWidget(self.template, 1)
         self._responses.setFocusProxy(self.loss_on)
         self._responses_label = top.add("Loss on", self._responses, tip(_SETTINGS["loss_on"]))
         self._column.addWidget(top)
@@ -125,8 +130,11 @@ class DataPanel(Panel):
         self.body.addWidget(self._scroll, 1)
 
     def _field(self, name: str) -> ValueField:
-        field = self.fields[name] = ValueField(self._theme, _SETTINGS[name])
-        field.set_suffix({"validation_share": "validation", "test_share": "test", "split_seed": "seed"}[name])
+        setting = _SETTINGS[name]
+        if name in _PERCENT:
+            setting = replace(setting, maximum=100 * (setting.maximum or 1))
+        field = self.fields[name] = ValueField(self._theme, setting, name=setting.title)
+        field.set_suffix({"validation_share": "% valid.", "test_share": "% test", "split_seed": "seed"}[name])
         field.line.setToolTip(tip(_SETTINGS[name]))
         field.changed.connect(partial(self._field_changed, name))
         field.broke.connect(partial(self.broke.emit, name))
@@ -149,7 +157,8 @@ class DataPanel(Panel):
         self._workload = workload
         self.data.show_data(workload.data)
         for name, field in self.fields.items():
-            field.set_values(experiment.workload.values(name), force=force)
+            value = getattr(workload, name)
+            field.set_values((round(100 * value, 6) if name in _PERCENT else value,), force=force)
         self._choose(self.loss_on, ("response", "everything").index(workload.loss_on))
         self.template.setCurrentIndex(("chat", "plain").index(workload.template))
         self.packing.setChecked(workload.packing)
@@ -157,7 +166,7 @@ class DataPanel(Panel):
         self._ask(experiment, resolved)
 
     def _show_parts(self) -> None:
-        """Only settings that change something of these data."""
+        """Only settings that have an effect on these data."""
         preview, data = self._preview, self._workload.data
         own = all(data != known for _, known, _ in BUILT_IN)
         used = {kind: name for kind, name in preview.columns.items() if name} if preview is not None else {}
@@ -228,9 +237,9 @@ class DataPanel(Panel):
     def _packing_clicked(self) -> None:
         self.changed.emit("packing", (self.packing.isChecked(),))
 
-    def _field_changed(self, name: str, values: object) -> None:
+    def _field_changed(self, name: str, values: tuple[float, ...]) -> None:
         self.broke.emit(name, "")
-        self.changed.emit(name, values)
+        self.changed.emit(name, tuple(round(v / 100, 8) for v in values) if name in _PERCENT else values)
 
 
 class _BadRows(QWidget):
@@ -269,5 +278,5 @@ def _plain(workload: Training) -> Training:
 
 def split_text(rows: dict[str, int]) -> str:
     """ "11,230 to train, 624 for validation, 624 for the test"."""
-    words = {"train": "to train", "validation": "for validation", "test": "for the test"}
+    words = {"train": "to train on", "validation": "for validation", "test": "for the test"}
     return ", ".join(f"{rows[name]:,} {word}" for name, word in words.items() if name in rows)

@@ -2,20 +2,130 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QWidget
+import math
+from functools import partial
 
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from engines.protocol.settings import Setting
+from widgets.parts.components import SegmentedControl, ToolButton, label
+from widgets.setup.fields.value_field import ValueField
+from widgets.setup.fields.values import tip
 from widgets.setup.training.data_panel import GROUP
-from widgets.setup.workload.panel import WorkPanel
+from widgets.setup.workload.panel import WorkPanel, own_settings
 from widgets.setup.workload.run_group import RunGroup
 from widgets.theme.theme import Theme
+from workbench.experiment.experiment import Experiment, WorkloadChoice
 
 SEEDS = (("", 3), ("", 5), ("", 10), ("", 20))
+_SETTINGS = {s.name: s for s in own_settings("training")}
+_STOPS = _SETTINGS["stop_at"].choices
+_FIRST_TIME_S = 600.0
+_BUDGETS = {"tokens": "token_budget", "time": "time_budget_s"}
+"""The setting that says how much, where that is not `steps` or `target_loss`, which always have an effect."""
 
 
 class TrainingPanel(WorkPanel):
     """How every method is trained."""
 
+    values_wanted = Signal(object)
+    """Several settings at once, by name."""
+
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        run = RunGroup(theme, "Seeds", SEEDS, stops_early=False)
-        super().__init__(theme, "Training", "training", run, {}, elsewhere=GROUP, parent=parent)
+        run = RunGroup(theme, "Seeds, each is one trial", SEEDS, stops_early=False)
+        self.stop_at = SegmentedControl(theme, [choice.capitalize() for choice in _STOPS], "Stop at equal")
+        for button in self.stop_at.findChildren(ToolButton):
+            button.setProperty("compact", "true")
+        self.batch = BatchField(theme)
+        special = {"stop_at": self.stop_at, "batch_size": self.batch}
+        super().__init__(theme, "Training", "training", run, special, elsewhere=(GROUP, "accumulation"), parent=parent)
         self.header.set_count("the same for all methods")
+        self.stop_at.chosen.connect(self._stop_chosen)
+        self.batch.changed.connect(self.changed)
+        self.batch.broke.connect(self.broke)
+
+    @property
+    def fields(self) -> dict[str, ValueField]:
+        return {**super().fields, **self.batch.fields}
+
+    def show_experiment(self, experiment: Experiment, *, force: bool = False) -> None:
+        super().show_experiment(experiment, force=force)
+        load = experiment.workload
+        stop = str(load.values("stop_at")[0])
+        self.stop_at.blockSignals(True)
+        self.stop_at.choose(_STOPS.index(stop))
+        self.stop_at.blockSignals(False)
+        for choice, name in _BUDGETS.items():
+            self.form.show_row(name, choice == stop)
+        self.form.fields["steps"].set_suffix("steps" if stop == "steps" else "steps, at most")
+        self.batch.show_work(load, force=force)
+
+    def _stop_chosen(self, index: int) -> None:
+        """A budget that was never set begins as what the steps amount to."""
+        wanted: dict[str, object] = {"stop_at": _STOPS[index]}
+        load = self.experiment.workload
+        if _STOPS[index] == "tokens" and not load.whole("token_budget")[0]:
+            wanted["token_budget"] = load.whole("steps")[0] * tokens_a_step(load)
+        if _STOPS[index] == "time" and not load.values("time_budget_s")[0]:
+            wanted["time_budget_s"] = _FIRST_TIME_S
+        self.values_wanted.emit(wanted)
+
+
+class BatchField(QWidget):
+    """Micro-batch x accumulation, with the tokens of a step under it."""
+
+    changed = Signal(str, object)
+    """key, values"""
+    broke = Signal(str, str)
+    """key, what is wrong; "" where it is mended"""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self.fields: dict[str, ValueField] = {}
+        row = QHBoxLayout()
+        row.setSpacing(theme.px(6))
+        row.addWidget(self._field(_SETTINGS["batch_size"], "micro"))
+        row.addWidget(label("×", tone="secondary"))
+        row.addWidget(self._field(_SETTINGS["accumulation"], "accum."))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(theme.px(4))
+        column.addLayout(row)
+        self.hint = label("", role="dense", tone="muted", wrap=True)
+        column.addWidget(self.hint)
+        self.setFocusProxy(self.fields["batch_size"])
+
+    def _field(self, setting: Setting, suffix: str) -> ValueField:
+        field = self.fields[setting.name] = ValueField(self._theme, setting)
+        field.set_suffix(suffix)
+        field.line.setToolTip(tip(setting))
+        field.changed.connect(partial(self._changed, setting.name))
+        field.broke.connect(partial(self.broke.emit, setting.name))
+        return field
+
+    def _changed(self, name: str, values: object) -> None:
+        self.broke.emit(name, "")
+        self.changed.emit(name, values)
+
+    def show_work(self, load: WorkloadChoice, *, force: bool = False) -> None:
+        for name, field in self.fields.items():
+            field.set_values(load.values(name), force=force)
+        self.hint.setText(step_text(load))
+
+
+def tokens_a_step(load: WorkloadChoice) -> int:
+    """Of a sweep the first."""
+    return math.prod(load.whole(name)[0] for name in ("batch_size", "accumulation", "sequence_tokens"))
+
+
+def step_text(load: WorkloadChoice) -> str:
+    """ "16 × 512 = 8,192 tokens a step", and a budget of tokens in steps: "244 steps". Of a sweep the first."""
+    batch = load.whole("batch_size")[0] * load.whole("accumulation")[0]
+    said = f"{batch:,} × {load.whole('sequence_tokens')[0]:,} = {tokens_a_step(load):,} tokens a step"
+    budget = load.whole("token_budget")[0]
+    if load.values("stop_at") == ("tokens",) and budget:
+        said += f", {math.ceil(budget / tokens_a_step(load)):,} steps"
+    swept = [name for name in ("batch_size", "accumulation", "sequence_tokens") if name in load.sweeps]
+    return f"{said}; first of the sweep" if swept else said

@@ -52,7 +52,7 @@ class TokenView(QAbstractScrollArea):
         return len(self._lines)
 
     def _restyle(self) -> None:
-        self.setMinimumHeight(self._theme.px(3 * _LINE + 12))
+        self.setMinimumHeight(self._theme.px(4 * _LINE + 12))
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -70,10 +70,7 @@ class TokenView(QAbstractScrollArea):
                 left = edge
             lines[-1].append((number, left, width))
             left += width + gap
-            if text.endswith("\n"):
-                lines.append([])
-                left = edge
-        self._lines = lines if lines[-1] else lines[:-1]
+        self._lines = lines if self._texts else []
         bar = self.verticalScrollBar()
         height = len(self._lines) * px(_LINE) + 2 * px(6)
         bar.setPageStep(self.viewport().height())

@@ -66,20 +66,22 @@ class WorkPanel(Panel):
         run: RunGroup,
         special: Mapping[str, QWidget],
         *,
-        elsewhere: str = "",
+        elsewhere: tuple[str, ...] = (),
         parent: QWidget | None = None,
     ) -> None:
-        """`special`: widgets made by hand, in the place of a setting's field. `elsewhere`: a group of settings that
-        another panel has."""
+        """`special`: widgets made by hand, in the place of a setting's field. `elsewhere`: settings, and groups of
+        them, that have no row of their own here."""
         super().__init__(theme, title, parent=parent)
         self._theme = theme
         self.experiment = Experiment()
         inner = QWidget()
         self._column = column = QVBoxLayout(inner)
-        settings = [s for s in own_settings(kind) if not elsewhere or s.group != elsewhere]
-        self.form = WorkForm(theme, settings, special, LABELS)
-        self.form.changed.connect(self.changed)
-        self.form.broke.connect(self.broke)
+        settings = [s for s in own_settings(kind) if s.name not in elsewhere and s.group not in elsewhere]
+        self.form = WorkForm(theme, [s for s in settings if not s.group], special, LABELS)
+        self.more = WorkForm(theme, [s for s in settings if s.group], special, LABELS)
+        for form in (self.form, self.more):
+            form.changed.connect(self.changed)
+            form.broke.connect(self.broke)
         column.addWidget(self.form)
         column.addWidget(line())
         self.run = run
@@ -87,6 +89,9 @@ class WorkPanel(Panel):
         self.run.broke.connect(self.broke)
         column.addWidget(self.run)
         column.addWidget(line())
+        if self.more.fields:
+            column.addWidget(self.more)
+            column.addWidget(line())
         self.engine = EngineGroup(theme, kind)
         self.engine.changed.connect(self.engine_changed)
         self.engine.broke.connect(self.broke)
@@ -100,7 +105,7 @@ class WorkPanel(Panel):
     @property
     def fields(self) -> dict[str, ValueField]:
         """Those of the work and of the run, by key of the experiment file."""
-        return {**self.form.fields, **self.run.fields}
+        return {**self.form.fields, **self.more.fields, **self.run.fields}
 
     def _restyle(self) -> None:
         px = self._theme.px
@@ -111,6 +116,7 @@ class WorkPanel(Panel):
         """`force`: fields take the experiment's values even where a text was being mended (undo, load)."""
         self.experiment = experiment
         self.form.show_work(experiment.workload, force=force)
+        self.more.show_work(experiment.workload, force=force)
         self.run.show_experiment(experiment, force=force)
         self.engine.show_settings(experiment.engine, force=force)
 

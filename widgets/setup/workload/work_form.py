@@ -37,19 +37,26 @@ class WorkForm(QWidget):
         super().__init__(parent)
         self._theme = theme
         self.fields: dict[str, ValueField] = {}
+        self._rows: dict[str, tuple[QWidget, QWidget]] = {}
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
-        groups = list(dict.fromkeys(s.group for s in settings))
-        for group in groups:
-            if group and len(groups) > 1:
-                self._column.addWidget(line())
+        for group in dict.fromkeys(s.group for s in settings):
+            if group:
+                if self._column.count():
+                    self._column.addWidget(line())
                 self._column.addWidget(label(group, role="body", tone="secondary"))
             form = Form(theme, label_width)
             for setting in (s for s in settings if s.group == group):
                 widget = special.get(setting.name) or self._field(setting)
-                form.add(setting.short or setting.title, widget, tip(setting))
+                text = form.add(setting.short or setting.title, widget, tip(setting))
+                self._rows[setting.name] = (text, widget)
             self._column.addWidget(form)
         theme.follow(self._restyle)
+
+    def show_row(self, name: str, shown: bool) -> None:
+        """A setting that has no effect beside the others is not shown."""
+        for widget in self._rows[name]:
+            widget.setVisible(shown)
 
     def show_work(self, load: WorkloadChoice, *, force: bool = False) -> None:
         for name, field in self.fields.items():
