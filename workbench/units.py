@@ -93,7 +93,9 @@ def significant(value: float, digits: int = 3) -> str:
 def show(value: float, unit: str, shown_unit: str = "", digits: int = 3) -> Shown:
     """A figure of `unit` in `shown_unit`, or in the practical unit for its size where none is named."""
     chosen = shown_unit or practical_unit(value, unit)
-    return Shown(significant(value / scale(unit, chosen), digits), "" if chosen == "ratio" else chosen)
+    if chosen == "count" and value == round(value):
+        return Shown(f"{value:,.0f}", "")
+    return Shown(significant(value / scale(unit, chosen), digits), "" if chosen in ("ratio", "count") else chosen)
 
 
 def format_value(value: float, unit: str, shown_unit: str = "", digits: int = 3) -> str:

@@ -116,3 +116,7 @@ def test_counts_and_bytes() -> None:
 def test_that_an_unknown_pair_of_units_is_refused() -> None:
     with pytest.raises(ValueError, match="no way from B to ms"):
         scale("B", "ms")
+
+
+def test_that_a_count_is_written_out_without_a_unit() -> None:
+    assert [format_value(value, "count") for value in (7.0, 2_442_240.0, 2.5)] == ["7", "2,442,240", "2.50"]

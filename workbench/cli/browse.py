@@ -13,6 +13,7 @@ from engines.protocol.records import Log
 from workbench.cli import OK, WRONG
 from workbench.cli.tables import print_table
 from workbench.comparison.trials import metric_ids, newest
+from workbench.export.tables import absences
 from workbench.metrics.model import counted
 from workbench.metrics.registry import find
 from workbench.running.workbench import Workbench
@@ -97,17 +98,20 @@ def show(options: argparse.Namespace) -> int:
     for reason in reasons:
         print(f"  {reason.severity}: {reason.message}")
     print()
-    rows = []
+    rows, missing = [], dict[str, str]()
     places = {id: place for place, id in enumerate(metric_ids(metrics))}
     for row in sorted(metrics, key=lambda row: (places[row.metric], -row.version)):
         known = find(row.metric)
-        shown = format_value(row.value, row.unit) if row.value is not None else "not available"
         title = known.title if known else row.metric
         if options.all_versions:
             title += f", formula {row.version}"
+        if row.value is None:
+            missing[row.metric] = row.reason
+            continue
         made_of = f"; made of {counted(row.n, known.counts)}" if known is not None and row.n is not None else ""
-        rows.append((title, shown, f"{row.method}{made_of}" if row.value is not None else row.reason))
+        rows.append((title, format_value(row.value, row.unit), f"{row.method}{made_of}"))
     print_table(("metric", "value", "how"), rows, right=frozenset({1}))
+    print(*absences(missing), sep="\n")
     if artifacts:
         print()
         print_table(("kept", "size", "hash", "where"), artifact_rows(artifacts), right=frozenset({1}))
