@@ -33,7 +33,7 @@ from engines.hf.training_data import TrainingData  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
 from engines.protocol.orders import Inference, Scalar, Training, TrialOrder  # noqa: E402
 from engines.protocol.places import places  # noqa: E402
-from engines.protocol.records import Artifact, Evaluation, ModelLoaded, Step, TookEffect  # noqa: E402
+from engines.protocol.records import Artifact, Evaluation, FlopCount, MemoryParts, ModelLoaded, Step, TookEffect  # noqa: E402
 from engines.protocol.ring import RingWriter  # noqa: E402
 from engines.techniques import Technique, find  # noqa: E402
 from engines.worker.budget import Budget  # noqa: E402
@@ -202,6 +202,9 @@ class HfEngine:
         data = TrainingData(self._order, self._tokenizer, self._begin, _vocabulary(self._loaded()))
         self._session = Session(self._order, self._loaded(), data, self._stop)
         return {**self._session.facts(), "tokenizer.begin": self._begin.told or "none"}
+
+    def begin(self) -> Iterator[MemoryParts | FlopCount]:
+        return self._training().begin()
 
     def train(self, steps: range, budget: Budget) -> Iterator[Sequence[Step]]:
         return self._training().train(steps, budget)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from engines.data.begin import Begin
-from engines.protocol.records import Artifact, Evaluation, ModelLoaded, Step, TookEffect
+from engines.protocol.records import Artifact, Evaluation, FlopCount, MemoryParts, ModelLoaded, Step, TookEffect
 from engines.worker.budget import Budget
 from engines.worker.phases import AllocatorPeaks
 
@@ -160,7 +160,7 @@ class Trains(Protocol):
     """An engine that trains, in the order of its methods."""
 
     def prepare_training(self) -> dict[str, str]:
-        """Make the batches and the optimiser, outside every timed phase; returns facts."""
+        """Read the data and make the batches, outside every timed phase; returns facts."""
         ...
 
     def splits(self) -> frozenset[HeldOut]:
@@ -170,6 +170,10 @@ class Trains(Protocol):
     def held_out(self, split: HeldOut) -> Evaluation | None:
         """Loss on rows that training does not see; None when it was stopped before its end. The weights stay as they
         are."""
+        ...
+
+    def begin(self) -> Iterator[MemoryParts | FlopCount]:
+        """Make the optimiser, and look at one step that is not timed and changes nothing."""
         ...
 
     def train(self, steps: range, budget: Budget) -> Iterator[Sequence[Step]]:

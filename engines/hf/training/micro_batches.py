@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from engines.data.training.documents import Row
+from engines.data.training.documents import Batches, Row
 
 IGNORED = -100
 """Label of a token whose loss does not count, as in transformers."""
@@ -54,6 +54,11 @@ def micro_batch(rows: Sequence[Row], device: torch.device) -> MicroBatch:
         padding=width * len(rows) - tokens,
         documents=documents,
     )
+
+
+def micro_batches(batches: Batches, count: int, step: int, device: torch.device) -> list[MicroBatch]:
+    """The `count` micro-batches of a step, from 0."""
+    return [micro_batch(batches.batch(step * count + place), device) for place in range(count)]
 
 
 def token_losses(model: PreTrainedModel, batch: MicroBatch) -> torch.Tensor:

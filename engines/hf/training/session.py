@@ -9,11 +9,13 @@ from transformers import PreTrainedModel
 
 from engines.hf.perplexity import window_losses, window_size
 from engines.hf.training import evidence
+from engines.hf.training.micro_batches import micro_batches
 from engines.hf.training.optimisers import described, states
 from engines.hf.training.trainer import STEPS_TOGETHER, Trainer
+from engines.hf.training.untimed import look
 from engines.hf.training_data import TrainingData
 from engines.protocol.orders import TrialOrder
-from engines.protocol.records import Evaluation, Step
+from engines.protocol.records import Evaluation, FlopCount, MemoryParts, Step
 from engines.protocol.work import Training
 from engines.techniques import find
 from engines.worker.budget import Budget
@@ -36,8 +38,8 @@ class Session:
         if training.checkpointing:
             enable_checkpointing(model)
         self._rate = training.learning_rate or _own_rate(order) or DEFAULT_RATE
-        groups = [{"params": [p for p in model.parameters() if p.requires_grad], "lr": self._rate}]
-        self._trainer = Trainer(model, training, data.batches, stop, groups)
+        self._counts = order.block == 0  # once for each configuration
+        self._trainer: Trainer | None = None
         self.splits = data.splits()
         self._frozen: Mapping[str, str] = {}
         self._before: Mapping[str, str] = {}
@@ -58,14 +60,18 @@ class Session:
             else f"read from the device every {STEPS_TOGETHER} steps",
         }
 
-    def begin(self) -> None:
-        """Note every weight, right before the first step."""
-        self._frozen = evidence.frozen_digests(self._model)
-        self._before = evidence.trained_digests(self._model)
+    def begin(self) -> Iterator[MemoryParts | FlopCount]:
+        """Look at one untimed step, make the optimiser, and note every weight, right before the first step."""
+        model, training = self._model, self._training
+        groups = [{"params": [p for p in model.parameters() if p.requires_grad], "lr": self._rate}]
+        first = micro_batches(self._data.batches, training.accumulation, 0, model.device)
+        yield from look(model, training, groups, first, counts=self._counts)
+        self._trainer = Trainer(model, training, self._data.batches, self._stop, groups)
+        self._frozen = evidence.frozen_digests(model)
+        self._before = evidence.trained_digests(model)
 
     def train(self, steps: range, budget: Budget) -> Iterator[Sequence[Step]]:
-        if not self._before:
-            self.begin()
+        assert self._trainer is not None, "begin() comes first"
         return self._trainer.train(steps, budget)
 
     def held_out(self, split: HeldOut) -> Evaluation | None:
@@ -75,6 +81,7 @@ class Session:
 
     def changed(self) -> dict[str, float]:
         """What training changed. Raises `WorkerFailure` where it changed nothing, or what it has to leave alone."""
+        assert self._trainer is not None
         after, frozen = evidence.trained_digests(self._model), evidence.frozen_digests(self._model)
         changed = [name for name, digest in after.items() if self._before.get(name) != digest]
         if not changed:

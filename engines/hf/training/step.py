@@ -6,13 +6,26 @@ The loss is the mean over all tokens of the step that count, so that accumulatin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol, cast
 
 import torch
 from transformers import PreTrainedModel
 
 from engines.hf.training.micro_batches import MicroBatch, token_losses
 from engines.protocol.work import Training
+
+
+class Callback(Protocol):
+    """What a method does around the optimiser's step."""
+
+    def before_step(self) -> None:
+        """The gradients are complete and not clipped yet."""
+        ...
+
+    def after_step(self, step: int) -> None:
+        """The optimiser has made step `step`, from 0; the gradients are still there."""
+        ...
 
 
 class Stepper:
@@ -23,11 +36,10 @@ class Stepper:
         model: PreTrainedModel,
         training: Training,
         optimiser: torch.optim.Optimizer,
-        after_step: Sequence[Callable[[int], None]] = (),
+        callback: Callback | None = None,
     ) -> None:
-        """`after_step`: what a method does with the number of each step, while its gradients are still there."""
-        self._model, self._optimiser, self._after_step = model, optimiser, after_step
-        self._forward = torch.compile(model) if training.compile else model
+        self._model, self._optimiser, self._callback = model, optimiser, callback
+        self._forward = cast("PreTrainedModel", torch.compile(model)) if training.compile else model
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._clip = training.clip_norm or math.inf
         self._bfloat16 = training.autocast == "bfloat16"
@@ -35,10 +47,12 @@ class Stepper:
     def run(self, index: int, batches: Sequence[MicroBatch]) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the loss before the step and the norm of its gradient before clipping, both on the device."""
         loss = self.backward(batches)
+        if self._callback is not None:
+            self._callback.before_step()
         norm = torch.nn.utils.clip_grad_norm_(self._trained, self._clip)
         self._optimiser.step()
-        for hook in self._after_step:
-            hook(index)
+        if self._callback is not None:
+            self._callback.after_step(index)
         self._optimiser.zero_grad(set_to_none=True)
         return loss, norm
 

@@ -7,7 +7,7 @@ read from the device after, of a GPU those of several steps together, so that th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from time import monotonic_ns
@@ -17,10 +17,10 @@ from transformers import PreTrainedModel
 
 from engines.data.training.documents import Batches
 from engines.hf.generate import make_clock
-from engines.hf.training.micro_batches import MicroBatch, micro_batch
+from engines.hf.training.micro_batches import MicroBatch, micro_batches
 from engines.hf.training.optimisers import Group, make_optimiser
 from engines.hf.training.schedule import rate_factor
-from engines.hf.training.step import Stepper
+from engines.hf.training.step import Callback, Stepper
 from engines.protocol.records import Step
 from engines.protocol.work import Training
 from engines.worker.budget import Budget
@@ -67,12 +67,12 @@ class Trainer:
         batches: Batches,
         stop: Stop,
         groups: Sequence[Group],
-        after_step: Sequence[Callable[[int], None]] = (),
+        callback: Callback | None = None,
     ) -> None:
         self._model, self._training, self._batches, self._stop = model, training, batches, stop
         self.optimiser = make_optimiser(training, groups)
         self._rates = [float(group["lr"]) for group in self.optimiser.param_groups]
-        self._stepper = Stepper(model, training, self.optimiser, after_step)
+        self._stepper = Stepper(model, training, self.optimiser, callback)
         self._together = STEPS_TOGETHER if model.device.type == "cuda" else 1
         self._times = _Times()
         self._clock = make_clock(self._times, 2 * self._together, model.device)
@@ -103,14 +103,9 @@ class Trainer:
         """Whether no step follows step `last`; a budget leaves at least one measured step."""
         return self._stop.requested or (budget.reached and last >= self._training.warmup_steps)
 
-    def micro_batches(self, index: int) -> list[MicroBatch]:
-        """Those of step `index`, on the device."""
-        count, device = self._training.accumulation, self._model.device
-        return [micro_batch(self._batches.batch(index * count + place), device) for place in range(count)]
-
     def _step(self, index: int, budget: Budget) -> _Done:
         asked_ns = monotonic_ns()
-        batches = self.micro_batches(index)
+        batches = micro_batches(self._batches, self._training.accumulation, index, self._model.device)
         data_s = (monotonic_ns() - asked_ns) / 1e9
         rate = self._set_rate(index, budget)
         self._clock.tick()

@@ -73,6 +73,7 @@ class TrainingWork:
         if self._workload.evaluation_tokens > 0 and "validation" not in self._engine.splits():
             trial.writer.log("No held-out loss: no rows are held out, or the model reads no text.")
         self._evaluate("held_out_before")
+        self._begin()
         for stretch in stretches(self._workload):
             if self._over():
                 break
@@ -107,6 +108,15 @@ class TrainingWork:
             trial.writer.cue("not_kept", str(problem))
         except WorkerFailure as problem:
             trial.writer.cue("not_kept", f"The {self._workload.keep} was not kept. {problem.message} {problem.advice}")
+
+    def _begin(self) -> None:
+        trial = self._trial
+        if trial.stop.requested:
+            return
+        trial.doing = "looking at one untimed step"
+        trial.progress.tell("train", "Looking at one untimed step")
+        for found in self._engine.begin():
+            trial.writer.send(found)
 
     def _over(self) -> bool:
         """At least one measured step is made before a budget ends training."""

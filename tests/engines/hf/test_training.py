@@ -11,7 +11,17 @@ import pytest
 
 from engines.data.training.built_in import held_out_part, training_part
 from engines.protocol.orders import TechniqueOrder, Training, TrialOrder
-from engines.protocol.records import Environment, Evaluation, PhaseEnded, Progress, Request, Step, TookEffect
+from engines.protocol.records import (
+    Environment,
+    Evaluation,
+    FlopCount,
+    MemoryParts,
+    PhaseEnded,
+    Progress,
+    Request,
+    Step,
+    TookEffect,
+)
 from engines.techniques import find
 from tests.engines.worker_harness import Outcome, folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
@@ -86,7 +96,18 @@ def test_that_what_the_technique_changed_is_counted(trained: Outcome) -> None:
     last = trained.all(TookEffect)[-1]
     # rank x (in + out) of q, k, v, o, gate, up, down in two layers: 64 wide, 32 of keys and values, 128 between
     assert loaded.changed["trained_parameters"] == 4 * 2 * (128 + 96 + 96 + 128 + 192 + 192 + 192)
-    assert last.changed["changed_tensors"] == 2 * 2 * 7
+    assert last.changed["changed_tensors"] == last.changed["trained_tensors"] == 2 * 2 * 7
+    assert last.changed["unchanged_frozen_tensors"] == 2 + 2 * 9  # embedding and norm, matrices and norms of layers
+    assert last.changed["optimiser_bytes"] == pytest.approx(2 * loaded.changed["trained_bytes"], rel=0.01)
+
+
+def test_that_one_untimed_step_is_looked_at_before_the_first(trained: Outcome) -> None:
+    flops, parts = trained.only(FlopCount), trained.only(MemoryParts)
+    assert flops.counted_flops == pytest.approx(flops.formula_flops, rel=1e-6)
+    assert parts.method == "mem_tracker"
+    assert parts.peak_bytes > parts.weights_bytes > 4 * 100_000
+    places = [type(record) for record in trained.records]
+    assert max(places.index(FlopCount), places.index(MemoryParts)) < places.index(Step)
 
 
 def test_that_a_seed_gives_the_same_losses_twice_and_another_block_others(

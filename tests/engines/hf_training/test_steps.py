@@ -179,15 +179,20 @@ def test_that_a_seed_gives_the_same_losses_twice(llama: Makes) -> None:
 
 def test_that_hooks_of_a_method_see_the_gradients_of_each_step(llama: Makes) -> None:
     model = llama(lora=True)
-    seen: list[tuple[int, bool]] = []
+    seen: list[tuple[str, bool]] = []
+    parameters = [p for p in model.parameters() if p.requires_grad]
 
-    def hook(index: int) -> None:
-        seen.append((index, all(p.grad is not None for p in model.parameters() if p.requires_grad)))
+    class Watches:
+        def before_step(self) -> None:
+            seen.append(("before", all(p.grad is not None for p in parameters)))
 
-    training = Training(steps=3, warmup_steps=0, batch_size=2)
-    trainer = Trainer(model, training, Numbered(2), Stop(), groups(model), [hook])
-    list(trainer.train(range(3), Budget(training)))
-    assert seen == [(0, True), (1, True), (2, True)]
+        def after_step(self, step: int) -> None:
+            seen.append((f"after {step}", all(p.grad is not None for p in parameters)))
+
+    training = Training(steps=2, warmup_steps=0, batch_size=2)
+    trainer = Trainer(model, training, Numbered(2), Stop(), groups(model), Watches())
+    list(trainer.train(range(2), Budget(training)))
+    assert seen == [("before", True), ("after 0", True), ("before", True), ("after 1", True)]
 
 
 def test_that_every_group_follows_the_schedule_from_its_own_rate(llama: Makes) -> None:
