@@ -134,6 +134,10 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     expected_s: float = 0.0
     """Estimate for progress bars; 0 where there is none."""
+    expected_bytes: int = 0
+    """Memory by the plan's formulas, of training; 0 where there is none. What was measured is held against it."""
+    expected_by: int = 0
+    """Version of those formulas."""
     allow_network: bool = False
     """Only when the user asked for a hub model."""
     environment: EnvironmentOrder | None = None

@@ -150,6 +150,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
         "needs / free": [
             f"{format_bytes(c.memory.needed)} of {format_bytes(c.memory.device_free)}" for c in plan.configurations
         ],
+        "range": [c.memory.range_text for c in plan.configurations],
         "of that": [_by_part(c.memory) for c in plan.configurations],
         "a trial": [c.time_text for c in plan.configurations],
         "problems": [
@@ -157,7 +158,9 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
             for c in plan.configurations
         ],
     }
-    shown = {name: cells for name, cells in columns.items() if name not in ("trained", "of that") or any(cells)}
+    shown = {
+        name: cells for name, cells in columns.items() if name not in ("trained", "range", "of that") or any(cells)
+    }
     print_table(tuple(shown), list(zip(*shown.values(), strict=True)))
     for problem in plan.problems:
         print(f"{problem.severity}: {problem}")

@@ -23,7 +23,7 @@ _AROUND = 12
 """Characters before the first difference that are kept of two long texts."""
 _NOT_WHAT_IS_RUN = frozenset(
     {"trial", "experiment", "experiment_title", "store", "configuration", "title", "color", "total", "position"}
-    | {"block", "seed", "expected_s", "identity"}
+    | {"block", "seed", "expected_s", "expected_bytes", "expected_by", "identity"}
 )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -23,6 +24,7 @@ from workbench.experiment.experiment import Experiment, TechniqueChoice
 from workbench.machines.facts import machine_facts
 from workbench.plan.data import FoundData
 from workbench.plan.estimates import estimate_once_seconds, estimate_seconds
+from workbench.plan.history import with_memory_learned
 from workbench.plan.identity import configuration_hash
 from workbench.plan.labels import technique_title
 from workbench.plan.memory import estimate_memory
@@ -53,14 +55,17 @@ def make_cells(
     devices: Sequence[Device],
     machine: ProbeResult,
     own: Found | None = None,
+    memory: Mapping[str, Sequence[float]] = MappingProxyType({}),
 ) -> Iterator[Configuration]:
-    """Models x techniques x workloads x devices, in the order they are written in the experiment."""
+    """Models x techniques x workloads x devices, in the order they are written in the experiment. `memory` is as in
+    `workbench.plan.history.History`."""
     loads = list(_workloads(experiment, own))
     facts = {device.id: machine_facts(machine, device) for device in devices}
     for model in models:
         for chosen, load, device in itertools.product(_combinations(experiment), loads, devices):
             engine = engine_order(experiment, engine_of(experiment, applied(model.order, chosen)), device.id)
-            yield _cell(experiment, model, chosen, load, engine, device, facts[device.id], len(devices) > 1)
+            needed = memory.get(facts[device.id].device_kind, ())
+            yield _cell(experiment, model, chosen, load, engine, device, facts[device.id], needed, len(devices) > 1)
 
 
 def engine_of(experiment: Experiment, chosen: Chosen) -> str:
@@ -142,12 +147,14 @@ def _cell(
     engine: EngineOrder,
     device: Device,
     machine: MachineFacts,
+    needed: Sequence[float],
     many_devices: bool,
 ) -> Configuration:
     if not model.quality_available and isinstance(load, Inference):
         load = msgspec.structs.replace(load, perplexity_tokens=0, text_tokens=0, tasks=())
     used = applied(model.order, chosen)
     what = configuration_hash(model.order, chosen, load, engine)
+    memory = estimate_memory(model.facts, used, load, engine, machine)
     cell = Configuration(
         hash=f"{what}@{device.id}" if many_devices else what,
         title=_title(experiment, model, chosen, load, device if many_devices else None),
@@ -158,7 +165,7 @@ def _cell(
         machine="this",
         device=device.id,
         color=0,
-        memory=estimate_memory(model.facts, used, load, engine, machine),
+        memory=with_memory_learned(memory, needed) if isinstance(load, Training) else memory,
         expected_s=estimate_seconds(model.facts, used, load, engine, machine),
         once_s=estimate_once_seconds(model.facts, used, load, engine, machine),
     )

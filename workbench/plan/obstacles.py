@@ -203,12 +203,13 @@ def _memory(
         hint = f"Estimated: it needs {format_bytes(needed)}; {format_bytes(free)} are free."
         hint += "".join(f" {fix.label} {fix.note}." for fix in fixes if fix.note)
         yield _error(cell, f"{format_bytes(needed - free)} too large.", hint, (*fixes, *_leave_out()))
-    elif needed > free * (1 - TIGHT):
+    elif max(needed / (1 - TIGHT), cell.memory.high) > free:
+        said = f": {cell.memory.range_text}" if cell.memory.high else ""
         yield Problem(
             severity="warning",
             place=cell.title,
             message=f"Only {format_bytes(free - needed)} of memory would be left.",
-            hint="This is an estimate: it may not fit.",
+            hint=f"This is an estimate{said}. It may not fit.",
         )
 
 
@@ -217,7 +218,7 @@ def _smaller(cell: Configuration, model: ResolvedModel, machine: MachineFacts, e
     load, swept = cell.workload, experiment.workload.sweeps
     if isinstance(load, Training):
         case = Case(model.facts, cell.applied, load, cell.engine, machine)
-        for change in fitting_changes(case, cell.memory.device_free):
+        for change in fitting_changes(case, round(cell.memory.device_free / cell.memory.learned_ratio)):
             if not swept.keys() & change.workload.keys():
                 yield _as_fix(change, case)
         if not swept.keys() & {"batch_size", "accumulation"}:
@@ -302,7 +303,8 @@ def _fits(
     if technique is not None:
         other = TechniqueOrder(id=technique.id, parameters=technique.defaults())
         chosen = tuple(other if t.id.partition(".")[0] == technique.axis else t for t in chosen)
-    return estimate_memory(model.facts, chosen, load, cell.engine, machine).fits
+    estimate = estimate_memory(model.facts, chosen, load, cell.engine, machine)
+    return estimate.needed * cell.memory.learned_ratio <= estimate.device_free
 
 
 def _leave_out() -> tuple[Fix, ...]:

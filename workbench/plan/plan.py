@@ -12,7 +12,6 @@ import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 
 import msgspec
 
@@ -24,13 +23,16 @@ from workbench.experiment.problems import Fix, Problem
 from workbench.machines.facts import best_device, find_device, machine_facts
 from workbench.models.titles import distinct
 from workbench.plan.cells import count_cells, make_cells
+from workbench.plan.history import NOTHING_KNOWN, History, with_times_learned
 from workbench.plan.identity import matches
+from workbench.plan.memory import FORMULA
 from workbench.plan.types import Configuration, MemoryEstimate, Plan, ResolvedModel
 from workbench.plan.workload import Found, needs_network, own_problems, task_problems
 from workbench.store.operations import ConfigurationRow
 
 __all__ = [
     "Configuration",
+    "History",
     "MemoryEstimate",
     "Plan",
     "ResolvedModel",
@@ -52,12 +54,11 @@ def make_plan(
     experiment: Experiment,
     models: Mapping[str, ResolvedModel | Problem],
     machine: ProbeResult,
-    timings: Mapping[str, float] | None = None,
+    history: History = NOTHING_KNOWN,
     own: Found | Problem | None = None,
 ) -> Plan:
-    """The plan of an experiment. `models` maps every ref of the experiment; `timings` are known mean trial
-    durations (seconds) by configuration hash, preferred over the estimate; `own` is what
-    `workbench.plan.workload.find_own` found."""
+    """The plan of an experiment. `models` maps every ref of the experiment; `history` is what
+    trials of this machine took and needed; `own` is what `workbench.plan.workload.find_own` found."""
     problems = [*own_problems(experiment, own), *task_problems(experiment, machine)]
     unusable = any(p.severity == "error" for p in problems)
     resolved = _models(experiment, models, problems)
@@ -74,9 +75,9 @@ def make_plan(
         made: Iterable[Configuration] = ()
     else:
         found = None if isinstance(own, Problem) else own
-        made = make_cells(experiment, resolved, devices, machine, found)
+        made = make_cells(experiment, resolved, devices, machine, found, history.memory)
     configurations = _unique(made, experiment, problems)
-    configurations = _calibrated(configurations, timings or {})
+    configurations = with_times_learned(configurations, history.durations)
     skipped = _skipped(experiment, configurations, problems if all(m.identified for m in resolved) else [])
     runnable = [c for c in configurations if c.runnable and c.hash not in skipped and not unusable]
     blocks = _blocks(experiment, len(runnable), problems)
@@ -94,6 +95,8 @@ def make_plan(
         order=order,
         problems=tuple(problems),
         expected_s=sum(c.expected_s * blocks + c.once_s for c in runnable),
+        low_s=sum(c.low_s * blocks + c.once_s for c in runnable),
+        high_s=sum(c.high_s * blocks + c.once_s for c in runnable),
         identified=all(model.identified for model in resolved),
     )
 
@@ -141,6 +144,8 @@ def orders(plan: Plan, *, store: str, experiment: str) -> tuple[TrialOrder, ...]
             telemetry=TelemetryOrder(enabled=run.telemetry_hz > 0, rate_hz=run.telemetry_hz or 10.0),
             limits=Limits(address_space_bytes=engine.memory_limit_bytes, time_s=engine.time_limit_s),
             expected_s=cell.expected_s + (cell.once_s if block == 0 else 0.0),
+            expected_bytes=cell.memory.by_formula,
+            expected_by=FORMULA,
             allow_network=cell.model.kind == "hub" or _needs_network(cell),
         )
         for position, (block, cell) in enumerate((block, by_hash[hash]) for block, hash in plan.order)
@@ -227,16 +232,6 @@ def _unique(
             message = f"{cell.model.ref} is the same model as {first.model.ref}: {cell.title} runs once."
             problems.append(Problem(severity="warning", place=experiment.name, message=message))
     return tuple(found.values())
-
-
-def _calibrated(cells: tuple[Configuration, ...], timings: Mapping[str, float]) -> tuple[Configuration, ...]:
-    """Known times in place of estimates; the other estimates scaled by how wrong those were on this machine."""
-    ratios = [timings[c.hash] / c.expected_s for c in cells if c.hash in timings and c.expected_s > 0]
-    factor = median(ratios) if ratios else 1.0
-    return tuple(
-        msgspec.structs.replace(c, expected_s=timings.get(c.hash, c.expected_s * factor), once_s=c.once_s * factor)
-        for c in cells
-    )
 
 
 def _skipped(experiment: Experiment, cells: Sequence[Configuration], problems: list[Problem]) -> tuple[str, ...]:

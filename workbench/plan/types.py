@@ -12,7 +12,7 @@ from engines.techniques.chosen import applied
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.problems import Problem
 from workbench.plan.labels import technique_title
-from workbench.units import format_duration
+from workbench.units import format_bytes, format_duration
 
 
 class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +30,28 @@ class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """0 where nothing is trained, or it is not known how many."""
     parameters: int = 0
     """Of the model alone."""
+    by_formula: int = 0
+    """Of training: what the formulas alone say; `needed` has learned from trials."""
+    low: int = 0
+    high: int = 0
+    """Of training: the range that it will need; 0 where there is none."""
+    trials: int = 0
+    """How many completed trials of this machine stand behind the range; 0: the formula alone."""
+
+    @property
+    def learned_ratio(self) -> float:
+        """What trials of this machine needed, as a multiple of what the formulas say."""
+        return self.needed / self.by_formula if self.by_formula else 1.0
+
+    @property
+    def range_text(self) -> str:
+        """ "1.48 to 1.63 GiB, from 6 trials here"; "" where there is no range."""
+        if not self.high:
+            return ""
+        source = "by formula" if not self.trials else f"from {self.trials} trial{'s' * (self.trials > 1)} here"
+        low, high = format_bytes(self.low), format_bytes(self.high)
+        same_unit = low.rpartition(" ")[2] == high.rpartition(" ")[2]
+        return f"{low.rpartition(' ')[0] if same_unit else low} to {high}, {source}"
 
     @property
     def trained_share(self) -> float | None:
@@ -89,6 +111,13 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     memory: MemoryEstimate
     expected_s: float
     """Estimated seconds of one trial; 0 where unknown."""
+    low_s: float = 0.0
+    high_s: float = 0.0
+    """Range that one trial will take."""
+    time_trials: int = 0
+    """How many trials of this machine stand behind that; 0: it is a guess."""
+    time_is_own: bool = False
+    """Whether those were of this configuration."""
     once_s: float = 0.0
     """Estimated seconds that its first trial takes beside: texts and tasks are the same in every trial."""
     problems: tuple[Problem, ...] = ()
@@ -109,11 +138,26 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def time_text(self) -> str:
-        """How long a trial takes: "about 36 s, first 1 h 38 min" where the first one answers tasks too; "unknown"."""
+        """How long a trial takes: "3 min 40 s ± 15 s" where trials of it showed how they differ, else "about 36 s";
+        "about 36 s, first 1 h 38 min" where the first one answers tasks too; "unknown"."""
         if not self.expected_s:
             return "unknown"
         first = f", first {format_duration(self.expected_s + self.once_s)}" if self.once_s >= 1 else ""
+        if self.time_is_own and self.time_trials > 1:
+            spread = format_duration(self.high_s - self.expected_s)
+            return f"{format_duration(self.expected_s)} ± {spread}{first}"
         return f"about {format_duration(self.expected_s)}{first}"
+
+    @property
+    def time_source(self) -> str:
+        """Where that comes from, in a sentence."""
+        counted = f"{self.time_trials} trial{'s' * (self.time_trials != 1)}"
+        if self.time_is_own:
+            return f"Measured in {counted} here."
+        between = f"{format_duration(self.low_s)} to {format_duration(self.high_s)}"
+        if self.time_trials:
+            return f"Learned from {counted} of other configurations here: {between}."
+        return f"A guess, good to a factor of three ({between}): none of these configurations has run here yet."
 
     def technique_title(self, axis: str) -> str:
         """Short name of the technique on an axis with its non-default parameters: "int8", "" where none."""
@@ -134,6 +178,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
     """Problems of the experiment as a whole (no model chosen, unknown model, ...)."""
     expected_s: float
+    low_s: float = 0.0
+    high_s: float = 0.0
     identified: bool = True
     """False while a model's files are being read: hashes are not the last word, and nothing is run."""
 

@@ -39,6 +39,8 @@ from workbench.machines.facts import visible
 from workbench.models.fetching import Report
 from workbench.models.identity import Identities
 from workbench.models.lookup import resolve
+from workbench.plan.history import History
+from workbench.plan.memory import FORMULA
 from workbench.plan.plan import Plan, another_order, block_order, make_plan, new_id, orders, with_seed
 from workbench.plan.workload import find_own
 from workbench.running.early_end import EarlyEnds
@@ -52,12 +54,13 @@ from workbench.store.operations import (
     AddSamples,
     AddTrials,
     DeleteTrials,
+    Durations,
     GetExperiment,
     GetStoreId,
     GetTrial,
     ImportBundle,
     ListUnfinished,
-    MeanDurations,
+    MemoryRatios,
     Operation,
     Rename,
     SetBaseline,
@@ -312,8 +315,13 @@ class Workbench:
         models = self._identities.read(found, report) if wait else self._identities.glance(found)
         own = find_own(experiment, base)
         plan = make_plan(experiment, models, machine, own=own)
-        known = self._store.execute(MeanDurations(configurations=tuple(c.hash for c in plan.configurations)))
-        return make_plan(experiment, models, machine, known, own) if known else plan
+        hashes = tuple(c.hash for c in plan.configurations)
+        durations = self._store.execute(Durations(configurations=hashes))
+        trains = any(c.memory.by_formula for c in plan.configurations)
+        memory = self._store.execute(MemoryRatios(expected_by=FORMULA)) if trains else {}
+        if not durations and not memory:
+            return plan
+        return make_plan(experiment, models, machine, History(durations, memory), own)
 
     def run(self, plan: Plan) -> str:
         """Store the experiment, submit its trials. -> experiment id.

@@ -36,7 +36,8 @@ READERS: dict[type[Operation[Any]], Handler] = {
     operations.GetTrial: reading.trial,
     operations.GetExperiment: reading.experiment,
     operations.GetOrder: reading.order,
-    operations.MeanDurations: reading.mean_durations,
+    operations.Durations: reading.durations,
+    operations.MemoryRatios: reading.memory_ratios,
     operations.ReadRecords: recording.read_records,
     operations.ReadKinds: recording.read_kinds,
     operations.ReadImported: imported.read_imported,
@@ -55,6 +56,7 @@ WRITERS: dict[type[Operation[Any]], Handler] = {
     operations.SetBaseline: writing.set_baseline,
     operations.Rename: writing.rename,
     operations.SetNote: writing.set_note,
+    operations.SetAdvice: writing.set_advice,
     operations.DeleteTrials: writing.delete_trials,
     operations.MarkLost: writing.mark_lost,
 }

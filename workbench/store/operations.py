@@ -364,10 +364,26 @@ class MarkLost(Operation[None], frozen=True, kw_only=True):
     message: str
 
 
-class MeanDurations(Operation[dict[str, float]], frozen=True, kw_only=True):
-    """Mean duration (s) of completed trials by configuration hash."""
+class Durations(Operation[dict[str, tuple[float, ...]]], frozen=True, kw_only=True):
+    """Durations (s) of completed trials by configuration hash."""
 
     configurations: tuple[str, ...]
+
+
+class MemoryRatios(Operation[dict[str, tuple[float, ...]]], frozen=True, kw_only=True):
+    """What completed training trials of this machine needed at their peak, as multiples of what these formulas expected
+    of them: by kind of device ("cpu", "cuda"), the newest first."""
+
+    expected_by: int
+    machine: str = "this"
+    limit: int = 50
+
+
+class SetAdvice(Operation[None], frozen=True, kw_only=True):
+    """What to do about a trial that failed, in place of what its worker or runner could say."""
+
+    trial: str
+    advice: str
 
 
 class AddSelfCheck(Operation[None], frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from workbench.store import faults
 from workbench.store.operations import (
     ConfigurationRow,
     Counts,
+    Durations,
     ExperimentDetail,
     ExperimentRow,
     GetCounts,
@@ -23,7 +24,7 @@ from workbench.store.operations import (
     ListTrials,
     ListUnfinished,
     ListUnjudged,
-    MeanDurations,
+    MemoryRatios,
     MetricRow,
     ReasonRow,
     StoreError,
@@ -186,14 +187,42 @@ def order(db: Transaction, operation: GetOrder) -> TrialOrder:
     return order_of(resolved)
 
 
-def mean_durations(db: Transaction, operation: MeanDurations) -> dict[str, float]:
+def durations(db: Transaction, operation: Durations) -> dict[str, tuple[float, ...]]:
     rows = db.all(
-        "SELECT configuration, avg(duration_s) FROM trials "
+        "SELECT configuration, duration_s FROM trials "
         "WHERE outcome = 'completed' AND duration_s IS NOT NULL "
-        "AND configuration IN (SELECT unnest(?::VARCHAR[])) GROUP BY 1",
+        "AND configuration IN (SELECT unnest(?::VARCHAR[])) ORDER BY number",
         list(operation.configurations),
     )
-    return {str(name): float(str(mean)) for name, mean in rows}
+    found: dict[str, list[float]] = {}
+    for name, seconds in rows:
+        found.setdefault(str(name), []).append(float(str(seconds)))
+    return {name: tuple(seconds) for name, seconds in found.items()}
+
+
+def memory_ratios(db: Transaction, operation: MemoryRatios) -> dict[str, tuple[float, ...]]:
+    """The resident set's peak on a processor, on a GPU what the driver attributes to the worker."""
+    rows = db.all(
+        """
+        SELECT kind, ratio FROM (
+            SELECT split_part(t.device, ':', 1) AS kind, arg_max(m.value, m.version) AS measured, t.ended_at,
+                any_value((c.resolved->>'expected_bytes')::DOUBLE) AS expected, measured / expected AS ratio
+            FROM trials t JOIN configurations c USING (experiment, configuration) JOIN metrics m ON m.trial = t.trial
+            WHERE t.outcome = 'completed' AND t.machine = ? AND (c.resolved->>'expected_by')::INTEGER = ?
+                AND (c.resolved->>'expected_bytes')::BIGINT > 0 AND m.value > 0
+                AND m.metric = CASE WHEN t.device = 'cpu' THEN 'memory_rss_peak_bytes'
+                    ELSE 'device_process_peak_bytes' END
+            GROUP BY t.trial, t.device, t.ended_at
+        ) ORDER BY ended_at DESC LIMIT ?
+        """,
+        operation.machine,
+        operation.expected_by,
+        operation.limit,
+    )
+    found: dict[str, list[float]] = {}
+    for kind, ratio in rows:
+        found.setdefault(str(kind), []).append(float(str(ratio)))
+    return {kind: tuple(ratios) for kind, ratios in found.items()}
 
 
 def _text(row: tuple[object, ...] | None) -> str:

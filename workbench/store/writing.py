@@ -15,6 +15,7 @@ from workbench.store.operations import (
     DeleteTrials,
     MarkLost,
     Rename,
+    SetAdvice,
     SetBaseline,
     SetMetrics,
     SetNote,
@@ -204,3 +205,7 @@ def _json(value: object) -> str:
 def _resolved(order: TrialOrder) -> str:
     whole: dict[str, object] = msgspec.to_builtins(order)
     return _json({key: value for key, value in whole.items() if key not in _OF_ONE_TRIAL})
+
+
+def set_advice(db: Transaction, operation: SetAdvice) -> None:
+    db.run("UPDATE trials SET advice = ? WHERE trial = ?", operation.advice, operation.trial)

@@ -25,6 +25,7 @@ from workbench.models.files import facts_of_config
 from workbench.plan import identity as hashes
 from workbench.plan.plan import (
     Configuration,
+    History,
     ResolvedModel,
     block_order,
     command_line,
@@ -393,7 +394,7 @@ def test_that_a_sweep_too_large_is_refused_before_it_is_made() -> None:
 def test_that_known_times_replace_the_estimate_and_scale_the_others() -> None:
     plan = make_plan(experiment(), ONE, probe())
     first, second = plan.configurations
-    better = make_plan(experiment(), ONE, probe(), {first.hash: first.expected_s * 3})
+    better = make_plan(experiment(), ONE, probe(), History({first.hash: (first.expected_s * 3,)}))
     assert better.configurations[0].expected_s == pytest.approx(first.expected_s * 3)
     assert better.configurations[1].expected_s == pytest.approx(second.expected_s * 3)
 

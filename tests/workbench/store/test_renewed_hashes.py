@@ -18,12 +18,12 @@ from workbench.plan.identity import configuration_hash
 from workbench.store.local import LocalStore
 from workbench.store.migrate import Scheme, current_scheme
 from workbench.store.operations import (
+    Durations,
     GetExperiment,
     GetOrder,
     GetStoreId,
     Ingest,
     ListTrials,
-    MeanDurations,
     Query,
     SetBaseline,
     StoreError,
@@ -118,8 +118,8 @@ def test_that_a_store_of_version_2_keeps_its_history_under_new_names(old_store: 
 def test_that_learned_times_are_found_by_the_hash_of_a_new_plan(old_store: Path) -> None:
     store = LocalStore(old_store)
     wanted = (f"{NEW_PLAIN}@cpu", f"{NEW_INT8}+on", f"{PLAIN}@cpu")
-    times = store.execute(MeanDurations(configurations=wanted))
-    assert times == {f"{NEW_PLAIN}@cpu": 10.0, f"{NEW_INT8}+on": 11.0}
+    times = store.execute(Durations(configurations=wanted))
+    assert times == {f"{NEW_PLAIN}@cpu": (10.0,), f"{NEW_INT8}+on": (11.0,)}
     store.close()
 
 

@@ -19,6 +19,7 @@ from workbench.store.local import READERS, WRITERS, LocalStore
 from workbench.store.operations import (
     AddTrials,
     DeleteTrials,
+    Durations,
     GetCounts,
     GetExperiment,
     GetOrder,
@@ -29,7 +30,6 @@ from workbench.store.operations import (
     ListTrials,
     ListUnfinished,
     MarkLost,
-    MeanDurations,
     MetricRow,
     Query,
     ReadRecords,
@@ -216,12 +216,12 @@ def test_that_a_trial_the_runner_forgot_ends_as_lost_and_keeps_its_records(store
     assert store.execute(ListExperiments())[0].failed == 1
 
 
-def test_that_mean_durations_are_of_completed_trials(store: LocalStore) -> None:
+def test_that_durations_are_of_completed_trials(store: LocalStore) -> None:
     add_experiment(store, "t-1", "t-2", "t-3", "t-4")
     finish(store, "t-1", 10.0)
     finish(store, "t-3", 20.0)
     store.execute(Ingest(trial="t-2", lines=lines([started(), ended(2, outcome="failed")])))
-    assert store.execute(MeanDurations(configurations=("c-0", "c-1", "c-7"))) == {"c-0": 15.0}
+    assert store.execute(Durations(configurations=("c-0", "c-1", "c-7"))) == {"c-0": (10.0, 20.0)}
 
 
 def test_that_counts_name_rows_and_bytes(store: LocalStore) -> None:

@@ -5,11 +5,12 @@ trial measures. docs/experiment-file.md states every formula for users.
 """
 
 from workbench.plan.memory.estimate import PROCESS_BYTES, estimate_memory
-from workbench.plan.memory.training import CUDA_CONTEXT_BYTES, TrainingParts, training_parts
+from workbench.plan.memory.training import CUDA_CONTEXT_BYTES, FORMULA, TrainingParts, training_parts
 from workbench.plan.memory.weights import weight_bytes
 
 __all__ = [
     "CUDA_CONTEXT_BYTES",
+    "FORMULA",
     "PROCESS_BYTES",
     "TrainingParts",
     "estimate_memory",
