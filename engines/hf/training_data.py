@@ -32,6 +32,7 @@ class TrainingData:
         self._training, self._tokenizer, self._begin = order.training, tokenizer, begin
         training = self._training
         self._dataset: Dataset | None = None
+        seed = f"{order.seed} {order.block}"
         if tokenizer is None:
             if training.data != built_in.BUILT_IN:
                 raise WorkerFailure(
@@ -43,11 +44,10 @@ class TrainingData:
             documents = pieces(ids, training.sequence_tokens, begin.ids, whole_only=True)
         else:
             try:
-                self._dataset = read(training, TrainingTokenizer(tokenizer, begin))
+                self._dataset = read(training, TrainingTokenizer(tokenizer, begin), seed)
             except FileError as error:
                 raise WorkerFailure("order", str(error), error.advice) from error
             documents = list(self._dataset.train)
-        seed = f"{order.seed} {order.block}"
         self.batches = Batches(documents, training.sequence_tokens, training.batch_size, seed, packing=training.packing)
 
     def facts(self) -> dict[str, str]:

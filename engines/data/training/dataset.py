@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -58,6 +59,8 @@ class Dataset:
     without_template: bool = False
     """A chat template was asked for, and the tokenizer has none."""
     rows: Counter[Split] = field(default_factory=Counter)
+    used: Counter[Split] = field(default_factory=Counter)
+    """Rows of each split that were tokenised."""
 
     @property
     def train(self) -> Sequence[Document]:
@@ -88,6 +91,7 @@ class Dataset:
             "rows_left_out": str(left_out.total()),
             "rows_truncated": str(counts.truncated),
             "split_rows": ", ".join(f"{name} {self.rows[name]}" for name in SPLITS),
+            "split_rows_used": ", ".join(f"{name} {self.used[name]}" for name in SPLITS),
             "tokens": str(tokens),
             "loss_tokens": str(sum(one.loss_tokens for one in self.train)),
             "template": self.template + (" (the tokenizer has no chat template)" if self.without_template else ""),
@@ -103,23 +107,28 @@ class Dataset:
         return {f"training.{name}": value for name, value in facts.items() if value}
 
 
-def read(workload: Training, tokenizer: Tokenizer, base: Path = Path()) -> Dataset:
-    """Raises `FileError` where the data cannot be used, or are not those that were planned."""
+def read(workload: Training, tokenizer: Tokenizer, seed: str = "0", base: Path = Path()) -> Dataset:
+    """As many rows as the workload can use are tokenised: for training by lot with `seed`, of held-out splits in an
+    order by contents, which is the same for every seed. Raises `FileError` where the data cannot be used, or are not
+    those that were planned."""
     if workload.data == built_in.BUILT_IN:
         return _built_in(workload, tokenizer)
     table = read_table(workload, base)
     keys = [key_of(example) for example in table.examples]
     splits = splits_of(table, workload)
+    places: dict[Split, list[int]] = {
+        name: sorted((n for n, its in enumerate(splits) if its == name), key=keys.__getitem__) for name in SPLITS
+    }
+    random.Random(f"rows {seed}").shuffle(places["train"])
     encoder = Encoder(tokenizer, workload)
-    documents: dict[Split, list[Document]] = {name: [] for name in SPLITS}
-    held_out: list[tuple[bytes, Split, list[Document]]] = []
-    for key, found, name in zip(keys, encoder.documents(table.examples), splits, strict=True):
-        if name == "train":
-            documents[name] += found
-        elif name is not None:
-            held_out.append((key, name, found))
-    for _key, name, found in sorted(held_out, key=lambda one: one[0]):  # so that the first of them are a fair sample
-        documents[name] += found
+    enough: dict[Split, Callable[[Document], float]] = {
+        "train": _share_of_training(workload),
+        "validation": lambda one: one.loss_tokens / max(1, workload.evaluation_tokens),
+        "test": lambda one: one.loss_tokens / max(1, workload.evaluation_tokens),
+    }
+    documents, used = dict[Split, list[Document]](), Counter[Split]()
+    for name in SPLITS:
+        documents[name], used[name] = _documents(encoder, [table.examples[n] for n in places[name]], enough[name])
     if not documents["train"]:
         raise FileError(
             f"No row of {table.name} is left to train on: {_most_frequent(encoder.counts.left_out)}.",
@@ -129,13 +138,35 @@ def read(workload: Training, tokenizer: Tokenizer, base: Path = Path()) -> Datas
     return Dataset(
         table,
         documents,
-        {name: _hash(how, [key for key, its in zip(keys, splits, strict=True) if its == name]) for name in SPLITS},
+        {name: _hash(how, [keys[place] for place in places[name]]) for name in SPLITS},
         encoder.template,
         encoder.counts,
         copies=splits.count(None),
         without_template=workload.template == "chat" and not tokenizer.has_template,
-        rows=Counter(name for name in splits if name is not None),
+        rows=Counter({name: len(places[name]) for name in SPLITS}),
+        used=used,
     )
+
+
+def _share_of_training(workload: Training) -> Callable[[Document], float]:
+    """How much of what training can use at the most a document is."""
+    rows = (workload.warmup_steps + workload.steps) * workload.accumulation * workload.batch_size
+    tokens = rows * workload.sequence_tokens
+    return (lambda one: len(one.ids) / tokens) if workload.packing else (lambda _one: 1 / rows)
+
+
+def _documents(
+    encoder: Encoder, examples: Sequence[Example], share: Callable[[Document], float]
+) -> tuple[list[Document], int]:
+    """Documents of the first examples whose shares add up to 1, or of all; and how many examples that took."""
+    found, taken, used = list[Document](), 0.0, 0
+    for made in encoder.documents(examples):
+        found += made
+        taken += sum(map(share, made))
+        used += 1
+        if taken >= 1:
+            break
+    return found, used
 
 
 def splits_of(table: Table, workload: Training) -> list[Split | None]:
@@ -228,7 +259,9 @@ def _built_in(workload: Training, tokenizer: Tokenizer) -> Dataset:
             f"The built-in text has {len(ids):,} tokens, less than a sequence of {workload.sequence_tokens:,}.",
             "Lower sequence_tokens.",
         )
-    return Dataset(table, documents, dict.fromkeys(SPLITS, ""), "plain", Counts(), rows=Counter({"train": 1}))
+    one: Counter[Split] = Counter()
+    one["train"] = 1
+    return Dataset(table, documents, dict.fromkeys(SPLITS, ""), "plain", Counts(), rows=one, used=one)
 
 
 def _hash(how: str, keys: Sequence[bytes]) -> str:

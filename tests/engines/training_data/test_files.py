@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -209,5 +210,23 @@ def test_that_docstrings_are_the_same_twice_and_not_in_their_functions() -> None
     ask, said = next(pair for pair in found if "def urlsplit(" in pair[0] or "def abspath(" in pair[0])
     assert said.split("\n")[0] not in ask
     dataset = read(Training(data="docstrings", sequence_tokens=4096), Characters())
-    assert abs(len(dataset.test) - 0.05 * len(found)) <= 1
+    assert dataset.rows["test"] == round(0.05 * len(found))
     assert dataset.facts()["training.data_hash"] == hash
+
+
+def test_that_of_large_data_only_what_a_trial_can_use_is_tokenised(tmp_path: Path) -> None:
+    rows = "".join(f"question {n},answer {n}\n" for n in range(100_000))
+    file = written(tmp_path, "a.csv", "prompt,response\n" + rows)
+    small = Training(
+        data=str(file), sequence_tokens=64, batch_size=2, accumulation=2, steps=9, warmup_steps=1, evaluation_tokens=50
+    )
+    tokenizer = Characters(has_template=False)
+    packed, plain = read(small, tokenizer), read(msgspec.structs.replace(small, packing=False), tokenizer)
+    assert 10 * 2 * 2 * 64 <= sum(len(one.ids) for one in packed.train) < 10 * 2 * 2 * 64 + 64
+    assert len(plain.train) == 10 * 2 * 2
+    assert 50 <= sum(one.loss_tokens for one in packed.validation) < 70
+    again, other = read(small, tokenizer, "0"), read(small, tokenizer, "1")
+    assert again.train == packed.train
+    assert other.train != packed.train
+    assert (other.validation, other.hashes) == (packed.validation, packed.hashes)
+    assert packed.facts()["training.split_rows"] == "train 90000, validation 5000, test 5000"
