@@ -11,6 +11,7 @@ from engines.protocol.client import RunnerClient
 from engines.protocol.messages import Acknowledge, Attach, Bury, ListSpools, RecordLine, Spool, SpoolList
 from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
 from workbench.metrics.evaluate import evaluate_trial
+from workbench.running import out_of_memory
 from workbench.store.operations import (
     GetTrial,
     Ingest,
@@ -36,6 +37,7 @@ def take_in(store: Store, trial: str, lines: Sequence[str], assumed: Assumed = n
     result = store.execute(Ingest(trial=trial, lines=tuple(lines)))
     if result.ended and result.new_records:
         evaluate(store, trial, assumed())
+        out_of_memory.explain(store, trial)
     return result
 
 
@@ -51,6 +53,7 @@ def judge_leftovers(store: Store, assumed: Assumed = nothing_assumed) -> tuple[s
     assumptions = assumed() if trials else NOTHING_ASSUMED
     for trial in trials:
         evaluate(store, trial, assumptions)
+        out_of_memory.explain(store, trial)
     return trials
 
 
