@@ -31,7 +31,7 @@ from engines.hf.settings import settings_of  # noqa: E402
 from engines.hf.training.session import Session  # noqa: E402
 from engines.hf.training_data import TrainingData  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
-from engines.protocol.orders import Inference, Scalar, Training, TrialOrder  # noqa: E402
+from engines.protocol.orders import Inference, TechniqueOrder, Training, TrialOrder  # noqa: E402
 from engines.protocol.places import places  # noqa: E402
 from engines.protocol.records import Artifact, Evaluation, FlopCount, MemoryParts, ModelLoaded, Step, TookEffect  # noqa: E402
 from engines.protocol.ring import RingWriter  # noqa: E402
@@ -131,8 +131,7 @@ class HfEngine:
             attention=str(model.config._attn_implementation) if shape.layers_of(model.config).attend else "none",
             device=str(self._device),
             load_s=load_s,
-            details=_details(model, counted)
-            | {k: f"{v:.0f}" for e in self._effects for k, v in e.changed.items() if k == "trained_parameters"},
+            details=_details(model, counted),
         )
 
     def _request(self) -> tuple[Technique, LoadRequest]:
@@ -146,10 +145,11 @@ class HfEngine:
             attention=settings_of(order.engine).attention,
             parameters={**technique.defaults(), **chosen.parameters},
             allow_network=order.allow_network,
+            trains=isinstance(order.workload, Training),
         )
 
     def _apply_to(self, model: PreTrainedModel, precision: Technique, counted: count.Counted) -> None:
-        """Apply the techniques of the model stage, and note what every technique of the order changed."""
+        """Note what every technique of the order changed that is applied while loading."""
         for chosen in self._order.techniques:
             technique = find(chosen.id)
             assert technique is not None
@@ -157,16 +157,28 @@ class HfEngine:
             if technique is precision:
                 changed = {"tensor_bytes": counted.tensor_bytes, "stored_bits": counted.stored_bits}
             elif technique.stage == "model":
-                module, _, name = technique.implementation.partition(":")
-                adapt: Callable[[PreTrainedModel, dict[str, Scalar], int], dict[str, float]]
-                adapt = getattr(importlib.import_module(module), name)
-                changed = adapt(model, {**technique.defaults(), **chosen.parameters}, self._order.seed)
+                continue
             elif technique.id == "kv_cache.full":
                 changed = {"bits": 8.0 * model.dtype.itemsize}
             self._effects.append(TookEffect(technique=technique.id, stage=technique.stage, changed=changed))
 
     def took_effect(self) -> Sequence[TookEffect]:
         return self._effects
+
+    def adapt(self) -> Sequence[TookEffect]:
+        model, order = self._loaded(), self._order
+        found: list[TookEffect] = []
+        for chosen in order.techniques:
+            technique = find(chosen.id)
+            if technique is not None and technique.stage == "model":
+                module, _, name = technique.implementation.partition(":")
+                apply: Callable[[PreTrainedModel, TechniqueOrder, int], dict[str, float]]
+                apply = getattr(importlib.import_module(module), name)
+                complete = TechniqueOrder(id=chosen.id, parameters={**technique.defaults(), **chosen.parameters})
+                changed = apply(model, complete, order.seed)
+                found.append(TookEffect(technique=technique.id, stage=technique.stage, changed=changed))
+        self._effects.extend(found)
+        return found
 
     def _make_tokenizer(self) -> list[int]:
         """Tokenizer, end tokens and begin token; returns the ids of the whole text, [] without a tokenizer."""

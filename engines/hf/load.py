@@ -50,6 +50,8 @@ class LoadRequest:
     attention: str
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     allow_network: bool = False
+    trains: bool = False
+    """Whether the model is trained."""
 
 
 def load_weights(

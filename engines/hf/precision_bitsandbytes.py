@@ -6,6 +6,8 @@ scales, a double quantisation undone. `settled` makes every layer do so before a
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from transformers import PreTrainedModel
 
@@ -56,7 +58,7 @@ def load_four_bit(request: LoadRequest) -> PreTrainedModel:
             bnb_4bit_use_double_quant=double,
             bnb_4bit_compute_dtype=dtype,
         )
-        return settled(changed(load_weights(request, dtype, config), request), request)
+        return _ready(changed(load_weights(request, dtype, config), request), request)
     model = load_weights(request, dtype)
     for name, layer in linear_layers(model):
         new = bitsandbytes.nn.Linear4bit(
@@ -72,7 +74,28 @@ def load_four_bit(request: LoadRequest) -> PreTrainedModel:
             layer.weight.data, requires_grad=False, compress_statistics=double, quant_type=kind, module=new
         ).to(request.device)
         _replace(model, name, layer, new)
-    return settled(changed(model, request), request)
+    return _ready(changed(model, request), request)
+
+
+def _ready(model: PreTrainedModel, request: LoadRequest) -> PreTrainedModel:
+    return never_packed(model) if request.trains else settled(model, request)
+
+
+def never_packed(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with 4-bit layers that stay in training mode, also in `model.eval()`: they have no dropout, so their
+    output is the same. A layer that was packed for a processor passes no gradient to its input, and what is dequantised
+    from it is garbage without an error (bitsandbytes 0.50.2)."""
+    import bitsandbytes
+
+    for module in model.modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            module.training = True
+            module.__dict__["train"] = partial(_stay, module)
+    return model
+
+
+def _stay(module: torch.nn.Module, _mode: bool = True) -> torch.nn.Module:
+    return module
 
 
 def _replace(model: PreTrainedModel, name: str, old: torch.nn.Linear, new: torch.nn.Linear) -> None:

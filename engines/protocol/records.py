@@ -23,10 +23,12 @@ PhaseName = Literal[
     "step",
     "evaluate",
     "idle",
+    "adapt",
     "unload",
     "prefill_energy",
 ]
-"""Spans of a trial. `convert` makes files that an engine needs and does not have yet. `measure` encloses the `prefill`
+"""Spans of a trial. `convert` makes files that an engine needs and does not have yet. `adapt` applies a fine-tuning
+method to the loaded model. `measure` encloses the `prefill`
 and `decode` of every measured request; `prefill_energy` encloses the `prefill` of requests of one token, which have no
 `Request` record."""
 

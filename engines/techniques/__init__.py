@@ -5,7 +5,7 @@ party's entry point of group `llm_workbench.techniques`) and one implementing mo
 """
 
 from engines.techniques.facts import MachineFacts, ModelFacts
-from engines.techniques.model import Axis, Technique
+from engines.techniques.model import Axis, Technique, Use
 from engines.techniques.registry import axes, find, techniques
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "MachineFacts",
     "ModelFacts",
     "Technique",
+    "Use",
     "axes",
     "find",
     "techniques",

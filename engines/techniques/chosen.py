@@ -25,11 +25,12 @@ def keeps_of(model: ModelOrder) -> str:
 
 
 def precision_of(model: ModelOrder, techniques: Sequence[TechniqueOrder]) -> TechniqueOrder:
-    """The precision that an order names, or the model's own where it names none."""
+    """The precision that an order names; where it names none, that which a technique brings, or the model's own."""
     named = next((t for t in techniques if t.id.partition(".")[0] == "precision"), None)
     if named is not None:
         return named
-    technique = find(UNNAMED_PRECISION[keeps_of(model)])
+    brought = (technique.base for t in techniques if (technique := find(t.id)) is not None)
+    technique = find(next(filter(None, brought), UNNAMED_PRECISION[keeps_of(model)]))
     assert technique is not None
     return TechniqueOrder(id=technique.id, parameters=technique.defaults())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engines.techniques.layers import Layers
+from engines.techniques.weights import Weights
 
 CONV1D = frozenset({"gpt2", "openai-gpt", "imagegpt"})
 """`model_type` of models whose layers are Conv1D in transformers: weights stored the other way round than in a linear
@@ -45,6 +46,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The method, as config.json says: "bitsandbytes"."""
     quantised_packages: tuple[str, ...] = ()
     """What transformers needs to read them."""
+    weights: Weights = Weights()
+    """Its matrices, biases and blocks: what fine-tuning can train."""
     unfit: str = ""
     """Why the model cannot continue a text, whatever the engine; "" where it can."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from engines.protocol.settings import Scalar, Setting
+from engines.protocol.work import Workload
 from engines.techniques.facts import MachineFacts, ModelFacts
 
 Stage = Literal["config", "load", "model", "cache", "optimiser", "decode"]
@@ -31,6 +32,21 @@ def _always(_model: ModelFacts, _machine: MachineFacts) -> str | None:
 
 def _never(_machine: MachineFacts) -> bool:
     return False
+
+
+@dataclass(frozen=True)
+class Use:
+    """How an order uses a technique: what its parameters and the rest of the order may stand against."""
+
+    parameters: Mapping[str, Scalar]
+    """All, defaults filled in."""
+    precision: str
+    """Id of the precision beside it."""
+    workload: Workload
+
+
+def _fits(_model: ModelFacts, _use: Use) -> str | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,12 @@ class Technique:
     obstacle: Callable[[ModelFacts, MachineFacts], str | None] = _always
     """Says in a sentence why it cannot apply to this model on this machine whatever is installed, or None. Called after
     the check on devices, and before that on packages: some of them may be missing."""
+    conflict: Callable[[ModelFacts, Use], str | None] = _fits
+    """The same of how it is used: its parameters on this model, the precision and the work beside it."""
+    base: str = ""
+    """Id of the precision that it brings, where an order names none."""
+    trained: Callable[[ModelFacts, Mapping[str, Scalar]], int] | None = None
+    """Parameters that it trains by its own parameters, exactly; 0 where the model's shapes are not known."""
     note: Callable[[ModelFacts, MachineFacts], str | None] = _always
     """A caution that does not stop it: "No bfloat16 instructions on this processor: slower than float32."."""
     slow: Callable[[MachineFacts], bool] = _never

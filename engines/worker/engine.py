@@ -114,7 +114,7 @@ class Engine(Protocol):
         ...
 
     def load(self) -> ModelLoaded:
-        """Load the model and apply the techniques."""
+        """Load the model and apply the techniques, except those that only training uses."""
         ...
 
     def took_effect(self) -> Sequence[TookEffect]:
@@ -161,6 +161,10 @@ class Trains(Protocol):
 
     def prepare_training(self) -> dict[str, str]:
         """Read the data and make the batches, outside every timed phase; returns facts."""
+        ...
+
+    def adapt(self) -> Sequence[TookEffect]:
+        """Apply what only training uses, after the baseline: some methods rewrite the weights. Says what changed."""
         ...
 
     def splits(self) -> frozenset[HeldOut]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from engines.catalogue import EngineInfo, broken, engines, find
 from engines.protocol.orders import TrialOrder
-from engines.protocol.records import TookEffect
 from engines.protocol.ring import RingWriter
 from engines.worker.engine import Engine
 from engines.worker.failures import WorkerFailure, explain, first_line
@@ -18,7 +17,7 @@ from engines.worker.phases import Phases, memory_given_back
 from engines.worker.progress import Progress
 from engines.worker.record_writer import RecordWriter
 from engines.worker.stop import Stop, StopTrial
-from engines.worker.works.work import Trial, work_of
+from engines.worker.works.work import Trial, tell_effects, work_of
 
 EngineFactory = Callable[[TrialOrder, RingWriter, Stop], Engine]
 
@@ -91,7 +90,7 @@ def run_trial(
             with stop.interruptible():
                 loaded = engine.load()
             channel.send(loaded)
-            _tell_effects(engine.took_effect(), trial)
+            tell_effects(trial, engine.took_effect())
             with stop.interruptible():
                 facts = work.prepare()
             channel.environment(facts)
@@ -118,20 +117,6 @@ def _making(trial: Trial) -> Callable[[str, float], None]:
             trial.progress.tell("convert", text, share)
 
     return report
-
-
-def _tell_effects(effects: Sequence[TookEffect], trial: Trial) -> None:
-    """Raise `WorkerFailure` where a technique of the order was not applied, or changed nothing."""
-    for technique in trial.order.techniques:
-        if not any(effect.technique == technique.id and effect.changed for effect in effects):
-            raise WorkerFailure(
-                "technique",
-                f"{technique.id} was not applied to {trial.order.model.title}.",
-                f"The engine {trial.order.engine.id} ignores it, so its figures would be those of the model without "
-                "it. Leave it out, or choose another engine.",
-            )
-    for effect in effects:
-        trial.writer.send(effect)
 
 
 def _idle(seconds: float, trial: Trial) -> None:

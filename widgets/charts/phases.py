@@ -10,7 +10,7 @@ from workbench.charts.phases import phase_title
 from workbench.charts.series import Phase
 from workbench.charts.x_axis import Axis
 
-COLORS = {"start": "idle", "unload": "idle", "prefill_energy": "prefill", "measure": "step"}
+COLORS = {"start": "idle", "unload": "idle", "adapt": "load", "prefill_energy": "prefill", "measure": "step"}
 """Phases that are drawn in the colours of another."""
 
 

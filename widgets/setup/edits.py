@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import Scalar
 from engines.techniques import Technique, axes, find
-from engines.techniques.finetune import LORA
+from engines.techniques.finetune.lora import LORA
 from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice, engine_settings
 from workbench.machines.facts import best_device, find_device
 from workbench.plan.cells import default_technique

@@ -5,10 +5,11 @@ from __future__ import annotations
 TITLES = {
     "warmup": "warm-up",
     "prefill_energy": "prefills alone",
+    "adapt": "method",
 }
 """Where they are not called as the protocol calls them."""
 
-SENTENCES = {"convert": "making the model file"}
+SENTENCES = {"convert": "making the model file", "adapt": "applying the fine-tuning method"}
 """What a trial is doing, where its worker says nothing itself."""
 
 

@@ -32,6 +32,7 @@ from engines.protocol.records import (
     TaskScore,
     Telemetry,
     TelemetryTurn,
+    TookEffect,
     TrialEnded,
     TrialStarted,
 )
@@ -97,6 +98,8 @@ class TrialRecords:
     flops: FlopCount | None = None
     """Of one training step."""
     resumed: Resumed | None = None
+    effects: tuple[TookEffect, ...] = ()
+    """What each technique changed, in order: of a method that trains first when it was applied, then at the end."""
     scores: tuple[TaskScore, ...] = ()
     """On tasks, in order."""
     turns: tuple[TelemetryTurn, ...] = ()
@@ -172,6 +175,7 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
     parts: MemoryParts | None = None
     flops: FlopCount | None = None
     resumed: Resumed | None = None
+    effects: list[TookEffect] = []
     scores: list[TaskScore] = []
     cues: list[Cue] = []
     lost: list[SensorLost] = []
@@ -205,6 +209,8 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
             flops = record
         elif isinstance(record, Resumed):
             resumed = record
+        elif isinstance(record, TookEffect):
+            effects.append(record)
         elif isinstance(record, TaskScore):
             scores.append(record)
         elif isinstance(record, Cue):
@@ -246,6 +252,7 @@ def arrange(records: Iterable[Record], assumptions: Assumptions = NOTHING_ASSUME
         parts=parts,
         flops=flops,
         resumed=resumed,
+        effects=tuple(effects),
         scores=tuple(scores),
         turns=tuple(sorted(turns, key=lambda t: t.start_ns)),
         lost=tuple(gone),

@@ -25,6 +25,8 @@ from engines.techniques.layers_gguf import layers_of_gguf
 from engines.techniques.stored_precision import stored_precision
 from engines.techniques.stored_weights import logical_weights
 from engines.techniques.unfit import unfit_config, unfit_gguf
+from engines.techniques.weights import weights_of
+from engines.techniques.weights_config import weights_of_config
 
 FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
 """Values of `ModelFacts.stored_dtype` that are no quantisation."""
@@ -69,6 +71,12 @@ def inspect_folder(folder: Path) -> tuple[ModelFacts, tuple[str, ...]]:
     )
     if stored:  # the widths are not those of the packed tensors
         linear = []
+    else:
+        by_name = {t.name: t.shape for t in tensors}
+        head = any(name.endswith(("lm_head.weight", "embed_out.weight")) for name in by_name)
+        transposed = facts.architecture in CONV1D
+        weights = weights_of(by_name.items(), transposed=transposed, tied=not head)
+        facts = msgspec.structs.replace(facts, weights=weights)
     facts = msgspec.structs.replace(
         facts,
         linear_in_divisor=math.gcd(*(t.shape[1] for t in linear)),
@@ -170,6 +178,7 @@ def facts_of_config(
         linear_in_divisor=divisors[0],
         linear_out_divisor=divisors[1],
         has_tokenizer=has_tokenizer,
+        weights=weights_of_config(config),
         unfit=unfit_config(config),
     )
 

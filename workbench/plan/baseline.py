@@ -94,6 +94,8 @@ AXES: dict[str, dict[str, str]] = {
 }
 """By axis and what keeps a precision of its own (`engines.techniques.chosen.keeps_of`); "" for all others."""
 
+_ADAPTER = {"dropout": 0, "target_modules": "all-linear", "modules": "", "experts": False}
+
 PARAMETERS: dict[str, dict[str, object]] = {
     "precision.int8": {"compute": "auto"},
     "precision.llm-int8": {"threshold": 6.0, "compute": "auto"},
@@ -103,7 +105,13 @@ PARAMETERS: dict[str, dict[str, object]] = {
     "precision.fp4": {"double_quantisation": False, "compute": "auto"},
     "precision.int4": {"group_size": "auto"},
     "precision.quanto-int4": {"compute": "auto"},
-    "finetune.lora": {"rank": 8, "alpha": 16, "dropout": 0, "target_modules": "all-linear"},
+    "finetune.lora": {"rank": 8, "alpha": 16, "learning_rate": 2e-4, **_ADAPTER},
+    "finetune.lora-plus": {"rank": 8, "alpha": 16, "ratio": 16, "learning_rate": 5e-5, **_ADAPTER},
+    "finetune.rslora": {"rank": 8, "alpha": 16, "learning_rate": 1e-4, **_ADAPTER},
+    "finetune.dora": {"rank": 8, "alpha": 16, "learning_rate": 2e-4, **_ADAPTER},
+    "finetune.pissa": {"rank": 8, "alpha": 8, "iterations": 0, "learning_rate": 1e-4, **_ADAPTER},
+    "finetune.olora": {"rank": 8, "alpha": 16, "learning_rate": 1e-4, **_ADAPTER},
+    "finetune.qlora": {"rank": 8, "alpha": 16, "learning_rate": 2e-4, **_ADAPTER},
 }
 """By technique."""
 

@@ -13,15 +13,14 @@ from engines.catalogue import engines
 from engines.catalogue import find as find_engine
 from engines.protocol.orders import Inference, TechniqueOrder, Training
 from engines.protocol.work import sequences_of
-from engines.techniques import MachineFacts, Technique, find, techniques
+from engines.techniques import MachineFacts, Technique, Use, find, techniques
 from engines.techniques.chosen import precision_of
-from engines.techniques.finetune import FINETUNE
+from engines.techniques.finetune import FINETUNE, method_of
 from engines.techniques.gguf import STORED
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.problems import Fix, Problem
 from workbench.plan.memory import estimate_memory, weight_bytes
 from workbench.plan.memory.changes import Case, Change, fitting_changes, largest
-from workbench.plan.memory.methods import method_of
 from workbench.plan.types import Configuration, ResolvedModel
 from workbench.units import format_bytes
 
@@ -65,7 +64,7 @@ def _obstacles(
         if cell.engine.id not in technique.engines:
             reason: str | None = f"The engine {cell.engine.id} cannot do {technique.title}."
         else:
-            reason = technique.cannot_apply(model.facts, machine)
+            reason = technique.cannot_apply(model.facts, machine) or technique.conflict(model.facts, _use(cell, order))
         if reason:
             fixes = (
                 *_install(cell, technique, model, machine),
@@ -77,6 +76,12 @@ def _obstacles(
         note = technique.note(model.facts, machine)
         if note:
             yield Problem(severity="note", place=cell.title, message=note)
+
+
+def _use(cell: Configuration, order: TechniqueOrder) -> Use:
+    technique = find(order.id)
+    parameters = {**(technique.defaults() if technique is not None else {}), **order.parameters}
+    return Use(parameters, precision_of(cell.model, cell.techniques).id, cell.workload)
 
 
 def _has_axis(engine: str, axis: str) -> bool:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
 from engines.techniques import MachineFacts, ModelFacts
-from workbench.plan.memory.methods import blocks_with_gradients, kept_of, method_of, trained_of, virtual_tokens
+from engines.techniques.finetune import method_of
+from workbench.plan.memory.methods import blocks_with_gradients, kept_of, trained_of, virtual_tokens
 from workbench.plan.pace import pace_of
 
 _UPDATE_BYTES = 28

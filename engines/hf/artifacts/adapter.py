@@ -14,28 +14,17 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from engines.hf.finetune import save_adapter, wrapper_of
 from engines.models.artifacts import PEFT_CONFIG, TRAINED
 from engines.worker.failures import WorkerFailure
-
-_WRAPPER = "_workbench_adapter"
-
-
-def remember_wrapper(model: PreTrainedModel, wrapper: PeftModel) -> None:
-    """Whoever puts an adapter into a model says so here: peft saves by its wrapper."""
-    model.__dict__[_WRAPPER] = wrapper  # as a module of the model it would contain itself
-
-
-def wrapper_of(model: PreTrainedModel) -> PeftModel | None:
-    return model.__dict__.get(_WRAPPER)
 
 
 def save_trained(model: PreTrainedModel, folder: Path) -> None:
     """Write what was trained into an empty folder. Raises OSError, SafetensorError."""
-    wrapper = wrapper_of(model)
-    if wrapper is None:
+    if wrapper_of(model) is None:
         save_file(_trained(model), folder / TRAINED, {"format": "pt"})
         return
-    wrapper.save_pretrained(str(folder), safe_serialization=True)
+    save_adapter(model, folder)
     (folder / "README.md").unlink(missing_ok=True)  # peft's model card, a form to fill in
 
 

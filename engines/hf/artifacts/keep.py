@@ -17,7 +17,8 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engines.hf.artifacts.adapter import attach, save_trained, wrapper_of
+from engines.hf.artifacts.adapter import attach, save_trained
+from engines.hf.finetune import wrapper_of
 from engines.models import artifacts
 from engines.models.artifacts import Kind, Made
 from engines.protocol.file_errors import error_in, what_happened, what_to_do

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from transformers import PreTrainedModel
 
+from engines.hf.finetune import adapted, callback, parameter_groups
 from engines.hf.perplexity import window_losses, window_size
 from engines.hf.training import evidence
 from engines.hf.training.micro_batches import micro_batches
@@ -17,27 +18,21 @@ from engines.hf.training_data import TrainingData
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Evaluation, FlopCount, MemoryParts, Step
 from engines.protocol.work import Training
-from engines.techniques import find
+from engines.techniques.finetune import learning_rate
 from engines.worker.budget import Budget
 from engines.worker.engine import HeldOut
 from engines.worker.failures import WorkerFailure, first_line
 from engines.worker.stop import Stop
 
-DEFAULT_RATE = 2e-4
-"""Where neither the experiment nor the method names one."""
-
 
 class Session:
-    """Trains a loaded model to which the techniques have been applied."""
+    """Trains a loaded model. `begin` comes after the fine-tuning method was applied."""
 
     def __init__(self, order: TrialOrder, model: PreTrainedModel, data: TrainingData, stop: Stop) -> None:
         """Raises `WorkerFailure`."""
         self._model, self._data, self._stop = model, data, stop
-        self._training = training = order.training
-        evidence.trained_counts(model)
-        if training.checkpointing:
-            enable_checkpointing(model)
-        self._rate = training.learning_rate or _own_rate(order) or DEFAULT_RATE
+        self._training = order.training
+        self._rate = learning_rate(order.training, order.techniques)
         self._counts = order.block == 0  # once for each configuration
         self._trainer: Trainer | None = None
         self.splits = data.splits()
@@ -63,10 +58,14 @@ class Session:
     def begin(self) -> Iterator[MemoryParts | FlopCount]:
         """Look at one untimed step, make the optimiser, and note every weight, right before the first step."""
         model, training = self._model, self._training
-        groups = [{"params": [p for p in model.parameters() if p.requires_grad], "lr": self._rate}]
+        evidence.trained_counts(model)
+        if training.checkpointing:
+            enable_checkpointing(model)
+        groups = parameter_groups(model, adapted(model).order, self._rate, training.weight_decay)
         first = micro_batches(self._data.batches, training.accumulation, 0, model.device)
         yield from look(model, training, groups, first, counts=self._counts)
-        self._trainer = Trainer(model, training, self._data.batches, self._stop, groups)
+        around = callback(model, training.warmup_steps + training.steps)
+        self._trainer = Trainer(model, training, self._data.batches, self._stop, groups, around)
         self._frozen = evidence.frozen_digests(model)
         self._before = evidence.trained_digests(model)
 
@@ -105,17 +104,6 @@ class Session:
             "unchanged_frozen_tensors": len(frozen),
             "optimiser_bytes": sum(s.numel() * s.element_size() for s in states(self._trainer.optimiser)),
         }
-
-
-def _own_rate(order: TrialOrder) -> float:
-    """Of the method, 0 where it names none."""
-    for chosen in order.techniques:
-        technique = find(chosen.id)
-        if technique is not None and "training" in technique.works:
-            rate = {**technique.defaults(), **chosen.parameters}.get("learning_rate")
-            if rate:
-                return float(rate)
-    return 0.0
 
 
 def _schedule(training: Training) -> str:

@@ -19,7 +19,7 @@ from engines.worker.budget import Budget
 from engines.worker.engine import Engine, HeldOut, NotKept, Trains
 from engines.worker.failures import WorkerFailure
 from engines.worker.phases import quiet_collector
-from engines.worker.works.work import Trial, cannot
+from engines.worker.works.work import Trial, cannot, tell_effects
 
 EvaluationName = Literal["held_out_before", "held_out", "held_out_after", "test"]
 SPLITS: dict[EvaluationName, HeldOut] = {
@@ -35,6 +35,7 @@ WEIGHTS = {
     "load": 6.0,
     "idle": 1.0,
     "held_out_before": 6.0,
+    "adapt": 1.0,
     "train": 75.0,
     "held_out_after": 6.0,
     "test": 3.0,
@@ -72,7 +73,8 @@ class TrainingWork:
         trial = self._trial
         if self._workload.evaluation_tokens > 0 and "validation" not in self._engine.splits():
             trial.writer.log("No held-out loss: no rows are held out, or the model reads no text.")
-        self._evaluate("held_out_before")
+        self._evaluate("held_out_before")  # of the model as it is: some methods rewrite its weights
+        self._adapt()
         self._begin()
         for stretch in stretches(self._workload):
             if self._over():
@@ -93,6 +95,16 @@ class TrainingWork:
         self._evaluate("test")
         if not trial.stop.requested:
             self._keep()
+
+    def _adapt(self) -> None:
+        trial = self._trial
+        if trial.stop.requested:
+            return
+        trial.doing = "applying the fine-tuning method"
+        trial.progress.tell("adapt", "Applying the fine-tuning method")
+        with trial.phases.phase("adapt"), trial.stop.interruptible():
+            effects = self._engine.adapt()
+        tell_effects(trial, effects, only_trains=True)
 
     def _keep(self) -> None:
         """What cannot be kept costs the trial nothing but that."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 from engines.protocol.kinds import WORKS
 from engines.protocol.orders import TrialOrder
+from engines.protocol.records import TookEffect
 from engines.protocol.ring import RingWriter
 from engines.protocol.work import tag_of
+from engines.techniques import find
 from engines.worker.engine import Engine
 from engines.worker.failures import WorkerFailure
 from engines.worker.phases import Phases
@@ -66,6 +68,24 @@ def work_of(order: TrialOrder) -> MakesWork:
         )
     module, _, name = target.partition(":")
     return cast("MakesWork", getattr(importlib.import_module(module), name))
+
+
+def tell_effects(trial: Trial, effects: Sequence[TookEffect], *, only_trains: bool = False) -> None:
+    """Send what the techniques changed. Raises `WorkerFailure` where one of the order was not applied or changed
+    nothing: of those that only training uses, or of all others."""
+    for order in trial.order.techniques:
+        technique = find(order.id)
+        if only_trains is not (technique is not None and technique.works == ("training",)):
+            continue
+        if not any(effect.technique == order.id and effect.changed for effect in effects):
+            raise WorkerFailure(
+                "technique",
+                f"{order.id} was not applied to {trial.order.model.title}.",
+                f"The engine {trial.order.engine.id} ignores it, so its figures would be those of the model without "
+                "it. Leave it out, or choose another engine.",
+            )
+    for effect in effects:
+        trial.writer.send(effect)
 
 
 def cannot(order: TrialOrder, doing: str) -> WorkerFailure:

@@ -83,7 +83,7 @@ def test_that_training_lowers_the_loss_on_text_it_has_not_seen(trained: Outcome)
 def test_that_the_phases_come_in_order_and_progress_never_goes_back(trained: Outcome) -> None:
     names = [(r.name, r.index) for r in trained.all(PhaseEnded)]
     assert names == [
-        ("start", 0), ("load", 0), ("evaluate", 0), ("warmup", 0), ("measure", 0), ("evaluate", 1),
+        ("start", 0), ("load", 0), ("evaluate", 0), ("adapt", 0), ("warmup", 0), ("measure", 0), ("evaluate", 1),
         ("evaluate", 2), ("unload", 0),
     ]  # fmt: skip
     fractions = [p.fraction or 0.0 for p in trained.all(Progress)]
@@ -136,7 +136,7 @@ def test_that_the_validation_loss_is_taken_between_steps_while_the_clock_stands_
     ]  # fmt: skip
     spans = [(r.name, r.index, r.start_ns, r.t_ns) for r in outcome.all(PhaseEnded)]
     assert [span[:2] for span in spans[2:-1]] == [
-        ("evaluate", 0), ("warmup", 0), ("measure", 0), ("evaluate", 1), ("measure", 1), ("evaluate", 2),
+        ("evaluate", 0), ("adapt", 0), ("warmup", 0), ("measure", 0), ("evaluate", 1), ("measure", 1), ("evaluate", 2),
         ("measure", 2), ("evaluate", 3), ("evaluate", 4),
     ]  # fmt: skip
     assert all(a[3] <= b[2] for a, b in pairwise(spans))

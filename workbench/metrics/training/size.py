@@ -17,7 +17,8 @@ _MADE = {
 
 
 def _trained(records: TrialRecords) -> Found:
-    found = records.detail("trained_parameters")
+    told = (e.changed["trained_parameters"] for e in records.effects if "trained_parameters" in e.changed)
+    found = next(told, records.detail("trained_parameters"))  # older trials have it with the loaded model
     if found is None:
         return NotAvailable("The trial trained nothing.")
     return Value(found, "counted in the loaded model: parameters that require a gradient")

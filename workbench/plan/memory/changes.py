@@ -12,7 +12,7 @@ import msgspec
 from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
 from engines.protocol.settings import Scalar
 from engines.techniques import MachineFacts, ModelFacts
-from workbench.plan.memory.methods import method_of
+from engines.techniques.finetune import method_of
 from workbench.plan.memory.training import training_parts
 from workbench.plan.training_time import training_step_seconds
 from workbench.units import format_bytes, significant

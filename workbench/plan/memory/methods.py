@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from engines.protocol.orders import TechniqueOrder
 from engines.techniques import ModelFacts
-from engines.techniques.finetune import FINETUNE, LORA, trained_parameters
+from engines.techniques.finetune import method_of, trained_parameters
 from workbench.plan.memory.block import Kept, Where
 
 _WHOLE = frozenset({"finetune.full", "finetune.freeze"})
@@ -16,16 +16,10 @@ _OUTPUTS = {"finetune.dora": 2}
 """DoRA keeps the layer's output and the adapter's, to scale their sum."""
 
 
-def method_of(techniques: Sequence[TechniqueOrder]) -> TechniqueOrder | None:
-    """The technique of the fine-tuning axis."""
-    return next((order for order in techniques if order.id.partition(".")[0] == FINETUNE), None)
-
-
 def trained_of(facts: ModelFacts, techniques: Sequence[TechniqueOrder]) -> int:
     """Trained parameters; 0 where they are not known, or nothing is trained."""
     order = method_of(techniques)
-    rank = order.parameters.get("rank") if order is not None and order.id == LORA else 0
-    return trained_parameters(facts, rank) if isinstance(rank, int) else 0
+    return trained_parameters(facts, order) if order is not None else 0
 
 
 def kept_of(techniques: Sequence[TechniqueOrder]) -> Kept:

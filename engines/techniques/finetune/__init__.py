@@ -1,0 +1,43 @@
+"""The fine-tuning axis: which parameters training changes. Only experiments that train use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engines.protocol.orders import TechniqueOrder, Training
+from engines.techniques.facts import ModelFacts
+from engines.techniques.finetune import adapters, lora, parts, prompts
+from engines.techniques.model import Axis
+
+FINETUNE = "finetune"
+AXIS = Axis(
+    id=FINETUNE,
+    title="Fine-tuning",
+    sentence="Which parameters training changes.",
+    default="",
+)
+TECHNIQUES = (*lora.TECHNIQUES, *adapters.TECHNIQUES, *prompts.TECHNIQUES, *parts.TECHNIQUES)
+_BY_ID = {technique.id: technique for technique in TECHNIQUES}
+
+
+def trained_parameters(model: ModelFacts, technique: TechniqueOrder) -> int:
+    """Parameters that a method trains, exactly; 0 where the model's shapes or the method are not known."""
+    method = _BY_ID.get(technique.id)
+    if method is None or method.trained is None:
+        return 0
+    return method.trained(model, {**method.defaults(), **technique.parameters})
+
+
+def method_of(techniques: Sequence[TechniqueOrder]) -> TechniqueOrder | None:
+    """The method among an order's techniques, its parameters complete."""
+    for order in techniques:
+        if method := _BY_ID.get(order.id):
+            return TechniqueOrder(id=order.id, parameters={**method.defaults(), **order.parameters})
+    return None
+
+
+def learning_rate(training: Training, techniques: Sequence[TechniqueOrder]) -> float:
+    """The highest rate of the schedule: the experiment's, or the method's own where that is 0. 0.0 without a method."""
+    method = method_of(techniques)
+    own = method.parameters.get("learning_rate") if method is not None else None
+    return training.learning_rate or float(own or 0.0)
