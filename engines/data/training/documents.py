@@ -62,6 +62,11 @@ class Batches:
         return len(self._rows)
 
     @property
+    def shared(self) -> bool:
+        """Whether any row holds several documents."""
+        return any(len(row) > 1 for row in self._rows)
+
+    @property
     def padding_share(self) -> float:
         """Of what the first epoch computes, in whole batches, each row filled up to the longest of its batch."""
         tokens = computed = 0
