@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 
+from engines.protocol.codec import encode_record
 from engines.protocol.records import (
     ClockPair,
     Environment,
@@ -18,6 +22,8 @@ from engines.protocol.records import (
     TrialEnded,
     TrialStarted,
 )
+from workbench.metrics.evaluate import evaluate_trial
+from workbench.store.operations import ConfigurationRow, ExperimentDetail, ExperimentRow, MetricRow, ReasonRow, TrialRow
 
 SECOND = 1_000_000_000
 EVALUATION_S = 3.0
@@ -83,3 +89,81 @@ def training(
         )
     told.append(TrialEnded(outcome="completed", clock=ClockPair(wall_ns=now, mono_ns=now), t_ns=now))
     return tuple(msgspec.structs.replace(r, seq=i) for i, r in enumerate(told, start=1))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A configuration of a fake experiment: a method at a learning rate."""
+
+    method: str
+    """Id of a technique, with a parameter that tells two apart: "finetune.lora rank=4"."""
+    rate: float
+    loss: float
+    """Its held-out and test loss after training, before the seeds' own factors."""
+    workload: Mapping[str, object] = field(default_factory=dict)
+    facts: Callable[[int], Mapping[str, str]] = lambda _: {}
+    """By seed."""
+    diverged: bool = False
+
+
+def training_detail(
+    runs: Sequence[Run], *, seeds: int = 3, spread: float = 0.004, test: bool = True, seed: int = 1
+) -> ExperimentDetail:
+    """A finished experiment: every run in every block, whose losses have a factor of their own of sd `spread`."""
+    rng = np.random.default_rng(seed)
+    configurations, trials = list[ConfigurationRow](), list[TrialRow]()
+    metrics, reasons = list[MetricRow](), list[ReasonRow]()
+    environments, evaluations = dict[str, dict[str, str]](), dict[str, tuple[str, ...]]()
+    for position, run in enumerate(runs):
+        id, _, parameter = run.method.partition(" ")
+        name, _, value = parameter.partition("=")
+        order = {
+            "model": {"kind": "random", "path": "", "title": "m"},
+            "techniques": [{"id": id, "parameters": {name: int(value)} if name else {}}],
+            "workload": {
+                "kind": "training", "steps": 10, "warmup_steps": 2, "batch_size": 2, "sequence_tokens": 32,
+                "learning_rate": run.rate, **run.workload,
+            },
+            "device": "cpu",
+        }  # fmt: skip
+        title = f"{parameter or id} at {run.rate:g}"
+        configurations.append(
+            ConfigurationRow(
+                configuration=f"c-{position}", experiment="e", title=title, color=position, position=position,
+                model="m", resolved=json.dumps(order),
+            )
+        )  # fmt: skip
+        for block in range(seeds):
+            factor = float(np.exp(rng.normal(0, spread)))
+            trial, facts = f"t-{position}-{block}", dict(run.facts(block))
+            said = training(
+                {0: 4.0, 6: (4.0 + run.loss * factor) / 2, 12: run.loss * factor},
+                test=run.loss * factor * 1.01 if test else None,
+                data_s=0.05,
+                facts=facts,
+            )
+            if not run.diverged:
+                rows, why, verdict = evaluate_trial(trial, said)
+                metrics += rows
+                reasons += [ReasonRow(trial=trial, code=r.code, severity=r.severity, message=r.message) for r in why]
+                evaluations[trial] = tuple(encode_record(r).decode() for r in said if isinstance(r, Evaluation))
+            environments[trial] = facts
+            trials.append(
+                TrialRow(
+                    trial=trial, number=len(trials) + 1, experiment="e", experiment_name="fake",
+                    configuration=f"c-{position}", title=title, color=position, block=block, position=len(trials),
+                    machine="this", device="cpu", state="ended",
+                    outcome="failed" if run.diverged else "completed",
+                    failure="technique" if run.diverged else None, message=None, advice=None,
+                    verdict="invalid" if run.diverged else verdict, last_seq=1, submitted_at="", started_at=None,
+                    ended_at=None, duration_s=1.0,
+                )
+            )  # fmt: skip
+    row = ExperimentRow(
+        experiment="e", number=1, name="fake", created_at="2026-11-30T08:00:00Z", baseline=None, trials=len(trials),
+        waiting=0, completed=len(trials), failed=0,
+    )  # fmt: skip
+    return ExperimentDetail(
+        experiment=row, configurations=tuple(configurations), trials=tuple(trials), metrics=tuple(metrics),
+        reasons=tuple(reasons), environments=environments, evaluations=evaluations,
+    )  # fmt: skip

@@ -5,6 +5,7 @@ Pure: from an `ExperimentDetail` to values that a table, a chart, a command and 
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import replace
 from workbench.comparison import compression as comparison_compression
 from workbench.comparison.notes import footnotes
 from workbench.comparison.results import Cell, Comparison, Row
+from workbench.comparison.training.which import sentences, training_comparison
 from workbench.comparison.trials import ConfigurationTrials, in_order, metric_ids
 from workbench.metrics.model import Metric
 from workbench.metrics.registry import find
@@ -20,6 +22,7 @@ from workbench.metrics.tasks import standing
 from workbench.plan import labels as naming
 from workbench.statistics import intervals as statistics
 from workbench.statistics import text_error
+from workbench.statistics.censored import median_of
 from workbench.statistics.intervals import Interval as Interval
 from workbench.statistics.intervals import RatioEstimate
 from workbench.statistics.outliers import find_outliers
@@ -66,6 +69,7 @@ def compare(
         )
         for c, labels in zip(configurations, labelled, strict=True)
     )
+    training = training_comparison(detail, kept, pinned, margin)
     return Comparison(
         experiment=detail.experiment.experiment,
         name=detail.experiment.name,
@@ -76,7 +80,11 @@ def compare(
         varying=varying,
         constant=constant,
         baseline=pinned,
-        footnotes=footnotes(detail, rows, kept, kept_invalid=include_invalid),
+        training=training,
+        footnotes=(
+            *(sentences(training) if training is not None else ()),
+            *footnotes(detail, rows, kept, kept_invalid=include_invalid),
+        ),
     )
 
 
@@ -108,6 +116,12 @@ def _cells(
     if baseline is None or cells[baseline].value is None:
         return cells
     pinned = cells[baseline]
+    if (
+        known is not None
+        and known.censored
+        and any(math.isinf(v) for k in kept.values() for v in k.with_censored(metric))
+    ):
+        return cells
     others = {
         c: cell
         for c, cell in cells.items()
@@ -128,8 +142,40 @@ def _cells(
     return cells | judged | {baseline: replace(pinned, ratio=1.0, word="baseline", blocks=pinned.n)}
 
 
+def _censored_cell(metric: Metric, trials: ConfigurationTrials) -> Cell:
+    """A median in which a trial that ended before there was a value counts as infinite."""
+    every = trials.with_censored(metric.id)
+    found = median_of(every)
+    missing = sum(math.isinf(v) for v in every)
+    if found is None:
+        return Cell(metric.id, None, reason=trials.reason(metric.id), unit=metric.unit)
+    mark = f"not reached in {missing} of {len(every)}" if missing else ""
+    if math.isinf(found.value):
+        return Cell(metric.id, None, reason=f"Not reached in {missing} of {len(every)} trials.", unit=metric.unit, n=0)
+    closed = found.interval is not None and math.isfinite(found.interval.high)
+    stored = trials.values(metric.id, trials.counted)
+    scopes = {row.scope for _, row, _ in stored}
+    low = f", at least {found.interval.low:.4g}" if found.interval is not None and not closed else ""
+    return Cell(
+        metric.id,
+        found.value,
+        n=len(every),
+        interval=found.interval if closed else None,
+        trial_values=tuple((t.trial, value) for t, _, value in stored),
+        excluded=tuple(t.trial for t, _, _ in trials.values(metric.id, trials.excluded())),
+        made=_method([row.method for _, row, _ in stored]),
+        summary=f"{found.method}{low}{f'; {mark}, which counts as infinite' if mark else ''}",
+        unit=metric.unit,
+        scope=scopes.pop() if len(scopes) == 1 else "",
+        mark=mark,
+        formula=stored[0][1].version,
+    )
+
+
 def _cell(metric: str, trials: ConfigurationTrials) -> Cell:
     known = find(metric)
+    if known is not None and known.censored:
+        return _censored_cell(known, trials)
     found = trials.values(metric, trials.counted)
     unit = next((r.unit for (_, m), r in trials.rows.items() if m == metric), known.unit if known is not None else "")
     excluded = tuple(t.trial for t, _, _ in trials.values(metric, trials.excluded()))

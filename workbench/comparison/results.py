@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from workbench.comparison.training.which import TrainingComparison
 from workbench.statistics.intervals import Interval as Interval
 from workbench.statistics.outliers import Outlier
 
@@ -101,5 +102,7 @@ class Comparison:
     tasks_asked: bool = True
     """Whether a missing score on tasks is worth a line: one failed, or no trial has results yet."""
     confidence: float = 0.95
+    training: TrainingComparison | None = None
+    """What only a comparison of training trials has; None where nothing trains."""
     footnotes: tuple[str, ...] = field(default=())
     """Cautions for the whole table (origin of the model, near-chance quality, order of trials)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
@@ -42,6 +43,11 @@ class ConfigurationTrials:
             if row is not None and row.value is not None:
                 found.append((trial, row, row.value))
         return found
+
+    def with_censored(self, metric: str) -> list[float]:
+        """Values of a metric that a trial may end without, infinite for those that did (`Metric.censored`)."""
+        rows = [row for t in self.counted if (row := self.rows.get((t.trial, metric))) is not None]
+        return [math.inf if row.value is None else row.value for row in rows if row.value is not None or row.n == 0]
 
     @cached_property
     def evaluation(self) -> Evaluation | None:

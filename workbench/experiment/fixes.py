@@ -8,6 +8,7 @@ A fix's path is one of
     "techniques.AXIS.SHORT.NAME.OLD"  put `value` in the place of this value of a technique's setting
     "workload.KEY.OLD"            put `value` in the place of this value of a sweep
     "workload"                    set several keys: `value` is pairs of key and value
+    "workload.KEY.+"              add `value` to a sweep
     "TABLE.KEY"                   set the key
 """
 
@@ -86,6 +87,8 @@ def _in_sweep(workload: WorkloadChoice, path: str, value: Scalar) -> WorkloadCho
     if not any(s.name == key and s.sweep for s in workload.settings):
         raise ValueError(f"workload.{path} is no place in a sweep")
     replaced = [value if str(v) == old else v for v in workload.values(key)]
+    if old == "+":
+        replaced = sorted([*replaced, value], key=lambda v: (isinstance(v, str), v))
     return workload.with_values({key: tuple(dict.fromkeys(replaced))})
 
 

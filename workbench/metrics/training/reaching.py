@@ -55,10 +55,10 @@ def cost_of(progress: Progress, target: float, axis: Axis) -> float | NotReached
     """What reaching the target takes on an axis (steps, tokens, s, J)."""
     found = reached(progress, target)
     totals = progress.along(axis)
-    if isinstance(found, NotReached):
-        return found if progress.held_out else NotAvailable("The trial has no loss on held-out text.")
     if totals is None:
         return NotAvailable(progress.no_joules)
+    if isinstance(found, NotReached):
+        return found if progress.held_out else NotAvailable("The trial has no loss on held-out text.")
     return float(np.interp(found, np.arange(len(totals)), totals))
 
 

@@ -1,0 +1,126 @@
+"""Configurations of a training experiment as methods: those that differ in nothing but the learning rate are one. Pure.
+
+The rate counts as it was used: a workload's, or the method's own where the workload leaves it to the method.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from engines.techniques import find
+from workbench.plan import labels as naming
+from workbench.store.operations import ConfigurationRow, ExperimentDetail
+
+RATE = "learning_rate"
+RATE_FACT = "training.learning_rate"
+"""Environment fact with the rate that the worker used."""
+
+
+@dataclass(frozen=True)
+class Method:
+    title: str
+    """What tells it from the other methods: "LoRA (rank 16)"."""
+    configurations: Mapping[float, str]
+    """Configuration by learning rate, rising."""
+    color: int
+    """Of its first configuration."""
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        return tuple(self.configurations)
+
+
+def order_of(configuration: ConfigurationRow) -> dict[str, object]:
+    """The stored order; {} where it cannot be read."""
+    try:
+        found = json.loads(configuration.resolved)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def workload_of(configuration: ConfigurationRow) -> dict[str, object]:
+    """Its workload where that is training, else {}."""
+    found = order_of(configuration).get("workload")
+    return found if isinstance(found, dict) and found.get("kind") == "training" else {}
+
+
+def methods_of(detail: ExperimentDetail) -> tuple[Method, ...]:
+    """In the order of their first configurations; () where nothing trains."""
+    groups: dict[str, list[tuple[float, ConfigurationRow]]] = {}
+    for configuration in sorted(detail.configurations, key=lambda c: c.position):
+        if not workload_of(configuration):
+            continue
+        rate = rate_of(configuration, detail)
+        groups.setdefault(_without_rate(configuration), []).append((rate, configuration))
+    titles = _titles([found[0][1] for found in groups.values()])
+    return tuple(
+        Method(title, _by_rate(found), found[0][1].color) for title, found in zip(titles, groups.values(), strict=True)
+    )
+
+
+def _by_rate(found: Sequence[tuple[float, ConfigurationRow]]) -> dict[float, str]:
+    """Of several, those whose rate is known."""
+    known = [(rate, row) for rate, row in found if rate > 0 or len(found) == 1]
+    return {rate: row.configuration for rate, row in sorted(known, key=lambda f: f[0])}
+
+
+def rate_of(configuration: ConfigurationRow, detail: ExperimentDetail) -> float:
+    """0 where nothing says it."""
+    trials = [t.trial for t in detail.trials if t.configuration == configuration.configuration]
+    said = next((f[RATE_FACT] for t in trials if RATE_FACT in (f := detail.environments.get(t, {}))), None)
+    return _number(said) or _number(workload_of(configuration).get(RATE)) or _own_rate(order_of(configuration))
+
+
+def _own_rate(order: Mapping[str, object]) -> float:
+    for choice in naming.stored_techniques(order):
+        known = find(choice.id)
+        rate = {**(known.defaults() if known is not None else {}), **choice.parameters}.get(RATE)
+        if rate:
+            return _number(rate)
+    return 0.0
+
+
+def _number(value: object) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return 0.0
+
+
+def _stripped(configuration: ConfigurationRow) -> dict[str, object]:
+    order = order_of(configuration)
+    workload = {k: v for k, v in workload_of(configuration).items() if k != RATE}
+    techniques = order.get("techniques")
+    kept = [_without(choice) for choice in techniques] if isinstance(techniques, list) else []
+    return {**order, "workload": workload, "techniques": kept}
+
+
+def _without(choice: object) -> object:
+    if not isinstance(choice, dict):
+        return choice
+    parameters = choice.get("parameters")
+    kept = {k: v for k, v in parameters.items() if k != RATE} if isinstance(parameters, dict) else {}
+    return {**choice, "parameters": kept}
+
+
+def _without_rate(configuration: ConfigurationRow) -> str:
+    """All that is run but the learning rate, as text to compare by."""
+    order = _stripped(configuration)
+    parts = {name: order.get(name) for name in ("model", "techniques", "workload", "engine", "device")}
+    return json.dumps(parts, sort_keys=True)
+
+
+def _titles(rows: Sequence[ConfigurationRow]) -> list[str]:
+    labelled = [naming.labels_of(msgspec.structs.replace(row, resolved=json.dumps(_stripped(row)))) for row in rows]
+    naming.fill_axes(labelled)
+    varying, _ = naming.split(labelled)
+    alone = naming.axis_label("finetune")
+    return [
+        naming.short_title(labels, varying, labels.get(alone, row.title))
+        for labels, row in zip(labelled, rows, strict=True)
+    ]
