@@ -47,6 +47,19 @@ def ticks(low: float, high: float, count: int) -> Ticks:
     return Ticks(values, tuple(tick_text(v, step) for v in values), step)
 
 
+def powers(low: float, high: float, count: int) -> Ticks:
+    """Places of 1, 2, 5, of 1, 3 or of 1 times powers of ten within [10**low, 10**high], as logarithms: the most of
+    them that `count` allows."""
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        decades = range(math.floor(low) - 1, math.ceil(high) + 1)
+        found = [(m, d) for d in decades for m in steps if low - 1e-9 <= math.log10(m) + d <= high + 1e-9]
+        if len(found) <= count:
+            break
+    places = tuple(math.log10(m) + d for m, d in found)
+    texts = tuple(f"{m}e{d}" if not -3 < d < 4 else f"{m * 10.0**d:g}" for m, d in found)
+    return Ticks(places, texts, 1.0)
+
+
 def tick_text(value: float, step: float) -> str:
     """A tick's text with just the digits its step needs: "2,000", "0.25"; powers of ten where long."""
     if abs(value) < step / 2:

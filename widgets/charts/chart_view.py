@@ -14,9 +14,9 @@ from PySide6.QtCore import QPoint, QPointF, Qt, Signal
 from PySide6.QtGui import QContextMenuEvent, QGuiApplication, QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QLabel, QMenu, QVBoxLayout, QWidget
 
-from widgets.charts.axes import Ground, Gutter, strip, ticks
+from widgets.charts.axes import Ground, Gutter, powers, strip, ticks
 from widgets.charts.frame import BottomAxis, CategoryGutter, TitledGutter
-from widgets.charts.marks import Marks, Target
+from widgets.charts.marks import SPAN_ROW, Marks, Target
 from widgets.charts.table import chart_as_tsv
 from widgets.parts.components import PanelHeader, tool_button
 from widgets.theme import icons
@@ -70,6 +70,11 @@ class ChartView(QWidget):
         theme.follow(self.restyle)
 
     # --- content ----------------------------------------------------------------------------------
+
+    @property
+    def _scatters(self) -> bool:
+        """Whether nothing of it depends on the size at hand."""
+        return self._chart is None or all(s.style == "markers" for s in self._chart.series)
 
     @property
     def chart(self) -> Chart | None:
@@ -161,14 +166,22 @@ class ChartView(QWidget):
         ys = [a for s in chart.series for a in (s.y, s.y_low, s.y_high) if a is not None]
         for reference in chart.references:
             (xs if reference.orientation == "vertical" else ys).append(np.array([reference.value]))
-        x = _extent(_within(xs, chart.x), chart.x)
+        xs += [np.array([s.low, s.high]) for s in chart.spans]
+        x = _extent(np.log10(_within(xs, chart.x)) if chart.x.log else _within(xs, chart.x), chart.x)
+        if chart.x.log:
+            x = _padded(x, chart.x)
         y = _extent(_within(ys, chart.y), chart.y)
         if chart.y.categories:
             count = len(chart.y.categories)
             return (min(0.0, x[0]), x[1]), (-0.5, count - 0.5)
         if all(s.style == "markers" for s in chart.series):
             return _padded(x, chart.x), _padded(y, chart.y)
-        return x, _padded(y, chart.y)
+        bottom, top = _padded(y, chart.y)
+        if chart.spans:
+            # the ranges stand below all curves
+            foot = min(len(chart.spans) * self._theme.px(SPAN_ROW) / max(float(self._box.height()), 80.0), 0.6)
+            bottom = top - (top - bottom) / (1 - foot)
+        return x, (bottom, top)
 
     def _fit(self) -> None:
         """Show everything, with room for the labels beside the bars."""
@@ -181,6 +194,8 @@ class ChartView(QWidget):
                 # a line of text above the first bar
                 height = max(self._box.height() - self._theme.px(18), 1.0)
                 bottom -= (top - bottom) * self._theme.px(18) / height
+        elif any(s.style in ("line", "steps", "points") for s in self._chart.series):
+            high = self._room_for_names(self._chart, low, high)
         self._box.setRange(xRange=(low, high), yRange=(bottom, top), padding=0)
         self._place()
 
@@ -198,8 +213,15 @@ class ChartView(QWidget):
                     end = max(end, low + (float(tip) - low) * width / free)
         return end
 
+    def _room_for_names(self, chart: Chart, low: float, high: float) -> float:
+        """The end of the axis at which the names of the curves stand beside their ends, not on them."""
+        widest = max(self._view.fontMetrics().horizontalAdvance(s.title) for s in chart.series)
+        width = max(float(self._box.width()), 60.0)
+        free = max(width - widest - self._theme.px(24), width / 2)
+        return low + (high - low) * width / free
+
     def _resized(self, *_: object) -> None:
-        if self._chart is not None and self._chart.y.categories:
+        if self._chart is not None and not self._scatters:
             self._fit()
         else:
             self._place()
@@ -213,7 +235,8 @@ class ChartView(QWidget):
             return
         (low, high), (bottom, top) = self._box.viewRange()
         width, height = self._box.width(), self._box.height()
-        across = ticks(low, high, max(2, int(width / self._theme.px(70))))
+        most = max(2, int(width / self._theme.px(70)))
+        across = powers(low, high, most) if self._chart.x.log else ticks(low, high, most)
         places = [(v - low) / (high - low) * width for v in across.values]
         self._bottom.show_ticks(across, places)
         rows: list[float] = []

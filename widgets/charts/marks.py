@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -22,6 +23,9 @@ from workbench.charts.stored import Chart, Series
 
 _CAP = 4.0
 _MARKER = 11.0
+_BAND_ALPHA = 46
+SPAN_ROW = 12
+"""Height of a row of ranges at the foot of a plot."""
 
 
 @dataclass
@@ -51,6 +55,15 @@ class _Bar:
     hollow: bool
 
 
+@dataclass(frozen=True)
+class _Span:
+    bar: QRectF
+    at: QPointF
+    color: QColor
+    open_low: bool
+    open_high: bool
+
+
 @dataclass
 class _Laid:
     """Everything positioned for one size of one chart."""
@@ -59,6 +72,10 @@ class _Laid:
     intervals: list[tuple[QLineF, QColor]] = field(default_factory=list)
     points: list[tuple[QPointF, str, QColor, bool]] = field(default_factory=list)
     lines: list[tuple[QPolygonF, QColor, float]] = field(default_factory=list)
+    areas: list[tuple[QPolygonF, QColor]] = field(default_factory=list)
+    circles: list[tuple[QPointF, QColor, bool]] = field(default_factory=list)
+    """Middle, colour, whether filled."""
+    spans: list[_Span] = field(default_factory=list)
     references: list[QLineF] = field(default_factory=list)
     front: QPolygonF = field(default_factory=QPolygonF)
     texts: list[_Text] = field(default_factory=list)
@@ -106,6 +123,7 @@ class Marks(QGraphicsItem):
         self.per_point = 1
         metrics = QFontMetricsF(self._theme.font("dense"))
         self._lay_references()
+        self._lay_spans()
         self._laid.front = QPolygonF([self._map(x, y) for x, y in self._chart.front])
         lines: list[tuple[Series, float]] = []
         loose: list[tuple[QPointF, str, QColor]] = []
@@ -130,7 +148,9 @@ class Marks(QGraphicsItem):
         return self._theme.color("chart.series2" if index == -1 else "chart.series3")
 
     def _map(self, x: float, y: float) -> QPointF:
-        return QPointF(self._box.mapFromView(QPointF(x, y)))
+        """Pixels of a value; the box itself counts in powers of ten on a logarithmic axis."""
+        along = math.log10(x) if self._chart.x.log else x
+        return QPointF(self._box.mapFromView(QPointF(along, y)))
 
     def _lay_references(self) -> None:
         rect = self._box.rect()
@@ -213,7 +233,7 @@ class Marks(QGraphicsItem):
     def _lay_line(self, index: int, series: Series, color: QColor) -> float | None:
         """Position one curve, decimated to the width at hand. -> height of its visible end (px)."""
         pyramid = self._pyramids.setdefault(index, Pyramid())
-        if not len(pyramid) and np.all(np.diff(series.x) >= 0):
+        if not len(pyramid) and not self._chart.x.log and np.all(np.diff(series.x) >= 0):
             pyramid.sync(series.x, series.y)
         (start, end), _ = self._box.viewRange()
         if len(pyramid):
@@ -222,6 +242,9 @@ class Marks(QGraphicsItem):
             self.per_point = max(self.per_point, reduced.per_point)
         else:
             xs, ys = series.x, series.y
+        self._lay_band(series, color)
+        if series.style == "points":
+            self._lay_circles(series, color)
         polygon = QPolygonF()
         last: float | None = None
         wide = 1.5 if series.style == "line" and series.color < 0 else 1.0
@@ -234,10 +257,56 @@ class Marks(QGraphicsItem):
             if series.style == "steps" and not polygon.isEmpty():
                 polygon.append(QPointF(at.x(), polygon.last().y()))
             polygon.append(at)
-            if x <= end:
+            if self._chart.x.log or x <= end:
                 last = at.y()
         self._laid.lines.append((polygon, color, wide))
         return last
+
+    def _lay_band(self, series: Series, color: QColor) -> None:
+        """What lies between the lowest and the highest trial."""
+        if series.y_low is None or series.y_high is None:
+            return
+        ground = self._theme.color(series.token) if series.token else QColor(color)
+        ground.setAlpha(255 if series.token else _BAND_ALPHA)
+        seen = np.isfinite(series.x) & np.isfinite(series.y_low) & np.isfinite(series.y_high)
+        places = np.flatnonzero(seen)
+        edge = [self._map(series.x[i], series.y_high[i]) for i in places]
+        edge += [self._map(series.x[i], series.y_low[i]) for i in places[::-1]]
+        self._laid.areas.append((QPolygonF(edge), ground))
+
+    def _lay_circles(self, series: Series, color: QColor) -> None:
+        reach = self._theme.px(10)
+        for i, (x, y) in enumerate(zip(series.x, series.y, strict=True)):
+            if not (np.isfinite(x) and np.isfinite(y)):
+                continue
+            at = self._map(x, y)
+            self._laid.circles.append((at, color, i in series.filled))
+            low, high = _interval(series.y_low, series.y_high, i)
+            chart = self._chart
+            said = "\n".join(
+                (
+                    series.title,
+                    _spoken(chart.x.title, _number(x), chart.x.unit, None, None),
+                    _spoken(chart.y.title, _number(y), chart.y.unit, low, high),
+                )
+            )
+            self._laid.targets.append(Target(at, QRectF(at.x() - reach, at.y() - reach, 2 * reach, 2 * reach), said))
+
+    def _lay_spans(self) -> None:
+        """Bars in rows at the foot of the plot, the first on top."""
+        row = self._theme.px(SPAN_ROW)
+        rect, spans = self._box.rect(), self._chart.spans
+        for i, span in enumerate(spans):
+            y = rect.bottom() - (len(spans) - i) * row + row / 2
+            left, right, at = (self._map(v, 0.0).x() for v in (span.low, span.high, span.at))
+            bar = QRectF(left, y - self._theme.px(2), max(right - left, 1.0), self._theme.px(4))
+            self._laid.spans.append(_Span(bar, QPointF(at, y), self.color(span.color), span.open_low, span.open_high))
+            low = f"{_number(span.low)}{' or lower' if span.open_low else ''}"
+            high = f"{_number(span.high)}{' or higher' if span.open_high else ''}"
+            said = f"{span.title}\nbest at {_number(span.at)}, as good from {low} to {high}"
+            self._laid.targets.append(
+                Target(QPointF(at, y), QRectF(left - 6, y - row / 2, right - left + 12, row), said)
+            )
 
     def _lay_loose_labels(self, loose: list[tuple[QPointF, str, QColor]], metrics: QFontMetricsF) -> None:
         reach = self._theme.px(7)
@@ -284,6 +353,11 @@ class Marks(QGraphicsItem):
         painter.setPen(QPen(theme.color("chart.reference"), 1, Qt.PenStyle.DashLine))
         painter.drawLines(laid.references)
         painter.drawPolyline(laid.front)
+        painter.setPen(Qt.PenStyle.NoPen)
+        for polygon, color in laid.areas:
+            painter.setBrush(color)
+            painter.drawPolygon(polygon)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
         for polygon, color, width in laid.lines:
             painter.setPen(QPen(color, width))
             painter.drawPolyline(polygon)
@@ -291,6 +365,7 @@ class Marks(QGraphicsItem):
             painter.setPen(QPen(color, theme.px(1)))
             painter.drawLine(line)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._paint_circles(painter)
         marker_edge = theme.px(_MARKER)
         for at, marker, color, hollow in laid.points:
             ground = theme.color("chart.background")
@@ -307,6 +382,26 @@ class Marks(QGraphicsItem):
                 painter.fillRect(text.rect, theme.color("chart.background"))
             painter.setPen(text.color)
             painter.drawText(text.rect, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextDontClip, text.text)
+
+    def _paint_circles(self, painter: QPainter) -> None:
+        theme = self._theme
+        ground, radius = theme.color("chart.background"), theme.px(7) / 2
+        for at, color, filled in self._laid.circles:
+            painter.setPen(QPen(color, theme.px(1.5)))
+            painter.setBrush(color if filled else ground)
+            painter.drawEllipse(at, radius * (1.3 if filled else 1), radius * (1.3 if filled else 1))
+        for span in self._laid.spans:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(span.color)
+            painter.drawRect(span.bar)
+            tip, half = span.bar.height(), span.bar.height()
+            for open_, x, way in ((span.open_low, span.bar.left(), -1), (span.open_high, span.bar.right(), 1)):
+                if open_:
+                    y = span.at.y()
+                    head = [QPointF(x, y - half), QPointF(x + 1.5 * way * tip, y), QPointF(x, y + half)]
+                    painter.drawPolygon(QPolygonF(head))
+            painter.setPen(QPen(ground, 1))
+            painter.drawEllipse(span.at, radius * 1.3, radius * 1.3)
 
 
 def _interval(low: np.ndarray | None, high: np.ndarray | None, i: int) -> tuple[float | None, float | None]:
@@ -336,7 +431,7 @@ def _box(rect: QRectF) -> Box:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,.4g}".replace("e-0", "e-") if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _spoken(name: str, text: str, unit: str, low: float | None, high: float | None) -> str:

@@ -181,6 +181,7 @@ def _fingerprint(chart: Chart) -> tuple[object, ...]:
         chart.y,
         series,
         chart.references,
+        chart.spans,
         chart.front,
         chart.notes,
         chart.empty,

@@ -1,4 +1,7 @@
-"""The charts under the table: trade-off and bars, side by side or, in a narrow window, behind tabs. Main thread."""
+"""The charts under the table: how training went, trade-off, bars, side by side or, in a narrow window, behind tabs.
+
+Main thread.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,22 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QSizePolicy, QSplitter, QTabBar, QVBoxLayout, QWidget
 
 from widgets.compare.chart_panel import ChartPanel, fill_chooser
+from widgets.compare.course_panel import CoursePanel
 from widgets.compare.entries import AGAINST
+from widgets.compare.table.views import Loaded
 from widgets.parts.components import SegmentedControl, label
 from widgets.theme.theme import Theme
 from workbench.charts.stored import Chart, bar_chart, scatter_chart
+from workbench.comparison.courses import Courses, is_training
 from workbench.comparison.results import Comparison
 from workbench.comparison.trade_offs import TradeOff, trade_offs
 from workbench.export.bundle import trade_off
 from workbench.export.tables import default_metrics
 from workbench.metrics.registry import find
 
-_WORDS, _SUBTITLE = 660, 900
-"""Widths of the trade-off's panel (of the design) from which "Quality against" is written out, and the subtitle."""
+_SEGMENTS, _WORDS, _SUBTITLE = 620, 760, 980
+"""Widths of the trade-off's panel (of the design) from which its segments are there, "Quality against" is written out,
+and the subtitle. "Across" and "Up" offer all that the segments do."""
 
 
 class ChartsArea(QWidget):
@@ -34,8 +41,9 @@ class ChartsArea(QWidget):
         self.bars_metric = ""
         self.pair: tuple[str, str] = ("", "")
         """Metrics across and up, as the user chose them; "" for the first ones there are."""
-        self._narrow = False
+        self._narrow = self.trains = False
         self._trade_offs: tuple[TradeOff, ...] = ()
+        self.course = CoursePanel(theme)
         self.scatter = ChartPanel(theme, "Trade-off")
         self.bars = ChartPanel(theme, "Bars")
         self.against = SegmentedControl(theme, [title for _, title in AGAINST], "Quality against")
@@ -62,15 +70,17 @@ class ChartsArea(QWidget):
         self.tabs.setDrawBase(False)
         self.tabs.addTab("Trade-off")
         self.tabs.addTab("Bars")
+        self.tabs.addTab("Loss")
         self.tabs.setAccessibleName("Charts")
         self.tabs.currentChanged.connect(self._arrange)
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
-        self.splitter.setObjectName("charts")
+        self.splitter.setObjectName("three charts")
         self.splitter.setHandleWidth(1)
         self.splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(self.course)
         self.splitter.addWidget(self.scatter)
         self.splitter.addWidget(self.bars)
-        self.splitter.setSizes([660, 660])
+        self.splitter.setSizes([456, 456, 456])
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -82,14 +92,21 @@ class ChartsArea(QWidget):
 
     # --- content ----------------------------------------------------------------------------------
 
-    def show_comparison(self, comparison: Comparison, hidden: frozenset[str]) -> None:
-        self._comparison, self._hidden = comparison, hidden
+    def show_comparison(self, loaded: Loaded, courses: Courses, hidden: frozenset[str]) -> None:
+        """`courses` of the trials of a training experiment, as far as they have been read."""
+        self._comparison, self._hidden = loaded.comparison, hidden
+        trains = is_training(loaded.detail)
+        if trains:
+            self.course.show_courses(loaded.comparison, loaded.kept, courses, hidden)
+        if trains != self.trains:
+            self.trains = trains
+            self._arrange()
         self._draw()
 
     @property
     def charts(self) -> tuple[Chart, ...]:
         """What is drawn."""
-        drawn = (self.scatter.view.chart, self.bars.view.chart)
+        drawn = (self.course.view.chart if self.trains else None, self.scatter.view.chart, self.bars.view.chart)
         return tuple(c for c in drawn if c is not None)
 
     def shown_bars(self) -> str:
@@ -183,6 +200,7 @@ class ChartsArea(QWidget):
     def _give_words(self, width: int) -> None:
         """The words give way first; the segments' tooltips and the axes say them too."""
         self._said.setVisible(width > self._theme.px(_WORDS))
+        self.against.setVisible(width > self._theme.px(_SEGMENTS))
         self.scatter.show_subtitle(width > self._theme.px(_SUBTITLE))
 
     # --- layout -----------------------------------------------------------------------------------
@@ -199,9 +217,15 @@ class ChartsArea(QWidget):
 
     def _arrange(self, _tab: int = 0) -> None:
         self.tabs.setVisible(self._narrow)
-        first = self.tabs.currentIndex() == 0
-        self.scatter.setVisible(not self._narrow or first)
-        self.bars.setVisible(not self._narrow or not first)
+        self.tabs.setTabVisible(2, self.trains)
+        self.against.set_shown(3, self.trains)
+        for place, panel in enumerate((self.scatter, self.bars, self.course)):
+            panel.setVisible((self.trains or panel is not self.course) and (not self._narrow or place == self._tab))
+
+    @property
+    def _tab(self) -> int:
+        """The tab of a narrow window; that of training is not there for other work."""
+        return self.tabs.currentIndex() if self.trains else min(self.tabs.currentIndex(), 1)
 
 
 def _scatter(comparison: Comparison, pair: tuple[str, str] | None, hidden: frozenset[str]) -> Chart:

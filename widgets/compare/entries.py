@@ -5,7 +5,7 @@ from __future__ import annotations
 from widgets.shell.entries import Entry
 from workbench.experiment import MORE_BLOCKS
 
-AGAINST = (("memory", "Memory"), ("speed", "Speed"), ("energy", "Energy"))
+AGAINST = (("memory", "Memory"), ("speed", "Speed"), ("energy", "Energy"), ("parameters", "Parameters"))
 """What quality is set against with one click; see `workbench.comparison.trade_offs`."""
 
 

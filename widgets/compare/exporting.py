@@ -35,7 +35,7 @@ class Exporting(QObject):
         self._loaded: Loaded | None = None
         self.exports = Exports(services, page)
         self.bundles = Bundles(services, page)
-        for panel in (charts.scatter, charts.bars):
+        for panel in (charts.course, charts.scatter, charts.bars):
             panel.export_asked.connect(self.exports.chart)
             panel.copied.connect(self.say_copied)
 
@@ -52,6 +52,7 @@ class Exporting(QObject):
         drawn: list[Chart] = [bar_chart(comparison, m, hidden) for m in metrics]
         scatter = self._charts.scatter.view.chart
         drawn += [scatter] if scatter is not None else []
+        drawn += self._charts.course.charts() if self._charts.trains else ()
         self.exports.folder(comparison, columns, drawn, formats)
 
     def export_everything(self) -> None:

@@ -54,7 +54,7 @@ def load_layout(settings: QSettings) -> tuple[dict[str, int], str, tuple[str, st
         numbers,
         bars if isinstance(bars, str) else "",
         (two[0], two[1]) if len(two) == 2 else ("", ""),
-        1 if tab == 1 else 0,
+        tab if tab in (1, 2) else 0,
     )
 
 

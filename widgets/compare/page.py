@@ -17,6 +17,7 @@ from widgets.compare.ask_bar import AskBar
 from widgets.compare.card.card import NumberCard
 from widgets.compare.card.place import CardPlace
 from widgets.compare.chosen import ChosenExperiment
+from widgets.compare.course_panel import CourseReader
 from widgets.compare.edits import CompareEdits
 from widgets.compare.environment.place import EnvironmentPlace
 from widgets.compare.exporting import Exporting
@@ -32,6 +33,7 @@ from widgets.parts.components import EmptyState
 from widgets.shell.page import Page
 from widgets.shell.services import Services
 from widgets.shell.targets import ShowExperiment
+from workbench.comparison.courses import is_training
 from workbench.running.events import StoreChanged
 
 
@@ -58,6 +60,8 @@ class ComparePage(Page):
         self.card = NumberCard(theme, self)
         self.row_actions = RowActions(services, self, self.table, self.ask, self.edits)
         self.exporting = Exporting(services, self, self.charts, self.viewing, self._columns)
+        self.courses = CourseReader(services, self)
+        self.courses.arrived.connect(self._show_charts)
         self.card_place = CardPlace(self, self.table, self.card)
         self.environments = EnvironmentPlace(theme, self, self.row_actions, self.card_place)
         self.environment = self.environments.sheet
@@ -190,10 +194,18 @@ class ComparePage(Page):
         invalid = sum(t.verdict == "invalid" and t.outcome == "completed" for t in loaded.detail.trials)
         notes = notes_of(comparison, self._columns(), loaded.detail.trials)
         self.notes.show_notes(same, choice.show_constant, notes, invalid, self.viewing.include_invalid)
-        self.charts.show_comparison(comparison, choice.hidden)
+        self._show_charts()
         self.texts.show(loaded)
         self.card_place.renew(loaded)
         self.services.actions.update()
+
+    def _show_charts(self) -> None:
+        loaded = self.loaded
+        if loaded is None:
+            return
+        if is_training(loaded.detail):
+            self.courses.read(loaded.kept)
+        self.charts.show_comparison(loaded, self.courses.courses, self.viewing.choice.hidden)
 
     def _show_tools(self) -> None:
         viewing = self.viewing

@@ -264,6 +264,10 @@ class SegmentedControl(QWidget):
         self._group.button(index).setText(text)
         self._group.button(index).setAccessibleName(text)
 
+    def set_shown(self, index: int, shown: bool) -> None:
+        """Whether a segment is there at all."""
+        self._group.button(index).setVisible(shown)
+
     def set_enabled(self, index: int, enabled: bool, reason: str = "") -> None:
         self._group.button(index).setEnabled(enabled)
         self._group.button(index).setToolTip(reason)

@@ -36,6 +36,8 @@ class ChartAxis:
     minimum: float | None = None
     maximum: float | None = None
     """Where intervals are cut, with an arrow, because they reach far beyond every value; None: nothing is cut."""
+    log: bool = False
+    """Drawn in powers of ten; values are written as they are."""
     categories: tuple[str, ...] = ()
     """Category axis where not empty; positions 0, 1, 2, ..."""
 
@@ -60,8 +62,24 @@ class Series:
     """One per point: "0.189"."""
     token: str = ""
     """Colour of an area in the design: "memory.weights"."""
+    filled: tuple[int, ...] = ()
+    """Of circles joined by a line, those that are drawn filled: the best."""
     hollow: bool = False
     """Markers and bars are drawn open: another engine than that of the filled ones."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A range of the x axis, drawn as a bar at the foot of the plot with a mark at one value in it."""
+
+    title: str
+    low: float
+    high: float
+    at: float
+    color: int
+    open_low: bool = False
+    open_high: bool = False
+    """The range may reach further than it is drawn."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,7 @@ class Chart:
     series: tuple[Series, ...]
     bands: tuple[Band, ...] = ()
     references: tuple[Reference, ...] = ()
+    spans: tuple[Span, ...] = ()
     front: tuple[tuple[float, float], ...] = ()
     """Corners of a staircase (shown units): the Pareto front of a trade-off."""
     notes: tuple[str, ...] = ()

@@ -9,9 +9,9 @@ from itertools import pairwise
 from workbench.comparison.results import Comparison
 from workbench.metrics.registry import find
 
-QUALITY = ("perplexity", "bits_per_byte", "accuracy_mean_ratio")
+QUALITY = ("perplexity", "bits_per_byte", "accuracy_mean_ratio", "test_loss", "held_out_loss")
 _ACROSS = (
-    ("memory", "Memory", ("memory_mean_bytes", "memory_pss_peak_bytes", "tensor_bytes")),
+    ("memory", "Memory", ("training_peak_bytes", "memory_mean_bytes", "memory_pss_peak_bytes", "tensor_bytes")),
     ("speed", "Speed", ("decode_tokens_per_second", "throughput_tokens_per_second", "training_tokens_per_second")),
     (
         "energy",
@@ -21,8 +21,10 @@ _ACROSS = (
             "energy_net_per_token_joules",
             "decode_energy_per_token_joules",
             "energy_estimate_per_token_joules",
+            "energy_per_step_joules",
         ),
     ),
+    ("parameters", "Parameters", ("trained_parameters",)),
 )
 
 

@@ -70,11 +70,15 @@ def _charts(comparison: Comparison, metrics: Sequence[str]) -> Iterator[Chart]:
 
 
 def trade_off(comparison: Comparison) -> tuple[str, str] | None:
-    """The pair of metrics that a first scatter shows: throughput against quality, or against memory. None without."""
+    """The pair of metrics that a first scatter shows: throughput against quality, or against memory; of training, loss
+    against memory. None without."""
 
     def first(*wanted: str) -> str | None:
         return next((m for m in wanted if m in comparison.metrics), None)
 
+    loss, memory = first("test_loss", "held_out_loss"), first("training_peak_bytes", "memory_mean_bytes")
+    if loss and memory:
+        return memory, loss
     speed = first("decode_tokens_per_second", "throughput_tokens_per_second")
     other = first("perplexity", "memory_mean_bytes")
     return (speed, other) if speed and other else None

@@ -22,7 +22,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from workbench.charts.stored import Chart, ChartAxis
 from workbench.export import marks
@@ -99,7 +99,10 @@ def draw(chart: Chart, style: Look, width: float, origin: Provenance | None) -> 
         return figure
     _frame(axes, style)
     marks.draw_bands(axes, chart, style)
+    if chart.x.log:
+        axes.set_xscale("log")
     marks.draw_series(axes, chart, style)
+    marks.draw_spans(axes, chart, style)
     _axis(axes, "x", chart.x, style)
     _axis(axes, "y", chart.y, style)
     if chart.y.categories:
@@ -198,6 +201,11 @@ def _axis(axes: Axes, which: Literal["x", "y"], axis: ChartAxis, style: Look) ->
     set_label(text, fontsize=7.5, color=style.label, labelpad=3)
     axes.grid(True, axis=which, color=style.grid, linewidth=0.6)
     ticks = axes.xaxis if which == "x" else axes.yaxis
+    if axis.log:
+        ticks.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        ticks.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("e-0", "e-")))
+        ticks.set_minor_locator(NullLocator())
+        return
     ticks.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10]))
     ticks.set_major_formatter(Thousands())
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()

@@ -107,8 +107,11 @@ def draw_series(axes: Axes, chart: Chart, style: Look) -> None:
         else:
             drawstyle = "steps-post" if series.style == "steps" else "default"
             dashes = "--" if series.color < -2 else "-"
-            circles = _circles(series, style)
-            axes.plot(series.x, series.y, dashes, color=color, linewidth=0.9, drawstyle=drawstyle, zorder=2, **circles)
+            more = {"label": series.title, **_circles(series, style)}
+            axes.plot(series.x, series.y, dashes, color=color, linewidth=0.9, drawstyle=drawstyle, zorder=2, **more)
+            if series.filled:
+                best = list(series.filled)
+                axes.plot(series.x[best], series.y[best], "o", color=color, markersize=5.5, zorder=3)
             if series.y_low is not None and series.y_high is not None:
                 axes.fill_between(series.x, series.y_low, series.y_high, color=color, alpha=0.18, linewidth=0, zorder=1)
     if chart.y.categories:
@@ -238,6 +241,25 @@ def widest_category(axes: Axes, renderer: RendererBase) -> float:
         (t.get_window_extent(renderer).width for t in axes.texts if t.get_gid() == _CATEGORY),
         default=0.0,
     )
+
+
+def draw_spans(axes: Axes, chart: Chart, style: Look) -> None:
+    """Ranges in rows at the foot of the plot, below all curves."""
+    if not chart.spans:
+        return
+    foot = 0.05 * len(chart.spans)
+    low, high = axes.get_ylim()
+    axes.set_ylim(high - (high - low) / (1 - foot), high)
+    across = axes.get_xaxis_transform()
+    for i, span in enumerate(chart.spans):
+        y, color = foot - 0.05 * (i + 0.5), style.color(span.color)
+        axes.plot([span.low, span.high], [y, y], color=color, linewidth=2.4, transform=across, zorder=3)
+        for open_, x, marker in ((span.open_low, span.low, "<"), (span.open_high, span.high, ">")):
+            if open_:
+                axes.plot([x], [y], marker, color=color, markersize=4, transform=across, zorder=3)
+        axes.plot(
+            [span.at], [y], "o", color=color, markersize=5, markeredgecolor=style.background, transform=across, zorder=4
+        )
 
 
 def draw_references(axes: Axes, chart: Chart, style: Look) -> None:
@@ -379,7 +401,7 @@ def _whisker_boxes(axes: Axes, series: Series, chart: Chart, i: int) -> list[Bbo
 
 def _legend(axes: Axes, chart: Chart, style: Look, phases: list[Patch]) -> None:
     """Names of the curves in one row above the plot, where they cover nothing."""
-    lines = iter(axes.lines)
+    lines = (line for line in axes.lines if not str(line.get_label()).startswith("_"))
     named = chart.series if len(chart.series) > 1 else ()
     marks = [Patch(facecolor=style.memory[s.token.rpartition(".")[2]]) if s.token else next(lines) for s in named]
     if not marks and not phases:
