@@ -58,6 +58,13 @@ def compare_(options: argparse.Namespace) -> int:
         baseline = matches[0]
     result = compare(detail, baseline=baseline, include_invalid=options.include_invalid, margin=options.margin)
     print_comparison(result, as_json=options.json, metrics=metrics)
+    if options.difference is not None and not options.json:
+        seeds = result.training.seeds if result.training is not None else None
+        print(
+            seeds.words_needed(options.difference)
+            if seeds is not None
+            else "How many seeds a difference needs is not known: it takes two methods with a loss on two seeds each."
+        )
     return OK
 
 

@@ -31,6 +31,13 @@ def _number(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _share(text: str) -> float:
+    share = _number(text)
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError("a share between 0 and 1 is needed: 0.01 is 1 %")
+    return share
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line. Each subparser's `handler` is "module:function" under `workbench.cli`."""
     parser = argparse.ArgumentParser(
@@ -128,6 +135,12 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--metrics", metavar="ID,ID", help="metric ids (see `metrics`) instead of the primary ones")
     compare.add_argument("--include-invalid", action="store_true", help="count invalid trials too")
     compare.add_argument("--margin", type=_number, default=0.03, metavar="RATIO", help="what equivalent allows (0.03)")
+    compare.add_argument(
+        "--difference",
+        type=_share,
+        metavar="SHARE",
+        help="of training: how many seeds a difference of test loss needs (0.01 is 1 %%)",
+    )
 
     export = add("export", "compare:export", "Write an experiment's table and charts to a folder.")
     export.add_argument(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from workbench.charts.rates import rate_chart
 from workbench.charts.stored import Chart, bar_chart, scatter_chart
 from workbench.comparison.results import Comparison
 from workbench.export import tables
@@ -35,7 +36,8 @@ def export_comparison(
     """Write a table and charts into `folder` (made where missing), replacing files of the same names.
 
     Charts are a bar chart of every one of `metrics` (default: the primary ones with values) and, without a choice of
-    metrics, the trade-off of quality, or memory, against throughput. Nothing is drawn where there is nothing to draw.
+    metrics, the trade-off of quality, or memory, against throughput; of training the loss against the learning rate,
+    where it was swept. Nothing is drawn where there is nothing to draw.
     -> the files written. Raises `OSError`, `ValueError` for a format that is not one of `FORMATS`.
     """
     unknown = [f for f in formats if f not in FORMATS]
@@ -62,6 +64,9 @@ def _charts(comparison: Comparison, metrics: Sequence[str]) -> Iterator[Chart]:
         chart = bar_chart(comparison, metric)
         if not chart.empty:
             yield chart
+    training = comparison.training
+    if not metrics and training is not None and not training.optima.one_rate:
+        yield rate_chart(comparison)
     pair = trade_off(comparison)
     if not metrics and pair is not None:
         chart = scatter_chart(comparison, *pair)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from workbench.comparison.results import Cell, Comparison, Row
 from workbench.export.provenance import Provenance, of_comparison
+from workbench.export.training import training_json
 from workbench.metrics.registry import find
 from workbench.statistics.outliers import MARK
 from workbench.units import format_estimate, format_ratio, practical_unit, show
@@ -189,6 +190,7 @@ def comparison_json(comparison: Comparison, origin: Provenance | None = None) ->
         "varying": list(comparison.varying),
         "constant": comparison.constant,
         "unavailable": comparison.unavailable,
+        "training": training_json(comparison.training) if comparison.training is not None else None,
         "footnotes": list(comparison.footnotes),
         "provenance": {"text": origin.text, "exported": origin.made},
         "configurations": [

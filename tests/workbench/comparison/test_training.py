@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 
 from tests.workbench.synthetic_experiment import experiment_detail
 from tests.workbench.synthetic_training import Run, training_detail
+from workbench.charts.rates import rate_chart
+from workbench.charts.stored import bar_chart
 from workbench.comparison.comparison import compare
 from workbench.comparison.training.basis import Basis, basis_of
 from workbench.comparison.training.methods import methods_of
@@ -17,6 +21,8 @@ from workbench.comparison.training.which import ONE_RATE, TrainingComparison
 from workbench.comparison.trials import ConfigurationTrials
 from workbench.experiment.experiment import Experiment, WorkloadChoice
 from workbench.experiment.fixes import apply_fix
+from workbench.export.bundle import export_comparison
+from workbench.export.tables import comparison_json
 from workbench.store.operations import ExperimentDetail
 
 R4, R8 = "finetune.lora rank=4", "finetune.lora rank=16"
@@ -178,6 +184,55 @@ def test_that_identical_weights_of_two_methods_are_called_identical() -> None:
     other = Run(R8, 1e-3, 2.0, facts=lambda seed: {"training.trained_sha256": f"sha256:{seed or 'x'}"})
     assert training_of(training_detail([runs[0], other])).identical == ()
     assert training_of(training_detail([Run(R4, 1e-3, 2.0), Run(R8, 1e-3, 2.0)])).identical == ()
+
+
+# --- charts, exports --------------------------------------------------------------------------------
+
+
+def test_that_the_result_against_the_rate_is_a_line_for_each_method_with_its_seeds_as_a_band() -> None:
+    detail = swept((2.6, 2.2, 2.0, 2.2), (2.2, 2.0, 2.2, 2.5))
+    chart = rate_chart(compare(detail))
+    first, second = chart.series
+    assert first.x.tolist() == pytest.approx([-4, math.log10(3e-4), -3, math.log10(3e-3)])
+    assert first.y[2] == pytest.approx(2.0, rel=0.02)
+    assert second.labels == ("0.0001", "0.0003", "0.001", "0.003")
+    assert first.y_low is not None
+    assert first.y_high is not None
+    assert (first.y_low <= first.y).all()
+    assert (first.y <= first.y_high).all()
+    assert chart.notes == ("At equal steps: 12.", "Band: lowest to highest seed.")
+    assert "at equal steps: 12" in chart.provenance
+
+
+def test_that_a_rate_at_which_training_diverged_is_named_and_not_drawn() -> None:
+    runs = [Run(R4, 1e-4, 3.0), Run(R4, 1e-3, 2.0), Run(R4, 1e-2, 0.0, diverged=True)]
+    chart = rate_chart(compare(training_detail(runs, seeds=1)))
+    assert math.isnan(chart.series[0].y[2])
+    assert chart.series[0].y_low is None
+    assert chart.notes[-1].startswith("Not drawn, because training diverged there")
+
+
+def test_that_without_training_there_is_no_chart_of_rates() -> None:
+    assert rate_chart(compare(experiment_detail(blocks=1))).empty == "Nothing was trained in this experiment."
+
+
+def test_that_every_chart_and_table_says_the_basis(tmp_path: Path) -> None:
+    comparison = compare(swept((2.6, 2.2, 2.0, 2.2), (2.2, 2.0, 2.2, 2.5)))
+    assert "Training compared at equal steps: 12." in bar_chart(comparison, "test_loss").notes
+    assert "at equal steps: 12" in bar_chart(comparison, "test_loss").provenance
+    written = export_comparison(comparison, tmp_path, formats=("json", "md"))
+    assert "at equal steps: 12" in written[1].read_text(encoding="utf-8")
+
+
+def test_that_the_json_has_values_and_no_infinity() -> None:
+    runs = [Run(R4, 1e-4, 3.0), Run(R4, 1e-3, 2.0), Run(R4, 1e-2, 0.0, diverged=True), Run(R8, 1e-3, 2.0)]
+    found = comparison_json(compare(training_detail(runs)))["training"]
+    said = json.loads(json.dumps(found, allow_nan=False))
+    assert said["basis"] == {"kind": "steps", "least": 12.0, "most": 12.0, "equal": True, "words": "at equal steps: 12"}
+    assert said["methods"][0]["validation_loss"]["0.01"] == {"0": None, "1": None, "2": None}
+    assert said["methods"][0]["optimum"]["learning_rate"] == 1e-3
+    unreached = comparison_json(compare(with_target(2.2, (2.0, 2.4))))["training"]
+    assert json.loads(json.dumps(unreached, allow_nan=False))["reach"][1]["medians"]["time"]["value"] is None
 
 
 # --- reaching a loss --------------------------------------------------------------------------------
