@@ -102,8 +102,10 @@ class DraftEditor(QObject):
         """A fix of a problem that belongs to no single configuration."""
         self.fix("", fix)
 
-    def leave_out(self, hash: str, out: bool) -> None:
-        if out:
-            self._session.edit(leave_out(self._experiment, short(hash)), "leaving out")
-        else:
-            self._session.edit(take_in(self._experiment, hash), "taking in")
+    def leave_out(self, hashes: object, out: bool) -> None:
+        """The configurations of a row of the plan."""
+        assert isinstance(hashes, tuple)
+        changed = self._experiment
+        for hash in hashes:
+            changed = leave_out(changed, short(hash)) if out else take_in(changed, hash)
+        self._session.edit(changed, "leaving out" if out else "taking in")

@@ -124,7 +124,7 @@ def test_that_a_model_is_run_once_its_files_are_read(
     page.planner._reading.setInterval(5)
     folder = make_folder(tmp_path / "large", {**CONFIG, "max_position_embeddings": 4096})
     page.session.edit(msgspec.structs.replace(page.draft.experiment, models=(str(folder),)), "a model")
-    settle(qtbot, page)
+    qtbot.waitUntil(lambda: page.session.is_planned)  # it plans again every 5 ms
     assert not page.run_bar.run.isEnabled()
     assert "being read" in page.run_bar.run.toolTip()
     assert any("The files of large are being read: 0%" in p.message for p in page.planned.view.problems)  # type: ignore[union-attr]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,8 @@ from widgets.setup.files import stem, write
 from widgets.setup.machine.rows import device_rows, measured
 from widgets.setup.models.library import Library, scan
 from widgets.setup.models.rows import Facets, Fetching, ModelRow, Resolved, describe, model_groups, narrowed
-from widgets.setup.plan.rows import filtered, memory_sentence, needs_text, plan_view, sorted_rows
+from widgets.setup.plan.columns import count_text, memory_sentence, needs_text, share_text, trials_text
+from widgets.setup.plan.rows import filtered, plan_view, sorted_rows
 from widgets.setup.techniques.rows import combinations, lacking, source_address, technique_groups
 from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice
 from workbench.experiment.file import load
@@ -365,7 +367,7 @@ def test_that_precisions_stand_under_headings_with_their_own_ticks_counted(home:
     assert [g.count for g in groups] == ["", "", "2 selected", "", "", "the default"]
     assert len({g.key for g in groups}) == len(groups), "each folds on its own"
     training = technique_groups(Experiment(workload=WorkloadChoice.of("training")), Resolved({}, None))
-    assert "Fine-tuning" in [g.title for g in training]
+    assert next(iter(training)).key.startswith("finetune"), "what only this work has comes first"
     assert "KV cache" not in [g.title for g in training]
     found = technique_groups(experiment, resolved_of(experiment, home), "4 bit fp4")
     assert [[r.title for r in g.rows] for g in found] == [["fp4"]]
@@ -447,3 +449,75 @@ def test_that_a_plan_without_models_says_what_to_do(home: Places) -> None:
     view = plan_view(plan_of(Experiment(), home))
     assert view.reason == "Choose a model first."
     assert view.problems == ()
+
+
+# --- the plan of training -----------------------------------------------------------------------------
+
+
+TRAINS = msgspec.structs.replace(CPU_ONLY, packages=(*CPU_ONLY.packages, Package(name="peft", version="1")))
+
+
+def training_plan(home: Places, *models: str, **values: object) -> Plan:
+    experiment = Experiment(
+        models=models or (SMALL,),
+        techniques=(TechniqueChoice("finetune.lora", {"rank": (8, 16)}),),
+        workload=WorkloadChoice.of("training", **values),  # type: ignore[arg-type]
+        run=RunSettings(trials=5),
+    )
+    return make_plan(experiment, resolved_of(experiment, home).models, TRAINS)
+
+
+def test_that_learning_rates_share_a_row_of_the_plan(home: Places) -> None:
+    plan = training_plan(home, learning_rate=(1e-4, 3e-4, 1e-3), sequence_tokens=(64, 128))
+    view = plan_view(plan)
+    assert len(plan.configurations) == 12
+    assert len(view.rows) == 4
+    assert view.count == "4 configurations × 3 rates × 5 seeds"
+    assert {row.cells["trials"] for row in view.rows} == {"3 × 5 = 15"}
+    assert sum(len(row.hashes) for row in view.rows) == 12
+    assert "learning_rate" not in [c.key for c in view.columns]
+    assert "sequence_tokens" in [c.key for c in view.columns]
+    one = leave_out(plan.experiment, view.rows[0].hashes[0])
+    view = plan_view(make_plan(one, resolved_of(one, home).models, TRAINS))
+    assert (view.rows[0].state, view.rows[0].cells["trials"]) == ("runs", "2 × 5 = 10")
+    for hash in view.rows[0].hashes:
+        one = leave_out(one, hash)
+    view = plan_view(make_plan(one, resolved_of(one, home).models, TRAINS))
+    assert (view.rows[0].state, view.rows[0].cells["trials"]) == ("left_out", "0")
+
+
+def test_that_the_plan_of_training_names_method_trained_parameters_and_share(home: Places) -> None:
+    view = plan_view(training_plan(home))
+    keys = [c.key for c in view.columns]
+    assert keys[:2] == ["check", "technique:finetune"], "one model is not named in every row"
+    assert [c.title for c in view.columns][1] == "Method"
+    assert "model" in [c.key for c in plan_view(training_plan(home, SMALL, LARGE)).columns]
+    row = view.rows[0]
+    memory = row.memory
+    assert memory.trained_parameters > 0
+    assert row.cells["trainable"] == count_text(memory.trained_parameters)
+    assert memory.trained_share is not None
+    assert row.cells["share"] == share_text(memory.trained_share)
+    assert "gradients" in row.cells["memory"]
+    assert row.cells["trials"] == "5"
+
+
+def test_that_a_row_larger_than_the_device_lengthens_the_column(home: Places) -> None:
+    small, both = plan_view(training_plan(home)), plan_view(training_plan(home, SMALL, LARGE))
+    total = small.rows[0].memory.device_total
+    assert {row.scale for row in small.rows} == {total}
+    scales = {row.scale for row in both.rows}
+    assert len(scales) == 1, "of all rows of a device"
+    assert total < scales.pop() <= 2 * total
+
+
+def test_that_counts_and_shares_are_written_for_people() -> None:
+    assert [count_text(n) for n in (0, 950, 18_100_000, 1_710_000_000)] == ["0", "950", "18.1 M", "1.71 B"]
+    assert [share_text(s) for s in (1.0, 0.157, 0.0106, 0.00002)] == ["100 %", "15.7 %", "1.06 %", "under 0.01 %"]
+    assert [trials_text(n) for n in ([5], [5, 5, 5, 5], [0], [0, 0], [5, 0])] == [
+        "5",
+        "4 × 5 = 20",
+        "0",
+        "0",
+        "1 × 5 = 5",
+    ]

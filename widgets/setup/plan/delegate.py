@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPoint, QRect, QSize, Qt
-from PySide6.QtGui import QFontMetrics, QPainter
+from PySide6.QtGui import QColor, QFontMetrics, QPainter
 from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from widgets.parts.components import STATUS_ICONS
@@ -20,10 +20,12 @@ from widgets.parts.strokes import (
     draw_icon,
     draw_text,
 )
+from widgets.setup.plan.columns import needs_text
 from widgets.setup.plan.model import COLUMN_ROLE, ROW_ROLE, Index
-from widgets.setup.plan.rows import PlanRow, needs_text
+from widgets.setup.plan.rows import PlanRow
 from widgets.theme.theme import Theme
 from workbench.experiment.problems import Fix
+from workbench.plan.looks import mixed
 from workbench.plan.plan import MemoryEstimate
 
 _TONES = {"error": "status.error", "warning": "status.warn", "note": "text.secondary"}
@@ -62,19 +64,27 @@ class PlanDelegate(QStyledItemDelegate):
         if key == "check":
             self._paint_state(painter, rect, row)
         elif key == "memory":
-            self.paint_bar(painter, box, row.memory)
+            self.paint_bar(painter, box, row.memory, row.scale)
         elif key == "needs":
             self._paint_needs(painter, box, row)
         elif key == "problems":
             self._paint_problem(painter, rect, row)
+        elif key == "time" and " ± " in row.cells["time"]:
+            self._paint_time(painter, box, row)
         elif key == "model":
             self._paint_model(painter, box, row)
         else:
+            first = index.column() == 1  # what tells rows apart, where all are of one model
             right = bool(index.data(Qt.ItemDataRole.TextAlignmentRole) & Qt.AlignmentFlag.AlignRight)
             muted = row.state == "left_out" or (key == "time" and row.state != "runs")
-            color = "text.muted" if muted else "text.primary" if key == "trials" else "text.secondary"
+            color = "text.muted" if muted else "text.primary" if first or key == "trials" else "text.secondary"
             draw_text(
-                painter, theme.font("body"), theme.color(color), box, row.cells.get(key, ""), RIGHT if right else LEFT
+                painter,
+                theme.font("body", 500 if first else 400),
+                theme.color(color),
+                box,
+                row.cells.get(key, ""),
+                RIGHT if right else LEFT,
             )
         painter.fillRect(QRect(rect.left(), rect.bottom(), rect.width(), 1), theme.color("border.subtle"))
         painter.restore()
@@ -87,6 +97,16 @@ class PlanDelegate(QStyledItemDelegate):
         else:
             draw_check(painter, theme, box, row.state == "runs")
 
+    def _paint_time(self, painter: QPainter, box: QRect, row: PlanRow) -> None:
+        """The time, and more quietly its band."""
+        theme = self._theme
+        time, sign, band = row.cells["time"].partition(" ± ")
+        width = QFontMetrics(theme.font("body")).horizontalAdvance(sign + band) + 1
+        draw_text(painter, theme.font("body"), theme.color("text.muted"), box, sign + band, RIGHT)
+        draw_text(
+            painter, theme.font("body"), theme.color("text.secondary"), box.adjusted(0, 0, -width, 0), time, RIGHT
+        )
+
     def _paint_model(self, painter: QPainter, box: QRect, row: PlanRow) -> None:
         """The name, and more quietly what follows it in brackets."""
         theme = self._theme
@@ -98,35 +118,34 @@ class PlanDelegate(QStyledItemDelegate):
         if caution and rest.width() > theme.px(24):
             draw_text(painter, theme.font("dense"), theme.color("text.muted"), rest, caution)
 
-    def paint_bar(self, painter: QPainter, box: QRect, memory: MemoryEstimate) -> None:
-        """The device from left to right: what it takes, a tick at what is free, grey beyond; red where it is over."""
+    def paint_bar(self, painter: QPainter, box: QRect, memory: MemoryEstimate, scale: int) -> None:
+        """The device from left to right: what it takes, a tick at what is free, grey beyond; red where it is over. The
+        whole width is `scale` bytes; where that is more than the device, the ground ends with the device."""
         theme = self._theme
         height = theme.height("memory_bar")
         bar = QRect(box.left(), box.top() + (box.height() - height) // 2, box.width(), height)
-        painter.fillRect(bar, theme.color("memory.free"))
         total = memory.device_total
         if total <= 0:
+            painter.fillRect(bar, theme.color("memory.free"))
             return
-        scale = bar.width() / total
-        free = round(min(memory.device_free, total) * scale)
-        beyond = QRect(bar.left() + free, bar.top(), bar.width() - free, height)
-        painter.fillRect(beyond, theme.color("border.default"))
+        by_byte = bar.width() / max(scale, total)
+        end = round(total * by_byte)
+        painter.fillRect(QRect(bar.left(), bar.top(), end, height), theme.color("memory.free"))
+        free = round(min(memory.device_free, total) * by_byte)
+        painter.fillRect(QRect(bar.left() + free, bar.top(), end - free, height), theme.color("border.default"))
         at = 0.0
-        for part in ("weights", "cache_or_activations", "optimiser", "overhead"):
-            size = getattr(memory, part) * scale
-            if size <= 0 or not memory.weights:
-                continue
-            left, right = round(at), min(round(at + size), free)
-            at += size
+        for part, size in parts_of(memory):
+            left, right = round(at), min(round(at + size * by_byte), free)
+            at += size * by_byte
             if right > left:
                 # 1 px apart where there is room for it
                 gap = 1 if right - left > 2 else 0
                 piece = QRect(bar.left() + left, bar.top(), right - left - gap, height)
-                painter.fillRect(piece, theme.color(f"memory.{part}"))
+                painter.fillRect(piece, part_color(theme, part))
         if memory.weights and memory.needed > memory.device_free:
-            end = min(bar.width(), max(round(memory.needed * scale), free + theme.px(6)))
-            start = min(free, end - theme.px(6))
-            over = QRect(bar.left() + start, bar.top(), end - start, height)
+            last = min(bar.width(), max(round(memory.needed * by_byte), free + theme.px(6)))
+            start = min(free, last - theme.px(6))
+            over = QRect(bar.left() + start, bar.top(), last - start, height)
             painter.fillRect(over, theme.color("bg.base"))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             self._hatch(painter, over)
@@ -212,6 +231,21 @@ class PlanDelegate(QStyledItemDelegate):
         texts = ["Fixes"] if together else [fix.label for fix in row.fixes]
         px = self._theme.px
         return px(10) + sum(button_width(self._theme, text) + px(6) for text in texts)
+
+
+def parts_of(memory: MemoryEstimate) -> list[tuple[str, int]]:
+    """What a bar draws, from the left: what the batch does not change comes first. Nothing of a model that is not
+    known."""
+    names = ("weights", "gradients", "optimiser", "cache_or_activations", "overhead")
+    return [(name, size) for name in names if (size := getattr(memory, name)) > 0 and memory.weights]
+
+
+def part_color(theme: Theme, part: str) -> QColor:
+    """Gradients are the optimiser's colour, half as strong."""
+    if part != "gradients":
+        return theme.color(f"memory.{part}")
+    strong, ground = theme.color("memory.optimiser"), theme.color("bg.base")
+    return QColor(mixed(strong.name(), ground.name(), 0.5))
 
 
 def paint_row_focus(painter: QPainter, theme: Theme, rect: QRect) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
-from widgets.setup.plan.rows import Column, PlanRow, memory_sentence, sorted_rows
+from widgets.setup.plan.columns import Column, memory_sentence
+from widgets.setup.plan.rows import PlanRow, sorted_rows
 
 Index = QModelIndex | QPersistentModelIndex
 ROW_ROLE = int(Qt.ItemDataRole.UserRole) + 1
@@ -16,8 +17,8 @@ COLUMN_ROLE = int(Qt.ItemDataRole.UserRole) + 2
 class PlanModel(QAbstractTableModel):
     """The same rows keep their places (and the view its focus) when only their words change."""
 
-    leave_out_wanted = Signal(str, bool)
-    """A configuration's hash, and whether it is to be left out."""
+    leave_out_wanted = Signal(object, bool)
+    """Hashes of a row's configurations, a tuple, and whether they are to be left out."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -111,7 +112,7 @@ class PlanModel(QAbstractTableModel):
     def setData(self, index: Index, value: object, role: int = Qt.ItemDataRole.EditRole) -> bool:
         if not index.isValid() or role != Qt.ItemDataRole.CheckStateRole:
             return False
-        self.leave_out_wanted.emit(self._rows[index.row()].hash, Qt.CheckState(value) == Qt.CheckState.Unchecked)
+        self.leave_out_wanted.emit(self._rows[index.row()].hashes, Qt.CheckState(value) == Qt.CheckState.Unchecked)
         return True
 
     def flags(self, index: Index) -> Qt.ItemFlag:

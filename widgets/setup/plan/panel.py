@@ -6,9 +6,10 @@ from functools import partial
 
 from PySide6.QtCore import QSettings, QSize
 from PySide6.QtGui import QAction, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QStackedWidget, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QStackedWidget, QToolButton, QWidget
 
 from widgets.parts.components import EmptyState, Panel, SegmentedControl, ToolButton, label, line
+from widgets.setup.plan.delegate import part_color
 from widgets.setup.plan.problem_list import ProblemList
 from widgets.setup.plan.rows import FILTERS, PlanView, filtered
 from widgets.setup.plan.table import PlanTable
@@ -16,8 +17,9 @@ from widgets.theme.theme import Theme
 
 LEGEND = (
     ("weights", "Weights"),
-    ("cache_or_activations", "Cache and activations"),
+    ("gradients", "Gradients"),
     ("optimiser", "Optimiser"),
+    ("cache_or_activations", "Cache and activations"),
     ("overhead", "Overhead"),
     ("in_use", "In use by others"),
 )
@@ -67,7 +69,7 @@ class PlanPanel(Panel):
             self.filter.set_enabled(index, bool(count) or index == 0, reason)
         if not view.by_filter[self.filter.index]:
             self.filter.choose(0)
-        self.legend.show_optimiser(any(r.memory.optimiser for r in view.rows))
+        self.legend.show_training(any(r.memory.optimiser or r.memory.gradients for r in view.rows))
         self._show_rows()
 
     def _show_rows(self, _index: int = 0) -> None:
@@ -132,7 +134,7 @@ class Legend(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, theme.px(4), 0)
         row.setSpacing(theme.px(6))
-        self._parts: dict[str, tuple[Swatch, QWidget]] = {}
+        self._parts: dict[str, tuple[Swatch, QLabel]] = {}
         for key, title in LEGEND:
             swatch, text = Swatch(theme, key), label(title, role="dense", tone="secondary")
             self._parts[key] = (swatch, text)
@@ -141,10 +143,12 @@ class Legend(QWidget):
             row.addSpacing(theme.px(6))
         self.setAccessibleName("Colours of the memory bars")
 
-    def show_optimiser(self, shown: bool) -> None:
-        """Only training has one."""
-        for part in self._parts["optimiser"]:
-            part.setVisible(shown)
+    def show_training(self, trains: bool) -> None:
+        """Only training has gradients and an optimiser, and no cache."""
+        for key in ("gradients", "optimiser"):
+            for part in self._parts[key]:
+                part.setVisible(trains)
+        self._parts["cache_or_activations"][1].setText("Activations" if trains else "Cache and activations")
 
 
 class Swatch(QWidget):
@@ -170,5 +174,5 @@ class Swatch(QWidget):
             painter.fillRect(square, theme.color("border.default"))
             painter.fillRect(0, 0, 1, self.height(), theme.color("text.primary"))
         else:
-            painter.fillRect(square, theme.color(f"memory.{self._part}"))
+            painter.fillRect(square, part_color(theme, self._part))
         painter.end()

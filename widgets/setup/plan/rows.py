@@ -1,4 +1,4 @@
-"""The plan as a table: columns that tell configurations apart, one row each, counts, and what Run will do. No Qt."""
+"""The plan as rows with their problems, counts, and what Run will do. No Qt."""
 
 from __future__ import annotations
 
@@ -7,41 +7,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from engines.techniques import axes
-from workbench.experiment.experiment import Experiment
+import msgspec
+
+from widgets.setup.plan.columns import (
+    FOLDED,
+    Column,
+    columns_of,
+    folded,
+    memory_sentence,
+    scales_of,
+    trials_text,
+    values_of,
+)
 from workbench.experiment.problems import Fix, Problem
-from workbench.plan.cells import DEFAULT_ENGINE
 from workbench.plan.plan import Configuration, MemoryEstimate, Plan
-from workbench.units import GIB, format_bytes, format_duration, significant
+from workbench.units import format_duration
 
 State = Literal["runs", "left_out", "cannot"]
 RANK = {"error": 0, "warning": 1, "note": 2, "": 3}
 FILTERS = ("All", "Cannot run", "Warnings", "Notes")
-_TIME_TIP = (
-    "Measured before, or estimated: good to a factor of three. The first trial of a configuration also writes its "
-    "texts and answers its tasks"
-)
 _SEVERITIES = ("", "error", "warning", "note")
 
 
 @dataclass(frozen=True)
-class Column:
-    key: str
-    title: str
-    right: bool = False
-    """Numbers stand at the right."""
-    tip: str = ""
-
-
-@dataclass(frozen=True)
 class PlanRow:
+    """One configuration, or several that only differ in their learning rates."""
+
     hash: str
+    """Of the first."""
     title: str
     cells: dict[str, str]
     sort: dict[str, object]
     state: State
     memory: MemoryEstimate
     problems: tuple[Problem, ...]
+    hashes: tuple[str, ...] = ()
+    """Of all."""
+    scale: int = 0
+    """Bytes that the memory bar's whole width stands for."""
 
     @property
     def severity(self) -> str:
@@ -97,18 +100,18 @@ class PlanView:
 
 def plan_view(plan: Plan) -> PlanView:
     """Everything the plan panel and the Run bar show."""
-    columns = _columns(plan)
+    columns = columns_of(plan)
     trials = Counter(hash for _, hash in plan.order)
-    rows = tuple(_row(c, columns, trials[c.hash], c.hash in plan.skipped, plan.experiment) for c in plan.configurations)
-    total, blocks = len(rows), plan.experiment.run.trials
-    count = f"{total} configuration{'' if total == 1 else 's'} × {blocks} trial{'' if blocks == 1 else 's'}"
+    scales = scales_of(plan)
+    rows = tuple(_row(cells, columns, trials, plan, scales[cells[0].device]) for cells in folded(plan))
+    total = len(rows)
     left, why = _left_out(rows)
     unknown = any(r.state == "runs" and not r.sort["time"] for r in rows)
     return PlanView(
         columns=columns,
         rows=rows,
         problems=tuple(p for p in plan.problems if not (p.message.startswith("No model is chosen"))),
-        count=count if total else "",
+        count=_count(plan, total) if total else "",
         by_filter=tuple(len(filtered(rows, index)) for index in range(len(FILTERS))),
         trials=plan.trials,
         run_text=f"Run {plan.trials} trial{'' if plan.trials == 1 else 's'}" if plan.trials else "Run",
@@ -132,76 +135,37 @@ def sorted_rows(rows: Sequence[PlanRow], key: str, descending: bool) -> tuple[Pl
     return tuple(sorted(rows, key=lambda r: r.sort[key], reverse=descending))  # type: ignore[arg-type, return-value]
 
 
-def needs_text(memory: MemoryEstimate) -> tuple[str, str]:
-    """("21.8", " / 19.6 GiB"): what is needed and what is free, in the device's unit."""
-    if not memory.weights:
-        return "unknown", f" / {format_bytes(memory.device_free)}"
-    if memory.device_total >= GIB:
-        return significant(memory.needed / GIB), f" / {memory.device_free / GIB:.1f} GiB"
-    return format_bytes(memory.needed), f" / {format_bytes(memory.device_free)}"
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def memory_sentence(memory: MemoryEstimate) -> str:
-    """The memory bar in words: its parts and the device. For tooltips and screen readers."""
-    if not memory.weights:
-        return f"What it needs is not known before it is downloaded; {format_bytes(memory.device_free)} are free."
-    parts = [f"{name} {format_bytes(size)}" for name, size in memory.parts.items()]
-    where = f"{format_bytes(memory.device_free)} free of {format_bytes(memory.device_total)}"
-    return f"Estimated {format_bytes(memory.needed)}: {', '.join(parts)}; {where}."
-
-
-def _columns(plan: Plan) -> tuple[Column, ...]:
-    cells = plan.configurations
-    columns = [Column("check", ""), Column("model", "Model")]
-    named = {c.id.partition(".")[0] for c in plan.experiment.techniques}
-    for index, axis in enumerate(axes()):
-        varies = len({c.technique_title(axis.id) for c in cells}) > 1
-        if index == 0 or varies or axis.id in named:
-            columns.append(Column(f"technique:{axis.id}", axis.title))
-    if plan.experiment.engine.id != "auto" or {c.engine.id for c in cells} - {DEFAULT_ENGINE}:
-        columns.append(Column("engine", "Engine"))
-    columns += [Column(s.name, s.short or s.title, right=True) for s in plan.experiment.workload.swept]
-    if len({c.device for c in cells}) > 1:
-        columns.append(Column("machine", "Machine"))
-    columns += [
-        Column("memory", "Memory", tip="Estimated need against the whole device; the tick is what is free now"),
-        Column("needs", "Needs / free", tip="Estimated"),
-        Column("time", "Time per trial", right=True, tip=_TIME_TIP),
-        Column("trials", "Trials", right=True),
-        Column("problems", "Problems and fixes"),
-    ]
-    return tuple(columns)
+def _count(plan: Plan, rows: int) -> str:
+    """ "24 configurations × 3 trials", "8 methods × 4 rates × 5 seeds"."""
+    blocks, swept = plan.experiment.run.trials, len(plan.experiment.workload.sweeps.get(FOLDED, ()))
+    if plan.experiment.workload.kind != "training":
+        return f"{_counted(rows, 'configuration')} × {_counted(blocks, 'trial')}"
+    rates = [_counted(swept, "rate")] if swept else []
+    return " × ".join((_counted(rows, "configuration"), *rates, _counted(blocks, "seed")))
 
 
 def _row(
-    cell: Configuration, columns: tuple[Column, ...], trials: int, skipped: bool, experiment: Experiment
+    cells: Sequence[Configuration], columns: tuple[Column, ...], trials: Counter[str], plan: Plan, scale: int
 ) -> PlanRow:
-    state: State = "left_out" if skipped else "runs" if cell.runnable else "cannot"
-    problems = tuple(sorted(cell.problems, key=lambda p: RANK[p.severity]))
-    device = "this computer" if cell.device == "cpu" else "GPU"
-    if len(experiment.run.machines) > 1:
-        device = "CPU" if cell.device == "cpu" else f"GPU {cell.device.rpartition('-')[2][:6]}"
-    needed, free = needs_text(cell.memory)
-    time_text = {"left_out": "left out", "cannot": "not run"}.get(state, "")
-    values: dict[str, tuple[str, object]] = {
-        "check": ("", {"runs": 0, "cannot": 1, "left_out": 2}[state]),
-        "model": (cell.model.title, cell.model.title.lower()),
-        "engine": (cell.engine.id, cell.engine.id),
-        "machine": (device, device),
-        "memory": ("", cell.memory.needed),
-        "needs": (f"{needed}{free}", cell.memory.needed),
-        "time": (time_text or cell.time_text, cell.expected_s + cell.once_s),
-        "trials": (str(trials), trials),
-    }
-    for setting in experiment.workload.swept:
-        value = getattr(cell.workload, setting.name)
-        values[setting.name] = (setting.show(value), value)
-    for column in columns:
-        if column.key.startswith("technique:"):
-            title = cell.technique_title(column.key.partition(":")[2])
-            values[column.key] = (title, title)
-    rank = min((RANK[p.severity] for p in problems), default=3)
-    values["problems"] = ("", rank)
+    cell = cells[0]
+    out = [c.hash in plan.skipped for c in cells]
+    state: State = "left_out" if all(out) else "runs" if any(c.runnable for c in cells) else "cannot"
+    found: list[Problem] = []
+    for problem in (p for c in cells for p in _placed(c, cell)):
+        if problem not in found:
+            found.append(problem)
+    problems = tuple(sorted(found, key=lambda p: RANK[p.severity]))
+    values = values_of(cell, columns, plan.experiment)
+    of_each = [trials[c.hash] for c in cells]
+    values["check"] = ("", {"runs": 0, "cannot": 1, "left_out": 2}[state])
+    values["trials"] = (trials_text(of_each), sum(of_each))
+    values["problems"] = ("", min((RANK[p.severity] for p in problems), default=3))
+    if state != "runs":
+        values["time"] = ("left out" if state == "left_out" else "not run", values["time"][1])
     row = PlanRow(
         hash=cell.hash,
         title=cell.title,
@@ -210,10 +174,17 @@ def _row(
         state=state,
         memory=cell.memory,
         problems=problems,
+        hashes=tuple(c.hash for c in cells),
+        scale=scale,
     )
     row.cells["problems"] = row.problem_text
     row.cells["memory"] = memory_sentence(cell.memory)
     return row
+
+
+def _placed(cell: Configuration, first: Configuration) -> tuple[Problem, ...]:
+    """Its problems as those of the row's first configuration: what all have is said once."""
+    return tuple(msgspec.structs.replace(p, place=first.title) if p.place == cell.title else p for p in cell.problems)
 
 
 def _left_out(rows: Sequence[PlanRow]) -> tuple[str, str]:

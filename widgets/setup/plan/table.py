@@ -8,13 +8,14 @@ from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPoint, Qt,
 from PySide6.QtGui import QAction, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QStyleOptionViewItem, QTreeView
 
+from widgets.setup.plan.columns import Column
 from widgets.setup.plan.delegate import Button, PlanDelegate, paint_row_focus
 from widgets.setup.plan.model import PlanModel
-from widgets.setup.plan.rows import Column, PlanRow
+from widgets.setup.plan.rows import PlanRow
 from widgets.theme.theme import Theme
 
 _WIDTHS = {"check": 40, "memory": 208}
-_NUMBERS = ("time", "needs", "trials")
+_NUMBERS = ("time", "needs", "trials", "trainable", "share")
 """They change while one types: their columns grow where they must, and keep still otherwise."""
 _UNSIZED = ("check", "memory", "problems", *_NUMBERS)
 _NARROW_MEMORY = 104
@@ -168,13 +169,13 @@ class PlanTable(QTreeView):
         if row is not None and event.key() in (Qt.Key.Key_Space, Qt.Key.Key_Select):
             self.toggle(row)
         elif row is not None and event.key() == Qt.Key.Key_Delete and row.state != "left_out":
-            self.model_.leave_out_wanted.emit(row.hash, True)
+            self.model_.leave_out_wanted.emit(row.hashes, True)
         else:
             super().keyPressEvent(event)
 
     def toggle(self, row: PlanRow) -> None:
         """Leave a configuration out or take it in again."""
-        self.model_.leave_out_wanted.emit(row.hash, row.state != "left_out")
+        self.model_.leave_out_wanted.emit(row.hashes, row.state != "left_out")
 
     def open_fixes(self) -> None:
         """The current row's fixes as a menu (Alt+Enter)."""
@@ -227,7 +228,7 @@ class PlanTable(QTreeView):
             if button.fix is None:
                 self._menu(row).popup(self.viewport().mapToGlobal(button.rect.bottomLeft()))
             elif button.fix.path == "skip":
-                self.model_.leave_out_wanted.emit(row.hash, True)
+                self.model_.leave_out_wanted.emit(row.hashes, True)
             else:
                 self.fix_wanted.emit(row.hash, button.fix)
         elif self.model_.columns[index.column()].key == "check":
