@@ -21,6 +21,7 @@ from workbench.experiment.experiment import Experiment
 from workbench.experiment.problems import Fix, Problem
 from workbench.plan.memory import estimate_memory, weight_bytes
 from workbench.plan.memory.changes import Case, Change, fitting_changes, largest
+from workbench.plan.training_rules import training_obstacles
 from workbench.plan.types import Configuration, ResolvedModel
 from workbench.units import format_bytes
 
@@ -41,7 +42,7 @@ def problems_of(
         return (_error(cell, model.facts.unfit, "Choose a model made for text generation.", _leave_out()),)
     return (
         *_of_engine(cell, model),
-        *_work(cell),
+        *_work(cell, machine),
         *_obstacles(cell, model, machine, experiment),
         *_made_first(cell, model, machine),
         *_context(cell, model),
@@ -88,7 +89,7 @@ def _has_axis(engine: str, axis: str) -> bool:
     return any(engine in technique.engines for technique in techniques(axis))
 
 
-def _work(cell: Configuration) -> Iterator[Problem]:
+def _work(cell: Configuration, machine: MachineFacts) -> Iterator[Problem]:
     """Whether the techniques belong to the kind of work, and the engine can do it."""
     kind = str(cell.workload.__struct_config__.tag)
     engine = find_engine(cell.engine.id)
@@ -102,6 +103,9 @@ def _work(cell: Configuration) -> Iterator[Problem]:
     if kind == "training" and all(technique.axis != FINETUNE for technique in known):
         hint = "Choose one of the axis Fine-tuning, for example LoRA."
         yield _error(cell, "Training needs a technique that says which parameters it changes.", hint, _leave_out())
+    if isinstance(cell.workload, Training):
+        for message, hint, fixes in training_obstacles(cell.workload, machine):
+            yield _error(cell, message, hint, (*fixes, *_leave_out()))
 
 
 def _of_engine(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
