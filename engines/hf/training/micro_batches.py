@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from transformers import PreTrainedModel
@@ -61,13 +62,15 @@ def micro_batches(batches: Batches, count: int, step: int, device: torch.device)
     return [micro_batch(batches.batch(step * count + place), device) for place in range(count)]
 
 
-def token_losses(model: PreTrainedModel, batch: MicroBatch) -> torch.Tensor:
-    """-ln p of every target, in float32; 0 where none counts. Shape (rows, width - 1)."""
+def token_losses(model: PreTrainedModel, batch: MicroBatch, reduction: Literal["sum", "none"] = "none") -> torch.Tensor:
+    """-ln p of every target, in float32: shape (rows x width,) by the place that predicts it, 0 where none counts, or
+    their sum."""
     packed = {} if batch.positions is None else {"position_ids": batch.positions}
     logits = model(input_ids=batch.ids, use_cache=False, **packed).logits
-    logits = logits[:, -batch.ids.shape[1] : -1].float()  # virtual tokens stand in front and are not scored
-    targets = batch.labels[:, 1:]
-    flat = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+    # the logits, by far the largest tensor, are not cut without need: a gradient of their size would be made for it
+    if logits.shape[1] > batch.ids.shape[1]:
+        logits = logits[:, -batch.ids.shape[1] :]  # virtual tokens stand in front and are not scored
+    targets = torch.nn.functional.pad(batch.labels[:, 1:], (0, 1), value=IGNORED)
+    return torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction=reduction
     )
-    return flat.view_as(targets)

@@ -69,4 +69,4 @@ class Stepper:
     def loss(self, batch: MicroBatch) -> torch.Tensor:
         """Summed over the tokens that count."""
         with torch.autocast(self._model.device.type, torch.bfloat16, enabled=self._bfloat16):
-            return token_losses(self._forward, batch).sum()
+            return token_losses(self._forward, batch, "sum")

@@ -61,7 +61,7 @@ def test_that_packed_documents_have_the_losses_they_have_alone(llama: Makes, att
     model, documents = llama(attention), random_documents([7, 1, 12, 3, 20])
     rows = [packed(*documents[:3], prompt=2), packed(*documents[3:], prompt=2)]
     batch = micro_batch(rows, CPU)
-    together = token_losses(model, batch)
+    together = token_losses(model, batch).view_as(batch.ids)
     for row, some in ((0, documents[:3]), (1, documents[3:])):
         first = 0
         for document in some:

@@ -1,0 +1,134 @@
+"""Does our training loop cost anything? A step of it against a bare loop of peft and torch.
+
+`python -m benchmarks.finetune_loop [--rank 16] [--batch 2] [--sequence 128] [--threads 1]`
+
+One process, two copies of one model with the same LoRA adapters, a few steps of each in turn. The bare loop is what the
+documentation of peft shows: batch, forward with labels, backward, clipping, fused AdamW, schedule, and the loss read.
+Ours is `engines.hf.training` with its batches, clocks and records. Counted is everything a step takes, in pairs until
+the interval of the ratio decides about the margin. Before that the three forms of torch's AdamW are timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.finetuning import RATE, Ours, Timed, adapted, documents, options, random_batches, stopwatch, training
+from benchmarks.paired_comparison import Ratio, compare, interval, report_progress
+
+_WARM_UP = 3
+_OPTIMISER_STEPS = 30
+
+
+def main() -> int:
+    chosen = options("Our training loop against a bare loop of peft and torch.")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(chosen.threads)
+    wall, processor = measure(chosen)
+    print(wall.line("ours", "bare loop", "s/step"))
+    print("in processor time:", processor.line("ours", "bare loop", "cpu-s/step"))
+    return 0
+
+
+def measure(chosen: argparse.Namespace) -> tuple[Ratio, Ratio]:
+    """The ratio of seconds a step, by the clock and of the processor."""
+    import torch
+
+    torch.set_num_threads(chosen.threads)
+    print(f"torch {torch.__version__}, {chosen.threads} threads, {chosen.batch} x {chosen.sequence} tokens a step")
+    for form, seconds in optimiser_forms(chosen).items():
+        print(f"  AdamW {form}: {1e3 * seconds:.2f} ms a step")
+    some = documents(chosen)
+    ours, bare = Ours(adapted(chosen.rank), chosen, some), Bare(adapted(chosen.rank), chosen, some)
+    spent: dict[str, list[float]] = {"ours": [], "bare": []}
+
+    def timed(name: str, run: Callable[[], Timed]) -> Callable[[], float]:
+        def once() -> float:
+            gc.collect()
+            found = run()
+            spent[name].append(found.processor)
+            return found.wall
+
+        return once
+
+    ours.run(_WARM_UP)
+    bare.run(_WARM_UP)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        wall = compare(
+            timed("ours", ours.run),
+            timed("bare", bare.run),
+            margin=chosen.margin,
+            most=chosen.most,
+            report=report_progress,
+        )
+    finally:
+        gc.enable()
+    return wall, interval(list(zip(spent["ours"], spent["bare"], strict=True)), chosen.margin, 0.95)
+
+
+class Bare:
+    """A training loop as a script has it."""
+
+    def __init__(self, model: Any, chosen: argparse.Namespace, some: list[Any]) -> None:
+        import torch
+
+        from engines.hf.training.schedule import rate_factor
+
+        load = training(chosen)
+        self._model, self._steps = model, chosen.steps
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._optimiser = torch.optim.AdamW(self._trained, lr=RATE, weight_decay=0.0, fused=True)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimiser, lambda step: rate_factor(step, load.steps, load.schedule_warmup_steps)
+        )
+        self._batches = random_batches(some, chosen)
+        self.losses: list[float] = []
+
+    def run(self, steps: int = 0) -> Timed:
+        import torch
+
+        count = steps or self._steps
+        with stopwatch() as timed:
+            for _ in range(count):
+                ids = next(self._batches)
+                loss = self._model(input_ids=ids, labels=ids, use_cache=False).loss
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(self._trained, 1.0)
+                self._optimiser.step()
+                self._schedule.step()
+                self._optimiser.zero_grad(set_to_none=True)
+                self.losses.append(loss.item())
+        return Timed(timed[0] / count, timed[1] / count)
+
+
+def optimiser_forms(chosen: argparse.Namespace) -> dict[str, float]:
+    """Seconds that a step of each form of AdamW takes over the adapters and over the whole model."""
+    import torch
+
+    model, found = adapted(chosen.rank), {}
+    adapters = [p for p in model.parameters() if p.requires_grad]
+    for what, parameters in (("adapters", adapters), ("whole model", list(model.parameters()))):
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+            parameter.grad = torch.randn_like(parameter) * 1e-3
+        for form in ("fused", "foreach", "plain"):
+            optimiser = torch.optim.AdamW(parameters, lr=RATE, fused=form == "fused", foreach=form == "foreach")
+            times = []
+            for _ in range(_OPTIMISER_STEPS):
+                start = time.perf_counter()
+                optimiser.step()
+                times.append(time.perf_counter() - start)
+            found[f"{form}, {what}"] = sorted(times)[len(times) // 2]
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
