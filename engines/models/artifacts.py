@@ -123,6 +123,17 @@ def checkpoints(artifacts: Path, trial: str) -> list[tuple[Path, Made]]:
     return sorted(((f, m) for f, m in found if m is not None), key=lambda pair: pair[1].step, reverse=True)
 
 
+def sound(candidates: Sequence[tuple[Path, Made]]) -> tuple[Path, Made] | None:
+    """The first whose files are those that were written."""
+    for folder, made in candidates:
+        try:
+            check(folder, made)
+        except (BrokenModel, OSError):
+            continue
+        return folder, made
+    return None
+
+
 def kept(artifacts: Path) -> Iterator[tuple[Path, Made]]:
     """Every adapter and model of every trial, the newest trial first; a model before its adapter."""
     for trial in sorted(artifacts.glob("*/"), reverse=True):

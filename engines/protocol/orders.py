@@ -102,6 +102,18 @@ class EnvironmentOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     """Names of variables that look as if they counted and stay behind."""
 
 
+class ResumeOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """The checkpoint that a training trial continues from."""
+
+    trial: str
+    """The one that wrote it."""
+    path: str
+    """Absolute, on the machine under test."""
+    sha256: str
+    step: int
+    """Steps that were done."""
+
+
 class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """One trial of one configuration, ready to run. `trial` is unique for ever (see `workbench.plan.plan.new_id`)."""
 
@@ -140,6 +152,8 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Version of those formulas."""
     allow_network: bool = False
     """Only when the user asked for a hub model."""
+    resume: ResumeOrder | None = None
+    """Of a trial that continues another one."""
     environment: EnvironmentOrder | None = None
     """Not part of what is run, so in no hash. None, from a client that says nothing: the worker's is the runner's."""
 

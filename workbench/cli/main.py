@@ -103,6 +103,10 @@ def build_parser() -> argparse.ArgumentParser:
     stop.add_argument("--all", action="store_true", help="every running and waiting trial of this database")
     stop.add_argument("--kill", action="store_true", help="end the process at once")
 
+    resume = add("resume", "run:resume", "Continue stopped or crashed training trials from their last checkpoints.")
+    resume.add_argument("trials", nargs="+", metavar="TRIAL", help="id or number of a trial")
+    resume.add_argument("--detach", action="store_true", help="submit and return; the runner continues")
+
     listing = add("list", "browse:list_", "Experiments, or the trials of one.")
     listing.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="id, number or name")
     listing.add_argument("--limit", type=int, default=50, metavar="N")

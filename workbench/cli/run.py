@@ -21,7 +21,7 @@ from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.metrics.model import counted
 from workbench.plan.plan import MemoryEstimate, Plan
 from workbench.running.workbench import Workbench
-from workbench.store.operations import GetExperiment, ListTrials
+from workbench.store.operations import GetExperiment, GetTrial, ListTrials
 from workbench.units import format_bytes, format_count, format_duration, significant
 
 _ALL = 1_000_000
@@ -112,6 +112,31 @@ def more(options: argparse.Namespace) -> int:
                 print(json.dumps({"experiment": row.experiment, "trials": trials}))
             return OK
         return _follow(workbench, row.experiment, before, as_json=options.json)
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Continue training trials of one experiment, and follow them to their end."""
+    with Workbench(options.database, client="resume") as workbench:
+        workbench.catch_up()
+        rows = [workbench.store.execute(GetTrial(trial=trial)) for trial in options.trials]
+        experiments = {row.experiment for row in rows}
+        if len(experiments) > 1:
+            print("llm-workbench: These trials belong to several experiments; name those of one.", file=sys.stderr)
+            return WRONG
+        (experiment,) = experiments
+        if not options.detach:
+            workbench.follow()
+        before = [t.trial for t in workbench.store.execute(ListTrials(experiment=experiment, limit=_ALL))]
+        trials = workbench.resume(tuple(row.trial for row in rows))
+        new = [workbench.store.execute(GetTrial(trial=trial)).number for trial in trials]
+        if not options.json:
+            for row, number in zip(rows, new, strict=True):
+                print(f"Trial {row.number}, {row.title}, continues as trial {number}.", file=sys.stderr)
+        if options.detach:
+            if options.json:
+                print(json.dumps({"experiment": experiment, "trials": trials}))
+            return OK
+        return _follow(workbench, experiment, before, as_json=options.json)
 
 
 def _follow(

@@ -16,6 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from engines.models.identity import Digests
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.client_environment import submission
@@ -47,6 +49,7 @@ from workbench.running.early_end import EarlyEnds
 from workbench.running.events import Event, Notice, ProbeFinished, StoreChanged
 from workbench.running.follower import Follower
 from workbench.running.intake import catch_up, judge_leftovers
+from workbench.running.resuming import checkpoint_of
 from workbench.running.stored import StoredWork
 from workbench.store.open import ReopeningStore
 from workbench.store.operations import (
@@ -67,6 +70,7 @@ from workbench.store.operations import (
     SetMetrics,
     Store,
     StoreError,
+    TrialRow,
 )
 
 R = TypeVar("R")
@@ -378,13 +382,22 @@ class Workbench:
 
     def retry(self, trials: tuple[str, ...]) -> tuple[str, ...]:
         """Submit failed, stopped or lost trials again as new trials of the same configuration and block. -> new ids"""
+        return self._add([self._again(self._store.execute(GetTrial(trial=trial))) for trial in trials])
+
+    def resume(self, trials: tuple[str, ...]) -> tuple[str, ...]:
+        """Continue training trials that were stopped, failed or lost from their last checkpoints, as new trials of the
+        same configuration and block. -> new ids. Raises `ProblemsFound`."""
         batch: list[TrialOrder] = []
         for trial in trials:
             row = self._store.execute(GetTrial(trial=trial))
-            detail = self._store.execute(GetExperiment(experiment=row.experiment))
-            of = next(c for c in detail.configurations if c.configuration == row.configuration)
-            batch.append(another_order(of, block=row.block, position=row.position, seed=row.seed))
+            checkpoint = checkpoint_of(self._store, self.places.artifacts, row)
+            batch.append(msgspec.structs.replace(self._again(row), resume=checkpoint))
         return self._add(batch)
+
+    def _again(self, row: TrialRow) -> TrialOrder:
+        detail = self._store.execute(GetExperiment(experiment=row.experiment))
+        of = next(c for c in detail.configurations if c.configuration == row.configuration)
+        return another_order(of, block=row.block, position=row.position, seed=row.seed)
 
     def more_blocks(self, experiment: str, blocks: int) -> tuple[str, ...]:
         """Submit further blocks of an experiment (id, number or name), of the configurations that have completed a
