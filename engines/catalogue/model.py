@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from engines.protocol.orders import EngineOrder, Scalar, TechniqueOrder, Workload
+from engines.protocol.orders import EngineOrder, ModelOrder, Scalar, TechniqueOrder, Workload
 from engines.protocol.settings import Setting
 from engines.techniques.facts import ModelFacts
 
@@ -16,6 +16,8 @@ Work = Literal["inference", "training"]
 class Planned(Protocol):
     """What a planned configuration and a `TrialOrder` have in common."""
 
+    @property
+    def model(self) -> ModelOrder: ...
     @property
     def techniques(self) -> tuple[TechniqueOrder, ...]: ...
     @property

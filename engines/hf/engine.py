@@ -20,7 +20,9 @@ from engines.data import held_out, text  # noqa: E402
 from engines.data.begin import NONE  # noqa: E402
 from engines.data.prompts import Prompts, make_prompts  # noqa: E402
 from engines.hf import count, facts, files, shape  # noqa: E402
+from engines.hf.artifacts.adapter import attach_for_inference, parameters_of  # noqa: E402
 from engines.hf.artifacts.keep import keep_trained  # noqa: E402
+from engines.hf.artifacts.merging import asks_for_merged, merge, merged_model, with_merged  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, load_tokenizer, local_files, stored_of  # noqa: E402
 from engines.hf.perplexity import bytes_to, window_losses, window_size  # noqa: E402
@@ -37,6 +39,7 @@ from engines.protocol.places import places  # noqa: E402
 from engines.protocol.records import Artifact, Evaluation, FlopCount, MemoryParts, ModelLoaded, Step, TookEffect  # noqa: E402
 from engines.protocol.ring import RingWriter  # noqa: E402
 from engines.techniques import Technique, find  # noqa: E402
+from engines.techniques import adapter as adapter_axis  # noqa: E402
 from engines.worker.budget import Budget  # noqa: E402
 from engines.worker.engine import Finished, HeldOut, Reader  # noqa: E402
 from engines.worker.failures import WorkerFailure  # noqa: E402
@@ -64,6 +67,7 @@ class HfEngine:
 
     def __init__(self, order: TrialOrder, ring: RingWriter, stop: Stop) -> None:
         self._order = order
+        self._adapter = order.model.adapter
         self._ring = ring
         self._stop = stop
         self._device = torch.device("cpu")
@@ -99,10 +103,12 @@ class HfEngine:
         return CudaPeaks(self._device) if self._device.type == "cuda" else AllocatorPeaks()
 
     def files_missing(self) -> str:
-        return ""
+        if not asks_for_merged(self._order) or merged_model(self._order.model):
+            return ""
+        return f"{self._order.model.title}, its adapter merged"
 
     def make_files(self, report: Callable[[str, float], None]) -> dict[str, str]:
-        return {}
+        return merge(self._order, settings_of(self._order.engine).attention)
 
     def reader(self) -> Reader | None:
         if self._order.model.kind == "random" or self._tokenizer is None:
@@ -110,7 +116,7 @@ class HfEngine:
         return HfReader(self._loaded(), self._tokenizer, self._ends, self._begin, self._stop)
 
     def load(self) -> ModelLoaded:
-        order = self._order
+        order = self._order = with_merged(self._order)
         technique, request = self._request()
         import_needed(technique.packages)
         start = time.monotonic()
@@ -118,6 +124,8 @@ class HfEngine:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         load_s = time.monotonic() - start
+        if order.model.adapter:
+            attach_for_inference(model, order.model)
         self._model = model
         _check_context(model, order)
         counted = count.count(model)
@@ -157,6 +165,8 @@ class HfEngine:
             changed: dict[str, float] = {}
             if technique is precision:
                 changed = {"tensor_bytes": counted.tensor_bytes, "stored_bits": counted.stored_bits}
+            elif technique.axis == adapter_axis.AXIS.id:
+                changed = parameters_of(self._adapter)
             elif technique.stage == "model":
                 continue
             elif technique.id == "kv_cache.full":

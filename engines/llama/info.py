@@ -32,6 +32,11 @@ def _obstacles(order: Planned, _model: ModelFacts | None) -> Iterator[Obstacle]:
             "Raise batch_tokens, or lower the batch.",
             fixes=((f"Batch tokens {batch}", "engine.batch_tokens", batch),),
         )
+    if order.model.adapter:
+        yield Obstacle(
+            "llama.cpp computes no adapter beside a model here.",
+            'Use transformers, or train with keep = "model" and choose the merged model.',
+        )
     cache = next((t.id for t in order.techniques if t.id.startswith("kv_cache.")), _FULL_CACHE)
     technique = find(cache)
     if own.flash_attention == "off" and cache != _FULL_CACHE and technique is not None:

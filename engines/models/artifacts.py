@@ -74,7 +74,7 @@ def write(folder: Path, made: Made, fill: Callable[[Path], None]) -> Made:
         for file in files:
             _to_disk(file)
         _to_disk(draft)
-        made = msgspec.structs.replace(made, bytes=sum(f.stat().st_size for f in files), sha256=_digest(files))
+        made = msgspec.structs.replace(made, bytes=sum(f.stat().st_size for f in files), sha256=digest(draft))
         remove(folder)
         draft.rename(folder)
     except BaseException:
@@ -108,13 +108,18 @@ def check(folder: Path, made: Made) -> None:
     """Raise `BrokenModel` unless the files are those that were written. Reads them all. Raises OSError."""
     if not folder.is_dir():
         raise BrokenModel(f"{folder} is gone.", "Train again with the same experiment; nothing else depends on it.")
-    found = _digest(_files(folder))
+    found = digest(folder)
     if found != made.sha256:
         raise BrokenModel(
             f"The files in {folder} are not those that trial {made.trial} wrote: they hash to {found[:19]}…, "
             f"not {made.sha256[:19]}….",
             "They were changed or damaged. Train again; the trial's figures are stored and stay as they are.",
         )
+
+
+def digest(folder: Path, of: Callable[[Path], str] = read_digest) -> str:
+    """ "sha256:…" of the files in a folder, as they are on the disk now unless `of` remembers. Raises OSError."""
+    return folder_fingerprint((file.name, of(file)) for file in _files(folder))
 
 
 def checkpoints(artifacts: Path, trial: str) -> list[tuple[Path, Made]]:
@@ -149,10 +154,6 @@ def _manifest(folder: Path) -> Path:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _digest(files: Sequence[Path]) -> str:
-    return folder_fingerprint((file.name, read_digest(file)) for file in files)
 
 
 def _to_disk(path: Path) -> None:

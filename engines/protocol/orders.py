@@ -44,6 +44,10 @@ class ModelOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What its files were quantised in ("nf4"); "" where they were not, and of GGUF files, whose name says it."""
     fingerprint: str = ""
     """Hash over every byte of the model's files that decides a run (or over its config where weights are random)."""
+    adapter: str = ""
+    """Absolute folder of an adapter that was trained on it; "" for a model that is whole."""
+    adapter_hash: str = ""
+    """ "sha256:…" over names and contents of the adapter's files when it was planned."""
 
 
 class TechniqueOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

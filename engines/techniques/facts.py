@@ -48,6 +48,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What transformers needs to read them."""
     weights: Weights = Weights()
     """Its matrices, biases and blocks: what fine-tuning can train."""
+    adapter: str = ""
+    """Kind of the adapter on it, as peft calls it ("LORA"), or "weights" that replace its own; "" without one."""
     unfit: str = ""
     """Why the model cannot continue a text, whatever the engine; "" where it can."""
 

@@ -15,6 +15,7 @@ _BUILT_IN = (
     "engines.techniques.gguf",
     "engines.techniques.kv_cache",
     "engines.techniques.finetune",
+    "engines.techniques.adapter",
 )
 """Modules with `TECHNIQUES: tuple[Technique, ...]`, and `AXIS: Axis` where they open one."""
 

@@ -17,6 +17,7 @@ from engines.models.files import BrokenModel, ModelFiles, model_files
 from engines.models.identity import Digests
 from workbench.experiment.problems import Problem
 from workbench.models.fetching import Report
+from workbench.models.trained import check_identity
 from workbench.plan.types import ResolvedModel
 from workbench.units import format_bytes
 
@@ -143,7 +144,10 @@ class Identities:
 
 
 def _known(model: ResolvedModel, fingerprint: str) -> ResolvedModel:
-    return msgspec.structs.replace(model, order=msgspec.structs.replace(model.order, fingerprint=fingerprint))
+    """Raises `BrokenModel` where training has left or used other files."""
+    order = msgspec.structs.replace(model.order, fingerprint=fingerprint)
+    check_identity(order)
+    return msgspec.structs.replace(model, order=order)
 
 
 class _Closed(Exception):

@@ -21,8 +21,10 @@ from engines.techniques import ModelFacts
 from workbench.experiment.problems import Fix, Problem
 from workbench.models.catalogue import CatalogueEntry, catalogue, find_entry
 from workbench.models.files import FLOATS, inspect_folder, inspect_gguf
-from workbench.models.places import LocalModel, hub_file, hub_snapshot, local_models
+from workbench.models.local_model import LocalModel
+from workbench.models.places import hub_file, hub_snapshot, local_models
 from workbench.models.self_check import SELF_CHECK, resolved_model
+from workbench.models.trained import is_adapter, of_adapter, of_model
 from workbench.plan.types import ResolvedModel
 
 __all__ = ["CatalogueEntry", "LocalModel", "catalogue", "local_models", "resolve"]
@@ -59,10 +61,10 @@ def _resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
         return _of_catalogue(entry, places)
     path = base / Path(ref).expanduser()
     if ref and path.exists():
-        return _of_path(ref, path.absolute())
+        return _of_path(ref, path.absolute(), places, base)
     on_hub = _HUB_FILE.fullmatch(ref)
     if on_hub and not (base / on_hub[1].partition("/")[0]).exists():  # else a path with a slip in it
-        return _of_hub_file(ref, on_hub[1], on_hub[2])
+        return _of_hub_file(ref, on_hub[1], on_hub[2], places)
     if ref.startswith(("/", "~", ".")) or ref.endswith((".gguf", ".safetensors")) or not ref:
         return _problem(ref, "There is no such file or folder.", f"Looked at {path.absolute()}." if ref else "")
     if _HUB_ID.fullmatch(ref):
@@ -114,7 +116,7 @@ def _of_catalogue(entry: CatalogueEntry, places: Places) -> ResolvedModel | Prob
     )
 
 
-def _of_path(ref: str, path: Path) -> ResolvedModel | Problem:
+def _of_path(ref: str, path: Path, places: Places, base: Path) -> ResolvedModel | Problem:
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -122,7 +124,9 @@ def _of_path(ref: str, path: Path) -> ResolvedModel | Problem:
         hint = "Rename the folder, or make a link to it with a plain name."
         return _problem(shown, "The model's path is not UTF-8: no experiment can name it.", hint)
     if path.is_dir():
-        return _folder(ref, path, path.name)
+        if is_adapter(path):
+            return of_adapter(ref, path, places, lambda named: resolve(named, places, base))
+        return of_model(_folder(ref, path, path.name))
     if path.suffix == ".safetensors":
         return _problem(ref, "One weight file alone is not a model.", f"Give its folder: {path.parent}")
     path = parts_of(path)[0]  # llama.cpp begins with the first, whichever was chosen
@@ -155,11 +159,11 @@ def _of_hub(ref: str, places: Places) -> ResolvedModel | Problem:
     return ResolvedModel(order=order, facts=facts, problems=(_fetched_later(ref, hint),))
 
 
-def _of_hub_file(ref: str, repository: str, name: str) -> ResolvedModel | Problem:
+def _of_hub_file(ref: str, repository: str, name: str, places: Places) -> ResolvedModel | Problem:
     """One GGUF model in a repository: "org/name/FILE.gguf"."""
     file = hub_file(repository, name)
     if file is not None:
-        return _of_path(ref, file)
+        return _of_path(ref, file, places, file.parent)
     # a GGUF file as far as anything can be said of it: no engine but llama.cpp fetches one
     facts = msgspec.structs.replace(_unknown_facts(), kind="gguf")
     order = ModelOrder(ref=ref, title=model_stem(Path(name)), kind="hub", path=f"{repository}/{name}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -18,27 +17,13 @@ from engines.models.files import BrokenModel, folder_files, read_config
 from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.places import Places
 from workbench.models.catalogue import catalogue, find_entry
+from workbench.models.local_model import LocalModel
+from workbench.models.trained import trained_models
 
 _MAX_DEPTH = 4
 """How deep a user's folder is searched: store/publisher/model/file."""
 _MAX_FOLDERS = 5000
 _MAX_MANIFEST_BYTES = 1_000_000
-
-
-class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model found on this computer. `ref` goes into an experiment as it is."""
-
-    ref: str
-    title: str
-    source: str
-    """"starter", "Hugging Face cache", "LM Studio", "Ollama", or the folder the user added."""
-    kind: Literal["folder", "gguf"]
-    path: str
-    size_bytes: int
-    architecture: str = ""
-    """From config.json; "" for GGUF files, whose header is read when the model is chosen."""
-    problem: str = ""
-    """Why it cannot be used, where that shows without opening the weights."""
 
 
 def local_models(places: Places, extra_folders: Sequence[Path] = ()) -> tuple[LocalModel, ...]:
@@ -100,6 +85,7 @@ def _all(places: Places, extra_folders: Sequence[Path]) -> Iterator[LocalModel]:
     folder = places.starter_model
     if (folder / "config.json").is_file():
         yield _folder_model(folder, starter.id, f"{starter.title} (from Q4_1)", "starter")
+    yield from trained_models(places)
     for cache in hub_caches():
         yield from _hub(cache)
     for store in ("~/.lmstudio/models", "~/.cache/lm-studio/models"):

@@ -31,7 +31,7 @@ def distinct(models: Sequence[ResolvedModel]) -> list[ResolvedModel]:
 
 def _where(model: ResolvedModel) -> tuple[str, ...]:
     """Parts of the path of a model; of one that the hub or the catalogue names, of that name."""
-    parts = PurePath(model.order.path).parts
+    parts = PurePath(model.order.adapter or model.order.path).parts
     is_path = model.order.kind in ("folder", "gguf") and _HUB_CACHE not in parts
     return parts if is_path else PurePath(model.order.ref).parts
 

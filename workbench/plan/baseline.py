@@ -91,6 +91,7 @@ AXES: dict[str, dict[str, str]] = {
     "precision": {"": "precision.float32", "gguf": "precision.gguf-stored", "quantised": "precision.as-stored"},
     "kv_cache": {"": "kv_cache.full"},
     "finetune": {"": ""},
+    "adapter": {"": "adapter.unmerged"},
 }
 """By axis and what keeps a precision of its own (`engines.techniques.chosen.keeps_of`); "" for all others."""
 

@@ -36,15 +36,16 @@ def model_identity(model: ModelOrder) -> dict[str, object]:
 
     The title, the path and the words the user wrote do not count once there is a fingerprint.
     """
+    adapter: dict[str, object] = {"adapter": model.adapter_hash or model.adapter} if model.adapter else {}
     if model.fingerprint:
-        return {"kind": model.kind, "fingerprint": model.fingerprint}
+        return {"kind": model.kind, "fingerprint": model.fingerprint} | adapter
     return {
         "kind": model.kind,
         "ref": model.ref,
         "path": model.path,
         "revision": model.revision,
         "config": model.config,
-    }
+    } | adapter
 
 
 def configuration_hash(

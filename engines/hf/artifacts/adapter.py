@@ -14,9 +14,15 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from engines.hf import files
 from engines.hf.finetune import save_adapter, wrapper_of
+from engines.models import artifacts
 from engines.models.artifacts import PEFT_CONFIG, TRAINED
+from engines.protocol.orders import ModelOrder
 from engines.worker.failures import WorkerFailure
+
+VIRTUAL = "The adapter adds virtual tokens, which cannot be generated from here."
+_AGAIN = "Choose the model again in Setup; where it was trained here, train again."
 
 
 def save_trained(model: PreTrainedModel, folder: Path) -> None:
@@ -44,6 +50,49 @@ def attach(model: PreTrainedModel, folder: Path) -> PreTrainedModel | PeftModel:
             raise _another_model(folder, f"{name} has no counterpart of that shape")
         own[name].copy_(tensor)
     return model
+
+
+def attach_for_inference(model: PreTrainedModel, order: ModelOrder) -> None:
+    """Put an order's adapter beside the layers of its base, frozen and in evaluation mode. Raises `WorkerFailure`."""
+    check_adapter(order)
+    folder = Path(order.adapter)
+    whole = attach(model, folder)
+    whole.eval()
+    whole.requires_grad_(False)
+    if isinstance(whole, PeftModel):
+        if whole.active_peft_config.is_prompt_learning:
+            raise WorkerFailure("technique", VIRTUAL, "Compare it by its held-out loss in its training trial.")
+        if getattr(whole.active_peft_config, "use_dora", False):
+            _keep_unpacked(model)
+
+
+def parameters_of(folder: str) -> dict[str, float]:
+    """What an adapter holds, counted in its files; nothing where there is no adapter."""
+    weights = sum(t.weights for file in Path(folder).glob("*.safetensors") for t in files.tensors(file))
+    return {"adapter_parameters": weights} if folder and weights else {}
+
+
+def check_adapter(order: ModelOrder) -> None:
+    """Raise `WorkerFailure` unless the adapter's files are those that were planned."""
+    folder = Path(order.adapter)
+    try:
+        found = artifacts.digest(folder) if folder.is_dir() else ""
+    except OSError as error:
+        raise WorkerFailure("model", f"The adapter {folder} cannot be read: {error.strerror}.", _AGAIN) from error
+    if not found:
+        raise WorkerFailure("model", f"The adapter {folder} is not there.", _AGAIN)
+    if order.adapter_hash and found != order.adapter_hash:
+        raise WorkerFailure(
+            "model", f"The files of the adapter in {folder} have changed since the experiment was planned.", _AGAIN
+        )
+
+
+def _keep_unpacked(model: PreTrainedModel) -> None:
+    """bitsandbytes repacks 4-bit weights for processors at their first use in evaluation mode, and DoRA, which widens
+    them at each forward, then reads garbage without an error."""
+    for module in model.modules():
+        if type(module).__name__ == "Linear4bit":
+            module.train()
 
 
 def _trained(model: PreTrainedModel) -> dict[str, torch.Tensor]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from peft import PeftModel
@@ -20,11 +22,11 @@ from engines.models.artifacts import Made
 from engines.models.files import BrokenModel, model_files
 from engines.models.identity import Digests
 from engines.protocol.file_errors import is_full
-from engines.protocol.orders import ModelOrder
+from engines.protocol.orders import ModelOrder, TechniqueOrder
 from engines.protocol.places import HOME_VARIABLE, places
-from engines.protocol.records import Artifact, Evaluation
+from engines.protocol.records import Artifact, Evaluation, ModelLoaded, PhaseEnded, TookEffect
 from tests.engines.hf.test_training import training_order
-from tests.engines.worker_harness import Outcome, run_worker
+from tests.engines.worker_harness import QUICK, Outcome, folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
 
 
@@ -109,6 +111,73 @@ def test_that_a_folder_that_cannot_be_written_costs_the_artifact_and_not_the_tri
     assert "The adapter was not kept." in cue.text
     assert "figures are safe" in cue.text
     assert [e.name for e in outcome.all(Evaluation)] == ["held_out_before", "held_out_after"]
+
+
+# --- used as a model --------------------------------------------------------------------------------
+
+
+def used(
+    kept: Outcome, tiny: Path, folder: Path, *, technique: str = "", precision: str = "float32", **model: str
+) -> Outcome:
+    """Perplexity of base and adapter."""
+    adapter = kept.all(Artifact)[0]
+    order = trial_order(
+        ModelOrder(
+            **{"ref": "m", "title": "m", "kind": "folder", "path": str(tiny), "adapter": adapter.path}  # type: ignore[arg-type]
+            | {"adapter_hash": adapter.sha256, **model}
+        ),
+        precision,
+        msgspec.structs.replace(QUICK, perplexity_tokens=256),
+    )
+    chosen = (TechniqueOrder(id=technique),) if technique else ()
+    return run_worker(msgspec.structs.replace(order, techniques=(*order.techniques, *chosen)), folder)
+
+
+def perplexity(outcome: Outcome) -> float:
+    assert outcome.exit_code == 0, outcome.stderr
+    found = outcome.only(Evaluation)
+    return math.exp(found.nll_sum / found.tokens)
+
+
+def test_that_an_adapter_is_used_unmerged_or_merged_with_the_same_answers(
+    kept: Outcome, tiny: Path, tmp_path: Path
+) -> None:
+    unmerged = used(kept, tiny, tmp_path / "unmerged")
+    merged = used(kept, tiny, tmp_path / "merged", technique="adapter.merged")
+    base = run_worker(
+        trial_order(folder_model(tiny), workload=msgspec.structs.replace(QUICK, perplexity_tokens=256)), tmp_path / "b"
+    )
+    assert perplexity(merged) == pytest.approx(perplexity(unmerged), rel=1e-5)
+    assert abs(perplexity(base) / perplexity(unmerged) - 1) > 1e-3
+    parameters = [o.only(ModelLoaded).parameters for o in (base, merged, unmerged)]
+    effect = next(e for e in merged.all(TookEffect) if e.technique == "adapter.merged").changed
+    assert parameters == [parameters[0], parameters[0], parameters[0] + effect["adapter_parameters"]]
+    assert [s.name for s in merged.all(PhaseEnded) if s.name == "convert"] == ["convert"]
+    again = used(kept, tiny, tmp_path / "again", technique="adapter.merged", precision="int8")
+    assert not [s for s in again.all(PhaseEnded) if s.name == "convert"]  # made once, for every precision
+    assert perplexity(again) == pytest.approx(perplexity(merged), rel=0.02)
+
+
+def test_that_an_unmerged_adapter_works_beside_a_base_in_4_bits(kept: Outcome, tiny: Path, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    outcome = used(kept, tiny, tmp_path, technique="adapter.unmerged", precision="nf4")
+    assert perplexity(outcome) == pytest.approx(perplexity(used(kept, tiny, tmp_path / "float")), rel=0.1)
+    assert outcome.only(ModelLoaded).stored_bits < 9
+
+
+def test_that_an_adapter_with_other_files_than_planned_is_refused(kept: Outcome, tiny: Path, tmp_path: Path) -> None:
+    for technique in ("adapter.unmerged", "adapter.merged"):
+        outcome = used(kept, tiny, tmp_path / technique, technique=technique, adapter_hash="sha256:0")
+        assert outcome.failure == "model"
+        assert "have changed since" in outcome.stderr
+    gone = used(kept, tiny, tmp_path / "gone", adapter=str(tmp_path / "nowhere"))
+    assert gone.failure == "model"
+
+
+def test_that_a_technique_for_adapters_needs_one(tiny: Path, tmp_path: Path) -> None:
+    order = trial_order(folder_model(tiny))
+    order = msgspec.structs.replace(order, techniques=(*order.techniques, TechniqueOrder(id="adapter.merged")))
+    assert run_worker(order, tmp_path).failure == "technique"
 
 
 # --- on disk ----------------------------------------------------------------------------------------
