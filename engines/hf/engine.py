@@ -6,7 +6,8 @@ import gc
 import importlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from engines.hf import quiet
@@ -21,7 +22,7 @@ from engines.data.begin import NONE  # noqa: E402
 from engines.data.prompts import Prompts, make_prompts  # noqa: E402
 from engines.hf import count, facts, files, shape  # noqa: E402
 from engines.hf.artifacts.adapter import attach_for_inference, parameters_of  # noqa: E402
-from engines.hf.artifacts.keep import keep_trained  # noqa: E402
+from engines.hf.artifacts.keep import keep_checkpoint, keep_trained  # noqa: E402
 from engines.hf.artifacts.merging import asks_for_merged, merge, merged_model, with_merged  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, load_tokenizer, local_files, stored_of  # noqa: E402
@@ -34,7 +35,7 @@ from engines.hf.training.apart import check_apart  # noqa: E402
 from engines.hf.training.session import Session  # noqa: E402
 from engines.hf.training_data import TrainingData  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
-from engines.protocol.orders import Inference, TechniqueOrder, Training, TrialOrder  # noqa: E402
+from engines.protocol.orders import Inference, ResumeOrder, TechniqueOrder, Training, TrialOrder  # noqa: E402
 from engines.protocol.places import places  # noqa: E402
 from engines.protocol.records import Artifact, Evaluation, FlopCount, MemoryParts, ModelLoaded, Step, TookEffect  # noqa: E402
 from engines.protocol.ring import RingWriter  # noqa: E402
@@ -241,6 +242,12 @@ class HfEngine:
             for t in self._effects
             if t.stage == "model"
         ]
+
+    def checkpoint(self, steps: int, spent: Mapping[str, float]) -> Artifact:
+        return keep_checkpoint(self._order, steps, partial(self._training().save, spent))
+
+    def resume(self, order: ResumeOrder) -> Mapping[str, float]:
+        return self._training().restore(order)
 
     def keep(self, steps: int) -> Iterator[Artifact]:
         return keep_trained(self._order, self._loaded(), self._tokenizer, steps, self._read_again)

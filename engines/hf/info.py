@@ -18,6 +18,11 @@ def _obstacles(order: Planned, model: ModelFacts | None) -> Iterator[Obstacle]:
             "The transformers engine cannot start at a context depth yet.",
             "Set depth_tokens to 0, or use the llama.cpp engine.",
         )
+    if order.model.adapter and not isinstance(order.workload, Inference):
+        yield Obstacle(
+            "Training on a base with an adapter beside it is not possible yet.",
+            'Train on the merged model: keep = "model" writes one.',
+        )
     if model is None:
         return
     if not model.attention.attend:

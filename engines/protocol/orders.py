@@ -171,6 +171,18 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
         """Raises TypeError where the work is another."""
         return training_of(self.workload)
 
+    @property
+    def first_step(self) -> int:
+        """The training step it begins with."""
+        return self.resume.step if self.resume is not None else 0
+
+    @property
+    def first_measured_step(self) -> int:
+        """After a warm-up, which a trial that continues another has too: a process begins slowly. At least one is."""
+        training = self.training
+        total = training.warmup_steps + training.steps
+        return min(self.first_step + training.warmup_steps, max(total - 1, training.warmup_steps))
+
     def technique(self, axis: str) -> TechniqueOrder | None:
         """The technique chosen on an axis ("precision"), or None."""
         return next((t for t in self.techniques if t.id.partition(".")[0] == axis), None)

@@ -5,6 +5,8 @@ Every step counts, warm-up steps too, since they train; evaluation does not. At 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from engines.protocol.work import Training
 
 
@@ -22,6 +24,14 @@ class Budget:
     def spend(self, *, tokens: int = 0, time_s: float = 0.0, steps: int = 0) -> None:
         self.tokens, self.time_s, self.steps = self.tokens + tokens, self.time_s + time_s, self.steps + steps
         self.reached = self.reached or self.share >= 1
+
+    def spent(self) -> dict[str, float]:
+        """For a checkpoint."""
+        return {"tokens": self.tokens, "time_s": self.time_s, "steps": self.steps, "reached": float(self.reached)}
+
+    def resume(self, spent: Mapping[str, float]) -> None:
+        self.tokens, self.time_s, self.steps = int(spent["tokens"]), spent["time_s"], int(spent["steps"])
+        self.reached = bool(spent["reached"])
 
     def evaluated(self, loss: float) -> None:
         """Take in a validation loss (nats a token) from between two steps."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from engines.data.begin import Begin
+from engines.protocol.orders import ResumeOrder
 from engines.protocol.records import Artifact, Evaluation, FlopCount, MemoryParts, ModelLoaded, Step, TookEffect
 from engines.worker.budget import Budget
 from engines.worker.phases import AllocatorPeaks
@@ -187,6 +188,15 @@ class Trains(Protocol):
 
     def trained(self) -> Sequence[TookEffect]:
         """What training changed, after the last step. Raises `WorkerFailure` where it changed nothing."""
+        ...
+
+    def checkpoint(self, steps: int, spent: Mapping[str, float]) -> Artifact:
+        """Write the state after `steps` steps, from which `resume` continues: whole or not at all. Raises `NotKept`."""
+        ...
+
+    def resume(self, order: ResumeOrder) -> Mapping[str, float]:
+        """Before the first step, go back to a state that `checkpoint` wrote; returns what was spent. Raises
+        `WorkerFailure` where it is damaged."""
         ...
 
     def keep(self, steps: int) -> Iterator[Artifact]:

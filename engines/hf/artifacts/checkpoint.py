@@ -7,6 +7,7 @@ pickled: tensors as safetensors, the rest as JSON. Worker process; imports torch
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,6 @@ from engines.protocol.orders import ResumeOrder
 from engines.worker.failures import WorkerFailure
 
 TENSORS, REST = "state.safetensors", "state.json"
-KEPT = 2
-"""Checkpoints of a trial that stay: the last one, and the one before in case the last was damaged."""
 _WEIGHT, _OPTIMISER, _RANDOM = "weight.", "optimiser.", "random."
 
 
@@ -36,7 +35,7 @@ class _Rest(msgspec.Struct):
     spent: dict[str, float]
 
 
-def save(model: torch.nn.Module, optimiser: torch.optim.Optimizer, spent: dict[str, float], folder: Path) -> None:
+def save(model: torch.nn.Module, optimiser: torch.optim.Optimizer, spent: Mapping[str, float], folder: Path) -> None:
     """Write the state into an empty folder. Raises OSError, SafetensorError."""
     state = optimiser.state_dict()
     tensors = {f"{_WEIGHT}{name}": p.detach() for name, p in model.named_parameters() if p.requires_grad}
@@ -55,7 +54,7 @@ def save(model: torch.nn.Module, optimiser: torch.optim.Optimizer, spent: dict[s
     save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, folder / TENSORS)
     name, keys, *rest = np.random.get_state(legacy=True)
     numpy_state = [name, [int(key) for key in keys], *rest]
-    written = _Rest(state["param_groups"], scalars, random.getstate(), numpy_state, spent)
+    written = _Rest(state["param_groups"], scalars, random.getstate(), numpy_state, dict(spent))
     (folder / REST).write_bytes(msgspec.json.encode(written))
 
 

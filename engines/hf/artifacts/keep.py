@@ -7,6 +7,7 @@ while they are loaded are widened first, straight after reading: merging into 4 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,9 @@ from engines.protocol.places import places
 from engines.protocol.records import Artifact
 from engines.worker.engine import NotKept
 from engines.worker.failures import WorkerFailure
+
+CHECKPOINTS = 2
+"""Of a trial that stay: the last one, and the one before in case the last is damaged."""
 
 
 def keep_trained(
@@ -55,6 +59,17 @@ def keep_trained(
             msgspec.structs.replace(made_by(order, "model", steps), merged_into=into),
             partial(save_model, model, tokenizer),
         )
+
+
+def keep_checkpoint(order: TrialOrder, steps: int, save: Callable[[Path], None]) -> Artifact:
+    """Write a checkpoint and let the oldest of the trial's go. Raises `NotKept`."""
+    place = places().artifacts
+    folder = artifacts.place_of(place, order.trial, artifacts.checkpoint_name(steps))
+    done = store(folder, made_by(order, "checkpoint", steps), save)
+    for old, _ in artifacts.checkpoints(place, order.trial)[CHECKPOINTS:]:
+        with contextlib.suppress(OSError):
+            artifacts.remove(old)
+    return done
 
 
 def made_by(order: TrialOrder, kind: Kind, steps: int) -> Made:

@@ -4,9 +4,11 @@ torch."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from engines.hf.artifacts import checkpoint
 from engines.hf.finetune import adapted, callback, parameter_groups
 from engines.hf.perplexity import window_losses, window_size
 from engines.hf.training import evidence
@@ -15,7 +17,7 @@ from engines.hf.training.optimisers import described, states
 from engines.hf.training.trainer import STEPS_TOGETHER, Trainer
 from engines.hf.training.untimed import look
 from engines.hf.training_data import TrainingData
-from engines.protocol.orders import TrialOrder
+from engines.protocol.orders import ResumeOrder, TrialOrder
 from engines.protocol.records import Evaluation, FlopCount, MemoryParts, Step
 from engines.protocol.work import Training
 from engines.techniques.finetune import learning_rate
@@ -34,6 +36,7 @@ class Session:
         self._training = order.training
         self._rate = learning_rate(order.training, order.techniques)
         self._counts = order.block == 0  # once for each configuration
+        self._first_measured = order.first_measured_step
         self._trainer: Trainer | None = None
         self.splits = data.splits()
         self._frozen: Mapping[str, str] = {}
@@ -65,9 +68,19 @@ class Session:
         first = micro_batches(self._data.batches, training.accumulation, 0, model.device)
         yield from look(model, training, groups, first, counts=self._counts)
         around = callback(model, training.warmup_steps + training.steps)
-        self._trainer = Trainer(model, training, self._data.batches, self._stop, groups, around)
+        self._trainer = Trainer(model, training, self._data.batches, self._stop, groups, around, self._first_measured)
         self._frozen = evidence.frozen_digests(model)
         self._before = evidence.trained_digests(model)
+
+    def save(self, spent: Mapping[str, float], folder: Path) -> None:
+        """Write a checkpoint into an empty folder. Raises OSError, SafetensorError."""
+        assert self._trainer is not None, "begin() comes first"
+        checkpoint.save(self._model, self._trainer.optimiser, spent, folder)
+
+    def restore(self, order: ResumeOrder) -> Mapping[str, float]:
+        """Go back to a checkpoint, before the first step. Raises `WorkerFailure`."""
+        assert self._trainer is not None, "begin() comes first"
+        return checkpoint.restore(order, self._model, self._trainer.optimiser)
 
     def train(self, steps: range, budget: Budget) -> Iterator[Sequence[Step]]:
         assert self._trainer is not None, "begin() comes first"

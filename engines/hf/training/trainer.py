@@ -68,7 +68,10 @@ class Trainer:
         stop: Stop,
         groups: Sequence[Group],
         callback: Callback | None = None,
+        first_measured: int | None = None,
     ) -> None:
+        """`first_measured`: the first step that is no warm-up, where that is not the workload's."""
+        self._first_measured = training.warmup_steps if first_measured is None else first_measured
         self._model, self._training, self._batches, self._stop = model, training, batches, stop
         self.optimiser = make_optimiser(training, groups)
         self._rates = [float(group["lr"]) for group in self.optimiser.param_groups]
@@ -101,7 +104,7 @@ class Trainer:
 
     def _over(self, last: int, budget: Budget) -> bool:
         """Whether no step follows step `last`; a budget leaves at least one measured step."""
-        return self._stop.requested or (budget.reached and last >= self._training.warmup_steps)
+        return self._stop.requested or (budget.reached and last >= self._first_measured)
 
     def _step(self, index: int, budget: Budget) -> _Done:
         asked_ns = monotonic_ns()
@@ -133,7 +136,7 @@ class Trainer:
                 Step(
                     t_ns=end_ns,
                     index=one.index,
-                    warmup=one.index < self._training.warmup_steps,
+                    warmup=one.index < self._first_measured,
                     start_ns=start_ns,
                     end_ns=end_ns,
                     tokens=sum(batch.tokens for batch in one.batches),

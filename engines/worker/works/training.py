@@ -14,7 +14,8 @@ from typing import Literal
 
 import msgspec
 
-from engines.protocol.orders import Training
+from engines.protocol.orders import ResumeOrder, Training
+from engines.protocol.records import Resumed
 from engines.worker.budget import Budget
 from engines.worker.engine import Engine, HeldOut, NotKept, Trains
 from engines.worker.failures import WorkerFailure
@@ -62,7 +63,7 @@ class TrainingWork:
         self._engine, self._trial, self._workload = engine, trial, trial.order.workload
         self._budget = Budget(self._workload)
         self._total = self._workload.warmup_steps + self._workload.steps
-        self._done = 0
+        self._done = self._saved = 0
         self._evaluations = 0
 
     def prepare(self) -> dict[str, str]:
@@ -73,18 +74,24 @@ class TrainingWork:
         trial = self._trial
         if self._workload.evaluation_tokens > 0 and "validation" not in self._engine.splits():
             trial.writer.log("No held-out loss: no rows are held out, or the model reads no text.")
-        self._evaluate("held_out_before")  # of the model as it is: some methods rewrite its weights
+        if trial.order.resume is None:
+            self._evaluate("held_out_before")  # of the model as it is: some methods rewrite its weights
         self._adapt()
         self._begin()
-        for stretch in stretches(self._workload):
+        if trial.order.resume is not None and not trial.stop.requested:
+            self._resume(trial.order.resume)
+        for stretch in stretches(self._workload, trial.order.first_step, trial.order.first_measured_step):
             if self._over():
                 break
             if stretch.evaluates:
                 self._evaluate("held_out")
-                if self._over():
-                    break
+            if stretch.checkpoints:
+                self._checkpoint()
+            if self._over():
+                break
             self._train(stretch)
         if trial.stop.requested:
+            self._checkpoint()
             trial.writer.cue("short_training", f"Stopped after {self._done} of {self._total} training steps.")
             return
         if self._budget.reached:
@@ -105,6 +112,29 @@ class TrainingWork:
         with trial.phases.phase("adapt"), trial.stop.interruptible():
             effects = self._engine.adapt()
         tell_effects(trial, effects, only_trains=True)
+
+    def _resume(self, order: ResumeOrder) -> None:
+        trial = self._trial
+        trial.doing = "going back to the checkpoint"
+        self._budget.resume(self._engine.resume(order))
+        self._done = self._saved = order.step
+        trial.writer.send(Resumed(step=order.step, path=order.path, sha256=order.sha256))
+        trial.writer.cue(
+            "resumed",
+            f"It continued after step {order.step} of trial {order.trial}, with the same data order: its times, "
+            "throughput and energy are those of the steps after it, and there is no loss before training.",
+        )
+
+    def _checkpoint(self) -> None:
+        """Also when the trial is asked to stop. The clock of training stands still."""
+        if not self._workload.checkpoint_every or self._done <= self._saved:
+            return
+        self._trial.doing = "writing a checkpoint"
+        try:
+            self._trial.writer.send(self._engine.checkpoint(self._done, self._budget.spent()))
+        except NotKept as problem:
+            self._trial.writer.cue("not_kept", str(problem))
+        self._saved = self._done
 
     def _keep(self) -> None:
         """What cannot be kept costs the trial nothing but that."""
@@ -177,18 +207,27 @@ class Stretch:
     index: int
     """Within its phase."""
     steps: range
-    evaluates: bool
+    evaluates: bool = False
     """Whether the validation loss is taken before it."""
+    checkpoints: bool = False
+    """Whether a checkpoint is written before it, after the validation loss."""
 
 
-def stretches(training: Training) -> Iterator[Stretch]:
-    """All steps in order; a warm-up of no steps is there too."""
-    every, warm, total = training.evaluate_every, training.warmup_steps, training.warmup_steps + training.steps
-    borders = sorted({0, warm, total, *(range(every, total, every) if every else ())})
+def stretches(training: Training, first: int = 0, first_measured: int | None = None) -> Iterator[Stretch]:
+    """All steps from `first` on, in order; a warm-up of no steps is there too."""
+    warm = training.warmup_steps if first_measured is None else first_measured
+    total = training.warmup_steps + training.steps
+    evaluated, saved = (_every(n, first, total) for n in (training.evaluate_every, training.checkpoint_every))
+    borders = sorted({first, warm, total, *evaluated, *saved})
     counts = {"warmup": 0, "measure": 0}
-    if not warm:
-        yield Stretch("warmup", 0, range(0), evaluates=False)
+    if warm == first:
+        yield Stretch("warmup", 0, range(first, first))
     for start, stop in pairwise(borders):
         phase: Literal["warmup", "measure"] = "warmup" if start < warm else "measure"
-        yield Stretch(phase, counts[phase], range(start, stop), evaluates=bool(every and start and start % every == 0))
+        yield Stretch(phase, counts[phase], range(start, stop), start in evaluated, start in saved)
         counts[phase] += 1
+
+
+def _every(steps: int, first: int, total: int) -> frozenset[int]:
+    """Borders between steps that divide training, those before `first` and at the end left out."""
+    return frozenset(n for n in range(steps, total, steps) if n > first) if steps else frozenset()
