@@ -7,26 +7,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
+from engines.protocol.settings import Scalar
 from engines.techniques import MachineFacts, ModelFacts
+from workbench.models.files import facts_of_config
 from workbench.plan.memory import TrainingParts, estimate_memory, training_parts
 from workbench.plan.memory.block import Kept, Numbers, Shape, kept_bytes, shape_of
 from workbench.plan.memory.training import CUDA_CONTEXT_BYTES, PROCESS_BYTES
 
-SMALL = ModelFacts(
+SMALL = facts_of_config(
+    {
+        "model_type": "llama",
+        "num_hidden_layers": 2,
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "vocab_size": 100,
+        "max_position_embeddings": 64,
+        "tie_word_embeddings": True,
+    },
     kind="folder",
-    architecture="llama",
     # 2 blocks: q and o 8 x 8, k and v 8 x 4, the feed-forward three times 8 x 16; 100 words; 5 norms
     parameters=2 * (2 * 64 + 2 * 32 + 3 * 128) + 100 * 8 + 5 * 8,
     linear_parameters=2 * 576,
     stored_bytes=4 * 1992,
     stored_dtype="float32",
-    layers=2,
-    hidden=8,
-    heads=2,
-    kv_heads=1,
-    head_dim=4,
-    vocabulary=100,
-    context_tokens=64,
 )
 SHAPE = Shape(hidden=8, queries=8, keys=4, inner=16, heads=2)
 CPU = MachineFacts(device_kind="cpu", memory_total_bytes=2**34, memory_free_bytes=2**33)
@@ -56,10 +61,10 @@ def test_that_the_shape_of_a_block_follows_from_its_weights() -> None:
 def test_what_a_block_keeps_of_a_token_by_hand() -> None:
     assert kept_bytes(SHAPE, FLOAT32, Kept()) == THROUGH == 368
     # adapters read the norms' results and the feed-forward's product; seven results of rank 2
-    assert kept_bytes(SHAPE, FLOAT32, Kept(adapters="all-linear", rank=2)) == THROUGH + 4 * (8 + 8 + 16 + 7 * 2)
-    assert kept_bytes(SHAPE, FLOAT32, Kept(adapters="attention", rank=2)) == THROUGH + 4 * (8 + 4 * 2)
+    assert kept_bytes(SHAPE, FLOAT32, Kept(inputs="all-linear", ranks=2)) == THROUGH + 4 * (8 + 8 + 16 + 7 * 2)
+    assert kept_bytes(SHAPE, FLOAT32, Kept(inputs="attention", ranks=2)) == THROUGH + 4 * (8 + 4 * 2)
     # DoRA: the outputs of q, k, v, o, gate, up, down twice
-    dora = kept_bytes(SHAPE, FLOAT32, Kept(adapters="all-linear", rank=2, outputs=2))
+    dora = kept_bytes(SHAPE, FLOAT32, Kept(inputs="all-linear", ranks=2, outputs=2))
     assert dora == THROUGH + 4 * (8 + 8 + 16 + 7 * 2) + 2 * 4 * (8 + 4 + 4 + 8 + 16 + 16 + 8)
     # trained weights: both norms before they are scaled, and the inputs of the matrices
     assert kept_bytes(SHAPE, FLOAT32, Kept(weights=True)) == THROUGH + 4 * 2 * 8 + 4 * (2 * 8 + 16)
@@ -69,9 +74,9 @@ def test_that_autocast_halves_products_and_gives_each_adapter_a_copy_of_its_inpu
     half = Numbers(weights=4, products=2, autocast=True)
     through = 2 * (8 + 1) * 4 + 2 * 4 + 2 * (8 + 8 + 4 + 4 + 3 * 16)
     # q, k, v, gate and up read 8 numbers each, o 8, down 16
-    assert kept_bytes(SHAPE, half, Kept(adapters="all-linear", rank=2)) == through + 2 * (6 * 8 + 16 + 7 * 2)
+    assert kept_bytes(SHAPE, half, Kept(inputs="all-linear", ranks=2)) == through + 2 * (6 * 8 + 16 + 7 * 2)
     bfloat16 = Numbers(weights=2, products=2, autocast=False)
-    assert kept_bytes(SHAPE, bfloat16, Kept(adapters="all-linear", rank=2)) == through + 4 * (6 * 8 + 16 + 7 * 2)
+    assert kept_bytes(SHAPE, bfloat16, Kept(inputs="all-linear", ranks=2)) == through + 4 * (6 * 8 + 16 + 7 * 2)
 
 
 def test_the_parts_of_lora_by_hand() -> None:
@@ -91,6 +96,29 @@ def test_that_gradients_and_holes_of_the_heap_count_on_a_processor() -> None:
     found, a_token = parts(CPU), THROUGH + 4 * (8 + 8 + 16 + 7 * 2)
     assert found.gradients == 4 * TRAINED
     assert found.overhead == PROCESS_BYTES + 2 * 30 * a_token * 8 // 10
+    assert parts(CPU, checkpointing=True).overhead == found.overhead
+
+
+def other(id: str, machine: MachineFacts = GPU, **parameters: Scalar) -> TrainingParts:
+    """Of another method, one token wide."""
+    method = TechniqueOrder(id=f"finetune.{id}", parameters=parameters)
+    load = msgspec.structs.replace(LOAD, batch_size=1, sequence_tokens=2)
+    return training_parts(SMALL, (LORA[0], method), load, machine, EngineOrder())
+
+
+def test_that_rows_of_several_documents_repeat_keys_and_values_for_every_head() -> None:
+    packed, alone = parts(data="docstrings"), parts(data="docstrings", packing=False)
+    assert alone.activations == parts().activations
+    assert packed.activations - alone.activations == 2 * 30 * 4 * 2 * (8 - 4)
+
+
+def test_what_other_methods_keep() -> None:
+    # IA3 scales keys, values and the feed-forward's product
+    assert kept_bytes(SHAPE, FLOAT32, Kept(scaled=True)) == THROUGH + 4 * (16 + 2 * 4)
+    # VeRA's frozen matrices need no input: what stands between them, and every output
+    assert kept_bytes(SHAPE, FLOAT32, Kept(ranks=2, outputs=1)) == THROUGH + 4 * (7 * 2 + 8 + 4 + 4 + 8 + 16 + 16 + 8)
+    # OFT turns a copy of every input
+    assert kept_bytes(SHAPE, FLOAT32, Kept(inputs="all-linear", own_inputs=True)) == THROUGH + 4 * (6 * 8 + 16)
 
 
 def test_that_checkpointing_keeps_the_inputs_of_blocks_and_one_block_computed_again() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from engines.techniques import ModelFacts
 
 
@@ -66,25 +68,32 @@ class Numbers:
 Where = Literal["all-linear", "attention", "none"]
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """What a method keeps of a block beside what any gradient passing through it needs."""
 
-    adapters: Where = "none"
+    inputs: Where = "none"
     """Which matrices have something trained beside them that needs their inputs."""
+    own_inputs: bool = False
+    """Each of those keeps a copy of its own, whatever its type."""
     weights: bool = False
     """The block's own matrices and norms are trained."""
-    rank: int = 0
+    ranks: int = 0
     """Width of what stands between an adapter's two matrices."""
     outputs: int = 0
     """How many copies of every adapted matrix's output are kept."""
+    scaled: bool = False
+    """Keys, values and the feed-forward's product are scaled by trained vectors."""
+    matrices: int = 0
+    """How many matrices as large as each of the block's are built and kept, whatever the tokens."""
 
 
-def kept_bytes(shape: Shape, numbers: Numbers, method: Kept) -> int:
+def kept_bytes(shape: Shape, numbers: Numbers, method: Kept, *, masked: bool = False) -> int:
     """Of one token in one block. Through the block: the residual stream of its two norms in float32 with their scales;
-    queries, keys, values and attention's result with a scale for each head; three vectors of the feed-forward."""
+    queries, keys, values and attention's result with a scale for each head; three vectors of the feed-forward. Under an
+    attention mask (rows of several documents) keys and values are repeated for every head."""
+    keys = shape.queries if masked else shape.keys
     through = 2 * (shape.hidden + 1) * 4 + shape.heads * 4
-    through += numbers.products * (2 * shape.queries + 2 * shape.keys + 3 * shape.inner)
+    through += numbers.products * (2 * shape.queries + 2 * keys + 3 * shape.inner)
     return through + _trained_weights(shape, numbers, method) + _adapters(shape, numbers, method)
 
 
@@ -98,13 +107,13 @@ def _trained_weights(shape: Shape, numbers: Numbers, method: Kept) -> int:
 
 
 def _adapters(shape: Shape, numbers: Numbers, method: Kept) -> int:
-    if method.adapters == "none":
-        return 0
-    whole = method.adapters == "all-linear"
-    if numbers.shares_inputs:  # queries, keys and values read one tensor; attention's result is kept anyway
+    whole = method.inputs != "attention"
+    if method.inputs == "none":
+        inputs = 0
+    elif numbers.shares_inputs and not method.own_inputs:  # q, k and v read one tensor; o's is kept anyway
         inputs = shape.hidden + (shape.hidden + shape.inner if whole else 0)
     else:
         inputs = shape.inputs if whole else 3 * shape.hidden + shape.queries
-    outputs = shape.outputs if whole else shape.hidden + shape.queries + 2 * shape.keys
-    between = method.rank * (7 if whole else 4)
-    return numbers.adapters * (inputs + between + method.outputs * outputs)
+    outputs = method.outputs * (shape.outputs if whole else shape.hidden + shape.queries + 2 * shape.keys)
+    scaled = shape.inner + 2 * shape.keys if method.scaled else 0
+    return numbers.adapters * (inputs + method.ranks * (7 if whole else 4) + outputs + scaled)

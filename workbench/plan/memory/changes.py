@@ -79,7 +79,7 @@ class Case:
         method, chosen = method_of(self.techniques), self.techniques
         if change.rank and method is not None:
             other = TechniqueOrder(id=method.id, parameters={**method.parameters, "rank": change.rank})
-            chosen = tuple(other if order is method else order for order in chosen)
+            chosen = tuple(other if order.id == method.id else order for order in chosen)
         return Case(self.facts, chosen, load, self.engine, self.machine)
 
 

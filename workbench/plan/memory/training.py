@@ -21,9 +21,11 @@ from workbench.plan.memory.weights import compute_bits, weight_bytes
 
 FORMULA = 1
 """Version of these formulas: raised when they change, so that trials' ratios to older ones are not used."""
-PROCESS_BYTES = 443 * 2**20
-"""A worker that trains, before it holds a model: resident set with torch 2.13 (CPU), transformers 5.23 and peft 0.21
-imported (Linux x86-64)."""
+PROCESS_BYTES = 540 * 2**20
+"""A worker that trains, beside the model: 490 MiB resident before it has one, with torch 2.13 (CPU), transformers 5.23,
+peft 0.21, the tokenizer and the data (Linux x86-64), and 50 MiB for the look at an untimed step."""
+_BUILT_IN = "built-in"
+"""The data whose rows are one document each, so that there is no attention mask."""
 _LOGITS = 3
 """Matrices of logits in float32 alive together: their logarithm of softmax and two gradients."""
 CUDA_CONTEXT_BYTES = 600 * 2**20
@@ -74,7 +76,9 @@ def training_parts(
     gradients = trained * a_number
     tokens = workload.batch_size * (workload.sequence_tokens + virtual_tokens(techniques))
     blocks = blocks_with_gradients(facts, techniques)
-    a_block = tokens * (kept_bytes(shape_of(facts), numbers, method) + _scores(facts, workload, engine))
+    shape, masked = shape_of(facts), workload.packing and workload.data != _BUILT_IN
+    a_token = kept_bytes(shape, numbers, method, masked=masked) + _scores(facts, workload, engine)
+    a_block = tokens * a_token + method.matrices * shape.matrices * numbers.adapters
     kept = blocks * (tokens * facts.hidden * 4 if workload.checkpointing else a_block)
     if workload.autocast != "off":
         kept += _casts(facts, blocks)
@@ -93,7 +97,7 @@ def training_parts(
     else:
         activations, with_gradients = kept, True
         temporary = max(logits, again, tied, judging)
-        if method.adapters != "none":
+        if trained and not method.weights:
             overhead += math.ceil(_HOLES * blocks * a_block)
     return TrainingParts(
         weights=weight_bytes(facts, techniques, machine) + (0 if method.weights else 4 * trained),
@@ -119,5 +123,4 @@ def _casts(facts: ModelFacts, blocks: int) -> int:
 def _tied_gradients(facts: ModelFacts, trained: int, a_number: int) -> int:
     """Where embeddings and output head are one matrix and trained, its two gradients are alive beside their sum."""
     embeddings = facts.vocabulary * facts.hidden
-    is_tied = facts.parameters - facts.linear_parameters < 2 * embeddings
-    return 2 * embeddings * a_number if is_tied and trained >= facts.parameters else 0
+    return 2 * embeddings * a_number if facts.weights.tied and trained >= facts.parameters else 0
