@@ -145,6 +145,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="of training: how many seeds a difference of test loss needs (0.01 is 1 %%)",
     )
+    compare.add_argument(
+        "--target-loss", type=_number, metavar="LOSS", help="of training: what each trial took to this held-out loss"
+    )
 
     export = add("export", "compare:export", "Write an experiment's table and charts to a folder.")
     export.add_argument(

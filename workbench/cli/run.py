@@ -99,7 +99,8 @@ def more(options: argparse.Namespace) -> int:
         return WRONG
     with Workbench(options.database, client="more") as workbench:
         workbench.catch_up()
-        row = workbench.store.execute(GetExperiment(experiment=options.experiment)).experiment
+        detail = workbench.store.execute(GetExperiment(experiment=options.experiment))
+        row = detail.experiment
         if not options.detach:
             workbench.follow()
         before = [t.trial for t in workbench.store.execute(ListTrials(experiment=row.experiment, limit=_ALL))]
@@ -107,6 +108,9 @@ def more(options: argparse.Namespace) -> int:
         blocks = counted(options.blocks, "more blocks")
         if not options.json:
             print(f"{row.name}: {blocks}, {counted(len(trials), 'trials')}.", file=sys.stderr)
+            seeds = training.seeds if (training := compare(detail).training) is not None else None
+            if seeds is not None:
+                print(seeds.words_with(seeds.run + options.blocks), file=sys.stderr)
         if options.detach:
             if options.json:
                 print(json.dumps({"experiment": row.experiment, "trials": trials}))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from workbench.comparison.training.optima import Optima
 from workbench.comparison.trials import ConfigurationTrials
+from workbench.experiment import MORE_BLOCKS
 from workbench.statistics.seeds import POWER, Needed, Spread, seeds_needed, spread_of, visible
 from workbench.units import format_share
 
@@ -36,13 +37,19 @@ class Seeds:
         return seeds_needed(difference, self.spread, self.comparisons)
 
     def words(self) -> str:
-        """ "With 5 seeds, differences under 0.8 % will not show ..." """
-        seen = self.seen()
+        """ "With 5 seeds, differences under 0.8 % will not show ..., with as many more blocks as are offered ..." """
+        more = self.seen(self.run + MORE_BLOCKS)
+        further = f" With {self.run + MORE_BLOCKS}, differences under {share(more[0])}." if more is not None else ""
+        return self.words_with(self.run) + further
+
+    def words_with(self, seeds: int) -> str:
+        """The same for another number of seeds."""
+        seen = self.seen(seeds)
         if seen is None:
             return "With one seed, no difference shows."
         return (
-            f"With {self.run} seeds, differences under {share(seen[0])} will not show (power {format_share(POWER)}; "
-            f"under {share(seen[1])} if the spread is as large as these seeds leave open)."
+            f"With {seeds} seeds, differences under {share(seen[0])} will not show (power {format_share(POWER)}; under "
+            f"{share(seen[1])} if the spread is as large as the {self.run} that were run leave open)."
         )
 
     def words_needed(self, difference: float) -> str:

@@ -84,7 +84,7 @@ def sentences(found: TrainingComparison) -> tuple[str, ...]:
         said.append(ONE_RATE)
     if found.seeds is not None:
         said.append(found.seeds.words())
-    said += [_reach(r, found.titles) for r in found.reach]
+    said += [reach_words(r, found.titles) for r in found.reach]
     return tuple(said)
 
 
@@ -120,7 +120,8 @@ def _optimum(result: MethodResult) -> str:
     return f"{said}."
 
 
-def _reach(found: Reach, titles: Mapping[str, str]) -> str:
+def reach_words(found: Reach, titles: Mapping[str, str]) -> str:
+    """ "LoRA reached the target loss in 4 of 5 trials (probability 28 to 99 %), in a median of 40 s ..." """
     ends = found.probability
     said = (
         f"{titles.get(found.configuration, found.configuration)} reached the target loss in {found.reached} of "

@@ -1,0 +1,64 @@
+"""`compare` on stored training trials: basis, seeds, and what a loss chosen now took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engines.protocol.orders import TechniqueOrder
+from engines.protocol.work import Training
+from tests.workbench.store_kit import lines, order
+from tests.workbench.synthetic_training import training
+from workbench.cli.main import main
+from workbench.running.intake import evaluate
+from workbench.store.local import LocalStore
+from workbench.store.operations import AddExperiment, GetStoreId, Ingest
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Two methods on three seeds; the second reaches 2.2 in two of its trials."""
+    path = tmp_path / "test.duckdb"
+    store = LocalStore(path)
+    id = store.execute(GetStoreId())
+    ends = {"t-00": 2.0, "t-01": 2.1, "t-10": 2.02, "t-11": 2.15, "t-20": 2.01, "t-21": 2.3}
+    orders = tuple(
+        msgspec.structs.replace(
+            order(trial, store=id, configuration=f"c-{trial[-1]}", position=i),
+            block=int(trial[2]),
+            workload=Training(steps=10, warmup_steps=2, learning_rate=1e-3),
+            techniques=(TechniqueOrder(id="finetune.lora", parameters={"rank": 8 * (1 + int(trial[-1]))}),),
+        )
+        for i, trial in enumerate(ends)
+    )
+    store.execute(AddExperiment(experiment="e-1", name="tuned", definition="", seed=1, machine="this", orders=orders))
+    for trial, loss in ends.items():
+        said = training({0: 4.0, 6: 3.0, 12: loss}, test=loss)
+        store.execute(Ingest(trial=trial, lines=lines(said)))
+        evaluate(store, trial)
+    store.close()
+    return path
+
+
+def test_that_compare_says_basis_verdict_seeds_and_what_a_loss_took(
+    database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LLM_WORKBENCH_HOME", str(tmp_path))
+    code = main(["compare", "--database", str(database), "--difference", "0.05", "--target-loss", "2.2"])
+    said = capsys.readouterr().out
+    assert code == 0
+    assert "Training compared at equal steps: 12." in said
+    assert "One learning rate: may rank rates, not methods." in said
+    assert "With 3 seeds, differences under " in said
+    assert "A difference of 5 % needs " in said
+    assert "chosen after the trials" in said
+    assert "c-1 reached the target loss in 2 of 3 trials (probability 9 to 99 %), in a median of" in said
+
+
+@pytest.mark.parametrize("share", ["0", "1", "5 %x", "-0.1"])
+def test_that_a_difference_is_a_share(share: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["compare", "--difference", share])
+    assert "--difference" in capsys.readouterr().err
