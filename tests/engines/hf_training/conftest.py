@@ -49,9 +49,11 @@ def llama(_made: Any) -> Callable[..., Any]:
         model = copy.deepcopy(_made)
         model.set_attn_implementation(attention)
         if lora:
-            from engines.hf.lora import adapt
+            from engines.hf.finetune import apply
+            from engines.protocol.orders import TechniqueOrder
 
-            adapt(model, {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": "all-linear"}, seed=3)
+            parameters = {"rank": 4, "alpha": 8, "dropout": 0.0, "target_modules": "all-linear"}
+            apply(model, TechniqueOrder(id="finetune.lora", parameters=parameters), seed=3)
         return model
 
     return make
