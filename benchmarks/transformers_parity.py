@@ -62,9 +62,10 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[Ratio, Ratio]:
 
     from engines.data.text import Prompts, random_tokens, text_tokens
     from engines.hf.generate import Generator, Lengths
-    from engines.hf.load import LoadRequest, load_tokenizer
+    from engines.hf.load import LoadRequest
     from engines.hf.precision import load_float
     from engines.hf.precision_torchao import load_int8
+    from engines.hf.tokenizer import load_tokenizer
 
     quiet.after_import()
     torch.set_num_threads(options.threads)

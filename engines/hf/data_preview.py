@@ -14,6 +14,7 @@ import msgspec
 
 from engines.data.training.fetching import fetch_dataset
 from engines.data.training.preview import Preview, preview
+from engines.hf import quiet
 from engines.protocol.orders import ModelKind, ModelOrder
 from engines.protocol.places import places, starter_folder
 from engines.protocol.settings import settings_of
@@ -58,10 +59,21 @@ def _preview(options: argparse.Namespace) -> Preview:
         fetch_dataset(workload.data)
     if not options.model:
         return preview(workload, rows, None, lambda ids: [])
-    from engines.hf.load import load_tokenizer  # imported late: it brings torch
-    from engines.hf.training_tokenizer import tokenizer_of
+    return _with_tokens(workload, rows, _model_order(options.model))
 
-    order = _model_order(options.model)
+
+def _with_tokens(workload: Training, rows: range, order: ModelOrder) -> Preview:
+    if order.kind != "gguf":  # a tokenizer of its own files needs no torch, whose import takes most of the time
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    quiet.before_import()
+    try:
+        from engines.hf.tokenizer import load_tokenizer, tokenizer_of
+    except ModuleNotFoundError as error:
+        raise FileError(
+            f"The package {error.name} is missing: no tokens can be shown.",
+            "Install the transformers engine: pip install 'llm-workbench[transformers]'",
+        ) from error
+    quiet.after_import()
     loaded = load_tokenizer(order)
     if loaded is None:
         raise FileError(f"{order.title} has no tokenizer.", "Choose a model with its tokenizer.")

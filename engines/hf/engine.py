@@ -25,12 +25,13 @@ from engines.hf.artifacts.adapter import attach_for_inference, parameters_of  # 
 from engines.hf.artifacts.keep import keep_checkpoint, keep_trained  # noqa: E402
 from engines.hf.artifacts.merging import asks_for_merged, merge, merged_model, with_merged  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
-from engines.hf.load import LoadRequest, load_tokenizer, local_files, stored_of  # noqa: E402
+from engines.hf.load import LoadRequest, local_files, stored_of  # noqa: E402
 from engines.hf.perplexity import bytes_to, window_losses, window_size  # noqa: E402
 from engines.hf.precision import import_needed  # noqa: E402
 from engines.hf.preflight import precision_of  # noqa: E402
-from engines.hf.reader import HfReader, begin_of, end_tokens  # noqa: E402
+from engines.hf.reader import HfReader, end_tokens  # noqa: E402
 from engines.hf.settings import settings_of  # noqa: E402
+from engines.hf.tokenizer import begin_of, load_tokenizer  # noqa: E402
 from engines.hf.training.apart import check_apart  # noqa: E402
 from engines.hf.training.session import Session  # noqa: E402
 from engines.hf.training_data import TrainingData  # noqa: E402

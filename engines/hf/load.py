@@ -8,35 +8,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
 from transformers.utils import cached_file
 
 from engines.hf import files
+from engines.hf.explained import explained
 from engines.hf.shape import layers_of
 from engines.protocol.orders import ModelOrder, Scalar
 from engines.techniques.precision_stored import AS_STORED, DEQUANTISED, WIDENED_WHILE_LOADING
 from engines.techniques.stored_precision import StoredPrecision, stored_precision
 from engines.techniques.unfit import unfit_config
-from engines.worker.failures import WorkerFailure, first_line, is_out_of_memory
-
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
-_LIBRARY_ERRORS = (ValueError, KeyError, OSError, RuntimeError, AttributeError, TypeError, ImportError, SafetensorError)
-"""What transformers, torch and safetensors raise for a model they cannot read."""
+from engines.worker.failures import WorkerFailure
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ def load_weights(
     ran out.
     """
     model = request.model
-    with _explained(model):
+    with explained(model):
         if model.kind == "random":
             assert dtype != "auto"
             loaded = _random(request, dtype)
@@ -93,7 +86,7 @@ def load_weights(
 def empty_model(request: LoadRequest) -> PreTrainedModel:
     """The model's layers without their weights (meta device): what its widths are, in well under a second."""
     model = request.model
-    with _explained(model):
+    with explained(model):
         if model.kind == "random":
             config = _random_config(model)
         elif model.kind == "gguf":
@@ -110,30 +103,11 @@ def empty_model(request: LoadRequest) -> PreTrainedModel:
 def stored_of(request: LoadRequest) -> StoredPrecision | None:
     """What a model's files are quantised in, by its config.json."""
     model = request.model
-    with _explained(model):
+    with explained(model):
         config = AutoConfig.from_pretrained(
             model.path, revision=model.revision or None, local_files_only=not request.allow_network
         )
     return stored_precision(config.to_dict())
-
-
-def load_tokenizer(model: ModelOrder, *, allow_network: bool = False) -> PreTrainedTokenizerBase | None:
-    """The model's tokenizer, or None where it has none."""
-    if model.kind == "random":
-        return None
-    if model.kind == "folder":
-        if not any((Path(model.path) / name).is_file() for name in _TOKENIZER_FILES):
-            return None
-        source = model.path
-        arguments: dict[str, object] = {"local_files_only": True}
-    elif model.kind == "gguf":
-        path = Path(model.path)
-        source, arguments = str(path.parent), {"gguf_file": path.name, "local_files_only": True}
-    else:
-        source, arguments = model.path, {"revision": model.revision or None, "local_files_only": not allow_network}
-    with _explained(model):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, **arguments)
-    return tokenizer
 
 
 def local_files(model: ModelOrder) -> Path | None:
@@ -259,46 +233,3 @@ def _gguf_arguments(path: str) -> dict[str, object]:
     except ImportError:  # before 5.23 every GGUF file was dequantised
         return arguments
     return {**arguments, "quantization_config": GgufConfig(dequantize=True)}
-
-
-@contextmanager
-def _explained(model: ModelOrder) -> Iterator[None]:
-    """Turns what libraries raise for an unreadable model into a failure with words for people."""
-    try:
-        yield
-    except WorkerFailure:
-        raise
-    except ModuleNotFoundError:
-        raise
-    except _LIBRARY_ERRORS as error:
-        if is_out_of_memory(error):
-            raise
-        raise _explanation(model, error) from error
-
-
-def _explanation(model: ModelOrder, error: Exception) -> WorkerFailure:
-    text = str(error)
-    if "attn_implementation" in text or "scaled_dot_product_attention" in text:
-        return WorkerFailure(
-            "technique",
-            f"{model.title} does not offer this attention backend: {first_line(error)}",
-            "Choose the attention backend eager for this model.",
-        )
-    if any(words in text for words in ("does not recognize this architecture", "Unrecognized", "trust_remote_code")):
-        return WorkerFailure(
-            "model",
-            f"The architecture of {model.title} is not one that transformers can run as a causal language model.",
-            "Choose a model made for text generation; where this one is, and new, update transformers. "
-            f"({first_line(error)})",
-        )
-    if model.kind == "hub" and isinstance(error, OSError):
-        return WorkerFailure(
-            "fetch",
-            f"{model.title} could not be fetched: {first_line(error).rstrip('.')}.",
-            "Check the name, the revision and the network; nothing else is affected.",
-        )
-    return WorkerFailure(
-        "model",
-        f"{model.title} could not be loaded: {first_line(error).rstrip('.')}.",
-        "The files may be damaged or of a newer format. Fetch the model again, or update transformers.",
-    )

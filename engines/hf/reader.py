@@ -15,7 +15,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from engines.data.begin import Begin, added_before
+from engines.data.begin import Begin
 from engines.data.tokenising import Asked, asked, cut_at, fit_prompt
 from engines.hf.likelihoods import Scorer
 from engines.worker.engine import Continuation, Likelihood
@@ -148,21 +148,6 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
     ):
         found.update([named] if isinstance(named, int) else named or ())
     return frozenset(found)
-
-
-def begin_of(tokenizer: PreTrainedTokenizerBase, ends: frozenset[int], *, adds_bos: bool | None = None) -> Begin:
-    """What the tokenizer puts before a text. `adds_bos` is what a GGUF file says of it, which transformers does not
-    read of every kind of vocabulary; None asks the tokenizer."""
-    bos = tokenizer.bos_token_id
-    if adds_bos is None:
-        ids = added_before(
-            lambda words: tokenizer(words)["input_ids"],
-            lambda words: tokenizer(words, add_special_tokens=False)["input_ids"],
-        )
-    else:
-        ids = (bos,) if adds_bos and isinstance(bos, int) else ()
-    named = (token for token in (bos, tokenizer.eos_token_id) if isinstance(token, int))
-    return Begin(ids, tokenizer.decode(list(ids)) if ids else "", next(named, min(ends, default=0)))
 
 
 def _too_long(error: ValueError) -> WorkerFailure:

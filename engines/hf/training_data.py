@@ -12,7 +12,7 @@ from engines.data.training.dataset import Dataset, read
 from engines.data.training.documents import Batches, pieces
 from engines.data.windows import tokens_needed
 from engines.hf.perplexity import bytes_to
-from engines.hf.training_tokenizer import TrainingTokenizer
+from engines.hf.tokenizer import TrainingTokenizer
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Evaluation
 from engines.protocol.text_file import FileError

@@ -16,7 +16,8 @@ import torch
 from engines.hf import files
 from engines.hf.artifacts import keep
 from engines.hf.artifacts.adapter import check_adapter
-from engines.hf.load import LoadRequest, load_tokenizer, load_weights
+from engines.hf.load import LoadRequest, load_weights
+from engines.hf.tokenizer import load_tokenizer
 from engines.host.locked import locked
 from engines.models import artifacts
 from engines.models.artifacts import Made

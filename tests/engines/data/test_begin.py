@@ -26,9 +26,9 @@ WORKLOAD = msgspec.structs.replace(QUICK, perplexity_tokens=500, text_tokens=4)
 def begin_of(folder: Path, adds_bos: bool | None = None) -> Begin:
     from transformers import AutoTokenizer
 
-    from engines.hf import reader
+    from engines.hf import tokenizer
 
-    return reader.begin_of(AutoTokenizer.from_pretrained(folder), frozenset(), adds_bos=adds_bos)
+    return tokenizer.begin_of(AutoTokenizer.from_pretrained(folder), frozenset(), adds_bos=adds_bos)
 
 
 def facts(outcome: Outcome) -> dict[str, str]:

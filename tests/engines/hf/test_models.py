@@ -95,8 +95,8 @@ def test_that_the_loss_equals_one_computed_token_by_token(tiny: ModelOrder, begi
     from engines.data import held_out
     from engines.data.text import text_tokens
     from engines.data.windows import tokens_needed
-    from engines.hf.load import load_tokenizer
     from engines.hf.perplexity import bytes_to, window_losses, window_size
+    from engines.hf.tokenizer import load_tokenizer
 
     model = load(tiny)
     model.config.max_position_embeddings = 32  # small windows: 8 tokens of context, 24 scored

@@ -119,8 +119,8 @@ def test_that_a_quantised_precision_runs_a_whole_trial(outcomes: dict[str, Outco
 @pytest.mark.parametrize("short", HERE)
 def test_that_a_quantised_precision_writes_texts_and_scores_continuations(tiny: ModelOrder, short: str) -> None:
     from engines.data.begin import NONE
-    from engines.hf.load import load_tokenizer
     from engines.hf.reader import HfReader
+    from engines.hf.tokenizer import load_tokenizer
     from engines.worker.stop import Stop
 
     model, tokenizer = load(tiny, short), load_tokenizer(tiny)

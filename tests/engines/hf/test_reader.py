@@ -21,7 +21,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-
 
 
 def reader(parts, stop: Stop | None = None, ends: frozenset[int] = frozenset({1})):  # type: ignore[no-untyped-def]
-    from engines.hf.reader import HfReader, begin_of
+    from engines.hf.reader import HfReader
+    from engines.hf.tokenizer import begin_of
 
     return HfReader(*parts, ends, begin_of(parts[1], ends), stop or Stop())
 

@@ -93,7 +93,8 @@ def test_that_both_engines_give_the_same_scores(outcomes: dict[str, Outcome]) ->
 def test_that_both_engines_find_the_same_answers_alike_likely(model: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from engines.hf.reader import HfReader, begin_of
+    from engines.hf.reader import HfReader
+    from engines.hf.tokenizer import begin_of
     from engines.llama.engine import LlamaEngine
     from engines.llama.ladder.files import make_file
     from engines.protocol.ring import RingWriter, capacity_for, create_ring

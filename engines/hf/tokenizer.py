@@ -1,4 +1,5 @@
-"""How training data become tokens with a tokenizer of transformers. Worker process."""
+"""Tokenizers of transformers, and how training data become tokens with one. Worker process, and that of a preview,
+which goes without torch: nothing here imports it."""
 
 from __future__ import annotations
 
@@ -6,17 +7,52 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2.exceptions import TemplateError
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from engines.data.begin import Begin
+from engines.data.begin import Begin, added_before
 from engines.data.training.columns import Turn
 from engines.data.training.masks import TemplateRefusal
 from engines.hf import files
-from engines.hf.reader import begin_of
+from engines.hf.explained import explained
 from engines.protocol.orders import ModelOrder
 
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 _BYTES = 4
 """Of a character in UTF-8, at the most."""
+
+
+def load_tokenizer(model: ModelOrder, *, allow_network: bool = False) -> PreTrainedTokenizerBase | None:
+    """The model's tokenizer, or None where it has none."""
+    if model.kind == "random":
+        return None
+    if model.kind == "folder":
+        if not any((Path(model.path) / name).is_file() for name in _TOKENIZER_FILES):
+            return None
+        source = model.path
+        arguments: dict[str, object] = {"local_files_only": True}
+    elif model.kind == "gguf":
+        path = Path(model.path)
+        source, arguments = str(path.parent), {"gguf_file": path.name, "local_files_only": True}
+    else:
+        source, arguments = model.path, {"revision": model.revision or None, "local_files_only": not allow_network}
+    with explained(model):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, **arguments)
+    return tokenizer
+
+
+def begin_of(tokenizer: PreTrainedTokenizerBase, ends: frozenset[int], *, adds_bos: bool | None = None) -> Begin:
+    """What the tokenizer puts before a text. `adds_bos` is what a GGUF file says of it, which transformers does not
+    read of every kind of vocabulary; None asks the tokenizer."""
+    bos = tokenizer.bos_token_id
+    if adds_bos is None:
+        ids = added_before(
+            lambda words: tokenizer(words)["input_ids"],
+            lambda words: tokenizer(words, add_special_tokens=False)["input_ids"],
+        )
+    else:
+        ids = (bos,) if adds_bos and isinstance(bos, int) else ()
+    named = (token for token in (bos, tokenizer.eos_token_id) if isinstance(token, int))
+    return Begin(ids, tokenizer.decode(list(ids)) if ids else "", next(named, min(ends, default=0)))
 
 
 class TrainingTokenizer:
