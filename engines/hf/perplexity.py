@@ -19,10 +19,10 @@ _ROWS = 64
 """Rows of logits turned into float32 losses at a time, to bound memory."""
 
 
-def window_size(model: PreTrainedModel) -> int:
-    """The longest window (tokens) that the model can hold."""
+def window_size(model: PreTrainedModel, before: int = 0) -> int:
+    """The longest window (tokens) that the model can hold, `before` tokens of its own apart."""
     own = getattr(model.config, "max_position_embeddings", None)
-    return size_for(own if isinstance(own, int) else None)
+    return size_for(own - before if isinstance(own, int) else None)
 
 
 def window_losses(model: PreTrainedModel, stop: Stop) -> Losses:

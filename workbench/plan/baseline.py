@@ -95,7 +95,7 @@ AXES: dict[str, dict[str, str]] = {
 }
 """By axis and what keeps a precision of its own (`engines.techniques.chosen.keeps_of`); "" for all others."""
 
-_ADAPTER = {"dropout": 0, "target_modules": "all-linear", "modules": "", "experts": False}
+_ADAPTER: dict[str, object] = {"dropout": 0, "target_modules": "all-linear", "modules": "", "experts": False}
 
 PARAMETERS: dict[str, dict[str, object]] = {
     "precision.int8": {"compute": "auto"},
@@ -113,6 +113,44 @@ PARAMETERS: dict[str, dict[str, object]] = {
     "finetune.pissa": {"rank": 8, "alpha": 8, "iterations": 0, "learning_rate": 1e-4, **_ADAPTER},
     "finetune.olora": {"rank": 8, "alpha": 16, "learning_rate": 1e-4, **_ADAPTER},
     "finetune.qlora": {"rank": 8, "alpha": 16, "learning_rate": 2e-4, **_ADAPTER},
+    "finetune.adalora": {
+        "rank": 8,
+        "start_rank": 12,
+        "alpha": 16,
+        "dropout": 0.0,
+        "target_modules": "all-linear",
+        "modules": "",
+        "first_share": 0.1,
+        "last_share": 0.3,
+        "interval": 1,
+        "orthogonal": 0.5,
+        "learning_rate": 0.001,
+    },
+    "finetune.vera": {
+        "rank": 256,
+        "dropout": 0.0,
+        "target_modules": "all-linear",
+        "modules": "",
+        "learning_rate": 0.004,
+    },
+    "finetune.ia3": {"learning_rate": 0.003},
+    "finetune.loha": {"rank": 8, "alpha": 8, **_ADAPTER, "learning_rate": 0.0005},
+    "finetune.lokr": {"rank": 8, "alpha": 8, **_ADAPTER, "learning_rate": 0.001},
+    "finetune.glora": {"rank": 4, **_ADAPTER, "learning_rate": 0.0002},
+    "finetune.miss": {
+        "rank": 32,
+        "dropout": 0.0,
+        "target_modules": "all-linear",
+        "modules": "",
+        "learning_rate": 0.0002,
+    },
+    "finetune.oft": {"block_size": 32, **_ADAPTER, "learning_rate": 0.0005},
+    "finetune.prefix": {"virtual_tokens": 20, "learning_rate": 0.01},
+    "finetune.prompt": {"virtual_tokens": 20, "start": "vocabulary", "learning_rate": 0.03},
+    "finetune.p-tuning": {"virtual_tokens": 20, "encoder_width": 128, "learning_rate": 0.001},
+    "finetune.bitfit": {"learning_rate": 0.001},
+    "finetune.freeze": {"blocks": 2, "learning_rate": 5e-05},
+    "finetune.full": {"learning_rate": 2e-05},
 }
 """By technique."""
 

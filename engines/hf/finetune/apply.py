@@ -14,14 +14,16 @@ from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
-from engines.hf.finetune import lora
+from engines.hf.finetune import adapters, lora, parts, prompts
 from engines.hf.finetune.trained import adapter_facts
 from engines.hf.training.evidence import trained_counts
 from engines.hf.training.step import Callback
 from engines.protocol.orders import TechniqueOrder
+from engines.techniques.finetune import adapters as adapter_entries
 from engines.techniques.finetune import lora as lora_entries
+from engines.techniques.finetune import parts as part_entries
+from engines.techniques.finetune import prompts as prompt_entries
 from engines.techniques.finetune.counts import Parameters
-from engines.worker.failures import WorkerFailure
 
 _KEPT = "workbench_adapted"
 _PROBE_TOKENS = 8
@@ -29,7 +31,12 @@ _REWRITE = frozenset({lora_entries.PISSA, lora_entries.OLORA})
 """Methods that change the frozen weights too, so that adapters and rest together are the model as it was."""
 MakesConfig = Callable[[PreTrainedModel, str, Parameters], PeftConfig]
 
-_CONFIGS: dict[str, MakesConfig] = {technique.id: lora.config for technique in lora_entries.TECHNIQUES}
+_CONFIGS: dict[str, MakesConfig] = {
+    **{technique.id: lora.config for technique in lora_entries.TECHNIQUES},
+    **{technique.id: adapters.config for technique in adapter_entries.TECHNIQUES},
+    **{technique.id: prompts.config for technique in prompt_entries.TECHNIQUES},
+}
+_PARTS = frozenset(technique.id for technique in part_entries.TECHNIQUES)
 
 
 @dataclass
@@ -45,14 +52,17 @@ class Adapted:
 
 def apply(model: PreTrainedModel, order: TechniqueOrder, seed: int) -> dict[str, float]:
     """Apply a method, freeze everything it does not train; returns what changed. Raises `WorkerFailure`."""
-    make = _CONFIGS.get(order.id)
-    if make is None:
-        raise WorkerFailure("technique", f"{order.id} is not known here.", "Choose another fine-tuning method.")
     before = _probe(model)
     torch.manual_seed(seed)  # adapters begin with random numbers
-    kept = Adapted(order, get_peft_model(model, make(model, order.id, order.parameters)))
-    if order.id in _REWRITE:
-        kept.initial = {name: t.detach().cpu().clone() for name, t in get_peft_model_state_dict(kept.peft).items()}
+    kept = Adapted(order)
+    if order.id in _PARTS:
+        parts.unfreeze(model, order.id, order.parameters)
+    else:
+        kept.peft = get_peft_model(model, _CONFIGS[order.id](model, order.id, order.parameters))
+        if kept.peft.active_peft_config.is_prompt_learning:
+            prompts.VirtualTokens(model, kept.peft)
+        if order.id in _REWRITE:
+            kept.initial = {name: t.detach().cpu().clone() for name, t in get_peft_model_state_dict(kept.peft).items()}
     model.__dict__[_KEPT] = kept  # not an attribute: torch would make the wrapper a part of the model
     return {
         **trained_counts(model),
@@ -87,6 +97,9 @@ def _probe(model: PreTrainedModel) -> torch.Tensor:
 
 def callback(model: PreTrainedModel, steps: int) -> Callback | None:
     """What the method does around each of its `steps` steps; None for most."""
+    kept = adapted(model)
+    if kept.peft is not None and kept.order.id == adapter_entries.ADALORA:
+        return adapters.AdaLora(kept.peft, kept.order.parameters, steps)
     return None
 
 

@@ -20,7 +20,7 @@ from engines.hf.training_data import TrainingData
 from engines.protocol.orders import ResumeOrder, TrialOrder
 from engines.protocol.records import Evaluation, FlopCount, MemoryParts, Step
 from engines.protocol.work import Training
-from engines.techniques.finetune import learning_rate
+from engines.techniques.finetune import learning_rate, virtual_tokens
 from engines.worker.budget import Budget
 from engines.worker.engine import HeldOut
 from engines.worker.failures import WorkerFailure, first_line
@@ -35,6 +35,7 @@ class Session:
         self._model, self._data, self._stop = model, data, stop
         self._training = order.training
         self._rate = learning_rate(order.training, order.techniques)
+        self._virtual = virtual_tokens(order.techniques)
         self._counts = order.block == 0  # once for each configuration
         self._first_measured = order.first_measured_step
         self._trainer: Trainer | None = None
@@ -89,7 +90,9 @@ class Session:
     def held_out(self, split: HeldOut) -> Evaluation | None:
         """Computed without autocast, whatever the steps are: the loss of the weights as they are stored."""
         self._model.eval()
-        return self._data.held_out(split, window_size(self._model), window_losses(self._model, self._stop))
+        return self._data.held_out(
+            split, window_size(self._model, self._virtual), window_losses(self._model, self._stop)
+        )
 
     def changed(self) -> dict[str, float]:
         """What training changed. Raises `WorkerFailure` where it changed nothing, or what it has to leave alone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engines.protocol.orders import TechniqueOrder, Training
+from engines.protocol.orders import Scalar, TechniqueOrder, Training
 from engines.techniques.facts import ModelFacts
 from engines.techniques.finetune import adapters, lora, parts, prompts
 from engines.techniques.model import Axis
@@ -29,15 +29,25 @@ def trained_parameters(model: ModelFacts, technique: TechniqueOrder) -> int:
 
 
 def method_of(techniques: Sequence[TechniqueOrder]) -> TechniqueOrder | None:
-    """The method among an order's techniques, its parameters complete."""
-    for order in techniques:
-        if method := _BY_ID.get(order.id):
-            return TechniqueOrder(id=order.id, parameters={**method.defaults(), **order.parameters})
-    return None
+    """The method among an order's techniques."""
+    return next((order for order in techniques if order.id.partition(".")[0] == FINETUNE), None)
+
+
+def virtual_tokens(techniques: Sequence[TechniqueOrder]) -> int:
+    """Positions that a method takes before each sequence."""
+    order = method_of(techniques)
+    found = order.parameters.get("virtual_tokens", _default(order.id, "virtual_tokens")) if order is not None else 0
+    return found if isinstance(found, int) else 0
 
 
 def learning_rate(training: Training, techniques: Sequence[TechniqueOrder]) -> float:
     """The highest rate of the schedule: the experiment's, or the method's own where that is 0. 0.0 without a method."""
-    method = method_of(techniques)
-    own = method.parameters.get("learning_rate") if method is not None else None
-    return training.learning_rate or float(own or 0.0)
+    order = method_of(techniques)
+    if training.learning_rate or order is None:
+        return training.learning_rate
+    return float(order.parameters.get("learning_rate", _default(order.id, "learning_rate")) or 0.0)
+
+
+def _default(id: str, name: str) -> Scalar:
+    method = _BY_ID.get(id)
+    return method.defaults().get(name) if method is not None else None

@@ -11,6 +11,7 @@ from engines.techniques.facts import MachineFacts, ModelFacts
 from engines.techniques.finetune.counts import HEAD, adapted, matches, names_of, whole
 from engines.techniques.model import Use
 from engines.techniques.precision_stored import AS_STORED, DEQUANTISED
+from engines.techniques.weights import is_key_or_value, is_second_of_mlp
 
 Obstacle = Callable[[ModelFacts, MachineFacts], str | None]
 Conflict = Callable[[ModelFacts, Use], str | None]
@@ -100,6 +101,19 @@ def experts(model: ModelFacts, use: Use) -> str | None:
     return None
 
 
+def something_to_scale(model: ModelFacts, _use: Use) -> str | None:
+    names = [matrix.name for matrix in model.weights.layers]
+    if model.weights.known and not any(is_key_or_value(name) or is_second_of_mlp(name) for name in names):
+        return "None of its layers is known to make keys, values or the feed-forward's output: IA3 would scale nothing."
+    return None
+
+
+def no_checkpointing(_model: ModelFacts, use: Use) -> str | None:
+    if getattr(use.workload, "checkpointing", False):
+        return "Prefix tuning needs the cache, which checkpointing turns off: set checkpointing to false."
+    return None
+
+
 def rank_fits(model: ModelFacts, use: Use) -> str | None:
     """Of methods whose rank is at most the width of the matrix."""
     found = adapted(model, use.parameters)
@@ -128,12 +142,11 @@ def virtual_tokens(method: str) -> Conflict:
     def conflict(model: ModelFacts, use: Use) -> str | None:
         work, count = use.workload, whole(use.parameters, "virtual_tokens")
         if getattr(work, "packing", False):
-            return f"{method} puts its tokens before each sequence, and packed ones hold several documents: set packing to false."  # noqa: E501
+            return f"{method} puts tokens before each document; packed sequences hold several: set packing to false."
         sequence = getattr(work, "sequence_tokens", 0)
         if model.context_tokens and sequence + count > model.context_tokens:
-            return (
-                f"{sequence:,} tokens and {count} virtual ones are more than the {model.context_tokens:,} it can hold."
-            )
+            most = model.context_tokens
+            return f"{sequence:,} tokens and {count} virtual ones are more than its context of {most:,} tokens."
         return None
 
     return conflict

@@ -60,9 +60,9 @@ def _lora(matrix: Matrix, parameters: Parameters) -> int:
 
 
 def _glora(matrix: Matrix, parameters: Parameters) -> int:
-    """A and B of low rank; for layers with a bias also C (of low rank), D and E (vectors)."""
+    """A and B of low rank; for layers with a bias also C (of low rank), D and E (a number each)."""
     rank = whole(parameters, "rank")
-    beside = rank * (matrix.inputs + 1) + 2 * matrix.outputs if matrix.bias else 0
+    beside = rank * (matrix.inputs + 1) + 2 if matrix.bias else 0
     return 2 * rank * (matrix.inputs + matrix.outputs) + beside
 
 

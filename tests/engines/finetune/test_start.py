@@ -1,0 +1,57 @@
+"""Every method: nothing changes before the first step but what it says, and training lowers the loss."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines.techniques import techniques
+from tests.engines.finetune.kit import loss_of, make, order, weights
+
+NOT_A_NO_OP = ("prefix", "prompt", "p-tuning")
+METHODS = [t.short for t in techniques("finetune") if t.short != "qlora"]
+LAYERS = {"lora": 21, "rslora": 21, "freeze": None, "prefix": None}
+
+
+@pytest.mark.parametrize("id", METHODS)
+def test_that_a_method_starts_from_the_model_as_it_was_and_learns(id: str) -> None:
+    import torch
+
+    from engines.hf.finetune import apply, parameter_groups
+
+    model = make("qwen2")  # it has biases
+    method = order(id)
+    before = loss_of(model).item()
+    changed = apply(model, method, 1)
+    assert changed["trained_bytes"] == 4 * changed["trained_parameters"] > 0
+    if id in LAYERS:
+        assert changed.get("adapted_modules") == LAYERS[id]
+    if id in NOT_A_NO_OP:
+        assert changed["start_difference"] > 1e-3
+    else:
+        assert changed["start_difference"] < 1e-5
+        assert loss_of(model).item() == pytest.approx(before, abs=1e-5)
+    started, start = loss_of(model).item(), weights(model)
+    optimiser = torch.optim.AdamW(parameter_groups(model, method, float(method.parameters["learning_rate"] or 0)))
+    model.train()
+    for _ in range(6):
+        loss_of(model).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    model.eval()
+    assert loss_of(model).item() < started
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    moved = {name for name, tensor in weights(model).items() if not tensor.equal(start[name])}
+    assert moved
+    assert moved <= trained
+
+
+@pytest.mark.parametrize("id", ["lora", "p-tuning"])
+def test_that_a_seed_gives_the_same_start_twice_and_another_seed_another(id: str) -> None:
+    from engines.hf.finetune import apply
+
+    def start(seed: int) -> list[float]:
+        model = make("llama")
+        apply(model, order(id), seed)
+        return [float(p.detach().double().abs().sum()) for p in model.parameters() if p.requires_grad]
+
+    assert start(1) == start(1) != start(2)
