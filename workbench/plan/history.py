@@ -25,6 +25,9 @@ class History:
     """Seconds of completed trials by configuration hash."""
     memory: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """What completed training trials needed, as multiples of what the formulas expected, by kind of device."""
+    losses: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Test losses (held-out ones where there is none) of valid training trials, by configuration hash and seed: a seed
+    is a block of one experiment."""
 
 
 NOTHING_KNOWN = History()

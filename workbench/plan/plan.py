@@ -86,6 +86,11 @@ def make_plan(
         from workbench.statistics.stopping import problems_of  # late: numpy is nothing for a window that starts
 
         problems.extend(problems_of(experiment, len(runnable)))
+    if len(history.losses) > 1:
+        from workbench.plan.seeds import seeds_note  # late, as above
+
+        note = seeds_note(experiment, [c.hash for c in runnable], history.losses, blocks)
+        problems.extend([note] if note is not None else [])
     if configurations and not runnable and not unusable:
         problems.append(_wrong(experiment, "No configuration can run: each has a problem or was left out."))
     return Plan(

@@ -63,6 +63,7 @@ from workbench.store.operations import (
     GetTrial,
     ImportBundle,
     ListUnfinished,
+    Losses,
     MemoryRatios,
     Operation,
     Rename,
@@ -323,9 +324,10 @@ class Workbench:
         durations = self._store.execute(Durations(configurations=hashes))
         trains = any(c.memory.by_formula for c in plan.configurations)
         memory = self._store.execute(MemoryRatios(expected_by=FORMULA)) if trains else {}
+        losses = self._store.execute(Losses(configurations=hashes)) if trains else {}
         if not durations and not memory:
             return plan
-        return make_plan(experiment, models, machine, History(durations, memory), own)
+        return make_plan(experiment, models, machine, History(durations, memory, losses), own)
 
     def run(self, plan: Plan) -> str:
         """Store the experiment, submit its trials. -> experiment id.

@@ -14,7 +14,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from workbench.experiment import MORE_BLOCKS
 from workbench.statistics.intervals import smallest_p, t_quantile
+from workbench.units import format_share
 
 POWER = 0.80
 """Chance that a difference of the given size shows."""
@@ -129,3 +131,67 @@ def visible(spread: float, seeds: int, comparisons: int = 1) -> float | None:
             (low, middle) if power_of(math.expm1(middle), spread, seeds, comparisons) >= POWER else (middle, high)
         )
     return math.expm1(high)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Of an experiment: its spread between methods within a seed, by what was run."""
+
+    run: int
+    """Seeds that every method has."""
+    spread: Spread
+    comparisons: int
+    """Methods against the baseline: the more, the stricter the test of each."""
+
+    def seen(self, seeds: int | None = None) -> tuple[float, float] | None:
+        """Smallest difference that shows with so many seeds (those that were run), and with the largest spread that is
+        left open; None under two seeds."""
+        count = self.run if seeds is None else seeds
+        found = visible(self.spread.value, count, self.comparisons)
+        bound = visible(self.spread.upper, count, self.comparisons)
+        return (found, bound) if found is not None and bound is not None else None
+
+    def needed(self, difference: float) -> Needed:
+        """For a difference (0.01 is 1 %). Raises `ValueError` for none."""
+        return seeds_needed(difference, self.spread, self.comparisons)
+
+    def words(self) -> str:
+        """ "With 5 seeds, differences under 0.8 % will not show ..., with as many more blocks as are offered ..." """
+        more = self.seen(self.run + MORE_BLOCKS)
+        further = f" With {self.run + MORE_BLOCKS}, differences under {share(more[0])}." if more is not None else ""
+        return self.words_with(self.run) + further
+
+    def words_with(self, seeds: int) -> str:
+        """The same for another number of seeds."""
+        seen = self.seen(seeds)
+        if seen is None:
+            return "With one seed, no difference shows."
+        return (
+            f"With {seeds} seeds, differences under {share(seen[0])} will not show (power {format_share(POWER)}; under "
+            f"{share(seen[1])} if the spread is as large as the {self.run} that were run leave open)."
+        )
+
+    def words_needed(self, difference: float) -> str:
+        """ "A difference of 1 % needs 8 seeds; up to 21 ..." """
+        found = self.needed(difference)
+        if found.seeds is None:
+            return f"A difference of {share(difference)} needs more than 1,000 seeds."
+        bound = f"up to {found.at_most}" if found.at_most is not None else "over 1,000"
+        return (
+            f"A difference of {share(difference)} needs {found.seeds} seeds, {bound} if the spread is as large as the "
+            f"{self.run} that were run leave open."
+        )
+
+
+def seeds_between(others: Sequence[Mapping[int, float]], baseline: Mapping[int, float]) -> Seeds | None:
+    """From positive values by seed, of the baseline and of each other method. None where no method has two seeds in
+    common with it."""
+    logs = [{s: math.log(v / baseline[s]) for s, v in by_seed.items() if s in baseline} for by_seed in others]
+    logs = [by_seed for by_seed in logs if by_seed]
+    spread = spread_of(logs)
+    return None if spread is None else Seeds(min(len(by_seed) for by_seed in logs), spread, len(logs))
+
+
+def share(value: float) -> str:
+    """A small share with two digits: "0.83 %", "12 %"."""
+    return f"{100 * value:.2g} %"

@@ -37,6 +37,7 @@ READERS: dict[type[Operation[Any]], Handler] = {
     operations.GetExperiment: reading.experiment,
     operations.GetOrder: reading.order,
     operations.Durations: reading.durations,
+    operations.Losses: reading.losses,
     operations.MemoryRatios: reading.memory_ratios,
     operations.ReadRecords: recording.read_records,
     operations.ReadKinds: recording.read_kinds,

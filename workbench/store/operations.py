@@ -370,6 +370,13 @@ class Durations(Operation[dict[str, tuple[float, ...]]], frozen=True, kw_only=Tr
     configurations: tuple[str, ...]
 
 
+class Losses(Operation[dict[str, dict[str, float]]], frozen=True, kw_only=True):
+    """Test losses of valid training trials (held-out ones where they made none) by configuration hash, and within it by
+    experiment and block: "e-01 3"."""
+
+    configurations: tuple[str, ...]
+
+
 class MemoryRatios(Operation[dict[str, tuple[float, ...]]], frozen=True, kw_only=True):
     """What completed training trials of this machine needed at their peak, as multiples of what these formulas expected
     of them: by kind of device ("cpu", "cuda"), the newest first."""

@@ -24,6 +24,7 @@ from workbench.store.operations import (
     ListTrials,
     ListUnfinished,
     ListUnjudged,
+    Losses,
     MemoryRatios,
     MetricRow,
     ReasonRow,
@@ -198,6 +199,20 @@ def durations(db: Transaction, operation: Durations) -> dict[str, tuple[float, .
     for name, seconds in rows:
         found.setdefault(str(name), []).append(float(str(seconds)))
     return {name: tuple(seconds) for name, seconds in found.items()}
+
+
+def losses(db: Transaction, operation: Losses) -> dict[str, dict[str, float]]:
+    rows = db.all(
+        "SELECT t.configuration, t.experiment || ' ' || t.block, arg_max(m.value, (m.metric = 'test_loss', m.version)) "
+        "FROM trials t JOIN metrics m USING (trial) WHERE t.verdict IN ('valid', 'warning') AND m.value IS NOT NULL "
+        "AND m.metric IN ('test_loss', 'held_out_loss') AND t.configuration IN (SELECT unnest(?::VARCHAR[])) "
+        "GROUP BY ALL ORDER BY ALL",
+        list(operation.configurations),
+    )
+    found: dict[str, dict[str, float]] = {}
+    for configuration, seed, loss in rows:
+        found.setdefault(str(configuration), {})[str(seed)] = float(str(loss))
+    return found
 
 
 def memory_ratios(db: Transaction, operation: MemoryRatios) -> dict[str, tuple[float, ...]]:

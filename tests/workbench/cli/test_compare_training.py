@@ -14,7 +14,7 @@ from tests.workbench.synthetic_training import training
 from workbench.cli.main import main
 from workbench.running.intake import evaluate
 from workbench.store.local import LocalStore
-from workbench.store.operations import AddExperiment, GetStoreId, Ingest
+from workbench.store.operations import AddExperiment, GetStoreId, Ingest, Losses
 
 
 @pytest.fixture
@@ -55,6 +55,13 @@ def test_that_compare_says_basis_verdict_seeds_and_what_a_loss_took(
     assert "A difference of 5 % needs " in said
     assert "chosen after the trials" in said
     assert "c-1 reached the target loss in 2 of 3 trials (probability 9 to 99 %), in a median of" in said
+
+
+def test_that_earlier_losses_are_found_by_configuration_and_seed(database: Path) -> None:
+    store = LocalStore(database)
+    found = store.execute(Losses(configurations=("c-0", "c-9")))
+    store.close()
+    assert found == {"c-0": {"e-1 0": 2.0, "e-1 1": 2.02, "e-1 2": 2.01}}
 
 
 @pytest.mark.parametrize("share", ["0", "1", "5 %x", "-0.1"])

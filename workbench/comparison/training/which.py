@@ -13,9 +13,10 @@ from workbench.comparison.training.methods import methods_of
 from workbench.comparison.training.optima import JUDGES, MethodResult, Optima, optima_of
 from workbench.comparison.training.ranks import Ranking, rankings
 from workbench.comparison.training.reaching import Reach, stored_reach
-from workbench.comparison.training.seeds import Seeds, seeds_of, share
+from workbench.comparison.training.seeds import seeds_of
 from workbench.comparison.trials import ConfigurationTrials
 from workbench.statistics.optimum import TOLERANCE
+from workbench.statistics.seeds import Seeds, share
 from workbench.store.operations import ExperimentDetail
 from workbench.units import format_duration, format_ratio
 
