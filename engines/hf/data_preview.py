@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from engines.data.training.fetching import fetch_dataset
-from engines.data.training.preview import Preview, preview
+from engines.data.training.preview import OPTIONS, Preview, preview
 from engines.hf import quiet
 from engines.protocol.orders import ModelKind, ModelOrder
 from engines.protocol.places import places, starter_folder
@@ -21,9 +21,6 @@ from engines.protocol.settings import settings_of
 from engines.protocol.text_file import FileError
 from engines.protocol.work import Training
 from engines.worker.failures import WorkerFailure
-
-OPTIONS = tuple(s.name for s in settings_of(Training) if s.group == "Data" or s.name == "sequence_tokens")
-"""Settings of the workload that decide what rows look like."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

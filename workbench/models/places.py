@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from engines.models.files import BrokenModel, folder_files, read_config
+from engines.models.hub_cache import hub_caches, snapshots
 from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.places import Places
 from workbench.models.catalogue import catalogue, find_entry
@@ -32,16 +33,6 @@ def local_models(places: Places, extra_folders: Sequence[Path] = ()) -> tuple[Lo
     for model in _all(places, extra_folders):
         found.setdefault(os.path.realpath(model.path), model)
     return tuple(found.values())
-
-
-def hub_caches() -> tuple[Path, ...]:
-    """Folders of the Hugging Face cache by the hub's own environment variables, the first one leading."""
-    named = [os.environ.get(name, "") for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")]
-    home = os.environ.get("HF_HOME", "")
-    cache_home = os.environ.get("XDG_CACHE_HOME", "") or "~/.cache"
-    wanted = [*named, f"{home}/hub" if home else f"{cache_home}/huggingface/hub"]
-    folders = dict.fromkeys(Path(name).expanduser() for name in wanted if name)
-    return tuple(folders)
 
 
 def hub_snapshot(repository: str) -> Path | None:
@@ -64,20 +55,7 @@ def hub_file(repository: str, name: str) -> Path | None:
 
 
 def _snapshot(folder: Path) -> Path | None:
-    try:
-        main = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        main = ""
-    candidates = _folders(folder / "snapshots")
-    candidates.sort(key=lambda path: (path.name != main, -_changed(path)))
-    return next((path for path in candidates if (path / "config.json").is_file()), None)
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+    return next((path for path in snapshots(folder) if (path / "config.json").is_file()), None)
 
 
 def _all(places: Places, extra_folders: Sequence[Path]) -> Iterator[LocalModel]:

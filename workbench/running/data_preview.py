@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from engines.data.training.preview import Preview
+from engines.data.training.preview import OPTIONS, Preview
 from engines.protocol.client import engine_environment
 from engines.protocol.places import Places
-from engines.protocol.settings import settings_of
 from engines.protocol.work import Training
 
-_PATIENCE_S = 600.0
+_PATIENCE_S = 120.0
+_FETCH_S = 3600.0
 
 
 class PreviewFailed(Exception):
@@ -34,9 +34,7 @@ def read_preview(
     """`model`: folder, GGUF file or hub id whose tokenizer makes the tokens; "" makes none. A relative path of data
     starts at `base`. `fetch` gets a dataset of the hub that is not here. Raises `PreviewFailed`."""
     command = [sys.executable, "-m", "engines", "data-preview", "--rows", f"{rows.start}:{rows.stop}"]
-    for setting in settings_of(Training):
-        if setting.group == "Data" or setting.name == "sequence_tokens":
-            command.append(f"--{setting.name.replace('_', '-')}={getattr(workload, setting.name)}")
+    command += [f"--{name.replace('_', '-')}={getattr(workload, name)}" for name in OPTIONS]
     command += [f"--model={model}"] if model else []
     command += ["--fetch"] if fetch else []
     try:
@@ -46,7 +44,7 @@ def read_preview(
             capture_output=True,
             cwd=base,
             env=engine_environment(places),
-            timeout=_PATIENCE_S,
+            timeout=_FETCH_S if fetch else _PATIENCE_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

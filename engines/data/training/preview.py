@@ -12,8 +12,11 @@ from engines.data.training.dataset import read_table, splits_of
 from engines.data.training.documents import Document
 from engines.data.training.masks import Encoder, Tokenizer
 from engines.data.training.splits import SPLITS
+from engines.protocol.settings import settings_of
 from engines.protocol.work import Training
 
+OPTIONS = tuple(s.name for s in settings_of(Training) if s.group == "Data" or s.name == "sequence_tokens")
+"""Settings of the workload that decide what rows look like."""
 _BAD = 100
 """Bad rows that are named."""
 _DOCUMENTS = 4

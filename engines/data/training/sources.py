@@ -4,7 +4,6 @@ machine; and their fingerprint. Reads names only, but for `fingerprint`; any thr
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from engines.data.training.built_in import BUILT_IN
 from engines.data.training.docstrings import DOCSTRINGS
 from engines.data.training.files import READERS
 from engines.data.training.splits import Split, named_split
+from engines.models.hub_cache import hub_caches, snapshots
 from engines.models.identity import SCHEME, Digests
 from engines.protocol.text_file import FileError, no_file
 
@@ -91,16 +91,9 @@ def _split_of(name: Path) -> Split | None:
 
 
 def hub_snapshot(repository: str) -> Path | None:
-    """The folder of a dataset in the hub's cache, `main` before others; None without one."""
-    home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
-    cache = Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser()
-    folder = cache / f"datasets--{repository.replace('/', '--')}"
-    try:
-        main = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        main = ""
-    snapshots = sorted(folder.glob("snapshots/*"), key=lambda path: (path.name != main, path.name))
-    return snapshots[0] if snapshots else None
+    """The folder of a dataset in the hub's cache; None without one."""
+    folders = (cache / f"datasets--{repository.replace('/', '--')}" for cache in hub_caches())
+    return next((snapshot for folder in folders for snapshot in snapshots(folder)), None)
 
 
 def fingerprint(source: Source, digests: Digests) -> str:

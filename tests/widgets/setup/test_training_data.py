@@ -18,12 +18,13 @@ from widgets.background.bridge import Bridge
 from widgets.setup.models.rows import Resolved
 from widgets.setup.training import preview as preview_module
 from widgets.setup.training.data_panel import DataPanel, bad_text, split_text
-from widgets.setup.training.preview import Asked, PreviewFailed, PreviewSource
+from widgets.setup.training.preview import Asked, PreviewSource
 from widgets.setup.training.token_view import TokenView, shown, spoken
 from widgets.shell.services import Services
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import Experiment, WorkloadChoice
 from workbench.plan.plan import ResolvedModel
+from workbench.running.data_preview import PreviewFailed
 
 ROWS = 120
 

@@ -11,7 +11,7 @@ from functools import partial
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from engines.data.training.preview import BadRow, Preview
+from engines.data.training.preview import OPTIONS, BadRow, Preview
 from engines.protocol.orders import Training
 from widgets.parts.components import IconLabel, Panel, SegmentedControl, ToolButton, label
 from widgets.setup.fields.form import Form
@@ -21,7 +21,7 @@ from widgets.setup.models.rows import Resolved
 from widgets.setup.techniques.rows import chosen_models
 from widgets.setup.training.columns_field import KINDS, ColumnsField
 from widgets.setup.training.data_field import BUILT_IN, DataField
-from widgets.setup.training.preview import OPTIONS, Asked, PreviewSource
+from widgets.setup.training.preview import Asked, PreviewSource
 from widgets.setup.training.row_view import RowView, usable
 from widgets.setup.workload.engine_group import LABELS
 from widgets.setup.workload.panel import Upright, own_settings

@@ -1,40 +1,26 @@
 """Reads the data as the model sees them, in a process of its own: debounced, one at a time, the newest wins.
 
-Created, asked and answered on the main thread; `read_preview` runs on a thread of the bridge and waits for the process.
+Created, asked and answered on the main thread; `read` runs on a thread of the bridge and waits for the process.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
-import msgspec
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from engines.data.training.preview import Preview
-from engines.protocol.client import engine_environment
 from engines.protocol.orders import Training
 from engines.protocol.places import Places
-from engines.protocol.settings import settings_of
 from widgets.background.bridge import Bridge
+from workbench.running.data_preview import read_preview
 
 DELAY_MS = 300
 ROWS = 50
 """Rows that are read at a time."""
-_PATIENCE_S = 120.0
-OPTIONS = tuple(s.name for s in settings_of(Training) if s.group == "Data" or s.name == "sequence_tokens")
-"""Settings that decide what rows look like."""
-
-
-class PreviewFailed(Exception):
-    """The data cannot be shown; the text says why."""
-
-    def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 @dataclass(frozen=True)
@@ -91,7 +77,7 @@ class PreviewSource(QObject):
         if self._busy or asked is None or workbench is None:
             return
         self._busy = True
-        reader = self._reader or partial(read_preview, workbench.places)
+        reader = self._reader or partial(read, workbench.places)
         self._bridge.run(lambda: reader(asked), partial(self._done, asked), partial(self._failed, asked), receiver=self)
 
     def _done(self, asked: Asked, preview: Preview) -> None:
@@ -109,30 +95,7 @@ class PreviewSource(QObject):
             self._start()
 
 
-def read_preview(places: Places, asked: Asked) -> Preview:
+def read(places: Places, asked: Asked) -> Preview:
     """Raises `PreviewFailed`."""
-    command = [sys.executable, "-m", "engines", "data-preview", "--rows", f"{asked.first}:{asked.first + ROWS}"]
-    for name in OPTIONS:
-        command += [f"--{name.replace('_', '-')}", str(getattr(asked.workload, name))]
-    if asked.model:
-        command += ["--model", asked.model]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            cwd=asked.base,
-            env=engine_environment(places),
-            timeout=_PATIENCE_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise PreviewFailed(f"The data could not be read: {error}.") from error
-    try:
-        if done.returncode == 0:
-            return msgspec.json.decode(done.stdout, type=Preview)
-        refused = msgspec.json.decode(done.stdout, type=dict[str, str])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it did not say why"]
-        raise PreviewFailed(f"The data could not be read: {last[0]}") from None
-    raise PreviewFailed(refused.get("message", "The data could not be read."), refused.get("advice", ""))
+    rows = range(asked.first, asked.first + ROWS)
+    return read_preview(places, asked.workload, base=Path(asked.base), rows=rows, model=asked.model)
