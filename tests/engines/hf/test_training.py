@@ -159,6 +159,31 @@ def test_that_evaluations_leave_every_loss_and_weight_as_it_is(tiny: Path, tmp_p
     assert facts(first)["training.frozen_sha256"] == facts(second)["training.frozen_sha256"]
 
 
+@pytest.mark.parametrize("precision", ["float32", "nf4"])
+def test_that_a_trial_trains_as_leanly_as_it_is_asked_to(tiny: Path, precision: str, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    order = training_order(
+        tiny, steps=6, autocast="bfloat16", checkpointing=True, optimiser="adamw-8bit", evaluation_tokens=64
+    )
+    techniques = (TechniqueOrder(id=f"precision.{precision}"), *order.techniques[1:])
+    outcome = run_worker(msgspec.structs.replace(order, techniques=techniques), tmp_path)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert all(math.isfinite(loss) for loss in losses(outcome))
+    said = facts(outcome)
+    assert said["training.optimiser"].startswith("AdamW of bitsandbytes")
+    assert (said["training.autocast"], said["training.checkpointing"]) == ("bfloat16", "every layer")
+    changed = outcome.all(TookEffect)[-1].changed
+    assert changed["changed_tensors"] == 28
+    assert changed["unchanged_frozen_tensors"] == 20
+    flops = outcome.only(FlopCount)
+    assert flops.counted_flops is not None
+    if precision == "nf4":
+        assert flops.omitted == "products with quantised weights"
+        assert flops.counted_flops < flops.formula_flops
+    else:
+        assert flops.counted_flops == pytest.approx(flops.formula_flops, rel=0.02)
+
+
 def test_that_a_validation_loss_ends_training_where_the_rule_says_so(tiny: Path, tmp_path: Path) -> None:
     order = training_order(tiny, steps=20, evaluate_every=2, stop_at="loss", target_loss=50.0, evaluation_tokens=64)
     outcome = run_worker(order, tmp_path)

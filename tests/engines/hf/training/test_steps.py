@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.hf_training.kit import packed, random_documents
+from tests.engines.hf.training.kit import packed, random_documents
 
 torch = pytest.importorskip("torch")
 
