@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from workbench.comparison.comparison import worth_listing
 from workbench.comparison.results import Comparison
+from workbench.comparison.training.ranks import Ranking
 from workbench.export.tables import absences, comparison_json, comparison_table, same_for_all
-from workbench.metrics.registry import METRICS
+from workbench.metrics.registry import METRICS, metric
 
 _ALWAYS_EXPLAINED = {"energy_per_token_joules", "power_mean_watts"}
 """What everybody looks for: their absence is explained even where they are no column."""
@@ -38,6 +39,8 @@ def print_comparison(comparison: Comparison, *, as_json: bool = False, metrics: 
         return
     header, rows = comparison_table(comparison, metrics)
     print_table(header, rows)
+    if comparison.training is not None:
+        _print_ranks(comparison.training.rankings)
     listed = {m.id for m in METRICS if worth_listing(m, comparison)}
     wanted = set(metrics) or listed | _ALWAYS_EXPLAINED
     missing = {m: reason for m, reason in comparison.unavailable.items() if m in wanted}
@@ -45,3 +48,14 @@ def print_comparison(comparison: Comparison, *, as_json: bool = False, metrics: 
     told_more = [f"{more} more metrics are not available; --json says why, each."] if more else []
     for note in (*same_for_all(comparison), *absences(missing), *told_more, *comparison.footnotes):
         print(note)
+
+
+def _print_ranks(rankings: Sequence[Ranking]) -> None:
+    """Per metric and size of model, where three methods or more are ranked: of two the verdicts say it all."""
+    told = [r for r in rankings if len(r.ranks) > 2]
+    if not told:
+        return
+    print()
+    rows = [(metric(r.metric).title, r.size, ", ".join(f"{one.method} {one.words}" for one in r.ranks)) for r in told]
+    print_table(("rank by", "among models of", "best value first; a span where intervals leave the rank open"), rows)
+    print()

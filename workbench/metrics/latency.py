@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engines.protocol.records import Request, Step
 from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.speed import MEASURED, no_stamps, waiting, whole
 from workbench.metrics.trial import Floats, TrialRecords
@@ -82,13 +81,12 @@ def per_output_token(records: TrialRecords) -> Value | NotAvailable:
 
 
 def average_latency(records: TrialRecords) -> Value | NotAvailable:
-    """EfficientLLM's AL, s/request or s/step. One process: communication time is part of the call."""
-    measured: tuple[Request, ...] | tuple[Step, ...] = records.measured or records.measured_steps
+    """EfficientLLM's AL of inference. One process: communication time is part of the call."""
+    measured = records.measured
     if not measured:
         return no_window(records)
     spent = sum(r.end_ns - r.start_ns for r in measured) / NS
-    what = "call" if records.measured else "training step"
-    return Value(spent / len(measured), f"clock readings around each measured {what}", len(measured))
+    return Value(spent / len(measured), "clock readings around each measured call", len(measured))
 
 
 def _percentile_metric(q: float) -> Metric:
@@ -190,14 +188,14 @@ METRICS = (
     Metric(
         id="latency_s",
         title="Average latency",
-        definition="AL of EfficientLLM: Σ time of the measured requests (training steps) / their number.",
+        definition="AL of EfficientLLM: Σ time of the measured requests / their number.",
         unit="s/request",
         better="lower",
         window=MEASURED,
         version=1,
         compute=average_latency,
-        counts="requests or steps",
+        counts="requests",
         group="latency",
-        needs=("request", "step"),
+        needs=("request",),
     ),
 )

@@ -10,8 +10,10 @@ import pytest
 from engines.protocol.orders import TechniqueOrder
 from engines.protocol.work import Training
 from tests.workbench.store_kit import lines, order
-from tests.workbench.synthetic_training import training
+from tests.workbench.synthetic_training import Run, training, training_detail
 from workbench.cli.main import main
+from workbench.cli.tables import print_comparison
+from workbench.comparison.comparison import compare
 from workbench.running.intake import evaluate
 from workbench.store.local import LocalStore
 from workbench.store.operations import AddExperiment, GetStoreId, Ingest, Losses
@@ -55,6 +57,17 @@ def test_that_compare_says_basis_verdict_seeds_and_what_a_loss_took(
     assert "A difference of 5 % needs " in said
     assert "chosen after the trials" in said
     assert "c-1 reached the target loss in 2 of 3 trials (probability 9 to 99 %), in a median of" in said
+
+
+def test_that_ranks_of_three_methods_are_a_table_of_spans(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [Run(f"finetune.lora rank={r}", 1e-3, loss) for r, loss in ((2, 2.0), (4, 2.001), (16, 1.5))]
+    print_comparison(compare(training_detail(runs, seeds=5)))
+    said = capsys.readouterr().out
+    (row,) = [line for line in said.splitlines() if line.startswith("Test loss  ")]
+    assert row.split("parameters  ")[1].startswith("LoRA (rank 16) 1, LoRA (rank ")
+    assert row.endswith(" 2 to 3")
+    print_comparison(compare(training_detail(runs[:2], seeds=5)))
+    assert "rank by" not in capsys.readouterr().out
 
 
 def test_that_earlier_losses_are_found_by_configuration_and_seed(database: Path) -> None:

@@ -304,5 +304,6 @@ def test_that_ranks_are_spans_where_intervals_leave_them_open() -> None:
     assert (found.ranks[0].configuration, found.ranks[0].best, found.ranks[0].worst) == ("c-2", 1, 1)
     assert {(r.best, r.worst) for r in found.ranks[1:]} == {(2, 3)}
     assert {(r.best, r.worst) for r in rankings["trained_parameters"].ranks} == {(1, 3)}  # counted: all the same
+    assert [r.words for r in found.ranks] == ["1", "2 to 3", "2 to 3"]
     alone = training_of(training_detail(runs[:1], seeds=5))
     assert alone.rankings == ()

@@ -67,6 +67,6 @@ def test_that_training_throughput_does_not_grow_with_the_number_of_steps(steps: 
     assert value("training_samples_per_second", stream) == pytest.approx(16.0)
     assert value("training_tokens_per_parameter_second", stream) == pytest.approx(2048.0 / 1e6)
     assert value("training_samples_per_parameter_second", stream) == pytest.approx(16.0 / 1e6)
-    assert value("latency_s", stream) == pytest.approx(0.5)
+    assert value("training_latency_s", stream) == pytest.approx(0.5)
     slow_warmup = Step(index=0, warmup=True, start_ns=-60 * SECOND, end_ns=-SECOND, tokens=1024, samples=8)
     assert value("training_tokens_per_second", [slow_warmup, *stream]) == pytest.approx(2048.0)

@@ -414,7 +414,7 @@ def trained(t: Trial) -> dict[str, float]:
         "training_samples_per_second": samples / spent,
         "training_tokens_per_parameter_second": tokens / t.model["parameters"] / spent,
         "training_samples_per_parameter_second": samples / t.model["parameters"] / spent,
-        "latency_s": spent / count,
+        "training_latency_s": spent / count,
         "tensor_bytes": 4000.0,
         "nominal_bits_per_weight": 32.0,
         "trained_parameters": 160.0,

@@ -18,7 +18,7 @@ RANKED = (
     "held_out_loss",
     "memory_mean_bytes",
     "utilisation_ratio",
-    "latency_s",
+    "training_latency_s",
     "training_samples_per_parameter_second",
     "power_mean_watts",
     "energy_per_step_joules",
@@ -39,6 +39,11 @@ class Rank:
     """From this rank .."""
     worst: int
     """.. to this one: other methods that are not shown to be better or worse may stand before or after."""
+
+    @property
+    def words(self) -> str:
+        """ "2", "1 to 3"."""
+        return f"{self.best}" if self.best == self.worst else f"{self.best} to {self.worst}"
 
 
 @dataclass(frozen=True)

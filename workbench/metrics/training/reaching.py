@@ -85,7 +85,8 @@ def _to_loss(axis: Axis) -> Callable[[TrialRecords], Value | NotAvailable]:
         if isinstance(found, NotAvailable):
             return found
         made = sum(h.step > 0 for h in progress.held_out)
-        method = f"to a held-out loss of {target:g}, on the line between two of {made} evaluations; {_CLOCK[axis]}"
+        where = f"on the line between two of {made} evaluations" if found else "where it was before training"
+        method = f"to a held-out loss of {target:g}, {where}; {_CLOCK[axis]}"
         return Value(found, method, made, f"loss {target:g} on {progress.scope}" if progress.scope else "")
 
     return compute

@@ -69,6 +69,14 @@ def _step_time(records: TrialRecords) -> Value | NotAvailable:
     )
 
 
+def _latency(records: TrialRecords) -> Value | NotAvailable:
+    steps = records.measured_steps
+    if not steps:
+        return NO_STEP
+    spent = sum(s.end_ns - s.start_ns for s in steps) / NS
+    return Value(spent / len(steps), "clock readings around each measured training step", len(steps))
+
+
 def _data_share(records: TrialRecords) -> Value | NotAvailable:
     steps = records.measured_steps
     waited = sum(s.data_s for s in steps)
@@ -122,6 +130,21 @@ METRICS = (
         window=STEPS_MEASURED,
         version=1,
         compute=_step_time,
+        group="latency",
+        task="train",
+        counts="steps",
+        needs=("step",),
+    ),
+    Metric(
+        id="training_latency_s",
+        title="Average latency of a step",
+        definition="AL of EfficientLLM (fine-tuning): Σ time of the measured training steps / their number. In one "
+        "process communication is part of a step.",
+        unit="s/step",
+        better="lower",
+        window=STEPS_MEASURED,
+        version=1,
+        compute=_latency,
         group="latency",
         task="train",
         counts="steps",
