@@ -9,8 +9,8 @@ UNMERGED, MERGED = "adapter.unmerged", "adapter.merged"
 AXIS = Axis(
     id="adapter",
     title="Adapter",
-    sentence="Whether a trained adapter is computed beside its base model or merged into the weights.",
-    default=UNMERGED,
+    sentence="Whether a trained adapter is computed beside its base (as where nothing is chosen) or merged into the weights.",
+    default="",
 )
 
 
