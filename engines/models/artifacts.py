@@ -20,7 +20,7 @@ import msgspec
 
 from engines.models.files import BrokenModel
 from engines.models.identity import folder_fingerprint, read_digest
-from engines.protocol.orders import ModelOrder, TechniqueOrder
+from engines.protocol.orders import AfterOrder, ModelOrder, TechniqueOrder
 from engines.protocol.private import private_folder, write_private
 
 Kind = Literal["adapter", "model", "checkpoint"]
@@ -126,6 +126,21 @@ def checkpoints(artifacts: Path, trial: str) -> list[tuple[Path, Made]]:
     """The whole checkpoints of a trial, the newest first."""
     found = ((folder, read(folder)) for folder in (artifacts / trial).glob(f"{_CHECKPOINT}*") if folder.is_dir())
     return sorted(((f, m) for f, m in found if m is not None), key=lambda pair: pair[1].step, reverse=True)
+
+
+def model_of(artifacts: Path, after: AfterOrder, model: ModelOrder) -> ModelOrder | None:
+    """The model that a trial has kept, in the place of one that was planned; None where it is not there, whole."""
+    folder = place_of(artifacts, after.trial, after.artifact)
+    made = read(folder)
+    if made is None or not folder.is_dir():
+        return None
+    if after.artifact == "adapter":
+        base = msgspec.structs.replace(made.base, ref=model.ref, title=model.title)
+        return msgspec.structs.replace(base, adapter=str(folder), adapter_hash=made.sha256)
+    origin = "; ".join(part for part in (model.origin, made.merged_into and f"merged into {made.merged_into}") if part)
+    return ModelOrder(
+        ref=model.ref, title=model.title, kind="folder", path=str(folder), origin=origin, fingerprint=made.sha256
+    )
 
 
 def sound(candidates: Sequence[tuple[Path, Made]]) -> tuple[Path, Made] | None:

@@ -23,10 +23,13 @@ CAUSES: dict[str, Cause] = {
     "fetch": "chance",
     "runner": "chance",
     "runner_died": "chance",
+    "model_not_trained": "chance",
+    "model_not_kept": "chance",
 }
 """Every kind there is. "model": this engine cannot load or run it; "technique": does not apply; "package": is missing;
 "order": asks for what cannot be; "disk_full", "disk_error": of the runner's own folder; "killed": nobody knows by whom;
-"engine": crashed or raised; "fetch": did not come from the hub; "runner": made a mistake; "runner_died"."""
+"engine": crashed or raised; "fetch": did not come from the hub; "runner": made a mistake; "runner_died";
+"model_not_trained", "model_not_kept": not run, because the trial that makes its model did not leave one."""
 
 
 def cause(failure: str) -> Cause:

@@ -44,6 +44,9 @@ class ModelOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What its files were quantised in ("nf4"); "" where they were not, and of GGUF files, whose name says it."""
     fingerprint: str = ""
     """Hash over every byte of the model's files that decides a run (or over its config where weights are random)."""
+    trained: str = ""
+    """Hash of the configuration that trains it in the same experiment. Its place and fingerprint are then not known
+    before that trial has completed (`AfterOrder`)."""
     adapter: str = ""
     """Absolute folder of an adapter that was trained on it; "" for a model that is whole."""
     adapter_hash: str = ""
@@ -118,6 +121,15 @@ class ResumeOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Steps that were done."""
 
 
+class AfterOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial that comes first, because it makes this one's model. The runner holds the trial back until then, and
+    writes where the model is."""
+
+    trial: str
+    artifact: Literal["adapter", "model"]
+    """What is used of it."""
+
+
 class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """One trial of one configuration, ready to run. `trial` is unique for ever (see `workbench.plan.plan.new_id`)."""
 
@@ -156,6 +168,8 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Version of those formulas."""
     allow_network: bool = False
     """Only when the user asked for a hub model."""
+    after: AfterOrder | None = None
+    """None where its model is there already."""
     resume: ResumeOrder | None = None
     """Of a trial that continues another one."""
     environment: EnvironmentOrder | None = None

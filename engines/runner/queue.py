@@ -95,6 +95,15 @@ class Queue:
                 return self.waiting.pop(index)
         return None
 
+    def change(self, waiting: Waiting) -> None:
+        """Put another order of the same trial in its place."""
+        trial = waiting.order.trial
+        self.waiting = [waiting if w.order.trial == trial else w for w in self.waiting]
+
+    def entry_of(self, trial: str) -> QueueEntry | None:
+        """A trial that ended lately."""
+        return next((entry for entry in self.ended if entry.trial == trial), None)
+
     def others(self, order: TrialOrder) -> list[Waiting]:
         """The waiting trials of the same configuration in the same experiment."""
         wanted = (order.experiment, order.configuration, order.device)

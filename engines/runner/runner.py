@@ -15,6 +15,7 @@ from functools import partial
 
 import msgspec
 
+from engines.models.artifacts import model_of
 from engines.protocol.failures import cause
 from engines.protocol.file_errors import is_full, what_happened, what_to_do
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
@@ -33,6 +34,7 @@ from engines.runner.spools.end_records import (
     NEVER_RAN,
     EndRecords,
     ended_record,
+    not_run,
     not_tried,
     read_end,
     rest_of_ring,
@@ -64,6 +66,7 @@ class Runner:
         self.changed = Wakeups()
         self.archive = Archive(places.spools)
         self._state_folder = places.state
+        self._artifacts = places.artifacts
         self._settings = settings
         self._queue = Queue(places.queue_file)
         self._runs: dict[str, TrialRun] = {}
@@ -263,11 +266,31 @@ class Runner:
         """Start every waiting trial that has its device."""
         if self._queue.paused or self._closing or self._held:
             return
-        waiting = list(self._queue.waiting)
+        self._settle_those_after()
+        waiting = [w for w in self._queue.waiting if w.order.after is None]
         devices = [run.order.device for run in self._runs.values()]
         for index in startable([w.order.device for w in waiting], devices):
             if not self._start(waiting[index]):
                 break
+
+    def _settle_those_after(self) -> None:
+        """Give trials whose model has been trained their model, and end those whose model will not come."""
+        due = [w for w in self._queue.waiting if w.order.after is not None and not self.may_come(w.order.after.trial)]
+        if not due:
+            return
+        try:
+            for waiting in due:
+                after = waiting.order.after
+                assert after is not None
+                model = model_of(self._artifacts, after, waiting.order.model)
+                if model is None:
+                    self._end_waiting(waiting, not_run(self._queue.entry_of(after.trial), after))
+                else:
+                    order = msgspec.structs.replace(waiting.order, model=model, after=None)
+                    self._queue.change(msgspec.structs.replace(waiting, order=order))
+        except OSError as error:
+            self._pause_for(error)
+        self._save()
 
     def _start(self, waiting: Waiting) -> bool:
         order = waiting.order

@@ -9,7 +9,7 @@ UNMERGED, MERGED = "adapter.unmerged", "adapter.merged"
 AXIS = Axis(
     id="adapter",
     title="Adapter",
-    sentence="Whether a trained adapter is computed beside its base (as where nothing is chosen) or merged into the weights.",
+    sentence="Whether a trained adapter is merged into its base or, as without a choice, computed beside it.",
     default="",
 )
 

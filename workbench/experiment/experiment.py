@@ -249,6 +249,24 @@ def engine_settings() -> tuple[Setting, ...]:
     return (*settings_of(EngineSettings), *(setting for engine in engines() for setting in engine.settings))
 
 
+TRAINED = "trained:"
+"""Begins the ref of a model that the experiment trains first: "trained:NAME"."""
+
+
+class TrainedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that the experiment trains itself, once in each block, before the configurations that use it."""
+
+    name: str
+    model: str
+    """What is trained, as in `Experiment.models`."""
+    techniques: tuple[TechniqueChoice, ...] = ()
+    workload: WorkloadChoice = WorkloadChoice.of("training", keep="model")
+
+    @property
+    def ref(self) -> str:
+        return f"{TRAINED}{self.name}"
+
+
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, Setting(title="The name", maximum=200, help="one line", example='"precision of SmolLM2"')] = (
         "untitled"
@@ -273,3 +291,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     workload: WorkloadChoice = WorkloadChoice.of()
     run: RunSettings = RunSettings()
     engine: EngineSettings = EngineSettings()
+    trained: tuple[TrainedModel, ...] = ()
+
+    def training_of(self, model: TrainedModel) -> Experiment:
+        """The part of it that trains one model."""
+        return msgspec.structs.replace(
+            self, models=(model.model,), techniques=model.techniques, workload=model.workload, trained=()
+        )

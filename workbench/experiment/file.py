@@ -26,6 +26,7 @@ from workbench.experiment.experiment import (
     Experiment,
     RunSettings,
     TechniqueChoice,
+    TrainedModel,
     WorkloadChoice,
     engine_settings,
 )
@@ -37,6 +38,8 @@ MAX_FILE_BYTES = 4 * 2**20
 Table = Mapping[str, object]
 
 _TOML_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_BASE = Setting("model", "Model", default="", maximum=4096, example='"smollm2-135m-instruct"')
 _TOML_END = " (at end of document)"
 
 
@@ -69,18 +72,35 @@ def dump(experiment: Experiment) -> str:
         **({} if experiment.seed is None else {"seed": experiment.seed}),
         "models": list(experiment.models),
     }
-    grouped: dict[str, list[object]] = {}
-    for choice in experiment.techniques:
-        axis, _, short = choice.id.partition(".")
-        chosen = {name: _one_or_list(values) for name, values in choice.parameters.items()}
-        grouped.setdefault(axis, []).append({"id": short, **chosen} if chosen else short)
-    document["techniques"] = {axis: _one_or_list(entries) for axis, entries in grouped.items()}
+    document["techniques"] = _grouped(experiment.techniques)
     load, engine = experiment.workload, experiment.engine
     kind = {} if load.kind == KIND.default else {KIND.name: load.kind}
-    document["workload"] = kind | _table({s: _one_or_list(load.values(s.name)) for s in load.settings})
+    document["workload"] = kind | _load_table(load)
+    if experiment.trained:
+        document["trained"] = {
+            t.name: {
+                "model": t.model,
+                "techniques": _grouped(t.techniques),
+                "workload": _load_table(t.workload),
+            }
+            for t in experiment.trained
+        }
     document["run"] = _table({s: getattr(experiment.run, s.name) for s in settings_of(RunSettings)})
     document["engine"] = _table({s: engine.value(s) for s in engine_settings()})
     return tomli_w.dumps(document)
+
+
+def _grouped(choices: Sequence[TechniqueChoice]) -> dict[str, object]:
+    grouped: dict[str, list[object]] = {}
+    for choice in choices:
+        axis, _, short = choice.id.partition(".")
+        chosen = {name: _one_or_list(values) for name, values in choice.parameters.items()}
+        grouped.setdefault(axis, []).append({"id": short, **chosen} if chosen else short)
+    return {axis: _one_or_list(entries) for axis, entries in grouped.items()}
+
+
+def _load_table(load: WorkloadChoice) -> dict[str, object]:
+    return _table({s: _one_or_list(load.values(s.name)) for s in load.settings})
 
 
 def _table(values: Mapping[Setting, object]) -> dict[str, object]:
@@ -121,7 +141,7 @@ class _Reader:
 
     def experiment(self, document: Table) -> Experiment:
         self._schema(document)
-        tables = ("techniques", "workload", "run", "engine")
+        tables = ("techniques", "workload", "run", "engine", "trained")
         top = self._values(document, (), settings_of(Experiment), also=("schema", *tables))
         run = self._values(self._table(document, "run"), ("run",), settings_of(RunSettings))
         return Experiment(
@@ -129,8 +149,40 @@ class _Reader:
             workload=self._workload(self._table(document, "workload")),
             run=RunSettings(**run),  # type: ignore[arg-type]  # checked by their settings, as the others
             engine=self._engine(self._table(document, "engine")),
+            trained=self._trained(self._table(document, "trained")),
             **top,  # type: ignore[arg-type]
         )
+
+    def _trained(self, table: Table) -> tuple[TrainedModel, ...]:
+        """Models that are trained first: a table [trained.NAME] for each."""
+        found: list[TrainedModel] = []
+        for name, inner in table.items():
+            path = ("trained", name)
+            if not isinstance(inner, dict):
+                self._say(path, f"trained.{name} is a table, not {_kind(inner)}.", f"Write [trained.{name}].")
+                continue
+            if not _NAME.fullmatch(name):
+                self._say(path, f"{shown(name)} cannot be the name of a trained model.", "Letters, digits, - and _.")
+            model = self._values(inner, path, (_BASE,), also=("techniques", "workload")).get("model", "")
+            if not model:
+                self._say(path, "It does not say what is trained.", f"Write model = {_BASE.example}.")
+            load = inner.get("workload", {})
+            if not isinstance(load, dict):
+                self._say((*path, "workload"), f"workload is a table, not {_kind(load)}.")
+                load = {}
+            where = (*path, "workload")
+            values = {"keep": "model"} | self._values(load, where, settings_of(KINDS["training"]))
+            if values["keep"] == "nothing":
+                self._say((*where, "keep"), "The trained model is used, so it has to be kept.", "Leave keep out.")
+            found.append(
+                TrainedModel(
+                    name=name,
+                    model=str(model),
+                    techniques=self._techniques(inner.get("techniques", {}), (*path, "techniques")),
+                    workload=WorkloadChoice.of("training", **values),
+                )
+            )
+        return tuple(found)
 
     def _workload(self, table: Table) -> WorkloadChoice:
         kind = self._single(KIND, table.get(KIND.name, KIND.default), ("workload", KIND.name))
@@ -234,16 +286,14 @@ class _Reader:
 
     # --- techniques ----------------------------------------------------------------------------
 
-    def _techniques(self, table: object) -> tuple[TechniqueChoice, ...]:
+    def _techniques(self, table: object, inside: toml_places.Path = ("techniques",)) -> tuple[TechniqueChoice, ...]:
         if not isinstance(table, dict):
-            self._say(
-                ("techniques",), f"techniques is a table, not {_kind(table)}.", "Write [techniques] and axis = [...]."
-            )
+            self._say(inside, f"techniques is a table, not {_kind(table)}.", "Write [techniques] and axis = [...].")
             return ()
         known = [axis.id for axis in axes()]
         choices: list[TechniqueChoice] = []
         for axis, raw in table.items():
-            path = ("techniques", axis)
+            path = (*inside, axis)
             if axis not in known:
                 self._unknown_axis(path, known)
                 continue
@@ -343,7 +393,8 @@ def load(path: Path) -> tuple[Experiment | None, tuple[Problem, ...]]:
     if experiment is None:
         return None, problems
     models = tuple(_from_folder(ref, path.parent) for ref in experiment.models)
-    return msgspec.structs.replace(experiment, models=models), problems
+    trained = tuple(msgspec.structs.replace(t, model=_from_folder(t.model, path.parent)) for t in experiment.trained)
+    return msgspec.structs.replace(experiment, models=models, trained=trained), problems
 
 
 def _from_folder(ref: str, folder: Path) -> str:

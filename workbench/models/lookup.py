@@ -18,6 +18,7 @@ from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 from engines.protocol.settings import did_you_mean
 from engines.techniques import ModelFacts
+from workbench.experiment.experiment import TRAINED
 from workbench.experiment.problems import Fix, Problem
 from workbench.models.catalogue import CatalogueEntry, catalogue, find_entry
 from workbench.models.files import FLOATS, inspect_folder, inspect_gguf
@@ -56,6 +57,8 @@ def resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
 def _resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
     if ref.startswith(RANDOM):
         return _random(ref)
+    if ref.startswith(TRAINED):
+        return _trained_first(ref)
     entry = next((e for e in catalogue() if e.id == ref), None)
     if entry is not None:
         return _of_catalogue(entry, places)
@@ -77,6 +80,13 @@ def _resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
         or "Give a catalogue id (llm-workbench models), a folder, a GGUF file or a hub id like org/name or "
         "org/name/FILE.gguf.",
     )
+
+
+def _trained_first(ref: str) -> ResolvedModel:
+    """A model that its experiment trains: known only with the experiment (`workbench.plan.trained_first`)."""
+    title = f"{ref.removeprefix(TRAINED)} (trained by this experiment)"
+    facts = msgspec.structs.replace(_unknown_facts(), kind="folder")
+    return ResolvedModel(order=ModelOrder(ref=ref, title=title, kind="folder", trained=ref), facts=facts)
 
 
 def _random(ref: str) -> ResolvedModel | Problem:

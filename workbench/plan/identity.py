@@ -36,6 +36,8 @@ def model_identity(model: ModelOrder) -> dict[str, object]:
 
     The title, the path and the words the user wrote do not count once there is a fingerprint.
     """
+    if model.trained:
+        return {"kind": "trained", "by": model.trained}
     adapter: dict[str, object] = {"adapter": model.adapter_hash or model.adapter} if model.adapter else {}
     if model.fingerprint:
         return {"kind": model.kind, "fingerprint": model.fingerprint} | adapter

@@ -6,12 +6,14 @@ Any thread. The cells of the cross product come from `workbench.plan.cells`.
 
 from __future__ import annotations
 
+import itertools
 import random
 import secrets
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -26,6 +28,7 @@ from workbench.plan.cells import count_cells, make_cells
 from workbench.plan.history import NOTHING_KNOWN, History, with_times_learned
 from workbench.plan.identity import matches
 from workbench.plan.memory import FORMULA
+from workbench.plan.trained_first import OwnFound, after, first_in_each_block, held_back, train_first
 from workbench.plan.types import Configuration, MemoryEstimate, Plan, ResolvedModel
 from workbench.plan.workload import Found, needs_network, own_problems, task_problems
 from workbench.store.operations import ConfigurationRow
@@ -43,6 +46,7 @@ __all__ = [
     "make_plan",
     "new_id",
     "orders",
+    "stored_order",
     "with_seed",
 ]
 
@@ -56,13 +60,17 @@ def make_plan(
     machine: ProbeResult,
     history: History = NOTHING_KNOWN,
     own: Found | Problem | None = None,
+    own_of_trained: Mapping[str, OwnFound] = MappingProxyType({}),
 ) -> Plan:
-    """The plan of an experiment. `models` maps every ref of the experiment; `history` is what
-    trials of this machine took and needed; `own` is what `workbench.plan.workload.find_own` found."""
+    """The plan of an experiment. `models` maps every ref of the experiment, and what it trains first; `history` is what
+    trials of this machine took and needed; `own` is what `workbench.plan.workload.find_own` found, `own_of_trained` the
+    same of what is trained first, by name."""
     problems = [*own_problems(experiment, own), *task_problems(experiment, machine)]
     unusable = any(p.severity == "error" for p in problems)
-    resolved = _models(experiment, models, problems)
     devices = _devices(experiment, machine, problems)
+    first = train_first(experiment, models, devices, machine, history, own_of_trained)
+    problems.extend(first.problems)
+    resolved = _models(experiment, {**models, **first.models}, problems)
     cells = count_cells(experiment, len(resolved), len(devices))
     if cells > MAX_CONFIGURATIONS:
         problems.append(
@@ -76,12 +84,15 @@ def make_plan(
     else:
         found = None if isinstance(own, Problem) else own
         made = make_cells(experiment, resolved, devices, machine, found, history.memory)
-    configurations = _unique(made, experiment, problems)
+    # what is trained first comes last in the list: the first one is what others are compared with
+    configurations = _unique(itertools.chain(made, first.cells), experiment, problems)
     configurations = with_times_learned(configurations, history.durations)
     skipped = _skipped(experiment, configurations, problems if all(m.identified for m in resolved) else [])
+    configurations = held_back(configurations, first.cells, skipped)
     runnable = [c for c in configurations if c.runnable and c.hash not in skipped and not unusable]
     blocks = _blocks(experiment, len(runnable), problems)
     order = block_order(experiment.seed or 0, blocks, [c.hash for c in runnable])
+    trains = tuple(cell.hash for cell in first.cells)
     if experiment.run.stop_at_ratio is not None:
         from workbench.statistics.stopping import problems_of  # late: numpy is nothing for a window that starts
 
@@ -97,12 +108,13 @@ def make_plan(
         experiment=experiment,
         configurations=configurations,
         skipped=skipped,
-        order=order,
+        order=first_in_each_block(order, trains),
+        first=trains,
         problems=tuple(problems),
         expected_s=sum(c.expected_s * blocks + c.once_s for c in runnable),
         low_s=sum(c.low_s * blocks + c.once_s for c in runnable),
         high_s=sum(c.high_s * blocks + c.once_s for c in runnable),
-        identified=all(model.identified for model in resolved),
+        identified=all(m.identified for m in (*resolved, *models.values()) if isinstance(m, ResolvedModel)),
     )
 
 
@@ -116,7 +128,7 @@ def with_seed(plan: Plan) -> Plan:
     return msgspec.structs.replace(
         plan,
         experiment=msgspec.structs.replace(plan.experiment, seed=seed),
-        order=block_order(seed, plan.trials // max(1, len(hashes)), hashes),
+        order=first_in_each_block(block_order(seed, plan.trials // max(1, len(hashes)), hashes), plan.first),
     )
 
 
@@ -128,9 +140,14 @@ def orders(plan: Plan, *, store: str, experiment: str) -> tuple[TrialOrder, ...]
         raise ValueError("the experiment has no seed: with_seed(plan) draws one")
     now_ms = time.time_ns() // 1_000_000
     by_hash = {c.hash: c for c in plan.configurations}
+    trials = [_id("t", now_ms + position) for position in range(plan.trials)]
+    in_block: dict[int, dict[str, str]] = {}
+    for trial, (block, hash) in zip(trials, plan.order, strict=True):
+        in_block.setdefault(block, {})[hash] = trial
     return tuple(
         TrialOrder(
-            trial=_id("t", now_ms + position),
+            trial=trials[position],
+            after=after(cell, by_hash, in_block[block]),
             experiment=experiment,
             store=store,
             configuration=cell.hash,
@@ -163,9 +180,13 @@ def _needs_network(cell: Configuration) -> bool:
 
 def another_order(of: ConfigurationRow, *, block: int, position: int, seed: int) -> TrialOrder:
     """One more trial of a stored configuration."""
+    return msgspec.structs.replace(stored_order(of), trial=new_id("t"), block=block, position=position, seed=seed)
+
+
+def stored_order(of: ConfigurationRow) -> TrialOrder:
+    """What a stored configuration runs, of no trial yet."""
     fields = msgspec.json.decode(of.resolved, type=dict[str, object])
-    fields |= {"trial": new_id("t"), "block": block, "position": position, "seed": seed}
-    return order_of(fields)
+    return order_of(fields | {"trial": "", "block": 0, "position": 0, "seed": 0})
 
 
 def new_id(prefix: str) -> str:

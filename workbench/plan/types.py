@@ -175,6 +175,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Hashes the user left out."""
     order: tuple[tuple[int, str], ...]
     """(block, configuration hash) in running order; an example of one while the experiment has no seed."""
+    first: tuple[str, ...] = ()
+    """Hashes of those that train a model for others: they come first in each block."""
     problems: tuple[Problem, ...]
     """Problems of the experiment as a whole (no model chosen, unknown model, ...)."""
     expected_s: float

@@ -34,7 +34,7 @@ from engines.protocol.messages import (
 )
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places, places
-from workbench.experiment.experiment import Experiment
+from workbench.experiment.experiment import TRAINED, Experiment
 from workbench.experiment.file import dump
 from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.machines.facts import visible
@@ -44,7 +44,9 @@ from workbench.models.lookup import resolve
 from workbench.plan.history import History
 from workbench.plan.memory import FORMULA
 from workbench.plan.plan import Plan, another_order, block_order, make_plan, new_id, orders, with_seed
+from workbench.plan.trained_first import first_in_each_block
 from workbench.plan.workload import find_own
+from workbench.running.chains import linked, trained_by
 from workbench.running.early_end import EarlyEnds
 from workbench.running.events import Event, Notice, ProbeFinished, StoreChanged
 from workbench.running.follower import Follower
@@ -316,10 +318,12 @@ class Workbench:
         typed: problems are in the plan. Raises `RunnerError` without a runner."""
         machine = visible(self.probe(), os.environ)
         base = base or Path.cwd()
-        found = {ref: resolve(ref, self.places, base) for ref in experiment.models}
+        refs = [*(r for r in experiment.models if not r.startswith(TRAINED)), *(t.model for t in experiment.trained)]
+        found = {ref: resolve(ref, self.places, base) for ref in refs}
         models = self._identities.read(found, report) if wait else self._identities.glance(found)
         own = find_own(experiment, base)
-        plan = make_plan(experiment, models, machine, own=own)
+        own_of_trained = {t.name: find_own(experiment.training_of(t), base) for t in experiment.trained}
+        plan = make_plan(experiment, models, machine, own=own, own_of_trained=own_of_trained)
         hashes = tuple(c.hash for c in plan.configurations)
         durations = self._store.execute(Durations(configurations=hashes))
         trains = any(c.memory.by_formula for c in plan.configurations)
@@ -327,7 +331,7 @@ class Workbench:
         losses = self._store.execute(Losses(configurations=hashes)) if trains else {}
         if not durations and not memory:
             return plan
-        return make_plan(experiment, models, machine, History(durations, memory, losses), own)
+        return make_plan(experiment, models, machine, History(durations, memory, losses), own, own_of_trained)
 
     def run(self, plan: Plan) -> str:
         """Store the experiment, submit its trials. -> experiment id.
@@ -414,11 +418,8 @@ class Workbench:
         first = max(t.block for t in detail.trials) + 1
         position, seed = max(t.position for t in detail.trials) + 1, detail.trials[0].seed
         by_name = {c.configuration: c for c in configurations}
-        order = [
-            (block, name)
-            for block, name in block_order(seed, first + blocks, list(by_name))
-            if block >= first and name in completed
-        ]
+        in_blocks = first_in_each_block(block_order(seed, first + blocks, list(by_name)), trained_by(configurations))
+        order = [(block, name) for block, name in in_blocks if block >= first and name in completed]
         return self._add(
             [
                 another_order(by_name[name], block=block, position=position + place, seed=seed)
@@ -427,7 +428,11 @@ class Workbench:
         )
 
     def _add(self, batch: list[TrialOrder]) -> tuple[str, ...]:
-        """Submit further trials of stored experiments. -> their ids"""
+        """Submit further trials of stored experiments. -> their ids. Raises `ProblemsFound`."""
+        for experiment in {order.experiment for order in batch if order.model.trained}:
+            detail = self._store.execute(GetExperiment(experiment=experiment))
+            own = linked([order for order in batch if order.experiment == experiment], detail)
+            batch = [*own, *(order for order in batch if order.experiment != experiment)]
         if batch:
             self._store.execute(AddTrials(machine="this", orders=tuple(batch)))
             self._hand_over(batch)

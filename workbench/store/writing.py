@@ -25,7 +25,7 @@ from workbench.store.rows import Transaction, now
 _TABLES_OF_TRIALS = (
     "records", "phases", "requests", "tokens", "samples", "metrics", "verdicts", "logs", "artifacts", "trials",
 )  # fmt: skip
-_OF_ONE_TRIAL = ("trial", "block", "position", "seed", "environment", "resume")
+_OF_ONE_TRIAL = ("trial", "block", "position", "seed", "environment", "resume", "after")
 
 
 def add_experiment(db: Transaction, operation: AddExperiment) -> str:

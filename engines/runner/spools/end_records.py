@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from time import monotonic_ns
 
 from engines.protocol.codec import BadLine, decode_record, read_record
+from engines.protocol.messages import QueueEntry
+from engines.protocol.orders import AfterOrder
 from engines.protocol.records import Record, Stamps, TrialEnded
 from engines.protocol.ring import BadRing, RingReader
 from engines.runner.outcome import Judgement
@@ -28,6 +30,21 @@ def not_tried(first: TrialEnded, block: int) -> Judgement:
     """The end of a trial whose configuration failed in `block`, from 0, for a reason that stays."""
     message = f"Not tried: block {block + 1} failed for a reason that stays the same. {first.message}"
     return Judgement("failed", first.failure, message, first.advice)
+
+
+def not_run(first: QueueEntry | None, after: AfterOrder) -> Judgement:
+    """The end of a trial whose model another one did not leave; `first` where the queue remembers it."""
+    if first is None or first.outcome == "completed":
+        why = f"the {after.artifact} of trial {after.trial} is not on this computer."
+        kind = "model_not_kept"
+    else:
+        why = f"{first.title}, which trains its model, {_ENDED.get(first.outcome, first.outcome)}. {first.message}"
+        kind = "model_not_trained"
+    advice = "Run the training again together with this trial; what was measured is kept."
+    return Judgement("failed", kind, f"Not run: {why.strip()}", advice)
+
+
+_ENDED = {"stopped": "was stopped", "lost": "was lost"}
 
 
 class EndRecords:

@@ -1,0 +1,181 @@
+"""Models that an experiment trains itself: the cells that train them, and what the cells that use them wait for.
+
+Pure; any thread. Called by `workbench.plan.plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from engines.protocol.messages import Device, ProbeResult
+from engines.protocol.orders import AfterOrder, ModelOrder, Training
+from workbench.experiment.experiment import TRAINED, Experiment, TrainedModel
+from workbench.experiment.problems import Fix, Problem
+from workbench.plan.cells import count_cells, make_cells
+from workbench.plan.history import History
+from workbench.plan.types import Configuration, ResolvedModel
+from workbench.plan.workload import Found, own_problems
+
+Looked = ResolvedModel | Problem
+OwnFound = Found | Problem | None
+
+
+@dataclass(frozen=True)
+class TrainedFirst:
+    """What is trained before the rest."""
+
+    cells: tuple[Configuration, ...] = ()
+    models: Mapping[str, Looked] = field(default_factory=dict)
+    """By ref ("trained:NAME")."""
+    problems: tuple[Problem, ...] = ()
+
+
+def train_first(
+    experiment: Experiment,
+    models: Mapping[str, Looked],
+    devices: Sequence[Device],
+    machine: ProbeResult,
+    history: History,
+    own: Mapping[str, OwnFound],
+) -> TrainedFirst:
+    """One cell for each model to train, on the first device; `own` is what was found of their data, by name."""
+    cells: list[Configuration] = []
+    problems: list[Problem] = []
+    found: dict[str, Looked] = {}
+    for wanted in experiment.trained:
+        made = _cells(experiment, wanted, models.get(wanted.model), devices, machine, history, own.get(wanted.name))
+        if isinstance(made, Problem):
+            found[wanted.ref] = made
+            if wanted.ref not in experiment.models:
+                problems.append(made)
+            continue
+        cell, model, notes = made
+        cells.append(cell)
+        problems.extend(notes)
+        found[wanted.ref] = model
+        if wanted.ref not in experiment.models:
+            message = f'It is trained and used by nothing: models does not name "{wanted.ref}".'
+            problems.append(Problem(severity="note", place=_place(wanted), message=message))
+    for ref in experiment.models:
+        if ref.startswith(TRAINED) and ref not in found:
+            found[ref] = _unknown(ref, experiment)
+    return TrainedFirst(tuple(cells), found, tuple(problems))
+
+
+def held_back(
+    cells: Iterable[Configuration], first: Sequence[Configuration], skipped: Iterable[str]
+) -> tuple[Configuration, ...]:
+    """The cells that use a trained model with what that means for them: an error where it cannot be trained."""
+    left_out, by_hash = set(skipped), {cell.hash: cell for cell in first}
+    return tuple(_held_back(cell, by_hash.get(cell.model.trained), left_out) for cell in cells)
+
+
+def first_in_each_block(order: Iterable[tuple[int, str]], first: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    """Running order of (block, hash) with what is trained at the beginning of each block."""
+    by_block: dict[int, list[str]] = {}
+    for block, hash in order:
+        by_block.setdefault(block, []).append(hash)
+    return tuple(
+        (block, hash)
+        for block, row in by_block.items()
+        for hash in (*(h for h in first if h in row), *(h for h in row if h not in first))
+    )
+
+
+def after(cell: Configuration, by_hash: Mapping[str, Configuration], trial_of: Mapping[str, str]) -> AfterOrder | None:
+    """What a trial of the cell waits for; `trial_of`: trials of its block by configuration."""
+    if not cell.model.trained:
+        return None
+    return AfterOrder(trial=trial_of[cell.model.trained], artifact=kept_by(by_hash[cell.model.trained].workload))
+
+
+def kept_by(workload: object) -> Literal["adapter", "model"]:
+    """What is used of what a training keeps."""
+    return "adapter" if isinstance(workload, Training) and workload.keep == "adapter" else "model"
+
+
+def _cells(
+    experiment: Experiment,
+    wanted: TrainedModel,
+    base: Looked | None,
+    devices: Sequence[Device],
+    machine: ProbeResult,
+    history: History,
+    own: OwnFound,
+) -> tuple[Configuration, ResolvedModel, list[Problem]] | Problem:
+    if not isinstance(base, ResolvedModel):
+        return base or Problem(severity="error", place=_place(wanted), message="Its model was not looked up.")
+    part = experiment.training_of(wanted)
+    count = count_cells(part, 1, 1)
+    if count != 1:
+        return Problem(
+            severity="error",
+            place=_place(wanted),
+            message=f"It describes {count:,} configurations; a trained model is one.",
+            hint="Write a table [trained.NAME] for each, without sweeps.",
+        )
+    if not devices:
+        return Problem(severity="error", place=_place(wanted), message="There is no device to train it on.")
+    notes = list(own_problems(part, own))
+    if errors := [p for p in notes if p.severity == "error"]:
+        return msgspec.structs.replace(errors[0], place=_place(wanted))
+    data = None if isinstance(own, Problem) else own
+    (cell,) = make_cells(part, [base], devices[:1], machine, data, history.memory)
+    return cell, _model(wanted, base, cell), [*base.problems, *notes]
+
+
+def _model(wanted: TrainedModel, base: ResolvedModel, cell: Configuration) -> ResolvedModel:
+    """What will be there once the cell's trial has completed."""
+    facts = base.facts
+    if kept_by(cell.workload) == "adapter":
+        method = next((t.id.partition(".")[2] for t in cell.techniques if t.id.startswith("finetune.")), "")
+        facts = msgspec.structs.replace(facts, adapter=method or "weights")
+    else:
+        facts = msgspec.structs.replace(facts, kind="folder", quantised="", quantised_by="", quantised_packages=())
+    order = ModelOrder(
+        ref=wanted.ref,
+        title=f"{cell.title} (trained)",
+        kind="folder",
+        origin=base.order.origin,
+        trained=cell.hash,
+    )
+    return msgspec.structs.replace(base, order=order, facts=facts, problems=())
+
+
+def _held_back(cell: Configuration, first: Configuration | None, left_out: set[str]) -> Configuration:
+    if first is None:
+        return cell
+    if first.hash in left_out:
+        why = f"{first.title}, which trains its model, was left out."
+    elif not first.runnable:
+        why = f"{first.title}, which trains its model, cannot run: "
+        why += next(p.message for p in first.problems if p.severity == "error")
+    else:
+        note = f"Runs after {first.title} in each block, with the {kept_by(first.workload)} that it keeps."
+        return _with(cell, Problem(severity="note", place=cell.title, message=note))
+    return _with(cell, Problem(severity="error", place=cell.title, message=why, fixes=(Fix("Leave out", "skip"),)))
+
+
+def _with(cell: Configuration, problem: Problem) -> Configuration:
+    return msgspec.structs.replace(cell, problems=(*cell.problems, problem))
+
+
+def _unknown(ref: str, experiment: Experiment) -> Problem:
+    known = ", ".join(wanted.ref for wanted in experiment.trained)
+    name = ref.removeprefix(TRAINED)
+    hint = f"There is: {known}." if known else f"Write a table [trained.{name}] with model, techniques and workload."
+    return Problem(
+        severity="error",
+        place=ref,
+        message=f"The experiment has no [trained.{name}].",
+        hint=hint,
+        fixes=(Fix("Leave out", f"models.{ref}", None),),
+    )
+
+
+def _place(wanted: TrainedModel) -> str:
+    return f"trained.{wanted.name}"
