@@ -32,7 +32,6 @@ from engines.hf.preflight import precision_of  # noqa: E402
 from engines.hf.reader import HfReader, end_tokens  # noqa: E402
 from engines.hf.settings import settings_of  # noqa: E402
 from engines.hf.tokenizer import begin_of, load_tokenizer  # noqa: E402
-from engines.hf.training.apart import check_apart  # noqa: E402
 from engines.hf.training.session import Session  # noqa: E402
 from engines.hf.training_data import TrainingData  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
@@ -225,8 +224,6 @@ class HfEngine:
     def prepare_training(self) -> dict[str, str]:
         self._make_tokenizer()
         data = TrainingData(self._order, self._tokenizer, self._begin, _vocabulary(self._loaded()))
-        if data.batches.shared:
-            check_apart(self._loaded())
         self._session = Session(self._order, self._loaded(), data, self._stop)
         return {**self._session.facts(), "tokenizer.begin": self._begin.told or "none"}
 

@@ -12,6 +12,7 @@ from engines.hf.artifacts import checkpoint
 from engines.hf.finetune import adapted, callback, parameter_groups
 from engines.hf.perplexity import window_losses, window_size
 from engines.hf.training import evidence
+from engines.hf.training.apart import check_apart
 from engines.hf.training.micro_batches import micro_batches
 from engines.hf.training.optimisers import described, states
 from engines.hf.training.trainer import STEPS_TOGETHER, Trainer
@@ -63,6 +64,8 @@ class Session:
         """Look at one untimed step, make the optimiser, and note every weight, right before the first step."""
         model, training = self._model, self._training
         evidence.trained_counts(model)
+        if self._data.batches.shared:
+            check_apart(model)
         if training.checkpointing:
             enable_checkpointing(model)
         groups = parameter_groups(model, adapted(model).order, self._rate, training.weight_decay)
