@@ -97,8 +97,8 @@ def _probe(model: PreTrainedModel) -> torch.Tensor:
 
 def callback(model: PreTrainedModel, steps: int) -> Callback | None:
     """What the method does around each of its `steps` steps; None for most."""
-    kept = adapted(model)
-    if kept.peft is not None and kept.order.id == adapter_entries.ADALORA:
+    kept = model.__dict__.get(_KEPT)  # a method of another package keeps nothing here
+    if isinstance(kept, Adapted) and kept.peft is not None and kept.order.id == adapter_entries.ADALORA:
         return adapters.AdaLora(kept.peft, kept.order.parameters, steps)
     return None
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from engines.protocol.orders import TechniqueOrder
+from engines.techniques.finetune import setting_of
 from engines.techniques.finetune.lora import LORA_PLUS
 
 
@@ -19,11 +20,13 @@ def adapter_facts(model: torch.nn.Module) -> dict[str, float]:
 
 
 def parameter_groups(
-    model: torch.nn.Module, order: TechniqueOrder, rate: float, weight_decay: float = 0.0
+    model: torch.nn.Module, order: TechniqueOrder | None, rate: float, weight_decay: float = 0.0
 ) -> list[dict[str, Any]]:
     """Groups for the optimiser. Vectors (biases, scales) have no weight decay; LoRA+'s second matrices have their own
     rate (Hayou et al. 2024)."""
-    ratio = float(order.parameters.get("ratio") or 1.0) if order.id == LORA_PLUS else 1.0
+    ratio = 1.0
+    if order is not None and order.id == LORA_PLUS:
+        ratio = float(setting_of(order, "ratio") or 1.0)
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

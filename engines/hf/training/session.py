@@ -9,7 +9,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from engines.hf.artifacts import checkpoint
-from engines.hf.finetune import adapted, callback, parameter_groups
+from engines.hf.finetune import callback, parameter_groups
 from engines.hf.perplexity import window_losses, window_size
 from engines.hf.training import evidence
 from engines.hf.training.apart import check_apart
@@ -21,7 +21,7 @@ from engines.hf.training_data import TrainingData
 from engines.protocol.orders import ResumeOrder, TrialOrder
 from engines.protocol.records import Evaluation, FlopCount, MemoryParts, Step
 from engines.protocol.work import Training
-from engines.techniques.finetune import learning_rate, virtual_tokens
+from engines.techniques.finetune import learning_rate, method_of, virtual_tokens
 from engines.worker.budget import Budget
 from engines.worker.engine import HeldOut
 from engines.worker.failures import WorkerFailure, first_line
@@ -36,6 +36,7 @@ class Session:
         self._model, self._data, self._stop = model, data, stop
         self._training = order.training
         self._rate = learning_rate(order.training, order.techniques)
+        self._method = method_of(order.techniques)
         self._virtual = virtual_tokens(order.techniques)
         self._counts = order.block == 0  # once for each configuration
         self._first_measured = order.first_measured_step
@@ -68,7 +69,7 @@ class Session:
             check_apart(model)
         if training.checkpointing:
             enable_checkpointing(model)
-        groups = parameter_groups(model, adapted(model).order, self._rate, training.weight_decay)
+        groups = parameter_groups(model, self._method, self._rate, training.weight_decay)
         first = micro_batches(self._data.batches, training.accumulation, 0, model.device)
         yield from look(model, training, groups, first, counts=self._counts)
         around = callback(model, training.warmup_steps + training.steps)

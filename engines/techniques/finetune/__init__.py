@@ -8,6 +8,7 @@ from engines.protocol.orders import Scalar, TechniqueOrder, Training
 from engines.techniques.facts import ModelFacts
 from engines.techniques.finetune import adapters, lora, parts, prompts
 from engines.techniques.model import Axis
+from engines.techniques.registry import find
 
 FINETUNE = "finetune"
 AXIS = Axis(
@@ -17,12 +18,11 @@ AXIS = Axis(
     default="",
 )
 TECHNIQUES = (*lora.TECHNIQUES, *adapters.TECHNIQUES, *prompts.TECHNIQUES, *parts.TECHNIQUES)
-_BY_ID = {technique.id: technique for technique in TECHNIQUES}
 
 
 def trained_parameters(model: ModelFacts, technique: TechniqueOrder) -> int:
     """Parameters that a method trains, exactly; 0 where the model's shapes or the method are not known."""
-    method = _BY_ID.get(technique.id)
+    method = find(technique.id)
     if method is None or method.trained is None:
         return 0
     return method.trained(model, {**method.defaults(), **technique.parameters})
@@ -36,7 +36,7 @@ def method_of(techniques: Sequence[TechniqueOrder]) -> TechniqueOrder | None:
 def virtual_tokens(techniques: Sequence[TechniqueOrder]) -> int:
     """Positions that a method takes before each sequence."""
     order = method_of(techniques)
-    found = order.parameters.get("virtual_tokens", _default(order.id, "virtual_tokens")) if order is not None else 0
+    found = setting_of(order, "virtual_tokens") if order is not None else 0
     return found if isinstance(found, int) else 0
 
 
@@ -45,9 +45,10 @@ def learning_rate(training: Training, techniques: Sequence[TechniqueOrder]) -> f
     order = method_of(techniques)
     if training.learning_rate or order is None:
         return training.learning_rate
-    return float(order.parameters.get("learning_rate", _default(order.id, "learning_rate")) or 0.0)
+    return float(setting_of(order, "learning_rate") or 0.0)
 
 
-def _default(id: str, name: str) -> Scalar:
-    method = _BY_ID.get(id)
-    return method.defaults().get(name) if method is not None else None
+def setting_of(order: TechniqueOrder, name: str) -> Scalar:
+    """A parameter of an order or its default; None where the method has no such setting."""
+    method = find(order.id)
+    return order.parameters.get(name, method.defaults().get(name) if method is not None else None)
