@@ -10,6 +10,7 @@ from workbench.cli import NOT_FOUND, OK, WRONG
 from workbench.cli.tables import print_comparison
 from workbench.comparison.comparison import compare
 from workbench.comparison.courses import read_courses
+from workbench.comparison.results import Comparison
 from workbench.comparison.training.reaching import reach_at
 from workbench.comparison.training.which import reach_words
 from workbench.comparison.trials import ConfigurationTrials
@@ -71,17 +72,17 @@ def compare_(options: argparse.Namespace) -> int:
             else "How many seeds a difference needs is not known: it takes two methods with a loss on two seeds each."
         )
     if options.target_loss is not None and not options.json:
-        _print_reach(detail, options)
+        _print_reach(detail, result, options)
     return OK
 
 
-def _print_reach(detail: ExperimentDetail, options: argparse.Namespace) -> None:
+def _print_reach(detail: ExperimentDetail, result: Comparison, options: argparse.Namespace) -> None:
     """What trials took to a loss that is chosen now, from their courses."""
     kept = {c.configuration: ConfigurationTrials(c, detail, options.include_invalid) for c in detail.configurations}
     with Workbench(options.database, client="compare") as workbench:
         courses = read_courses(workbench.store, kept, {})
     of_each = {c: [p for t in k.counted if isinstance(p := courses[t.trial], Progress)] for c, k in kept.items()}
-    titles = {c.configuration: c.title for c in detail.configurations}
+    titles = result.training.titles if result.training is not None else {}
     found = reach_at(options.target_loss, of_each)
     print(f"To a held-out loss of {options.target_loss:g}, chosen after the trials: target_loss fixes it beforehand.")
     for reach in found:

@@ -69,7 +69,8 @@ def compare(
         )
         for c, labels in zip(configurations, labelled, strict=True)
     )
-    training = training_comparison(detail, kept, pinned, margin)
+    titles = {r.configuration: naming.short_title(r.labels, varying, r.title) for r in rows}
+    training = training_comparison(detail, kept, pinned, margin, titles)
     return Comparison(
         experiment=detail.experiment.experiment,
         name=detail.experiment.name,

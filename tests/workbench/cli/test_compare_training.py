@@ -56,7 +56,7 @@ def test_that_compare_says_basis_verdict_seeds_and_what_a_loss_took(
     assert "With 3 seeds, differences under " in said
     assert "A difference of 5 % needs " in said
     assert "chosen after the trials" in said
-    assert "c-1 reached the target loss in 2 of 3 trials (probability 9 to 99 %), in a median of" in said
+    assert "LoRA (rank 16) reached the target loss in 2 of 3 trials (probability 9 to 99 %), in a median of" in said
 
 
 def test_that_ranks_of_three_methods_are_a_table_of_spans(capsys: pytest.CaptureFixture[str]) -> None:

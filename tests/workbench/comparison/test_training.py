@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.workbench.synthetic_experiment import experiment_detail
@@ -122,6 +123,17 @@ def test_that_an_optimum_at_an_edge_offers_the_next_rate_and_the_fix_adds_it() -
     assert apply_fix(fixed, "", first.fix) == fixed  # once
 
 
+def test_that_no_further_rate_is_offered_while_one_is_still_to_run() -> None:
+    detail = swept((3.0, 2.8, 2.5, 2.0), (2.6, 2.2, 2.0, 2.2))
+    waiting = tuple(
+        msgspec.structs.replace(t, state="waiting", outcome=None, verdict=None) if t.trial == "t-3-2" else t
+        for t in detail.trials
+    )
+    first = training_of(msgspec.structs.replace(detail, trials=waiting)).optima.methods[0]
+    assert (first.unfinished, first.fix) == (True, None)
+    assert training_of(detail).optima.methods[0].fix is not None
+
+
 def test_that_a_rate_at_which_training_diverged_is_infinite_and_not_missing() -> None:
     runs = [Run(R4, 1e-4, 3.0), Run(R4, 1e-3, 2.0), Run(R4, 1e-2, 0.0, diverged=True)]
     (method,) = training_of(training_detail(runs, seeds=2)).optima.methods
@@ -180,7 +192,7 @@ def test_that_identical_weights_of_two_methods_are_called_identical() -> None:
         return {"training.trained_sha256": f"sha256:{seed}"}
 
     runs = [Run(R4, 1e-3, 2.0, facts=same), Run(R8, 1e-3, 2.0, facts=same)]
-    assert training_of(training_detail(runs)).identical == (("rank=4 at 0.001", "rank=16 at 0.001"),)
+    assert training_of(training_detail(runs)).identical == (("LoRA (rank 4)", "LoRA (rank 16)"),)
     other = Run(R8, 1e-3, 2.0, facts=lambda seed: {"training.trained_sha256": f"sha256:{seed or 'x'}"})
     assert training_of(training_detail([runs[0], other])).identical == ()
     assert training_of(training_detail([Run(R4, 1e-3, 2.0), Run(R8, 1e-3, 2.0)])).identical == ()

@@ -42,7 +42,9 @@ class MethodResult:
     word: str = ""
     """"better", "worse", "no difference shown", "equivalent within 1 %", "baseline", ""."""
     fix: Fix | None = None
-    """The rate to try next, where the optimum lies at an edge."""
+    """The rate to try next, where the optimum lies at an edge of all rates and none of them is still to run."""
+    unfinished: bool = False
+    """Trials at one of its rates have not ended: the optimum may move."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ def _result(method: Method, kept: Mapping[str, ConfigurationTrials], judges: str
         return MethodResult(method, {}, {}, None, None, {})  # where nothing completed, nothing says that it diverged
     curve = curve_of(validation)
     best = optimum_of(curve) if curve is not None else None
-    return MethodResult(method, validation, test, curve, best, judged(validation, test), fix=_fix(best))
+    unfinished = any(t.state != "ended" for c in method.configurations.values() for t in kept[c].all)
+    fix = None if unfinished else _fix(best)
+    return MethodResult(method, validation, test, curve, best, judged(validation, test), fix=fix, unfinished=unfinished)
 
 
 def _losses(trials: ConfigurationTrials, metric_id: str) -> dict[int, float]:

@@ -40,14 +40,17 @@ class TrainingComparison:
 
 
 def training_comparison(
-    detail: ExperimentDetail, kept: Mapping[str, ConfigurationTrials], baseline: str | None, margin: float
+    detail: ExperimentDetail,
+    kept: Mapping[str, ConfigurationTrials],
+    baseline: str | None,
+    margin: float,
+    titles: Mapping[str, str],
 ) -> TrainingComparison | None:
-    """None where nothing trains."""
+    """`titles` tell configurations apart. None where nothing trains."""
     basis = basis_of(detail)
     if basis is None:
         return None
     optima = optima_of(methods_of(detail), kept, baseline, margin)
-    titles = {c.configuration: c.title for c in detail.configurations}
     identical = tuple((titles[a], titles[b]) for a, b in _identical(detail, kept))
     reach = stored_reach(kept)
     return TrainingComparison(basis, optima, seeds_of(optima), reach, rankings(optima, kept), identical, titles)
@@ -116,6 +119,8 @@ def _optimum(result: MethodResult) -> str:
     low = f"{best.low:.2g}{' or lower' if best.open_low else ''}"
     high = f"{best.high:.2g}{' or higher' if best.open_high else ''}"
     said = f"{title}: lowest at learning rate {best.setting:g}, within {share(TOLERANCE)} of it from {low} to {high}"
+    if result.unfinished:
+        return f"{said}; not all of its trials have ended."
     if best.edge and best.next_setting is not None:
         return f"{said}; the optimum lies at the {best.edge} edge: run {best.next_setting:.2g} too."
     return f"{said}."
