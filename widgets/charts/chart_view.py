@@ -215,6 +215,8 @@ class ChartView(QWidget):
 
     def _room_for_names(self, chart: Chart, low: float, high: float) -> float:
         """The end of the axis at which the names of the curves stand beside their ends, not on them."""
+        if len(chart.series) < 2:
+            return high
         widest = max(self._view.fontMetrics().horizontalAdvance(s.title) for s in chart.series)
         width = max(float(self._box.width()), 60.0)
         free = max(width - widest - self._theme.px(24), width / 2)

@@ -333,7 +333,7 @@ class Marks(QGraphicsItem):
                 self._laid.texts.append(_Text(rect, text, color, leader))
 
     def _lay_line_labels(self, lines: list[tuple[Series, float]], metrics: QFontMetricsF) -> None:
-        named = [(series, end) for series, end in lines if series.title]
+        named = [(series, end) for series, end in lines if series.title and len(self._chart.series) > 1]
         rect = self._box.rect()
         heights = spread(
             [end - metrics.height() * 0.6 for _, end in named], metrics.height(), rect.top(), rect.bottom()

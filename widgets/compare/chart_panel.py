@@ -69,6 +69,11 @@ class ChartPanel(Panel):
         """Something of the page's own, left of the export button."""
         self.header.row.insertWidget(self.header.row.count() - self._tools, widget)
 
+    def show_files(self, shown: bool) -> None:
+        """Whether the chart can be exported and copied: not while something else stands in its place."""
+        self._export.setVisible(shown)
+        self._more.setVisible(shown)
+
     def show_subtitle(self, shown: bool) -> None:
         """Whether there is room for it; the chart's axes say the same."""
         self._said.setVisible(shown)

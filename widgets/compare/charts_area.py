@@ -11,11 +11,12 @@ from PySide6.QtWidgets import QSizePolicy, QSplitter, QTabBar, QVBoxLayout, QWid
 from widgets.compare.chart_panel import ChartPanel, fill_chooser
 from widgets.compare.course_panel import CoursePanel
 from widgets.compare.entries import AGAINST
+from widgets.compare.rank_table import RankTable
 from widgets.compare.table.views import Loaded
 from widgets.parts.components import SegmentedControl, label
 from widgets.theme.theme import Theme
 from workbench.charts.stored import Chart, bar_chart, scatter_chart
-from workbench.comparison.courses import Courses, is_training
+from workbench.comparison.courses import Courses
 from workbench.comparison.results import Comparison
 from workbench.comparison.trade_offs import TradeOff, trade_offs
 from workbench.export.bundle import trade_off
@@ -46,6 +47,13 @@ class ChartsArea(QWidget):
         self.course = CoursePanel(theme)
         self.scatter = ChartPanel(theme, "Trade-off")
         self.bars = ChartPanel(theme, "Bars")
+        self.ranks = RankTable(theme)
+        self.bars.body.addWidget(self.ranks, 1)
+        self.third = SegmentedControl(theme, ["Bars", "Ranks"], "Bars or ranks")
+        self.third.set_enabled(1, True, "Ranks of methods, metric by metric, among models of one size")
+        self.third.chosen.connect(self._arrange)
+        self.bars.add_widget(self.third)
+        self.bars.widened.connect(lambda width: self.bars.show_subtitle(not self.trains or width > theme.px(_SEGMENTS)))
         self.against = SegmentedControl(theme, [title for _, title in AGAINST], "Quality against")
         self.against.clear()
         for place, (_, title) in enumerate(AGAINST):
@@ -95,11 +103,12 @@ class ChartsArea(QWidget):
     def show_comparison(self, loaded: Loaded, courses: Courses, hidden: frozenset[str]) -> None:
         """`courses` of the trials of a training experiment, as far as they have been read."""
         self._comparison, self._hidden = loaded.comparison, hidden
-        trains = is_training(loaded.detail)
-        if trains:
+        training = loaded.comparison.training
+        if training is not None:
             self.course.show_courses(loaded.comparison, loaded.kept, courses, hidden)
-        if trains != self.trains:
-            self.trains = trains
+            self.ranks.show_rankings(training.rankings, training.basis.words)
+        if (training is not None) != self.trains:
+            self.trains = training is not None
             self._arrange()
         self._draw()
 
@@ -219,6 +228,14 @@ class ChartsArea(QWidget):
         self.tabs.setVisible(self._narrow)
         self.tabs.setTabVisible(2, self.trains)
         self.against.set_shown(3, self.trains)
+        self.third.setVisible(self.trains)
+        ranks = self.trains and self.third.index == 1
+        self.ranks.setVisible(ranks)
+        self.bars.view.setVisible(not ranks)
+        self._metric.setVisible(not ranks)
+        self.bars.show_files(not ranks)
+        drawn = self.bars.view.chart
+        self.bars.header.set_title("Ranks" if ranks else drawn.title if drawn is not None else "Bars")
         for place, panel in enumerate((self.scatter, self.bars, self.course)):
             panel.setVisible((self.trains or panel is not self.course) and (not self._narrow or place == self._tab))
 

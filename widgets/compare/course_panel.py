@@ -1,16 +1,21 @@
-"""The panel of how training went: loss against steps, tokens, time or energy, with bands over trials. Main thread."""
+"""The panel of how training went: loss against steps, tokens, time or energy, or the result against learning rate.
+
+Main thread.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QSizePolicy
 
 from widgets.compare.chart_panel import ChartPanel
 from widgets.parts.components import SegmentedControl
 from widgets.shell.services import Services
 from widgets.theme.theme import Theme
 from workbench.charts.courses import TITLES, loss_chart
+from workbench.charts.rates import rate_chart
 from workbench.charts.stored import Chart
 from workbench.comparison.courses import Courses, read_courses
 from workbench.comparison.results import Comparison
@@ -18,53 +23,59 @@ from workbench.comparison.trials import ConfigurationTrials
 from workbench.metrics.training.progress import Axis
 
 _AXES: tuple[tuple[Axis, str], ...] = (("step", "Step"), ("tokens", "Tokens"), ("time", "Time"), ("energy", "Energy"))
+_RATE = len(_AXES)
+"""Place of the learning rate behind the axes."""
+_TITLED = 480
+"""Width of the panel (of the design) from which its title is there; the segments and the axes say the same."""
 Kept = Mapping[str, ConfigurationTrials]
 
 
 class CoursePanel(ChartPanel):
-    """Draws what `show_courses` is given."""
+    """ "Loss against" one of five: draws what `show_courses` is given."""
 
     def __init__(self, theme: Theme) -> None:
-        super().__init__(theme, "Loss")
+        super().__init__(theme, "Loss against")
         self._shown: tuple[Comparison, Kept, Courses, frozenset[str]] | None = None
-        self.axis: Axis = "step"
-        self.axes = SegmentedControl(theme, [title for _, title in _AXES], "X axis")
+        self.axes = SegmentedControl(theme, [*(title for _, title in _AXES), "Rate"], "Loss against")
         for place, (axis, _) in enumerate(_AXES):
-            self.axes.set_enabled(place, True, f"Against {TITLES[axis].lower()}")
-        self.axes.chosen.connect(self._choose)
+            self.axes.set_enabled(place, True, f"Loss against {TITLES[axis].lower()}")
+        self.axes.chosen.connect(self._draw)
+        self.axes.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.add_widget(self.axes)
         self.show_subtitle(False)
+        self.widened.connect(self._give_title)
 
     def show_courses(self, comparison: Comparison, kept: Kept, courses: Courses, hidden: frozenset[str]) -> None:
+        """`courses` as far as they have been read."""
         self._shown = (comparison, kept, courses, hidden)
-        energy = loss_chart(comparison, kept, courses, "energy", hidden)
-        place = [axis for axis, _ in _AXES].index("energy")
-        measured = not energy.empty
-        why = f"Energy: not available. {energy.empty}" if not measured else f"Against {TITLES['energy'].lower()}"
-        self.axes.set_enabled(place, measured, why)
-        if self.axis == "energy" and not measured:
-            self.axis = "step"
-            self.axes.show_choice(0)
+        energy = [axis for axis, _ in _AXES].index("energy")
+        for place, empty, what in (
+            (energy, self._chart(energy).empty, TITLES["energy"].lower()),
+            (_RATE, self._chart(_RATE).empty, "learning rate, with each method's best"),
+        ):
+            self.axes.set_enabled(place, not empty, empty or f"Loss against {what}")
+            if empty and self.axes.index == place:
+                self.axes.show_choice(0)
         self._draw()
 
     def charts(self) -> tuple[Chart, ...]:
-        """Against every axis that was measured, for an export of everything."""
-        if self._shown is None:
-            return ()
-        comparison, kept, courses, hidden = self._shown
-        made = (loss_chart(comparison, kept, courses, axis, hidden) for axis, _ in _AXES)
+        """Against everything that was measured, for an export."""
+        made = [self._chart(place) for place in range(_RATE + 1)] if self._shown is not None else []
         return tuple(chart for chart in made if not chart.empty)
 
-    def _choose(self, place: int) -> None:
-        self.axis = _AXES[place][0]
-        self._draw()
-
-    def _draw(self) -> None:
-        if self._shown is None:
-            return
+    def _chart(self, place: int) -> Chart:
+        assert self._shown is not None
         comparison, kept, courses, hidden = self._shown
-        chart = loss_chart(comparison, kept, courses, self.axis, hidden)
-        self.set_chart(chart, chart.y.title or self.accessibleName())
+        if place == _RATE:
+            return rate_chart(comparison, hidden)
+        return loss_chart(comparison, kept, courses, _AXES[place][0], hidden)
+
+    def _draw(self, _place: int = 0) -> None:
+        if self._shown is not None:
+            self.set_chart(self._chart(self.axes.index), "Loss against")
+
+    def _give_title(self, width: int) -> None:
+        self.header.title.setVisible(width > self._theme.px(_TITLED))
 
 
 class CourseReader(QObject):

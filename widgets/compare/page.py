@@ -33,7 +33,6 @@ from widgets.parts.components import EmptyState
 from widgets.shell.page import Page
 from widgets.shell.services import Services
 from widgets.shell.targets import ShowExperiment
-from workbench.comparison.courses import is_training
 from workbench.running.events import StoreChanged
 
 
@@ -203,7 +202,7 @@ class ComparePage(Page):
         loaded = self.loaded
         if loaded is None:
             return
-        if is_training(loaded.detail):
+        if loaded.comparison.training is not None:
             self.courses.read(loaded.kept)
         self.charts.show_comparison(loaded, self.courses.courses, self.viewing.choice.hidden)
 

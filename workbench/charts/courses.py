@@ -34,7 +34,6 @@ def loss_chart(
     courses: Courses,
     axis: Axis,
     hidden: frozenset[str] = frozenset(),
-    basis: str = "",
 ) -> Chart:
     """Held-out loss where it was measured along the way, else the loss of the training steps. Points of a line are the
     means over the trials that have one there, along the axis as in the loss."""
@@ -55,6 +54,7 @@ def loss_chart(
     title = "Held-out loss" if held_out else "Training loss"
     drawn = tuple(_scaled(s, factor) for s in series)
     trials = sorted({len(found) for found in read.values() if found})
+    basis = comparison.training.basis.words if comparison.training is not None else ""
     notes = [f"{basis[:1].upper()}{basis[1:]}."] if basis else []
     notes += ["Line: mean of the trials; band: lowest to highest trial."] if max(trials, default=0) > 1 else []
     notes += ["One trial each: no band."] if trials == [1] else []

@@ -1,4 +1,4 @@
-"""Result against learning rate: a line for each method, its seeds as a band. Pure."""
+"""Result against learning rate: a curve for each method, its best filled, and how far around it is as good. Pure."""
 
 from __future__ import annotations
 
@@ -6,72 +6,78 @@ import math
 
 import numpy as np
 
-from workbench.charts.stored import Chart, ChartAxis, Series, provenance_line
+from workbench.charts.stored import Chart, ChartAxis, Series, Span, provenance_line
 from workbench.comparison.results import Comparison
-from workbench.comparison.training.optima import CHOOSES, MethodResult
+from workbench.comparison.training.optima import MethodResult
+from workbench.comparison.training.seeds import share
 from workbench.comparison.training.which import ONE_RATE
-from workbench.metrics.registry import metric
-from workbench.units import format_value
+from workbench.statistics.optimum import TOLERANCE
 
-_UNIT = "nats/token"
+_ONE_RATE = f"{ONE_RATE} Run several to see the result against them."
 
 
-def rate_chart(comparison: Comparison) -> Chart:
-    """Mean held-out (validation) loss of each method at every rate it was run at; x is the rate's decimal logarithm."""
-    title = f"{metric(CHOOSES).title} against learning rate"
+def rate_chart(comparison: Comparison, hidden: frozenset[str] = frozenset()) -> Chart:
+    """Held-out loss, which chooses a method's rate; a method is left out where all of its configurations are hidden."""
     training = comparison.training
-    optima = training.optima if training is not None else None
-    methods = [m for m in optima.methods if m.curve is not None] if optima is not None else []
-    series = tuple(_series(m) for m in methods)
+    every = training.optima.methods if training is not None else ()
+    shown = [m for m in every if m.optimum is not None and not hidden.issuperset(m.method.configurations.values())]
+    swept = [m for m in shown if len(m.method.rates) > 1]
+    rows = [r for r in comparison.rows if r.configuration not in hidden]
     basis = training.basis.words if training is not None else ""
     notes = [f"{basis[:1].upper()}{basis[1:]}."] if basis else []
-    notes += ["Band: lowest to highest seed."] if any(s.y_low is not None for s in series) else []
-    notes += [ONE_RATE] if optima is not None and optima.one_rate and len(methods) > 1 else []
-    notes += [_diverged(m) for m in methods if not all(map(math.isfinite, _losses(m)))]
-    why = "Nothing was trained in this experiment." if optima is None else optima.reason or "No trial has a loss yet."
+    notes += [f"Bars: within {share(TOLERANCE)} of the method's own best, filled; an arrow: it may reach further."]
+    seeds = sorted({len(m.curve.seeds) for m in swept if m.curve is not None})
+    notes += ["Circle: mean of the trials; band: lowest to highest trial."] if seeds and seeds[-1] > 1 else []
+    notes += [_diverged(m) for m in swept if m.curve is not None and not all(map(math.isfinite, m.curve.losses))]
+    why = "Nothing was trained in this experiment." if training is None else training.optima.reason
+    why = why or (_ONE_RATE if shown else "No trial has a loss yet.")
     return Chart(
         id="rates:learning rate",
-        title=title,
-        subtitle="",
-        x=ChartAxis("Learning rate, as a power of ten"),
-        y=ChartAxis(metric(CHOOSES).title, _UNIT),
-        series=series,
+        title="Held-out loss against learning rate",
+        subtitle=f"n = {seeds[0]}" if len(seeds) == 1 else "",
+        x=ChartAxis("Learning rate", log=True),
+        y=ChartAxis("Held-out loss", "nats/token"),
+        series=tuple(_series(m) for m in shown) if swept else (),
+        spans=tuple(_span(m) for m in swept),
         notes=tuple(notes),
-        provenance=provenance_line(comparison, comparison.rows),
-        summary=f"{title}. " + " ".join(_said(m) for m in methods),
-        empty="" if series else why,
+        provenance=provenance_line(comparison, rows),
+        summary="Held-out loss against learning rate. "
+        + " ".join(f"{m.method.title}: best at {m.optimum.setting:g}." for m in swept if m.optimum is not None),
+        empty="" if swept else why,
     )
 
 
-def _losses(method: MethodResult) -> tuple[float, ...]:
-    return method.curve.losses if method.curve is not None else ()
-
-
-def _series(method: MethodResult) -> Series:
-    rates = method.curve.settings if method.curve is not None else ()
-    seeds = [[v for v in method.validation[rate].values() if math.isfinite(v)] for rate in rates]
-    band = max((len(s) for s in seeds), default=0) > 1
+def _series(result: MethodResult) -> Series:
+    curve, best = result.curve, result.optimum
+    assert curve is not None
+    assert best is not None
+    good = [i for i, loss in enumerate(curve.losses) if np.isfinite(loss)]
+    settings = [curve.settings[i] for i in good]
+    seeds = [[v for v in result.validation[s].values() if np.isfinite(v)] for s in settings]
+    band = any(len(values) > 1 for values in seeds)
     return Series(
-        key=method.method.title,
-        title=method.method.title,
-        x=np.log10(np.array(rates)),
-        y=np.array([v if math.isfinite(v) else np.nan for v in _losses(method)]),
-        color=method.method.color,
+        key=result.method.title,
+        title=result.method.title,
+        x=np.array(settings),
+        y=np.array([curve.losses[i] for i in good]),
+        color=result.method.color,
         style="points",
-        y_low=np.array([min(s, default=np.nan) for s in seeds]) if band else None,
-        y_high=np.array([max(s, default=np.nan) for s in seeds]) if band else None,
-        labels=tuple(f"{rate:g}" for rate in rates),
+        y_low=np.array([min(v) for v in seeds]) if band else None,
+        y_high=np.array([max(v) for v in seeds]) if band else None,
+        filled=(settings.index(best.setting),),
     )
 
 
-def _diverged(method: MethodResult) -> str:
-    rates = method.curve.settings if method.curve is not None else ()
-    where = ", ".join(f"{r:g}" for r, loss in zip(rates, _losses(method), strict=True) if not math.isfinite(loss))
-    return f"Not drawn, because training diverged there: {method.method.title} at {where}."
+def _span(result: MethodResult) -> Span:
+    best = result.optimum
+    assert best is not None
+    return Span(
+        result.method.title, best.low, best.high, best.setting, result.method.color, best.open_low, best.open_high
+    )
 
 
-def _said(method: MethodResult) -> str:
-    if method.optimum is None:
-        return f"{method.method.title}: no loss."
-    loss = format_value(method.optimum.loss, _UNIT)
-    return f"{method.method.title}: lowest at {method.optimum.setting:g}, {loss}."
+def _diverged(result: MethodResult) -> str:
+    curve = result.curve
+    assert curve is not None
+    where = ", ".join(f"{s:g}" for s, v in zip(curve.settings, curve.losses, strict=True) if not math.isfinite(v))
+    return f"Not drawn, because training diverged there: {result.method.title} at {where}."

@@ -7,33 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from workbench.comparison.trials import ConfigurationTrials
 from workbench.metrics.model import NotAvailable
 from workbench.metrics.training.progress import Progress, progress_of
 from workbench.metrics.trial import arrange
-from workbench.store.operations import ExperimentDetail, Store
+from workbench.store.operations import Store
 from workbench.store.records import replay
-
-
-class _Work(msgspec.Struct):
-    kind: str = ""
-
-
-class _Resolved(msgspec.Struct):
-    workload: _Work = msgspec.field(default_factory=_Work)
-
 
 Courses = Mapping[str, Progress | NotAvailable]
 """By trial."""
-
-
-def is_training(detail: ExperimentDetail) -> bool:
-    """Whether an experiment trains models."""
-    return any(
-        msgspec.json.decode(c.resolved, type=_Resolved).workload.kind == "training" for c in detail.configurations
-    )
 
 
 def read_courses(store: Store, kept: Mapping[str, ConfigurationTrials], known: Courses) -> Courses:
