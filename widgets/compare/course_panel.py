@@ -86,7 +86,7 @@ class CourseReader(QObject):
 
     def __init__(self, services: Services, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._bridge = services.bridge
+        self._bridge, self._toasts = services.bridge, services.toasts
         self.courses: Courses = {}
         self._busy = False
         self._next: Kept | None = None
@@ -110,9 +110,9 @@ class CourseReader(QObject):
         self.arrived.emit()
         self._go_on()
 
-    def _failed(self, _error: BaseException) -> None:
-        """A trial was deleted meanwhile: what is shown next reads again."""
+    def _failed(self, error: BaseException) -> None:
         self._busy = False
+        self._toasts.error(error)
         self._go_on()
 
     def _go_on(self) -> None:

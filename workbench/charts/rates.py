@@ -9,9 +9,9 @@ import numpy as np
 from workbench.charts.stored import Chart, ChartAxis, Series, Span, provenance_line
 from workbench.comparison.results import Comparison
 from workbench.comparison.training.optima import MethodResult
-from workbench.comparison.training.seeds import share
 from workbench.comparison.training.which import ONE_RATE
 from workbench.statistics.optimum import TOLERANCE
+from workbench.statistics.seeds import share
 
 _ONE_RATE = f"{ONE_RATE} Run several to see the result against them."
 

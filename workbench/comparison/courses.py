@@ -11,7 +11,7 @@ from workbench.comparison.trials import ConfigurationTrials
 from workbench.metrics.model import NotAvailable
 from workbench.metrics.training.progress import Progress, progress_of
 from workbench.metrics.trial import arrange
-from workbench.store.operations import Store
+from workbench.store.operations import Store, StoreError
 from workbench.store.records import replay
 
 Courses = Mapping[str, Progress | NotAvailable]
@@ -21,4 +21,11 @@ Courses = Mapping[str, Progress | NotAvailable]
 def read_courses(store: Store, kept: Mapping[str, ConfigurationTrials], known: Courses) -> Courses:
     """Of the trials that count, those of `known` not again."""
     wanted = [t.trial for trials in kept.values() for t in trials.counted]
-    return {t: known[t] if t in known else progress_of(arrange(replay(store, t))) for t in wanted}
+    return {t: known[t] if t in known else _course_of(store, t) for t in wanted}
+
+
+def _course_of(store: Store, trial: str) -> Progress | NotAvailable:
+    try:
+        return progress_of(arrange(replay(store, trial)))
+    except StoreError as error:  # deleted meanwhile
+        return NotAvailable(str(error))

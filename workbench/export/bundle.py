@@ -81,9 +81,10 @@ def trade_off(comparison: Comparison) -> tuple[str, str] | None:
     def first(*wanted: str) -> str | None:
         return next((m for m in wanted if m in comparison.metrics), None)
 
-    loss, memory = first("test_loss", "held_out_loss"), first("training_peak_bytes", "memory_mean_bytes")
-    if loss and memory:
-        return memory, loss
+    loss = first("test_loss", "held_out_loss")
+    cost = first("training_peak_bytes", "memory_mean_bytes", "trained_parameters", "training_tokens_per_second")
+    if loss and cost:
+        return cost, loss
     speed = first("decode_tokens_per_second", "throughput_tokens_per_second")
     other = first("perplexity", "memory_mean_bytes")
     return (speed, other) if speed and other else None

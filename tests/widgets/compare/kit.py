@@ -17,6 +17,13 @@ from workbench.store.operations import ExperimentDetail, GetExperiment, ListExpe
 SPEED, MEMORY, POWER = "decode_tokens_per_second", "memory_mean_bytes", "power_mean_watts"
 
 
+class EmptyStore:
+    """Holds no records."""
+
+    def execute(self, operation: object) -> object:
+        raise StoreError("There is no such trial.", code="not_found")
+
+
 class FakeWorkbench:
     """Holds experiments; remembers what was asked of it."""
 
@@ -24,6 +31,7 @@ class FakeWorkbench:
         self.details = list(details)
         self.asked: list[object] = []
         self.reads = 0
+        self.store = EmptyStore()
         self._pool = ThreadPoolExecutor(1)
 
     def listen(self, listener: object) -> Callable[[], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,8 @@ def test_that_losses_over_different_text_are_not_drawn_on_one_axis() -> None:
 
 
 def test_that_hidden_configurations_and_the_basis_are_respected() -> None:
-    chart = loss_chart(COMPARISON, KEPT, COURSES, "step", frozenset({"a"}), "at equal steps: 8")
+    training: Any = SimpleNamespace(basis=SimpleNamespace(words="at equal steps: 8"))
+    chart = loss_chart(replace(COMPARISON, training=training), KEPT, COURSES, "step", frozenset({"a"}))
     assert [s.key for s in chart.series] == ["b"]
     assert chart.notes[:2] == ("At equal steps: 8.", "One trial each: no band.")
 
