@@ -60,6 +60,9 @@ class DraftEditor(QObject):
             changed = edits.set_workload(self._experiment, key, values)
         self._session.edit(changed, "changing the workload", key)
 
+    def seeds(self, count: int) -> None:
+        self.workload("trials", (count,))
+
     def values(self, values: object) -> None:
         """Several settings of the workload in one step."""
         assert isinstance(values, dict)

@@ -121,6 +121,7 @@ class SetupPage(Page):
         self.run_bar.run_wanted.connect(self.run)
         self.run_bar.save_wanted.connect(self.save)
         self.run_bar.copy_wanted.connect(self.copy_command)
+        self.run_bar.seeds_wanted.connect(self.editor.seeds)
 
     # --- kinds of work ----------------------------------------------------------------------------
 
@@ -439,6 +440,7 @@ class SetupPage(Page):
         text, time = view.run_text, view.run_time
         if self.submission.busy:
             text, time = f"Handing over {view.trials} trials", ""
+        self.run_bar.show_seeing(view.seeing)
         self.run_bar.show_run(
             text,
             time,

@@ -39,11 +39,19 @@ GIB = 2**30
 QWEN, SMOL, LLAMA = "random:qwen2.5-0.5b-instruct", "random:smollm2-135m-instruct", "random:llama-3.1-8b-instruct"
 
 
+class NoTrials:
+    """A store in which nothing has run."""
+
+    def execute(self, _operation: Operation[object]) -> object:
+        return {}
+
+
 class FakeWorkbench:
     """Plans for real on a machine of 16 GiB, keeps what was run, answers from memory."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
+        self.store = NoTrials()
         self.runs: list[Plan] = []
         self.planned: list[Experiment] = []
         self.threads: set[str] = set()

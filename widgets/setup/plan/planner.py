@@ -5,8 +5,9 @@ Created, asked and answered on the main thread; `_work` runs on a thread of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -14,11 +15,15 @@ from engines.protocol.messages import ProbeResult
 from engines.techniques import MachineFacts
 from widgets.background.bridge import Bridge
 from widgets.setup.models.rows import Resolved
-from widgets.setup.plan.rows import PlanView, plan_view
+from widgets.setup.plan.rows import PlanView, Seeing, plan_view
 from workbench.experiment.experiment import Experiment
 from workbench.machines.facts import best_device, find_device, machine_facts
 from workbench.models.lookup import resolve
 from workbench.plan.plan import Plan
+from workbench.store.operations import Losses
+
+if TYPE_CHECKING:
+    from workbench.running.workbench import Workbench
 
 DELAY_MS = 150
 READING_MS = 1000
@@ -99,7 +104,10 @@ class Planner(QObject):
         probe = workbench.probe(refresh=refresh)
         plan = workbench.plan(experiment, base, wait=False)
         models = {ref: resolve(ref, workbench.places, base) for ref in experiment.models}
-        return Planned(experiment, plan, plan_view(plan), probe, Resolved(models, _machine(experiment, probe), base))
+        view = plan_view(plan)
+        if experiment.workload.kind == "training":
+            view = replace(view, seeing=_seeing(workbench, plan, view))
+        return Planned(experiment, plan, view, probe, Resolved(models, _machine(experiment, probe), base))
 
     def _done(self, planned: Planned) -> None:
         self._busy = False
@@ -130,3 +138,12 @@ def _machine(experiment: Experiment, probe: ProbeResult) -> MachineFacts:
         if device is not None:
             return machine_facts(probe, device)
     return machine_facts(probe)
+
+
+def _seeing(workbench: Workbench, plan: Plan, view: PlanView) -> Seeing:
+    from widgets.setup.plan.seeing import seeing  # imported late: they need numpy, which the window starts without
+    from workbench.plan.seeds import known_seeds
+
+    hashes = tuple(c.hash for c in plan.configurations)
+    known = known_seeds(hashes, workbench.store.execute(Losses(configurations=hashes)))
+    return seeing(known, plan.experiment.run.trials, sum(row.state == "runs" for row in view.rows))

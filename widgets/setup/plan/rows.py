@@ -26,6 +26,8 @@ from workbench.units import format_duration
 State = Literal["runs", "left_out", "cannot"]
 RANK = {"error": 0, "warning": 1, "note": 2, "": 3}
 FILTERS = ("All", "Cannot run", "Warnings", "Notes")
+_SAID_ELSEWHERE = ("No model is chosen", "From earlier trials of ")
+"""In the plan's place, and beside Run."""
 _SEVERITIES = ("", "error", "warning", "note")
 
 
@@ -81,6 +83,19 @@ class PlanRow:
 
 
 @dataclass(frozen=True)
+class Seeing:
+    """What will not show with the seeds that are planned."""
+
+    text: str = ""
+    offer: str = ""
+    """ "9 show 0.5 %", which sets `seeds`; "" for none."""
+    seeds: int = 0
+
+
+NOT_SAID = Seeing()
+
+
+@dataclass(frozen=True)
 class PlanView:
     """`problems` are those of the experiment as a whole."""
 
@@ -96,10 +111,11 @@ class PlanView:
     left_out_why: str = ""
     reason: str = ""
     """Why nothing can be run, "" where something can."""
+    seeing: Seeing = NOT_SAID
 
 
 def plan_view(plan: Plan) -> PlanView:
-    """Everything the plan panel and the Run bar show."""
+    """Everything the plan panel and the Run bar show, but for what will not show."""
     columns = columns_of(plan)
     trials = Counter(hash for _, hash in plan.order)
     scales = scales_of(plan)
@@ -110,16 +126,24 @@ def plan_view(plan: Plan) -> PlanView:
     return PlanView(
         columns=columns,
         rows=rows,
-        problems=tuple(p for p in plan.problems if not (p.message.startswith("No model is chosen"))),
+        problems=tuple(p for p in plan.problems if not p.message.startswith(_SAID_ELSEWHERE)),
         count=_count(plan, total) if total else "",
         by_filter=tuple(len(filtered(rows, index)) for index in range(len(FILTERS))),
         trials=plan.trials,
         run_text=f"Run {plan.trials} trial{'' if plan.trials == 1 else 's'}" if plan.trials else "Run",
-        run_time=_about(plan.expected_s, unknown) if plan.trials else "",
+        run_time=_run_time(plan, unknown) if plan.trials else "",
         left_out=left,
         left_out_why=why,
         reason=_reason(plan),
     )
+
+
+def _run_time(plan: Plan, unknown: bool) -> str:
+    """ "8 h 50 min ± 45 min" where every configuration has run before, else "about 8 h 50 min"."""
+    runs = {hash for _, hash in plan.order}
+    if all(c.time_is_own and c.time_trials > 1 for c in plan.configurations if c.hash in runs):
+        return f"{format_duration(plan.expected_s)} ± {format_duration(plan.high_s - plan.expected_s)}"
+    return _about(plan.expected_s, unknown)
 
 
 def filtered(rows: Sequence[PlanRow], index: int) -> tuple[PlanRow, ...]:

@@ -18,9 +18,14 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.parts.components import ElidedLabel, label, line, set_look, tool_button
+from widgets.setup.plan.rows import Seeing
 from widgets.theme.theme import Theme
 
 _NARROW = 1200
+_SEEING_TIP = (
+    "Smallest difference of test loss between two methods that shows with a chance of 80 %, by the spread of an "
+    "earlier run of these configurations"
+)
 
 
 class RunBar(QFrame):
@@ -29,6 +34,8 @@ class RunBar(QFrame):
     run_wanted = Signal()
     save_wanted = Signal()
     copy_wanted = Signal()
+    seeds_wanted = Signal(int)
+    """So many trials of each, which show a smaller difference."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,10 +62,15 @@ class RunBar(QFrame):
         row.addWidget(line(vertical=True, short=True))
         self.left_out = ElidedLabel("", role="dense", tone="secondary")
         self.why = ElidedLabel("", role="dense", tone="error")
+        self.seeing = label("", role="dense", tone="secondary")
+        self.seeing.setTextFormat(Qt.TextFormat.RichText)
+        links = Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+        self.seeing.setTextInteractionFlags(links)
+        self.seeing.linkActivated.connect(self._seeds_wanted)
         words = QVBoxLayout()
         words.setSpacing(0)
         words.addStretch(1)
-        for text in (self.left_out, self.why):
+        for text in (self.seeing, self.left_out, self.why):
             text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             words.addWidget(text)
         words.addStretch(1)
@@ -98,6 +110,17 @@ class RunBar(QFrame):
         super().resizeEvent(event)
         self._show_caption()
 
+    def show_seeing(self, seeing: Seeing) -> None:
+        """What will not show, and the number of seeds that shows less as a link that sets it."""
+        color = self._theme.color("text.link").name()
+        link = f'<a href="{seeing.seeds}" style="color: {color}; text-decoration: none">{seeing.offer}</a>'
+        self.seeing.setText(f"{seeing.text} {link}" if seeing.offer else seeing.text)
+        self.seeing.setToolTip(_SEEING_TIP)
+        self.seeing.setVisible(bool(seeing.text))
+
+    def _seeds_wanted(self, link: str) -> None:
+        self.seeds_wanted.emit(int(link))
+
     def show_run(self, text: str, time: str, left_out: str, why: str, *, is_error: bool, reason: str) -> None:
         """`reason`: why it cannot be pressed, "" where it can; shown beside the button as well."""
         self.run.show_text(text, time)
@@ -106,6 +129,8 @@ class RunBar(QFrame):
         self.run.setAccessibleDescription(reason)
         if reason and not left_out:
             left_out, why = reason, ""
+        if not self.seeing.isHidden() and left_out and why:
+            left_out, why = "", f"{left_out}: {why}"  # three lines have no room
         self.left_out.setText(left_out)
         self.left_out.setVisible(bool(left_out))
         self.why.setText(why)
