@@ -116,7 +116,7 @@ def measure(order: TrialOrder) -> Measured:
         for record in records(reader):
             if isinstance(record, PhaseEnded) and record.name == "load":
                 (process / "clear_refs").write_text("5")  # the mark goes back to what is resident now
-                loaded = high_water(process)
+                highest = loaded = high_water(process)
             elif isinstance(record, MemoryParts):
                 parts = record
             elif isinstance(record, Cue) and record.code.startswith("failure:"):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
-from engines.protocol.settings import Scalar
 from engines.techniques import MachineFacts, ModelFacts
 from workbench.models.files import facts_of_config
 from workbench.plan.memory import TrainingParts, estimate_memory, training_parts
-from workbench.plan.memory.block import Kept, Numbers, Shape, kept_bytes, shape_of
+from workbench.plan.memory.block import Kept, Numbers, Shape, built_bytes, kept_bytes, shape_of
 from workbench.plan.memory.training import CUDA_CONTEXT_BYTES, PROCESS_BYTES
 
 SMALL = facts_of_config(
@@ -45,6 +45,8 @@ LOAD = Training(batch_size=3, sequence_tokens=10, evaluation_tokens=0)
 FLOAT32 = Numbers(weights=4, products=4, autocast=False)
 THROUGH = 2 * (8 + 1) * 4 + 2 * 4 + 4 * (8 + 8 + 4 + 4 + 3 * 16)
 """Two norms with a scale each, a scale a head, queries and result, keys and values, gate, its silu and up."""
+LAST = 30 * 8 * 4
+"""The input of the norm behind the blocks, of 30 tokens."""
 
 
 def parts(
@@ -84,7 +86,7 @@ def test_the_parts_of_lora_by_hand() -> None:
     assert found.trained_parameters == TRAINED
     assert found.weights == 4 * 1992 + 4 * TRAINED
     assert found.optimiser == 8 * TRAINED
-    assert found.activations == 2 * 30 * a_token
+    assert found.activations == 2 * 30 * a_token + LAST
     assert found.temporary == 3 * 4 * 100 * 30
     assert found.overhead == CUDA_CONTEXT_BYTES
     assert found.gradients == 0, "when the loss goes back, there are none yet"
@@ -99,13 +101,6 @@ def test_that_gradients_and_holes_of_the_heap_count_on_a_processor() -> None:
     assert parts(CPU, checkpointing=True).overhead == found.overhead
 
 
-def other(id: str, machine: MachineFacts = GPU, **parameters: Scalar) -> TrainingParts:
-    """Of another method, one token wide."""
-    method = TechniqueOrder(id=f"finetune.{id}", parameters=parameters)
-    load = msgspec.structs.replace(LOAD, batch_size=1, sequence_tokens=2)
-    return training_parts(SMALL, (LORA[0], method), load, machine, EngineOrder())
-
-
 def test_that_rows_of_several_documents_repeat_keys_and_values_for_every_head() -> None:
     packed, alone = parts(data="docstrings"), parts(data="docstrings", packing=False)
     assert alone.activations == parts().activations
@@ -117,6 +112,9 @@ def test_what_other_methods_keep() -> None:
     assert kept_bytes(SHAPE, FLOAT32, Kept(scaled=True)) == THROUGH + 4 * (16 + 2 * 4)
     # VeRA's frozen matrices need no input: what stands between them, and every output
     assert kept_bytes(SHAPE, FLOAT32, Kept(ranks=2, outputs=1)) == THROUGH + 4 * (7 * 2 + 8 + 4 + 4 + 8 + 16 + 16 + 8)
+    # LoHa builds the change of each matrix, whatever the tokens
+    assert built_bytes(SHAPE, FLOAT32, Kept(matrices=1)) == 4 * 576
+    assert built_bytes(SHAPE, FLOAT32, Kept(per_input=3)) == 4 * 3 * (6 * 8 + 16)
     # OFT turns a copy of every input
     assert kept_bytes(SHAPE, FLOAT32, Kept(inputs="all-linear", own_inputs=True)) == THROUGH + 4 * (6 * 8 + 16)
 
@@ -124,12 +122,12 @@ def test_what_other_methods_keep() -> None:
 def test_that_checkpointing_keeps_the_inputs_of_blocks_and_one_block_computed_again() -> None:
     a_token = THROUGH + 4 * (8 + 8 + 16 + 7 * 2)
     found = parts(checkpointing=True)
-    assert found.activations == 2 * 30 * 8 * 4
+    assert found.activations == 2 * 30 * 8 * 4 + LAST
     assert found.temporary == 3 * 4 * 100 * 30 > 30 * a_token
     narrow = msgspec.structs.replace(SMALL, vocabulary=10)
     load = msgspec.structs.replace(LOAD, checkpointing=True)
     again = training_parts(narrow, LORA, load, GPU, EngineOrder())
-    assert (again.activations, again.temporary) == (2 * 30 * 8 * 4 + 30 * a_token, 0)
+    assert (again.activations, again.temporary) == (2 * 30 * 8 * 4 + LAST + 30 * a_token, 0)
 
 
 def test_that_eight_bit_moments_take_a_quarter_and_their_scales() -> None:
@@ -185,3 +183,44 @@ def test_that_more_is_never_less(load: Training, rank: int, machine: MachineFact
     assert needed(msgspec.structs.replace(load, optimiser="adamw-8bit")) <= needed(
         msgspec.structs.replace(load, optimiser="adamw")
     )
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_that_what_autograd_keeps_of_lora_is_what_the_formula_says(checkpointing: bool) -> None:
+    """A real llama of this shape with peft's adapters, 30 tokens: every saved tensor once, parameters apart."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(
+        "llama",
+        vocab_size=100,
+        hidden_size=64,
+        intermediate_size=192,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear"))
+    shape = Shape(hidden=64, queries=64, keys=32, inner=192, heads=4)
+    tokens = 2 * 64
+    held = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.untyped_storage().data_ptr() not in held:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    model.train()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(torch.zeros((2, 64), dtype=torch.long), use_cache=False).logits.sum()
+    measured = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    method = Kept(inputs="all-linear", ranks=4)
+    a_block = 64 * 4 if checkpointing else kept_bytes(shape, FLOAT32, method)
+    assert tokens * (3 * a_block + 64 * 4) == pytest.approx(measured, rel=0.05)

@@ -85,13 +85,22 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """Keys, values and the feed-forward's product are scaled by trained vectors."""
     matrices: int = 0
     """How many matrices as large as each of the block's are built and kept, whatever the tokens."""
+    per_input: int = 0
+    """Numbers that are built and kept for each input of a matrix, whatever the tokens."""
+    masked: bool = False
+    """It brings an attention mask of its own."""
+
+
+def built_bytes(shape: Shape, numbers: Numbers, method: Kept) -> int:
+    """Of one block, whatever the tokens."""
+    return numbers.adapters * (method.matrices * shape.matrices + method.per_input * shape.inputs)
 
 
 def kept_bytes(shape: Shape, numbers: Numbers, method: Kept, *, masked: bool = False) -> int:
     """Of one token in one block. Through the block: the residual stream of its two norms in float32 with their scales;
     queries, keys, values and attention's result with a scale for each head; three vectors of the feed-forward. Under an
     attention mask (rows of several documents) keys and values are repeated for every head."""
-    keys = shape.queries if masked else shape.keys
+    keys = shape.queries if masked or method.masked else shape.keys
     through = 2 * (shape.hidden + 1) * 4 + shape.heads * 4
     through += numbers.products * (2 * shape.queries + 2 * keys + 3 * shape.inner)
     return through + _trained_weights(shape, numbers, method) + _adapters(shape, numbers, method)

@@ -20,14 +20,15 @@ _KEPT = {
     _FULL: Kept(weights=True),
     _FREEZE: Kept(weights=True),
     # gradients only pass through: biases, virtual tokens, and sums of inputs need no matrix's input
-    **dict.fromkeys(("finetune.bitfit", "finetune.prompt", "finetune.p-tuning", _PREFIX), Kept()),
+    **dict.fromkeys(("finetune.bitfit", "finetune.prompt", "finetune.p-tuning"), Kept()),
+    _PREFIX: Kept(masked=True),
     "finetune.miss": Kept(ranks=1),
     "finetune.ia3": Kept(scaled=True),
     "finetune.dora": Kept(inputs="all-linear", ranks=1, outputs=2),  # the layer's and the adapter's, to scale their sum
     "finetune.vera": Kept(ranks=1, outputs=1),  # its frozen matrices need no input
     "finetune.loha": Kept(inputs="all-linear", matrices=1),  # the change of a layer is built whole
     "finetune.lokr": Kept(inputs="all-linear", matrices=1),
-    "finetune.oft": Kept(inputs="all-linear", own_inputs=True),
+    "finetune.oft": Kept(inputs="all-linear", own_inputs=True, per_input=3),  # of each rotation three matrices
 }
 """Of methods that do not keep what LoRA keeps."""
 
@@ -46,7 +47,12 @@ def kept_of(techniques: Sequence[TechniqueOrder]) -> Kept:
     if kept.inputs != "none" and method.parameters.get("target_modules") == "attention":
         kept = msgspec.structs.replace(kept, inputs="attention")
     rank = method.parameters.get("start_rank", method.parameters.get("rank"))
-    return msgspec.structs.replace(kept, ranks=kept.ranks * rank if isinstance(rank, int) else 0)
+    block = method.parameters.get("block_size")
+    return msgspec.structs.replace(
+        kept,
+        ranks=kept.ranks * rank if isinstance(rank, int) else 0,
+        per_input=kept.per_input * block if isinstance(block, int) else 0,
+    )
 
 
 def blocks_with_gradients(facts: ModelFacts, techniques: Sequence[TechniqueOrder]) -> int:

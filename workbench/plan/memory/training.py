@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
 from engines.techniques import MachineFacts, ModelFacts
-from workbench.plan.memory.block import Numbers, kept_bytes, shape_of
+from workbench.plan.memory.block import Numbers, built_bytes, kept_bytes, shape_of
 from workbench.plan.memory.inference import evaluation_bytes, passes_of
 from workbench.plan.memory.methods import blocks_with_gradients, kept_of, trained_of, virtual_tokens
 from workbench.plan.memory.weights import compute_bits, weight_bytes
@@ -78,8 +78,9 @@ def training_parts(
     blocks = blocks_with_gradients(facts, techniques)
     shape, masked = shape_of(facts), workload.packing and workload.data != _BUILT_IN
     a_token = kept_bytes(shape, numbers, method, masked=masked) + _scores(facts, workload, engine)
-    a_block = tokens * a_token + method.matrices * shape.matrices * numbers.adapters
-    kept = blocks * (tokens * facts.hidden * 4 if workload.checkpointing else a_block)
+    a_block = tokens * a_token + built_bytes(shape, numbers, method)
+    stream = tokens * facts.hidden * 4
+    kept = stream + blocks * (stream if workload.checkpointing else a_block)  # the last norm keeps its input too
     if workload.autocast != "off":
         kept += _casts(facts, blocks)
     logits = tokens * facts.vocabulary * 4 * _LOGITS
