@@ -18,7 +18,7 @@ from typing import Any
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient, connect_local
 from engines.protocol.codec import decode_record, encode_order
-from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder, TrialOrder
+from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder, Workload
 from engines.protocol.places import HOME_VARIABLE, places
 from engines.protocol.records import Record
 from engines.protocol.ring import RingWriter, capacity_for, create_ring
@@ -31,7 +31,7 @@ from engines.worker.trial import make_engine
 def trial_order(
     model: ModelOrder,
     *techniques: str,
-    workload: Inference,
+    workload: Workload,
     engine: EngineOrder,
     trial: str = "bench",
     block: int = 0,

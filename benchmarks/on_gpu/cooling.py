@@ -1,4 +1,4 @@
-"""Part 6: the runner's own waiting for a device to cool down, after the device has been kept busy."""
+"""Part 7: the runner's own waiting for a device to cool down, after the device has been kept busy."""
 
 from __future__ import annotations
 

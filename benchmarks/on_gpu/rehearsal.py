@@ -93,9 +93,19 @@ def rehearsed() -> Setting:
         busy=script.busy,
         large=tiny,
         small=tiny,
+        tuned=(tiny,),
         precisions=("float32", "bfloat16"),
         lengths=Lengths(
-            idle_s=0.6, busy_s=2.0, new_tokens=32, prompt_tokens=16, window_s=0.5, turn_s=0.4, turns=14, pairs=6
+            idle_s=0.6,
+            busy_s=2.0,
+            new_tokens=32,
+            prompt_tokens=16,
+            window_s=0.5,
+            turn_s=0.4,
+            turns=14,
+            pairs=6,
+            sequence_tokens=64,
+            steps=3,
         ),
         facts={"processor": "in the place of a GPU"} | software(),
     )

@@ -61,6 +61,14 @@ PARTS = (
         40.0,
     ),
     Part(
+        "finetuning",
+        "Adapters on two llama shapes",
+        "What do a step of LoRA (rank 64, sequences of 2,048 tokens) on shapes of Llama-3.2-1B and 3.1-8B take: time, "
+        "memory by part, energy?",
+        3.0,
+        40.0,
+    ),
+    Part(
         "templates",
         "Template starts",
         "Does a worker forked from a template use the GPU, and does the template itself never open it?",

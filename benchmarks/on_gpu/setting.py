@@ -38,6 +38,10 @@ class Lengths:
     """With telemetry and without, at the most."""
     pairs: int
     """Requests with and without events, at the most."""
+    sequence_tokens: int = 2048
+    """Of training."""
+    steps: int = 12
+    """Measured ones, of training."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Setting:
     """Keeps the device busy inside a `with`."""
     large: ModelOrder
     small: ModelOrder
+    tuned: tuple[ModelOrder, ...]
+    """Adapters are trained on these, the smallest first."""
     precisions: tuple[str, ...]
     lengths: Lengths
     facts: dict[str, str]
@@ -61,8 +67,8 @@ class Setting:
         return self.device == "cpu"
 
 
-def llama(title: str, hidden: int, inner: int, layers: int, heads: int, vocabulary: int) -> ModelOrder:
-    """Random weights in the shape of a llama with full attention heads."""
+def llama(title: str, hidden: int, inner: int, layers: int, heads: int, vocabulary: int, **more: object) -> ModelOrder:
+    """Random weights in the shape of a llama, with full attention heads where `more` does not say otherwise."""
     config = {
         **_LAYER,
         "vocab_size": vocabulary,
@@ -71,12 +77,17 @@ def llama(title: str, hidden: int, inner: int, layers: int, heads: int, vocabula
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": heads,
+        **more,
     }
     return ModelOrder(ref="bench", title=title, kind="random", config=config, origin="random weights")
 
 
 SEVEN_B = llama("Llama 7B shape", 4096, 11008, 32, 32, 32000)
 ONE_B = llama("Llama 1B shape", 2048, 5504, 16, 16, 32000)
+LLAMA_32_1B = llama(
+    "Llama-3.2-1B shape", 2048, 8192, 16, 32, 128256, num_key_value_heads=8, head_dim=64, tie_word_embeddings=True
+)
+LLAMA_31_8B = llama("Llama-3.1-8B shape", 4096, 14336, 32, 32, 128256, num_key_value_heads=8)
 
 
 def on_gpu() -> Setting:
@@ -103,6 +114,7 @@ def on_gpu() -> Setting:
         busy=busy_gpu,
         large=SEVEN_B,
         small=ONE_B,
+        tuned=(LLAMA_32_1B, LLAMA_31_8B),
         precisions=("bfloat16", "int8", "nf4", "int4"),
         lengths=Lengths(
             idle_s=4.0, busy_s=12.0, new_tokens=64, prompt_tokens=512, window_s=6.0, turn_s=1.5, turns=40, pairs=40

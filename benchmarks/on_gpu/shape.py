@@ -7,7 +7,7 @@ JSON, the six and what belongs beside them in the table.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -41,7 +41,7 @@ SIX = (
     ("", "model_flops_per_second", "TFLOP/s", 1e12),
     ("", "load_s", "s", 1.0),
 )
-"""Abbreviation, metric, unit and its size. Token and sample throughput of training are not here: nothing is trained."""
+"""Abbreviation, metric, unit and its size. Training has a part of its own (`finetuning`)."""
 _MODULES = {"torchao": "torchao", "bitsandbytes": "bitsandbytes", "optimum-quanto": "optimum.quanto"}
 _WARM_UP = 5
 """Requests at the most; a trial that is not steady by then says so."""
@@ -62,7 +62,7 @@ def run(setting: Setting, notes: Notes) -> None:
     ran = False
     with own_runner() as client:
         for place, precision in enumerate(setting.precisions):
-            lacking = missing(precision)
+            lacking = missing(f"precision.{precision}")
             if lacking:
                 notes.add(precision, None, note=f"{lacking} is not installed here")
                 continue
@@ -79,18 +79,18 @@ def run(setting: Setting, notes: Notes) -> None:
             found = figures(arranged)
             notes.keep(precision, found)
             columns[precision] = six(arranged, found)
-            notes.table(_TITLE, ("metric", *columns), _rows(columns))
-            _verdict(notes, precision, arranged)
+            notes.table(_TITLE, ("metric", *columns), rows_of(columns))
+            tell_verdict(notes, precision, arranged)
             ran = ran or bool(arranged.measured)
     if not ran:
         raise RuntimeError("No trial measured a request; the outcome of each is below.")
 
 
-def missing(precision: str) -> str:
-    """The first package that a precision needs and this machine lacks, "" for none."""
-    technique = find_technique(f"precision.{precision}")
+def missing(id: str) -> str:
+    """The first package that a technique needs and this machine lacks, "" for none."""
+    technique = find_technique(id)
     if technique is None:
-        raise ValueError(f"There is no precision {precision}.")
+        raise ValueError(f"There is no technique {id}.")
     for package in technique.packages:
         name = _MODULES.get(package, package)
         if importlib.util.find_spec(name.partition(".")[0]) is None:
@@ -136,13 +136,19 @@ def figures(arranged: TrialRecords) -> dict[str, Figure]:
     return found
 
 
-def six(arranged: TrialRecords, found: Mapping[str, Figure]) -> dict[str, str]:
-    """A column of the table: cell by row title."""
+def column(found: Mapping[str, Figure], rows: Iterable[tuple[str, str, str, float]]) -> dict[str, str]:
+    """Cells by row title: abbreviation and title of each metric, in its unit."""
     cells = {}
-    for short, id, unit, size in SIX:
+    for short, id, unit, size in rows:
         value = found[id].value
         cell = "not available" if value is None else number(value / size)
         cells[f"{short}: {metric(id).title}, {unit}".removeprefix(": ")] = cell
+    return cells
+
+
+def six(arranged: TrialRecords, found: Mapping[str, Figure]) -> dict[str, str]:
+    """A column of the table."""
+    cells = column(found, SIX)
     rate = "not available"
     if arranged.model is not None and arranged.model.tensor_bytes:
         rate = number(arranged.model.original_bytes / arranged.model.tensor_bytes)
@@ -150,17 +156,17 @@ def six(arranged: TrialRecords, found: Mapping[str, Figure]) -> dict[str, str]:
     return cells
 
 
-def _verdict(notes: Notes, precision: str, arranged: TrialRecords) -> None:
+def tell_verdict(notes: Notes, name: str, arranged: TrialRecords) -> None:
     try:
         verdict = judge(arranged)
     except Exception as error:  # noqa: BLE001  # as in `figures`; some checks need scipy
-        notes.add(f"{precision}: verdict", None, note=f"{type(error).__name__}: {error}")
+        notes.add(f"{name}: verdict", None, note=f"{type(error).__name__}: {error}")
         return
-    notes.add(f"{precision}: verdict", verdict.verdict)
+    notes.add(f"{name}: verdict", verdict.verdict)
     for reason in verdict.reasons:
-        notes.add(f"{precision}: {reason.severity}", reason.message)
+        notes.add(f"{name}: {reason.severity}", reason.message)
 
 
-def _rows(columns: dict[str, dict[str, str]]) -> list[tuple[str, ...]]:
+def rows_of(columns: dict[str, dict[str, str]]) -> list[tuple[str, ...]]:
     names = next(iter(columns.values()))
     return [(name, *(column[name] for column in columns.values())) for name in names]

@@ -1,4 +1,4 @@
-"""Part 5: one trial with telemetry on and off in turns, as the self-check does it; the ratio is formed within pairs."""
+"""Part 6: one trial with telemetry on and off in turns, as the self-check does it; the ratio is formed within pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Part 4: a plain start and two from one template, on the device; then a look at the template process itself."""
+"""Part 5: a plain start and two from one template, on the device; then a look at the template process itself."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from benchmarks.on_gpu.notes import Notes, NotHere, read
 from benchmarks.on_gpu.nvml import Curve, Steps, energy_over_integral, record, rise_s
 from benchmarks.on_gpu.report import Finding, PartReport, Report, Table, markdown, number
 from benchmarks.on_gpu.schedule import PARTS, RESERVE_S, Part, limit_of, run_parts
-from benchmarks.on_gpu.setting import ONE_B, SEVEN_B
+from benchmarks.on_gpu.setting import LLAMA_31_8B, LLAMA_32_1B, ONE_B, SEVEN_B
 from benchmarks.on_gpu.stamps import identity, median_interval
 from engines.worker.engine import Finished
 from workbench.metrics.registry import PER_TRIAL
@@ -82,7 +82,7 @@ def test_that_parts_without_time_say_so_and_a_shorter_one_still_runs() -> None:
 
 
 def test_that_the_parts_come_in_order_of_worth() -> None:
-    assert [p.id for p in PARTS] == ["nvml", "stamps", "shape", "templates", "telemetry", "cooling"]
+    assert [p.id for p in PARTS] == ["nvml", "stamps", "shape", "finetuning", "templates", "telemetry", "cooling"]
 
 
 # --- a part in its own process --------------------------------------------------------------------
@@ -348,20 +348,24 @@ def test_that_times_outside_the_call_or_out_of_order_are_counted(
 def test_that_the_shapes_have_the_sizes_they_are_named_by() -> None:
     assert parameters(SEVEN_B.config) == 6_738_415_616  # Llama 2 7B
     assert 0.9e9 < parameters(ONE_B.config) < 1.2e9
+    assert parameters(LLAMA_32_1B.config) == 1_235_814_400  # as the models' own files count
+    assert parameters(LLAMA_31_8B.config) == 8_030_261_248
 
 
 def parameters(config: dict[str, object]) -> int:
-    """Of a llama with full attention heads and an output head of its own."""
-    hidden, inner, layers, words = (
-        int(str(config[name])) for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "vocab_size")
-    )
-    return layers * (4 * hidden**2 + 3 * hidden * inner + 2 * hidden) + 2 * words * hidden + hidden
+    """Of a llama."""
+    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "vocab_size", "num_attention_heads")
+    hidden, inner, layers, words, heads = (int(str(config[name])) for name in names)
+    shared = hidden * int(str(config["num_key_value_heads"])) // heads
+    head = 1 if config.get("tie_word_embeddings") else 2
+    attention = 2 * hidden**2 + 2 * hidden * shared
+    return layers * (attention + 3 * hidden * inner + 2 * hidden) + head * words * hidden + hidden
 
 
 def test_that_a_precision_whose_package_is_missing_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "bitsandbytes" else object())
-    assert shape.missing("nf4") == "bitsandbytes"
-    assert shape.missing("int8") == shape.missing("bfloat16") == ""
+    assert shape.missing("precision.nf4") == "bitsandbytes"
+    assert shape.missing("precision.int8") == shape.missing("finetune.lora") == ""
 
 
 def test_that_a_metric_or_verdict_that_fails_takes_nothing_along(
@@ -379,7 +383,7 @@ def test_that_a_metric_or_verdict_that_fails_takes_nothing_along(
     assert found["load_s"].how == "ModuleNotFoundError: no scipy"
     assert set(shape.six(told, found).values()) == {"not available"}
     notes = Notes(tmp_path / "notes", 10, tmp_path / "records")
-    shape._verdict(notes, "nf4", told)
+    shape.tell_verdict(notes, "nf4", told)
     assert notes.written.findings == [Finding("nf4: verdict", None, note="ModuleNotFoundError: no scipy")]
 
 
@@ -402,6 +406,11 @@ def test_that_a_rehearsal_runs_every_part_to_its_end(tmp_path: Path) -> None:
     assert values["nvml", "energy counter / integral of power_watts, while busy"] == pytest.approx(1, abs=0.05)
     assert values["stamps", "of these, out of order or incomplete"] == 0
     assert values["shape", "float32"] == values["shape", "bfloat16"] == "completed"
+    assert values["finetuning", "Tiny shape"] == "completed"
+    steps = next(t for p in report.parts for t in p.tables if t.title.startswith("Training"))
+    cells = dict(steps.rows)
+    assert cells["Step time, ms"] != "not available"
+    assert cells["Optimiser states, GiB"] != "not available"
     assert values["templates", "the template after its forks"] == "one thread, no GPU open"
     assert isinstance(values["telemetry", "decode tokens/s with telemetry / without"], float)
     assert values["cooling", "waiting ended"] == "cool enough"
