@@ -21,7 +21,7 @@ from workbench.store import faults
 from workbench.store.operations import StoreError
 from workbench.store.renewed_hashes import renew_store
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _IN_PYTHON: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {3: renew_store}
 """Steps that SQL alone cannot make."""
 _HERE = Path(__file__).parent

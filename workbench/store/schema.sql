@@ -1,4 +1,4 @@
--- The workbench's database. Version 4. People query this file: docs/store.md explains every table.
+-- The workbench's database. Version 5. People query this file: docs/store.md explains every table.
 -- Units stand in every name or beside every value: s, J, W, B, ratio. Times *_ns are monotonic nanoseconds of the
 -- machine under test, comparable inside one trial only; *_at are wall-clock UTC timestamps.
 
@@ -115,7 +115,9 @@ SELECT
     (record->>'loss')::DOUBLE AS loss,
     (record->>'gradient_norm')::DOUBLE AS gradient_norm,
     (record->>'learning_rate')::DOUBLE AS learning_rate,
-    coalesce((record->>'data_s')::DOUBLE, 0) AS data_s
+    coalesce((record->>'data_s')::DOUBLE, 0) AS data_s,
+    coalesce((record->>'loss_tokens')::BIGINT, 0) AS loss_tokens,      -- 0: not said, all of them
+    coalesce((record->>'micro_batches')::INTEGER, 1) AS micro_batches
 FROM records WHERE kind = 'step';
 
 CREATE TABLE samples (                -- one row a telemetry reading; value NULL: that reading failed

@@ -281,7 +281,7 @@ def test_that_training_steps_can_be_queried_with_what_was_recorded_of_them(opene
     bare = Step(seq=1, t_ns=9, index=0, warmup=True, start_ns=5, end_ns=9, tokens=8, samples=2)
     whole = Step(
         seq=2, t_ns=20, index=1, warmup=False, start_ns=10, end_ns=20, tokens=6, samples=2, loss=2.5,
-        gradient_norm=0.5, learning_rate=1e-4, padding_tokens=2, data_s=0.25,
+        gradient_norm=0.5, learning_rate=1e-4, padding_tokens=2, data_s=0.25, loss_tokens=5, micro_batches=3,
     )  # fmt: skip
     opened.execute(Ingest(trial=trial, lines=lines([bare, whole])))
     columns = [name for name in Step.__struct_fields__ if name not in ("seq", "t_ns")]
