@@ -23,6 +23,8 @@ def weights_of_config(config: Mapping[str, object]) -> Weights:
     kind = str(text.get("model_type") or config.get("model_type") or "")
     size, rule = sizes(config), _RULES.get(kind)
     tied = bool(text.get("tie_word_embeddings", kind in _TIED))
+    if rule is _falcon and (text.get("new_decoder_architecture") or text.get("multi_query") is False):
+        rule = None
     if rule is None or not all((size.layers, size.hidden, size.heads, size.head)):
         return Weights(tied=tied)
     blocks = ((f"layers.{n}.{name}", shape) for n in range(size.layers) for name, shape in rule(text, size))
@@ -119,11 +121,22 @@ def _gpt_neox(text: Mapping[str, object], size: Sizes) -> _Named:
     yield from _norms(size.hidden, "input_layernorm", "post_attention_layernorm", bias=True)
 
 
+def _falcon(text: Mapping[str, object], size: Sizes) -> _Named:
+    """Of the first generation: one key and value for all heads, attention beside the feed-forward."""
+    inner, bias = whole_number(text, "ffn_hidden_size") or 4 * size.hidden, bool(text.get("bias"))
+    yield from _linear("self_attention.query_key_value", size.hidden + 2 * size.head, size.hidden, bias=bias)
+    yield from _linear("self_attention.dense", size.hidden, size.hidden, bias=bias)
+    yield from _linear("mlp.dense_h_to_4h", inner, size.hidden, bias=bias)
+    yield from _linear("mlp.dense_4h_to_h", size.hidden, inner, bias=bias)
+    yield from _norms(size.hidden, "input_layernorm", bias=True)
+
+
 _RULES: dict[str, _Rule] = {
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _llama),
     **dict.fromkeys(("gemma", "gemma2", "gemma3_text"), _gemma),
     **dict.fromkeys(("mixtral", "qwen3_moe", "olmoe"), _mixture),
     "phi3": _phi3,
+    "falcon": _falcon,
     "gpt2": _gpt2,
     "gpt_neox": _gpt_neox,
 }

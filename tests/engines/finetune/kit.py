@@ -27,6 +27,7 @@ SMALL: dict[str, dict[str, object]] = {
                   "moe_intermediate_size": 32},
     "olmoe": {"num_key_value_heads": 2, "num_experts": 4, "num_experts_per_tok": 2},
     "phi3": {"num_key_value_heads": 2, "pad_token_id": 0},
+    "falcon": {"multi_query": True, "parallel_attn": True, "new_decoder_architecture": False},
     "gpt_neox": {},
     "gpt2": {"n_embd": 64, "n_layer": 3, "n_head": 4},
 }  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from engines.techniques.weights import Weights, weights_of
 from engines.techniques.weights_config import weights_of_config
 from tests.engines.finetune.kit import SMALL, built, config_of
+from workbench.models.catalogue import CatalogueEntry, catalogue
 
 
 def plain(weights: Weights) -> tuple[object, ...]:
@@ -43,6 +44,14 @@ def test_that_experts_stored_one_by_one_are_those_that_transformers_stacks(kind:
     assert plain(weights_of(stored.items())) == plain(weights_of_config(config))
     assert all("gate" not in matrix.name.rpartition(".")[2].split("_")[0] or matrix.experts
                for matrix in weights_of(stored.items()).matrices)  # fmt: skip
+
+
+@pytest.mark.parametrize("entry", catalogue(), ids=lambda entry: entry.id)
+def test_that_the_shapes_of_every_built_in_model_are_known(entry: CatalogueEntry) -> None:
+    weights = entry.facts("random").weights
+    assert weights.known
+    if not weights.transposed:
+        assert sum(m.count * m.inputs * m.outputs for m in weights.layers) == entry.linear_parameters
 
 
 def test_that_nothing_is_said_of_what_is_not_known() -> None:

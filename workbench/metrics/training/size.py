@@ -74,7 +74,7 @@ METRICS = (
         task="train",
         primary=True,
         beside=("trained_ratio",),
-        needs=("model_loaded",),
+        needs=("took_effect",),
     ),
     Metric(
         id="trained_ratio",
@@ -89,7 +89,7 @@ METRICS = (
         group="memory",
         exact=True,
         task="train",
-        needs=("model_loaded",),
+        needs=("took_effect", "model_loaded"),
     ),
     Metric(
         id="adapter_bytes",
