@@ -55,3 +55,15 @@ def test_that_a_seed_gives_the_same_start_twice_and_another_seed_another(id: str
         return [float(p.detach().double().abs().sum()) for p in model.parameters() if p.requires_grad]
 
     assert start(1) == start(1) != start(2)
+
+
+@pytest.mark.parametrize("id", ["lora", "vera", "full"])
+def test_that_adapters_are_float32_on_a_bfloat16_base(id: str) -> None:
+    import torch
+
+    from engines.hf.finetune import apply
+
+    model = make("llama").to(torch.bfloat16)
+    changed = apply(model, order(id), 1)
+    assert changed["trained_bytes"] == (2 if id == "full" else 4) * changed["trained_parameters"]
+    assert changed["start_difference"] == 0
