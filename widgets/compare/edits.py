@@ -73,6 +73,26 @@ class CompareEdits(QObject):
 
         self._services.bridge.run(lambda: workbench.retry(trials), finished, self._services.toasts.error, receiver=self)
 
+    def can_resume(self, trial: str) -> bool:
+        """Whether it left a checkpoint here."""
+        workbench = self._services.workbench
+        return workbench is not None and workbench.can_resume(trial)
+
+    def resume(self, trials: tuple[str, ...]) -> None:
+        """Continue training trials from their last checkpoints, as new ones."""
+        workbench = self._services.workbench
+        if workbench is None or not trials:
+            return
+
+        def finished(new: tuple[str, ...]) -> None:
+            continues = "1 trial continues" if len(new) == 1 else f"{len(new)} trials continue"
+            self._services.toasts.show("good", f"{continues} from the last checkpoint, as a new one.")
+            self.done.emit()
+
+        self._services.bridge.run(
+            lambda: workbench.resume(trials), finished, self._services.toasts.error, receiver=self
+        )
+
     def more_blocks(self, experiment: str) -> None:
         """One trial more of each configuration in each of them."""
         workbench = self._services.workbench

@@ -32,6 +32,7 @@ ENTRIES = (
         words="diff versions governor threads facts machine",
     ),
     _entry("retry", "Retry failed trials of the selection", "again"),
+    _entry("resume", "Resume the selected trials", "again", icon="play", words="continue checkpoint training stopped"),
     _entry("again", "Run the selected trials again", "again"),
     _entry("more", f"Run {MORE_BLOCKS} more blocks", "again", words="trials repeat narrower intervals outlying"),
     _entry("edit", "Edit as new experiment", "again", icon="edit", words="setup run again"),

@@ -49,6 +49,7 @@ def _of_rows(page: ComparePage) -> dict[str, Does]:
     sides = _Needs(lambda: 1 <= len(selected().rows) <= MOST_SIDES, "select one to four rows")
     configuration = _Needs(row_actions.can_be_baseline, "select one configuration")
     failed = _Needs(lambda: bool(selected().failed), "no failed trial is selected")
+    resumable = _Needs(lambda: bool(selected().resumable), "no selected trial left a checkpoint to resume from")
     ended = _Needs(lambda: bool(selected().ended), "no ended trial is selected")
     one_ended = _Needs(lambda: len(selected().ended) == 1, "select one trial that has ended")
     return {
@@ -57,6 +58,7 @@ def _of_rows(page: ComparePage) -> dict[str, Does]:
         "eye": Does(page.toggle_eyes, *rows),
         "environments": Does(page.environments.show_selected, *sides),
         "retry": Does(row_actions.retry_failed, *failed),
+        "resume": Does(row_actions.resume, *resumable),
         "again": Does(row_actions.run_again, *ended),
         "edit": Does(row_actions.edit_as_new, *trials),
         "wall-meter": Does(row_actions.import_meter, *one_ended),

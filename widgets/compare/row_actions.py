@@ -35,7 +35,7 @@ class RowActions(QObject):
         self._loaded = loaded
 
     def selected(self) -> Selected:
-        return select(self._loaded, self._table.chosen(), self._table.chosen_trials())
+        return select(self._loaded, self._table.chosen(), self._table.chosen_trials(), self._edits.can_resume)
 
     def can_be_baseline(self) -> bool:
         """Whether one configuration is selected that is not the baseline."""
@@ -47,6 +47,7 @@ class RowActions(QObject):
         do = more | {
             "open": self.open,
             "baseline": self.make_baseline,
+            "resume": self.resume,
             "retry": self.retry_failed,
             "again": self.run_again,
             "more": self.more_blocks,
@@ -78,6 +79,9 @@ class RowActions(QObject):
 
     def retry_failed(self) -> None:
         self._edits.retry(self.selected().failed)
+
+    def resume(self) -> None:
+        self._edits.resume(self.selected().resumable)
 
     def run_again(self) -> None:
         self._edits.retry(self.selected().ended)

@@ -129,6 +129,8 @@ class MonitorPage(Page):
         self.queue.order_wanted.connect(self._reorder)
         self.queue.removal_wanted.connect(self._remove)
         self.queue.retry_wanted.connect(self.edits.retry)
+        self.queue.resume_wanted.connect(self.edits.resume)
+        self.queue.can_resume = self.edits.can_resume
         self.queue.stop_wanted.connect(self.edits.stop)
         self.queue.meter_wanted.connect(self.meter.ask)
 

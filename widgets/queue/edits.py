@@ -62,6 +62,24 @@ class QueueEdits(QObject):
         count = "a trial" if len(trials) == 1 else f"{len(trials)} trials"
         self._undo_stack.push(Edit(f"removing {count}", lambda: self._run(bring_back)))
 
+    def can_resume(self, trial: str) -> bool:
+        """Whether it left a checkpoint here."""
+        workbench = self._services.workbench
+        return workbench is not None and workbench.can_resume(trial)
+
+    def resume(self, trials: tuple[str, ...]) -> None:
+        """Continue stopped or failed training trials from their last checkpoints, as new ones."""
+        workbench = self._services.workbench
+        if workbench is None or not trials:
+            return
+
+        def finished(new: object) -> None:
+            count = len(new) if isinstance(new, tuple) else len(trials)
+            continues = "1 trial continues" if count == 1 else f"{count} trials continue"
+            self._services.toasts.show("good", f"{continues} from the last checkpoint, as a new one.")
+
+        self._run(lambda: workbench.resume(trials), finished)
+
     def retry(self, trials: tuple[str, ...]) -> None:
         """Run ended trials again."""
         workbench = self._services.workbench

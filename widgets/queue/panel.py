@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication, QKeyEvent
@@ -27,6 +28,8 @@ class QueuePanel(Panel):
     order_wanted = Signal(tuple)
     removal_wanted = Signal(tuple)
     retry_wanted = Signal(tuple)
+    resume_wanted = Signal(tuple)
+    """Continue these training trials from their checkpoints."""
     stop_wanted = Signal(str)
     meter_wanted = Signal(str)
     """Import a wall meter's readings for this trial, which has ended."""
@@ -35,6 +38,8 @@ class QueuePanel(Panel):
         super().__init__(theme, "Queue", ground="base", parent=parent)
         self._theme = theme
         self._state: QueueState | None = None
+        self.can_resume: Callable[[str], bool] = lambda _trial: False
+        """Whether a trial left a checkpoint; set by the page."""
         self.model = QueueModel(self)
         self.model.order_wanted.connect(self.order_wanted)
         self.view = QListView()
@@ -196,6 +201,14 @@ class QueuePanel(Panel):
     def _retry_chosen(self) -> None:
         self.retry_wanted.emit(self.chosen("ended"))
 
+    def _resumable(self) -> tuple[str, ...]:
+        entries = self._state.in_state("ended") if self._state is not None else ()
+        incomplete = {e.trial for e in entries if e.outcome != "completed"}
+        return tuple(t for t in self.chosen("ended") if t in incomplete and self.can_resume(t))
+
+    def _resume_chosen(self) -> None:
+        self.resume_wanted.emit(self._resumable())
+
     def _stop_chosen(self) -> None:
         for trial in self.chosen("running"):
             self.stop_wanted.emit(trial)
@@ -226,6 +239,8 @@ class QueuePanel(Panel):
             menu.addAction(icon(theme, "arrow-down"), "Move down\tAlt+Down", self._down)
             menu.addAction("Move to the top", self._to_top)
             menu.addAction(icon(theme, "trash"), "Remove from the queue\tDel", self.remove)
+        if self._resumable():
+            menu.addAction(icon(theme, "play"), "Resume from the last checkpoint", self._resume_chosen)
         if ended:
             menu.addAction(icon(theme, "refresh"), "Run again", self._retry_chosen)
         if len(ended) == 1:

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
+from engines.models import artifacts
 from engines.models.identity import Digests
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.client_environment import submission
@@ -389,6 +390,10 @@ class Workbench:
     def retry(self, trials: tuple[str, ...]) -> tuple[str, ...]:
         """Submit failed, stopped or lost trials again as new trials of the same configuration and block. -> new ids"""
         return self._add([self._again(self._store.execute(GetTrial(trial=trial))) for trial in trials])
+
+    def can_resume(self, trial: str) -> bool:
+        """Whether a trial left a checkpoint here. Takes a millisecond, so that a menu may ask."""
+        return bool(artifacts.checkpoints(self.places.artifacts, trial))
 
     def resume(self, trials: tuple[str, ...]) -> tuple[str, ...]:
         """Continue training trials that were stopped, failed or lost from their last checkpoints, as new trials of the

@@ -32,13 +32,12 @@ def resumed_of(store: Store, experiment: str) -> dict[str, Resumed]:
 
 
 def artifact_rows(artifacts: tuple[Artifact, ...]) -> list[tuple[str, str, str, str]]:
-    """For people: what, size, hash, and where it is, or that it is not there any more."""
-    return [
-        (
-            a.artifact,
-            format_bytes(a.bytes),
-            a.sha256,
-            a.path if Path(a.path).exists() else f"not here any more: {a.path}",
-        )
-        for a in artifacts
-    ]
+    """For people: what, size, hash, and where it is, or that it is not there any more. Checkpoints that later ones
+    have replaced are left out."""
+    rows = []
+    for one in artifacts:
+        there = Path(one.path).exists()
+        if there or one.artifact != "checkpoint":
+            where = one.path if there else f"not here any more: {one.path}"
+            rows.append((one.artifact, format_bytes(one.bytes), one.sha256, where))
+    return rows

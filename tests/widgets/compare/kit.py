@@ -32,6 +32,7 @@ class FakeWorkbench:
         self.asked: list[object] = []
         self.reads = 0
         self.store = EmptyStore()
+        self.resumable: tuple[str, ...] = ()
         self._pool = ThreadPoolExecutor(1)
 
     def listen(self, listener: object) -> Callable[[], None]:
@@ -67,6 +68,13 @@ class FakeWorkbench:
     def retry(self, trials: tuple[str, ...]) -> tuple[str, ...]:
         self.asked.append(("retry", trials))
         return tuple(f"{t}-again" for t in trials)
+
+    def can_resume(self, trial: str) -> bool:
+        return trial in self.resumable
+
+    def resume(self, trials: tuple[str, ...]) -> tuple[str, ...]:
+        self.asked.append(("resume", trials))
+        return tuple(f"{t}-resumed" for t in trials)
 
     def more_blocks(self, experiment: str, blocks: int) -> tuple[str, ...]:
         self.asked.append(("more", experiment, blocks))

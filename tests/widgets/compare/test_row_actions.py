@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
@@ -46,6 +48,18 @@ def test_that_failed_trials_are_tried_again(qtbot: QtBot, page: ComparePage, wor
     choose(page, "c-float16")
     page.row_actions.retry_failed()
     qtbot.waitUntil(lambda: ("retry", (failed_trial(page),)) in workbench.asked)
+
+
+def test_that_only_what_left_a_checkpoint_is_resumed(qtbot: QtBot, page: ComparePage, workbench: FakeWorkbench) -> None:
+    choose(page, "c-float16")
+    trial = failed_trial(page)
+    more: dict[str, Callable[[], None]] = dict.fromkeys(("card", "eye", "environments"), lambda: None)
+    assert not any("Resume" in a.text() for a in page.row_actions.menu(more).actions())
+    workbench.resumable = (trial, *(t.trial for t in workbench.details[0].trials if t.outcome == "completed"))
+    menu = page.row_actions.menu(more)
+    (action,) = [a for a in menu.actions() if a.text() == "Resume the trial from the last checkpoint"]
+    action.trigger()
+    qtbot.waitUntil(lambda: ("resume", (trial,)) in workbench.asked)
 
 
 def test_that_an_experiment_is_renamed_in_place(qtbot: QtBot, page: ComparePage, workbench: FakeWorkbench) -> None:

@@ -32,6 +32,7 @@ class FakeWorkbench:
         self.store = FakeStore()
         self._pool = ThreadPoolExecutor(1)
         self.refuse = False
+        self.resumable: tuple[str, ...] = ()
 
     def listen(self, listener: object) -> Callable[[], None]:
         return lambda: None
@@ -53,6 +54,13 @@ class FakeWorkbench:
     def retry(self, trials: tuple[str, ...]) -> tuple[str, ...]:
         self.asked.append(("retry", trials))
         return tuple(f"{t}-again" for t in trials)
+
+    def can_resume(self, trial: str) -> bool:
+        return trial in self.resumable
+
+    def resume(self, trials: tuple[str, ...]) -> tuple[str, ...]:
+        self.asked.append(("resume", trials))
+        return tuple(f"{t}-resumed" for t in trials)
 
     def close(self) -> None:
         self._pool.shutdown()

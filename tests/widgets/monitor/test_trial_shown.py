@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QAction, QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QWidget
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.records import PhaseStarted
-from tests.widgets.monitor.kit import arrive, full_queue, stream
+from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue, stream
 from tests.widgets.queue_kit import entry, queue
 from widgets.monitor.page import MonitorPage
 from widgets.shell.services import Services
@@ -150,6 +150,24 @@ def test_that_a_wall_meter_is_asked_for_where_a_trial_has_ended(
     assert asked == ["t-1", "t-0"]
     page.queue.choose("t-2")
     assert not any("wall meter" in a.text() for a in page.queue.context_menu().actions())
+
+
+def test_that_a_stopped_training_is_resumed_from_its_row(
+    page: MonitorPage, workbench: FakeWorkbench, qtbot: QtBot
+) -> None:
+    ended = entry("t-5", "ended", 5, outcome="stopped"), entry("t-6", "ended", 6, outcome="completed")
+    arrive(page, queue(entry("t-1", "running"), *ended))
+
+    def offered(trial: str) -> list[QAction]:
+        page.queue.choose(trial)
+        return [a for a in page.queue.context_menu().actions() if a.text().startswith("Resume")]
+
+    assert not offered("t-5"), "it left no checkpoint"
+    workbench.resumable = ("t-5", "t-6")
+    assert not offered("t-6"), "it has completed"
+    (action,) = offered("t-5")
+    action.trigger()
+    qtbot.waitUntil(lambda: ("resume", ("t-5",)) in workbench.asked)
 
 
 def test_that_a_narrow_window_puts_the_right_column_behind_a_button(page: MonitorPage, qtbot: QtBot) -> None:

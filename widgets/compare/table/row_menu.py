@@ -24,6 +24,8 @@ class Selected:
     """All, those of selected configurations included."""
     ended: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    resumable: tuple[str, ...] = ()
+    """Trials that did not complete and left a checkpoint."""
 
     @property
     def one(self) -> RowView | None:
@@ -34,14 +36,20 @@ class Selected:
         return tuple(dict.fromkeys(r.configuration for r in self.rows))
 
 
-def select(loaded: Loaded | None, rows: tuple[RowView, ...], trials: tuple[str, ...]) -> Selected:
+def select(
+    loaded: Loaded | None,
+    rows: tuple[RowView, ...],
+    trials: tuple[str, ...],
+    can_resume: Callable[[str], bool] = lambda _trial: False,
+) -> Selected:
     """Sorts the selected trials by what became of them."""
     if loaded is None:
         return Selected()
     found = [t for t in loaded.detail.trials if t.trial in set(trials)]
     ended = tuple(t.trial for t in found if t.state == "ended")
     failed = tuple(t.trial for t in found if t.state == "ended" and t.outcome in ("failed", "lost"))
-    return Selected(rows, tuple(t.trial for t in found), ended, failed)
+    incomplete = (t.trial for t in found if t.state == "ended" and t.outcome != "completed")
+    return Selected(rows, tuple(t.trial for t in found), ended, failed, tuple(filter(can_resume, incomplete)))
 
 
 def row_menu(
@@ -70,6 +78,9 @@ def row_menu(
         hidden = all(r.hidden for r in selected.rows)
         add("eye", f"{'Show in' if hidden else 'Hide from'} the charts\tSpace", "eye" if hidden else "eye-off")
     menu.addSeparator()
+    if selected.resumable:
+        count = len(selected.resumable)
+        add("resume", f"Resume {'the trial' if count == 1 else f'{count} trials'} from the last checkpoint", "play")
     if selected.failed:
         count = len(selected.failed)
         add("retry", "Retry the failed trial" if count == 1 else f"Retry {count} failed trials", "refresh")
