@@ -445,7 +445,8 @@ class LiveCharts(QWidget):
         low, high = sorted(self._time_at(place) for place in self._marks.times)
         for plot, readout in zip(self._plots, self.readouts, strict=True):
             box = plot.box.sceneBoundingRect()
-            entries = tuple(self._entry(plot, curve, at, low, high) for curve in plot.series)
+            said = (c for c in plot.series if c.kind.style != "points" or math.isfinite(c.value_at(at)))
+            entries = tuple(self._entry(plot, curve, at, low, high) for curve in said)
             whole, title = plot.caption.width, plot.caption.title_width
             room = box.width() - whole
             readout.show_entries(entries, box.right(), box.top(), room, box.width() - title)

@@ -7,7 +7,7 @@ sensors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -85,12 +85,14 @@ _WORKER = "Processor time of the worker's processes, in % of the threads it may 
 _HOST = "Processor time of the whole machine, in % of all its processors"
 
 
+_PROCESS = (
+    CurveKind("proc.tree/pss_bytes", "Process PSS", _PSS, "steps"),
+    CurveKind("proc.tree/rss_bytes", "Process RSS", _RSS, "steps"),
+)
 _READ_MEMORY = (
     CurveKind("nvml.*/memory_used_bytes", "Device", _DEVICE, "steps"),
     CurveKind("nvml.*/process_memory_bytes", "Device, own", _OWN, "steps"),
     CurveKind("*/allocator_bytes", "Allocator", style="steps"),
-    CurveKind("proc.tree/pss_bytes", "Process PSS", _PSS, "steps"),
-    CurveKind("proc.tree/rss_bytes", "Process RSS", _RSS, "steps"),
 )
 _PART_COLORS = tuple(f"memory.{c}" for c in ("weights", "gradients", "optimiser", "cache_or_activations", "overhead"))
 _PARTS = tuple(
@@ -146,12 +148,13 @@ CHARTS = (
         "Memory by part",
         "B",
         "GiB",
-        (*_PARTS, *_READ_MEMORY),
-        about="GiB, parts of one untimed step, lines as read",
+        # beside names of parts there is little room
+        (*_PARTS, *_READ_MEMORY, *(replace(kind, title=kind.title.removeprefix("Process ")) for kind in _PROCESS)),
+        about="GiB, parts of one untimed step",
         needs="part:weights",
         instead_of="memory",
     ),
-    ChartKind("memory", "Memory", "B", "GiB", _READ_MEMORY),
+    ChartKind("memory", "Memory", "B", "GiB", (*_READ_MEMORY, *_PROCESS)),
     ChartKind(
         "power",
         "Power",
@@ -287,6 +290,8 @@ def _curves(data: TrialData, chart: ChartKind, x: XAxis) -> tuple[Curve, ...]:
     threads = data.started.threads if data.started is not None else 0
     for kind in chart.curves:
         matches = [key for key in data.channels if fnmatchcase(key, kind.pattern)]
+        if kind.style == "area":
+            matches = [key for key in matches if data.channels[key].values[-1:].any()]
         base, unit = (kind.base, kind.base) if kind.base else (chart.base, chart.unit)
         factor = 1 / scale(base, unit) / (max(threads, 1) if kind.per_thread else 1)
         title = f"{kind.title}, one core" if kind.per_thread and not threads else kind.title
@@ -348,9 +353,11 @@ def latest_time(data: TrialData) -> float:
 
 
 def figure(value: float) -> str:
-    """A value as people read it: four significant digits at the most, "–" for none."""
+    """A value as people read it: four significant digits at the most, "2.99e-4" under a thousandth, "–" for none."""
     if not np.isfinite(value):
         return "–"
     if value == 0:
         return "0"
+    if abs(value) < 1e-3:
+        return f"{value:.2e}".replace("e-0", "e-")
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"

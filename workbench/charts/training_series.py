@@ -49,8 +49,10 @@ class TrainingSeries:
         self._append("training_throughput", end_s, record.tokens / spent_s if spent_s > 0 else None)
         self._append("data_share", end_s, record.data_s / waited if waited > 0 else None)
         if self._parts is not None:
+            begun = (start_s,) if self.columns.axes["step"].count == 1 else ()
             for part in PARTS:
-                self._append(f"part:{part}", end_s, float(getattr(self._parts, f"{part}_bytes")))
+                for at_s in (*begun, end_s):
+                    self._append(f"part:{part}", at_s, float(getattr(self._parts, f"{part}_bytes")))
 
     def add_evaluation(self, record: Evaluation, at_s: float) -> None:
         """A loss of the weights as the last step left them: it stands where that step ended."""

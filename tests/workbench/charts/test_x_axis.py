@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
 from engines.protocol.records import Step
-from tests.workbench.training_trial import EVALUATION_S, FIRST_S, NO_METER, TOKENS, WATTS, S, held_out, training_trial
+from tests.workbench.training_trial import (
+    EVALUATION_S,
+    FIRST_S,
+    NO_METER,
+    PARTS,
+    TOKENS,
+    WATTS,
+    S,
+    held_out,
+    training_records,
+    training_trial,
+)
 from workbench.charts.channel import Channel
-from workbench.charts.curves import best_held_out, charts_of, why_no_axis
+from workbench.charts.curves import best_held_out, charts_of, figure, why_no_axis
 from workbench.charts.series import TrialData
 from workbench.charts.x_axis import StepColumns, position_text, shown_unit
 
@@ -96,8 +108,6 @@ def test_that_readings_between_steps_have_no_place_on_an_axis_of_steps() -> None
 def test_that_points_given_once_stay_as_a_trial_grows() -> None:
     data = TrialData(trial="t-1", title="SmolLM2 · LoRA")
     seen: list[np.ndarray] = []
-    from tests.workbench.training_trial import training_records
-
     for record in training_records(steps=6):
         data.take(record)
         losses = [c for k in charts_of(data, "step") if k.kind.id == "loss" for c in k.curves if c.title == "Training"]
@@ -142,3 +152,19 @@ def test_that_a_place_is_written_in_the_words_of_its_axis(kind: str, place: floa
 )
 def test_that_an_axis_is_written_in_a_practical_unit(kind: str, largest: float, unit: str) -> None:
     assert shown_unit(kind, largest)[0] == unit  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("value", "text"), [(2.99e-4, "2.99e-4"), (0.001, "0.00100"), (0.0, "0"), (-5e-5, "-5.00e-5")])
+def test_that_small_figures_are_written_in_powers_of_ten(value: float, text: str) -> None:
+    assert figure(value) == text
+
+
+def test_that_a_part_of_memory_that_was_empty_at_the_peak_is_not_drawn() -> None:
+    data = TrialData("t-1", "LoRA")
+    data.take(msgspec.structs.replace(PARTS, gradients_bytes=0))
+    for record in training_records(steps=3):
+        data.take(record)
+    parts = [c for c in chart(data, "memory_parts").curves if c.kind.style == "area"]
+    assert [c.title for c in parts] == ["Weights", "Optimiser", "Activations", "Temporary"]
+    assert parts[1].below == pytest.approx(500 / 1024)
+    assert list(parts[0].x) == [0, 1, 2, 3]
