@@ -94,9 +94,12 @@ class Axis:
         return found
 
     def time_at(self, x: float) -> float:
-        """The time (s) at a place; where a step ended, that moment, however long the trial stood there."""
-        if self.kind == "time" or not len(self.knots):
+        """The time (s) at a place; where a step ended, that moment, however long the trial stood there. Before the
+        first step every place is now: infinity."""
+        if self.kind == "time":
             return x
+        if not len(self.knots):
+            return float("inf")
         ends = self.knots.values[1::2]
         step = min(int(np.searchsorted(ends, x, side="left")), len(ends) - 1)
         around = slice(2 * step, 2 * step + 2)
@@ -104,8 +107,10 @@ class Axis:
 
     def snapped(self, x: float) -> float:
         """The nearest end of a step, or the beginning of the first; on the clock `x` itself."""
-        if self.kind == "time" or not len(self.knots):
+        if self.kind == "time":
             return x
+        if not len(self.knots):
+            return 0.0
         places = np.append(self.knots.values[:1], self.knots.values[1::2])
         return float(places[np.abs(places - x).argmin()])
 
