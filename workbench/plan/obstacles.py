@@ -6,12 +6,14 @@ Pure; any thread. Called by `workbench.plan.cells`. The engines look at the same
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import msgspec
 
 from engines.catalogue import engines
 from engines.catalogue import find as find_engine
 from engines.protocol.orders import Inference, TechniqueOrder, Training
+from engines.protocol.settings import settings_of
 from engines.protocol.work import sequences_of
 from engines.techniques import MachineFacts, Technique, Use, find, techniques
 from engines.techniques.chosen import precision_of
@@ -69,6 +71,7 @@ def _obstacles(
         if reason:
             fixes = (
                 *_install(cell, technique, model, machine),
+                *_switched_off(reason, technique, model, _use(cell, order)),
                 *_other_techniques(cell, technique, model, machine, experiment),
                 *_leave_out(),
             )
@@ -83,6 +86,15 @@ def _use(cell: Configuration, order: TechniqueOrder) -> Use:
     technique = find(order.id)
     parameters = {**(technique.defaults() if technique is not None else {}), **order.parameters}
     return Use(parameters, precision_of(cell.model, cell.techniques).id, cell.workload)
+
+
+def _switched_off(reason: str, technique: Technique, model: ResolvedModel, use: Use) -> Iterator[Fix]:
+    """What of the work stands against a technique and can be turned off."""
+    for setting in settings_of(type(use.workload)):
+        if setting.type == "bool" and getattr(use.workload, setting.name):
+            without = replace(use, workload=msgspec.structs.replace(use.workload, **{setting.name: False}))
+            if technique.conflict(model.facts, use) == reason != technique.conflict(model.facts, without):
+                yield Fix(f"{setting.title} off", f"workload.{setting.name}", False)
 
 
 def _has_axis(engine: str, axis: str) -> bool:
@@ -290,6 +302,8 @@ def _other_techniques(
     fixes: list[Fix] = []
     for other in techniques(blocked.axis):
         if other.id in taken or cell.engine.id not in other.engines or other.cannot_apply(model.facts, machine):
+            continue
+        if other.conflict(model.facts, _use(cell, TechniqueOrder(id=other.id))):
             continue
         if must_fit and not _fits(cell, model, machine, technique=other):
             continue

@@ -67,6 +67,9 @@ def experiment(*models: str, precisions: tuple[str, ...] = ("float32", "int8"), 
 
 
 ONE = {"a": random_model()}
+PEFT = replace(
+    probe(), packages=(*PACKAGES, *(Package(name=name, version="1") for name in ("peft", "bitsandbytes", "accelerate")))
+)
 
 
 def messages(plan_problems: tuple[Problem, ...]) -> str:
@@ -124,6 +127,36 @@ def test_that_training_needs_a_technique_to_train_by_and_counts_what_it_adds() -
     assert cell.memory.trained_parameters == trained
     assert (cell.memory.gradients, cell.memory.optimiser) == (4 * trained, 8 * trained)
     assert not [p for p in cell.problems if p.severity == "error" and "peft" not in p.message]
+
+
+def test_that_what_stands_against_a_method_as_it_is_used_has_fixes() -> None:
+    training = experiment(precisions=(), workload=WorkloadChoice.of("training"))
+    prompt = replace(training, techniques=(TechniqueChoice("finetune.prompt"),))
+    (cell,) = make_plan(prompt, ONE, PEFT).configurations
+    fix = cell.problems[0].fixes[0]
+    assert (fix.path, fix.value) == ("workload.packing", False)
+    assert make_plan(apply_fix(prompt, "", fix), ONE, PEFT).configurations[0].runnable
+    pissa = (TechniqueChoice("precision.nf4"), TechniqueChoice("finetune.pissa"))
+    (cell,) = make_plan(replace(training, techniques=pissa), ONE, PEFT).configurations
+    problem = next(p for p in cell.problems if p.severity == "error")
+    assert "PiSSA" in problem.message
+    offered = {str(fix.value) for fix in problem.fixes if fix.path.startswith("techniques.")}
+    assert offered == {"finetune.lora", "finetune.lora-plus"}, "both run on 4 bits"
+
+
+def test_that_qlora_brings_its_precision_unless_another_is_named() -> None:
+    training = experiment(precisions=(), workload=WorkloadChoice.of("training"))
+    qlora = TechniqueChoice("finetune.qlora")
+    (cell,) = make_plan(replace(training, techniques=(qlora,)), ONE, PEFT).configurations
+    assert cell.runnable, messages(cell.problems)
+    assert [t.id for t in cell.applied] == ["finetune.qlora", "precision.nf4"]
+    (named,) = make_plan(
+        replace(training, techniques=(TechniqueChoice("precision.nf4"), qlora)), ONE, PEFT
+    ).configurations
+    assert named.hash == cell.hash, "the same is run"
+    both = (TechniqueChoice("precision.float32"), TechniqueChoice("precision.nf4"), qlora)
+    cells = make_plan(replace(training, techniques=both), ONE, PEFT).configurations
+    assert [cell.runnable for cell in cells] == [False, True]
 
 
 def test_that_random_weights_leave_perplexity_out_and_say_so() -> None:
