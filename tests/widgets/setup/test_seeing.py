@@ -29,7 +29,7 @@ def test_that_more_seeds_are_offered_that_show_less() -> None:
 
 def test_that_boundaries_have_words() -> None:
     assert seeing(KNOWN, 5, 1) == Seeing(), "one method is compared with nothing"
-    assert seeing(None, 5, 2).text.endswith("2 seeds of two methods.")
+    assert seeing(None, 5, 2).text.endswith("two methods with 2 seeds.")
     assert seeing(None, 5, 2).offer == ""
     one = seeing(KNOWN, 1, 2)
     assert one.text == "With one seed, no difference shows."

@@ -363,8 +363,9 @@ def test_that_precisions_stand_under_headings_with_their_own_ticks_counted(home:
         "Precision · Quantised files",
         "Precision · GGUF",
         "KV cache",
+        "Adapter",
     ]
-    assert [g.count for g in groups] == ["", "", "2 selected", "", "", "the default"]
+    assert [g.count for g in groups] == ["", "", "2 selected", "", "", "the default", ""]
     assert len({g.key for g in groups}) == len(groups), "each folds on its own"
     training = technique_groups(Experiment(workload=WorkloadChoice.of("training")), Resolved({}, None))
     assert next(iter(training)).key.startswith("finetune"), "what only this work has comes first"
@@ -385,6 +386,8 @@ def test_that_a_source_leads_to_its_paper() -> None:
     assert source_address("Kalamkar et al. 2019, arXiv 1905.12322") == "https://arxiv.org/abs/1905.12322"
     assert source_address("torchao, https://github.com/pytorch/ao") == "https://github.com/pytorch/ao"
     assert source_address("IEEE 754-2019") == ""
+    both = "Hu et al. 2021, arXiv 2106.09685; peft, https://huggingface.co/docs/peft"
+    assert source_address(both) == "https://arxiv.org/abs/2106.09685", "the paper before the library"
 
 
 def test_that_the_machine_says_what_can_be_measured_on_the_chosen_device() -> None:

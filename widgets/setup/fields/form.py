@@ -12,14 +12,17 @@ from widgets.theme.theme import Theme
 class Form(QWidget):
     """Rows of 28 px, 8 px apart; labels stay at the height of their field when a message grows under it."""
 
-    def __init__(self, theme: Theme, label_width: int = 88, parent: QWidget | None = None) -> None:
+    def __init__(self, theme: Theme, label_width: int = 88, *, columns: int = 1, parent: QWidget | None = None) -> None:
+        """`columns`: fields beside each other in a row; hints and wide widgets only in forms with one."""
         super().__init__(parent)
+        self._columns, self._added = columns, 0
         self._theme = theme
         self._label_width = label_width
         self._labels: list[QLabel] = []
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setColumnStretch(1, 1)
+        for column in range(columns):
+            self._grid.setColumnStretch(2 * column + 1, 1)
         self._row = 0
         theme.follow(self._restyle)
 
@@ -30,9 +33,12 @@ class Form(QWidget):
         text.setBuddy(field)
         text.setMinimumHeight(self._theme.height("control"))
         self._labels.append(text)
-        self._grid.addWidget(text, self._row, 0, Qt.AlignmentFlag.AlignTop)
-        self._grid.addWidget(field, self._row, 1, Qt.AlignmentFlag.AlignTop)
-        self._row += 1
+        column = 2 * (self._added % self._columns)
+        self._grid.addWidget(text, self._row, column, Qt.AlignmentFlag.AlignTop)
+        self._grid.addWidget(field, self._row, column + 1, Qt.AlignmentFlag.AlignTop)
+        self._added += 1
+        if self._added % self._columns == 0:
+            self._row += 1
         return text
 
     def add_wide(self, widget: QWidget) -> None:

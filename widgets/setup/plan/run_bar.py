@@ -62,7 +62,7 @@ class RunBar(QFrame):
         row.addWidget(line(vertical=True, short=True))
         self.left_out = ElidedLabel("", role="dense", tone="secondary")
         self.why = ElidedLabel("", role="dense", tone="error")
-        self.seeing = label("", role="dense", tone="secondary")
+        self.seeing = label("", role="dense", tone="secondary", wrap=True)
         self.seeing.setTextFormat(Qt.TextFormat.RichText)
         links = Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
         self.seeing.setTextInteractionFlags(links)
@@ -74,7 +74,7 @@ class RunBar(QFrame):
             text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             words.addWidget(text)
         words.addStretch(1)
-        row.addLayout(words)
+        row.addLayout(words, 1)
         self.run = RunButton(theme)
         self.run.clicked.connect(self.run_wanted)
         row.addWidget(self.run)
@@ -86,6 +86,7 @@ class RunBar(QFrame):
         self._row.setContentsMargins(px(12), 0, px(12), 0)
         self._row.setSpacing(px(12))
         self.command.setMinimumWidth(px(160))
+        self.seeing.setMinimumWidth(px(220))
 
     def show_command(self, command: str, *, saved: bool) -> None:
         """`saved` False: the file does not hold this experiment yet, and the bar says so."""

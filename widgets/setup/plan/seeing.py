@@ -17,7 +17,7 @@ def seeing(known: Seeds | None, seeds: int, methods: int) -> Seeing:
     if methods < 2:
         return Seeing()
     if known is None:
-        return Seeing("How small a difference shows is known after a first run: 2 seeds of two methods.")
+        return Seeing("Which differences show is known after a first run of two methods with 2 seeds.")
     seen = known.seen(seeds)
     if seen is None:
         offered = _offer(known, seeds, math.inf)

@@ -32,9 +32,11 @@ class TechniqueForm(QWidget):
     install_wanted = Signal(object)
     """Packages that it lacks, a tuple."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, theme: Theme, *, compact: bool = False, parent: QWidget | None = None) -> None:
+        """`compact`: wide and low: two fields in a row, and what they mean in their tooltips."""
         super().__init__(parent)
         self._theme = theme
+        self._compact = compact
         self._key = ""
         self._missing: tuple[str, ...] = ()
         self._inner: QWidget | None = None
@@ -93,7 +95,8 @@ class TechniqueForm(QWidget):
             link.setToolTip(address)
             link.setAccessibleDescription(f"Opens {address}")
             head.addWidget(link)
-        column.addWidget(label(technique.sentence, role="dense", tone="secondary", wrap=True))
+        if not self._compact:  # the tree beside a low form has it
+            column.addWidget(label(technique.sentence, role="dense", tone="secondary", wrap=True))
         column.addWidget(self._make_note())
         if technique.parameters:
             column.addSpacing(px(4))
@@ -133,10 +136,13 @@ class TechniqueForm(QWidget):
         self.install_wanted.emit(self._missing)
 
     def _make_fields(self, technique: Technique) -> QWidget:
-        form = Form(self._theme, 72)
+        form = Form(self._theme, 72, columns=2 if self._compact else 1)
         for parameter in technique.parameters:
             field = self._field(technique, parameter)
             self.fields[parameter.name] = field
+            if self._compact:
+                form.add(_short(parameter.title), field, f"{parameter.title}. {parameter.help} {SWEEP_HINT}")
+                continue
             form.add(_short(parameter.title), field, f"{parameter.title}. {parameter.help}".strip())
             numeric = parameter.type in ("int", "float")
             hint = f"{parameter.help} {SWEEP_HINT if numeric else CHOICE_HINT}".strip()

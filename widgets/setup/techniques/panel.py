@@ -53,7 +53,7 @@ class TechniquesPanel(Panel):
         self.tree = CheckTree(theme, title, TechniqueDelegate(theme))
         self.tree.model_.toggle_wanted.connect(self.toggled)
         self.tree.current_changed.connect(self._current)
-        self.form = TechniqueForm(theme)
+        self.form = TechniqueForm(theme, compact=not across)
         self.form.changed.connect(self.parameter_changed)
         self.form.broke.connect(self.parameter_broke)
         self.form.install_wanted.connect(self.install_wanted)

@@ -158,13 +158,13 @@ def lacking(technique: Technique, experiment: Experiment, resolved: Resolved) ->
 
 
 def source_address(source: str) -> str:
-    """The web address a technique's source names: written out, or of an arXiv paper. "" where it names none."""
-    for word in source.replace(",", " ").split():
-        if word.startswith(("https://", "http://")):
-            return word.rstrip(".")
+    """The web address a technique's source names: of an arXiv paper, or written out. "" where it names none."""
     _, found, rest = source.partition("arXiv ")
-    number = rest.split()[0].strip(".,") if found and rest.split() else ""
-    return f"https://arxiv.org/abs/{number}" if number else ""
+    number = rest.split()[0].strip(".,;") if found and rest.split() else ""
+    if number:
+        return f"https://arxiv.org/abs/{number}"
+    words = source.replace(",", " ").replace(";", " ").split()
+    return next((word.rstrip(".") for word in words if word.startswith(("https://", "http://"))), "")
 
 
 def _row(
