@@ -14,6 +14,7 @@ from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
+from engines.hf.count import is_quantised
 from engines.hf.finetune import adapters, lora, parts, prompts
 from engines.hf.finetune.trained import adapter_facts
 from engines.hf.training.evidence import trained_counts
@@ -24,6 +25,7 @@ from engines.techniques.finetune import lora as lora_entries
 from engines.techniques.finetune import parts as part_entries
 from engines.techniques.finetune import prompts as prompt_entries
 from engines.techniques.finetune.counts import Parameters
+from engines.worker.failures import WorkerFailure
 
 _KEPT = "workbench_adapted"
 _PROBE_TOKENS = 8
@@ -52,6 +54,12 @@ class Adapted:
 
 def apply(model: PreTrainedModel, order: TechniqueOrder, seed: int) -> dict[str, float]:
     """Apply a method, freeze everything it does not train; returns what changed. Raises `WorkerFailure`."""
+    if order.id == lora_entries.QLORA and not any(is_quantised(parameter) for parameter in model.parameters()):
+        raise WorkerFailure(
+            "technique",
+            "QLoRA trains beside a base in 4 bits, and this one is not quantised.",
+            "Choose the precision nf4 or fp4, or the method LoRA.",
+        )
     before = _probe(model)
     torch.manual_seed(seed)  # adapters begin with random numbers
     kept = Adapted(order)

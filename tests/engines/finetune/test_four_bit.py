@@ -90,6 +90,14 @@ def test_that_a_method_on_four_bits_learns_after_an_evaluation(id: str, folder: 
     assert loss_of(model).item() < started
 
 
+def test_that_qlora_on_a_plain_base_is_refused() -> None:
+    from engines.hf.finetune import apply
+    from engines.worker.failures import WorkerFailure
+
+    with pytest.raises(WorkerFailure, match="not quantised"):
+        apply(make("llama"), order("qlora"), 1)
+
+
 def test_that_gradients_are_those_of_the_dequantised_base(folder: Path) -> None:
     import bitsandbytes
     import torch

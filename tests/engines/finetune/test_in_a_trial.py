@@ -14,6 +14,7 @@ from engines.techniques import find
 from tests.engines.worker_harness import Outcome, folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
 
+pytestmark = pytest.mark.real
 TRAINING = Training(
     steps=12, warmup_steps=1, sequence_tokens=48, batch_size=4, evaluation_tokens=512, packing=False, keep="adapter"
 )
