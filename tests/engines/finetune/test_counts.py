@@ -41,3 +41,29 @@ def test_that_a_method_trains_as_many_parameters_as_its_formula_says(kind: str, 
         method = order(id, **parameters)
         counted = apply(make(kind), method, seed=1)["trained_parameters"]
         assert counted == trained_parameters(facts(kind), method) > 0
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe", "olmoe"])
+@pytest.mark.parametrize("id", ["lora", "rslora"])
+def test_that_adapted_experts_are_counted_each(kind: str, id: str) -> None:
+    from engines.hf.finetune import apply
+
+    with_experts, without = order(id, experts=True), order(id)
+    counted = apply(make(kind), with_experts, seed=1)["trained_parameters"]
+    assert counted == trained_parameters(facts(kind), with_experts) > trained_parameters(facts(kind), without)
+
+
+def test_that_an_output_head_of_its_own_is_counted_where_it_is_named() -> None:
+    from engines.hf.finetune import apply
+
+    named, head = order("lora", rank=4, modules="lm_head, q_proj"), {"tie_word_embeddings": False}
+    counted = apply(make("llama", **head), named, seed=1)["trained_parameters"]
+    assert counted == trained_parameters(facts("llama", **head), named) == 4 * (3 * (64 + 64) + 64 + 96)
+
+
+def test_that_attention_only_leaves_the_feed_forward_alone() -> None:
+    from engines.hf.finetune import apply
+
+    attention = order("miss", rank=4, target_modules="attention")
+    counted = apply(make("phi3"), attention, seed=1)["trained_parameters"]
+    assert counted == trained_parameters(facts("phi3"), attention) == 4 * 3 * (64 + 2 * 32 + 64)
