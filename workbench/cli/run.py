@@ -191,6 +191,10 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
         name: cells for name, cells in columns.items() if name not in ("trained", "range", "of that") or any(cells)
     }
     print_table(tuple(shown), list(zip(*shown.values(), strict=True)))
+    for configuration in plan.configurations:
+        changes = [fix for problem in configuration.problems for fix in problem.fixes if fix.note]
+        for fix in changes if configuration.hash not in plan.skipped else ():
+            print(f"{configuration.hash[:8]}: {fix.label} {fix.note}.")
     for problem in plan.problems:
         print(f"{problem.severity}: {problem}")
     most = "at most " if plan.experiment.run.stop_at_ratio is not None else ""
