@@ -5,12 +5,13 @@
 One process, two copies of one model with the same LoRA adapters, a few steps of each in turn. The bare loop is what the
 documentation of peft shows: batch, forward with labels, backward, clipping, fused AdamW, schedule, and the loss read.
 Ours is `engines.hf.training` with its batches, clocks and records. Counted is everything a step takes, in pairs until
-the interval of the ratio decides about the margin. Before that the three forms of torch's AdamW are timed.
+the interval of the ratio decides about the margin. Before that the forms of AdamW are timed.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import sys
@@ -56,6 +57,15 @@ def measure(chosen: argparse.Namespace) -> tuple[Ratio, Ratio]:
 
         return once
 
+    def processor() -> Ratio:
+        return interval(list(zip(spent["ours"], spent["bare"], strict=True)), chosen.margin, 0.95)
+
+    def report(state: Ratio) -> None:
+        report_progress(state)
+        print(
+            f"    in processor time {processor().ratio:.4f} [{processor().low:.4f}, {processor().high:.4f}]", flush=True
+        )
+
     ours.run(_WARM_UP)
     bare.run(_WARM_UP)
     gc.collect()
@@ -67,11 +77,11 @@ def measure(chosen: argparse.Namespace) -> tuple[Ratio, Ratio]:
             timed("bare", bare.run),
             margin=chosen.margin,
             most=chosen.most,
-            report=report_progress,
+            report=report,
         )
     finally:
         gc.enable()
-    return wall, interval(list(zip(spent["ours"], spent["bare"], strict=True)), chosen.margin, 0.95)
+    return wall, processor()
 
 
 class Bare:
@@ -110,17 +120,27 @@ class Bare:
 
 
 def optimiser_forms(chosen: argparse.Namespace) -> dict[str, float]:
-    """Seconds that a step of each form of AdamW takes over the adapters and over the whole model."""
+    """Seconds that a step of each form of AdamW takes, over the adapters and over the whole model; bitsandbytes' too,
+    where that is installed."""
     import torch
 
-    model, found = adapted(chosen.rank), {}
+    forms = ["fused", "foreach", "plain"]
+    with contextlib.suppress(ImportError):
+        import bitsandbytes
+
+        forms.append("8-bit")
+    model, found = adapted(chosen.rank), dict[str, float]()
     adapters = [p for p in model.parameters() if p.requires_grad]
     for what, parameters in (("adapters", adapters), ("whole model", list(model.parameters()))):
         for parameter in parameters:
             parameter.requires_grad_(True)
             parameter.grad = torch.randn_like(parameter) * 1e-3
-        for form in ("fused", "foreach", "plain"):
-            optimiser = torch.optim.AdamW(parameters, lr=RATE, fused=form == "fused", foreach=form == "foreach")
+        for form in forms:
+            optimiser: torch.optim.Optimizer
+            if form == "8-bit":
+                optimiser = bitsandbytes.optim.AdamW8bit(parameters, lr=RATE)
+            else:
+                optimiser = torch.optim.AdamW(parameters, lr=RATE, fused=form == "fused", foreach=form == "foreach")
             times = []
             for _ in range(_OPTIMISER_STEPS):
                 start = time.perf_counter()

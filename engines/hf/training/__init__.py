@@ -5,7 +5,3 @@ of them, of `micro_batches`; `optimisers` and `schedule` are what their names sa
 the timed ones: memory by part (`memory`) and operations (`flops`). `evidence` shows what training changed and left
 alone.
 """
-
-from engines.hf.training.evidence import trained_counts
-
-__all__ = ["trained_counts"]
