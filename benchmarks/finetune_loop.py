@@ -23,7 +23,7 @@ from benchmarks.finetuning import RATE, Ours, Timed, adapted, documents, options
 from benchmarks.paired_comparison import Ratio, compare, interval, report_progress
 
 _WARM_UP = 3
-_OPTIMISER_STEPS = 30
+_OPTIMISER_STEPS = 9
 
 
 def main() -> int:
