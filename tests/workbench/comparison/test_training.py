@@ -54,8 +54,12 @@ def test_that_a_comparison_of_inference_has_no_training() -> None:
         (({}, {}), "at equal steps: 12"),
         (({}, {"steps": 18}), "not at equal steps: 12 to 20"),
         (({}, {"batch_size": 4}), "at equal steps: 12; a step has more tokens in some configurations than in others"),
-        (({"stop_at": "tokens", "token_budget": 100_000},) * 2, "at equal tokens: 100,000"),
-        (({"stop_at": "time", "time_budget_s": 90.0},) * 2, "at equal time: 1 min 30 s"),
+        (({"stop_at": "tokens", "token_budget": 768},) * 2, "at equal tokens: 768"),
+        (({"stop_at": "time", "time_budget_s": 90.0, "steps": 11},) * 2, "at equal time: 1 min 30 s"),
+        (
+            ({"stop_at": "time", "time_budget_s": 90.0}, {"stop_at": "time", "time_budget_s": 90.0, "steps": 11}),
+            "at equal time: 1 min 30 s, but 1 trial ended at the largest number of steps before that",
+        ),
         (({"stop_at": "loss", "target_loss": 2.5},) * 2, "at equal loss: 2.5"),
         (({"stop_at": "loss"}, {}), "on no equal basis: configurations stop by different rules"),
     ],
@@ -71,6 +75,7 @@ def test_that_the_basis_is_said_in_words(loads: tuple[dict[str, object], ...], w
 def test_that_equal_is_said_of_equal_amounts_only() -> None:
     assert Basis("steps", 5, 5).equal
     assert not Basis("steps", 5, 6).equal
+    assert not Basis("time", 5, 5, capped=1).equal
     assert not Basis(None, 0, 0).equal
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from workbench.comparison.training.methods import workload_of
-from workbench.store.operations import ExperimentDetail
+from workbench.metrics.model import counted
+from workbench.store.operations import ExperimentDetail, MetricRow
 from workbench.units import format_duration
 
 Kind = Literal["steps", "tokens", "time", "loss"]
@@ -22,19 +24,23 @@ class Basis:
     """More than `least` where they were not asked for the same."""
     tokens_differ: bool = False
     """At equal steps: a step has more tokens in some configurations than in others."""
+    capped: int = 0
+    """At equal tokens or time: trials that the largest number of steps ended before that."""
 
     @property
     def equal(self) -> bool:
-        return self.kind is not None and self.least == self.most
+        return self.kind is not None and self.least == self.most and not self.capped
 
     @property
     def words(self) -> str:
         """ "at equal steps: 200", for under a chart or a table."""
         if self.kind is None:
             return "on no equal basis: configurations stop by different rules"
-        if not self.equal:
+        if self.least != self.most:
             return f"not at equal {self.kind}: {self._amount(self.least)} to {self._amount(self.most)}"
         more = "; a step has more tokens in some configurations than in others" if self.tokens_differ else ""
+        if self.capped:
+            more = f", but {counted(self.capped, 'trials')} ended at the largest number of steps before that"
         return f"at equal {self.kind}: {self._amount(self.least)}{more}"
 
     def _amount(self, value: float) -> str:
@@ -43,6 +49,8 @@ class Basis:
         return f"{value:g}" if self.kind == "loss" else f"{value:,.0f}"
 
 
+_CLEARLY = 0.95
+"""Share of what may be spent under which it is not spent: warm-up steps and data are reckoned, not counted."""
 _RULES: dict[str, tuple[Kind, str]] = {
     "steps": ("steps", ""),
     "tokens": ("tokens", "token_budget"),
@@ -64,7 +72,33 @@ def basis_of(detail: ExperimentDetail) -> Basis | None:
     a_step = {
         _of(load, "batch_size", 1) * _of(load, "accumulation", 1) * _of(load, "sequence_tokens") for load in loads
     }
-    return Basis(kind, min(amounts), max(amounts), kind == "steps" and len(a_step) > 1)
+    return Basis(kind, min(amounts), max(amounts), kind == "steps" and len(a_step) > 1, _capped(detail, kind))
+
+
+def _capped(detail: ExperimentDetail, kind: Kind) -> int:
+    """Completed trials that made as many steps as their workload allows, and so clearly had tokens or time left.
+    Reaching a loss, or not, is told elsewhere."""
+    if kind not in ("tokens", "time"):
+        return 0
+    loads = {c.configuration: load for c in detail.configurations if (load := workload_of(c))}
+    known = {(r.trial, r.metric): r for r in detail.metrics if r.value is not None}
+    return sum(
+        _ran_out_of_steps(t.trial, loads[t.configuration], kind, known)
+        for t in detail.trials
+        if t.outcome == "completed" and t.configuration in loads
+    )
+
+
+def _ran_out_of_steps(
+    trial: str, load: dict[str, object], kind: Kind, known: Mapping[tuple[str, str], MetricRow]
+) -> bool:
+    a_step, tokens = known.get((trial, "training_latency_s")), known.get((trial, "training_tokens_per_second"))
+    if a_step is None or a_step.value is None or tokens is None or not a_step.n or a_step.n < _of(load, "steps"):
+        return False
+    warm = (a_step.n + _of(load, "warmup_steps")) / a_step.n
+    if kind == "tokens":
+        return (tokens.n or 0) * warm < _CLEARLY * _of(load, "token_budget")
+    return a_step.value * a_step.n * warm < _CLEARLY * _of(load, "time_budget_s")
 
 
 def _steps(load: dict[str, object]) -> float:
