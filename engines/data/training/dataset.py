@@ -89,6 +89,8 @@ class Dataset:
             "columns": table.columns.said,
             "rows": str(len(table.examples) + len(table.bad)),
             "rows_left_out": str(left_out.total()),
+            "rows_tokenised": str(self.used.total()),
+            "rows_unfit": str(counts.left_out.total()),
             "rows_truncated": str(counts.truncated),
             "split_rows": ", ".join(f"{name} {self.rows[name]}" for name in SPLITS),
             "split_rows_used": ", ".join(f"{name} {self.used[name]}" for name in SPLITS),

@@ -195,6 +195,7 @@ def test_that_facts_say_what_became_of_the_rows(tmp_path: Path) -> None:
     assert facts["training.rows"] == "40"
     assert facts["training.bad_rows"] == "line 2 has no response"
     assert facts["training.rows_left_out_because"] == "1 has no response"
+    assert (facts["training.rows_tokenised"], facts["training.rows_unfit"]) == ("39", "0")
     assert facts["training.rows_truncated"] == "14"  # "q26", a newline and 26 letters leave no room for the end token
     assert facts["training.split_rows"] == "train 35, validation 2, test 2"
     assert int(facts["training.loss_tokens"]) < int(facts["training.tokens"])

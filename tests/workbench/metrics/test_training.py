@@ -181,6 +181,12 @@ def test_that_padding_and_slow_data_are_cautions_from_their_limits_on() -> None:
     assert codes(*training(FALLING, data_s=0.12)) == {"slow_data"}
 
 
+@pytest.mark.parametrize(("unfit", "found"), [(20, set()), (21, {"rows_unfit"})])
+def test_that_many_rows_that_do_not_fit_are_a_caution(unfit: int, found: set[str]) -> None:
+    facts = {"training.rows_unfit": str(unfit), "training.rows_tokenised": "100"}
+    assert codes(*training(FALLING, data_s=0.05, facts=facts)) == found
+
+
 def test_that_steps_that_stall_or_drift_are_seen() -> None:
     said = training({}, steps=40, data_s=0.0)
     steps = [r for r in said if isinstance(r, Step)]

@@ -14,6 +14,10 @@ DATA_LIMIT = 0.10
 """Share of the time that goes into making batches."""
 
 
+UNFIT_LIMIT = 0.20
+"""Share of the rows that became tokens and were left out: too long, or against the chat template."""
+
+
 def _asked(records: TrialRecords, name: str) -> int | None:
     """A whole number that the trial was asked for; None where the worker did not say it."""
     said = records.environment.get(f"workload.{name}", "")
@@ -63,4 +67,14 @@ def slow_data(records: TrialRecords) -> tuple[Reason, ...]:
     return (Reason("slow_data", "warning", text),)
 
 
-STEP_CHECKS = (effective_batch, padding, slow_data)
+def rows_unfit(records: TrialRecords) -> tuple[Reason, ...]:
+    """What was trained on is another selection of the data than it seems: short rows."""
+    unfit, whole = (records.environment.get(f"training.rows_{name}", "") for name in ("unfit", "tokenised"))
+    if not (unfit.isdecimal() and whole.isdecimal()) or int(unfit) <= UNFIT_LIMIT * int(whole):
+        return ()
+    why = records.environment.get("training.rows_left_out_because", "")
+    text = f"{int(unfit):,} of {int(whole):,} rows were left out ({why}): raise sequence_tokens or change the template."
+    return (Reason("rows_unfit", "warning", text),)
+
+
+STEP_CHECKS = (effective_batch, padding, slow_data, rows_unfit)
