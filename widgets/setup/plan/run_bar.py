@@ -67,14 +67,14 @@ class RunBar(QFrame):
         links = Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
         self.seeing.setTextInteractionFlags(links)
         self.seeing.linkActivated.connect(self._seeds_wanted)
-        words = QVBoxLayout()
+        self._words = words = QVBoxLayout()
         words.setSpacing(0)
         words.addStretch(1)
         for text in (self.seeing, self.left_out, self.why):
             text.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             words.addWidget(text)
         words.addStretch(1)
-        row.addLayout(words, 1)
+        row.addLayout(words)
         self.run = RunButton(theme)
         self.run.clicked.connect(self.run_wanted)
         row.addWidget(self.run)
@@ -118,6 +118,7 @@ class RunBar(QFrame):
         self.seeing.setText(f"{seeing.text} {link}" if seeing.offer else seeing.text)
         self.seeing.setToolTip(_SEEING_TIP)
         self.seeing.setVisible(bool(seeing.text))
+        self._row.setStretchFactor(self._words, int(bool(seeing.text)))  # a text that wraps asks for little room
 
     def _seeds_wanted(self, link: str) -> None:
         self.seeds_wanted.emit(int(link))

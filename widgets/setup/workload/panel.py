@@ -89,9 +89,11 @@ class WorkPanel(Panel):
         self.run.broke.connect(self.broke)
         column.addWidget(self.run)
         column.addWidget(line())
+        column.addWidget(self.more)
         if self.more.fields:
-            column.addWidget(self.more)
             column.addWidget(line())
+        else:
+            self.more.hide()
         self.engine = EngineGroup(theme, kind)
         self.engine.changed.connect(self.engine_changed)
         self.engine.broke.connect(self.broke)
