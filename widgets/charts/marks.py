@@ -397,7 +397,8 @@ class Marks(QGraphicsItem):
             tip, half = span.bar.height(), span.bar.height()
             for open_, x, way in ((span.open_low, span.bar.left(), -1), (span.open_high, span.bar.right(), 1)):
                 if open_:
-                    y = span.at.y()
+                    # beyond the mark, where that is at the end
+                    x, y = x + way * radius * 1.5, span.at.y()
                     head = [QPointF(x, y - half), QPointF(x + 1.5 * way * tip, y), QPointF(x, y + half)]
                     painter.drawPolygon(QPolygonF(head))
             painter.setPen(QPen(ground, 1))

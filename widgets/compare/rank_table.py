@@ -120,6 +120,7 @@ class RankTable(QWidget):
         rows = self.view.verticalHeader()
         rows.setMinimumSectionSize(1)
         rows.setDefaultSectionSize(self._theme.height("row"))
+        self.view.horizontalHeader().setFixedHeight(self._theme.height("table_header_two_lines"))
 
     def show_rankings(self, rankings: Sequence[Ranking], basis: str) -> None:
         self.model.show_rankings(rankings)

@@ -298,7 +298,9 @@ def _curves(data: TrialData, chart: ChartKind, x: XAxis) -> tuple[Curve, ...]:
         for number, key in enumerate(matches):
             named = title if len(matches) == 1 else f"{title} {number}"
             points = data.points(key, x, held=kind.style == "points")
-            found.append(Curve(named, kind, points, factor, below if kind.style == "area" else 0.0, lines))
+            # losses between steps are in the second colour also while no step has ended
+            place = max(lines, 1) if kind.style == "points" else lines
+            found.append(Curve(named, kind, points, factor, below if kind.style == "area" else 0.0, place))
             if kind.style == "area" and len(points.channel):
                 below += float(points.channel.values[-1]) * factor
             lines += kind.style in ("line", "steps", "points")

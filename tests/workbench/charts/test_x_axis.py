@@ -171,10 +171,9 @@ def test_that_a_part_of_memory_that_was_empty_at_the_peak_is_not_drawn() -> None
 
 
 def test_that_before_the_first_step_every_place_is_now() -> None:
-    data = TrialData("t-1", "LoRA")
-    for record in training_records(steps=0):
-        data.take(record)
+    data = training_trial(steps=0)
     axis = data.axis("step")
+    assert [c.neutral for c in chart(data, "loss").curves] == [1]
     assert (axis.snapped(5.0), axis.at(5.0), axis.time_at(5.0)) == (0.0, 0.0, float("inf"))
     power = data.channels.setdefault("rapl/power_watts", Channel("rapl/power_watts", "Power", "W"))
     power.extend(np.array([4.0, 6.0]), np.array([40.0, 60.0]))
