@@ -11,7 +11,7 @@ from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
 from engines.techniques import MachineFacts, ModelFacts
 from workbench.models.files import facts_of_config
 from workbench.plan.memory import TrainingParts, estimate_memory, training_parts
-from workbench.plan.memory.block import Kept, Numbers, Shape, built_bytes, kept_bytes, shape_of
+from workbench.plan.memory.block import Kept, Numbers, Shape, built_bytes, kept_bytes, shape_of, thrown_away_bytes
 from workbench.plan.memory.training import CUDA_CONTEXT_BYTES, PROCESS_BYTES
 
 SMALL = facts_of_config(
@@ -112,6 +112,9 @@ def test_what_other_methods_keep() -> None:
     assert kept_bytes(SHAPE, FLOAT32, Kept(scaled=True)) == THROUGH + 4 * (16 + 2 * 4)
     # VeRA's frozen matrices need no input: what stands between them, and every output
     assert kept_bytes(SHAPE, FLOAT32, Kept(ranks=2, outputs=1)) == THROUGH + 4 * (7 * 2 + 8 + 4 + 4 + 8 + 16 + 16 + 8)
+    # DoRA multiplies through an identity for each matrix: q, k, v, gate, up 8 wide, o 8, down 16
+    assert thrown_away_bytes(SHAPE, Kept(identities=True)) == 4 * (6 * 64 + 256)
+    assert thrown_away_bytes(SHAPE, Kept()) == 0
     # LoHa builds the change of each matrix, whatever the tokens
     assert built_bytes(SHAPE, FLOAT32, Kept(matrices=1)) == 4 * 576
     assert built_bytes(SHAPE, FLOAT32, Kept(per_input=3)) == 4 * 3 * (6 * 8 + 16)

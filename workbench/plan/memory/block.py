@@ -87,6 +87,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """How many matrices as large as each of the block's are built and kept, whatever the tokens."""
     per_input: int = 0
     """Numbers that are built and kept for each input of a matrix, whatever the tokens."""
+    identities: bool = False
+    """It multiplies its matrices through an identity as wide as each input, which nothing keeps."""
     masked: bool = False
     """It brings an attention mask of its own."""
 
@@ -94,6 +96,11 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 def built_bytes(shape: Shape, numbers: Numbers, method: Kept) -> int:
     """Of one block, whatever the tokens."""
     return numbers.adapters * (method.matrices * shape.matrices + method.per_input * shape.inputs)
+
+
+def thrown_away_bytes(shape: Shape, method: Kept) -> int:
+    """Of one block, whatever the tokens: large enough to leave holes in the heap."""
+    return 4 * (5 * shape.hidden**2 + shape.queries**2 + shape.inner**2) if method.identities else 0
 
 
 def kept_bytes(shape: Shape, numbers: Numbers, method: Kept, *, masked: bool = False) -> int:

@@ -24,7 +24,8 @@ _KEPT = {
     _PREFIX: Kept(masked=True),
     "finetune.miss": Kept(ranks=1),
     "finetune.ia3": Kept(scaled=True),
-    "finetune.dora": Kept(inputs="all-linear", ranks=1, outputs=2),  # the layer's and the adapter's, to scale their sum
+    # the layer's output and the adapter's, to scale their sum
+    "finetune.dora": Kept(inputs="all-linear", ranks=1, outputs=2, identities=True),
     "finetune.vera": Kept(ranks=1, outputs=1),  # its frozen matrices need no input
     "finetune.loha": Kept(inputs="all-linear", matrices=1),  # the change of a layer is built whole
     "finetune.lokr": Kept(inputs="all-linear", matrices=1),

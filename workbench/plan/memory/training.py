@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
 from engines.techniques import MachineFacts, ModelFacts
-from workbench.plan.memory.block import Numbers, built_bytes, kept_bytes, shape_of
+from workbench.plan.memory.block import Numbers, built_bytes, kept_bytes, shape_of, thrown_away_bytes
 from workbench.plan.memory.inference import evaluation_bytes, passes_of
 from workbench.plan.memory.methods import blocks_with_gradients, kept_of, trained_of, virtual_tokens
 from workbench.plan.memory.weights import compute_bits, weight_bytes
 
-FORMULA = 1
+FORMULA = 2
 """Version of these formulas: raised when they change, so that trials' ratios to older ones are not used."""
 PROCESS_BYTES = 540 * 2**20
 """A worker that trains, beside the model: 490 MiB resident before it has one, with torch 2.13 (CPU), transformers 5.23,
@@ -99,7 +99,7 @@ def training_parts(
         activations, with_gradients = kept, True
         temporary = max(logits, again, tied, judging)
         if trained and not method.weights:
-            overhead += math.ceil(_HOLES * blocks * a_block)
+            overhead += math.ceil(_HOLES * blocks * (a_block + thrown_away_bytes(shape, method)))
     return TrainingParts(
         weights=weight_bytes(facts, techniques, machine) + (0 if method.weights else 4 * trained),
         gradients=gradients * with_gradients,
