@@ -5,7 +5,7 @@
 One process, two copies of one model with the same LoRA adapters, a few steps of each in turn. The bare loop is what the
 documentation of peft shows: batch, forward with labels, backward, clipping, fused AdamW, schedule, and the loss read.
 Ours is `engines.hf.training` with its batches, clocks and records. Counted is everything a step takes, in pairs until
-the interval of the ratio decides about the margin. Before that the forms of AdamW are timed.
+the interval of the ratio decides about the margin. `--optimisers` times the forms of AdamW before.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ def measure(chosen: argparse.Namespace) -> tuple[Ratio, Ratio]:
 
     torch.set_num_threads(chosen.threads)
     print(f"torch {torch.__version__}, {chosen.threads} threads, {chosen.batch} x {chosen.sequence} tokens a step")
-    for form, seconds in optimiser_forms(chosen).items():
-        print(f"  AdamW {form}: {1e3 * seconds:.2f} ms a step")
+    if chosen.optimisers:
+        for form, seconds in optimiser_forms(chosen).items():
+            print(f"  AdamW {form}: {1e3 * seconds:.2f} ms a step")
     some = documents(chosen)
     ours, bare = Ours(adapted(chosen.rank), chosen, some), Bare(adapted(chosen.rank), chosen, some)
     spent: dict[str, list[float]] = {"ours": [], "bare": []}

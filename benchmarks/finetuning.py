@@ -41,6 +41,7 @@ def options(what: str) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--margin", type=float, default=0.03)
     parser.add_argument("--most", type=int, default=160, help="pairs at the most")
+    parser.add_argument("--optimisers", action="store_true", help="time the forms of AdamW too")
     return parser.parse_args()
 
 
