@@ -17,8 +17,8 @@ from engines.protocol.records import MemoryParts
 from engines.worker.failures import is_out_of_memory
 
 Step = Callable[[], object]
-_FAILURES = (ImportError, AttributeError, AssertionError, KeyError, NotImplementedError, RuntimeError, TypeError)
-"""What a private interface may come to."""
+FAILURES = (ImportError, AttributeError, AssertionError, KeyError, NotImplementedError, RuntimeError, TypeError)
+"""What a look through torch's private or young interfaces may come to."""
 _PARTS = {
     "Parameter": "weights_bytes",
     "Buffer": "weights_bytes",
@@ -34,7 +34,7 @@ def memory_parts(model: torch.nn.Module, optimiser: torch.optim.Optimizer, step:
     have gradients of an earlier pass. Raises what `step` raises."""
     try:
         return tracked(model, optimiser, step)
-    except _FAILURES as error:
+    except FAILURES as error:
         if is_out_of_memory(error):
             raise
         optimiser.zero_grad(set_to_none=True)

@@ -13,12 +13,13 @@ import torch
 from transformers import PreTrainedModel
 
 from engines.hf.training.flops import Linears, attention_flops, counted, omitted
-from engines.hf.training.memory import memory_parts
+from engines.hf.training.memory import FAILURES, memory_parts
 from engines.hf.training.micro_batches import MicroBatch
 from engines.hf.training.optimisers import Group, make_optimiser
 from engines.hf.training.step import Stepper
 from engines.protocol.records import FlopCount, MemoryParts
 from engines.protocol.work import Training
+from engines.worker.failures import is_out_of_memory
 
 
 def look(
@@ -51,6 +52,7 @@ def _flops(
     linears = Linears(model)
 
     def step() -> None:
+        linears.flops, linears.on_the_way_back = 0.0, False
         with linears.watching():
             loss = stepper.loss(batches[0])
             linears.on_the_way_back = True
@@ -58,8 +60,13 @@ def _flops(
 
     found: float | None = None
     if counts:
-        found = counted(step)
-    else:
+        try:
+            found = counted(step)
+        except FAILURES as error:  # the counter's own: what is wrong with the step comes again
+            if is_out_of_memory(error):
+                raise
+            model.zero_grad(set_to_none=True)
+    if found is None:
         step()
     a_position = linears.flops / batches[0].ids.numel()
     formulas = [

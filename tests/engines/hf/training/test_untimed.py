@@ -11,7 +11,7 @@ from tests.engines.hf.training.kit import packed, random_documents
 
 torch = pytest.importorskip("torch")
 
-from engines.hf.training import evidence, memory  # noqa: E402
+from engines.hf.training import evidence, memory, untimed  # noqa: E402
 from engines.hf.training.micro_batches import MicroBatch, micro_batch  # noqa: E402
 from engines.hf.training.optimisers import make_optimiser  # noqa: E402
 from engines.hf.training.session import enable_checkpointing  # noqa: E402
@@ -95,6 +95,21 @@ def test_that_operations_add_up_over_micro_batches_of_any_shape(llama: Makes) ->
     assert both.formula_flops == pytest.approx(alone[0] + 2 * alone[1])
     assert both.counted_flops == pytest.approx(both.formula_flops)
     assert looked(model, [short], counts=False)[0].counted_flops is None
+
+
+def test_that_a_counter_that_fails_takes_neither_the_formula_nor_the_trial_along(
+    llama: Makes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, _ = looked(llama(), batches(10))
+
+    def fails(step: Callable[[], object]) -> float:
+        step()
+        raise AssertionError("shapes that the counter does not know")
+
+    monkeypatch.setattr(untimed, "counted", fails)
+    flops, _ = looked(llama(), batches(10))
+    assert flops.formula_flops == wanted.formula_flops
+    assert flops.counted_flops is None
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "adamw-8bit"])
