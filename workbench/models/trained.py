@@ -19,7 +19,7 @@ from workbench.plan.types import ResolvedModel
 
 SOURCE = "Trained here"
 Resolve = Callable[[str], ResolvedModel | Problem]
-_VIRTUAL = frozenset({"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING"})
+VIRTUAL_TOKENS = frozenset({"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING"})
 _REPLACED = "weights"
 
 
@@ -57,7 +57,7 @@ def of_adapter(ref: str, folder: Path, places: Places, resolve: Resolve) -> Reso
     """The base with the adapter in `folder` on it. Raises `BrokenModel`, OSError."""
     made = artifacts.read(folder)
     config = _config(folder)
-    if config.peft_type in _VIRTUAL:
+    if config.peft_type in VIRTUAL_TOKENS:
         raise BrokenModel(
             f"{folder.name} holds virtual tokens ({config.peft_type}), which cannot be generated from here.",
             "Compare them by the held-out loss of their training trials.",

@@ -128,5 +128,5 @@ def save_adapter(model: PreTrainedModel, folder: Path) -> None:
         config.save_pretrained(str(start))
         save_file({k: v.contiguous() for k, v in kept.initial.items()}, start / "adapter_model.safetensors")
         config.init_lora_weights = init
-        warnings.filterwarnings("ignore", "PiSSA changes the base weights", UserWarning)  # converted right here
+        warnings.filterwarnings("ignore", "(PiSSA|OLoRA) changes the base weights", UserWarning)  # converted right here
         kept.peft.save_pretrained(str(folder), path_initial_model_for_weight_conversion=str(start))

@@ -91,7 +91,7 @@ TECHNIQUES = (
             _ORTHOGONAL,
             rate(1e-3),
         ),
-        conflict=conditions.together(conditions.as_stored, conditions.layers, _ranks),
+        conflict=conditions.together(conditions.as_stored, conditions.layers, _ranks, conditions.no_checkpoints),
         trained=counts.adalora,
     ),
     _adapter(

@@ -152,6 +152,15 @@ def virtual_tokens(method: str) -> Conflict:
     return conflict
 
 
+def no_checkpoints(_model: ModelFacts, use: Use) -> str | None:
+    """Against methods whose state is more than weights and optimiser."""
+    if getattr(use.workload, "checkpoint_every", 0):
+        return (
+            "AdaLoRA keeps the importance of each direction, which checkpoints do not hold: set checkpoint_every to 0."
+        )
+    return None
+
+
 def enough_blocks(model: ModelFacts, use: Use) -> str | None:
     there, wanted = len(model.weights.blocks), whole(use.parameters, "blocks")
     if there and wanted > there:
