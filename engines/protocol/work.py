@@ -19,7 +19,7 @@ _IDLE = Setting(
     minimum=0,
     maximum=600,
     unit="seconds",
-    help="how long the loaded model stands still before the warm-up, for net energy",
+    help="how long the loaded model idles before the warm-up, for net energy",
     unset="2 s where a sensor measures power, else 0",
     example="2.0",
 )
@@ -233,15 +233,15 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     text_column: Annotated[str, _column("Text", "plain text")] = ""
     loss_on: Annotated[
         Literal["response", "everything"],
-        Setting(title="Loss on", group="Data", help="which tokens the loss counts, where the data has responses"),
+        Setting(title="Loss on", group="Data", help="which tokens the loss counts, where the data have responses"),
     ] = "response"
     template: Annotated[
         Literal["chat", "plain"],
-        Setting(title="Template", group="Data", help="the model's chat template around each row, or none"),
+        Setting(title="Template", group="Data", help="whether each row is written with the model's chat template"),
     ] = "chat"
     packing: Annotated[
         bool,
-        Setting(title="Packing", group="Data", help="several short rows in one sequence, none seeing the others"),
+        Setting(title="Packing", group="Data", help="several short rows share a sequence; none sees the others"),
     ] = True
     validation_share: Annotated[
         float,
@@ -290,11 +290,17 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     ] = 1
     stop_at: Annotated[
         Literal["steps", "tokens", "time", "loss"],
-        Setting(title="Stop at", help="what ends training, the same for every configuration; `steps` remains the most"),
+        Setting(title="Stop at", help="what ends training, the same for every configuration; never more than `steps`"),
     ] = "steps"
     token_budget: Annotated[
         int,
-        Setting(title="Tokens", minimum=0, maximum=10**12, unit="tokens", help='with `stop_at = "tokens"`'),
+        Setting(
+            title="Tokens",
+            minimum=0,
+            maximum=10**12,
+            unit="tokens",
+            help='tokens to train on, with `stop_at = "tokens"`',
+        ),
     ] = 0
     time_budget_s: Annotated[
         float,
@@ -303,7 +309,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             minimum=0,
             maximum=10**7,
             unit="seconds",
-            help='of steps and making batches, with `stop_at = "time"`; evaluation does not count',
+            help='time of steps and of making batches, with `stop_at = "time"`; evaluation does not count',
         ),
     ] = 0.0
     target_loss: Annotated[
@@ -313,15 +319,13 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             minimum=0,
             maximum=100,
             unit="nats a token",
-            help="validation loss to reach; time, tokens and energy to it are given. Ends training with "
+            help="validation loss to reach; time, tokens and energy until then are measured. Ends training with "
             '`stop_at = "loss"`',
         ),
     ] = 0.0
     steps: Annotated[
         int,
-        Setting(
-            title="Steps", minimum=1, maximum=1_000_000, unit="steps", help="measured steps, at the most", sweep=True
-        ),
+        Setting(title="Steps", minimum=1, maximum=1_000_000, unit="steps", help="measured steps, at most", sweep=True),
     ] = 60
     learning_rate: Annotated[
         float,
@@ -349,7 +353,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     schedule_warmup_steps: Annotated[
         int,
         Setting(
-            title="Rise",
+            title="Learning-rate warm-up",
+            short="LR warm-up",
             group="Optimiser",
             minimum=0,
             maximum=1_000_000,
@@ -377,7 +382,9 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     ] = 1.0
     optimiser: Annotated[
         Literal["adamw", "adamw-8bit"],
-        Setting(title="Optimiser", group="Optimiser", help="AdamW of torch, or with 8-bit states of bitsandbytes"),
+        Setting(
+            title="Optimiser", group="Optimiser", help="AdamW: that of torch, or that of bitsandbytes with 8-bit states"
+        ),
     ] = "adamw"
     autocast: Annotated[
         Literal["off", "bfloat16"],
@@ -388,10 +395,12 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         Setting(
             title="Checkpointing",
             group="Precision",
-            help="keeps only the inputs of each layer and computes the rest again: less memory, more time",
+            help="keeps only the inputs of each block and computes the rest again: less memory, more time",
         ),
     ] = False
-    compile: Annotated[bool, Setting(title="torch.compile", group="Precision", help="on GPUs only")] = False
+    compile: Annotated[
+        bool, Setting(title="torch.compile", group="Precision", help="compiles the model before training; GPUs only")
+    ] = False
     evaluate_every: Annotated[
         int,
         Setting(
@@ -401,7 +410,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             minimum=0,
             maximum=1_000_000,
             unit="steps",
-            help="steps between losses on validation data; the clock stands still meanwhile",
+            help="steps between evaluations on validation data; the clock pauses for them",
         ),
     ] = 0
     evaluation_tokens: Annotated[
@@ -412,7 +421,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             minimum=0,
             maximum=10_000_000,
             unit="tokens",
-            help="held-out tokens whose loss is taken before and after training; 0 leaves it out",
+            help="held-out tokens on which the loss is measured, before and after training; 0 leaves it out",
         ),
     ] = 2048
     keep: Annotated[
@@ -420,8 +429,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         Setting(
             title="Keep",
             group="Afterwards",
-            help="what is kept of the trained model: only figures, its adapter (or the trained weights), or the whole "
-            "model, adapters merged",
+            help="what is kept of the trained model: nothing but figures, its adapter (or the trained weights), or the "
+            "whole model, adapters merged",
         ),
     ] = "nothing"
     checkpoint_every: Annotated[

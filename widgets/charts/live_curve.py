@@ -60,7 +60,7 @@ class LiveCurve:
         return Reduced(raw.x, raw.y * factor + below, raw.samples, raw.per_point)
 
     def draw(self, points: Reduced, column: float, best: float | None = None) -> None:
-        """`column` is the width of a pixel on the axis; `best` the value that is ringed twice."""
+        """`column` is the width of a pixel on the axis; `best` the value that is ringed twice where it is in view."""
         x, y = self._line(points, column)
         y = y * self.scale + self.shift
         whole = not np.isnan(y).any()
@@ -68,8 +68,8 @@ class LiveCurve:
         if self._circles is not None:
             edge = self._theme.px(_CIRCLE)
             sizes = np.full(len(x), edge, dtype=float)
-            if best is not None and len(y):
-                ringed = int(np.nanargmin(y))
+            ringed = () if best is None else np.flatnonzero(np.isclose(y, best * self.scale + self.shift))[:1]
+            if len(ringed):
                 x, y, sizes = np.append(x, x[ringed]), np.append(y, y[ringed]), np.append(sizes, edge)
                 sizes[ringed] = self._theme.px(_RING)
             self._circles.setData(x=x, y=y, size=sizes)

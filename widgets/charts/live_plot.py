@@ -235,7 +235,10 @@ class LivePlot:
         most = max((r.per_point for r in reduced), default=1)
         self.caption.say(f"drawn as min and max of {most:,} samples" if most > 1 else "")
         scaled = (end - start) / width
-        self._best.show_at(None if best is None else ((best[0] - start) / scaled, self._pixel(best[1]), best[2]))
+        reached = best is not None and best[0] <= end
+        self._best.show_at(
+            ((best[0] - start) / scaled, self._pixel(best[1]), best[2]) if best is not None and reached else None
+        )
 
     def _place_right(self, values: list[np.ndarray], left: tuple[float, float], room: float) -> None:
         """Carry the curves of the right axis onto the left one, and write its ticks."""

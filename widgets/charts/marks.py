@@ -156,7 +156,7 @@ class Marks(QGraphicsItem):
         rect = self._box.rect()
         metrics = QFontMetricsF(self._theme.font("dense"))
         for reference in self._chart.references:
-            at = self._map(reference.value, reference.value)
+            at = self._map(reference.value if reference.orientation == "vertical" else 1.0, reference.value)
             size = QSizeF(metrics.horizontalAdvance(reference.title), metrics.height())
             if reference.orientation == "vertical":
                 self._laid.references.append(QLineF(at.x(), rect.top(), at.x(), rect.bottom()))

@@ -30,16 +30,16 @@ def header_now(
 def where_it_runs(
     data: TrialData | None, order: TrialOrder | None, entry: QueueEntry | None, probe: ProbeResult | None
 ) -> str:
-    """ "GPU 0 · 128 in, 64 out, batch 1"; of what is known. A trial that has told where it ran is believed: it may come
-    from another machine, or from this one as it was."""
+    """ "GPU 0 · 128 in, 64 out, batch 1"; of what is known. What a trial recorded of its processor comes first: it may
+    be another machine's, or this one's as it was."""
     device = order.device if order is not None else entry.device if entry is not None else ""
-    told = _processor(data) if device == "cpu" else ""
+    recorded = _processor(data) if device == "cpu" else ""
     title = next((d.title for d in probe.devices if d.id == device), "") if probe is not None else ""
-    return " · ".join(p for p in (told or title or device, workload_text(order)) if p)
+    return " · ".join(p for p in (recorded or title or device, workload_text(order)) if p)
 
 
 def _processor(data: TrialData | None) -> str:
-    """ "Intel(R) Xeon(R) Processor, 2 cores" of a trial's own facts; "" while it has told none."""
+    """ "Intel(R) Xeon(R) Processor, 2 cores" of a trial's own facts; "" while it has recorded none."""
     facts = {} if data is None else data.environment
     model, cores = facts.get("cpu.model", ""), facts.get("cpu.cores", "")
     if not model or model.startswith("not available"):
@@ -48,12 +48,13 @@ def _processor(data: TrialData | None) -> str:
 
 
 def workload_text(order: TrialOrder | None) -> str:
-    """ "128 in, 64 out, batch 1"."""
+    """ "128 in, 64 out, batch 1"; "60 steps, batch 4 × 2, 128 tokens a sequence"."""
     if order is None:
         return ""
     work = order.workload
     if isinstance(work, Training):
-        return f"{work.steps} steps, {work.sequence_tokens} tokens each, batch {work.batch_size}"
+        batch = str(work.batch_size) if work.accumulation == 1 else f"{work.batch_size} × {work.accumulation}"
+        return f"{work.steps} steps, batch {batch}, {work.sequence_tokens} tokens a sequence"
     if not isinstance(work, Inference):
         return tag_of(type(work))
     return f"{work.prompt_tokens} in, {work.new_tokens} out, batch {work.batch_size}"

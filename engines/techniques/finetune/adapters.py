@@ -52,6 +52,7 @@ _INTERVAL = Setting(
 _ORTHOGONAL = Setting(
     name="orthogonal",
     title="Orthogonality",
+    short="Penalty",
     type="float",
     default=0.5,
     minimum=0.0,

@@ -19,11 +19,12 @@ _RATIO = Setting(
     default=16.0,
     minimum=1.0,
     maximum=1000.0,
-    help="The second matrix of each adapter learns so many times faster than the first.",
+    help="How many times faster the second matrix of each adapter learns than the first.",
 )
 _ITERATIONS = Setting(
     name="iterations",
     title="SVD iterations",
+    short="Iterations",
     type="int",
     default=0,
     minimum=0,

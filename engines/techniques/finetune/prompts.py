@@ -14,6 +14,7 @@ _prompt = partial(method, group="Prompts")
 _TOKENS = Setting(
     name="virtual_tokens",
     title="Virtual tokens",
+    short="Tokens",
     type="int",
     default=20,
     minimum=1,
@@ -24,6 +25,7 @@ _TOKENS = Setting(
 _WIDTH = Setting(
     name="encoder_width",
     title="Encoder width",
+    short="Width",
     type="int",
     default=128,
     minimum=1,

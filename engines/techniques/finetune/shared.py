@@ -35,6 +35,7 @@ DROPOUT = Setting(
 TARGETS = Setting(
     name="target_modules",
     title="Adapted layers",
+    short="Layers",
     type="text",
     default="all-linear",
     choices=("all-linear", "attention"),
@@ -43,12 +44,13 @@ TARGETS = Setting(
 MODULES = Setting(
     name="modules",
     title="Layers by name",
+    short="By name",
     type="text",
     default="",
     maximum=1000,
     may_be_empty=True,
     example='"q_proj, v_proj"',
-    help="Names of layers to adapt in place of Adapted layers, with commas.",
+    help="Names of layers to adapt instead, separated by commas.",
 )
 EXPERTS = Setting(
     name="experts",
@@ -73,9 +75,10 @@ def rate(default: float) -> Setting:
     return Setting(
         name="learning_rate",
         title="Learning rate",
+        short="Rate",
         type="float",
         default=default,
         minimum=1e-9,
         maximum=10.0,
-        help="Highest rate of the schedule where the workload's learning rate is 0.",
+        help="Highest rate of the schedule; used where the learning rate under Training is 0.",
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.messages import Device, ProbeResult
+from engines.protocol.orders import ModelOrder, Training, TrialOrder
 from engines.protocol.records import TrialEnded
 from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue
 from tests.widgets.queue_kit import entry
 from tests.workbench.synthetic import FakeTrial, records
-from widgets.monitor.header_now import where_it_runs
+from widgets.monitor.header_now import where_it_runs, workload_text
 from widgets.monitor.header_view import segments
 from widgets.monitor.page import MonitorPage
 from widgets.parts.phrases import span
@@ -62,6 +64,26 @@ def test_that_a_trial_names_the_machine_it_ran_on_and_not_this_one() -> None:
     assert where_it_runs(told, None, waits, here) == "Another Processor, 2 cores"
     assert where_it_runs(TrialData(trial="t-1", title="x"), None, waits, here) == "This Processor, 8 cores"
     assert where_it_runs(None, None, None, here) == ""
+
+
+def test_that_the_line_of_a_training_counts_its_micro_batches() -> None:
+    order = TrialOrder(
+        trial="t-1",
+        experiment="e-1",
+        experiment_title="e",
+        store="",
+        configuration="c",
+        title="x",
+        block=0,
+        position=0,
+        total=1,
+        seed=0,
+        model=ModelOrder(ref="m", title="m", kind="folder"),
+        workload=Training(),
+    )
+    assert workload_text(order) == "60 steps, batch 4, 128 tokens a sequence"
+    more = msgspec.structs.replace(order, workload=Training(accumulation=2))
+    assert workload_text(more) == "60 steps, batch 4 × 2, 128 tokens a sequence"
 
 
 def test_that_the_phase_bar_knows_what_is_behind_now_and_to_come() -> None:

@@ -116,6 +116,18 @@ def test_that_held_out_losses_are_circles_at_their_steps_and_the_best_has_two_ri
     assert [e.title for e in readout.entries] == ["Training", "Held-out, step 4"]
 
 
+def test_that_no_other_point_is_ringed_where_the_best_is_out_of_view(stack: ChartStack) -> None:
+    loss = plot(stack, "loss")
+    circles = loss.curves[1]._circles
+    assert circles is not None
+    stack.set_range(10, 17)
+    assert list(circles.getData()[0]) == [12, 16]
+    assert len(set(circles.data["size"])) == 1
+    assert loss._best._at is not None, "its line continues to the right"
+    stack.set_range(0, 6)
+    assert loss._best._at is None, "it is not reached yet"
+
+
 def test_that_the_learning_rate_is_drawn_on_its_own_axis_at_the_right(stack: ChartStack) -> None:
     norm = plot(stack, "gradient_norm")
     low, high = norm.box.viewRange()[1]

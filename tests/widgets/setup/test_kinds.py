@@ -125,6 +125,22 @@ def test_that_the_training_form_shows_what_has_an_effect(qtbot: QtBot, page: Set
     assert page.draft.experiment.workload == WorkloadChoice.of("training"), "a stop and its budget are one step"
 
 
+def test_that_what_other_settings_make_void_is_grey_with_the_reason(qtbot: QtBot, page: SetupPage) -> None:
+    turn(qtbot, page, "Fine-tuning")
+    every = page.workload.fields["evaluate_every"].line
+    own = page.techniques.form.fields["learning_rate"].line
+    assert every.isEnabled()
+    assert own.isEnabled(), "a rate of 0 takes each method's own"
+    type_into(qtbot, page, "evaluation_tokens", "0")
+    assert not every.isEnabled()
+    assert every.toolTip() == "No tokens are evaluated"
+    type_into(qtbot, page, "learning_rate", "1e-3")
+    settle(qtbot, page)
+    own = page.techniques.form.fields["learning_rate"].line
+    assert not own.isEnabled()
+    assert own.toolTip() == "The learning rate under Training is used for all methods."
+
+
 def test_that_learning_rates_are_written_as_powers_of_ten(qtbot: QtBot, page: SetupPage) -> None:
     turn(qtbot, page, "Fine-tuning")
     type_into(qtbot, page, "learning_rate", "1e-4, 0.0003, 1e-3, 0.02")

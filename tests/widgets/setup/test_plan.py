@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from PySide6.QtCore import QAbstractItemModel, QPoint, Qt, QTimer
-from PySide6.QtWidgets import QMenu
+from PySide6.QtGui import QGuiApplication, QHelpEvent
+from PySide6.QtWidgets import QMenu, QToolTip
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
 from tests.widgets.setup.kit import LLAMA, SMOL, click_row, settle, type_into
 from widgets.parts.components import ToolButton
 from widgets.setup.page import SetupPage
+from workbench.experiment.problems import Fix, Problem
 
 
 def test_that_a_fix_is_one_click_in_the_row(qtbot: QtBot, page: SetupPage) -> None:
@@ -41,6 +43,30 @@ def test_that_alt_enter_offers_the_fixes_as_a_menu(qtbot: QtBot, page: SetupPage
     menu.actions()[0].trigger()
     menu.close()
     assert page.draft.experiment.techniques
+
+
+def test_that_fixes_say_what_they_save_in_the_menu_and_in_tooltips(qtbot: QtBot, page: SetupPage) -> None:
+    click_row(qtbot, page.models.tree, LLAMA)
+    settle(qtbot, page)
+    table = page.plan.table
+    (row,) = table.model_.rows
+    fix = Fix("Batch 2 × 2", "workload", (), "saves 1 GiB, no slower; same effective batch")
+    problem = Problem(severity="error", place=row.title, message="1 GiB too large.", fixes=(fix,))
+    table.show_rows(table.model_.columns, (replace(row, problems=(problem,)),))
+    said = "Batch 2 × 2: saves 1 GiB, no slower; same effective batch"
+    rect = table.visualRect(table.model_.index(0, table.model_.column_of("problems")))
+    at = next(b for b in table.delegate_.buttons(rect, table.model_.rows[0]) if b.fix == fix).rect.center()
+    QGuiApplication.sendEvent(
+        table.viewport(), QHelpEvent(QHelpEvent.Type.ToolTip, at, table.viewport().mapToGlobal(at))
+    )
+    assert QToolTip.text() == said
+    assert said in table.model_.index(0, 0).data(Qt.ItemDataRole.AccessibleTextRole)
+    table.setCurrentIndex(table.model_.index(0, 0))
+    table.open_fixes()
+    menu = table.findChild(QMenu)
+    assert menu is not None
+    assert [a.text() for a in menu.actions()] == [said, "Leave out"]
+    menu.close()
 
 
 def test_that_a_row_is_left_out_and_taken_in_by_keyboard(qtbot: QtBot, page: SetupPage) -> None:

@@ -53,3 +53,15 @@ def test_that_the_link_sets_the_number_of_seeds(qtbot: QtBot, theme: Theme) -> N
     assert wanted.at(0) == [9]
     bar.show_seeing(Seeing())
     assert not bar.seeing.isVisible()
+
+
+def test_that_the_link_has_the_colour_of_its_theme(qtbot: QtBot, theme: Theme) -> None:
+    theme.choose("light")
+    bar = RunBar(theme)
+    qtbot.addWidget(bar)
+    bar.show_seeing(Seeing("With 5 seeds, differences under 0.8 % will not show.", "9 show 0.4 %", 9))
+    light = theme.color("text.link").name()
+    assert light in bar.seeing.text()
+    theme.choose("dark")
+    assert theme.color("text.link").name() in bar.seeing.text()
+    assert light not in bar.seeing.text()

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PySide6.QtCore import Qt
 
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.orders import Inference
@@ -23,12 +24,14 @@ from widgets.setup.files import stem, write
 from widgets.setup.machine.rows import device_rows, measured
 from widgets.setup.models.library import Library, scan
 from widgets.setup.models.rows import Facets, Fetching, ModelRow, Resolved, describe, model_groups, narrowed
-from widgets.setup.plan.columns import count_text, memory_sentence, needs_text, share_text, trials_text
-from widgets.setup.plan.rows import filtered, plan_view, sorted_rows
+from widgets.setup.plan.columns import columns_of, count_text, memory_sentence, needs_text, share_text, trials_text
+from widgets.setup.plan.model import PlanModel
+from widgets.setup.plan.rows import filtered, fix_text, plan_view, sorted_rows
 from widgets.setup.techniques.rows import combinations, lacking, source_address, technique_groups
-from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice
+from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, TrainedModel, WorkloadChoice
 from workbench.experiment.file import load
 from workbench.experiment.fixes import leave_out
+from workbench.experiment.problems import Fix, Problem
 from workbench.machines.facts import machine_facts
 from workbench.models.lookup import LocalModel, resolve
 from workbench.plan.plan import Plan, make_plan
@@ -503,6 +506,47 @@ def test_that_the_plan_of_training_names_method_trained_parameters_and_share(hom
     assert row.cells["share"] == share_text(memory.trained_share)
     assert "gradients" in row.cells["memory"]
     assert row.cells["trials"] == "5"
+
+
+def test_that_the_range_of_memory_and_the_source_of_the_time_are_in_words(home: Places) -> None:
+    row = plan_view(training_plan(home)).rows[0]
+    learned = msgspec.structs.replace(row.memory, low=GIB, high=2 * GIB, trials=6)
+    assert memory_sentence(learned).endswith("Expected: 1.00 to 2.00 GiB, from 6 trials here.")
+    assert "Expected" not in memory_sentence(msgspec.structs.replace(learned, low=0, high=0))
+    assert row.time_source.startswith("A guess, good to a factor of three")
+    model = PlanModel()
+    model.show_rows(columns_of(training_plan(home)), (row, replace(row, hash="x", state="cannot")))
+    tips = [model.index(i, model.column_of("time")).data(Qt.ItemDataRole.ToolTipRole) for i in (0, 1)]
+    assert sorted(tips, key=bool) == [None, row.time_source], "what does not run has no time"
+
+
+def test_that_rows_left_out_are_said_by_the_data_panel_alone(home: Places) -> None:
+    plan = training_plan(home)
+    note = Problem(severity="note", place="workload.data", message="2 of 31 rows are left out.")
+    many = msgspec.structs.replace(note, severity="warning")
+    other = msgspec.structs.replace(note, place="workload.steps")
+    view = plan_view(msgspec.structs.replace(plan, problems=(note, many, other)))
+    assert view.problems == (many, other)
+
+
+def test_that_a_model_trained_first_has_a_row_of_its_own(home: Places) -> None:
+    trained = TrainedModel(name="lora", model=SMALL, techniques=(TechniqueChoice("finetune.lora"),))
+    experiment = Experiment(
+        models=(SMALL, trained.ref),
+        trained=(trained,),
+        workload=WorkloadChoice.of("inference", prompt_tokens=(32, 64)),
+    )
+    view = plan_view(make_plan(experiment, {SMALL: resolve(SMALL, home, Path.cwd())}, TRAINS))
+    assert "technique:finetune" in [c.key for c in view.columns], "what tells it from inference"
+    trains = [row for row in view.rows if row.cells["technique:finetune"]]
+    assert [row.cells["prompt_tokens"] for row in trains] == ["—"]
+    assert len(sorted_rows(view.rows, "prompt_tokens", False)) == 5
+
+
+def test_that_a_fix_says_what_it_saves_and_costs() -> None:
+    assert fix_text(Fix("Batch 2", "workload.batch_size", 2)) == "Batch 2"
+    noted = Fix("Batch 2 × 2", "workload", (), "saves 1 GiB, no slower; same effective batch")
+    assert fix_text(noted) == "Batch 2 × 2: saves 1 GiB, no slower; same effective batch"
 
 
 def test_that_a_row_larger_than_the_device_lengthens_the_column(home: Places) -> None:

@@ -11,18 +11,21 @@ from PySide6.QtWidgets import QComboBox
 from pytestqt.qtbot import QtBot
 
 from engines.data.training.preview import BadRow, Preview, ShownDocument, ShownRow
-from engines.protocol.orders import ModelOrder
+from engines.protocol.orders import ModelOrder, Training
+from engines.protocol.places import Places
 from engines.techniques import ModelFacts
 from tests.widgets.setup.kit import FakeWorkbench
 from widgets.background.bridge import Bridge
 from widgets.setup.models.rows import Resolved
 from widgets.setup.training import preview as preview_module
+from widgets.setup.training.data_field import DataField
 from widgets.setup.training.data_panel import DataPanel, bad_text, split_text
 from widgets.setup.training.preview import Asked, PreviewSource
 from widgets.setup.training.token_view import TokenView, shown, spoken
 from widgets.shell.services import Services
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import Experiment, WorkloadChoice
+from workbench.experiment.problems import Problem
 from workbench.plan.plan import ResolvedModel
 from workbench.running.data_preview import PreviewFailed
 
@@ -153,6 +156,36 @@ def test_that_without_a_model_or_tokenizer_the_panel_says_so(qtbot: QtBot, panel
     assert {asked.model for asked in reader.asked} == {""}
     shown_panel(qtbot, panel)
     assert reader.asked[-1].model == "/m"
+
+
+def test_that_a_chosen_model_that_cannot_be_read_is_not_asked_for(
+    qtbot: QtBot, panel: DataPanel, reader: Reader
+) -> None:
+    broken = Resolved({"m": Problem(severity="error", place="m", message="It is damaged.")}, None, Path("/"))
+    panel.show_experiment(experiment(data="pairs.csv"), broken)
+    qtbot.waitUntil(lambda: "No chosen model has a tokenizer" in panel.row.message.text.text())
+
+
+def test_that_rows_asked_for_before_the_database_is_open_are_read_then(
+    qtbot: QtBot, theme: Theme, services: Services, home: Places, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preview_module, "DELAY_MS", 0)
+    source = PreviewSource(services.bridge, reader)
+    source.ask(Asked(Training(), "", "/"))
+    qtbot.waitUntil(lambda: not source._timer.isActive())
+    assert reader.asked == []
+    services.bridge.attach(FakeWorkbench(home))  # type: ignore[arg-type]
+    qtbot.waitUntil(lambda: len(reader.asked) == 1)
+
+
+def test_that_files_are_named_short_and_hub_ids_whole(qtbot: QtBot, theme: Theme) -> None:
+    field = DataField(theme)
+    qtbot.addWidget(field)
+    shown_as = {}
+    for data in ("docstrings", "/data/pairs.csv", "sub/pairs.csv", "/data/folder", "owner/name"):
+        field.show_data(data)
+        shown_as[data] = field.line.text()
+    assert list(shown_as.values()) == ["Docstrings", "pairs.csv", "pairs.csv", "folder", "owner/name"]
 
 
 def test_that_what_was_asked_before_is_not_shown(qtbot: QtBot, panel: DataPanel, reader: Reader) -> None:

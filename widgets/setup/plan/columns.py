@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from engines.protocol.work import tag_of
 from widgets.setup.techniques.rows import axes_for, of_kind
 from workbench.experiment.experiment import Experiment
 from workbench.plan.cells import DEFAULT_ENGINE
@@ -18,8 +19,8 @@ FOLDED = "learning_rate"
 _LONGEST = 2
 """Devices that a memory bar shows at the most."""
 _TIME_TIP = (
-    "Measured before, or estimated: good to a factor of three. The first trial of a configuration also writes its "
-    "texts and answers its tasks"
+    "From earlier trials here where there are any, else estimated; each row's tooltip says which. The first trial of "
+    "a configuration also writes its texts and answers its tasks"
 )
 _MEMORY_TIP = "Estimated need against the whole device; the tick is what is free now"
 
@@ -41,7 +42,8 @@ def columns_of(plan: Plan) -> tuple[Column, ...]:
     if not trains or len({c.model.ref for c in cells}) > 1:
         columns.append(Column("model", "Model"))
     named = {c.id.partition(".")[0] for c in plan.experiment.techniques}
-    for index, axis in enumerate(axes_for(load.kind)):
+    kinds = dict.fromkeys((load.kind, *(tag_of(type(c.workload)) for c in cells)))  # a model may be trained first
+    for index, axis in enumerate(dict.fromkeys(axis for kind in kinds for axis in axes_for(kind))):
         varies = len({c.technique_title(axis.id) for c in cells}) > 1
         if index == 0 or varies or axis.id in named:
             columns.append(Column(f"technique:{axis.id}", "Method" if of_kind(axis) else axis.title))
@@ -83,8 +85,11 @@ def values_of(cell: Configuration, columns: Sequence[Column], experiment: Experi
         "share": (share_text(share) if share is not None else "—", share or 0.0),
     }
     for setting in experiment.workload.swept:
-        value = getattr(cell.workload, setting.name)
-        values[setting.name] = (setting.show(value), value)
+        if hasattr(cell.workload, setting.name):
+            value = getattr(cell.workload, setting.name)
+            values[setting.name] = (setting.show(value), value)
+        else:  # training before inference has other settings
+            values[setting.name] = ("—", experiment.workload.values(setting.name)[0])
     for column in columns:
         if column.key.startswith("technique:"):
             title = cell.technique_title(column.key.partition(":")[2])
@@ -147,9 +152,10 @@ def needs_text(memory: MemoryEstimate) -> tuple[str, str]:
 
 
 def memory_sentence(memory: MemoryEstimate) -> str:
-    """The memory bar in words: its parts and the device. For tooltips and screen readers."""
+    """The memory bar in words: its parts, its range and the device. For tooltips and screen readers."""
     if not memory.weights:
         return f"What it needs is not known before it is downloaded; {format_bytes(memory.device_free)} are free."
     parts = [f"{name} {format_bytes(size)}" for name, size in memory.parts.items()]
     where = f"{format_bytes(memory.device_free)} free of {format_bytes(memory.device_total)}"
-    return f"Estimated {format_bytes(memory.needed)}: {', '.join(parts)}; {where}."
+    expected = f" Expected: {memory.range_text}." if memory.range_text else ""
+    return f"Estimated {format_bytes(memory.needed)}: {', '.join(parts)}; {where}.{expected}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPoint, QRect, QSize, Qt
-from PySide6.QtGui import QColor, QFontMetrics, QPainter
+from PySide6.QtGui import QFontMetrics, QPainter
 from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from widgets.parts.components import STATUS_ICONS
@@ -25,7 +25,6 @@ from widgets.setup.plan.model import COLUMN_ROLE, ROW_ROLE, Index
 from widgets.setup.plan.rows import PlanRow
 from widgets.theme.theme import Theme
 from workbench.experiment.problems import Fix
-from workbench.plan.looks import mixed
 from workbench.plan.plan import MemoryEstimate
 
 _TONES = {"error": "status.error", "warning": "status.warn", "note": "text.secondary"}
@@ -141,7 +140,7 @@ class PlanDelegate(QStyledItemDelegate):
                 # 1 px apart where there is room for it
                 gap = 1 if right - left > 2 else 0
                 piece = QRect(bar.left() + left, bar.top(), right - left - gap, height)
-                painter.fillRect(piece, part_color(theme, part))
+                painter.fillRect(piece, theme.color(f"memory.{part}"))
         if memory.weights and memory.needed > memory.device_free:
             last = min(bar.width(), max(round(memory.needed * by_byte), free + theme.px(6)))
             start = min(free, last - theme.px(6))
@@ -238,14 +237,6 @@ def parts_of(memory: MemoryEstimate) -> list[tuple[str, int]]:
     known."""
     names = ("weights", "gradients", "optimiser", "cache_or_activations", "overhead")
     return [(name, size) for name in names if (size := getattr(memory, name)) > 0 and memory.weights]
-
-
-def part_color(theme: Theme, part: str) -> QColor:
-    """Gradients are the optimiser's colour, half as strong."""
-    if part != "gradients":
-        return theme.color(f"memory.{part}")
-    strong, ground = theme.color("memory.optimiser"), theme.color("bg.base")
-    return QColor(mixed(strong.name(), ground.name(), 0.5))
 
 
 def paint_row_focus(painter: QPainter, theme: Theme, rect: QRect) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
 from widgets.setup.plan.columns import Column, memory_sentence
-from widgets.setup.plan.rows import PlanRow, sorted_rows
+from widgets.setup.plan.rows import PlanRow, fix_text, sorted_rows
 
 Index = QModelIndex | QPersistentModelIndex
 ROW_ROLE = int(Qt.ItemDataRole.UserRole) + 1
@@ -139,13 +139,15 @@ class PlanModel(QAbstractTableModel):
 
 def _accessible(row: PlanRow) -> str:
     state = {"runs": "runs", "left_out": "left out", "cannot": "cannot run"}[row.state]
-    fixes = f" Fixes with Alt+Enter: {', '.join(f.label for f in row.fixes)}." if row.fixes else ""
+    fixes = f" Fixes with Alt+Enter: {'; '.join(map(fix_text, row.fixes))}." if row.fixes else ""
     return f"{row.title}: {state}. {memory_sentence(row.memory)} {row.problem_text}{fixes}".strip()
 
 
 def _tip(row: PlanRow, key: str) -> str | None:
     if key in ("memory", "needs"):
         return memory_sentence(row.memory)
+    if key == "time" and row.state == "runs" and row.time_source:
+        return row.time_source
     if key == "problems" and row.problems:
         return "\n".join(f"{p.message} {p.hint}".strip() for p in row.problems)
     if key == "check":

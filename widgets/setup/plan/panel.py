@@ -9,7 +9,6 @@ from PySide6.QtGui import QAction, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QStackedWidget, QToolButton, QWidget
 
 from widgets.parts.components import EmptyState, Panel, SegmentedControl, ToolButton, label, line
-from widgets.setup.plan.delegate import part_color
 from widgets.setup.plan.problem_list import ProblemList
 from widgets.setup.plan.rows import FILTERS, PlanView, filtered
 from widgets.setup.plan.table import PlanTable
@@ -174,5 +173,5 @@ class Swatch(QWidget):
             painter.fillRect(square, theme.color("border.default"))
             painter.fillRect(0, 0, 1, self.height(), theme.color("text.primary"))
         else:
-            painter.fillRect(square, part_color(theme, self._part))
+            painter.fillRect(square, theme.color(f"memory.{self._part}"))
         painter.end()

@@ -133,6 +133,7 @@ class ProblemList(QFrame):
         for fix in problem.fixes:
             button = push_button(fix.label, partial(self.fix_wanted.emit, fix), kind="inline")
             button.setAccessibleName(f"{fix.label}: {problem.place}")
+            button.setToolTip(fix.note)
             row.addWidget(button)
         if action is not None:
             row.addWidget(push_button(action[1], partial(self.action_wanted.emit, action[0]), kind="inline"))

@@ -23,8 +23,8 @@ from widgets.theme.theme import Theme
 
 _NARROW = 1200
 _SEEING_TIP = (
-    "Smallest difference of test loss between two methods that shows with a chance of 80 %, by the spread of an "
-    "earlier run of these configurations"
+    "The smallest difference in test loss between two methods that shows with 80 % probability, from the spread of "
+    "earlier trials of these configurations"
 )
 
 
@@ -41,6 +41,7 @@ class RunBar(QFrame):
         super().__init__(parent)
         self._theme = theme
         self._saved = False
+        self._seeing = Seeing()
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setProperty("ground", "panel")
         self.setProperty("edge", "top")
@@ -87,6 +88,7 @@ class RunBar(QFrame):
         self._row.setSpacing(px(12))
         self.command.setMinimumWidth(px(160))
         self.seeing.setMinimumWidth(px(220))
+        self._color_link()
 
     def show_command(self, command: str, *, saved: bool) -> None:
         """`saved` False: the file does not hold this experiment yet, and the bar says so."""
@@ -113,12 +115,16 @@ class RunBar(QFrame):
 
     def show_seeing(self, seeing: Seeing) -> None:
         """What will not show, and the number of seeds that shows less as a link that sets it."""
-        color = self._theme.color("text.link").name()
-        link = f'<a href="{seeing.seeds}" style="color: {color}; text-decoration: none">{seeing.offer}</a>'
-        self.seeing.setText(f"{seeing.text} {link}" if seeing.offer else seeing.text)
+        self._seeing = seeing
+        self._color_link()
         self.seeing.setToolTip(_SEEING_TIP)
         self.seeing.setVisible(bool(seeing.text))
         self._row.setStretchFactor(self._words, int(bool(seeing.text)))  # a text that wraps asks for little room
+
+    def _color_link(self) -> None:
+        seeing, color = self._seeing, self._theme.color("text.link").name()
+        link = f'<a href="{seeing.seeds}" style="color: {color}; text-decoration: none">{seeing.offer}</a>'
+        self.seeing.setText(f"{seeing.text} {link}" if seeing.offer else seeing.text)
 
     def _seeds_wanted(self, link: str) -> None:
         self.seeds_wanted.emit(int(link))

@@ -17,7 +17,7 @@ def seeing(known: Seeds | None, seeds: int, methods: int) -> Seeing:
     if methods < 2:
         return Seeing()
     if known is None:
-        return Seeing("Which differences show is known after a first run of two methods with 2 seeds.")
+        return Seeing("To learn which differences will show, first run two methods with 2 seeds.")
     seen = known.seen(seeds)
     if seen is None:
         offered = _offer(known, seeds, math.inf)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPoint, Qt, Signal
-from PySide6.QtGui import QAction, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QStyleOptionViewItem, QTreeView
+from PySide6.QtGui import QAction, QFontMetrics, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QStyleOptionViewItem, QToolTip, QTreeView
 
 from widgets.setup.plan.columns import Column
 from widgets.setup.plan.delegate import Button, PlanDelegate, paint_row_focus
 from widgets.setup.plan.model import PlanModel
-from widgets.setup.plan.rows import PlanRow
+from widgets.setup.plan.rows import PlanRow, fix_text
 from widgets.theme.theme import Theme
 
 _WIDTHS = {"check": 40, "memory": 208}
@@ -194,7 +194,7 @@ class PlanTable(QTreeView):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for fix in row.fixes:
             if fix.path != "skip":
-                self._entry(menu, fix.label, partial(self.fix_wanted.emit, row.hash, fix))
+                self._entry(menu, fix_text(fix), partial(self.fix_wanted.emit, row.hash, fix))
         self._entry(menu, "Take in" if row.state == "left_out" else "Leave out", partial(self.toggle, row))
         return menu
 
@@ -211,6 +211,14 @@ class PlanTable(QTreeView):
         row = self.model_.rows[index.row()]
         buttons = self.delegate_.buttons(self.visualRect(index), row)
         return next(((row, b) for b in buttons if b.rect.contains(at)), None)
+
+    def viewportEvent(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            hit = self.button_at(event.pos())
+            if hit is not None and hit[1].fix is not None and hit[1].fix.note:
+                QToolTip.showText(event.globalPos(), fix_text(hit[1].fix), self)
+                return True
+        return super().viewportEvent(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         super().mousePressEvent(event)

@@ -59,7 +59,9 @@ class TechniqueForm(QWidget):
         for name, field in self.fields.items():
             field.set_values(values_of(experiment, technique, name), force=force)
             if times > 1:
-                field.set_enabled(False, f"{technique.short} stands {times} times in the experiment: edit its file.")
+                field.set_enabled(False, f"{technique.short} is {times} times in the experiment: edit its file.")
+            elif name == "learning_rate" and _one_rate(experiment):
+                field.set_enabled(False, "The learning rate under Training is used for all methods.")
             else:
                 field.set_enabled(row.enabled or row.checked, row.reason)
         self._reason.setText(row.reason or row.caution)
@@ -141,9 +143,9 @@ class TechniqueForm(QWidget):
             field = self._field(technique, parameter)
             self.fields[parameter.name] = field
             if self._compact:
-                form.add(_short(parameter.title), field, f"{parameter.title}. {parameter.help} {SWEEP_HINT}")
+                form.add(_short(parameter), field, f"{parameter.title}. {parameter.help} {SWEEP_HINT}")
                 continue
-            form.add(_short(parameter.title), field, f"{parameter.title}. {parameter.help}".strip())
+            form.add(_short(parameter), field, f"{parameter.title}. {parameter.help}".strip())
             numeric = parameter.type in ("int", "float")
             hint = f"{parameter.help} {SWEEP_HINT if numeric else CHOICE_HINT}".strip()
             form.add_hint(hint)
@@ -182,8 +184,14 @@ class TechniqueForm(QWidget):
             )
 
 
-def _short(title: str) -> str:
+def _one_rate(experiment: Experiment) -> bool:
+    """Whether the work sets the learning rates, so that a method's own has no effect."""
+    return experiment.workload.kind == "training" and 0 not in experiment.workload.values("learning_rate")
+
+
+def _short(setting: Setting) -> str:
     """The form's label column is narrow: "Compute precision" -> "Compute"; the whole title is its tooltip."""
+    title = setting.short or setting.title
     return title if len(title) <= 11 else title.split()[0]
 
 

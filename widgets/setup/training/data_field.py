@@ -59,7 +59,7 @@ class DataField(QWidget):
             return
         self._data = self._wanted = data
         title = next((title for title, known, _ in BUILT_IN if known == data), "")
-        self.line.setText(title or Path(data).name or data)
+        self.line.setText(title or _short(data))
         self.line.setCursorPosition(0)
         self.box.setToolTip(_TIP if title else f"{data}\n{_TIP}")
 
@@ -83,7 +83,7 @@ class DataField(QWidget):
     def _typed(self) -> None:
         text = self.line.text().strip()
         known = next((data for title, data, _ in BUILT_IN if text.lower() in (title.lower(), data)), text)
-        if text and known not in (self._data, Path(self._data).name):
+        if text and known not in (self._data, _short(self._data)):
             self._want(known)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -95,6 +95,12 @@ class DataField(QWidget):
         if path is not None:
             event.acceptProposedAction()
             self._want(str(path))
+
+
+def _short(data: str) -> str:
+    """The name of a file or folder; a hub id whole."""
+    path = Path(data)
+    return path.name if path.is_absolute() or path.suffix.lower() in READERS else data
 
 
 def _dropped(event: QDropEvent) -> Path | None:

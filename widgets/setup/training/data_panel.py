@@ -197,11 +197,12 @@ class DataPanel(Panel):
     def _ask(self, experiment: Experiment, resolved: Resolved) -> None:
         """Rows are cut by the first chosen model that has a tokenizer; without one columns and bad rows are shown."""
         models = chosen_models(experiment, resolved)
-        cuts = next((m.order for m in models if m.quality_available and m.order.kind in ("folder", "gguf")), None)
+        there = (m.order for m in models if m.quality_available and m.order.path)
+        cuts = next((order for order in there if order.kind in ("folder", "gguf")), None)
         if experiment.models and not models and not any(isinstance(m, Problem) for m in resolved.models.values()):
             self.row.show_reading("Looking the model up")
             return
-        self._uncut = "" if cuts is not None else _NO_TOKENIZER if models else _NO_MODEL
+        self._uncut = "" if cuts is not None else _NO_TOKENIZER if experiment.models else _NO_MODEL
         first = self._asked.first if self._asked is not None and self._preview is not None else 0
         path = cuts.path if cuts is not None else ""
         self._asked = Asked(_plain(self._workload), path, str(resolved.base), first)

@@ -59,6 +59,8 @@ class TrainingPanel(WorkPanel):
         for choice, name in _BUDGETS.items():
             self.form.show_row(name, choice == stop)
         self.form.fields["steps"].set_suffix("steps" if stop == "steps" else "steps, at most")
+        evaluated = bool(load.whole("evaluation_tokens")[0])
+        self.more.fields["evaluate_every"].set_enabled(evaluated, "" if evaluated else "No tokens are evaluated")
         self.batch.show_work(load, force=force)
 
     def _stop_chosen(self, index: int) -> None:

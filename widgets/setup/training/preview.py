@@ -55,6 +55,7 @@ class PreviewSource(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._start)
+        bridge.opened.connect(self._start)
 
     def ask(self, asked: Asked | None) -> None:
         """None: there is nothing to show; what is on its way is dropped."""
@@ -73,6 +74,7 @@ class PreviewSource(QObject):
         self.ask(asked)
 
     def _start(self) -> None:
+        self._timer.stop()  # the workbench opened before it was due
         workbench, asked = self._bridge.workbench, self._asked
         if self._busy or asked is None or workbench is None:
             return
