@@ -319,8 +319,9 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
             minimum=0,
             maximum=100,
             unit="nats a token",
-            help="validation loss to reach; time, tokens and energy until then are measured. Ends training with "
-            '`stop_at = "loss"`',
+            suffix="0: none",
+            help="validation loss to reach; time, tokens and energy until then are measured, and it ends training "
+            'with `stop_at = "loss"`; 0 sets none',
         ),
     ] = 0.0
     steps: Annotated[

@@ -15,7 +15,7 @@ from workbench.metrics.registry import metric
 from workbench.units import format_value
 
 Index = QModelIndex | QPersistentModelIndex
-_SAID = "Each method at its own best learning rate. A span: other methods that intervals do not tell apart."
+_SAID = "Each method at its own best learning rate. A span means that intervals do not separate the method from others."
 _NONE = "Ranks need two methods with a figure: run another method in the same experiment."
 
 
@@ -104,7 +104,6 @@ class RankTable(QWidget):
         QShortcut(QKeySequence.StandardKey.Copy, self.view, self.copy, context=Qt.ShortcutContext.WidgetShortcut)
         self.notes = label("", role="dense", tone="muted")
         self.notes.setWordWrap(True)
-        self.notes.setMargin(8)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -118,6 +117,7 @@ class RankTable(QWidget):
 
     def _restyle(self) -> None:
         rows = self.view.verticalHeader()
+        self.notes.setMargin(self._theme.px(8))
         rows.setMinimumSectionSize(1)
         rows.setDefaultSectionSize(self._theme.height("row"))
         self.view.horizontalHeader().setFixedHeight(self._theme.height("table_header_two_lines"))

@@ -228,7 +228,7 @@ class MonitorPage(Page):
             self.meter.ask(self.current.id)
 
     def toggle_pause(self) -> None:
-        """After this trial: stop starting others, or go on."""
+        """After this trial: stop starting others, or continue."""
         if self.current.queue is not None:
             self.edits.pause(not self.current.queue.paused)
 

@@ -50,7 +50,7 @@ def parse_values(text: str, setting: Setting, *, optional: bool = False) -> Pars
             return Parsed(error=message)
     if len(set(values)) < len(values):
         twice = next(v for i, v in enumerate(values) if v in values[:i])
-        return Parsed(error=f"{show_value(twice)} stands in the list twice.")
+        return Parsed(error=f"{show_value(twice)} is in the list twice.")
     return Parsed(values)
 
 

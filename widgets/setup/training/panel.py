@@ -33,7 +33,7 @@ class TrainingPanel(WorkPanel):
     """Several settings at once, by name."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        run = RunGroup(theme, "Seeds, each is one trial", SEEDS, stops_early=False)
+        run = RunGroup(theme, "Seeds, one trial each", SEEDS, stops_early=False)
         self.stop_at = SegmentedControl(theme, [choice.capitalize() for choice in _STOPS], "Stop at equal")
         for button in self.stop_at.findChildren(ToolButton):
             button.setProperty("compact", "true")
