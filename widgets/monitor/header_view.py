@@ -147,7 +147,8 @@ def training_segments(data: TrialData, now_s: float, running: bool) -> tuple[Seg
         if name == "measure":
             start = steps.at(phases[0].start_s)
             whole = max((planned if now else steps.latest) - start, 1.0)
-            marks = tuple((steps.at(p.start_s) - start) / whole for p in between)
+            places = ((steps.at(p.start_s) - start) / whole for p in between)
+            marks = tuple(place for place in places if place >= 0)  # those of the warm-up lie before
             text = f"step {steps.latest:.0f} of {planned}" if now else f"{steps.latest - start:.0f} {text}"
             fill = (steps.latest - start) / whole
             made.append(Segment(name, text, "now" if now else "done", share, fill, title, marks))

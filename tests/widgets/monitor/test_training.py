@@ -162,6 +162,15 @@ def test_that_a_running_trial_shows_the_steps_to_come_and_evaluations_as_marks(s
     assert steps.fill == pytest.approx(8 / 38)
 
 
+def test_that_evaluations_of_the_warm_up_are_no_marks_of_the_steps() -> None:
+    data = TrialData("t-1", "LoRA")
+    data.take_order(training_trial().training)  # type: ignore[arg-type]
+    for record in training_records(steps=4, every=1, ended=False):
+        data.take(record)
+    (steps,) = [s for s in training_segments(data, 30.0, running=True) if s.name == "measure"]
+    assert min(steps.marks) >= 0
+
+
 def test_that_an_evaluation_after_the_steps_is_a_phase_and_no_mark() -> None:
     data = TrialData("t-1", "LoRA")
     data.take_order(training_trial().training)  # type: ignore[arg-type]
