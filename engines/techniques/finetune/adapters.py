@@ -67,7 +67,7 @@ def _ranks(_model: ModelFacts, use: Use) -> str | None:
     shares = sum(float(use.parameters[setting.name] or 0.0) for setting in _SHARES)
     if start <= mean:
         return f"The first rank ({start}) has to be larger than the mean rank ({mean}) that is left."
-    return "Before and after cutting together are all steps: nothing would be cut." if shares >= 1 else None
+    return "The shares before and after cutting leave no steps for it: nothing would be cut." if shares >= 1 else None
 
 
 _floats = partial(
@@ -158,7 +158,7 @@ TECHNIQUES = (
     _adapter(
         id=OFT,
         title="OFT",
-        sentence="Rotates the inputs of each layer in blocks, so that angles between its weights stay.",
+        sentence="Rotates the inputs of each layer in blocks, which keeps the angles between its weights.",
         source=f"Qiu et al. 2023, arXiv 2306.07280; {PEFT}",
         parameters=(_BLOCK, *WHERE, rate(5e-4)),
         obstacle=conditions.needs_linear("OFT"),

@@ -97,7 +97,7 @@ def experts(model: ModelFacts, use: Use) -> str | None:
     if use.parameters.get("dropout"):
         return "Adapters on experts cannot have dropout: set dropout to 0."
     if use.precision in FOUR_BIT:
-        return "The experts are not stored in 4 bits by this library, and adapters on them were not tried there."
+        return "The experts are not stored in 4 bits by this library, and adapters on them are untested there."
     return None
 
 
@@ -133,7 +133,7 @@ def not_in_four_bits(why: str) -> Conflict:
 def only_in_four_bits(_model: ModelFacts, use: Use) -> str | None:
     if use.precision in FOUR_BIT:
         return None
-    return "QLoRA trains on a 4-bit base: choose the precision nf4 or fp4, or leave the precision to it."
+    return "QLoRA trains on a 4-bit base: choose the precision nf4 or fp4, or name none."
 
 
 def virtual_tokens(method: str) -> Conflict:

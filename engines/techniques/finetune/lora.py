@@ -65,7 +65,7 @@ TECHNIQUES = (
     _lora(
         id=DORA,
         title="DoRA",
-        sentence="LoRA for the direction of each weight vector, and its length trained apart.",
+        sentence="LoRA for the direction of each weight vector; its length is trained separately.",
         source=f"Liu et al. 2024, arXiv 2402.09353; {PEFT}",
         parameters=(*_BASIC, rate(2e-4)),
         trained=counts.dora,

@@ -37,7 +37,7 @@ TECHNIQUES = (
     _part(
         id=FREEZE,
         title="Freeze",
-        sentence="Trains the last blocks and freezes the rest: the way back ends there.",
+        sentence="Trains the last blocks and freezes the rest; the backward pass ends there.",
         source="EfficientLLM, arXiv 2505.13840; Lee et al. 2019, arXiv 1911.03090",
         parameters=(_BLOCKS, rate(5e-5)),
         conflict=conditions.together(_usual, conditions.enough_blocks),

@@ -12,7 +12,7 @@ Found = Value | NotAvailable
 
 _MADE = {
     "mem_tracker": "torch's memory tracker in one untimed step",
-    "saved_tensors": "tensors kept for the way back in one untimed step, by storage",
+    "saved_tensors": "tensors kept for the backward pass in one untimed step, by storage",
 }
 
 
@@ -54,7 +54,7 @@ _PARTS: tuple[tuple[str, str, str, Callable[[MemoryParts], int]], ...] = (
     ("weights", "Weights in training", "Weights, frozen and trained,", lambda p: p.weights_bytes),
     ("gradients", "Gradients", "Gradients of the trained weights", lambda p: p.gradients_bytes),
     ("optimiser", "Optimiser states", "States of the optimiser", lambda p: p.optimiser_bytes),
-    ("activations", "Activations", "Activations kept for the way back", lambda p: p.activations_bytes),
+    ("activations", "Activations", "Activations kept for the backward pass", lambda p: p.activations_bytes),
     ("temporary", "Temporary memory", "Other tensors of the step", lambda p: p.temporary_bytes),
     ("peak", "Peak of a step", "All parts together", lambda p: p.peak_bytes),
 )
