@@ -68,7 +68,8 @@ class PlanPanel(Panel):
             self.filter.set_enabled(index, bool(count) or index == 0, reason)
         if not view.by_filter[self.filter.index]:
             self.filter.choose(0)
-        self.legend.show_training(any(r.memory.optimiser or r.memory.gradients for r in view.rows))
+        trains = [bool(r.memory.optimiser or r.memory.gradients) for r in view.rows]
+        self.legend.show_training(any(trains), alone=all(trains))
         self._show_rows()
 
     def _show_rows(self, _index: int = 0) -> None:
@@ -142,12 +143,12 @@ class Legend(QWidget):
             row.addSpacing(theme.px(6))
         self.setAccessibleName("Colours of the memory bars")
 
-    def show_training(self, trains: bool) -> None:
-        """Only training has gradients and an optimiser, and no cache."""
+    def show_training(self, trains: bool, *, alone: bool) -> None:
+        """Only training has gradients and an optimiser; it has no cache, so that where it is `alone` none is named."""
         for key in ("gradients", "optimiser"):
             for part in self._parts[key]:
                 part.setVisible(trains)
-        self._parts["cache_or_activations"][1].setText("Activations" if trains else "Cache and activations")
+        self._parts["cache_or_activations"][1].setText("Activations" if trains and alone else "Cache and activations")
 
 
 class Swatch(QWidget):
