@@ -120,7 +120,7 @@ def test_that_no_other_point_is_ringed_where_the_best_is_out_of_view(stack: Char
     loss = plot(stack, "loss")
     circles = loss.curves[1]._circles
     assert circles is not None
-    stack.set_range(10, 17)
+    stack.set_range(13, 17)
     assert list(circles.getData()[0]) == [12, 16]
     assert len(set(circles.data["size"])) == 1
     assert loss._best._at is not None, "its line continues to the right"
