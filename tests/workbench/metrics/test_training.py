@@ -7,7 +7,7 @@ import math
 import msgspec
 import pytest
 
-from engines.protocol.records import Artifact, FlopCount, MemoryParts, Record, Resumed, Step
+from engines.protocol.records import Artifact, FlopCount, MemoryParts, PhaseEnded, Record, Resumed, Step, TrialEnded
 from tests.workbench.synthetic_training import evaluation, training
 from workbench.metrics.assumptions import Assumptions
 from workbench.metrics.evaluate import evaluate_trial
@@ -104,6 +104,22 @@ def test_that_a_loss_that_is_not_reached_has_no_figure_and_says_how_far_it_came(
     assert (row.value, row.n) == (None, 0)
     assert row.reason == "Not reached: the lowest held-out loss was 2, after 8 steps."
     assert row_of("time_to_loss_s", training(FALLING, facts={"workload.target_loss": "2.25"})).value == 8.75
+
+
+@pytest.mark.parametrize("outcome", ["stopped", "failed"])
+def test_that_a_trial_cut_off_after_an_evaluation_is_not_complete_and_censors_nothing(outcome: str) -> None:
+    *said, ended = training({0: 4.0, 4: 3.0}, facts={"workload.target_loss": "2.5"}, data_s=0.05)
+    assert isinstance(ended, TrialEnded)
+    measured = PhaseEnded(name="measure", index=0, start_ns=4 * 10**9, t_ns=6 * 10**9, seq=500)  # before the evaluation
+    cut = (*said, measured, msgspec.structs.replace(ended, outcome=outcome, seq=501))
+    rows, reasons, verdict = evaluate_trial("t", cut)
+    assert (verdict, [r.code for r in reasons if r.severity == "invalid"]) == ("invalid", ["not_completed"])
+    row = next(row for row in rows if row.metric == "time_to_loss_s")
+    assert (row.value, row.n) == (None, None)
+    assert "ended early" in row.reason
+    done = evaluate_trial("t", (*cut[:-1], evaluation(2.9, 12, "held_out_after", seq=502), cut[-1]))
+    assert done[2] == "warning"
+    assert next(row for row in done[0] if row.metric == "time_to_loss_s").n == 0
 
 
 @pytest.mark.parametrize("target", ["", "0.0", "nan", "low"])

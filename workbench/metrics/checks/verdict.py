@@ -62,7 +62,10 @@ def judge(records: TrialRecords) -> Verdict:
 
 def measurement_complete(records: TrialRecords) -> bool:
     """Whether a trial that did not complete had finished what it measures: its measure phase ended and a later phase
-    (evaluate, idle) was finished. A politely stopped worker also ends its measure phase, so that alone says nothing."""
+    (evaluate, idle) was finished. A politely stopped worker also ends its measure phase, so that alone says nothing.
+    Evaluations divide training: only those after its last step say that it is done."""
+    if records.steps:
+        return any(e.name in ("held_out_after", "test") for e in records.evaluations)
     measured = max((s.end_ns for s in records.spans if s.name == "measure"), default=None)
     if measured is None or records.window() is None:
         return False

@@ -58,7 +58,9 @@ def cost_of(progress: Progress, target: float, axis: Axis) -> float | NotReached
     if totals is None:
         return NotAvailable(progress.no_joules)
     if isinstance(found, NotReached):
-        return found if progress.held_out else NotAvailable("The trial has no loss on held-out text.")
+        if not progress.held_out:
+            return NotAvailable("The trial has no loss on held-out text.")
+        return found if progress.finished else NotAvailable("The trial ended early: the loss may have come later.")
     return float(np.interp(found, np.arange(len(totals)), totals))
 
 
