@@ -22,6 +22,8 @@ from workbench.plan.workload import Found, own_problems
 
 Looked = ResolvedModel | Problem
 OwnFound = Found | Problem | None
+_OF_ITS_OWN = frozenset({"models", "techniques", "workload"})
+"""Tables of [trained.NAME], which no path of a fix can name."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ def _cells(
     own: OwnFound,
 ) -> tuple[Configuration, ResolvedModel, list[Problem]] | Problem:
     if not isinstance(base, ResolvedModel):
-        return base or Problem(severity="error", place=_place(wanted), message="Its model was not looked up.")
+        missing = Problem(severity="error", place=_place(wanted), message="Its model was not looked up.")
+        return _of_part(base) if base is not None else missing
     part = experiment.training_of(wanted)
     count = count_cells(part, 1, 1)
     if count != 1:
@@ -122,10 +125,17 @@ def _cells(
         return Problem(severity="error", place=_place(wanted), message="There is no device to train it on.")
     notes = list(own_problems(part, own))
     if errors := [p for p in notes if p.severity == "error"]:
-        return msgspec.structs.replace(errors[0], place=_place(wanted))
+        return msgspec.structs.replace(_of_part(errors[0]), place=_place(wanted))
     data = None if isinstance(own, Problem) else own
     (cell,) = make_cells(part, [base], devices[:1], machine, data, history.memory)
-    return cell, _model(wanted, base, cell), [*base.problems, *notes]
+    cell = msgspec.structs.replace(cell, problems=tuple(map(_of_part, cell.problems)))
+    return cell, _model(wanted, base, cell), [_of_part(p) for p in (*base.problems, *notes)]
+
+
+def _of_part(problem: Problem) -> Problem:
+    """Only with the fixes that mean the same in the whole experiment, which has a model and a workload of its own."""
+    fixes = tuple(f for f in problem.fixes if f.path.partition(".")[0] not in _OF_ITS_OWN)
+    return msgspec.structs.replace(problem, fixes=fixes)
 
 
 def _model(wanted: TrainedModel, base: ResolvedModel, cell: Configuration) -> ResolvedModel:

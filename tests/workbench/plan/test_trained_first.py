@@ -12,6 +12,7 @@ from engines.protocol.orders import Training
 from tests.tiny_model import make_tiny_model
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import dump, parse
+from workbench.experiment.fixes import apply_fix
 from workbench.experiment.problems import Problem
 from workbench.models.lookup import resolve
 from workbench.plan.plan import Plan, make_plan, orders, with_seed
@@ -155,6 +156,17 @@ def test_that_what_uses_a_model_that_cannot_be_trained_says_so(tiny: Path) -> No
     skip = msgspec.structs.replace(found.run, skip=(planned(found, tiny).first[0],))
     plan = planned(msgspec.structs.replace(found, run=skip), tiny)
     assert "was left out" in next(p.message for p in plan.configurations[2].problems if p.severity == "error")
+
+
+def test_that_no_fix_of_the_training_changes_what_is_compared(tiny: Path) -> None:
+    for line in ('stop_at = "tokens"', 'optimiser = "adamw-8bit"', "sequence_tokens = 1000000", "batch_size = 4096"):
+        found = experiment(tiny, FILE.replace("steps = 20, sequence_tokens = 64", line))
+        plan = planned(found, tiny)
+        problems = [*plan.problems, *plan.configurations[-1].problems]
+        assert any(p.severity == "error" for p in problems)
+        for fix in (fix for problem in problems for fix in problem.fixes):
+            changed = apply_fix(found, plan.configurations[-1].hash, fix)
+            assert (changed.workload, changed.techniques) == (found.workload, found.techniques), fix
 
 
 def test_that_only_one_configuration_is_one_model(tiny: Path) -> None:
