@@ -66,7 +66,9 @@ def _charts(comparison: Comparison, metrics: Sequence[str]) -> Iterator[Chart]:
             yield chart
     training = comparison.training
     if not metrics and training is not None and not training.optima.one_rate:
-        yield rate_chart(comparison)
+        chart = rate_chart(comparison)
+        if not chart.empty:
+            yield chart
     pair = trade_off(comparison)
     if not metrics and pair is not None:
         chart = scatter_chart(comparison, *pair)

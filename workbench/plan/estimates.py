@@ -12,7 +12,7 @@ from engines.protocol.tasks import OTHER_LOAD, OTHER_QUESTIONS, harness_name, ha
 from engines.techniques import MachineFacts, ModelFacts
 from workbench.plan.memory.inference import passes_of
 from workbench.plan.pace import Pace, pace_of
-from workbench.plan.training_time import evaluations, steps_seconds, training_step_seconds
+from workbench.plan.training_time import evaluations, steps_made, training_step_seconds
 
 _EVALUATION_CONTEXT = 4 / 3
 """A quarter of each window is context only."""
@@ -41,8 +41,9 @@ def estimate_seconds(
     pace = pace_of(facts, techniques, engine, machine)
     if isinstance(workload, Training):
         step = training_step_seconds(facts, techniques, workload, engine, machine)
-        judge = evaluations(workload) * pace.work_s * workload.evaluation_tokens * _EVALUATION_CONTEXT
-        return _START_S + pace.load_s + steps_seconds(workload, step) + judge
+        steps = steps_made(workload, step)
+        judge = evaluations(workload, steps) * pace.work_s * workload.evaluation_tokens * _EVALUATION_CONTEXT
+        return _START_S + pace.load_s + steps * step + judge
     if not isinstance(workload, Inference):
         return 0.0
     prefill = pace.prefill(workload.batch_size * workload.prompt_tokens)

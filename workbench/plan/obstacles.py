@@ -118,6 +118,24 @@ def _work(cell: Configuration, machine: MachineFacts) -> Iterator[Problem]:
     if isinstance(cell.workload, Training):
         for message, hint, fixes in training_obstacles(cell.workload, machine):
             yield _error(cell, message, hint, (*fixes, *_leave_out()))
+        yield from _unused_rate(cell, cell.workload)
+
+
+def _unused_rate(cell: Configuration, load: Training) -> Iterator[Problem]:
+    """A rate that was set for a method, where the workload sets one for all."""
+    order = method_of(cell.techniques)
+    method = find(order.id) if order is not None else None
+    if order is None or method is None or not load.learning_rate:
+        return
+    own = order.parameters.get("learning_rate")
+    if own not in (None, method.defaults().get("learning_rate"), load.learning_rate):
+        yield Problem(
+            severity="warning",
+            place=cell.title,
+            message=f"{method.title} trains at {load.learning_rate:g}, the rate of [workload], not at its own {own}.",
+            hint="learning_rate = 0 in [workload] takes each method's own.",
+            fixes=(Fix("Each method's own rate", "workload.learning_rate", 0.0),),
+        )
 
 
 def _of_engine(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:

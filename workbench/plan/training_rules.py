@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from engines.protocol.orders import Training
 from engines.techniques import MachineFacts
 from workbench.experiment.problems import Fix
+from workbench.plan.training_time import tokens_a_step
 
 INTERVALS = 10
 """Validation losses in a training that a target loss ends, where a fix chooses how often."""
@@ -17,6 +19,14 @@ def training_obstacles(load: Training, machine: MachineFacts) -> Iterator[tuple[
     if load.stop_at == "tokens" and not load.token_budget:
         hint = "Set token_budget, or stop at steps."
         yield "Training stops at tokens, and no number of tokens is set.", hint, (_stop_at_steps(),)
+    most = (load.warmup_steps + load.steps) * tokens_a_step(load)
+    if load.stop_at == "tokens" and load.token_budget > most:
+        wanted = math.ceil(load.token_budget / tokens_a_step(load)) - load.warmup_steps
+        yield (
+            f"Training stops at {load.token_budget:,} tokens, and all of its steps have {most:,} at the most.",
+            "Raise steps, which end it before, or stop at steps.",
+            (Fix(f"{wanted:,} steps", f"workload.steps.{load.steps}", wanted), _stop_at_steps()),
+        )
     if load.stop_at == "time" and not load.time_budget_s:
         hint = "Set time_budget_s, or stop at steps."
         yield "Training stops at a time, and no time is set.", hint, (_stop_at_steps(),)

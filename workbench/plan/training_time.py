@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from engines.data.training.built_in import BUILT_IN
 from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
 from engines.techniques import MachineFacts, ModelFacts
 from engines.techniques.finetune import method_of
@@ -44,19 +45,24 @@ def training_step_seconds(
     return workload.accumulation * micro_batch * slower + update
 
 
-def steps_seconds(workload: Training, step_s: float) -> float:
-    """Of all steps, where the budget of tokens or time may end them early. A target loss is taken as not reached."""
-    steps = workload.steps
+def steps_made(workload: Training, step_s: float) -> int:
+    """All steps, where the budget of tokens or time may end them early: steps of the warm-up count, and one after it is
+    made in any case. A target loss is taken as not reached."""
+    most, allowed = workload.warmup_steps + workload.steps, math.inf
     if workload.stop_at == "tokens" and workload.token_budget:
-        tokens = workload.batch_size * workload.accumulation * workload.sequence_tokens
-        steps = min(steps, math.ceil(workload.token_budget / tokens))
-    measured = steps * step_s
-    if workload.stop_at == "time" and workload.time_budget_s:
-        measured = min(measured, workload.time_budget_s)
-    return measured + workload.warmup_steps * step_s
+        allowed = workload.token_budget / tokens_a_step(workload)
+    if workload.stop_at == "time" and workload.time_budget_s and step_s > 0:
+        allowed = workload.time_budget_s / step_s
+    return most if allowed >= most else max(workload.warmup_steps + 1, math.ceil(allowed))
 
 
-def evaluations(workload: Training) -> int:
-    """How often held-out loss is taken: before, after, and between."""
+def tokens_a_step(workload: Training) -> int:
+    """At the most: rows may be shorter."""
+    return workload.batch_size * workload.accumulation * workload.sequence_tokens
+
+
+def evaluations(workload: Training, steps: int) -> int:
+    """How often a loss is taken in training of so many steps: before, between, after, and on test text."""
     every = workload.evaluate_every
-    return 2 + (max(0, workload.steps - 1) // every if every else 0)
+    tested = workload.data == BUILT_IN or workload.test_share > 0
+    return 2 + tested + (max(0, steps - 1) // every if every else 0)

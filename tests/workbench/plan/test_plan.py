@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from engines.protocol.messages import Device, Package, ProbeResult
-from engines.protocol.orders import ModelOrder, Training
-from engines.techniques import ModelFacts
+from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, Training
+from engines.techniques import MachineFacts, ModelFacts, find
 from engines.techniques.layers import Layers
 from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, WorkloadChoice
 from workbench.experiment.file import dump, parse
@@ -23,6 +23,7 @@ from workbench.machines.facts import visible
 from workbench.models.catalogue import find_entry
 from workbench.models.files import facts_of_config
 from workbench.plan import identity as hashes
+from workbench.plan.estimates import estimate_seconds
 from workbench.plan.plan import (
     Configuration,
     History,
@@ -600,6 +601,38 @@ def test_that_presets_are_whole_and_the_demo_is_first() -> None:
     assert found[0].experiment.run.trials == 3
     assert found[0].experiment.workload.values("perplexity_tokens")[0] == 512
     assert all(p.sentence and p.experiment.models for p in found)
+
+
+def test_that_the_methods_on_the_starter_take_two_hours_at_the_most_on_two_cores() -> None:
+    preset = next(p for p in presets() if p.id == "finetuning-starter").experiment
+    entry = find_entry("smollm2-135m-instruct")
+    assert entry is not None
+    facts = entry.facts("folder")
+    (load,) = preset.workload.each()
+    machine, engine = MachineFacts(device_kind="cpu"), EngineOrder(id="transformers", threads=2)
+    of_each = [
+        estimate_seconds(facts, (TechniqueOrder(id=choice.id, parameters=technique.defaults()),), load, engine, machine)
+        for choice in preset.techniques
+        if (technique := find(choice.id)) is not None
+    ]
+    assert len(of_each) >= 9
+    assert 600 < preset.run.trials * sum(of_each) < 7200
+    assert isinstance(load, Training)
+    assert load.sequence_tokens >= 512, "docstrings are up to so long"
+
+
+def test_that_a_rate_of_its_own_that_is_not_used_is_named() -> None:
+    text = (
+        'models = ["a"]\ntechniques.finetune = { id = "lora", learning_rate = 1e-3 }\n[workload]\nkind = "training"\n'
+    )
+    for rate, said in ((0.0, False), (1e-3, False), (1e-4, True)):
+        asked, problems = parse(f"{text}learning_rate = {rate}")
+        assert asked is not None, problems
+        (cell,) = make_plan(asked, ONE, probe()).configurations
+        warned = [p for p in cell.problems if "rate of [workload]" in p.message]
+        assert bool(warned) == said
+        for fix in (fix for p in warned for fix in p.fixes):
+            assert apply_fix(asked, cell.hash, fix).workload.values("learning_rate") == (0.0,)
 
 
 def test_that_the_command_line_quotes_its_file() -> None:

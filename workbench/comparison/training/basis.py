@@ -77,7 +77,7 @@ def basis_of(detail: ExperimentDetail) -> Basis | None:
 
 def _capped(detail: ExperimentDetail, kind: Kind) -> int:
     """Completed trials that made as many steps as their workload allows, and so clearly had tokens or time left.
-    Reaching a loss, or not, is told elsewhere."""
+    Who reached a loss is said by `reaching`."""
     if kind not in ("tokens", "time"):
         return 0
     loads = {c.configuration: load for c in detail.configurations if (load := workload_of(c))}
