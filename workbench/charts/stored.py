@@ -287,15 +287,17 @@ def _front(series: Sequence[Series], across: _Measure, up: _Measure) -> tuple[tu
     return front_line(points, across.better, up.better)
 
 
+def _basis(comparison: Comparison) -> str:
+    """On what basis training trials are compared, in words; "" where they are not."""
+    return comparison.training.basis.words if comparison.training is not None else ""
+
+
 def provenance_line(comparison: Comparison, rows: Sequence[Row]) -> str:
     """Where the figures come from, in one line: goes into every export."""
     hashes = ", ".join(r.configuration[:12] for r in rows)
     trials = sum(r.counted for r in rows)
-    basis = f"{comparison.training.basis.words} · " if comparison.training is not None else ""
-    return (
-        f"{comparison.name} ({comparison.experiment}) · {trials} trials of configurations {hashes} · {basis}"
-        f"llm-workbench {version()}"
-    )
+    what = f"{comparison.name} ({comparison.experiment}) · {trials} trials of configurations {hashes}"
+    return " · ".join(part for part in (what, _basis(comparison), f"llm-workbench {version()}") if part)
 
 
 def _measure(comparison: Comparison, metric: str) -> _Measure:
@@ -373,7 +375,7 @@ def _notes(
     comparison: Comparison, rows: Sequence[Row], cells: Sequence[Cell | None], cuts: Sequence[float | None]
 ) -> tuple[str, ...]:
     valued = [c for c in cells if c is not None and c.value is not None]
-    notes = [] if comparison.training is None else [f"Training compared {comparison.training.basis.words}."]
+    notes = [f"Training compared {basis}."] if (basis := _basis(comparison)) else []
     if any(c.interval is not None for c in valued):
         notes.append(f"Whiskers: {100 * comparison.confidence:g} % t interval over trials.")
     elif valued and all(c.n > 1 for c in valued):

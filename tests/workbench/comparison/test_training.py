@@ -72,6 +72,16 @@ def test_that_the_basis_is_said_in_words(loads: tuple[dict[str, object], ...], w
     assert compare(detail).footnotes[0] == f"Training compared {words}."
 
 
+def test_that_one_training_alone_is_compared_on_no_basis() -> None:
+    comparison = compare(training_detail([Run(R4, 1e-3, 2.0)], seeds=2))
+    assert comparison.training is not None
+    assert comparison.training.basis.words == ""
+    assert not any("Training compared" in note for note in comparison.footnotes)
+    chart = bar_chart(comparison, "test_loss")
+    assert not any("Training compared" in note for note in chart.notes)
+    assert "·  ·" not in chart.provenance
+
+
 def test_that_equal_is_said_of_equal_amounts_only() -> None:
     assert Basis("steps", 5, 5).equal
     assert not Basis("steps", 5, 6).equal
@@ -99,6 +109,7 @@ def test_that_each_method_is_judged_at_its_own_optimum() -> None:
     assert [m.optimum.setting if m.optimum else None for m in optima.methods] == [1e-3, 3e-4]
     assert optima.judged_on == "test_loss"
     assert [m.word for m in optima.methods] == ["baseline", "no difference shown"]
+    assert any("] over 5 seeds." in note for note in compare(detail).footnotes)
     at_one = training_of(training_detail([Run(R4, 1e-3, 2.0), Run(R8, 1e-3, 2.2)], seeds=5))
     assert [m.word for m in at_one.optima.methods] == ["baseline", "worse"]
     assert ONE_RATE in compare(training_detail([Run(R4, 1e-3, 2.0), Run(R8, 1e-3, 2.2)], seeds=5)).footnotes

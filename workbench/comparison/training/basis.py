@@ -26,6 +26,8 @@ class Basis:
     """At equal steps: a step has more tokens in some configurations than in others."""
     capped: int = 0
     """At equal tokens or time: trials that the largest number of steps ended before that."""
+    alone: bool = False
+    """Only one configuration trains: nothing is compared on this basis."""
 
     @property
     def equal(self) -> bool:
@@ -33,7 +35,9 @@ class Basis:
 
     @property
     def words(self) -> str:
-        """ "at equal steps: 200", for under a chart or a table."""
+        """ "at equal steps: 200", for under a chart or a table; "" of one configuration alone."""
+        if self.alone:
+            return ""
         if self.kind is None:
             return "on no equal basis: configurations stop by different rules"
         if self.least != self.most:
@@ -72,7 +76,8 @@ def basis_of(detail: ExperimentDetail) -> Basis | None:
     a_step = {
         _of(load, "batch_size", 1) * _of(load, "accumulation", 1) * _of(load, "sequence_tokens") for load in loads
     }
-    return Basis(kind, min(amounts), max(amounts), kind == "steps" and len(a_step) > 1, _capped(detail, kind))
+    differ = kind == "steps" and len(a_step) > 1
+    return Basis(kind, min(amounts), max(amounts), differ, _capped(detail, kind), alone=len(loads) == 1)
 
 
 def _capped(detail: ExperimentDetail, kind: Kind) -> int:

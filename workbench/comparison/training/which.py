@@ -15,6 +15,7 @@ from workbench.comparison.training.ranks import Ranking, rankings
 from workbench.comparison.training.reaching import Reach, stored_reach
 from workbench.comparison.training.seeds import seeds_of
 from workbench.comparison.trials import ConfigurationTrials
+from workbench.metrics.model import counted
 from workbench.statistics.optimum import TOLERANCE
 from workbench.statistics.seeds import Seeds, share
 from workbench.store.operations import ExperimentDetail
@@ -73,7 +74,7 @@ def _identical(detail: ExperimentDetail, kept: Mapping[str, ConfigurationTrials]
 def sentences(found: TrainingComparison) -> tuple[str, ...]:
     """From the verdict to the cautions; what has nothing to say is left out."""
     optima = found.optima
-    said = [f"Training compared {found.basis.words}."]
+    said = [f"Training compared {found.basis.words}."] if found.basis.words else []
     if optima.reason:
         said.append(optima.reason)
     said += [f"{a} and {b} ended with identical weights: they are one method here." for a, b in found.identical]
@@ -93,7 +94,7 @@ def sentences(found: TrainingComparison) -> tuple[str, ...]:
 
 
 def _verdicts(optima: Optima) -> str:
-    """ "Test loss against LoRA: DoRA no difference shown 0.997x [0.99, 1.004], ..." """
+    """ "Test loss against LoRA: DoRA no difference shown 0.997x [0.99, 1.004] over 5 seeds; ..." """
     what = "Test loss" if optima.judged_on == JUDGES else "Held-out loss (no test loss was made)"
     where = "" if optima.one_rate else ", each method at its own learning rate"
     told = [_verdict(m) for m in optima.methods if m.word != "baseline"]
@@ -108,7 +109,8 @@ def _verdict(result: MethodResult) -> str:
         return f"{title} no verdict, which takes two seeds"
     ends = (result.against.interval.low, result.against.interval.high) if result.against.interval is not None else ()
     edge = " (provisional: its optimum lies at an edge)" if result.optimum.edge not in ("", "only") else ""
-    return f"{title} {result.word} {format_ratio(result.against.ratio, *ends)}{edge}"
+    ratio = format_ratio(result.against.ratio, *ends)
+    return f"{title} {result.word} {ratio} over {counted(result.against.blocks, 'seeds')}{edge}"
 
 
 def _optimum(result: MethodResult) -> str:

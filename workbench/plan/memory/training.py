@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engines.data.training.built_in import BUILT_IN
 from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
 from engines.techniques import MachineFacts, ModelFacts
 from workbench.plan.memory.block import Numbers, built_bytes, kept_bytes, shape_of, thrown_away_bytes
@@ -24,8 +25,6 @@ FORMULA = 2
 PROCESS_BYTES = 540 * 2**20
 """A worker that trains, beside the model: 490 MiB resident before it has one, with torch 2.13 (CPU), transformers 5.23,
 peft 0.21, the tokenizer and the data (Linux x86-64), and 50 MiB for the look at an untimed step."""
-_BUILT_IN = "built-in"
-"""The data whose rows are one document each, so that there is no attention mask."""
 _LOGITS = 3
 """Matrices of logits in float32 alive together: their logarithm of softmax and two gradients."""
 CUDA_CONTEXT_BYTES = 600 * 2**20
@@ -76,7 +75,7 @@ def training_parts(
     gradients = trained * a_number
     tokens = workload.batch_size * (workload.sequence_tokens + virtual_tokens(techniques))
     blocks = blocks_with_gradients(facts, techniques)
-    shape, masked = shape_of(facts), workload.packing and workload.data != _BUILT_IN
+    shape, masked = shape_of(facts), workload.packing and workload.data != BUILT_IN  # whose rows are one document each
     a_token = kept_bytes(shape, numbers, method, masked=masked) + _scores(facts, workload, engine)
     a_block = tokens * a_token + built_bytes(shape, numbers, method)
     stream = tokens * facts.hidden * 4
