@@ -17,6 +17,8 @@ from workbench.plan import baseline
 
 SURROUNDINGS = ("start_method",)
 """Fields of the engine's order that change its surroundings and not its work: in no hash."""
+_BUDGETS = {"tokens": "token_budget", "time": "time_budget_s"}
+"""Of training, by the rule that uses them."""
 SHORT = 12
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -82,13 +84,14 @@ def _techniques(model: ModelOrder, techniques: Sequence[TechniqueOrder]) -> dict
 
 
 def _workload(workload: Workload) -> dict[str, object]:
-    """Data whose contents are known are the same under another path."""
-    left_out = ""
+    """Data whose contents are known are the same under another path; a budget counts where it ends training."""
+    left_out: set[str] = set()
     if isinstance(workload, Inference) and workload.prompt_file_hash:
-        left_out = "prompt_file"
-    if isinstance(workload, Training) and workload.data_hash:
-        left_out = "data"
-    fields = {name: getattr(workload, name) for name in workload.__struct_fields__ if name != left_out}
+        left_out = {"prompt_file"}
+    if isinstance(workload, Training):
+        left_out = {name for rule, name in _BUDGETS.items() if workload.stop_at != rule}
+        left_out |= {"data"} if workload.data_hash else set()
+    fields = {name: getattr(workload, name) for name in workload.__struct_fields__ if name not in left_out}
     return _different(fields, partial(baseline.of_field, workload))
 
 

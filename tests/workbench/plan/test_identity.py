@@ -94,7 +94,7 @@ def test_that_every_field_and_setting_is_in_the_hash(order: Workload | EngineOrd
         return hash_of(engine=changed) if isinstance(changed, EngineOrder) else hash_of(workload=changed)
 
     for name in order.__struct_fields__:
-        if name in (*SURROUNDINGS, "settings"):
+        if name in (*SURROUNDINGS, "settings", "token_budget", "time_budget_s"):
             continue
         value = getattr(order, name)
         other: object = f"{value}x" if isinstance(value, str) else ("x",) if isinstance(value, tuple) else 7.5
@@ -144,6 +144,13 @@ def test_that_data_is_named_by_its_contents_where_they_are_known() -> None:
 
     assert trained("/a", "x") == trained("/b", "x") != trained("/a", "y")
     assert trained("/a", "") != trained("/b", "")
+
+
+@pytest.mark.parametrize(("rule", "name"), [("tokens", "token_budget"), ("time", "time_budget_s")])
+def test_that_a_budget_counts_where_it_ends_training(rule: str, name: str) -> None:
+    used = msgspec.structs.replace(RATED, stop_at=rule)
+    assert hash_of(workload=msgspec.structs.replace(RATED, **{name: 7})) == hash_of(workload=RATED)
+    assert hash_of(workload=msgspec.structs.replace(used, **{name: 7})) != hash_of(workload=used)
 
 
 # --- what is added later ----------------------------------------------------------------------------
