@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Literal
 
 import numpy as np
@@ -319,14 +320,20 @@ def _measure(comparison: Comparison, metric: str) -> _Measure:
 
 
 def _value_texts(cells: Sequence[Cell | None], measure: _Measure) -> list[str]:
-    """Values with three digits, four where different values would otherwise read the same; "" where there is none."""
+    """Values with three digits, four where different values would otherwise read the same; where there is none, "" or
+    that it was not reached."""
 
     def texts(digits: int) -> list[str]:
-        return ["" if c is None or c.value is None else significant(measure.shown(c.value), digits) for c in cells]
+        return [_value_text(c, measure, digits) for c in cells]
 
-    values = {c.value for c in cells if c is not None and c.value is not None}
-    three = texts(3)
-    return three if len({t for t in three if t}) == len(values) else texts(4)
+    valued = {c.value: _value_text(c, measure, 3) for c in cells if c is not None and c.value is not None}
+    return texts(3 if len(set(valued.values())) == len(valued) else 4)
+
+
+def _value_text(cell: Cell | None, measure: _Measure, digits: int) -> str:
+    if cell is None:
+        return ""
+    return cell.mark if cell.value is None else significant(measure.shown(cell.value), digits)
 
 
 _ROOM_FOR_TWO_LINES = 10
@@ -376,11 +383,16 @@ def _notes(
 ) -> tuple[str, ...]:
     valued = [c for c in cells if c is not None and c.value is not None]
     notes = [f"Training compared {basis}."] if (basis := _basis(comparison)) else []
-    if any(c.interval is not None for c in valued):
+    medians = [(r, c) for r, c in zip(cycle(rows), cells, strict=False) if c in valued and c and _is_median(c)]
+    means = [c for c in valued if not _is_median(c)]
+    if medians:
+        notes.append("Medians of the trials with their intervals; a trial that did not reach it counts as infinite.")
+    notes += [f"{short_title(r.labels, comparison.varying, r.title)}: {c.mark}." for r, c in medians if c.mark]
+    if any(c.interval is not None for c in means):
         notes.append(f"Whiskers: {100 * comparison.confidence:g} % t interval over trials.")
-    elif valued and all(c.n > 1 for c in valued):
+    elif means and all(c.n > 1 for c in means):
         notes.append("The same value in every trial: no interval.")
-    elif valued:
+    elif means:
         notes.append("One trial each: no interval.")
     if any(cut is not None for cut in cuts):
         notes.append(f"Arrow: the {BEYOND}.")
@@ -391,6 +403,11 @@ def _notes(
     if origins and any(c.metric in ("perplexity", "bits_per_byte") for c in valued):
         notes += origins
     return tuple(notes)
+
+
+def _is_median(cell: Cell) -> bool:
+    known = find(cell.metric)
+    return known is not None and known.censored
 
 
 def _said(value: float, measure: _Measure) -> str:

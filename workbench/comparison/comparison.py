@@ -152,7 +152,8 @@ def _censored_cell(metric: Metric, trials: ConfigurationTrials) -> Cell:
         return Cell(metric.id, None, reason=trials.reason(metric.id), unit=metric.unit)
     mark = f"not reached in {missing} of {len(every)}" if missing else ""
     if math.isinf(found.value):
-        return Cell(metric.id, None, reason=f"Not reached in {missing} of {len(every)} trials.", unit=metric.unit, n=0)
+        reason = f"Not reached in {missing} of {len(every)} trials."
+        return Cell(metric.id, None, reason=reason, unit=metric.unit, n=0, mark=mark)
     closed = found.interval is not None and math.isfinite(found.interval.high)
     stored = trials.values(metric.id, trials.counted)
     scopes = {row.scope for _, row, _ in stored}

@@ -312,7 +312,7 @@ def _bar_labels(figure: Figure, axes: Axes, chart: Chart, style: Look, renderer:
                 tip = max(value, _seen(series.x_high, chart.x)[i])
             missing = not np.isfinite(value)
             drawn = axes.annotate(
-                "not available" if missing else text,
+                (text or "not available") if missing else text,
                 (0.0 if missing else max(tip, 0.0), series.y[i]),
                 xytext=(3.5, 0),
                 textcoords="offset points",

@@ -89,7 +89,7 @@ def column_unit(comparison: Comparison, metric: str) -> str:
 def cell_lines(cell: Cell | None, unit: str) -> Strings:
     """ "24.1 [23.5, 24.7]" and "faster 1.19× [1.15, 1.23]"; a dash with the reason in brackets is for others to add."""
     if cell is None or cell.value is None:
-        return (MISSING,)
+        return ((cell.mark if cell is not None else "") or MISSING,)
     if cell.interval is not None:
         text = format_estimate(cell.value, cell.interval.low, cell.interval.high, cell.unit, unit)
     else:

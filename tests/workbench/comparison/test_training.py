@@ -23,7 +23,7 @@ from workbench.comparison.trials import ConfigurationTrials
 from workbench.experiment.experiment import Experiment, WorkloadChoice
 from workbench.experiment.fixes import apply_fix
 from workbench.export.bundle import export_comparison
-from workbench.export.tables import comparison_json
+from workbench.export.tables import cell_lines, comparison_json
 from workbench.store.operations import ExperimentDetail
 
 R4, R8 = "finetune.lora rank=4", "finetune.lora rank=16"
@@ -281,6 +281,12 @@ def test_that_a_loss_that_few_trials_reach_has_no_median_and_no_number() -> None
     assert cells[0].value is not None
     assert cells[0].interval is not None
     assert (cells[1].value, cells[1].reason) == (None, "Not reached in 5 of 5 trials.")
+    assert cell_lines(cells[1], "s") == ("not reached in 5 of 5",)
+    chart = bar_chart(comparison, "time_to_loss_s")
+    assert chart.series[1].labels == ("not reached in 5 of 5",)
+    assert not math.isfinite(chart.series[1].x[0])
+    assert any(note.startswith("Medians of the trials") for note in chart.notes)
+    assert not any(note.startswith("Whiskers") for note in chart.notes)
     assert [cell.ratio for cell in cells] == [None, None]
     assert comparison.training is not None
     first, second = comparison.training.reach
@@ -301,6 +307,7 @@ def test_that_a_median_counts_a_trial_that_did_not_reach_it_as_infinite() -> Non
     if reach.reached > 3:
         assert cell.value is not None
         assert cell.mark == f"not reached in {7 - reach.reached} of 7"
+        assert any(note.endswith(f": {cell.mark}.") for note in bar_chart(comparison, "time_to_loss_s").notes)
         assert cell.value == pytest.approx(sorted(v for _, v in cell.trial_values)[3])
     else:
         assert cell.value is None
