@@ -365,7 +365,7 @@ class MarkLost(Operation[None], frozen=True, kw_only=True):
 
 
 class Durations(Operation[dict[str, tuple[float, ...]]], frozen=True, kw_only=True):
-    """Durations (s) of completed trials by configuration hash."""
+    """Durations (s) of completed trials by configuration hash. Those that continued another took a part of it."""
 
     configurations: tuple[str, ...]
 

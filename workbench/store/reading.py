@@ -192,6 +192,7 @@ def durations(db: Transaction, operation: Durations) -> dict[str, tuple[float, .
     rows = db.all(
         "SELECT configuration, duration_s FROM trials "
         "WHERE outcome = 'completed' AND duration_s IS NOT NULL "
+        "AND trial NOT IN (SELECT trial FROM verdicts WHERE code = 'resumed') "
         "AND configuration IN (SELECT unnest(?::VARCHAR[])) ORDER BY number",
         list(operation.configurations),
     )

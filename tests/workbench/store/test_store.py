@@ -222,6 +222,9 @@ def test_that_durations_are_of_completed_trials(store: LocalStore) -> None:
     finish(store, "t-3", 20.0)
     store.execute(Ingest(trial="t-2", lines=lines([started(), ended(2, outcome="failed")])))
     assert store.execute(Durations(configurations=("c-0", "c-1", "c-7"))) == {"c-0": (10.0, 20.0)}
+    resumed = ReasonRow(trial="", code="resumed", severity="warning", message="It continued.")
+    store.execute(SetMetrics(trial="t-3", metrics=(), reasons=(resumed,), verdict="warning"))
+    assert store.execute(Durations(configurations=("c-0",))) == {"c-0": (10.0,)}
 
 
 def test_that_counts_name_rows_and_bytes(store: LocalStore) -> None:
