@@ -30,6 +30,9 @@ def data(options: argparse.Namespace) -> int:
         if isinstance(found, Problem):
             complain(options, f"{found.place}: {found.message}", found.hint)
             return WRONG
+        if not found.quality_available:
+            complain(options, f"{found.order.title} has no tokenizer.", "Choose a model with its tokenizer.")
+            return WRONG
         model = found.order.path
     workload = msgspec.structs.replace(
         Training(),

@@ -330,7 +330,7 @@ class Workbench:
         trains = any(c.memory.by_formula for c in plan.configurations)
         memory = self._store.execute(MemoryRatios(expected_by=FORMULA)) if trains else {}
         losses = self._store.execute(Losses(configurations=hashes)) if trains else {}
-        if not durations and not memory:
+        if not (durations or memory or losses):
             return plan
         return make_plan(experiment, models, machine, History(durations, memory, losses), own, own_of_trained)
 

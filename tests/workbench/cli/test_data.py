@@ -42,3 +42,8 @@ def test_that_data_that_cannot_be_used_say_why(file: Path, capsys: pytest.Captur
     assert main(["data", file.name, "--response", "anser", "--json"]) == 2
     error = json.loads(capsys.readouterr().err)
     assert error == {"error": "The data has no column 'anser'.", "advice": "Did you mean 'answer'?"}
+
+
+def test_that_a_model_without_a_tokenizer_is_not_passed_over(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", file.name, "--model", "random:smollm2-135m-instruct"]) == 2
+    assert "has no tokenizer" in capsys.readouterr().err
