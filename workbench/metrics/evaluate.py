@@ -37,8 +37,7 @@ def evaluate_trial(
 
 def _row(metric: Metric, records: TrialRecords, trial: str) -> MetricRow:
     found = metric.compute(records)
-    of_requests = "request" in metric.needs and "step" not in metric.needs
-    if trains(records) and (metric.task == "generate" or (isinstance(found, NotAvailable) and of_requests)):
+    if trains(records) and (metric.task == "generate" or (isinstance(found, NotAvailable) and metric.of_requests)):
         found = NotAvailable(_TRAINS)
     return MetricRow(
         trial=trial,

@@ -83,6 +83,11 @@ class Metric:
     """Words for a higher and a lower value against the baseline ("more", "less"); "" picks them from the group."""
 
     @property
+    def of_requests(self) -> bool:
+        """Made from requests, which training has none of."""
+        return "request" in self.needs and "step" not in self.needs
+
+    @property
     def words(self) -> tuple[str, str]:
         """Words for higher and lower: ("faster", "slower")."""
         if self.nouns != ("", ""):

@@ -12,7 +12,7 @@ from tests.house import Heard, House, until
 from tests.workbench.store_kit import ended, lines, order, started
 from workbench.cli.main import main
 from workbench.comparison.comparison import compare
-from workbench.experiment.experiment import Experiment, RunSettings
+from workbench.experiment.experiment import Experiment, RunSettings, WorkloadChoice
 from workbench.experiment.file import dump, parse
 from workbench.running.early_end import NOTE, EarlyEnds
 from workbench.running.events import Notice, StoreChanged
@@ -221,6 +221,26 @@ def test_that_what_keeps_it_from_ending_early_is_said_in_the_plan(
 ) -> None:
     (problem,) = problems_of(Experiment(run=run), configurations)
     assert words in problem.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "instead"),
+    [
+        ("training", None, "test_loss"),
+        ("training", "latency_s", "test_loss"),
+        ("inference", "test_loss", METRIC),
+        ("training", "test_loss", None),
+        ("training", "memory_mean_bytes", None),
+        ("inference", "memory_mean_bytes", None),
+    ],
+)
+def test_that_a_metric_of_other_work_ends_nothing_and_is_named(
+    kind: str, metric: str | None, instead: str | None
+) -> None:
+    run = RunSettings(trials=20, stop_at_ratio=0.02, stop_metric=metric)
+    found = problems_of(Experiment(run=run, workload=WorkloadChoice.of(kind)), 3)
+    assert [fix.value for problem in found for fix in problem.fixes] == ([instead] if instead else [])
+    assert all("nothing would end it early" in problem.message for problem in found)
 
 
 def test_that_nothing_is_said_where_all_is_well_or_nothing_was_asked() -> None:
