@@ -265,7 +265,8 @@ def _smaller(cell: Configuration, model: ResolvedModel, machine: MachineFacts, e
     asked = sequences_of(load)
     batch = largest(asked - 1, 1, lambda n: _fits(cell, model, machine, batch=n))
     if batch:
-        yield Fix(f"Batch {batch}", f"workload.batch_size.{asked}", batch)
+        note = "makes another step: comparable only at the same batch" if isinstance(load, Training) else ""
+        yield Fix(f"Batch {batch}", f"workload.batch_size.{asked}", batch, note)
 
 
 def _as_fix(change: Change, case: Case) -> Fix:

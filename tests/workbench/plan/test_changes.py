@@ -145,6 +145,7 @@ def test_that_a_sweep_of_batches_gets_only_its_own_value_replaced() -> None:
     assert not [fix for fix in fixes if fix.path == "workload" and "batch_size" in dict(fix.value)]  # type: ignore[call-overload]
     (batch,) = [fix for fix in fixes if fix.path == "workload.batch_size.8"]
     assert batch.value in apply_fix(asked, tight.hash, batch).workload.values("batch_size")
+    assert "comparable only at the same batch" in batch.note
 
 
 def test_that_a_rank_is_replaced_in_its_sweep() -> None:
