@@ -103,11 +103,12 @@ def joined(documents: Sequence[Document]) -> Row:
 
 
 def pieces(ids: Sequence[int], length: int, begin: Sequence[int], *, whole_only: bool = False) -> list[Document]:
-    """A long text as documents of at most `length` tokens, each after `begin`; all predictions count. `whole_only`
-    leaves out a last piece that is shorter. Raises `ValueError` where `begin` leaves no room."""
+    """A long text as documents of at most `length` tokens, each after `begin`; all predictions count. A last piece of
+    one token that follows nothing is left out, since there is nothing to predict; with `whole_only` any that is
+    shorter. Raises `ValueError` where `begin` leaves no room."""
     taken = length - len(begin)
     if taken < 1:
         raise ValueError(f"a sequence of {length} tokens has no room after {len(begin)} begin tokens")
     parts = [[*begin, *ids[at : at + taken]] for at in range(0, len(ids), taken)]
-    kept = [part for part in parts if len(part) == length or not whole_only]
+    kept = [part for part in parts if len(part) > 1 and (len(part) == length or not whole_only)]
     return [document(part, b"\0" * len(begin) + b"\1" * (len(part) - len(begin))) for part in kept]

@@ -22,6 +22,7 @@ _AT_ONCE = 256
 REWRITES = "the chat template writes a conversation's beginning differently when it continues"
 REFUSES = "the chat template refuses it"
 NO_ROOM = "the prompt leaves no room for the response"
+ONE_TOKEN = "the text is a single token, so there is nothing to predict"
 
 
 class TemplateRefusal(Exception):
@@ -87,28 +88,27 @@ class Encoder:
         """The documents of each example: of a text one or several, of one that is left out none."""
         for first in range(0, len(examples), _AT_ONCE):
             some = [self._written(example) for example in examples[first : first + _AT_ONCE]]
-            texts = [text for one in some if one is not None for text in _texts(one)]
+            texts = [text for one in some if isinstance(one, _Written) for text in _texts(one)]
             ids = iter(self._tokenizer.encode(texts))
             for example, written in zip(examples[first : first + _AT_ONCE], some, strict=True):
-                if written is None:
+                if not isinstance(written, _Written):
+                    self.counts.left_out[written] += 1
                     yield []
                     continue
                 found = [next(ids) for _ in _texts(written)]
                 yield self._pieces(found[0]) if example.text else self._document(written, found)
 
-    def _written(self, example: Example) -> _Written | None:
+    def _written(self, example: Example) -> _Written | str:
+        """Or why it is left out. Counted by whoever takes the row: more are written than are used."""
         if example.text:
             return _Written(example.text + self._tokenizer.end, ())
         try:
             written = self._chat(example.turns) if self.template == "chat" else self._plain(example.turns)
         except TemplateRefusal as refusal:
-            self.counts.left_out[f"{REFUSES}: {refusal}"] += 1
-            return None
-        if written is None:
-            self.counts.left_out[REWRITES] += 1
-        elif self._everything:
+            return f"{REFUSES}: {refusal}"
+        if written is not None and self._everything:
             return _Written(written.text, ((0, len(written.text)),))
-        return written
+        return written or REWRITES
 
     def _plain(self, turns: Sequence[Turn]) -> _Written:
         text, counted = "", []
@@ -138,6 +138,8 @@ class Encoder:
     def _pieces(self, ids: Sequence[int]) -> list[Document]:
         found = pieces(ids, self._length, self._tokenizer.begin.ids)
         self.counts.cut += len(found) > 1
+        if not found:
+            self.counts.left_out[ONE_TOKEN] += 1
         return found
 
     def _document(self, written: _Written, found: Sequence[Sequence[int]]) -> list[Document]:

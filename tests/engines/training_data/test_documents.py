@@ -79,6 +79,9 @@ def test_that_a_text_is_cut_into_pieces_after_the_begin_token() -> None:
     assert [list(one.loss_mask) for one in made] == [[0, 1, 1, 1], [0, 1, 1, 1], [0, 1]]
     assert len(pieces(range(7), 4, (1,), whole_only=True)) == 2
     assert [list(one.loss_mask) for one in pieces(range(4), 4, ())] == [[0, 1, 1, 1]]
+    assert [list(one.ids) for one in pieces(range(5), 4, ())] == [[0, 1, 2, 3]], "nothing predicts the last one"
+    assert [list(one.ids) for one in pieces(range(4), 4, (9,))] == [[9, 0, 1, 2], [9, 3]]
+    assert pieces([1], 4, ()) == []
     with pytest.raises(ValueError, match="no room"):
         pieces([1], 1, (0,))
 

@@ -9,7 +9,7 @@ import pytest
 from engines.data.begin import Begin
 from engines.data.training.columns import Example
 from engines.data.training.documents import Document
-from engines.data.training.masks import NO_ROOM, REFUSES, REWRITES, Encoder
+from engines.data.training.masks import NO_ROOM, ONE_TOKEN, REFUSES, REWRITES, Encoder
 from engines.protocol.work import Training
 from tests.engines.training_data.kit import Characters, Forgetful
 
@@ -95,6 +95,24 @@ def test_that_rows_in_which_no_response_can_be_found_are_left_out_and_counted() 
 def test_that_what_does_not_fit_is_cut_and_counted(tokens: int, kept: str, truncated: int, left_out: int) -> None:
     encoder, _, _, counted = encoded(PAIR, template="plain", sequence_tokens=tokens)
     assert (counted, encoder.counts.truncated, encoder.counts.left_out[NO_ROOM]) == (kept, truncated, left_out)
+
+
+def test_that_a_text_of_one_token_is_left_out_and_counted() -> None:
+    tokenizer = Characters()
+    tokenizer.end = ""
+    encoder, documents, _, _ = encoded(Example(text="a"), tokenizer)
+    assert documents == []
+    assert encoder.counts.left_out == {ONE_TOKEN: 1}
+
+
+def test_that_rows_are_counted_only_where_they_are_used() -> None:
+    refused = Example((("refused", "a"), ("assistant", "b")))
+    encoder = Encoder(Characters(), Training(sequence_tokens=200))
+    rows = encoder.documents([PAIR, refused, refused])
+    assert len(next(rows)) == 1
+    assert not encoder.counts.left_out
+    assert next(rows) == []
+    assert encoder.counts.left_out.total() == 1
 
 
 def test_that_a_long_text_becomes_several_documents() -> None:
