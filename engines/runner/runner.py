@@ -19,7 +19,7 @@ from engines.models.artifacts import model_of
 from engines.protocol.failures import cause
 from engines.protocol.file_errors import is_full, what_happened, what_to_do
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
-from engines.protocol.orders import TrialOrder
+from engines.protocol.orders import AfterOrder, TrialOrder
 from engines.protocol.places import Places
 from engines.protocol.queue_file import Waiting
 from engines.protocol.records import TrialEnded
@@ -266,31 +266,37 @@ class Runner:
         """Start every waiting trial that has its device."""
         if self._queue.paused or self._closing or self._held:
             return
-        self._settle_those_after()
+        if not self._settle_those_after():
+            return
         waiting = [w for w in self._queue.waiting if w.order.after is None]
         devices = [run.order.device for run in self._runs.values()]
         for index in startable([w.order.device for w in waiting], devices):
             if not self._start(waiting[index]):
                 break
 
-    def _settle_those_after(self) -> None:
-        """Give trials whose model has been trained their model, and end those whose model will not come."""
-        due = [w for w in self._queue.waiting if w.order.after is not None and not self.may_come(w.order.after.trial)]
-        if not due:
-            return
-        try:
-            for waiting in due:
-                after = waiting.order.after
-                assert after is not None
+    def _settle_those_after(self) -> bool:
+        """Give trials whose model has been trained their model, and end those whose model will not come, and those that
+        wait for them in turn. -> False where that was not possible: the queue is paused then."""
+        while due := self._due():
+            for waiting, after in due:
                 model = model_of(self._artifacts, after, waiting.order.model)
-                if model is None:
-                    self._end_waiting(waiting, not_run(self._queue.entry_of(after.trial), after))
-                else:
+                if model is not None:
                     order = msgspec.structs.replace(waiting.order, model=model, after=None)
                     self._queue.change(msgspec.structs.replace(waiting, order=order))
-        except OSError as error:
-            self._pause_for(error)
-        self._save()
+                    continue
+                try:
+                    self._end_waiting(waiting, not_run(self._queue.entry_of(after.trial), after))
+                except OSError as error:
+                    self._pause_for(error)
+                    return False
+            self._save()
+        return not self._queue.paused
+
+    def _due(self) -> list[tuple[Waiting, AfterOrder]]:
+        """Trials that wait for one that has ended or that never was."""
+        coming = {*self._runs, *(waiting.order.trial for waiting in self._queue.waiting)}
+        waits = ((waiting, waiting.order.after) for waiting in self._queue.waiting)
+        return [(waiting, after) for waiting, after in waits if after is not None and after.trial not in coming]
 
     def _start(self, waiting: Waiting) -> bool:
         order = waiting.order

@@ -101,6 +101,14 @@ def test_that_a_training_taken_off_the_queue_does_not_leave_others_waiting(runne
     assert "was stopped" in ended.message
 
 
+def test_that_what_waits_for_a_trial_that_waits_in_vain_ends_too(runner: RunnerProcess) -> None:
+    pause(runner, True)
+    runner.submit(after("t3", "t2"), after("t2", "t1"), make_order("t1", ["exit", 9], configuration="c1"))
+    pause(runner, False)
+    assert runner.until_state("t3", "ended").message.startswith("Not run: ")
+    assert not runner.queue().in_state("waiting")
+
+
 def test_that_what_waits_for_a_model_survives_a_killed_runner(runner: RunnerProcess) -> None:
     pause(runner, True)
     runner.submit(make_order("t1", configuration="c1"), after("t2", "t1"))
