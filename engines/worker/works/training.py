@@ -161,7 +161,8 @@ class TrainingWork:
             trial.writer.send(found)
 
     def _over(self) -> bool:
-        """At least one measured step is made before a budget ends training."""
+        """At least one measured step is made before a budget ends training, if not in this trial then in the one that
+        it continues."""
         return self._trial.stop.requested or (self._budget.reached and self._done > self._workload.warmup_steps)
 
     def _train(self, stretch: Stretch) -> None:
@@ -214,20 +215,21 @@ class Stretch:
 
 
 def stretches(training: Training, first: int = 0, first_measured: int | None = None) -> Iterator[Stretch]:
-    """All steps from `first` on, in order; a warm-up of no steps is there too."""
+    """All steps from `first` on, in order; a warm-up of no steps is there too. Where `first` is a step after which the
+    validation loss is due, it is taken (again): the trial that is continued may have ended before it."""
     warm = training.warmup_steps if first_measured is None else first_measured
     total = training.warmup_steps + training.steps
-    evaluated, saved = (_every(n, first, total) for n in (training.evaluate_every, training.checkpoint_every))
-    borders = sorted({first, warm, total, *evaluated, *saved})
+    evaluated, saved = (_every(n, total) for n in (training.evaluate_every, training.checkpoint_every))
+    borders = sorted(n for n in {first, warm, total, *evaluated, *saved} if n >= first)
     counts = {"warmup": 0, "measure": 0}
     if warm == first:
         yield Stretch("warmup", 0, range(first, first))
     for start, stop in pairwise(borders):
         phase: Literal["warmup", "measure"] = "warmup" if start < warm else "measure"
-        yield Stretch(phase, counts[phase], range(start, stop), start in evaluated, start in saved)
+        yield Stretch(phase, counts[phase], range(start, stop), start in evaluated, start in saved and start > first)
         counts[phase] += 1
 
 
-def _every(steps: int, first: int, total: int) -> frozenset[int]:
-    """Borders between steps that divide training, those before `first` and at the end left out."""
-    return frozenset(n for n in range(steps, total, steps) if n > first) if steps else frozenset()
+def _every(steps: int, total: int) -> frozenset[int]:
+    """Borders between steps that divide training, its two ends left out."""
+    return frozenset(range(steps, total, steps)) if steps else frozenset()

@@ -89,7 +89,7 @@ def test_that_a_trial_continues_as_if_it_had_never_ended(
     second = run_worker(named(order, f"{way} again", checkpoint), tmp_path / "again")
     assert second.exit_code == 0, second.stderr
     assert losses(second) == losses(whole, checkpoint.step)
-    assert held_out(second) == held_out(whole, checkpoint.step)
+    assert held_out(second, checkpoint.step) == held_out(whole, checkpoint.step)
     assert weights(second) == weights(whole)
     said = second.only(Resumed)
     assert (said.step, said.path, said.sha256) == (checkpoint.step, checkpoint.path, checkpoint.sha256)
@@ -139,8 +139,23 @@ def test_that_steps_are_divided_for_evaluations_and_checkpoints(order: TrialOrde
         ("measure", 2, range(6, 8), False, True),
         ("measure", 3, range(8, 12), True, False),
     ]
-    again = [(s.phase, s.index, s.steps, s.evaluates, s.checkpoints) for s in stretches(training, 8, 10)]
-    assert again == [("warmup", 0, range(8, 10), False, False), ("measure", 0, range(10, 12), False, False)]
+    again = [(s.phase, s.index, s.steps, s.evaluates, s.checkpoints) for s in stretches(training, 6, 8)]
+    assert again == [
+        ("warmup", 0, range(6, 8), False, False),
+        ("measure", 0, range(8, 12), True, False),
+    ]
+
+
+def test_that_a_validation_loss_that_a_stop_prevented_is_taken_when_the_trial_continues(order: TrialOrder) -> None:
+    training = msgspec.structs.replace(order.training, steps=10, warmup_steps=2, evaluate_every=4, checkpoint_every=4)
+    first = next(iter(stretches(training, 8, 10)))
+    assert (first.steps, first.evaluates, first.checkpoints) == (range(8, 10), True, False)
+
+
+def test_that_a_trial_stopped_after_its_last_step_makes_no_other_when_it_continues(order: TrialOrder) -> None:
+    total = order.training.warmup_steps + order.training.steps
+    resumed = named(order, "t", ResumeOrder(trial="t", path="", sha256="", step=total))
+    assert list(stretches(order.training, resumed.first_step, resumed.first_measured_step)) == []
 
 
 def test_that_a_trial_that_continues_measures_at_least_one_step(order: TrialOrder) -> None:
