@@ -116,6 +116,8 @@ class AdaLora:
         config.total_step = steps
         config.tinit = min(round(float(parameters["first_share"] or 0.0) * steps), max(0, steps - 2))
         config.tfinal = min(round(float(parameters["last_share"] or 0.0) * steps), max(0, steps - config.tinit - 1))
+        self._last_cut = steps - config.tfinal
+        self._is_cut = False
         self._directions = [
             (p, ".lora_A." in name)
             for name, p in wrapper.named_parameters()
@@ -135,4 +137,6 @@ class AdaLora:
         return self._weight * torch.stack(norms).mean()
 
     def after_step(self, step: int) -> None:
+        if step >= self._last_cut:  # once: it decides which ranks are left, and forgets why
+            step, self._is_cut = self._last_cut + self._is_cut, True
         self._allocate(step)

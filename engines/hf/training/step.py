@@ -24,7 +24,8 @@ class Callback(Protocol):
         ...
 
     def after_step(self, step: int) -> None:
-        """The optimiser has made step `step`, from 0; the gradients are still there."""
+        """The optimiser has made a step; the gradients are still there. `step`: its number, from 0, or a later one
+        where a budget ends training before its last step, so that training is over when all numbers are."""
         ...
 
 

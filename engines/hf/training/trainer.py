@@ -73,6 +73,7 @@ class Trainer:
         """`first_measured`: the first step that is no warm-up, where that is not the workload's."""
         self._first_measured = training.warmup_steps if first_measured is None else first_measured
         self._model, self._training, self._batches, self._stop = model, training, batches, stop
+        self._total = training.warmup_steps + training.steps
         self.optimiser = make_optimiser(training, groups)
         self._rates = [float(group["lr"]) for group in self.optimiser.param_groups]
         self._stepper = Stepper(model, training, self.optimiser, callback)
@@ -103,8 +104,9 @@ class Trainer:
             first += len(done)
 
     def _over(self, last: int, budget: Budget) -> bool:
-        """Whether no step follows step `last`; a budget leaves at least one measured step."""
-        return self._stop.requested or (budget.reached and last >= self._first_measured)
+        """Whether no step follows step `last`; a budget leaves at least one measured step. A trial that continues
+        another ends where that one would have ended, even in its own warm-up."""
+        return self._stop.requested or (budget.reached and last >= self._training.warmup_steps)
 
     def _step(self, index: int, budget: Budget) -> _Done:
         asked_ns = monotonic_ns()
@@ -112,16 +114,14 @@ class Trainer:
         data_s = (monotonic_ns() - asked_ns) / 1e9
         rate = self._set_rate(index, budget)
         self._clock.tick()
-        loss, norm = self._stepper.run(index, batches)
+        loss, norm = self._stepper.run(max(index, int(budget.share * self._total)), batches)
         self._clock.tick()
         budget.spend(tokens=sum(batch.tokens for batch in batches))
         return _Done(index, batches, data_s, rate, loss, norm)
 
     def _set_rate(self, index: int, budget: Budget) -> float:
         """For every group its own rate; returns the first one's."""
-        training = self._training
-        total = training.warmup_steps + training.steps
-        factor = rate_factor(index, total, training.schedule_warmup_steps, budget.share)
+        factor = rate_factor(index, self._total, self._training.schedule_warmup_steps, budget.share)
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
         return self._rates[0] * factor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.engines.finetune.kit import ids, loss_of, make, order
@@ -27,8 +29,12 @@ def test_that_the_penalty_is_the_one_that_peft_adds_to_a_loss() -> None:
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
-@pytest.mark.parametrize("steps", [3, 20])
-def test_that_ranks_are_cut_to_the_mean(steps: int) -> None:
+@pytest.mark.parametrize(
+    ("steps", "numbers"),
+    [(3, range(3)), (20, range(20)), (100, (0, 30, 60, 90)), (100, (0, 69, 70, 70, 71)), (100, (0, 100))],
+    ids=["few", "many", "cut short by a budget", "a number twice", "over at once"],
+)
+def test_that_ranks_are_cut_to_the_mean(steps: int, numbers: Sequence[int]) -> None:
     import torch
 
     from engines.hf.finetune import apply, callback, parameter_groups
@@ -38,7 +44,7 @@ def test_that_ranks_are_cut_to_the_mean(steps: int) -> None:
     around = callback(model, steps)
     assert around is not None
     optimiser = torch.optim.AdamW(parameter_groups(model, method, 1e-2))
-    for number in range(steps):
+    for number in numbers:
         loss_of(model).backward()
         around.before_step()
         optimiser.step()

@@ -238,6 +238,40 @@ def test_that_a_rule_ends_training_after_the_step_that_reaches_it(llama: Makes) 
     assert len(run(stop_at="time", time_budget_s=1e6)) == 14
 
 
+def test_that_a_trial_that_continues_ends_where_the_first_one_would_have(llama: Makes) -> None:
+    def run(first: int, spent: int, budget_tokens: int) -> list[Step]:
+        training = Training(steps=12, warmup_steps=2, batch_size=2, stop_at="tokens", token_budget=budget_tokens)
+        trainer = Trainer(llama(lora=True), training, Numbered(2), Stop(), groups(llama()), first_measured=first + 2)
+        budget = Budget(training)
+        budget.resume({"tokens": spent, "time_s": 1.0, "steps": first, "reached": 0.0})
+        return [step for some in trainer.train(range(first, 14), budget) for step in some]
+
+    tokens = [step.tokens for step in run(0, 0, 10**6)]
+    ended = run(4, sum(tokens[:4]), sum(tokens[:5]))
+    assert [(step.index, step.warmup) for step in ended] == [(4, True)], "not after a warm-up of its own"
+
+
+def test_that_a_method_that_counts_steps_is_told_how_much_of_the_budget_is_spent(llama: Makes) -> None:
+    seen: list[int] = []
+
+    class Watcher:
+        def before_step(self) -> None: ...
+
+        def after_step(self, step: int) -> None:
+            seen.append(step)
+
+    def run(**rule: Any) -> list[int]:
+        seen.clear()
+        training = Training(steps=100, warmup_steps=0, batch_size=1, **rule)
+        trainer = Trainer(llama(), training, Numbered(1), Stop(), groups(llama()), Watcher())
+        steps = [step for some in trainer.train(range(4), Budget(training)) for step in some]
+        assert [step.tokens for step in steps] == [9, 5, 12, 7]
+        return list(seen)
+
+    assert run() == [0, 1, 2, 3]
+    assert run(stop_at="tokens", token_budget=33) == [0, 27, 42, 78]
+
+
 def test_that_what_diverges_names_its_step_and_keeps_the_ones_before(llama: Makes) -> None:
     model, kept = llama(), list[Step]()
     training = Training(steps=9, warmup_steps=0, schedule_warmup_steps=0, batch_size=2, learning_rate=1e30)
