@@ -82,6 +82,7 @@ class HfEngine:
         self._begin = NONE
         self._session: Session | None = None
         self._effects: list[TookEffect] = []
+        self._trained_facts: dict[str, str] = {}
 
     def start(self) -> dict[str, str]:
         threads = self._order.engine.threads
@@ -234,7 +235,7 @@ class HfEngine:
         return self._training().train(steps, budget)
 
     def trained(self) -> Sequence[TookEffect]:
-        changed = self._training().changed()
+        changed, self._trained_facts = self._training().changed()
         return [
             TookEffect(technique=t.technique, stage=t.stage, changed={**t.changed, **changed})
             for t in self._effects
@@ -261,6 +262,12 @@ class HfEngine:
 
     def held_out(self, split: HeldOut) -> Evaluation | None:
         found = self._training().held_out(split)
+        if found is not None and self._training().trains and not math.isfinite(found.nll_sum):
+            raise WorkerFailure(
+                "technique",
+                "Training diverged: the loss on held-out data is no longer a finite number.",
+                "The steps before are kept. Lower the learning rate, or raise schedule_warmup_steps.",
+            )
         return None if found is None else self._finite(found)
 
     def request(self, number: int) -> Finished | None:
@@ -309,8 +316,7 @@ class HfEngine:
 
     def unload(self) -> dict[str, str]:
         facts = shape.cache_facts(self._model) if self._model is not None else {}
-        if self._session is not None:
-            facts |= self._session.late_facts
+        facts |= self._trained_facts
         self._model = self._generator = self._one_token = self._prompts = self._session = None
         gc.collect()
         if self._device.type == "cuda":
@@ -353,9 +359,9 @@ def _stored_bits(request: LoadRequest) -> float:
 
 def _check_context(model: PreTrainedModel, order: TrialOrder) -> None:
     work = order.workload
-    wanted = 0
+    wanted, advice = 0, "Shorten the prompt or the output."
     if isinstance(work, Training):
-        wanted = work.sequence_tokens
+        wanted, advice = work.sequence_tokens, "Lower sequence_tokens."
     elif isinstance(work, Inference):
         wanted = work.prompt_tokens + work.new_tokens
     own = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -363,7 +369,7 @@ def _check_context(model: PreTrainedModel, order: TrialOrder) -> None:
         raise WorkerFailure(
             "model",
             f"{order.model.title} has a context of {own:,} tokens; {wanted:,} are asked for.",
-            "Shorten the prompt or the output.",
+            advice,
         )
 
 

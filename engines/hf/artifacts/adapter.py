@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from engines.hf import files
+from engines.hf.count import is_quantised
 from engines.hf.finetune import save_adapter, wrapper_of
 from engines.models import artifacts
 from engines.models.artifacts import PEFT_CONFIG, TRAINED
@@ -44,6 +45,12 @@ def attach(model: PreTrainedModel, folder: Path) -> PreTrainedModel | PeftModel:
             raise _another_model(folder, str(error).partition("\n")[0]) from error
         return wrapper
     tensors = load_file(folder / TRAINED, device=str(model.device))
+    if any(is_quantised(parameter) for name, parameter in model.named_parameters() if name in tensors):
+        raise WorkerFailure(
+            "technique",
+            "What was trained takes the place of weights of the base, which are quantised with this precision.",
+            "Choose “Adapter merged”: the precision is then applied to the whole model.",
+        )
     own = model.state_dict()
     for name, tensor in tensors.items():
         if name not in own or own[name].shape != tensor.shape:

@@ -50,12 +50,23 @@ def save(model: torch.nn.Module, optimiser: torch.optim.Optimizer, spent: Mappin
     device = next(model.parameters()).device
     if device.type == "cuda":
         tensors[f"{_RANDOM}cuda"] = torch.cuda.get_rng_state(device)
-    # copies: 8-bit optimisers share tables between parameters, and safetensors refuses what is shared
-    save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, folder / TENSORS)
+    save_file(_apart(tensors), folder / TENSORS)
     name, keys, *rest = np.random.get_state(legacy=True)
     numpy_state = [name, [int(key) for key in keys], *rest]
     written = _Rest(state["param_groups"], scalars, random.getstate(), numpy_state, dict(spent))
     (folder / REST).write_bytes(msgspec.json.encode(written))
+
+
+def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """On the host, where there is room beside the model. Copies where several share memory, which safetensors refuses:
+    8-bit optimisers share tables between parameters."""
+    found, seen = dict[str, torch.Tensor](), set[int]()
+    for name, tensor in tensors.items():
+        on_host = tensor.to("cpu").contiguous()
+        place = on_host.untyped_storage().data_ptr()
+        found[name] = on_host.clone() if place in seen else on_host
+        seen.add(place)
+    return found
 
 
 def restore(order: ResumeOrder, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, float]:

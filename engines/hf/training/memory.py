@@ -71,18 +71,18 @@ class _NoHook:
 
 def saved(model: torch.nn.Module, optimiser: torch.optim.Optimizer, step: Step) -> MemoryParts:
     """By what autograd keeps, each storage once, parameters apart: the end of the forward pass, with all gradients."""
-    held = _storages(_held(model))
+    held = storages(_held(model))
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept.update(_storages([tensor]))
+        kept.update(storages([tensor]))
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         step()
     weights, activations = sum(held.values()), sum(size for place, size in kept.items() if place not in held)
     gradients = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    optimiser_bytes = sum(_storages(states(optimiser)).values())
+    optimiser_bytes = sum(storages(states(optimiser)).values())
     return MemoryParts(
         weights_bytes=weights,
         gradients_bytes=gradients,
@@ -99,7 +99,7 @@ def _held(model: torch.nn.Module) -> Iterable[torch.Tensor]:
         yield from inner_tensors(tensor)
 
 
-def _storages(tensors: Iterable[torch.Tensor]) -> dict[int, int]:
+def storages(tensors: Iterable[torch.Tensor]) -> dict[int, int]:
     """Bytes by place, each storage once."""
-    storages = (tensor.untyped_storage() for tensor in tensors)
-    return {storage.data_ptr(): storage.nbytes() for storage in storages}
+    found = (tensor.untyped_storage() for tensor in tensors)
+    return {storage.data_ptr(): storage.nbytes() for storage in found}

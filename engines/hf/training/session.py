@@ -13,6 +13,7 @@ from engines.hf.finetune import callback, parameter_groups
 from engines.hf.perplexity import window_losses, window_size
 from engines.hf.training import evidence
 from engines.hf.training.apart import check_apart
+from engines.hf.training.memory import storages
 from engines.hf.training.micro_batches import micro_batches
 from engines.hf.training.optimisers import described, states
 from engines.hf.training.trainer import STEPS_TOGETHER, Trainer
@@ -44,7 +45,11 @@ class Session:
         self.splits = data.splits()
         self._frozen: Mapping[str, str] = {}
         self._before: Mapping[str, str] = {}
-        self.late_facts: dict[str, str] = {}
+
+    @property
+    def trains(self) -> bool:
+        """Whether the first step may have been made."""
+        return self._trainer is not None
 
     def facts(self) -> dict[str, str]:
         on_host = self._model.device.type == "cpu"
@@ -98,8 +103,9 @@ class Session:
             split, window_size(self._model, self._virtual), window_losses(self._model, self._stop)
         )
 
-    def changed(self) -> dict[str, float]:
-        """What training changed. Raises `WorkerFailure` where it changed nothing, or what it has to leave alone."""
+    def changed(self) -> tuple[dict[str, float], dict[str, str]]:
+        """What training changed, and the hashes of what it changed and left alone as facts. Raises `WorkerFailure`
+        where it changed nothing, or what it has to leave alone."""
         assert self._trainer is not None
         after, frozen = evidence.trained_digests(self._model), evidence.frozen_digests(self._model)
         changed = [name for name, digest in after.items() if self._before.get(name) != digest]
@@ -114,16 +120,17 @@ class Session:
                 f"Training changed {len(moved)} tensors that its method leaves alone, {moved[0]} among them.",
                 "What was measured is kept, but is not that of this method. Please report it with the model's name.",
             )
-        self.late_facts = {
+        hashes = {
             "training.trained_sha256": evidence.together(after.values()),
             "training.frozen_sha256": evidence.together(frozen.values()),
         }
-        return {
+        counts = {
             "changed_tensors": len(changed),
             "trained_tensors": len(after),
             "unchanged_frozen_tensors": len(frozen),
-            "optimiser_bytes": sum(s.numel() * s.element_size() for s in states(self._trainer.optimiser)),
+            "optimiser_bytes": sum(storages(states(self._trainer.optimiser)).values()),
         }
+        return counts, hashes
 
 
 def _schedule(training: Training) -> str:

@@ -24,7 +24,7 @@ from engines.models.identity import Digests
 from engines.protocol.file_errors import is_full
 from engines.protocol.orders import ModelOrder, TechniqueOrder
 from engines.protocol.places import HOME_VARIABLE, places
-from engines.protocol.records import Artifact, Evaluation, ModelLoaded, PhaseEnded, TookEffect
+from engines.protocol.records import Artifact, Environment, Evaluation, ModelLoaded, PhaseEnded, TookEffect
 from tests.engines.hf.test_training import training_order
 from tests.engines.worker_harness import QUICK, Outcome, folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
@@ -79,6 +79,12 @@ def test_that_a_kept_model_says_its_size_and_hash_and_is_a_model(kept: Outcome, 
         assert record.bytes == sum(f.stat().st_size for f in folder.iterdir())
         assert artifacts.read(folder) is not None
     assert model.sha256 == Digests(home / "digests").of_model(model_files(Path(model.path)))
+
+
+def test_that_hashes_of_what_was_trained_are_there_when_the_model_is_kept_too(kept: Outcome) -> None:
+    facts = {name: value for e in kept.all(Environment) for name, value in e.facts.items()}
+    assert facts["training.trained_sha256"].startswith("sha256:")
+    assert facts["training.frozen_sha256"].startswith("sha256:")
 
 
 def test_that_the_merged_model_computes_what_base_and_adapter_compute(kept: Outcome, tiny: Path) -> None:
