@@ -141,7 +141,7 @@ class Step(_Base, frozen=True, kw_only=True, tag="step"):
     padding_tokens: int = 0
     """Computed, but part of no sequence; not in `tokens`."""
     data_s: float = 0.0
-    """Time taken by making the batch, before `start_ns`."""
+    """Time it waited for its batch to be made, before `start_ns`."""
     loss_tokens: int = 0
     """Predicted tokens that `loss` is the mean of, over all sequences; 0: not said, all are."""
     micro_batches: int = 1

@@ -1,6 +1,6 @@
 """Fine-tuning methods applied to a loaded model. Worker process; imports torch and peft."""
 
-from engines.hf.finetune.apply import Adapted, adapted, apply, callback, save_adapter, wrapper_of
+from engines.hf.finetune.apply import Adapted, adapted, apply, callback, save_adapter, virtual_positions, wrapper_of
 from engines.hf.finetune.trained import parameter_groups
 
 __all__ = [
@@ -10,5 +10,6 @@ __all__ = [
     "callback",
     "parameter_groups",
     "save_adapter",
+    "virtual_positions",
     "wrapper_of",
 ]

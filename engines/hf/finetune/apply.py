@@ -91,6 +91,15 @@ def wrapper_of(model: PreTrainedModel) -> PeftModel | None:
     return adapted(model).peft if _KEPT in model.__dict__ else None
 
 
+def virtual_positions(model: PreTrainedModel) -> tuple[int, int]:
+    """How many positions the method adds to each sequence: to those that are computed, and to those that are attended
+    to."""
+    wrapper = wrapper_of(model)
+    if wrapper is None or not wrapper.active_peft_config.is_prompt_learning:
+        return 0, 0
+    return prompts.positions(wrapper)
+
+
 def _probe(model: PreTrainedModel) -> torch.Tensor:
     """Logits of a few fixed tokens, shape (tokens, vocabulary)."""
     size = int(model.config.get_text_config().vocab_size)

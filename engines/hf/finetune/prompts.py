@@ -22,7 +22,8 @@ from transformers import PreTrainedModel
 from engines.techniques.finetune import prompts as entries
 from engines.techniques.finetune.counts import Parameters, whole
 
-_MODULE = "virtual_tokens"
+MODULE = "virtual_tokens"
+"""Name of the part of a model that makes them."""
 
 
 def config(model: PreTrainedModel, id: str, parameters: Parameters) -> PeftConfig:
@@ -37,14 +38,25 @@ def config(model: PreTrainedModel, id: str, parameters: Parameters) -> PeftConfi
     return PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=count, prompt_tuning_init=start)
 
 
+def positions(wrapper: PeftModel) -> tuple[int, int]:
+    """How many positions the virtual tokens of a wrapper add to each sequence: to those that are computed, and to those
+    that are attended to."""
+    count = int(wrapper.active_peft_config.num_virtual_tokens)
+    return (0 if _are_in_cache(wrapper) else count), count
+
+
+def _are_in_cache(wrapper: PeftModel) -> bool:
+    return bool(wrapper.active_peft_config.peft_type.value == "PREFIX_TUNING")
+
+
 class VirtualTokens:
     """Puts the tokens of a wrapper before every sequence that its model is given."""
 
     def __init__(self, model: PreTrainedModel, wrapper: PeftModel) -> None:
         self._model, self._wrapper = model, wrapper
         self._count = int(wrapper.active_peft_config.num_virtual_tokens)
-        self._in_cache = wrapper.active_peft_config.peft_type.value == "PREFIX_TUNING"
-        model.add_module(_MODULE, wrapper.prompt_encoder)  # a part of the model: counted, moved and trained with it
+        self._in_cache = _are_in_cache(wrapper)
+        model.add_module(MODULE, wrapper.prompt_encoder)  # a part of the model: counted, moved and trained with it
         model.register_forward_pre_hook(self._before, with_kwargs=True)
         model.register_forward_hook(self._after, with_kwargs=True)
 

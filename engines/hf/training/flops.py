@@ -26,6 +26,7 @@ from transformers.pytorch_utils import Conv1D
 
 from engines.hf import shape
 from engines.hf.count import is_quantised
+from engines.hf.finetune.prompts import MODULE
 
 _LAYER = re.compile(r"\.(\d+)\.")
 
@@ -59,14 +60,14 @@ class Linears:
         self.flops += once * (1 + gradients)
 
 
-def attention_flops(model: PreTrainedModel, rows: int, width: int, *, checkpointing: bool) -> float:
-    """Of `rows` sequences of `width` positions, forward and back; 0 for a model without attention, or
-    whose layers are not known."""
+def attention_flops(model: PreTrainedModel, rows: int, queries: int, keys: int, *, checkpointing: bool) -> float:
+    """Of `rows` sequences, forward and back: of `queries` positions to `keys` positions, which a prefix makes more. 0
+    for a model without attention, or whose layers are not known."""
     groups = shape.layers_of(model.config).groups
     layers = sum(group.layers for group in groups)
     if not layers:
         return 0.0
-    forward = 4.0 * rows * width**2 * sum(group.layers * group.width for group in groups)
+    forward = 4.0 * rows * queries * keys * sum(group.layers * group.width for group in groups)
     back = 2.0 if model.config._attn_implementation == "eager" else 2.5
     trained = max(0, layers - _first_trained(model)) / layers
     return forward * (1 + trained * (back + checkpointing))
@@ -82,7 +83,7 @@ def _first_trained(model: torch.nn.Module) -> int:
         if parameter.requires_grad:
             if found is not None:
                 numbers.add(int(found[1]))
-            before = before or not seen
+            before = before or not seen or name.startswith(f"{MODULE}.")
     return 0 if before else min(numbers, default=1 << 30)
 
 

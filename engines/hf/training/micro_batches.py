@@ -47,14 +47,20 @@ def micro_batch(rows: Sequence[Row], device: torch.device) -> MicroBatch:
         positions.append([*row.positions, *range(last + 1, last + 1 + lacking)])
         documents += row.positions.count(0)
     return MicroBatch(
-        ids=torch.tensor(ids, device=device),
-        labels=torch.tensor(labels, device=device),
-        positions=torch.tensor(positions, device=device) if documents > len(rows) else None,
+        ids=_on(device, ids),
+        labels=_on(device, labels),
+        positions=_on(device, positions) if documents > len(rows) else None,
         tokens=tokens,
         loss_tokens=sum(row.loss_mask.count(1) for row in rows),
         padding=width * len(rows) - tokens,
         documents=documents,
     )
+
+
+def _on(device: torch.device, rows: list[list[int]]) -> torch.Tensor:
+    """From memory that a GPU reads by itself: a copy from other memory would wait for the steps before it."""
+    made = torch.tensor(rows)
+    return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made
 
 
 def micro_batches(batches: Batches, count: int, step: int, device: torch.device) -> list[MicroBatch]:

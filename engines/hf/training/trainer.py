@@ -131,7 +131,9 @@ class Trainer:
         records = list[Step]()
         for one, start_ns, end_ns in zip(done, times[::2], times[1::2], strict=True):
             counted = sum(batch.loss_tokens for batch in one.batches)
-            budget.spend(time_s=(end_ns - start_ns) / 1e9 + one.data_s, steps=1)
+            # batches are made while a GPU still computes the steps before: what counts is how long it stood still
+            data_s = min(one.data_s, (start_ns - records[-1].end_ns) / 1e9) if records else one.data_s
+            budget.spend(time_s=(end_ns - start_ns) / 1e9 + data_s, steps=1)
             records.append(
                 Step(
                     t_ns=end_ns,
@@ -146,7 +148,7 @@ class Trainer:
                     gradient_norm=float(one.norm),
                     learning_rate=one.rate,
                     padding_tokens=sum(batch.padding for batch in one.batches),
-                    data_s=one.data_s,
+                    data_s=data_s,
                     micro_batches=len(one.batches),
                 )
             )

@@ -12,6 +12,7 @@ import msgspec
 import torch
 from transformers import PreTrainedModel
 
+from engines.hf.finetune import virtual_positions
 from engines.hf.training.flops import Linears, attention_flops, counted, omitted
 from engines.hf.training.memory import FAILURES, memory_parts
 from engines.hf.training.micro_batches import MicroBatch
@@ -68,10 +69,12 @@ def _flops(
             model.zero_grad(set_to_none=True)
     if found is None:
         step()
-    a_position = linears.flops / batches[0].ids.numel()
+    computed, attended = virtual_positions(model)
+    shapes = [(len(batch.ids), batch.ids.shape[1] + computed, batch.ids.shape[1] + attended) for batch in batches]
+    a_position = linears.flops / (shapes[0][0] * shapes[0][1])
     formulas = [
-        a_position * batch.ids.numel() + attention_flops(model, *batch.ids.shape, checkpointing=training.checkpointing)
-        for batch in batches
+        a_position * rows * queries + attention_flops(model, rows, queries, keys, checkpointing=training.checkpointing)
+        for rows, queries, keys in shapes
     ]
     return FlopCount(
         formula_flops=sum(formulas),

@@ -251,6 +251,32 @@ def test_that_a_trial_that_continues_ends_where_the_first_one_would_have(llama: 
     assert [(step.index, step.warmup) for step in ended] == [(4, True)], "not after a warm-up of its own"
 
 
+def test_that_a_batch_made_while_the_device_computes_takes_no_time(llama: Makes) -> None:
+    """Of steps that are queued together on a GPU, by the times of its own clock."""
+    training = Training(steps=4, warmup_steps=0, batch_size=2)
+    trainer = Trainer(llama(), training, Numbered(2), Stop(), groups(llama()))
+    times = (0, 100, 100, 200, 207, 300)
+
+    class Clock:
+        def begin(self) -> int:
+            return 0
+
+        def tick(self) -> None: ...
+
+        def end(self) -> int:
+            return times[-1]
+
+        def corrected(self, count: int) -> tuple[int, ...]:
+            return times[:count]
+
+    trainer._together, trainer._clock = 3, Clock()
+    budget = Budget(training)
+    [steps] = trainer.train(range(3), budget)
+    assert steps[0].data_s > 0, "nothing else was there to do"
+    assert [step.data_s for step in steps[1:]] == [0, 7e-9]
+    assert budget.time_s == pytest.approx(steps[0].data_s + 300e-9)
+
+
 def test_that_a_method_that_counts_steps_is_told_how_much_of_the_budget_is_spent(llama: Makes) -> None:
     seen: list[int] = []
 

@@ -78,6 +78,19 @@ def test_that_nothing_below_the_last_trained_block_goes_back(llama: Makes) -> No
     assert flops.formula_flops == pytest.approx(flops.counted_flops, rel=1e-6)
 
 
+@pytest.mark.parametrize("method", ["prefix", "prompt", "p-tuning"])
+def test_that_virtual_tokens_are_computed_and_attended_to(llama: Makes, method: str) -> None:
+    from engines.hf.finetune import apply
+    from engines.protocol.orders import TechniqueOrder
+    from engines.techniques import find
+
+    model, technique = llama(), find(f"finetune.{method}")
+    assert technique is not None
+    apply(model, TechniqueOrder(id=technique.id, parameters=technique.defaults()), 3)
+    flops, _ = looked(model, batches(24, 20))
+    assert flops.formula_flops == pytest.approx(flops.counted_flops, rel=1e-6)
+
+
 def test_that_recomputed_layers_count_once_more(llama: Makes) -> None:
     plain, lean = llama(lora=True), llama(lora=True)
     enable_checkpointing(lean)
