@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -180,6 +181,8 @@ class HfEngine:
 
     def adapt(self) -> Sequence[TookEffect]:
         model, order = self._loaded(), self._order
+        # of the block, as the data are: what begins at random is a part of the spread between its trials
+        seed = random.Random(f"adapters {order.seed} {order.block}").getrandbits(32)
         found: list[TookEffect] = []
         for chosen in order.techniques:
             technique = find(chosen.id)
@@ -188,7 +191,7 @@ class HfEngine:
                 apply: Callable[[PreTrainedModel, TechniqueOrder, int], dict[str, float]]
                 apply = getattr(importlib.import_module(module), name)
                 complete = TechniqueOrder(id=chosen.id, parameters={**technique.defaults(), **chosen.parameters})
-                changed = apply(model, complete, order.seed)
+                changed = apply(model, complete, seed)
                 found.append(TookEffect(technique=technique.id, stage=technique.stage, changed=changed))
         self._effects.extend(found)
         return found

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
+from engines.protocol.orders import Training
 from engines.techniques import techniques
 from tests.engines.finetune.kit import loss_of, make, order, weights
+from tests.engines.worker_harness import folder_model, trial_order
 
 NOT_A_NO_OP = ("prefix", "prompt", "p-tuning")
 METHODS = [t.short for t in techniques("finetune") if t.short != "qlora"]
 LAYERS = {"lora": 21, "rslora": 21, "freeze": None, "prefix": None}
+
+
+def test_that_each_block_begins_with_its_own_random_numbers() -> None:
+    import torch
+
+    from engines.hf.engine import HfEngine
+    from engines.hf.generate import Discarded
+    from engines.worker.stop import Stop
+
+    def first(block: int) -> torch.Tensor:
+        plain = trial_order(folder_model(Path("/nowhere")))
+        its = msgspec.structs.replace(plain, workload=Training(), techniques=(order("lora"),), block=block)
+        engine = HfEngine(its, Discarded(), Stop())  # type: ignore[arg-type]
+        engine._model = make("llama")
+        engine.adapt()
+        return next(p.detach() for name, p in engine._model.named_parameters() if ".lora_A." in name)
+
+    assert torch.equal(first(0), first(0))
+    assert not torch.equal(first(0), first(1))
 
 
 @pytest.mark.parametrize("id", METHODS)
