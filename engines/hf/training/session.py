@@ -124,7 +124,7 @@ class Session:
             "training.trained_sha256": evidence.together(after.values()),
             "training.frozen_sha256": evidence.together(frozen.values()),
         }
-        counts = {
+        counts: dict[str, float] = {
             "changed_tensors": len(changed),
             "trained_tensors": len(after),
             "unchanged_frozen_tensors": len(frozen),
