@@ -1,4 +1,8 @@
-"""The transformers engine: one model in one trial. Main thread of the worker process; imports torch."""
+"""The transformers engine: one model in one trial. Main thread of the worker process; imports torch.
+
+What trains or reads adapters is imported where it is needed: it brings peft and, where they are installed, the
+libraries of several precisions, which a template must leave to its trials.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engines.hf import quiet
 
@@ -22,8 +27,6 @@ from engines.data import held_out, text  # noqa: E402
 from engines.data.begin import NONE  # noqa: E402
 from engines.data.prompts import Prompts, make_prompts  # noqa: E402
 from engines.hf import count, facts, files, shape  # noqa: E402
-from engines.hf.artifacts.adapter import attach_for_inference, parameters_of  # noqa: E402
-from engines.hf.artifacts.keep import keep_checkpoint, keep_trained  # noqa: E402
 from engines.hf.artifacts.merging import asks_for_merged, merge, merged_model, with_merged  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, local_files, stored_of  # noqa: E402
@@ -33,7 +36,6 @@ from engines.hf.preflight import precision_of  # noqa: E402
 from engines.hf.reader import HfReader, end_tokens  # noqa: E402
 from engines.hf.settings import settings_of  # noqa: E402
 from engines.hf.tokenizer import begin_of, load_tokenizer  # noqa: E402
-from engines.hf.training.session import Session  # noqa: E402
 from engines.hf.training_data import TrainingData  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
 from engines.protocol.orders import Inference, ResumeOrder, TechniqueOrder, Training, TrialOrder  # noqa: E402
@@ -47,6 +49,9 @@ from engines.worker.engine import Finished, HeldOut, Reader  # noqa: E402
 from engines.worker.failures import WorkerFailure  # noqa: E402
 from engines.worker.phases import AllocatorPeaks  # noqa: E402
 from engines.worker.stop import Stop  # noqa: E402
+
+if TYPE_CHECKING:
+    from engines.hf.training.session import Session
 
 quiet.after_import()
 
@@ -128,6 +133,8 @@ class HfEngine:
             torch.cuda.synchronize(self._device)
         load_s = time.monotonic() - start
         if order.model.adapter:
+            from engines.hf.artifacts.adapter import attach_for_inference
+
             attach_for_inference(model, order.model)
         self._model = model
         _check_context(model, order)
@@ -169,6 +176,8 @@ class HfEngine:
             if technique is precision:
                 changed = {"tensor_bytes": counted.tensor_bytes, "stored_bits": counted.stored_bits}
             elif technique.axis == adapter_axis.AXIS.id:
+                from engines.hf.artifacts.adapter import parameters_of
+
                 changed = parameters_of(self._adapter)
             elif technique.stage == "model":
                 continue
@@ -226,6 +235,8 @@ class HfEngine:
         }
 
     def prepare_training(self) -> dict[str, str]:
+        from engines.hf.training.session import Session
+
         self._make_tokenizer()
         data = TrainingData(self._order, self._tokenizer, self._begin, _vocabulary(self._loaded()))
         self._session = Session(self._order, self._loaded(), data, self._stop)
@@ -246,12 +257,16 @@ class HfEngine:
         ]
 
     def checkpoint(self, steps: int, spent: Mapping[str, float]) -> Artifact:
+        from engines.hf.artifacts.keep import keep_checkpoint
+
         return keep_checkpoint(self._order, steps, partial(self._training().save, spent))
 
     def resume(self, order: ResumeOrder) -> Mapping[str, float]:
         return self._training().restore(order)
 
     def keep(self, steps: int) -> Iterator[Artifact]:
+        from engines.hf.artifacts.keep import keep_trained
+
         return keep_trained(self._order, self._loaded(), self._tokenizer, steps, self._read_again)
 
     def _read_again(self) -> PreTrainedModel:

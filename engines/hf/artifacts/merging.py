@@ -14,8 +14,6 @@ import msgspec
 import torch
 
 from engines.hf import files
-from engines.hf.artifacts import keep
-from engines.hf.artifacts.adapter import check_adapter
 from engines.hf.load import LoadRequest, load_weights
 from engines.hf.tokenizer import load_tokenizer
 from engines.host.locked import locked
@@ -72,6 +70,9 @@ def merge(order: TrialOrder, attention: str) -> dict[str, str]:
 
 
 def _merge(order: TrialOrder, attention: str, folder: Path) -> Made:
+    from engines.hf.artifacts import keep  # brings peft
+    from engines.hf.artifacts.adapter import check_adapter
+
     model = order.model
     check_adapter(model)
     dtype = _stored_dtype(model)
