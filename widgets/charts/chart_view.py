@@ -136,7 +136,7 @@ class ChartView(QWidget):
         box = pg.ViewBox(enableMenu=False, enableMouse=not chart.y.categories)
         box.setDefaultPadding(0.0)
         self._box = box
-        self._bottom = BottomAxis(theme, axis_title(chart.x))
+        self._bottom = BottomAxis(theme, chart.x.label)
         if chart.y.categories:
             self._left: Gutter | CategoryGutter = CategoryGutter(
                 theme, chart.y.categories, max(self.width() * 0.42, 80)
@@ -144,7 +144,7 @@ class ChartView(QWidget):
             box.invertY(True)
         else:
             _, (low, high) = self._ranges(chart)
-            self._left = TitledGutter(theme, axis_title(chart.y), ticks(low, high, 6))
+            self._left = TitledGutter(theme, chart.y.label, ticks(low, high, 6))
         layout = self._view.ci
         layout.addItem(self._left, row=0, col=0)
         layout.addItem(box, row=0, col=1)
@@ -342,11 +342,6 @@ class ChartView(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._readout.hide()
-
-
-def axis_title(axis: ChartAxis) -> str:
-    """ "Energy (J/token)"."""
-    return f"{axis.title} ({axis.unit})" if axis.unit and axis.title else axis.title or axis.unit
 
 
 def _distance(a: QPointF, b: QPointF) -> float:

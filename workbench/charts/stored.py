@@ -39,8 +39,16 @@ class ChartAxis:
     """Where intervals are cut, with an arrow, because they reach far beyond every value; None: nothing is cut."""
     log: bool = False
     """Drawn in powers of ten; values are written as they are."""
+    note: str = ""
+    """ "higher is better"; "" for none."""
     categories: tuple[str, ...] = ()
     """Category axis where not empty; positions 0, 1, 2, ..."""
+
+    @property
+    def label(self) -> str:
+        """ "Energy per token, J/token (lower is better)"."""
+        named = ", ".join(part for part in (self.title, self.unit) if part)
+        return f"{named} ({self.note})" if self.note else named
 
 
 @dataclass(frozen=True)
@@ -182,12 +190,13 @@ def bar_chart(comparison: Comparison, metric: str, hidden: frozenset[str] = froz
     references: tuple[Reference, ...] = ()
     if pinned is not None and pinned.value is not None and len(rows) > 1:
         references = (Reference(measure.shown(pinned.value), "baseline", "vertical"),)
-    axis_title = f"{measure.title} ({measure.direction})" if measure.direction else measure.title
     return Chart(
         id=f"bars:{metric}",
         title=measure.title,
         subtitle=_counts(rows, cells, hidden, comparison),
-        x=ChartAxis(axis_title, measure.unit, minimum=0.0, maximum=(cut := _cut(cells, measure))),
+        x=ChartAxis(
+            measure.title, measure.unit, note=measure.direction, minimum=0.0, maximum=(cut := _cut(cells, measure))
+        ),
         y=ChartAxis("", categories=tuple(_category(r, comparison) for r in rows)),
         series=tuple(series),
         references=references,
@@ -341,8 +350,7 @@ _ROOM_FOR_TWO_LINES = 10
 
 
 def _directed(measure: _Measure, cut: float | None = None) -> ChartAxis:
-    title = f"{measure.title} ({measure.direction})" if measure.direction else measure.title
-    return ChartAxis(title, measure.unit, maximum=cut)
+    return ChartAxis(measure.title, measure.unit, note=measure.direction, maximum=cut)
 
 
 def _cut(cells: Sequence[Cell | None], measure: _Measure) -> float | None:

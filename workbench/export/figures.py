@@ -193,12 +193,8 @@ def _frame(axes: Axes, style: Look) -> None:
 def _axis(axes: Axes, which: Literal["x", "y"], axis: ChartAxis, style: Look) -> None:
     if axis.categories:
         return
-    text = f"{axis.title}, {axis.unit}" if axis.title and axis.unit else axis.title or axis.unit
-    if "(" in axis.title and axis.unit:
-        name, _, rest = axis.title.partition(" (")
-        text = f"{name}, {axis.unit} ({rest}"
     set_label = axes.set_xlabel if which == "x" else axes.set_ylabel
-    set_label(text, fontsize=7.5, color=style.label, labelpad=3)
+    set_label(axis.label, fontsize=7.5, color=style.label, labelpad=3)
     axes.grid(True, axis=which, color=style.grid, linewidth=0.6)
     ticks = axes.xaxis if which == "x" else axes.yaxis
     if axis.log:

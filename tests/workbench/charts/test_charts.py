@@ -48,7 +48,7 @@ def test_that_bars_carry_values_intervals_colours_and_the_baseline(comparison: C
         assert series.x_high[0] == pytest.approx(1000 * cell.interval.high)
     assert [(r.orientation, r.title) for r in chart.references] == [("vertical", "baseline")]
     assert chart.references[0].value == chart.series[0].x[0]
-    assert "lower is better" in chart.x.title
+    assert "lower is better" in chart.x.label
     assert chart.empty == ""
 
 
