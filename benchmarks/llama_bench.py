@@ -91,7 +91,7 @@ def _made(name: str) -> Path:
         else:
             command += [str(tool / name) for name in _SOURCES]
         command += ["-o", f"{folder}/made", *(f"-L{one}" for one in libraries)]
-        command += [*(f"-Wl,-rpath,{one}" for one in libraries), *(f"-l{name}" for name in _LINKED)]
+        command += [*(f"-Wl,-rpath,{one.resolve()}" for one in libraries), *(f"-l{name}" for name in _LINKED)]
         print(f"Compiling {name} of {PACKAGE} {version}", flush=True)
         done = subprocess.run([*command, "-lpthread"], capture_output=True, text=True, check=False)
         if done.returncode:

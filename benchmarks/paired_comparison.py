@@ -1,9 +1,10 @@
 """Compares two ways of doing the same work in interleaved pairs, and stops when the interval decides.
 
 Each pair runs both ways once, in random order, so that drift of the machine meets both alike. The figure is the ratio
-first/second; its interval is a t interval on the logarithms of the pairs' ratios. The interval is looked at after a
-planned number of pairs (growing by half) and not in between; each look takes its share of the error (Bonferroni), so
-the stated confidence holds for the interval at which the run stops, whichever look that is.
+first/second; its interval is a t interval on the logarithms of the pairs' ratios (`interval`), or that of their median
+(`median_of_pairs`), for a machine on which others now and then take much of a pair's time. The interval is looked at
+after a planned number of pairs (growing by half) and not in between; each look takes its share of the error
+(Bonferroni), so the stated confidence holds for the interval at which the run stops, whichever look that is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Literal
 
 from scipy import stats
 
+from benchmarks.median import median_interval
+
 Verdict = Literal["inside", "outside", "inconclusive"]
 
 
@@ -25,7 +28,7 @@ class Ratio:
     """Ratio first/second over pairs, with its interval and what that says about a margin."""
 
     first: float
-    """Geometric mean of the first way, in the measure's unit."""
+    """Geometric mean (of `median_of_pairs`: median) of the first way, in the measure's unit."""
     second: float
     ratio: float
     low: float
@@ -89,6 +92,21 @@ def interval(pairs: Sequence[tuple[float, float]], margin: float, confidence: fl
     )
 
 
+def median_of_pairs(pairs: Sequence[tuple[float, float]], margin: float, confidence: float) -> Ratio:
+    """The median of the pairs' ratios and its interval, whatever their distribution; six pairs at the least."""
+    ratios = [a / b for a, b in pairs]
+    low, high = median_interval(ratios, confidence)
+    return Ratio(
+        first=statistics.median([a for a, _ in pairs]),
+        second=statistics.median([b for _, b in pairs]),
+        ratio=statistics.median(ratios),
+        low=low,
+        high=high,
+        pairs=len(pairs),
+        margin=margin,
+    )
+
+
 def compare(
     first: Callable[[], float],
     second: Callable[[], float],
@@ -98,6 +116,7 @@ def compare(
     most: int = 60,
     confidence: float = 0.95,
     seed: int = 7,
+    by: Callable[[Sequence[tuple[float, float]], float, float], Ratio] = interval,
     report: Callable[[Ratio], None] = lambda _: None,
 ) -> Ratio:
     """Run pairs until the interval decides about the margin, or to `most`. Both ways return what they measured
@@ -115,7 +134,7 @@ def compare(
                 b = second()
                 a = first()
             pairs.append((a, b))
-        state = interval(pairs, margin, each)
+        state = by(pairs, margin, each)
         report(state)
         if state.verdict != "inconclusive":
             break

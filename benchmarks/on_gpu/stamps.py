@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.median import median_interval
 from benchmarks.on_gpu.notes import Notes
 from benchmarks.on_gpu.setting import Setting, torch_on
 from engines.data.prompts import make_prompts
@@ -156,20 +157,6 @@ def cost(notes: Notes, pairs: Sequence[tuple[float, float]]) -> None:
     low, high = median_interval(ratios)
     interval = "too few pairs for an interval" if math.isnan(low) else f"at least 95 %: [{low:.4f}, {high:.4f}]"
     notes.add("time with events / without", statistics.median(ratios), note=f"median of {len(pairs)} pairs; {interval}")
-
-
-def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """An interval that holds the median with at least `confidence`, whatever the distribution: order statistics
-    (Conover 1999, 3.2), without scipy. NaN for under six values, which cannot carry one at 95 %."""
-    ordered, n = sorted(values), len(values)
-    best = -1
-    outside = 0.0
-    for k in range(n // 2):
-        outside += math.comb(n, k) / 2**n
-        if 1 - 2 * outside < confidence:
-            break
-        best = k
-    return (ordered[best], ordered[n - 1 - best]) if best >= 0 else (math.nan, math.nan)
 
 
 def _events(setting: Setting, torch: Any) -> tuple[Callable[[], Any], Callable[[], None]]:

@@ -7,10 +7,10 @@ import statistics
 
 import msgspec
 
+from benchmarks.median import median_interval
 from benchmarks.on_gpu.notes import Notes
 from benchmarks.on_gpu.records import end_of, trial
 from benchmarks.on_gpu.setting import Setting
-from benchmarks.on_gpu.stamps import median_interval
 from benchmarks.trials import own_runner, trial_order
 from engines.protocol.orders import EngineOrder, Inference, TelemetryOrder
 from workbench.selfcheck.turns import in_turns

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.paired_comparison import Ratio, compare, interval, looks
+from benchmarks.paired_comparison import Ratio, compare, interval, looks, median_of_pairs
 
 
 def measuring(source: random.Random, ratio: float, noise: float, drift: list[float]) -> tuple[object, object]:
@@ -78,3 +78,12 @@ def test_that_a_ratio_on_the_margin_is_rarely_called_inside_though_it_is_looked_
         )
         wrong += state.verdict == "inside"
     assert wrong / runs <= 0.05
+
+
+def test_the_median_of_pairs_passes_over_what_others_took() -> None:
+    quiet = [(100.0, 101.0), (101.0, 100.0), (100.0, 100.0)] * 10
+    disturbed = [(100.0, 160.0)] * 8
+    robust = median_of_pairs(quiet + disturbed, 0.02, 0.95)
+    assert robust.verdict == "inside"
+    assert robust.low <= robust.ratio <= robust.high
+    assert interval(quiet + disturbed, 0.02, 0.95).verdict != "inside"
