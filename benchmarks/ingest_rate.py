@@ -71,7 +71,7 @@ def add_trials(store: LocalStore, count: int) -> list[str]:
         )
         for i, name in enumerate(names)
     )
-    store.execute(AddExperiment(experiment="e-1", name="b", definition="", seed=0, machine="this", orders=orders))
+    store.execute(AddExperiment(experiment="e-1", name="b", definition="", seed=0, orders=orders))
     return names
 
 

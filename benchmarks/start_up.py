@@ -71,7 +71,6 @@ def fill(database: Path, trials: int) -> float:
                     name=f"sweep {first // BATCH + 1}",
                     definition="",
                     seed=7,
-                    machine="this",
                     orders=orders,
                 )
             )

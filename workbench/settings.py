@@ -7,9 +7,6 @@ It holds what nobody measures (`workbench.metrics.assumptions`), because whoever
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 import threading
 import tomllib
 from collections.abc import Mapping
@@ -20,6 +17,7 @@ import tomli_w
 
 from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places
+from engines.protocol.private import replace_private
 from engines.protocol.settings import Setting, did_you_mean, shown
 from workbench.metrics.assumptions import Assumptions
 from workbench.typed_numbers import NotANumber, parse_number
@@ -133,18 +131,9 @@ def save(path: Path, assumptions: Assumptions) -> None:
     if assumptions.device_peaks:
         table[PEAKS] = dict(assumptions.device_peaks)
     document[TABLE] = table
-    written = ""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(descriptor, "wb") as file:
-            tomli_w.dump(document, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(written).replace(path)
+        replace_private(path, tomli_w.dumps(document).encode())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            Path(written).unlink() if written else None
         raise SettingsError(
             f"The settings cannot be written to {path}. {what_happened(error, path.parent)}",
             f"What was set before still holds. {what_to_do(error, path.parent)}",

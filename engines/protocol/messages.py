@@ -186,6 +186,8 @@ class QueueEntry(msgspec.Struct, frozen=True, kw_only=True):
     started_wall_ns: int = 0
     ended_wall_ns: int = 0
     expected_s: float = 0.0
+    machine: str = "this"
+    """Set by the client from the link it came over, whatever was sent."""
 
 
 class QueueState(_Tagged, frozen=True, kw_only=True, tag="queue_state"):
@@ -201,6 +203,11 @@ class QueueState(_Tagged, frozen=True, kw_only=True, tag="queue_state"):
 
     def in_state(self, state: str) -> tuple[QueueEntry, ...]:
         return tuple(e for e in self.entries if e.state == state)
+
+    def of_machine(self, machine: str) -> QueueState:
+        """The same, every entry marked as that machine's."""
+        marked = tuple(msgspec.structs.replace(e, machine=machine) for e in self.entries)
+        return msgspec.structs.replace(self, entries=marked)
 
 
 class Spool(msgspec.Struct, frozen=True, kw_only=True):

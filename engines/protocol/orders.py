@@ -158,6 +158,8 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineOrder = EngineOrder()
     device: str = "cpu"
     """"cpu", or "cuda:" and the GPU's UUID."""
+    machine: str = "this"
+    """What the client calls the machine it was sent to (`workbench.machines.machine`). Nothing there depends on it."""
     telemetry: TelemetryOrder = TelemetryOrder()
     limits: Limits = Limits()
     expected_s: float = 0.0

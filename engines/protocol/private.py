@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -28,6 +29,28 @@ def write_private(path: Path, data: bytes) -> None:
     """Replace a file's contents. Raises OSError."""
     with open(open_private(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
         file.write(data)
+
+
+def replace_private(path: Path, data: bytes) -> None:
+    """Replace a file in one step that outlives a power loss, and make its folder: whoever reads it sees the old
+    contents or the new. Raises OSError, and the old file is as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            Path(draft).unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def narrow(path: Path) -> None:

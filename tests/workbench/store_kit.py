@@ -41,9 +41,7 @@ def add_experiment(store: Store, *trials: str, experiment: str = "e-1", name: st
         order(trial, store=id, experiment=experiment, configuration=f"c-{i % 2}", position=i)
         for i, trial in enumerate(trials)
     )
-    store.execute(
-        AddExperiment(experiment=experiment, name=name, definition="schema = 1", seed=7, machine="this", orders=orders)
-    )
+    store.execute(AddExperiment(experiment=experiment, name=name, definition="schema = 1", seed=7, orders=orders))
 
 
 def started(seq: int = 1) -> TrialStarted:

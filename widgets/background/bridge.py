@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from PySide6.QtCore import QElapsedTimer, QObject, Qt, QTimer, Signal, Slot
 from shiboken6 import isValid
 
+from workbench.machines.machine import THIS
 from workbench.running.events import (
     Event,
     Notice,
@@ -26,6 +27,7 @@ from workbench.running.events import (
     RunnerLink,
     StoreChanged,
 )
+from workbench.running.queues import joined as joined_queue
 from workbench.store.operations import Operation
 
 if TYPE_CHECKING:
@@ -75,7 +77,9 @@ class Bridge(QObject):
     link_changed = Signal(object)
     """`workbench.running.events.RunnerLink`"""
     probe_finished = Signal(object)
-    """`engines.protocol.messages.ProbeResult`"""
+    """`engines.protocol.messages.ProbeResult` of this computer"""
+    machine_probed = Signal(str, object)
+    """The same of any machine, with its id"""
     notice = Signal(object)
     """`workbench.running.events.Notice`"""
     work_reported = Signal(str)
@@ -89,11 +93,13 @@ class Bridge(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.workbench: Workbench | None = None
+        self.queues: dict[str, Any] = {}
+        """The last `QueueState` of each machine by its id."""
         self.queue: Any = None
-        """The last `QueueState`, None before the first."""
-        self.link: RunnerLink | None = None
-        self.probe: Any = None
-        """The last `ProbeResult`, None before the first."""
+        """Those of all machines as one, None before the first."""
+        self.links: dict[str, RunnerLink] = {}
+        self.probes: dict[str, Any] = {}
+        """The last `ProbeResult` of each machine."""
         self._unlisten: Callable[[], None] | None = None
         self._lock = threading.Lock()
         self._pending: list[Event] = []
@@ -107,6 +113,16 @@ class Bridge(QObject):
         self._since_drain = QElapsedTimer()
         self._woken.connect(self._arm, Qt.ConnectionType.QueuedConnection)
         self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    @property
+    def probe(self) -> Any:
+        """The last `ProbeResult` of this computer, None before the first."""
+        return self.probes.get(THIS)
+
+    @property
+    def link(self) -> RunnerLink | None:
+        """The last of the runner here."""
+        return self.links.get(THIS)
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -170,26 +186,31 @@ class Bridge(QObject):
         records: dict[str, list[Record]] = {}
         stores: list[StoreChanged] = []
         notices: list[Notice] = []
-        link = queue = probe = None
+        queue = None
+        links: dict[str, RunnerLink] = {}
+        probes: dict[str, Any] = {}
         for event in events:
             if isinstance(event, RecordsArrived):
                 records.setdefault(event.trial, []).extend(event.records)
             elif isinstance(event, StoreChanged):
                 stores.append(event)
             elif isinstance(event, QueueChanged):
-                queue = event.state
+                self.queues[event.machine] = event.state
+                queue = joined_queue(self.queues)
             elif isinstance(event, RunnerLink):
-                link = event
+                links[event.machine] = event
             elif isinstance(event, ProbeFinished):
-                probe = event.result
+                probes[event.machine] = event.result
             else:
                 notices.append(event)
-        if link is not None:
-            self.link = link
+        for machine, link in links.items():
+            self.links[machine] = link
             self.link_changed.emit(link)
-        if probe is not None:
-            self.probe = probe
-            self.probe_finished.emit(probe)
+        for machine, probe in probes.items():
+            self.probes[machine] = probe
+            self.machine_probed.emit(machine, probe)
+            if machine == THIS:
+                self.probe_finished.emit(probe)
         if queue is not None:
             self.queue = queue
             self.queue_changed.emit(queue)

@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterable
 from typing import TextIO
 
-from engines.protocol.messages import QueueEntry
+from engines.protocol.messages import QueueEntry, QueueState
 from workbench.charts.phases import doing
 from workbench.running.events import Event, Notice, QueueChanged, RunnerLink, StoreChanged
+from workbench.running.queues import joined
 from workbench.running.workbench import Workbench
 from workbench.store.operations import ExperimentRow, GetExperiment, TrialRow
 from workbench.units import format_duration
@@ -64,6 +65,7 @@ class ExperimentFollower:
         self._experiment = experiment
         self._expected_s = expected_s
         self._changed = threading.Condition()
+        self._queues: dict[str, QueueState] = {}
         self._queue: tuple[QueueEntry, ...] = ()
         self._dirty = True
         self._messages: list[str] = []
@@ -102,7 +104,8 @@ class ExperimentFollower:
     def _take(self, event: Event) -> None:
         with self._changed:
             if isinstance(event, QueueChanged):
-                self._queue = event.state.entries
+                self._queues[event.machine] = event.state
+                self._queue = joined(self._queues).entries
                 self._dirty = True
                 if event.state.pause_reason not in ("", self._paused_for):
                     self._messages.append(f"The queue is paused. {event.state.pause_reason} {HOW_TO_RESUME}")

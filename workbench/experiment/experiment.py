@@ -117,10 +117,10 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         Setting(
             title="Machines",
             maximum=200,
-            pattern=r"this(/\S+)?",
-            pattern_text='"this" or "this/DEVICE"',
+            pattern=r"[a-z0-9][a-z0-9_-]*(/\S+)?",
+            pattern_text='"this", the id of a machine that was added, or "MACHINE/DEVICE"',
             help='`"this"` (its GPU if it has one, else the processor), `"this/cpu"`, `"this/cuda:0"`, '
-            '`"this/cuda:GPU-UUID"`',
+            '`"this/cuda:GPU-UUID"`; `"lab"` or `"lab/cuda:0"` of a machine that was added',
         ),
     ] = ("this",)
     trials: Annotated[

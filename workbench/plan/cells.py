@@ -9,19 +9,19 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Literal
 
 import msgspec
 
 from engines.catalogue import EngineInfo, engines
 from engines.catalogue import find as find_engine
-from engines.protocol.messages import Device, ProbeResult
+from engines.protocol.messages import Device
 from engines.protocol.orders import EngineOrder, Inference, Scalar, TechniqueOrder, Training, Workload
 from engines.techniques import Axis, MachineFacts, find
 from engines.techniques.chosen import UNNAMED_PRECISION, applied
 from workbench.experiment.experiment import Experiment, TechniqueChoice
 from workbench.machines.facts import machine_facts
+from workbench.machines.machine import THIS
 from workbench.plan.data import FoundData
 from workbench.plan.estimates import estimate_once_seconds, estimate_seconds
 from workbench.plan.history import with_memory_learned
@@ -29,6 +29,7 @@ from workbench.plan.identity import configuration_hash
 from workbench.plan.labels import technique_title
 from workbench.plan.memory import estimate_memory
 from workbench.plan.obstacles import problems_of
+from workbench.plan.sites import Site
 from workbench.plan.types import Configuration, ResolvedModel
 from workbench.plan.workload import Found, FoundPrompts
 
@@ -53,19 +54,27 @@ def make_cells(
     experiment: Experiment,
     models: Sequence[ResolvedModel],
     devices: Sequence[Device],
-    machine: ProbeResult,
+    site: Site,
     own: Found | None = None,
-    memory: Mapping[str, Sequence[float]] = MappingProxyType({}),
+    *,
+    titled: bool = False,
 ) -> Iterator[Configuration]:
-    """Models x techniques x workloads x devices, in the order they are written in the experiment. `memory` is as in
-    `workbench.plan.history.History`."""
+    """Models x techniques x workloads x devices of one machine, in the order they are written in the experiment.
+    `titled`: the machine is part of their titles."""
     loads = list(_workloads(experiment, own))
-    facts = {device.id: machine_facts(machine, device) for device in devices}
+    facts = {device.id: machine_facts(site.probe, device) for device in devices}
+    many = len(devices) > 1
+    places = {d.id: tuple(filter(None, (site.title if titled else "", d.title if many else ""))) for d in devices}
     for model in models:
         for chosen, load, device in itertools.product(_combinations(experiment), loads, devices):
             engine = engine_order(experiment, engine_of(experiment, applied(model.order, chosen)), device.id)
-            needed = memory.get(facts[device.id].device_kind, ())
-            yield _cell(experiment, model, chosen, load, engine, device, facts[device.id], needed, len(devices) > 1)
+            cell = _cell(experiment, model, chosen, load, engine, device, facts[device.id], site.history.memory)
+            yield msgspec.structs.replace(
+                cell,
+                hash=cell.hash + site.where(device, many=many),
+                title=" · ".join((cell.title, *places[device.id])),
+                machine=site.machine,
+            )
 
 
 def engine_of(experiment: Experiment, chosen: Chosen) -> str:
@@ -147,32 +156,33 @@ def _cell(
     engine: EngineOrder,
     device: Device,
     machine: MachineFacts,
-    needed: Sequence[float],
-    many_devices: bool,
+    needed: Mapping[str, Sequence[float]],
 ) -> Configuration:
     if not model.quality_available and isinstance(load, Inference):
         load = msgspec.structs.replace(load, perplexity_tokens=0, text_tokens=0, tasks=())
     used = applied(model.order, chosen)
     what = configuration_hash(model.order, chosen, load, engine)
     memory = estimate_memory(model.facts, used, load, engine, machine)
+    if isinstance(load, Training):
+        memory = with_memory_learned(memory, needed.get(machine.device_kind, ()))
     cell = Configuration(
-        hash=f"{what}@{device.id}" if many_devices else what,
-        title=_title(experiment, model, chosen, load, device if many_devices else None),
+        hash=what,
+        title=_title(experiment, model, chosen, load),
         model=model.order,
         techniques=chosen,
         workload=load,
         engine=engine,
-        machine="this",
+        machine=THIS,
         device=device.id,
         color=0,
-        memory=with_memory_learned(memory, needed) if isinstance(load, Training) else memory,
+        memory=memory,
         expected_s=estimate_seconds(model.facts, used, load, engine, machine),
         once_s=estimate_once_seconds(model.facts, used, load, engine, machine),
     )
     return msgspec.structs.replace(cell, problems=problems_of(cell, model, machine, experiment))
 
 
-def _title(experiment: Experiment, model: ResolvedModel, chosen: Chosen, load: Workload, device: Device | None) -> str:
+def _title(experiment: Experiment, model: ResolvedModel, chosen: Chosen, load: Workload) -> str:
     """ "SmolLM2-135M-Instruct · int8 · 512 prompt tokens": named axes, and what is swept."""
     named = {choice.id.partition(".")[0] for choice in experiment.techniques}
     parts = [
@@ -180,6 +190,4 @@ def _title(experiment: Experiment, model: ResolvedModel, chosen: Chosen, load: W
         *(technique_title(t.id, t.parameters, model.order.stored) for t in chosen if t.id.partition(".")[0] in named),
     ]
     parts += [setting.with_value(getattr(load, setting.name)) for setting in experiment.workload.swept]
-    if device is not None:
-        parts.append(device.title)
     return " · ".join(parts)

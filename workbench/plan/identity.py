@@ -39,7 +39,7 @@ def model_identity(model: ModelOrder) -> dict[str, object]:
     The title, the path and the words the user wrote do not count once there is a fingerprint.
     """
     if model.trained:
-        return {"kind": "trained", "by": model.trained}
+        return {"kind": "trained", "by": model.trained.partition("@")[0]}
     adapter: dict[str, object] = {"adapter": model.adapter_hash or model.adapter} if model.adapter else {}
     if model.fingerprint:
         return {"kind": model.kind, "fingerprint": model.fingerprint} | adapter
@@ -110,7 +110,7 @@ def _different(values: Mapping[str, object], expected: Callable[[str], object]) 
 
 
 def short(hash: str) -> str:
-    """What people see: the first 12 digits, and the device where the hash names one ("0a1b2c3d4e5f@cpu")."""
+    """What people see: the first 12 digits, and where it runs if the hash says ("0a1b2c3d4e5f@cpu")."""
     what, at, where = hash.partition("@")
     return what[:SHORT] + at + where
 

@@ -11,7 +11,8 @@ import random
 import secrets
 import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,12 +24,14 @@ from engines.protocol.orders import Inference, Limits, TelemetryOrder, TrialOrde
 from workbench.experiment.experiment import MAX_SEED, MAX_TRIALS, Experiment
 from workbench.experiment.problems import Fix, Problem
 from workbench.machines.facts import best_device, find_device, machine_facts
+from workbench.machines.machine import THIS
 from workbench.models.titles import distinct
 from workbench.plan.cells import count_cells, make_cells
 from workbench.plan.history import NOTHING_KNOWN, History, with_times_learned
 from workbench.plan.identity import matches
 from workbench.plan.memory import FORMULA
-from workbench.plan.trained_first import OwnFound, after, first_in_each_block, held_back, train_first
+from workbench.plan.sites import Site
+from workbench.plan.trained_first import TrainedFirst, after, first_in_each_block, held_back, train_first
 from workbench.plan.types import Configuration, MemoryEstimate, Plan, ResolvedModel
 from workbench.plan.workload import Found, needs_network, own_problems, task_problems
 from workbench.store.operations import ConfigurationRow
@@ -39,13 +42,16 @@ __all__ = [
     "MemoryEstimate",
     "Plan",
     "ResolvedModel",
+    "Site",
     "another_order",
     "block_order",
     "command_line",
+    "hosts",
     "machine_facts",
     "make_plan",
     "new_id",
     "orders",
+    "plan_sites",
     "stored_order",
     "with_seed",
 ]
@@ -60,50 +66,57 @@ def make_plan(
     machine: ProbeResult,
     history: History = NOTHING_KNOWN,
     own: Found | Problem | None = None,
-    own_of_trained: Mapping[str, OwnFound] = MappingProxyType({}),
+    own_of_trained: Mapping[str, Found | Problem | None] = MappingProxyType({}),
 ) -> Plan:
-    """The plan of an experiment. `models` maps every ref of the experiment, and what it trains first; `history` is what
-    trials of this machine took and needed; `own` is what `workbench.plan.workload.find_own` found, `own_of_trained` the
-    same of what is trained first, by name."""
-    problems = [*own_problems(experiment, own), *task_problems(experiment, machine)]
+    """The plan of an experiment on this computer alone; the arguments are as in `Site`."""
+    return plan_sites(experiment, [Site(machine, models, history, own, own_of_trained)])
+
+
+def plan_sites(
+    experiment: Experiment, sites: Sequence[Site], unreached: Mapping[str, Problem] = MappingProxyType({})
+) -> Plan:
+    """The plan of an experiment on the machines that it names. `unreached`: why nothing is known of some, by id."""
+    problems = list(_unplanned(experiment, sites, unreached))
+    parts = [_on_site(experiment, site, titled=len(sites) > 1) for site in sites]
+    for part in parts:
+        problems.extend(p for p in part.problems if p not in problems)
     unusable = any(p.severity == "error" for p in problems)
-    devices = _devices(experiment, machine, problems)
-    first = train_first(experiment, models, devices, machine, history, own_of_trained)
-    problems.extend(first.problems)
-    resolved = _models(experiment, {**models, **first.models}, problems)
-    cells = count_cells(experiment, len(resolved), len(devices))
-    if cells > MAX_CONFIGURATIONS:
+    if sum(part.count for part in parts) > MAX_CONFIGURATIONS:
+        unusable = True
+        count = sum(part.count for part in parts)
         problems.append(
             _wrong(
                 experiment,
-                f"The sweeps multiply to {cells:,} configurations; {MAX_CONFIGURATIONS:,} is the most.",
+                f"The sweeps multiply to {count:,} configurations; {MAX_CONFIGURATIONS:,} is the most.",
                 "Sweep fewer values at a time.",
             )
         )
-        made: Iterable[Configuration] = ()
-    else:
-        found = None if isinstance(own, Problem) else own
-        made = make_cells(experiment, resolved, devices, machine, found, history.memory)
+        parts = [replace(part, made=()) for part in parts]
     # what is trained first comes last in the list: the first one is what others are compared with
-    configurations = _unique(itertools.chain(made, first.cells), experiment, problems)
-    configurations = with_times_learned(configurations, history.durations)
-    skipped = _skipped(experiment, configurations, problems if all(m.identified for m in resolved) else [])
-    configurations = held_back(configurations, first.cells, skipped)
+    first = tuple(cell for part in parts for cell in part.first.cells)
+    made = itertools.chain((cell for part in parts for cell in part.made), first)
+    configurations = _unique(made, experiment, problems)
+    configurations = _with_times(configurations, sites)
+    models = [model for part in parts for model in part.models]
+    skipped = _skipped(experiment, configurations, problems if all(m.identified for m in models) else [])
+    configurations = held_back(configurations, first, skipped)
     runnable = [c for c in configurations if c.runnable and c.hash not in skipped and not unusable]
     blocks = _blocks(experiment, len(runnable), problems)
     order = block_order(experiment.seed or 0, blocks, [c.hash for c in runnable])
-    trains = tuple(cell.hash for cell in first.cells)
+    trains = tuple(cell.hash for cell in first)
     if experiment.run.stop_at_ratio is not None:
         from workbench.statistics.stopping import problems_of  # late: numpy is nothing for a window that starts
 
         problems.extend(problems_of(experiment, len(runnable)))
-    if len(history.losses) > 1:
+    losses = {hash: known for site in sites for hash, known in site.history.losses.items()}
+    if len(losses) > 1:
         from workbench.plan.seeds import seeds_note  # late, as above
 
-        note = seeds_note(experiment, [c.hash for c in runnable], history.losses, blocks)
+        note = seeds_note(experiment, [c.hash for c in runnable], losses, blocks)
         problems.extend([note] if note is not None else [])
     if configurations and not runnable and not unusable:
         problems.append(_wrong(experiment, "No configuration can run: each has a problem or was left out."))
+    every = (*models, *(m for site in sites for m in site.models.values()))
     return Plan(
         experiment=experiment,
         configurations=configurations,
@@ -111,11 +124,74 @@ def make_plan(
         order=first_in_each_block(order, trains),
         first=trains,
         problems=tuple(problems),
-        expected_s=sum(c.expected_s * blocks + c.once_s for c in runnable),
-        low_s=sum(c.low_s * blocks + c.once_s for c in runnable),
-        high_s=sum(c.high_s * blocks + c.once_s for c in runnable),
-        identified=all(m.identified for m in (*resolved, *models.values()) if isinstance(m, ResolvedModel)),
+        # machines work side by side, each through its own queue
+        expected_s=_longest(sites, runnable, lambda c: c.expected_s * blocks + c.once_s),
+        low_s=_longest(sites, runnable, lambda c: c.low_s * blocks + c.once_s),
+        high_s=_longest(sites, runnable, lambda c: c.high_s * blocks + c.once_s),
+        identified=all(m.identified for m in every if isinstance(m, ResolvedModel)),
     )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The cells of one machine."""
+
+    made: Iterable[Configuration]
+    first: TrainedFirst
+    models: Sequence[ResolvedModel]
+    count: int
+    problems: Sequence[Problem]
+
+
+def _on_site(experiment: Experiment, site: Site, *, titled: bool) -> _Part:
+    problems = [*own_problems(experiment, site.own), *task_problems(experiment, site.probe)]
+    devices = _devices(experiment, site, problems)
+    first = train_first(experiment, devices, site, titled=titled)
+    problems.extend(first.problems)
+    models = _models(experiment, {**site.models, **first.models}, problems)
+    count = count_cells(experiment, len(models), len(devices))
+    found = None if isinstance(site.own, Problem) else site.own
+    made = make_cells(experiment, models, devices, site, found, titled=titled) if count <= MAX_CONFIGURATIONS else ()
+    if site.machine != THIS:
+        problems = [msgspec.structs.replace(p, message=f"On {site.title}: {p.message}") for p in problems]
+    return _Part(made, first, models, count, problems)
+
+
+def _unplanned(experiment: Experiment, sites: Sequence[Site], unreached: Mapping[str, Problem]) -> Iterable[Problem]:
+    """What is wrong with the machines that the experiment names."""
+    if not experiment.run.machines:
+        yield _wrong(experiment, "No machine is chosen.", 'Write machines = ["this"].')
+    known = {site.machine for site in sites}
+    for host in hosts(experiment):
+        if host in unreached:
+            yield unreached[host]
+        elif host not in known:
+            fix = Fix('Use "this"', "run.machines", (THIS,))
+            hint = "llm-workbench machines list shows those there are."
+            yield _wrong(experiment, f"There is no machine {host!r}.", hint, (fix,))
+
+
+def hosts(experiment: Experiment) -> tuple[str, ...]:
+    """Ids of the machines that the experiment names, each once."""
+    return tuple(dict.fromkeys(name.partition("/")[0] for name in experiment.run.machines))
+
+
+def _with_times(configurations: tuple[Configuration, ...], sites: Sequence[Site]) -> tuple[Configuration, ...]:
+    """Each machine's estimates learn from its own trials only."""
+    timed = {
+        cell.hash: cell
+        for site in sites
+        for cell in with_times_learned(
+            tuple(c for c in configurations if c.machine == site.machine), site.history.durations
+        )
+    }
+    return tuple(timed[c.hash] for c in configurations)
+
+
+def _longest(
+    sites: Sequence[Site], runnable: Sequence[Configuration], seconds: Callable[[Configuration], float]
+) -> float:
+    return max((sum(seconds(c) for c in runnable if c.machine == site.machine) for site in sites), default=0.0)
 
 
 def with_seed(plan: Plan) -> Plan:
@@ -163,6 +239,7 @@ def orders(plan: Plan, *, store: str, experiment: str) -> tuple[TrialOrder, ...]
             workload=cell.workload,
             engine=cell.engine,
             device=cell.device,
+            machine=cell.machine,
             telemetry=TelemetryOrder(enabled=run.telemetry_hz > 0, rate_hz=run.telemetry_hz or 10.0),
             limits=Limits(address_space_bytes=engine.memory_limit_bytes, time_s=engine.time_limit_s),
             expected_s=cell.expected_s + (cell.once_s if block == 0 else 0.0),
@@ -227,19 +304,20 @@ def _models(
     return distinct(found)
 
 
-def _devices(experiment: Experiment, machine: ProbeResult, problems: list[Problem]) -> list[Device]:
-    """The devices the experiment names, each once."""
-    listed = ", ".join(f"this/{d.id}" for d in machine.devices)
-    if not experiment.run.machines:
-        problems.append(_wrong(experiment, "No machine is chosen.", 'Write machines = ["this"].'))
+def _devices(experiment: Experiment, site: Site, problems: list[Problem]) -> list[Device]:
+    """The devices of a machine that the experiment names, each once."""
+    listed = ", ".join(f"{site.machine}/{d.id}" for d in site.probe.devices)
     found: dict[str, Device] = {}
     for name in experiment.run.machines:
         host, _, device_name = name.partition("/")
-        device = find_device(machine, device_name) if device_name else best_device(machine)
-        if host != "this" or device is None:
+        if host != site.machine:
+            continue
+        device = find_device(site.probe, device_name) if device_name else best_device(site.probe)
+        if device is None:
             hint = f"There is: {listed}." if listed else "The machine reported no device at all."
-            fix = (Fix('Use "this"', "run.machines", ("this",)),) if name != "this" else ()
-            problems.append(_wrong(experiment, f"There is no device {name!r} on this computer.", hint, fix))
+            fix = (Fix(f'Use "{host}"', "run.machines", (host,)),) if name != host else ()
+            where = "this computer" if host == THIS else site.title
+            problems.append(_wrong(experiment, f"There is no device {name!r} on {where}.", hint, fix))
         else:
             found.setdefault(device.id, device)
     return list(found.values())

@@ -11,17 +11,16 @@ from typing import Literal
 
 import msgspec
 
-from engines.protocol.messages import Device, ProbeResult
+from engines.protocol.messages import Device
 from engines.protocol.orders import AfterOrder, ModelOrder, Training
 from workbench.experiment.experiment import TRAINED, Experiment, TrainedModel
 from workbench.experiment.problems import Fix, Problem
 from workbench.plan.cells import count_cells, make_cells
-from workbench.plan.history import History
+from workbench.plan.sites import Site
 from workbench.plan.types import Configuration, ResolvedModel
-from workbench.plan.workload import Found, own_problems
+from workbench.plan.workload import own_problems
 
 Looked = ResolvedModel | Problem
-OwnFound = Found | Problem | None
 _OF_ITS_OWN = frozenset({"models", "techniques", "workload"})
 """Tables of [trained.NAME], which no path of a fix can name."""
 
@@ -36,20 +35,13 @@ class TrainedFirst:
     problems: tuple[Problem, ...] = ()
 
 
-def train_first(
-    experiment: Experiment,
-    models: Mapping[str, Looked],
-    devices: Sequence[Device],
-    machine: ProbeResult,
-    history: History,
-    own: Mapping[str, OwnFound],
-) -> TrainedFirst:
-    """One cell for each model to train, on the first device; `own` is what was found of their data, by name."""
+def train_first(experiment: Experiment, devices: Sequence[Device], site: Site, *, titled: bool = False) -> TrainedFirst:
+    """One cell for each model to train, on the first device of a machine."""
     cells: list[Configuration] = []
     problems: list[Problem] = []
     found: dict[str, Looked] = {}
     for wanted in experiment.trained:
-        made = _cells(experiment, wanted, models.get(wanted.model), devices, machine, history, own.get(wanted.name))
+        made = _cells(experiment, wanted, devices, site, titled)
         if isinstance(made, Problem):
             found[wanted.ref] = made
             if wanted.ref not in experiment.models:
@@ -103,12 +95,11 @@ def kept_by(workload: object) -> Literal["adapter", "model"]:
 def _cells(
     experiment: Experiment,
     wanted: TrainedModel,
-    base: Looked | None,
     devices: Sequence[Device],
-    machine: ProbeResult,
-    history: History,
-    own: OwnFound,
+    site: Site,
+    titled: bool,
 ) -> tuple[Configuration, ResolvedModel, list[Problem]] | Problem:
+    base, own = site.models.get(wanted.model), site.own_of_trained.get(wanted.name)
     if not isinstance(base, ResolvedModel):
         missing = Problem(severity="error", place=_place(wanted), message="Its model was not looked up.")
         return _of_part(base) if base is not None else missing
@@ -127,7 +118,7 @@ def _cells(
     if errors := [p for p in notes if p.severity == "error"]:
         return msgspec.structs.replace(_of_part(errors[0]), place=_place(wanted))
     data = None if isinstance(own, Problem) else own
-    (cell,) = make_cells(part, [base], devices[:1], machine, data, history.memory)
+    (cell,) = make_cells(part, [base], devices[:1], site, data, titled=titled)
     cell = msgspec.structs.replace(cell, problems=tuple(map(_of_part, cell.problems)))
     return cell, _model(wanted, base, cell), [_of_part(p) for p in (*base.problems, *notes)]
 

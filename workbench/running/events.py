@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 from engines.protocol.messages import ProbeResult, QueueState
 from engines.protocol.records import Record
+from workbench.machines.machine import THIS
 
 
 @dataclass(frozen=True)
 class QueueChanged:
-    """The runner's queue; also sent once when following begins."""
+    """The queue of one machine's runner; also sent once when following begins."""
 
     state: QueueState
+    machine: str = THIS
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,18 @@ class StoreChanged:
 
 @dataclass(frozen=True)
 class RunnerLink:
-    """The link to the runner: "connected", "connecting", "lost"; `message` says what is safe and what happens next."""
+    """The link to a machine's runner: "connected", "connecting", "lost"; `message` says what is safe and what happens
+    next."""
 
     state: str
     message: str = ""
+    machine: str = THIS
 
 
 @dataclass(frozen=True)
 class ProbeFinished:
     result: ProbeResult
+    machine: str = THIS
 
 
 @dataclass(frozen=True)

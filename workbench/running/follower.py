@@ -28,6 +28,7 @@ from engines.protocol.messages import (
     Watch,
 )
 from engines.protocol.records import LostRecord, Record, TrialEnded
+from workbench.machines.machine import THIS
 from workbench.running.events import Event, Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
 from workbench.running.intake import Assumed, evaluate, judge_leftovers, nothing_assumed, take_in
 from workbench.store.operations import (
@@ -74,6 +75,7 @@ class Follower:
         tell: Callable[[Event], None],
         *,
         ingest: bool,
+        machine: str = THIS,
         assumed: Assumed = nothing_assumed,
         judged: Callable[[str], None] | None = None,
     ) -> None:
@@ -86,6 +88,7 @@ class Follower:
         self._connect = connect
         self._tell = tell
         self._ingest = ingest
+        self._machine = machine
         self._stopping = threading.Event()
         self._arrived: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._attached: dict[str, tuple[RunnerClient, threading.Thread]] = {}
@@ -129,7 +132,7 @@ class Follower:
                     if self._stopping.is_set():
                         return
                     failures = 0
-                    self._tell(RunnerLink("connected"))
+                    self._tell(RunnerLink("connected", machine=self._machine))
                     self._watch(client)
             except RunnerError as error:
                 self._say_lost(str(error), error.advice, failures)
@@ -146,7 +149,7 @@ class Follower:
             return
         wait = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
         text = f"{message} {advice}".strip()
-        self._tell(RunnerLink("lost", f"{text} Stored figures are safe. Trying again in {wait:g} s."))
+        self._tell(RunnerLink("lost", f"{text} Stored figures are safe. Trying again in {wait:g} s.", self._machine))
 
     def _watch(self, client: RunnerClient) -> None:
         known = self._catch_up(client)
@@ -154,7 +157,7 @@ class Follower:
         checked = False
         for reply in client.stream(Watch()):
             if isinstance(reply, QueueState):
-                self._tell(QueueChanged(reply))
+                self._tell(QueueChanged(reply.of_machine(self._machine), self._machine))
                 for entry in reply.entries:
                     if entry.store != self._store_id:
                         continue
@@ -191,8 +194,8 @@ class Follower:
         for row in self._store.execute(ListUnfinished()):
             submitted = datetime.fromisoformat(row.submitted_at).replace(tzinfo=UTC)
             age = (datetime.now(UTC) - submitted).total_seconds()
-            if row.trial not in known and age >= _UNKNOWN_AFTER_S:
-                message = "The runner here does not know this trial: it was never handed over, or its spool is gone."
+            if row.machine == self._machine and row.trial not in known and age >= _UNKNOWN_AFTER_S:
+                message = "The runner does not know this trial: it was never handed over, or its spool is gone."
                 self._store.execute(MarkLost(trial=row.trial, message=message))
                 evaluate(self._store, row.trial, self._assumed())
                 lost.append(row.trial)
@@ -249,7 +252,7 @@ class Follower:
     # --- thread "ingest" ---------------------------------------------------------------------------
 
     def _drain(self) -> None:
-        if self._ingest:
+        if self._ingest and self._machine == THIS:  # one follower does it for all
             try:
                 judged = judge_leftovers(self._store, self._assumed)
                 if judged:

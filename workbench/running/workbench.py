@@ -1,7 +1,8 @@
 """The application as one object: store, runner and follower together. The window and the commands are thin over it.
 
-Owns its threads (a follower that attaches to the runner and ingests; one executor for the store). All methods may be
-called from any thread and block for as long as a store operation or a runner call takes, unless said otherwise.
+Owns its threads (a follower for each machine, which attaches to its runner and ingests; one executor for the store).
+All methods may be called from any thread and block for as long as a store operation or a runner call takes, unless said
+otherwise.
 Listeners are called on the follower's threads, in order; they must return at once.
 """
 
@@ -10,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,18 +21,15 @@ import msgspec
 
 from engines.models import artifacts
 from engines.models.identity import Digests
-from engines.protocol.client import RunnerClient, RunnerError, connect_local
+from engines.protocol.client import RunnerError
 from engines.protocol.client_environment import submission
 from engines.protocol.messages import (
     Bury,
-    GetQueue,
-    Probe,
     ProbeResult,
     QueueState,
     Reorder,
     SetPaused,
     Stop,
-    Submit,
 )
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places, places
@@ -39,19 +37,32 @@ from workbench.experiment.experiment import TRAINED, Experiment
 from workbench.experiment.file import dump
 from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.machines.facts import visible
+from workbench.machines.links import connector
+from workbench.machines.machine import THIS, THIS_COMPUTER, MachinesError, find
 from workbench.models.fetching import Report
 from workbench.models.identity import Identities
 from workbench.models.lookup import resolve
 from workbench.plan.history import History
 from workbench.plan.memory import FORMULA
-from workbench.plan.plan import Plan, another_order, block_order, make_plan, new_id, orders, with_seed
+from workbench.plan.plan import (
+    Plan,
+    Site,
+    another_order,
+    block_order,
+    hosts,
+    new_id,
+    orders,
+    plan_sites,
+    with_seed,
+)
 from workbench.plan.trained_first import first_in_each_block
 from workbench.plan.workload import find_own
 from workbench.running.chains import linked, trained_by
 from workbench.running.early_end import EarlyEnds
-from workbench.running.events import Event, Notice, ProbeFinished, StoreChanged
+from workbench.running.events import Event, Notice, StoreChanged
 from workbench.running.follower import Follower
 from workbench.running.intake import catch_up, judge_leftovers
+from workbench.running.machine_link import Connect, MachineLink
 from workbench.running.resuming import checkpoint_of
 from workbench.running.stored import StoredWork
 from workbench.store.open import ReopeningStore
@@ -80,11 +91,9 @@ from workbench.store.operations import (
 R = TypeVar("R")
 Listener = Callable[[Event], None]
 
-_PROBE_FOR_S = 60.0
-
 
 class Workbench:
-    """One database and one runner.
+    """One database, and the machines its trials run on.
 
     Opening: becomes the store's owner if nobody is (opens the file, migrates, opens the socket beside it), or a guest
     of the owner that answers. Only the owner ingests; a guest becomes the owner when the owner goes away.
@@ -99,12 +108,10 @@ class Workbench:
         self._client_name = client
         self._listeners: list[Listener] = []
         self._lock = threading.RLock()
-        self._linking = threading.Lock()
-        """Held while a connection is made, which can take seconds, in which nobody else needs to wait."""
-        self._follower: Follower | None = None
+        self._links: dict[str, MachineLink] = {}
+        """By machine's id, those that were asked for."""
+        self._following = False
         self._taking_over: threading.Thread | None = None
-        self._client: RunnerClient | None = None
-        self._probed: tuple[float, ProbeResult] | None = None
         self._closed = False
         # guests are heard, and the owner may go, from here on
         self._store = ReopeningStore(self.database, on_owner_change=self._owner_changed, listener=self._guest_did)
@@ -130,18 +137,13 @@ class Workbench:
             if self._closed:
                 return
             self._closed = True
-            follower, self._follower = self._follower, None
-            taking_over = self._taking_over
+            links, taking_over = tuple(self._links.values()), self._taking_over
         if taking_over is not None:
-            taking_over.join()  # it may be stopping the follower that this method found gone
-        if follower is not None:
-            follower.stop()
+            taking_over.join()  # it may be stopping a follower that this method finds gone
+        for link in links:
+            link.close()
         self._identities.close()
         self._executor.shutdown(wait=True, cancel_futures=True)
-        with self._linking:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
         self._store.close()
 
     def __enter__(self) -> Workbench:
@@ -170,31 +172,45 @@ class Workbench:
             listener(event)
 
     def follow(self) -> None:
-        """Start the runner if needed, catch up with every spool of this store, then follow it live, for ever
-        reconnecting. Returns at once; what happens comes as events."""
+        """Start the runner here if needed, catch up with every spool of this store on the machines where it has trials,
+        then follow them live, for ever reconnecting. Returns at once; what happens comes as events."""
         with self._lock:
-            if self._follower is not None or self._closed:
+            self._following = True
+        self._follow_all()
+
+    def _follow_all(self) -> None:
+        """Follow this computer, and every machine with trials that have not ended."""
+        with self._lock:
+            if self._closed or not self._following:
                 return
-            self._follower = Follower(
-                self._store,
-                self.store_id,
-                lambda: connect_local(self.places, client=self._client_name),
-                self._tell,
-                ingest=self.is_owner,
-                assumed=self.stored.assumed,
-                judged=self._judged,
-            )
-            self._follower.start()
+        self.link(THIS).follow()
+        for machine in {row.machine for row in self._store.execute(ListUnfinished())}:
+            with contextlib.suppress(RunnerError):  # a machine that was removed: its trials wait for it
+                self.link(machine).follow()
+
+    def _follower_of(self, machine: str, connect: Connect) -> Follower:
+        return Follower(
+            self._store,
+            self.store_id,
+            connect,
+            self._tell,
+            ingest=self.is_owner,
+            machine=machine,
+            assumed=self.stored.assumed,
+            judged=self._judged,
+        )
 
     def _owner_changed(self) -> None:
         """The store's owner went away and this process became it: take over the ingesting."""
         with self._lock:
             if not self._closed:
-                self._taking_over = threading.Thread(target=self._restart_follower, name="take-over", daemon=True)
+                self._taking_over = threading.Thread(target=self._restart_followers, name="take-over", daemon=True)
                 self._taking_over.start()
 
     def _guest_did(self, operation: Operation[object]) -> None:
         """Another process changed something through this owner: views refresh as if this one had."""
+        if isinstance(operation, (AddExperiment, AddTrials)):
+            self._follow_elsewhere(operation.orders)
         if isinstance(operation, AddExperiment):
             self._tell(StoreChanged(experiments=(operation.experiment,)))
         elif isinstance(operation, DeleteTrials):
@@ -204,14 +220,16 @@ class Workbench:
         elif isinstance(operation, (AddTrials, ImportBundle, Rename, SetBaseline)):
             self._tell(StoreChanged())
 
-    def _restart_follower(self) -> None:
-        with self._lock:
-            if self._closed or self._follower is None:
-                return
-            follower, self._follower = self._follower, None
-        follower.stop()
-        self.follow()
+    def _restart_followers(self) -> None:
+        for link in tuple(self._links.values()):
+            link.unfollow()
+        self._follow_all()
         self._tell(StoreChanged())
+
+    def _follow_elsewhere(self, batch: Sequence[TrialOrder]) -> None:
+        """Another process sends trials to machines that nobody needed so far."""
+        if any(order.machine != THIS for order in batch):
+            self._executor.submit(self._follow_all)
 
     def catch_up(self) -> None:
         """Take in what trials said while nobody followed, for commands that only read. Without a runner that answers
@@ -219,14 +237,11 @@ class Workbench:
         if not self.is_owner:
             return
         judge_leftovers(self._store, self.stored.assumed)
-        if not self._store.execute(ListUnfinished()):
-            return
-        with (
-            contextlib.suppress(RunnerError),
-            connect_local(self.places, client=self._client_name) as client,
-        ):
-            for trial in catch_up(self._store, self.store_id, client, self.stored.assumed):
-                self._judged(trial)
+        unfinished = self._store.execute(ListUnfinished())
+        for machine in {row.machine for row in unfinished}:
+            with contextlib.suppress(RunnerError), self.link(machine).connect() as client:
+                for trial in catch_up(self._store, self.store_id, client, self.stored.assumed):
+                    self._judged(trial)
 
     def _judged(self, trial: str) -> None:
         """A trial's figures were stored, by this owner: perhaps its experiment needs no more. On any one thread."""
@@ -234,8 +249,7 @@ class Workbench:
         if end is None:
             return
         if end.trials:
-            with contextlib.suppress(RunnerError):  # the tombstones stand
-                self._call(Bury(trials=end.trials))
+            self._bury(end.trials)
         self._tell(StoreChanged(experiments=(end.experiment,), trials=end.trials))
         self._tell(Notice("info", f"{end.name}: {end.note}"))
 
@@ -251,56 +265,58 @@ class Workbench:
 
     # --- runner ---------------------------------------------------------------------------------------
 
-    def _runner(self) -> RunnerClient:
-        with self._linking:
-            if self._client is None:
-                self._client = connect_local(self.places, client=self._client_name)
-            return self._client
+    def link(self, machine: str = THIS) -> MachineLink:
+        """The link to a machine, by id. Raises `RunnerError` where there is no such machine."""
+        with self._lock:
+            found = self._links.get(machine)
+            if found is None:
+                try:
+                    one = THIS_COMPUTER if machine == THIS else find(self.places, machine)
+                except MachinesError as error:
+                    raise RunnerError(str(error), error.advice, code="unknown_machine") from error
+                connect = connector(one, self.places, self._client_name)
+                found = MachineLink(one, connect, self._tell, lambda: self._follower_of(machine, connect))
+                self._links[machine] = found
+            return found
 
-    def _call(
-        self, request: Submit | Stop | GetQueue | SetPaused | Reorder | Bury | Probe, timeout: float = 30.0
-    ) -> object:
-        """One call; a broken connection is made anew once, because every request here may be repeated safely."""
-        client: RunnerClient | None = None
-        try:
-            client = self._runner()
-            return client.call(request, timeout=timeout)
-        except RunnerError as error:
-            if error.code != "link":
-                raise
-            with self._linking:
-                if self._client is client:  # else another thread has made it anew already
-                    self._client = None
-            if client is not None:
-                client.close()
-            return self._runner().call(request, timeout=timeout)
+    def probe(self, machine: str = THIS, *, refresh: bool = False) -> ProbeResult:
+        """What a machine has: devices, sensors, packages. Cached for a minute unless `refresh`."""
+        return self.link(machine).probe(refresh=refresh)
 
-    def probe(self, *, refresh: bool = False) -> ProbeResult:
-        """This computer: devices, sensors, packages. Cached for a minute unless `refresh`."""
-        now = time.monotonic()
-        if not refresh and self._probed is not None and now - self._probed[0] < _PROBE_FOR_S:
-            return self._probed[1]
-        reply = self._call(Probe(), timeout=60.0)
-        if not isinstance(reply, ProbeResult):
-            raise RunnerError(f"The runner answered a probe with {type(reply).__name__}.", code="version")
-        self._probed = (now, reply)
-        self._tell(ProbeFinished(reply))
-        return reply
+    def queue(self, machine: str = THIS) -> QueueState:
+        return self.link(machine).queue()
 
-    def queue(self) -> QueueState:
-        reply = self._call(GetQueue())
-        if not isinstance(reply, QueueState):
-            raise RunnerError(f"The runner answered a queue request with {type(reply).__name__}.", code="version")
-        return reply
+    def stop(self, trial: str, *, kill: bool = False, machine: str = "") -> None:
+        """`machine`: where it runs, if that is known; otherwise the store says."""
+        where = machine or next(iter(self._by_machine((trial,))))
+        self.link(where).call(Stop(trial=trial, how="kill" if kill else "keep"))
 
-    def stop(self, trial: str, *, kill: bool = False) -> None:
-        self._call(Stop(trial=trial, how="kill" if kill else "keep"))
+    def pause(self, paused: bool, machine: str = THIS) -> None:
+        self.link(machine).call(SetPaused(paused=paused))
 
-    def pause(self, paused: bool) -> None:
-        self._call(SetPaused(paused=paused))
+    def reorder(self, trials: tuple[str, ...], machine: str = THIS) -> None:
+        """Of one machine's queue."""
+        self.link(machine).call(Reorder(trials=trials))
 
-    def reorder(self, trials: tuple[str, ...]) -> None:
-        self._call(Reorder(trials=trials))
+    def _bury(self, trials: tuple[str, ...], machines: Iterable[str] = ()) -> None:
+        """Have the runners of these machines, and of those that are linked, drop the trials' spools. One that is down
+        does so when an ingest is refused: the tombstones stand."""
+        for machine in {THIS, *machines, *self._links}:
+            with contextlib.suppress(RunnerError):
+                self.link(machine).call(Bury(trials=trials))
+
+    def _by_machine(self, trials: Sequence[str]) -> dict[str, list[str]]:
+        """Where stored trials are; one that the store does not know may be another store's, on this computer."""
+        found: dict[str, list[str]] = {}
+        for trial in trials:
+            try:
+                machine = self._store.execute(GetTrial(trial=trial)).machine
+            except StoreError as error:
+                if error.code != "not_found":
+                    raise
+                machine = THIS
+            found.setdefault(machine, []).append(trial)
+        return found
 
     # --- experiments ----------------------------------------------------------------------------------
 
@@ -317,22 +333,51 @@ class Workbench:
         Files of models that nobody has read are read, about a second a gigabyte, with `report`; without `wait` that
         goes on in the background, and the plan is not `identified` until it has ended. Never raises for what the user
         typed: problems are in the plan. Raises `RunnerError` without a runner."""
-        machine = visible(self.probe(), os.environ)
-        base = base or Path.cwd()
+        sites: list[Site] = []
+        unreached: dict[str, Problem] = {}
+        for machine in hosts(experiment) or (THIS,):
+            try:
+                link = self.link(machine)
+                sites.append(self._site(link, experiment, base or Path.cwd(), wait, report))
+            except RunnerError as error:
+                if machine == THIS:
+                    raise
+                if error.code != "unknown_machine":
+                    unreached[machine] = Problem(
+                        severity="error", place="run.machines", message=f"{machine}: {error}", hint=error.advice
+                    )
+        plan = plan_sites(experiment, sites, unreached)
+        known = [self._known(site, plan) for site in sites]
+        return plan if known == sites else plan_sites(experiment, known, unreached)
+
+    def _site(self, link: MachineLink, experiment: Experiment, base: Path, wait: bool, report: Report) -> Site:
+        """What a machine has for an experiment. Raises `RunnerError`."""
+        machine = link.machine
+        probe = link.probe()
+        if machine.id == THIS:
+            probe = visible(probe, os.environ)
         refs = [*(r for r in experiment.models if not r.startswith(TRAINED)), *(t.model for t in experiment.trained)]
         found = {ref: resolve(ref, self.places, base) for ref in refs}
-        models = self._identities.read(found, report) if wait else self._identities.glance(found)
-        own = find_own(experiment, base)
-        own_of_trained = {t.name: find_own(experiment.training_of(t), base) for t in experiment.trained}
-        plan = make_plan(experiment, models, machine, own=own, own_of_trained=own_of_trained)
-        hashes = tuple(c.hash for c in plan.configurations)
-        durations = self._store.execute(Durations(configurations=hashes))
-        trains = any(c.memory.by_formula for c in plan.configurations)
-        memory = self._store.execute(MemoryRatios(expected_by=FORMULA)) if trains else {}
-        losses = self._store.execute(Losses(configurations=hashes)) if trains else {}
-        if not (durations or memory or losses):
-            return plan
-        return make_plan(experiment, models, machine, History(durations, memory, losses), own, own_of_trained)
+        return Site(
+            probe=probe,
+            models=self._identities.read(found, report) if wait else self._identities.glance(found),
+            own=find_own(experiment, base),
+            own_of_trained={t.name: find_own(experiment.training_of(t), base) for t in experiment.trained},
+            machine=machine.id,
+            title=machine.title,
+        )
+
+    def _known(self, site: Site, plan: Plan) -> Site:
+        """The same with what trials of the plan's configurations have shown there."""
+        mine = [c for c in plan.configurations if c.machine == site.machine]
+        hashes = tuple(c.hash for c in mine)
+        trains = any(c.memory.by_formula for c in mine)
+        history = History(
+            durations=self._store.execute(Durations(configurations=hashes)),
+            memory=self._store.execute(MemoryRatios(expected_by=FORMULA, machine=site.machine)) if trains else {},
+            losses=self._store.execute(Losses(configurations=hashes)) if trains else {},
+        )
+        return replace(site, history=history)
 
     def run(self, plan: Plan) -> str:
         """Store the experiment, submit its trials. -> experiment id.
@@ -353,7 +398,6 @@ class Workbench:
                 name=plan.experiment.name,
                 definition=dump(plan.experiment),
                 seed=batch[0].seed,
-                machine="this",
                 orders=batch,
             )
         )
@@ -362,28 +406,32 @@ class Workbench:
         return experiment
 
     def _hand_over(self, batch: Sequence[TrialOrder], experiment: str = "") -> None:
-        """Submit stored trials, all or none: what the runner refuses does not wait in the store for ever. Raises
-        `RunnerError`.
+        """Submit stored trials to their machines, all or none: what a runner refuses does not wait in the store for
+        ever. Raises `RunnerError`.
 
         `experiment`: that goes with its trials."""
+        machines = list(dict.fromkeys(order.machine for order in batch))
         try:
-            self._call(submission(batch))
-        except RunnerError as error:
+            for machine in machines:
+                mine = [order for order in batch if order.machine == machine]
+                self.link(machine).call(submission(mine))
+        except RunnerError:
             trials = tuple(order.trial for order in batch)
             with contextlib.suppress(StoreError):  # then they are lost once the runner says that it does not know them
                 self._store.execute(DeleteTrials(trials=trials, experiment=experiment))
-            if error.code == "link":  # it may have been taken before the link broke
-                with contextlib.suppress(RunnerError):
-                    self._call(Bury(trials=trials))
+            self._bury(trials, machines)  # some may have been taken before the link broke
             raise
+        if self._following:
+            for machine in machines:
+                self.link(machine).follow()
 
     def delete(self, trials: tuple[str, ...] = (), experiment: str = "") -> tuple[str, ...]:
         """Delete from the store and bury the spools; waiting and running trials among them are stopped."""
+        rows = self._store.execute(GetExperiment(experiment=experiment)).trials if experiment else ()
+        machines = {*(row.machine for row in rows), *self._by_machine(trials)}
         deleted = self._store.execute(DeleteTrials(trials=trials, experiment=experiment))
         if deleted:
-            # the tombstones stand: a runner that is down buries when an ingest is refused
-            with contextlib.suppress(RunnerError):
-                self._call(Bury(trials=deleted))
+            self._bury(deleted, machines)
             self._tell(StoreChanged(experiments=(experiment,) if experiment else (), trials=deleted))
         return deleted
 
@@ -439,7 +487,7 @@ class Workbench:
             own = linked([order for order in batch if order.experiment == experiment], detail)
             batch = [*own, *(order for order in batch if order.experiment != experiment)]
         if batch:
-            self._store.execute(AddTrials(machine="this", orders=tuple(batch)))
+            self._store.execute(AddTrials(orders=tuple(batch)))
             self._hand_over(batch)
             self._tell(StoreChanged(experiments=tuple({order.experiment for order in batch})))
         return tuple(order.trial for order in batch)

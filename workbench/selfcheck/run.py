@@ -171,7 +171,6 @@ class _Check:
                 name=wanted.name,
                 definition=dump(wanted),
                 seed=options.seed,
-                machine="this",
                 orders=(),
                 baseline=f"{pattern.configuration}+{ARMS[0].name}",
             )
@@ -228,9 +227,7 @@ class _Check:
         groups = load.block_order(self._arms, self._options.seed, block)
         orders = [[(arm, self._order(arm, block)) for arm in group] for group in groups]
         with self._session() as session:
-            session.store.execute(
-                AddTrials(machine="this", orders=tuple(order for trials_ in orders for _, order in trials_))
-            )
+            session.store.execute(AddTrials(orders=tuple(order for trials_ in orders for _, order in trials_)))
         for wanted in orders:
             if not wanted[0][0].window:
                 self._run_group(trials, wanted, None)

@@ -70,11 +70,10 @@ def _adopt(db: Transaction, order: TrialOrder) -> None:
             "Its spool is kept; open the database it was started from.",
             code="foreign",
         )
-    machine = db.one("SELECT machine FROM trials WHERE experiment = ? LIMIT 1", order.experiment)
     if db.one("SELECT 1 FROM experiments WHERE experiment = ?", order.experiment) is None:
         add_experiment_row(db, order.experiment, order.experiment_title, definition="", seed=order.seed)
     add_configurations(db, order.experiment, (order,))
-    insert_trials(db, order.experiment, "this" if machine is None else str(machine[0]), (order,))
+    insert_trials(db, order.experiment, (order,))
 
 
 def _update_trial(db: Transaction, batch: Unpacked, stored: _Stored) -> None:

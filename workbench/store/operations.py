@@ -253,7 +253,6 @@ class AddExperiment(Operation[str], frozen=True, kw_only=True):
     name: str
     definition: str
     seed: int
-    machine: str
     orders: tuple[TrialOrder, ...]
     baseline: str | None = None
 
@@ -262,7 +261,6 @@ class AddTrials(Operation[None], frozen=True, kw_only=True):
     """Further trials (state waiting) of experiments that are stored, before they are submitted: retries. Trials already
     stored are left alone. StoreError code "not_found"."""
 
-    machine: str
     orders: tuple[TrialOrder, ...]
 
 

@@ -34,7 +34,7 @@ def add_experiment(db: Transaction, operation: AddExperiment) -> str:
             db, operation.experiment, operation.name, operation.definition, operation.seed, operation.baseline
         )
         add_configurations(db, operation.experiment, operation.orders)
-        insert_trials(db, operation.experiment, operation.machine, operation.orders)
+        insert_trials(db, operation.experiment, operation.orders)
     return operation.experiment
 
 
@@ -43,7 +43,7 @@ def add_trials(db: Transaction, operation: AddTrials) -> None:
         _must_exist(db, experiment)
         orders = [order for order in operation.orders if order.experiment == experiment]
         add_configurations(db, experiment, orders)
-        insert_trials(db, experiment, operation.machine, orders)
+        insert_trials(db, experiment, orders)
 
 
 def add_experiment_row(
@@ -85,7 +85,7 @@ def add_configurations(db: Transaction, experiment: str, orders: Sequence[TrialO
     )
 
 
-def insert_trials(db: Transaction, experiment: str, machine: str, orders: Sequence[TrialOrder]) -> None:
+def insert_trials(db: Transaction, experiment: str, orders: Sequence[TrialOrder]) -> None:
     """Rows of the orders' trials, waiting; those stored or deleted before are left alone."""
     asked = [order.trial for order in orders]
     known = {
@@ -110,7 +110,7 @@ def insert_trials(db: Transaction, experiment: str, machine: str, orders: Sequen
             "block": [order.block for order in new],
             "position": [order.position for order in new],
             "seed": [order.seed for order in new],
-            "machine": [machine] * count,
+            "machine": [order.machine for order in new],
             "device": [order.device for order in new],
             "state": ["waiting"] * count,
             "last_seq": [0] * count,

@@ -35,7 +35,7 @@ def database(tmp_path: Path) -> Path:
         )
         for i, trial in enumerate(ends)
     )
-    store.execute(AddExperiment(experiment="e-1", name="tuned", definition="", seed=1, machine="this", orders=orders))
+    store.execute(AddExperiment(experiment="e-1", name="tuned", definition="", seed=1, orders=orders))
     for trial, loss in ends.items():
         said = training({0: 4.0, 6: 3.0, 12: loss}, test=loss)
         store.execute(Ingest(trial=trial, lines=lines(said)))

@@ -102,7 +102,7 @@ def test_that_toml_cut_short_is_a_problem_at_its_last_line() -> None:
         ('[workload]\ntask = "generat"', "line 2, workload.task", "Did you mean 'generate'?"),
         ('[engine]\nattention = "flash"', "line 2, engine.attention", "sdpa or eager"),
         ("[engine]\nmemory_limit_bytes = 1", "line 2, engine.memory_limit_bytes", "67,108,864"),
-        ('[run]\nmachines = ["that"]', "line 2, run.machines[0]", '"this"'),
+        ('[run]\nmachines = ["That!"]', "line 2, run.machines[0]", '"this"'),
         ("[run]\ntelemetry_hz = 100", "line 2, run.telemetry_hz", "0 to 20"),
         ("[run]\ntrials = 0", "line 2, run.trials", "1 to 1,000"),
         ("seed = -1", "line 1, seed", "0 to"),

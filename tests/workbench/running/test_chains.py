@@ -29,11 +29,7 @@ def store(tmp_path: Path) -> Iterator[LocalStore]:
             batch.append(replace(one, workload=Training(keep="adapter")))
         else:
             batch.append(replace(one, model=ModelOrder(ref="trained:m", title="m", kind="folder", trained="c-0")))
-    made.execute(
-        AddExperiment(
-            experiment="e-1", name="chain", definition="schema = 1", seed=7, machine="this", orders=tuple(batch)
-        )
-    )
+    made.execute(AddExperiment(experiment="e-1", name="chain", definition="schema = 1", seed=7, orders=tuple(batch)))
     made.execute(Ingest(trial="t-0", lines=lines((started(), ended(2)))))
     made.execute(Ingest(trial="t-2", lines=lines((started(), ended(2, outcome="failed")))))
     yield made

@@ -50,9 +50,7 @@ def planned(store: LocalStore, run: RunSettings | None = None) -> None:
         order(f"t-{i // 2}-{i % 2}", store=id, configuration=f"c-{i % 2}", position=i) for i in range(2 * BLOCKS)
     )
     definition = dump(Experiment(name="first", run=run or RunSettings(trials=BLOCKS, stop_at_ratio=0.02)))
-    store.execute(
-        AddExperiment(experiment="e-1", name="first", definition=definition, seed=7, machine="this", orders=orders)
-    )
+    store.execute(AddExperiment(experiment="e-1", name="first", definition=definition, seed=7, orders=orders))
 
 
 def judged(store: LocalStore, trial: str, value: float, verdict: str = "valid", metric: str = METRIC) -> None:
@@ -155,7 +153,7 @@ def test_that_a_trial_that_has_begun_and_one_that_is_run_again_stay(store: Local
         block(store, number)
     store.execute(Ingest(trial="t-7-0", lines=lines((started(),))))
     again = msgspec.structs.replace(order("t-again", store=store.execute(GetStoreId()), position=4), block=2)
-    store.execute(AddTrials(machine="this", orders=(again,)))
+    store.execute(AddTrials(orders=(again,)))
     done = EarlyEnds(store).consider("t-6-1")
     assert done is not None
     assert "t-7-0" not in done.trials
@@ -169,7 +167,7 @@ def test_that_an_experiment_that_ended_early_is_left_alone_when_trials_are_run_a
         block(store, number)
     assert EarlyEnds(store).consider("t-6-1") is not None
     again = msgspec.structs.replace(order("t-again", store=store.execute(GetStoreId()), position=4), block=9)
-    store.execute(AddTrials(machine="this", orders=(again,)))
+    store.execute(AddTrials(orders=(again,)))
     assert EarlyEnds(store).consider("t-6-1") is None
     assert left(store) == 1
 
@@ -183,7 +181,7 @@ def test_that_invalid_trials_make_no_whole_block_and_a_configuration_that_always
         msgspec.structs.replace(order(f"t-{b}-2", store=id, configuration="c-2", position=100 + b), block=b)
         for b in range(BLOCKS)
     )
-    store.execute(AddTrials(machine="this", orders=failing))
+    store.execute(AddTrials(orders=failing))
     ends = EarlyEnds(store)
     for number in range(LEAST):
         block(store, number)

@@ -54,7 +54,7 @@ def advised(
         ),
         workload=workload,
     )
-    store.execute(AddExperiment(experiment="e-1", name="n", definition="", seed=7, machine="this", orders=(asked,)))
+    store.execute(AddExperiment(experiment="e-1", name="n", definition="", seed=7, orders=(asked,)))
     facts = Environment(facts={"memory.free_bytes": str(16 * GIB), "package.bitsandbytes": "0.50"})
     end = msgspec.structs.replace(ended(0, outcome="failed"), failure=failure, message="Memory ran out.", advice=said)
     told = [

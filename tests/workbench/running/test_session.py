@@ -217,7 +217,7 @@ def test_that_a_deleted_trial_does_not_come_back(house: House) -> None:
     with pytest.raises(StoreError) as caught:
         again.store.execute(GetTrial(trial=first.trial))
     assert caught.value.code == "not_found"
-    spools = again._runner().call(ListSpools())
+    spools = again.link().call(ListSpools())
     assert first.trial not in {s.trial for s in spools.spools}  # type: ignore[union-attr]
 
 

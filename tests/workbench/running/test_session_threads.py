@@ -70,7 +70,7 @@ def test_that_a_connection_made_anew_is_not_closed_by_a_thread_that_was_on_the_b
 
     old, new = FakeClient(broken), FakeClient(whole)
     waiting = [new, old]
-    monkeypatch.setattr(session, "connect_local", lambda *_, **__: waiting.pop())
+    monkeypatch.setattr(opened.link(), "connect", lambda: waiting.pop())
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(opened.queue) for _ in range(2)]
         assert [answer.result(120) for answer in asked] == [QueueState(entries=(), paused=False)] * 2
@@ -122,7 +122,7 @@ def test_that_closing_waits_for_a_follower_that_is_being_replaced(opened: Workbe
             except StoreError as error:
                 trials.append(error.code)
 
-    opened._follower = cast("Follower", SlowToStop())
+    opened.link()._follower = cast("Follower", SlowToStop())
     opened._owner_changed()
     assert stopping.wait(60)
     opened.close()

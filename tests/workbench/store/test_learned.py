@@ -41,7 +41,7 @@ def test_that_memory_ratios_are_of_completed_trials_by_these_formulas(store: Loc
         )
         for number, (trial, (size, version)) in enumerate(expected.items())
     )
-    store.execute(AddExperiment(experiment="e-1", name="n", definition="", seed=7, machine="this", orders=orders))
+    store.execute(AddExperiment(experiment="e-1", name="n", definition="", seed=7, orders=orders))
     for trial in expected:
         outcome = "failed" if trial == "t-5" else "completed"
         store.execute(Ingest(trial=trial, lines=lines([started(), ended(2, outcome=outcome)])))

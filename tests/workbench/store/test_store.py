@@ -111,12 +111,12 @@ def test_that_retries_join_their_experiment_once(store: LocalStore) -> None:
     add_experiment(store, "t-1", "t-2")
     retry = order("t-9", store=store.execute(GetStoreId()), configuration="c-1", position=1)
     for _ in range(2):
-        store.execute(AddTrials(machine="this", orders=(retry,)))
+        store.execute(AddTrials(orders=(retry,)))
     detail = store.execute(GetExperiment(experiment="e-1"))
     assert [t.trial for t in detail.trials] == ["t-1", "t-2", "t-9"]
     assert len(detail.configurations) == 2
     with pytest.raises(StoreError, match="no experiment") as caught:
-        store.execute(AddTrials(machine="this", orders=(order("t-8", store="s", experiment="e-7"),)))
+        store.execute(AddTrials(orders=(order("t-8", store="s", experiment="e-7"),)))
     assert caught.value.code == "not_found"
 
 

@@ -1,0 +1,110 @@
+"""One machine as the application uses it: calls to its runner, what it has, and the follower of its trials.
+
+All machines look alike here; what differs is how a connection is made (`workbench.machines.links`). Any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from engines.protocol.client import RunnerClient, RunnerError
+from engines.protocol.messages import GetQueue, Probe, ProbeResult, QueueState, Reply, Request
+from workbench.machines.machine import Machine
+from workbench.running.events import Event, ProbeFinished
+from workbench.running.follower import Follower
+
+Connect = Callable[[], RunnerClient]
+"""A new connection to the machine's runner. Raises `RunnerError`."""
+
+_PROBE_FOR_S = 60.0
+
+
+class MachineLink:
+    """See the module. `close` ends its connection and its follower; trials and queue continue there."""
+
+    def __init__(
+        self, machine: Machine, connect: Connect, tell: Callable[[Event], None], make_follower: Callable[[], Follower]
+    ) -> None:
+        self.machine = machine
+        self.connect = connect
+        self._tell = tell
+        self._make_follower = make_follower
+        self._linking = threading.Lock()
+        """Held while a connection is made, which can take seconds, in which nobody else needs to wait."""
+        self._client: RunnerClient | None = None
+        self._probed: tuple[float, ProbeResult] | None = None
+        self._lock = threading.RLock()
+        self._follower: Follower | None = None
+        self._closed = False
+
+    # --- calls ----------------------------------------------------------------------------------------
+
+    def call(self, request: Request, timeout: float = 30.0) -> Reply:
+        """One call; a broken connection is made anew once, so only for what may be repeated safely."""
+        client: RunnerClient | None = None
+        try:
+            client = self._runner()
+            return client.call(request, timeout=timeout)
+        except RunnerError as error:
+            if error.code != "link":
+                raise
+            with self._linking:
+                if self._client is client:  # else another thread has made it anew already
+                    self._client = None
+            if client is not None:
+                client.close()
+            return self._runner().call(request, timeout=timeout)
+
+    def _runner(self) -> RunnerClient:
+        with self._linking:
+            if self._client is None:
+                self._client = self.connect()
+            return self._client
+
+    def probe(self, *, refresh: bool = False) -> ProbeResult:
+        """Its devices, sensors, packages. Cached for a minute unless `refresh`."""
+        now = time.monotonic()
+        if not refresh and self._probed is not None and now - self._probed[0] < _PROBE_FOR_S:
+            return self._probed[1]
+        reply = self.call(Probe(), timeout=60.0)
+        if not isinstance(reply, ProbeResult):
+            raise RunnerError(f"The runner answered a probe with {type(reply).__name__}.", code="version")
+        self._probed = (now, reply)
+        self._tell(ProbeFinished(reply, self.machine.id))
+        return reply
+
+    def queue(self) -> QueueState:
+        reply = self.call(GetQueue())
+        if not isinstance(reply, QueueState):
+            raise RunnerError(f"The runner answered a queue request with {type(reply).__name__}.", code="version")
+        return reply.of_machine(self.machine.id)
+
+    # --- following ------------------------------------------------------------------------------------
+
+    @property
+    def follows(self) -> bool:
+        return self._follower is not None
+
+    def follow(self) -> None:
+        """Catch up with every spool of this store there, then follow, for ever reconnecting. Returns at once."""
+        with self._lock:
+            if self._follower is None and not self._closed:
+                self._follower = self._make_follower()
+                self._follower.start()
+
+    def unfollow(self) -> None:
+        """What has arrived is stored first."""
+        with self._lock:
+            follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.stop()
+
+    def close(self) -> None:
+        self._closed = True
+        self.unfollow()
+        with self._linking:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()

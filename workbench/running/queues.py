@@ -1,0 +1,28 @@
+"""The queues of several machines as one, for views that do not tell them apart. Pure; any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engines.protocol.messages import QueueState
+from workbench.machines.machine import THIS
+
+
+def joined(queues: Mapping[str, QueueState]) -> QueueState:
+    """Running, waiting and ended entries of all, each group in the order of the machines. Paused where every machine
+    with something to do is; the reasons of those that are, one a sentence."""
+    if len(queues) == 1:
+        return next(iter(queues.values()))
+    busy = {m: q for m, q in queues.items() if q.in_state("waiting") or q.in_state("running")}
+    counted = busy or queues
+    entries = tuple(e for state in ("running", "waiting", "ended") for q in queues.values() for e in q.in_state(state))
+    return QueueState(
+        entries=entries,
+        paused=all(q.paused for q in counted.values()),
+        pause_reason=" ".join(_of(m, q.pause_reason) for m, q in counted.items() if q.pause_reason),
+        nothing_starts=" ".join(_of(m, q.nothing_starts) for m, q in counted.items() if q.nothing_starts),
+    )
+
+
+def _of(machine: str, reason: str) -> str:
+    return reason if machine == THIS else f"{machine}: {reason}"
