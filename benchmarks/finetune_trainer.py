@@ -20,7 +20,7 @@ import time
 from typing import Any
 
 from benchmarks.finetuning import RATE, Ours, adapted, documents, options
-from benchmarks.paired_comparison import Ratio, compare, interval, report_progress
+from benchmarks.paired_comparison import Ratio, compare, quiet_quarter_of_times, report_progress
 
 _FIRST = 2
 """Steps of a run of Trainer that do not count."""
@@ -64,8 +64,10 @@ def measure(chosen: argparse.Namespace) -> tuple[Ratio, Ratio]:
         pairs["inside"].append(inside)
         return whole
 
-    whole = compare(first, second, margin=chosen.margin, most=chosen.most, report=report_progress)
-    return whole, interval(list(zip(pairs["ours"], pairs["inside"], strict=True)), chosen.margin, 0.95)
+    whole = compare(
+        first, second, margin=chosen.margin, most=chosen.most, by=quiet_quarter_of_times, report=report_progress
+    )
+    return whole, quiet_quarter_of_times(list(zip(pairs["ours"], pairs["inside"], strict=True)), chosen.margin, 0.95)
 
 
 class Theirs:
