@@ -4,8 +4,9 @@
 
 One process, two copies of one model with the same LoRA adapters, a few steps of each in turn. The bare loop is what the
 documentation of peft shows: batch, forward with labels, backward, clipping, fused AdamW, schedule, and the loss read.
-Ours is `engines.hf.training` with its batches, clocks and records. Counted is everything a step takes, in pairs until
-the interval of the ratio of the best quarters decides about the margin; the mean of processor time stands beside it. `--optimisers` times the forms of AdamW before.
+Ours is `engines.hf.training` with its batches, clocks and records. Counted is everything a step takes, in pairs
+until the interval of the ratio of the best quarters decides about the margin; the mean of processor time stands beside
+it. `--optimisers` times the forms of AdamW before.
 """
 
 from __future__ import annotations
