@@ -42,7 +42,7 @@ from engines.runner.spools.journal import Journal
 from engines.runner.spools.spool import RING, clock_pair
 from engines.runner.turns import Turns
 from engines.runner.workers.leftovers import kill_leftovers, mark_of
-from engines.runner.workers.start import Starter, resolved
+from engines.runner.workers.start import Started, Starter, resolved
 from engines.runner.workers.template import Templates
 from engines.runner.workers.worker import WorkerProcess
 
@@ -196,20 +196,21 @@ class TrialRun:
             processors=share.processors,
         )
         self._journal.add([first])
-        self._tell_start(started.why_plain, share.processors)
+        self._tell_start(started, share.processors)
         self.worker.listen()
         if self.order.limits.time_s is not None:
             self._after("limit", self.order.limits.time_s, self._reach_time_limit)
         return self.worker
 
-    def _tell_start(self, why_plain: str, processors: tuple[int, ...]) -> None:
+    def _tell_start(self, started: Started, processors: tuple[int, ...]) -> None:
         facts = {"worker.processors": " ".join(map(str, processors))} | self._warmth
         facts |= client_facts(self.order.environment, self._around.secrets)
         if lost := facts.get("client.secrets_lost"):
             self._say("warning", f"The worker runs without {lost}: {SECRETS_LOST}")
-        if why_plain:
-            facts["start.fallback"] = why_plain
-            self._say("warning", f"The worker was started plainly, not from a template: {why_plain}.")
+        if started.why_plain:
+            facts["start.fallback"] = started.why_plain
+            self._journal.add(started.errors)
+            self._say("warning", f"The worker was started plainly, not from a template: {started.why_plain}.")
         if float(facts.get("cooldown.waited_s", "0")) > 0:
             degrees = f"{facts['temperature.before_cooldown_celsius']} to {facts['temperature.start_celsius']} °C"
             self._say("info", f"Cooled down for {facts['cooldown.waited_s']} s, from {degrees}.")

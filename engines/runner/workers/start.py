@@ -17,7 +17,9 @@ from engines.protocol.client_environment import processors_of, surroundings
 from engines.protocol.codec import encode_order
 from engines.protocol.orders import EnvironmentOrder, Inference, TrialOrder
 from engines.protocol.private import write_private
+from engines.protocol.records import Record
 from engines.protocol.ring import capacity_for, create_ring
+from engines.runner.lines import TextPipe
 from engines.runner.settings import RunnerSettings, import_path
 from engines.runner.spools.spool import ORDER, RING
 from engines.runner.workers.leftovers import MARK_VARIABLE, mark_of
@@ -39,6 +41,8 @@ class Started:
     """With the start method that was really used."""
     why_plain: str = ""
     """Why the template that was asked for was not used."""
+    errors: tuple[Record, ...] = ()
+    """What a worker forked from it wrote to standard error."""
 
 
 def worker_environment(
@@ -103,19 +107,19 @@ class Starter:
         """None when it was given up before there was a worker. Raises OSError."""
         create_ring(folder / RING, capacity_for(order))
         wanted = self._wanted(order, share, folder)
-        why = ""
+        why, errors = "", ()
         if order.engine.start_method == "template":
             try:
                 worker = await self._from_template(order, wanted, on_data)
             except NoTemplate as problem:
-                why = str(problem)
+                why, errors = str(problem), problem.errors
                 order = with_method(order, "plain")
             else:
                 return Started(worker, order) if worker is not None else None
         if self._give_up.is_set():
             return None
         _write_order(order, wanted)
-        return Started(start_plainly(self._settings.worker_command, wanted, on_data), order, why)
+        return Started(start_plainly(self._settings.worker_command, wanted, on_data), order, why, errors)
 
     def _wanted(self, order: TrialOrder, share: Share, folder: Path) -> WorkerOrder:
         mark = mark_of(self._state, order.trial)
@@ -152,12 +156,15 @@ class Starter:
             return worker
         worker.send(signal.SIGKILL)
         code = await worker.exit_code()
-        worker.discard()
+        text = TextPipe("stderr")
+        errors = (*text.feed(worker.discard()), *text.finish())
         why = f"a worker forked from it said nothing within {self._settings.first_word_s:g} s"
         if code != -signal.SIGKILL:
             why = f"a worker forked from it ended with exit code {code} before its first word"
+        if last := text.tail.rpartition("\n")[2]:
+            why += f": {last.rstrip('.')}"
         self._templates.give_up(block, why)
-        raise NoTemplate(why)
+        raise NoTemplate(why, errors)
 
 
 def with_method(order: TrialOrder, method: str) -> TrialOrder:

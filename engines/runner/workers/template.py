@@ -23,6 +23,7 @@ import msgspec
 
 from engines.host.processors import Share
 from engines.protocol.orders import EnvironmentOrder, TrialOrder
+from engines.protocol.records import Record
 from engines.runner.settings import RunnerSettings
 from engines.worker.forks import DESCRIPTORS, MESSAGE_BYTES, ForkRequest, Key, Ready, Said
 
@@ -33,6 +34,11 @@ _FORK_PATIENCE_S = 10.0
 
 class NoTemplate(Exception):
     """There is no worker from a template to be had; the text says why."""
+
+    def __init__(self, why: str, errors: tuple[Record, ...] = ()) -> None:
+        """`errors`: what the worker that failed wrote to standard error."""
+        super().__init__(why)
+        self.errors = errors
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ OnData = Callable[[str, bytes], None]
 _LAUNCH = Path(__file__).with_name("launch.py")
 _CHUNK = 1 << 16
 _RECORD_PIPE_BYTES = 1 << 20
+_ERROR_PIPE_BYTES = 1 << 16
+"""As the kernel makes a pipe."""
 _PIPES = ("records", "stdout", "stderr")
 
 
@@ -108,10 +110,12 @@ class WorkerProcess:
                 pass
             self._close(name)
 
-    def discard(self) -> None:
-        """Close the pipes without looking. After the end only."""
+    def discard(self) -> bytes:
+        """Close the pipes; only what stands in standard error is of use. -> that. After the end only."""
+        left = (self._pipes["stderr"].read(_ERROR_PIPE_BYTES) or b"") if "stderr" in self._pipes else b""
         for name in list(self._pipes):
             self._close(name)
+        return left
 
     def _gone(self) -> None:
         self._loop.remove_reader(self._pidfd)

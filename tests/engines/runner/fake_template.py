@@ -28,6 +28,7 @@ def work(arguments: argparse.Namespace, started_ns: int, facts: dict[str, str]) 
     if BEHAVIOUR == "silent":
         time.sleep(60)
     if BEHAVIOUR == "crashing":
+        sys.stderr.write("Traceback (most recent call last):\nImportError: no such library\n")
         return 7
     options = ["--order", str(arguments.order), "--records", str(arguments.records), "--ring", str(arguments.ring)]
     os.write(arguments.records, encode_record(Environment(t_ns=started_ns, facts=facts)) + b"\n")

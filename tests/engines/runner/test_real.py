@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from engines.protocol import messages
-from engines.protocol.orders import Inference, Limits, ModelOrder, TechniqueOrder, TelemetryOrder, TrialOrder
+from engines.protocol.orders import Inference, Limits, ModelOrder, TechniqueOrder, TelemetryOrder, Training, TrialOrder
 from engines.protocol.records import (
     Environment,
     PhaseEnded,
@@ -137,6 +137,17 @@ def test_that_real_workers_are_forked_from_a_template_and_import_nothing_again(
     assert 0.6 < _memory(second) / _memory(plain) < 1.5
     stamps = [sum(len(r.times_ns) for r in records if isinstance(r, Stamps)) for records in (second, plain)]
     assert min(stamps) > 16, "both measured"
+
+
+def test_that_training_is_forked_from_a_template(real_runner: RunnerProcess, tmp_path: Path) -> None:
+    order = with_method(real_order("t1", make_tiny_model(tmp_path / "model")), "template")
+    load = Training(steps=2, warmup_steps=1, sequence_tokens=32, batch_size=2, evaluation_tokens=64)
+    lora = TechniqueOrder(id="finetune.lora", parameters={"rank": 2})
+    real_runner.submit(msgspec.structs.replace(order, workload=load, techniques=(*order.techniques, lora)))
+    records = real_runner.records("t1")
+    assert isinstance(records[-1], TrialEnded)
+    assert records[-1].outcome == "completed", records[-1]
+    assert (_facts(records)["worker.start_method"], _facts(records).get("start.fallback")) == ("template", None)
 
 
 def _facts(records: list[Record]) -> dict[str, str]:

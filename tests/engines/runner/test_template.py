@@ -145,7 +145,7 @@ def _template_of(runner: RunnerProcess) -> int:
         ("slow", "0.5,60,600", "did not get ready within 0.5 s"),
         ("refusing", "60,60,600", "has 2 threads"),
         ("silent", "60,0.5,600", "said nothing within 0.5 s"),
-        ("crashing", "60,60,600", "ended with exit code 7 before its first word"),
+        ("crashing", "60,60,600", "ended with exit code 7 before its first word: ImportError: no such library"),
     ],
 )
 def test_that_a_template_that_fails_is_replaced_by_plain_starts(
@@ -160,6 +160,9 @@ def test_that_a_template_that_fails_is_replaced_by_plain_starts(
         assert sum(isinstance(r, TrialStarted) for r in records) == 1
         assert why in facts(records)["start.fallback"]
         assert "started plainly" in logged(records)
+    if behaviour == "crashing":
+        said = [r.text for r in runner.records("t1") if isinstance(r, Log) and r.source == "stderr"]
+        assert said == ["Traceback (most recent call last):", "ImportError: no such library"]
     until(lambda: not Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split())
 
 
