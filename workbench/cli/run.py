@@ -192,9 +192,9 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
     }
     print_table(tuple(shown), list(zip(*shown.values(), strict=True)))
     for configuration in plan.configurations:
-        changes = [fix for problem in configuration.problems for fix in problem.fixes if fix.note]
-        for fix in changes if configuration.hash not in plan.skipped else ():
-            print(f"{configuration.hash[:8]}: {fix.label} {fix.note}.")
+        changes = dict.fromkeys(change for problem in configuration.problems for change in problem.changes)
+        for change in changes if configuration.hash not in plan.skipped else ():
+            print(f"{configuration.hash[:8]}: {change}")
     for problem in plan.problems:
         print(f"{problem.severity}: {problem}")
     most = "at most " if plan.experiment.run.stop_at_ratio is not None else ""

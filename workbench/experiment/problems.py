@@ -29,10 +29,16 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     hint: str = ""
     fixes: tuple[Fix, ...] = ()
+    key: str = ""
+    """Which problem it is, where a view treats it in its own way: "no_model", "memory", "seeds"."""
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What the fixes save and cost: "Batch 2 × 2 saves 4.1 GiB, about 1.2× slower; same effective batch."."""
+        return tuple(f"{fix.label} {fix.note}." for fix in self.fixes if fix.note)
 
     def __str__(self) -> str:
-        hint = f" {self.hint}" if self.hint else ""
-        return f"{self.place}: {self.message}{hint}"
+        return " ".join((f"{self.place}: {self.message}", *filter(None, (self.hint, *self.changes))))
 
 
 class ProblemsFound(Exception):

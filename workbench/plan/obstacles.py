@@ -240,8 +240,14 @@ def _memory(
         for technique in [t for t in storing if t is not None and t.changes != "none"]:
             fixes.extend(_other_techniques(cell, technique, model, machine, experiment, must_fit=True))
         hint = f"Estimated: it needs {format_bytes(needed)}; {format_bytes(free)} are free."
-        hint += "".join(f" {fix.label} {fix.note}." for fix in fixes if fix.note)
-        yield _error(cell, f"{format_bytes(needed - free)} too large.", hint, (*fixes, *_leave_out()))
+        yield Problem(
+            severity="error",
+            place=cell.title,
+            message=f"{format_bytes(needed - free)} too large.",
+            hint=hint,
+            fixes=(*fixes, *_leave_out()),
+            key="memory",
+        )
     elif max(needed / (1 - TIGHT), cell.memory.high) > free:
         said = f": {cell.memory.range_text}" if cell.memory.high else ""
         yield Problem(

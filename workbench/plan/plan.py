@@ -292,7 +292,9 @@ def _models(
 ) -> list[ResolvedModel]:
     if not experiment.models:
         hint = 'Choose one in Setup, or write models = ["smollm2-135m-instruct"].'
-        problems.append(_wrong(experiment, "No model is chosen.", hint))
+        problems.append(
+            Problem(severity="error", place=experiment.name, message="No model is chosen.", hint=hint, key="no_model")
+        )
     found: list[ResolvedModel] = []
     for ref in experiment.models:
         model = models.get(ref)

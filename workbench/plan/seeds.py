@@ -37,5 +37,10 @@ def seeds_note(
     known = sum(c in losses for c in configurations)
     message = f"From earlier trials of {known} configurations: {found.words_with(planned)}"
     return Problem(
-        severity="note", place=experiment.name, message=message, hint=found.words_needed(WANTED), fixes=fixes
+        severity="note",
+        place=experiment.name,
+        message=message,
+        hint=found.words_needed(WANTED),
+        fixes=fixes,
+        key="seeds",
     )

@@ -107,7 +107,8 @@ class Starter:
         """None when it was given up before there was a worker. Raises OSError."""
         create_ring(folder / RING, capacity_for(order))
         wanted = self._wanted(order, share, folder)
-        why, errors = "", ()
+        why = ""
+        errors: tuple[Record, ...] = ()
         if order.engine.start_method == "template":
             try:
                 worker = await self._from_template(order, wanted, on_data)

@@ -149,7 +149,7 @@ def _tip(row: PlanRow, key: str) -> str | None:
     if key == "time" and row.state == "runs" and row.time_source:
         return row.time_source
     if key == "problems" and row.problems:
-        return "\n".join(f"{p.message} {p.hint}".strip() for p in row.problems)
+        return "\n".join(" ".join(filter(None, (p.message, p.hint, *p.changes))) for p in row.problems)
     if key == "check":
         return {
             "runs": "Runs. Untick to leave it out.",

@@ -26,8 +26,8 @@ from workbench.units import format_duration
 State = Literal["runs", "left_out", "cannot"]
 RANK = {"error": 0, "warning": 1, "note": 2, "": 3}
 FILTERS = ("All", "Cannot run", "Warnings", "Notes")
-_SAID_ELSEWHERE = ("No model is chosen", "From earlier trials of ")
-"""In the plan's place, and beside Run."""
+_SAID_ELSEWHERE = ("no_model", "seeds")
+"""Keys of problems shown in the plan's place and beside Run."""
 _OF_DATA = "workload.data"
 """Place of notes that the Data panel shows: which rows are left out."""
 _SEVERITIES = ("", "error", "warning", "note")
@@ -144,7 +144,7 @@ def plan_view(plan: Plan) -> PlanView:
 
 def _is_elsewhere(problem: Problem) -> bool:
     of_data = problem.severity == "note" and problem.place == _OF_DATA
-    return of_data or problem.message.startswith(_SAID_ELSEWHERE)
+    return of_data or problem.key in _SAID_ELSEWHERE
 
 
 def _run_time(plan: Plan, unknown: bool) -> str:
@@ -229,7 +229,7 @@ def _left_out(rows: Sequence[PlanRow]) -> tuple[str, str]:
     cannot = [r for r in out if r.state == "cannot"]
     if not cannot:
         return text, "by you"
-    large = sum(r.worst is not None and r.worst.message.endswith("too large.") for r in cannot)
+    large = sum(r.worst is not None and r.worst.key == "memory" for r in cannot)
     if large == len(cannot):
         why = "does not fit in memory" if large == 1 else f"{large} do not fit in memory"
     else:
