@@ -413,6 +413,15 @@ def plan_of(experiment: Experiment, home: Places) -> Plan:
     return make_plan(experiment, models, CPU_ONLY)
 
 
+def test_that_notes_shown_elsewhere_are_known_by_their_key_and_not_by_their_words(home: Places) -> None:
+    plan = plan_of(Experiment(models=(SMALL,), techniques=(TechniqueChoice("precision.float32"),)), home)
+    notes = tuple(
+        Problem(severity="note", place="plan", message=message, key=key)
+        for message, key in (("Two seeds show nothing.", "seeds"), ("From earlier trials of others.", ""))
+    )
+    assert plan_view(msgspec.structs.replace(plan, problems=notes)).problems == notes[1:]
+
+
 def test_that_the_plan_has_columns_for_what_varies_and_says_what_is_left_out(home: Places) -> None:
     experiment = Experiment(
         models=(SMALL, LARGE),

@@ -39,6 +39,8 @@ def test_that_what_would_fit_is_said_below_the_table(capsys: pytest.CaptureFixtu
     assert f"{tight.hash[:8]}: Batch " in shown
     assert "saves " in shown
     assert "same effective batch" in shown
+    (problem,) = (p for p in tight.problems if p.key == "memory")
+    assert shown.count(problem.changes[0]) == str(problem).count(problem.changes[0]) == 1, "also where run refuses it"
 
 
 def test_that_a_plan_of_requests_has_no_such_columns(capsys: pytest.CaptureFixture[str]) -> None:
