@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.trials import trial_order
+from engines.models.lookup.catalogue import find_entry
+from engines.models.lookup.resolve import resolve
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.codec import decode_record, encode_order
 from engines.protocol.orders import EngineOrder, TechniqueOrder, Training, TrialOrder
 from engines.protocol.places import places
+from engines.protocol.problems import Problem
 from engines.protocol.records import Cue, MemoryParts, PhaseEnded, Record
 from engines.protocol.ring import capacity_for, create_ring
 from engines.techniques import MachineFacts, find
-from workbench.experiment.problems import Problem
-from workbench.models.catalogue import find_entry
-from workbench.models.lookup import resolve
 from workbench.plan.memory import TrainingParts, training_parts
-from workbench.plan.types import ResolvedModel
 
 BAR = 0.10
 STARTER = "smollm2-135m-instruct"

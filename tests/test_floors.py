@@ -120,8 +120,6 @@ NAMED_IN_TEXT = {
     "workbench/machines/environment_notes.py": "a package with its version",
     "workbench/machines/installing.py": "what is compiled, and for how long",
     "workbench/plan/baseline.py": "the frozen values that hashes are counted from",
-    "workbench/models/files.py": "what libraries do with files, in advice",
-    "workbench/models/lookup.py": "which file comes first, in advice",
 }
 """Files above the engines that may name one, in words for people and not to decide anything."""
 

@@ -23,6 +23,10 @@ IDENTITY = 3
 ModelKind = Literal["folder", "gguf", "hub", "random"]
 
 
+TRAINED = "trained:"
+"""Begins the ref of a model that its experiment trains first: "trained:NAME"."""
+
+
 class ModelOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the weights come from.
 

@@ -1,7 +1,7 @@
 """The weight matrices, biases and blocks of a model, by name and shape: what each fine-tuning method would train. Pure.
 
 Only what lies in the numbered blocks counts: embeddings and the output head are left alone. Names and shapes come from
-a file's header (`workbench.models.files`) or from a config (`engines.techniques.weights_config`).
+a file's header (`engines.models.lookup.facts`) or from a config (`engines.techniques.weights_config`).
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class DemoRun(QObject):
 
     def _prepare(self) -> str:
         """On a thread of the bridge. -> experiment id"""
-        from workbench.experiment.problems import ProblemsFound
+        from engines.protocol.problems import ProblemsFound
         from workbench.models.starter import ensure_starter
         from workbench.running.demo import demo_experiment
 

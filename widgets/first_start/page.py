@@ -128,7 +128,7 @@ class FirstStart(Page):
 
     def _read_demo(self) -> DemoOutlook:
         """On a thread of the bridge."""
-        from workbench.models.catalogue import find_entry
+        from engines.models.lookup.catalogue import find_entry
         from workbench.running.demo import demo_experiment
 
         experiment = demo_experiment()

@@ -8,11 +8,11 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QTextCursor
 from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QProgressBar, QVBoxLayout, QWidget
 
+from engines.protocol.problems import Problem
 from widgets.machines.install_run import Installs
 from widgets.messages.overlay import Overlay
 from widgets.parts.components import IconLabel, PanelHeader, label, line, push_button, set_look, tool_button
 from widgets.theme.theme import Theme
-from workbench.experiment.problems import Problem
 from workbench.units import format_duration
 
 _WIDTH, _HEIGHT, _ROOM = 820, 600, 48

@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from PySide6.QtCore import QObject
 
+from engines.protocol.problems import Fix
 from engines.techniques import find
 from widgets.setup import edits
 from widgets.setup.draft_session import DraftSession
@@ -14,7 +15,6 @@ from widgets.shell.services import Services
 from widgets.shell.targets import InstallPackages
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.fixes import apply_fix, leave_out, take_in
-from workbench.experiment.problems import Fix
 from workbench.plan.identity import short
 from workbench.plan.obstacles import INSTALL
 

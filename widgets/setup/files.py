@@ -12,10 +12,10 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QSettings, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+from engines.protocol.problems import Problem
 from widgets.shell.services import Services
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import dump, load
-from workbench.experiment.problems import Problem
 
 _RECENT = 10
 _FILTER = "Experiments (*.toml);;All files (*)"

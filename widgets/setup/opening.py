@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from PySide6.QtCore import QObject
 
+from engines.protocol.problems import Problem, ProblemsFound
 from widgets.setup.draft import State
 from widgets.setup.draft_editor import DraftEditor
 from widgets.setup.draft_session import DraftSession
@@ -18,7 +19,6 @@ from widgets.shell.targets import EditAsNew, MakeStudy, NewExperiment, OpenExper
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import parse
 from workbench.experiment.presets import Preset, presets
-from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.experiment.studies import LeftOut, find_study, make
 from workbench.store.operations import ExperimentDetail, GetExperiment, GetTrial, TrialRow
 

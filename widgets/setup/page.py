@@ -12,6 +12,7 @@ from PySide6.QtCore import QSettings, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
+from engines.models.lookup.catalogue import catalogue
 from widgets.setup import edits
 from widgets.setup.draft import dump_session, load_session
 from widgets.setup.draft_editor import DraftEditor
@@ -39,7 +40,6 @@ from widgets.shell.services import Services
 from widgets.shell.targets import AddModel, ShowTrial
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.presets import presets
-from workbench.models.catalogue import catalogue
 from workbench.plan.plan import Plan, command_line
 
 _KEEP_MS = 1000

@@ -10,20 +10,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from engines import catalogue as engine_catalogue
+from engines.models.lookup.catalogue import catalogue
+from engines.models.lookup.local_models import local_models
+from engines.models.lookup.resolve import resolve
 from engines.protocol import kinds
 from engines.protocol.places import places
 from engines.protocol.plugins import Broken
+from engines.protocol.problems import Problem
 from engines.techniques import MachineFacts, ModelFacts, Technique, axes, techniques
 from engines.techniques.registry import broken
 from workbench.cli import DOWNLOAD, OK, WRONG
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
-from workbench.experiment.problems import Problem
 from workbench.metrics.registry import BROKEN, METRICS
-from workbench.models.catalogue import catalogue
 from workbench.models.gguf_files import all_files
-from workbench.models.lookup import resolve
-from workbench.models.places import local_models
 from workbench.models.starter import StarterError, ensure_starter
 from workbench.units import format_bytes, format_count
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from engines.protocol.problems import Problem, ProblemsFound
 from workbench.cli import NOT_FOUND, OK, WRONG
 from workbench.cli.tables import print_comparison
 from workbench.comparison.comparison import compare
@@ -14,7 +15,6 @@ from workbench.comparison.results import Comparison
 from workbench.comparison.training.reaching import reach_at
 from workbench.comparison.training.which import reach_words
 from workbench.comparison.trials import ConfigurationTrials
-from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.metrics.registry import METRICS, find
 from workbench.metrics.training.progress import Progress
 from workbench.running.workbench import Workbench

@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 
 from engines.data.training.preview import Preview, ShownRow
+from engines.models.lookup.resolve import resolve
 from engines.protocol.places import places
+from engines.protocol.problems import Problem
 from engines.protocol.work import Training
 from workbench.cli import OK, WRONG
 from workbench.cli.main import complain
-from workbench.experiment.problems import Problem
-from workbench.models.lookup import resolve
 from workbench.running.data_preview import PreviewFailed, read_preview
 
 _BAD = 10

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from engines.protocol.client import RunnerError
+from engines.protocol.problems import ProblemsFound
 from engines.protocol.streams import take_any_text
 from workbench.cli import INTERRUPTED, NOT_FOUND, RUNNER, STORE, WRONG
 from workbench.experiment import MORE_BLOCKS
-from workbench.experiment.problems import ProblemsFound
 from workbench.store.operations import StoreError
 from workbench.typed_numbers import NotANumber, parse_number
 from workbench.version import version

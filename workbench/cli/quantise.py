@@ -8,7 +8,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from engines.models.lookup.resolve import resolve
 from engines.protocol.places import places
+from engines.protocol.problems import Problem
 from engines.protocol.settings import did_you_mean
 from engines.techniques import MachineFacts
 from engines.techniques.gguf import LADDER, obstacle_of
@@ -16,10 +18,8 @@ from workbench.cli import INTERRUPTED, OK, TRIALS_FAILED, WRONG
 from workbench.cli.main import complain
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
-from workbench.experiment.problems import Problem
 from workbench.models.fetching import FetchError
 from workbench.models.gguf_files import MadeFile, files_of, make_files
-from workbench.models.lookup import resolve
 from workbench.units import format_bytes
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 
 from engines.protocol.client_environment import client_environment
+from engines.protocol.problems import Problem, ProblemsFound
 from workbench.cli import OK, TRIALS_FAILED, WRONG
 from workbench.cli.progress import Bar, ExperimentFollower
 from workbench.cli.tables import print_comparison, print_table
 from workbench.comparison.comparison import compare
 from workbench.experiment.experiment import MAX_TRIALS, Experiment
 from workbench.experiment.file import load
-from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.metrics.model import counted
 from workbench.plan.plan import MemoryEstimate, Plan
 from workbench.running.workbench import Workbench

@@ -15,9 +15,9 @@ import msgspec
 
 from engines.catalogue import EngineInfo
 from engines.catalogue import find as find_engine
+from engines.models.lookup.facts import FLOATS
 from engines.protocol.orders import EngineOrder
 from engines.techniques import find
-from workbench.models.files import FLOATS
 from workbench.plan.labels import stored_techniques
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, MetricRow
 

@@ -34,6 +34,7 @@ import msgspec
 
 from engines.catalogue import engines
 from engines.protocol.kinds import KINDS as KINDS
+from engines.protocol.orders import TRAINED
 from engines.protocol.settings import Scalar, Setting, settings_of
 from engines.protocol.work import Inference, Workload, tag_of
 
@@ -247,10 +248,6 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
 def engine_settings() -> tuple[Setting, ...]:
     """The keys of the [engine] table: those of all engines, then each engine's own."""
     return (*settings_of(EngineSettings), *(setting for engine in engines() for setting in engine.settings))
-
-
-TRAINED = "trained:"
-"""Begins the ref of a model that the experiment trains first: "trained:NAME"."""
 
 
 class TrainedModel(msgspec.Struct, frozen=True, kw_only=True):

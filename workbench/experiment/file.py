@@ -15,6 +15,7 @@ from typing import cast
 import msgspec
 import tomli_w
 
+from engines.protocol.problems import Problem, Severity
 from engines.protocol.settings import Scalar, Setting, did_you_mean, settings_of, shown
 from engines.techniques import Technique, axes, find, techniques
 from workbench.experiment import toml_places
@@ -30,7 +31,6 @@ from workbench.experiment.experiment import (
     WorkloadChoice,
     engine_settings,
 )
-from workbench.experiment.problems import Problem, Severity
 
 MAX_FILE_BYTES = 4 * 2**20
 """Nobody writes an experiment this long; a wrong file dropped on the window is not read whole."""

@@ -19,9 +19,9 @@ from typing import TypeVar, cast
 
 import msgspec
 
+from engines.protocol.problems import Fix
 from engines.protocol.settings import Scalar
 from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice, engine_settings
-from workbench.experiment.problems import Fix
 from workbench.plan.identity import matches
 
 V = TypeVar("V")

@@ -9,9 +9,9 @@ from importlib.resources import files
 
 import msgspec
 
+from engines.protocol.problems import ProblemsFound
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import parse
-from workbench.experiment.problems import ProblemsFound
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True):

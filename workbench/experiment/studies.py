@@ -11,16 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.models.lookup.resolve import resolve
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import EngineOrder, TechniqueOrder
 from engines.protocol.places import Places
+from engines.protocol.problems import Problem, ProblemsFound
 from engines.techniques import MachineFacts, Technique, techniques
 from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice
-from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.machines.facts import best_device, machine_facts
-from workbench.models.lookup import resolve
 from workbench.plan.memory import estimate_memory
-from workbench.plan.types import ResolvedModel
 from workbench.units import format_bytes
 
 PROMPT_TOKENS, NEW_TOKENS, PERPLEXITY_TOKENS, TEXT_TOKENS = 128, 128, 2048, 64

@@ -23,8 +23,8 @@ from engines.catalogue import engines
 from engines.protocol.client import engine_environment
 from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.places import places
+from engines.protocol.problems import Problem
 from engines.protocol.tasks import LOCAL_TASKS, QUESTIONS
-from workbench.experiment.problems import Problem
 
 COMPILERS = ("c++", "g++", "clang++")
 _COMPILED = {"llama-cpp-python": "llama.cpp is compiled for this processor: 8 to 15 minutes on two cores."}

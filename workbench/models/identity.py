@@ -15,10 +15,10 @@ import msgspec
 
 from engines.models.files import BrokenModel, ModelFiles, model_files
 from engines.models.identity import Digests
-from workbench.experiment.problems import Problem
+from engines.models.lookup.resolved import ResolvedModel
+from engines.models.lookup.trained import check_identity
+from engines.protocol.problems import Problem
 from workbench.models.fetching import Report
-from workbench.models.trained import check_identity
-from workbench.plan.types import ResolvedModel
 from workbench.units import format_bytes
 
 Looked = ResolvedModel | Problem

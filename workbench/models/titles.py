@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 import msgspec
 
-from workbench.plan.types import ResolvedModel
+from engines.models.lookup.resolved import ResolvedModel
 
 _HUB_CACHE = "snapshots"
 """Folder of a hub repository in its cache: below it nothing says which repository it is."""

@@ -15,6 +15,8 @@ import msgspec
 
 from engines.catalogue import EngineInfo, engines
 from engines.catalogue import find as find_engine
+from engines.data.own import Found, FoundData, FoundPrompts
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import Device
 from engines.protocol.orders import EngineOrder, Inference, Scalar, TechniqueOrder, Training, Workload
 from engines.techniques import Axis, MachineFacts, find
@@ -22,7 +24,6 @@ from engines.techniques.chosen import UNNAMED_PRECISION, applied
 from workbench.experiment.experiment import Experiment, TechniqueChoice
 from workbench.machines.facts import machine_facts
 from workbench.machines.machine import THIS
-from workbench.plan.data import FoundData
 from workbench.plan.estimates import estimate_once_seconds, estimate_seconds
 from workbench.plan.history import with_memory_learned
 from workbench.plan.identity import configuration_hash
@@ -30,8 +31,7 @@ from workbench.plan.labels import technique_title
 from workbench.plan.memory import estimate_memory
 from workbench.plan.obstacles import problems_of
 from workbench.plan.sites import Site
-from workbench.plan.types import Configuration, ResolvedModel
-from workbench.plan.workload import Found, FoundPrompts
+from workbench.plan.types import Configuration
 
 PRECISE_TRIALS = 10
 """From so many trials on, an experiment is a precise one."""

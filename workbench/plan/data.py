@@ -1,65 +1,17 @@
-"""The data of a training experiment: found, looked at, and what is wrong with them or worth knowing.
-
-`find_data` reads files; the rest is pure. Any thread.
-"""
+"""The data of a training experiment: what is wrong with them and what is worth knowing. Pure; any thread."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-import msgspec
-
-from engines.data.training.columns import ColumnError
-from engines.data.training.look import look
-from engines.protocol.text_file import FileError
+from engines.data.own import FoundData
+from engines.protocol.problems import Problem, Severity
 from engines.protocol.work import Training
 from workbench.experiment.experiment import Experiment
-from workbench.experiment.problems import Fix, Problem, Severity
 
 _PLACE = "workload.data"
 _MANY = 0.1
 """Share of bad rows from which they are a warning."""
-
-
-class FoundData(msgspec.Struct, frozen=True, kw_only=True):
-    """Training data as they were when the experiment was planned."""
-
-    data: str
-    """A built-in name, a hub id, or an absolute path."""
-    hash: str = ""
-    """"" of built-in data."""
-    columns: str = ""
-    """"prompt: question, response: answer"."""
-    rows: int | None = None
-    """None of built-in and of large data, whose rows only the worker counts."""
-    bad: int = 0
-    first_bad: str = ""
-    """"line 318 has no response"."""
-    own_splits: tuple[str, ...] = ()
-    """That the data name themselves: "validation"."""
-
-
-def find_data(training: Training, base: Path) -> FoundData | Problem:
-    """The data of a workload, whose relative path starts at `base`."""
-    try:
-        found = look(training, base)
-    except ColumnError as error:
-        fix = Fix("Guess it", f"workload.{error.setting}", "")
-        place = f"workload.{error.setting}"
-        return Problem(severity="error", place=place, message=str(error), hint=error.advice, fixes=(fix,))
-    except FileError as error:
-        fix = Fix("Use the built-in text", _PLACE, "built-in")
-        return Problem(severity="error", place=_PLACE, message=str(error), hint=error.advice, fixes=(fix,))
-    return FoundData(
-        data=found.data,
-        hash=found.hash,
-        columns=found.columns.said,
-        rows=found.rows,
-        bad=found.bad,
-        first_bad="; ".join(map(str, found.first_bad)) + ("; …" if found.bad > len(found.first_bad) else ""),
-        own_splits=tuple(sorted(found.own_splits)),
-    )
 
 
 def data_problems(experiment: Experiment, found: FoundData | Problem | None) -> Iterator[Problem]:

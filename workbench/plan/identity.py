@@ -1,16 +1,14 @@
 """Names of what is run. The same configuration has the same hash on every machine, in every version of Python.
 
-Pure; any thread. Canonical JSON (sorted keys, no spaces, UTF-8) through SHA-256.
+Pure; any thread.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import msgspec
-
+from engines.protocol.canonical import digest
 from engines.protocol.orders import IDENTITY, EngineOrder, Inference, ModelOrder, TechniqueOrder, Training, Workload
 from engines.techniques.chosen import applied, keeps_of
 from workbench.plan import baseline
@@ -20,17 +18,6 @@ SURROUNDINGS = ("start_method",)
 _BUDGETS = {"tokens": "token_budget", "time": "time_budget_s"}
 """Of training, by the rule that uses them."""
 SHORT = 12
-_encoder = msgspec.json.Encoder(order="sorted")
-
-
-def canonical(value: object) -> bytes:
-    """The one JSON text of a value made of structs, dicts, lists and scalars."""
-    return _encoder.encode(msgspec.to_builtins(value, order="sorted", str_keys=True))
-
-
-def digest(value: object) -> str:
-    """SHA-256 of `canonical(value)`, 64 hex digits."""
-    return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def model_identity(model: ModelOrder) -> dict[str, object]:

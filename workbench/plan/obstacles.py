@@ -12,7 +12,9 @@ import msgspec
 
 from engines.catalogue import engines
 from engines.catalogue import find as find_engine
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.orders import Inference, TechniqueOrder, Training
+from engines.protocol.problems import Fix, Problem
 from engines.protocol.settings import settings_of
 from engines.protocol.work import sequences_of
 from engines.techniques import MachineFacts, Technique, Use, find, techniques
@@ -20,11 +22,10 @@ from engines.techniques.chosen import precision_of
 from engines.techniques.finetune import FINETUNE, method_of
 from engines.techniques.gguf import STORED
 from workbench.experiment.experiment import Experiment
-from workbench.experiment.problems import Fix, Problem
 from workbench.plan.memory import estimate_memory, weight_bytes
 from workbench.plan.memory.changes import Case, Change, fitting_changes, largest
 from workbench.plan.training_rules import training_obstacles
-from workbench.plan.types import Configuration, ResolvedModel
+from workbench.plan.types import Configuration
 from workbench.units import format_bytes
 
 TIGHT = 0.10

@@ -1,6 +1,6 @@
 """From an experiment to configurations, and from configurations to blocks of trials.
 
-Pure but for the facts it is given: models are inspected by `workbench.models.lookup`, machines by the runner's probe.
+Pure but for the facts it is given: models are inspected by `engines.models.lookup`, machines by the runner's probe.
 Any thread. The cells of the cross product come from `workbench.plan.cells`.
 """
 
@@ -18,11 +18,13 @@ from types import MappingProxyType
 
 import msgspec
 
+from engines.data.own import Found
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.codec import order_of
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.orders import Inference, Limits, TelemetryOrder, TrialOrder
+from engines.protocol.problems import Fix, Problem
 from workbench.experiment.experiment import MAX_SEED, MAX_TRIALS, Experiment
-from workbench.experiment.problems import Fix, Problem
 from workbench.machines.facts import best_device, find_device, machine_facts
 from workbench.machines.machine import THIS
 from workbench.models.titles import distinct
@@ -32,8 +34,8 @@ from workbench.plan.identity import matches
 from workbench.plan.memory import FORMULA
 from workbench.plan.sites import Site
 from workbench.plan.trained_first import TrainedFirst, after, first_in_each_block, held_back, train_first
-from workbench.plan.types import Configuration, MemoryEstimate, Plan, ResolvedModel
-from workbench.plan.workload import Found, needs_network, own_problems, task_problems
+from workbench.plan.types import Configuration, MemoryEstimate, Plan
+from workbench.plan.workload import needs_network, own_problems, task_problems
 from workbench.store.operations import ConfigurationRow
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from engines.protocol.problems import Fix, Problem
 from workbench.experiment.experiment import MAX_TRIALS, Experiment
-from workbench.experiment.problems import Fix, Problem
 from workbench.statistics.seeds import Seeds, seeds_between, share
 
 WANTED = 0.01

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from engines.data.own import Found
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import Device, ProbeResult
-from workbench.experiment.problems import Problem
+from engines.protocol.problems import Problem
 from workbench.machines.machine import THIS, THIS_COMPUTER
 from workbench.plan.history import NOTHING_KNOWN, History
-from workbench.plan.types import ResolvedModel
-from workbench.plan.workload import Found
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Site:
     """Every ref of the experiment, and what it trains first, as that machine has them."""
     history: History = NOTHING_KNOWN
     own: Found | Problem | None = None
-    """The experiment's own prompts or data there (`workbench.plan.workload.find_own`)."""
+    """The experiment's own prompts or data there (`engines.data.own.find_own`)."""
     own_of_trained: Mapping[str, Found | Problem | None] = field(default_factory=dict)
     """The same of what is trained first, by name."""
     machine: str = THIS

@@ -11,13 +11,14 @@ from typing import Literal
 
 import msgspec
 
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import Device
-from engines.protocol.orders import AfterOrder, ModelOrder, Training
-from workbench.experiment.experiment import TRAINED, Experiment, TrainedModel
-from workbench.experiment.problems import Fix, Problem
+from engines.protocol.orders import TRAINED, AfterOrder, ModelOrder, Training
+from engines.protocol.problems import Fix, Problem
+from workbench.experiment.experiment import Experiment, TrainedModel
 from workbench.plan.cells import count_cells, make_cells
 from workbench.plan.sites import Site
-from workbench.plan.types import Configuration, ResolvedModel
+from workbench.plan.types import Configuration
 from workbench.plan.workload import own_problems
 
 Looked = ResolvedModel | Problem

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 
 from engines.protocol.orders import Training
+from engines.protocol.problems import Fix
 from engines.techniques import MachineFacts
-from workbench.experiment.problems import Fix
 from workbench.plan.training_time import tokens_a_step
 
 INTERVALS = 10

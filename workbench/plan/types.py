@@ -7,10 +7,9 @@ from __future__ import annotations
 import msgspec
 
 from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder, Workload, inference_of
-from engines.techniques import ModelFacts
+from engines.protocol.problems import Problem
 from engines.techniques.chosen import applied
 from workbench.experiment.experiment import Experiment
-from workbench.experiment.problems import Problem
 from workbench.plan.labels import technique_title
 from workbench.units import format_bytes, format_duration
 
@@ -78,19 +77,6 @@ class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def fits(self) -> bool:
         return self.needed <= self.device_free
-
-
-class ResolvedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model of the experiment after looking it up: its order, its facts, and cautions (it will be downloaded)."""
-
-    order: ModelOrder
-    facts: ModelFacts
-    quality_available: bool = True
-    """False for random weights, and without a tokenizer."""
-    problems: tuple[Problem, ...] = ()
-    """Notes and warnings; an error comes in place of a `ResolvedModel`."""
-    identified: bool = True
-    """False while its files are being read: the order has no fingerprint yet."""
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,66 +1,26 @@
 """What a workload needs beside a model: the user's own prompts or data, tasks, the program that scores them, their
 questions.
 
-`find_own` reads files; the rest is pure. Any thread.
+Pure; any thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-import msgspec
-
+from engines.data.own import Found, FoundData, FoundPrompts
 from engines.protocol.messages import ProbeResult
-from engines.protocol.prompt_file import read_prompt_file
+from engines.protocol.problems import Problem, Severity
 from engines.protocol.settings import did_you_mean
 from engines.protocol.tasks import FETCH, HARNESS, LOCAL_TASKS, harness_name, harness_task, local_task
-from engines.protocol.text_file import FileError
-from engines.protocol.work import Training
 from workbench.experiment.experiment import Experiment
-from workbench.experiment.problems import Problem, Severity
-from workbench.plan.data import FoundData, data_problems, find_data
-
-
-class FoundPrompts(msgspec.Struct, frozen=True, kw_only=True):
-    """The user's own prompts as they were when the experiment was planned."""
-
-    path: str
-    """Absolute."""
-    hash: str
-    different: int
-    repeated: int = 0
-
-
-Found = FoundPrompts | FoundData
-"""What a workload names that is the user's own."""
-
-
-def find_own(experiment: Experiment, base: Path) -> Found | Problem | None:
-    """The prompt file or the training data of an experiment, whose relative path starts at `base`; None where it has
-    neither."""
-    training = experiment.workload.first
-    return find_data(training, base) if isinstance(training, Training) else find_prompts(experiment, base)
+from workbench.plan.data import data_problems
 
 
 def own_problems(experiment: Experiment, own: Found | Problem | None) -> Iterator[Problem]:
     """What is wrong with what `find_own` found, and what is worth knowing of it."""
     yield from prompt_problems(experiment, None if isinstance(own, FoundData) else own)
     yield from data_problems(experiment, None if isinstance(own, FoundPrompts) else own)
-
-
-def find_prompts(experiment: Experiment, base: Path) -> FoundPrompts | Problem | None:
-    """The prompt file of an experiment, whose relative path starts at `base`; None where it names none."""
-    load = experiment.workload.inference
-    written = load.prompt_file if load is not None else ""
-    if not written:
-        return None
-    path = (base / Path(written).expanduser()).absolute()
-    try:
-        found = read_prompt_file(path)
-    except FileError as error:
-        return Problem(severity="error", place="workload.prompt_file", message=str(error), hint=error.advice)
-    return FoundPrompts(path=str(path), hash=found.hash, different=len(found.prompts), repeated=found.repeated)
 
 
 def prompt_problems(experiment: Experiment, prompts: FoundPrompts | Problem | None) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from engines.protocol.orders import AfterOrder, TrialOrder
-from workbench.experiment.problems import Problem, ProblemsFound
+from engines.protocol.problems import Problem, ProblemsFound
 from workbench.plan.plan import stored_order
 from workbench.plan.trained_first import kept_by
 from workbench.store.operations import ConfigurationRow, ExperimentDetail

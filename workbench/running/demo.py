@@ -10,11 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from engines.protocol.places import Places
+from engines.protocol.problems import ProblemsFound
 from workbench.comparison.comparison import compare
 from workbench.comparison.results import Comparison
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import parse
-from workbench.experiment.problems import ProblemsFound
 from workbench.running.workbench import Workbench
 from workbench.store.operations import GetExperiment
 

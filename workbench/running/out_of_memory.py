@@ -7,15 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from engines.models.lookup.resolve import resolve
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.orders import Training, TrialOrder
 from engines.protocol.places import places
 from engines.protocol.records import Environment, MemoryParts, MemoryPeak, Record, Telemetry
 from engines.techniques import MachineFacts
 from engines.techniques.chosen import applied
-from workbench.models.lookup import resolve
 from workbench.plan.memory.advice import advice
 from workbench.plan.memory.changes import Case
-from workbench.plan.types import ResolvedModel
 from workbench.store.operations import GetOrder, GetTrial, SetAdvice, Store
 from workbench.store.records import replay
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engines.models import artifacts
 from engines.protocol.orders import ResumeOrder
-from workbench.experiment.problems import Problem, ProblemsFound
+from engines.protocol.problems import Problem, ProblemsFound
 from workbench.store.artifacts import resumed_of
 from workbench.store.operations import Store, TrialRow
 

@@ -19,8 +19,10 @@ from typing import TypeVar
 
 import msgspec
 
+from engines.data.own import find_own
 from engines.models import artifacts
 from engines.models.identity import Digests
+from engines.models.lookup.resolve import resolve
 from engines.protocol.client import RunnerError
 from engines.protocol.client_environment import submission
 from engines.protocol.messages import (
@@ -31,17 +33,16 @@ from engines.protocol.messages import (
     SetPaused,
     Stop,
 )
-from engines.protocol.orders import TrialOrder
+from engines.protocol.orders import TRAINED, TrialOrder
 from engines.protocol.places import Places, places
-from workbench.experiment.experiment import TRAINED, Experiment
+from engines.protocol.problems import Problem, ProblemsFound
+from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import dump
-from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.machines.facts import visible
 from workbench.machines.links import connector
 from workbench.machines.machine import THIS, THIS_COMPUTER, MachinesError, find
 from workbench.models.fetching import Report
 from workbench.models.identity import Identities
-from workbench.models.lookup import resolve
 from workbench.plan.history import History
 from workbench.plan.memory import FORMULA
 from workbench.plan.plan import (
@@ -56,7 +57,6 @@ from workbench.plan.plan import (
     with_seed,
 )
 from workbench.plan.trained_first import first_in_each_block
-from workbench.plan.workload import find_own
 from workbench.running.chains import linked, trained_by
 from workbench.running.early_end import EarlyEnds
 from workbench.running.events import Event, Notice, StoreChanged
@@ -361,8 +361,10 @@ class Workbench:
         return Site(
             probe=probe,
             models=self._identities.read(found, report) if wait else self._identities.glance(found),
-            own=find_own(experiment, base),
-            own_of_trained={t.name: find_own(experiment.training_of(t), base) for t in experiment.trained},
+            own=find_own(experiment.workload.first, base),
+            own_of_trained={
+                t.name: find_own(experiment.training_of(t).workload.first, base) for t in experiment.trained
+            },
             machine=machine.id,
             title=machine.title,
         )

@@ -14,11 +14,11 @@ from typing import Literal
 
 import msgspec
 
+from engines.models.lookup.self_check import SELF_CHECK, resolved_model
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import TelemetryOrder, TrialOrder
+from engines.protocol.problems import ProblemsFound
 from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, WorkloadChoice
-from workbench.experiment.problems import ProblemsFound
-from workbench.models.self_check import SELF_CHECK, resolved_model
 from workbench.plan.plan import make_plan, new_id, orders
 
 REF = SELF_CHECK

@@ -12,9 +12,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from engines.protocol.problems import Fix, Problem
 from engines.protocol.settings import did_you_mean
 from workbench.experiment.experiment import Experiment
-from workbench.experiment.problems import Fix, Problem
 from workbench.statistics.intervals import RatioEstimate, ratios_to_baseline
 
 MIN_BLOCKS = 5

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from engines.models.lookup.facts import facts_of_config
 from engines.protocol.orders import TechniqueOrder
 from engines.protocol.settings import Scalar
 from engines.techniques import ModelFacts, find
-from workbench.models.files import facts_of_config
 
 if TYPE_CHECKING:
     import torch

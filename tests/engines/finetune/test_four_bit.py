@@ -61,8 +61,8 @@ def test_that_a_method_on_four_bits_learns_after_an_evaluation(id: str, folder: 
     import torch
 
     from engines.hf.finetune import apply, callback, parameter_groups
+    from engines.models.lookup.facts import inspect_folder
     from engines.techniques.finetune import trained_parameters
-    from workbench.models.files import inspect_folder
 
     model, method = four_bit(folder), order(id)
     with torch.no_grad():

@@ -16,11 +16,11 @@ from engines.hf.artifacts.adapter import attach, save_trained
 from engines.hf.finetune import adapted, apply, callback, parameter_groups
 from engines.models import artifacts
 from engines.models.artifacts import Made
+from engines.models.lookup.trained import VIRTUAL_TOKENS
 from engines.protocol.orders import ModelOrder, ResumeOrder, TechniqueOrder, Training
 from engines.techniques import ModelFacts, find, techniques
 from engines.techniques.model import Use
 from tests.engines.finetune.kit import make
-from workbench.models.trained import VIRTUAL_TOKENS
 
 METHODS = [t.id for t in techniques("finetune") if t.id != "finetune.qlora"]
 IDS = torch.arange(4, 28).view(2, 12)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from engines.models.lookup.catalogue import CatalogueEntry, catalogue
 from engines.techniques.weights import Weights, weights_of
 from engines.techniques.weights_config import weights_of_config
 from tests.engines.finetune.kit import SMALL, built, config_of
-from workbench.models.catalogue import CatalogueEntry, catalogue
 
 
 def plain(weights: Weights) -> tuple[object, ...]:

@@ -15,12 +15,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from engines.models.lookup.facts import inspect_folder
 from engines.protocol.orders import ModelOrder, Scalar, TechniqueOrder
 from engines.protocol.records import Cue, Environment, Evaluation, ModelLoaded, PhaseStarted
 from engines.techniques import MachineFacts, find, techniques
 from tests.engines.worker_harness import QUICK, Outcome, folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
-from workbench.models.files import inspect_folder
 from workbench.plan.memory import weight_bytes
 
 pytestmark = [

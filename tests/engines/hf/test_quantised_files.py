@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from engines.hf import files
+from engines.models.lookup.facts import inspect_folder
 from engines.protocol.orders import ModelOrder
 from engines.protocol.records import ModelLoaded
 from engines.worker.failures import WorkerFailure
 from tests.engines.hf.test_precisions import LINEAR, WORKLOAD, load
 from tests.engines.worker_harness import folder_model, run_worker, trial_order
 from tests.tiny_model import make_tiny_model
-from workbench.models.files import inspect_folder
 
 pytestmark = [
     pytest.mark.real,

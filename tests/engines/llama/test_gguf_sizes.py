@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from engines.models.lookup.catalogue import find_entry
 from engines.techniques import MachineFacts, ModelFacts, find
 from engines.techniques.gguf import LADDER, TECHNIQUES, type_name
 from engines.techniques.gguf_sizes import bits_per_weight
-from workbench.models.catalogue import find_entry
 from workbench.plan.memory import weight_bytes
 
 SAID = {

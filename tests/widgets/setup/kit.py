@@ -11,6 +11,7 @@ from PySide6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
 from engines.models.identity import Digests
+from engines.models.lookup.resolve import resolve
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.places import Places
 from widgets.parts.check_tree import CheckTree
@@ -19,7 +20,6 @@ from widgets.setup.page import SetupPage
 from widgets.shell.services import Services
 from workbench.experiment.experiment import Experiment
 from workbench.models.identity import Identities
-from workbench.models.lookup import resolve
 from workbench.plan.plan import Plan, make_plan
 from workbench.running.events import Event
 from workbench.store.operations import (

@@ -10,10 +10,10 @@ from PySide6.QtWidgets import QMenu, QToolTip
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
+from engines.protocol.problems import Fix, Problem
 from tests.widgets.setup.kit import LLAMA, SMOL, click_row, settle, type_into
 from widgets.parts.components import ToolButton
 from widgets.setup.page import SetupPage
-from workbench.experiment.problems import Fix, Problem
 
 
 def test_that_a_fix_is_one_click_in_the_row(qtbot: QtBot, page: SetupPage) -> None:

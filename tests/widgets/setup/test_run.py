@@ -12,13 +12,13 @@ from pytestqt.qtbot import QtBot
 
 from engines.models import identity
 from engines.protocol.client import RunnerError
+from engines.protocol.problems import Problem, ProblemsFound
 from tests.widgets.setup.kit import QWEN, SMOL, FakeWorkbench, click_row, settle, type_into
 from tests.workbench.models.test_models import CONFIG, make_folder
 from widgets.parts.components import ToolButton
 from widgets.setup.page import SetupPage
 from widgets.shell.services import Services
 from widgets.shell.targets import ShowTrial
-from workbench.experiment.problems import Problem, ProblemsFound
 
 
 def test_that_two_models_two_techniques_and_a_sweep_become_the_trials_that_are_run(

@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import Qt
 
+from engines.models.lookup.local_model import LocalModel
+from engines.models.lookup.resolve import resolve
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.orders import Inference
 from engines.protocol.places import Places
+from engines.protocol.problems import Fix, Problem
 from engines.protocol.records import Sensor
 from engines.protocol.settings import Setting, SettingType, settings_of
 from engines.techniques import ModelFacts, find
@@ -31,9 +34,7 @@ from widgets.setup.techniques.rows import combinations, lacking, source_address,
 from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, TrainedModel, WorkloadChoice
 from workbench.experiment.file import load
 from workbench.experiment.fixes import leave_out
-from workbench.experiment.problems import Fix, Problem
 from workbench.machines.facts import machine_facts
-from workbench.models.lookup import LocalModel, resolve
 from workbench.plan.plan import Plan, make_plan
 
 GIB = 2**30

@@ -11,8 +11,10 @@ from PySide6.QtWidgets import QComboBox
 from pytestqt.qtbot import QtBot
 
 from engines.data.training.preview import BadRow, Preview, ShownDocument, ShownRow
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.orders import ModelOrder, Training
 from engines.protocol.places import Places
+from engines.protocol.problems import Problem
 from engines.techniques import ModelFacts
 from tests.widgets.setup.kit import FakeWorkbench
 from widgets.background.bridge import Bridge
@@ -25,8 +27,6 @@ from widgets.setup.training.token_view import TokenView, shown, spoken
 from widgets.shell.services import Services
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import Experiment, WorkloadChoice
-from workbench.experiment.problems import Problem
-from workbench.plan.plan import ResolvedModel
 from workbench.running.data_preview import PreviewFailed
 
 ROWS = 120

@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engines.models.lookup.resolve import resolve
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.places import Places
 from tests.engines.llama.kit import make_family
 from tests.engines.runner_harness import until
@@ -22,8 +24,6 @@ from tests.tiny_model import make_tiny_model
 from workbench.cli.main import main
 from workbench.models import gguf_files
 from workbench.models.gguf_files import all_files
-from workbench.models.lookup import resolve
-from workbench.plan.types import ResolvedModel
 
 GPT2 = {"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 512}
 

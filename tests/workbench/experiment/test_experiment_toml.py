@@ -11,6 +11,7 @@ import tomli_w
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from engines.protocol.problems import Problem
 from engines.protocol.settings import Setting, settings_of
 from engines.techniques import Technique, techniques
 from workbench.experiment import file as experiment_toml
@@ -24,7 +25,6 @@ from workbench.experiment.experiment import (
     WorkloadChoice,
 )
 from workbench.experiment.file import dump, load, parse
-from workbench.experiment.problems import Problem
 
 FIVE_MISTAKES = """\
 schema = 1

@@ -7,17 +7,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engines.models.lookup.catalogue import find_entry
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
+from engines.protocol.problems import ProblemsFound
 from engines.techniques import MachineFacts, techniques
 from tests.tiny_gguf import write_tiny_gguf
 from workbench.experiment.file import dump, parse
 from workbench.experiment.presets import presets
-from workbench.experiment.problems import ProblemsFound
 from workbench.experiment.studies import STUDIES, find_study, left_out_text, make, precision_left_out, precision_study
-from workbench.models.catalogue import find_entry
-from workbench.plan.plan import ResolvedModel, make_plan
+from workbench.plan.plan import make_plan
 
 GIB = 2**30
 HF = {"torch": "2.13", "transformers": "5.23", "torchao": "0.18"}

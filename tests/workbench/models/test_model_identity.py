@@ -13,14 +13,15 @@ import pytest
 
 from engines.models import identity
 from engines.models.identity import Digests
+from engines.models.lookup.resolve import resolve
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.places import Places
+from engines.protocol.problems import Problem, ProblemsFound
 from tests.house import House, until
 from tests.workbench.models.test_models import make_folder, write_gguf, write_safetensors
 from tests.workbench.plan.test_plan import experiment, messages, probe
-from workbench.experiment.problems import Problem, ProblemsFound
 from workbench.models.identity import Identities, Looked
-from workbench.models.lookup import resolve
-from workbench.plan.plan import Plan, ResolvedModel, make_plan
+from workbench.plan.plan import Plan, make_plan
 
 
 @pytest.fixture(autouse=True)

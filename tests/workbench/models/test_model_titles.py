@@ -8,10 +8,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.orders import ModelOrder
 from tests.workbench.plan.test_plan import experiment, probe, random_model
 from workbench.models.titles import distinct
-from workbench.plan.plan import ResolvedModel, make_plan
+from workbench.plan.plan import make_plan
 
 
 def model(path: str, title: str = "", *, kind: str = "folder", ref: str = "") -> ResolvedModel:

@@ -10,13 +10,14 @@ import pytest
 
 from engines.models.files import BrokenModel
 from engines.models.headers import read_gguf, read_safetensors
+from engines.models.lookup.catalogue import catalogue
+from engines.models.lookup.facts import inspect_folder, inspect_gguf
+from engines.models.lookup.local_models import local_models
+from engines.models.lookup.resolve import resolve
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.places import Places
+from engines.protocol.problems import Problem
 from engines.techniques.layers import LayerGroup
-from workbench.experiment.problems import Problem
-from workbench.models.catalogue import catalogue
-from workbench.models.files import inspect_folder, inspect_gguf
-from workbench.models.lookup import local_models, resolve
-from workbench.plan.plan import ResolvedModel
 
 CONFIG = {
     "model_type": "llama",
@@ -538,7 +539,7 @@ def test_that_a_folder_written_by_bitsandbytes_is_planned_with_all_its_weights(t
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
-    from workbench.models.files import inspect_folder
+    from engines.models.lookup.facts import inspect_folder
 
     config = AutoConfig.for_model(
         "llama",

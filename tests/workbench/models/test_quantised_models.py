@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engines.models.lookup.resolve import resolve
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.places import Places
 from engines.techniques import MachineFacts, find, techniques
@@ -16,10 +18,9 @@ from engines.techniques.precision_stored import AS_STORED
 from tests.workbench.models.test_models import CONFIG, make_folder, model_of, problem_of, write_gguf
 from tests.workbench.plan.test_plan import GPU, experiment, messages, probe
 from workbench.experiment.experiment import Experiment
-from workbench.models.lookup import resolve
 from workbench.plan.labels import labels_of
 from workbench.plan.obstacles import INSTALL
-from workbench.plan.plan import Configuration, ResolvedModel, make_plan
+from workbench.plan.plan import Configuration, make_plan
 from workbench.store.operations import ConfigurationRow
 
 NF4 = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}

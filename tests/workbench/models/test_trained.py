@@ -11,16 +11,17 @@ from engines.models import artifacts
 from engines.models.artifacts import Made
 from engines.models.files import BrokenModel, model_files
 from engines.models.identity import Digests
+from engines.models.lookup.local_models import local_models
+from engines.models.lookup.resolve import resolve
+from engines.models.lookup.resolved import ResolvedModel
+from engines.models.lookup.trained import check_identity
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places, places
+from engines.protocol.problems import Problem
 from tests.tiny_model import make_tiny_model
-from workbench.experiment.problems import Problem
 from workbench.models.identity import Identities
-from workbench.models.lookup import local_models, resolve
 from workbench.models.titles import distinct
-from workbench.models.trained import check_identity
 from workbench.plan.identity import model_identity
-from workbench.plan.types import ResolvedModel
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from engines.models.lookup.catalogue import find_entry
 from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
+from engines.protocol.problems import Fix
 from engines.techniques import MachineFacts, ModelFacts
 from tests.workbench.plan.test_plan import ONE, probe
 from workbench.experiment.experiment import Experiment, TechniqueChoice, WorkloadChoice
 from workbench.experiment.fixes import apply_fix
-from workbench.experiment.problems import Fix
-from workbench.models.catalogue import find_entry
 from workbench.plan.memory.changes import Case, fitting_changes, largest
 from workbench.plan.plan import Configuration, make_plan
 

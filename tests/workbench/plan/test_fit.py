@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engines.models.lookup.catalogue import catalogue, find_entry
 from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder
 from engines.protocol.tasks import LOCAL_TASKS
 from engines.techniques import MachineFacts, ModelFacts, find
 from engines.techniques.layers import LayerGroup, Layers
 from tests.house import ROOT
-from workbench.models.catalogue import catalogue, find_entry
 from workbench.plan.estimates import estimate_once_seconds, estimate_seconds, questions_asked
 from workbench.plan.memory import CUDA_CONTEXT_BYTES, PROCESS_BYTES, estimate_memory, weight_bytes
 from workbench.plan.memory.inference import activation_bytes, cache_bits, cache_bytes
@@ -161,7 +161,7 @@ def test_that_the_cache_formula_is_what_transformers_keeps(tmp_path: Path) -> No
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from workbench.models.files import inspect_folder
+    from engines.models.lookup.facts import inspect_folder
 
     config = AutoConfig.for_model(
         "llama",

@@ -10,24 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from engines.models.lookup.catalogue import find_entry
+from engines.models.lookup.facts import facts_of_config
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, Training
+from engines.protocol.problems import Fix, Problem
 from engines.techniques import MachineFacts, ModelFacts, find
 from engines.techniques.layers import Layers
 from workbench.experiment.experiment import EngineSettings, Experiment, RunSettings, TechniqueChoice, WorkloadChoice
 from workbench.experiment.file import dump, parse
 from workbench.experiment.fixes import apply_fix, leave_out, take_in
 from workbench.experiment.presets import presets
-from workbench.experiment.problems import Fix, Problem
 from workbench.machines.facts import visible
-from workbench.models.catalogue import find_entry
-from workbench.models.files import facts_of_config
 from workbench.plan import identity as hashes
 from workbench.plan.estimates import estimate_seconds
 from workbench.plan.plan import (
     Configuration,
     History,
-    ResolvedModel,
     block_order,
     command_line,
     make_plan,

@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engines.data.own import find_own
 from engines.protocol.messages import Package
 from tests.workbench.plan.test_plan import ONE, experiment, messages, probe
 from tests.workbench.plan.test_plan_workload import REAL
 from workbench.experiment.experiment import Experiment, TechniqueChoice, WorkloadChoice
 from workbench.plan.plan import Plan, make_plan, orders
-from workbench.plan.workload import find_own
 
 MACHINE = msgspec.structs.replace(
     probe(), packages=(*probe().packages, Package(name="peft", version="0.21.2", gives=""))
@@ -28,7 +28,7 @@ def asked(**workload: object) -> Experiment:
 
 def planned(folder: Path, **workload: object) -> Plan:
     wanted = asked(**workload)
-    return make_plan(wanted, REAL, MACHINE, own=find_own(wanted, folder))
+    return make_plan(wanted, REAL, MACHINE, own=find_own(wanted.workload.first, folder))
 
 
 def test_that_data_are_found_from_the_experiments_folder_with_their_hash(tmp_path: Path) -> None:
@@ -99,6 +99,6 @@ def test_that_a_model_without_a_tokenizer_reads_no_data_of_ones_own(tmp_path: Pa
     (tmp_path / "own.csv").write_text(ROWS)
     for data, runs in (("own.csv", False), ("built-in", True)):
         wanted = asked(data=data)
-        plan = make_plan(wanted, ONE, MACHINE, own=find_own(wanted, tmp_path))
+        plan = make_plan(wanted, ONE, MACHINE, own=find_own(wanted.workload.first, tmp_path))
         assert bool(plan.order) == runs
         assert ("no tokenizer" in messages(plan.configurations[0].problems)) == (not runs)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import msgspec
 
+from engines.data.own import FoundPrompts, find_own
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import Package
 from engines.protocol.orders import Inference
+from engines.protocol.problems import Problem
 from engines.protocol.tasks import LOCAL_TASKS, PAPER_TASKS
 from tests.workbench.plan.test_plan import ONE, experiment, messages, probe
 from workbench.experiment.experiment import Experiment, RunSettings, WorkloadChoice
 from workbench.experiment.file import parse
 from workbench.experiment.presets import presets
-from workbench.experiment.problems import Problem
 from workbench.plan.identity import configuration_hash
 from workbench.plan.plan import Plan, make_plan, orders
-from workbench.plan.types import ResolvedModel
-from workbench.plan.workload import FoundPrompts, find_own
 
 REAL = {ref: msgspec.structs.replace(model, quality_available=True) for ref, model in ONE.items()}
 HARNESS = Package(name="lm-eval", version="0.4.13", gives="")
@@ -29,7 +29,7 @@ EVERYTHING = msgspec.structs.replace(
 def planned(workload: WorkloadChoice, folder: Path = Path(), machine: object = EVERYTHING) -> Plan:
     asked = experiment(workload=workload, run=RunSettings(trials=2), seed=7)
     assert all(isinstance(model, ResolvedModel) for model in REAL.values())
-    return make_plan(asked, REAL, machine, own=find_own(asked, folder))  # type: ignore[arg-type]
+    return make_plan(asked, REAL, machine, own=find_own(asked.workload.first, folder))  # type: ignore[arg-type]
 
 
 def severities(plan: Plan) -> list[str]:
@@ -87,8 +87,8 @@ def test_that_a_plan_without_a_look_at_the_file_runs_nothing() -> None:
     plan = make_plan(asked, REAL, EVERYTHING)
     assert "not looked up" in messages(plan.problems)
     assert plan.order == ()
-    assert find_own(Experiment(), Path()) is None
-    assert isinstance(find_own(asked, Path("/nowhere")), Problem)
+    assert find_own(Experiment().workload.first, Path()) is None
+    assert isinstance(find_own(asked.workload.first, Path("/nowhere")), Problem)
 
 
 def test_that_a_path_counts_where_there_is_no_hash() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from engines.protocol.problems import Problem
 from tests.workbench.plan.test_plan import ONE, experiment, probe
 from workbench.experiment.experiment import RunSettings
-from workbench.experiment.problems import Problem
 from workbench.plan.history import History
 from workbench.plan.plan import Site, make_plan, orders, plan_sites, with_seed
 

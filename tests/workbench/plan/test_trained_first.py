@@ -7,16 +7,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engines.models.lookup.resolve import resolve
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.orders import Training
+from engines.protocol.problems import Problem
 from tests.tiny_model import make_tiny_model
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import dump, parse
 from workbench.experiment.fixes import apply_fix
-from workbench.experiment.problems import Problem
-from workbench.models.lookup import resolve
 from workbench.plan.plan import Plan, make_plan, orders, with_seed
-from workbench.plan.types import ResolvedModel
 
 GIB = 2**30
 FILE = """

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engines.models.lookup.facts import facts_of_config
 from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
 from engines.techniques import MachineFacts, ModelFacts
-from workbench.models.files import facts_of_config
 from workbench.plan.memory import TrainingParts, estimate_memory, training_parts
 from workbench.plan.memory.block import Kept, Numbers, Shape, built_bytes, kept_bytes, shape_of, thrown_away_bytes
 from workbench.plan.memory.training import CUDA_CONTEXT_BYTES, PROCESS_BYTES

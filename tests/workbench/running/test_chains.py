@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from engines.protocol.orders import ModelOrder, Training, TrialOrder
+from engines.protocol.problems import ProblemsFound
 from tests.workbench.store_kit import ended, lines, order, started
-from workbench.experiment.problems import ProblemsFound
 from workbench.plan.plan import another_order
 from workbench.running.chains import linked, trained_by
 from workbench.store.local import LocalStore

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engines.models.lookup.catalogue import find_entry
 from engines.protocol.orders import Inference, TechniqueOrder, Training, Workload
 from engines.protocol.records import Environment, MemoryParts, MemoryPeak, Record
 from tests.workbench.store_kit import START_NS, ended, lines, order, started
-from workbench.models.catalogue import find_entry
 from workbench.running.intake import take_in
 from workbench.store.local import LocalStore
 from workbench.store.operations import AddExperiment, GetStoreId, GetTrial, ListTrials

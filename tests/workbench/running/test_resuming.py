@@ -10,9 +10,9 @@ import pytest
 from engines.models import artifacts
 from engines.models.artifacts import Made
 from engines.protocol.orders import ModelOrder
+from engines.protocol.problems import ProblemsFound
 from engines.protocol.records import Resumed
 from tests.workbench.store_kit import add_experiment, ended, lines, started
-from workbench.experiment.problems import ProblemsFound
 from workbench.running.resuming import checkpoint_of
 from workbench.store.local import LocalStore
 from workbench.store.operations import GetTrial, Ingest

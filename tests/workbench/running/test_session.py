@@ -11,11 +11,11 @@ import pytest
 
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.messages import GetQueue, ListSpools, QueueState
+from engines.protocol.problems import ProblemsFound
 from engines.protocol.records import LostRecord
 from tests.engines.runner_harness import end_runner
 from tests.house import Heard, House, until
 from workbench.experiment.file import dump, parse
-from workbench.experiment.problems import ProblemsFound
 from workbench.plan.plan import block_order
 from workbench.running.events import Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
 from workbench.running.workbench import Workbench

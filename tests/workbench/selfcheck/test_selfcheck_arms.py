@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engines.models.lookup.resolve import resolve
 from engines.protocol.messages import Device, Package, ProbeResult
 from engines.protocol.places import places
+from engines.protocol.problems import ProblemsFound
 from workbench.experiment.file import dump, parse
-from workbench.experiment.problems import ProblemsFound
-from workbench.models.lookup import resolve
 from workbench.selfcheck import load
 
 MACHINE = ProbeResult(

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from engines.models.lookup.resolve import resolve
+from engines.protocol.problems import Problem
 from tests.house import ROOT, House
 from tests.workbench.store_kit import add_experiment
 from workbench.experiment.file import dump
-from workbench.experiment.problems import Problem
-from workbench.models.lookup import resolve
 from workbench.store.local import LocalStore
 from workbench.store.operations import GetExperiment, Rename, StoreError
 

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engines.models.lookup.local_model import LocalModel
+from engines.models.lookup.local_models import local_models
+from engines.models.lookup.resolve import resolve
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.places import Places
 from engines.techniques import ModelFacts
-from workbench.models.lookup import LocalModel, local_models, resolve
-from workbench.plan.plan import ResolvedModel
 
 
 @dataclass(frozen=True)

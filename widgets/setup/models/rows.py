@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from engines.models.lookup.catalogue import CatalogueEntry, catalogue, find_entry
+from engines.models.lookup.local_model import LocalModel
+from engines.models.lookup.resolved import ResolvedModel
+from engines.protocol.problems import Problem
 from engines.techniques import MachineFacts, ModelFacts, axes, techniques
 from widgets.setup.models.library import Library
-from workbench.experiment.problems import Problem
-from workbench.models.catalogue import CatalogueEntry, catalogue, find_entry
-from workbench.models.lookup import LocalModel
-from workbench.plan.plan import ResolvedModel
 from workbench.units import format_bytes, format_count
 
 FETCH = "Fetch, 93 MB"

@@ -8,6 +8,7 @@ from PySide6.QtCore import QPoint, QRect, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter
 from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
+from engines.protocol.problems import Fix
 from widgets.parts.components import STATUS_ICONS
 from widgets.parts.strokes import (
     LEFT,
@@ -24,7 +25,6 @@ from widgets.setup.plan.columns import needs_text
 from widgets.setup.plan.model import COLUMN_ROLE, ROW_ROLE, Index
 from widgets.setup.plan.rows import PlanRow
 from widgets.theme.theme import Theme
-from workbench.experiment.problems import Fix
 from workbench.plan.plan import MemoryEstimate
 
 _TONES = {"error": "status.error", "warning": "status.warn", "note": "text.secondary"}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from engines.models.lookup.resolve import resolve
 from engines.protocol.messages import ProbeResult
 from engines.techniques import MachineFacts
 from widgets.background.bridge import Bridge
@@ -18,7 +19,6 @@ from widgets.setup.models.rows import Resolved
 from widgets.setup.plan.rows import PlanView, Seeing, plan_view
 from workbench.experiment.experiment import Experiment
 from workbench.machines.facts import best_device, find_device, machine_facts
-from workbench.models.lookup import resolve
 from workbench.plan.plan import Plan
 from workbench.store.operations import Losses
 

@@ -9,9 +9,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QFontMetrics, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
+from engines.protocol.problems import Problem
 from widgets.parts.components import IconLabel, label, push_button, tool_button
 from widgets.theme.theme import Theme
-from workbench.experiment.problems import Problem
 
 _ICONS = {"error": ("error", "status.error", "Error"), "warning": ("warning", "status.warn", "Warning")}
 _NOTE = ("info", "status.info", "Note")
@@ -26,7 +26,7 @@ class ProblemList(QFrame):
     scrolls."""
 
     fix_wanted = Signal(object)
-    """`workbench.experiment.problems.Fix`"""
+    """`engines.protocol.problems.Fix`"""
     action_wanted = Signal(str)
     """Key of an action the page added to a problem."""
     closed = Signal()

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from engines.protocol.problems import Fix, Problem
 from widgets.setup.plan.columns import (
     FOLDED,
     Column,
@@ -19,7 +20,6 @@ from widgets.setup.plan.columns import (
     trials_text,
     values_of,
 )
-from workbench.experiment.problems import Fix, Problem
 from workbench.plan.plan import Configuration, MemoryEstimate, Plan
 from workbench.units import format_duration
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.orders import TechniqueOrder
 from engines.techniques import Axis, MachineFacts, ModelFacts, Technique, axes, find, techniques
 from engines.techniques.registry import broken
@@ -13,7 +14,6 @@ from widgets.setup.edits import chosen_ids
 from widgets.setup.models.rows import Resolved
 from workbench.experiment.experiment import KIND, Experiment
 from workbench.plan.memory import weight_bytes
-from workbench.plan.plan import ResolvedModel
 from workbench.units import format_bytes
 
 _NO_MODEL = ModelFacts(kind="folder", architecture="", parameters=0, stored_bytes=0, stored_dtype="")

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QW
 
 from engines.data.training.preview import OPTIONS, BadRow, Preview
 from engines.protocol.orders import Training
+from engines.protocol.problems import Problem
 from widgets.parts.components import IconLabel, Panel, SegmentedControl, ToolButton, label
 from widgets.setup.fields.form import Form
 from widgets.setup.fields.value_field import ValueField
@@ -27,7 +28,6 @@ from widgets.setup.workload.engine_group import LABELS
 from widgets.setup.workload.panel import Upright, own_settings
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import Experiment
-from workbench.experiment.problems import Problem
 
 GROUP = "Data"
 """The group of settings that this panel has."""

@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from engines.protocol.problems import Fix
 from workbench.comparison.training.methods import Method
 from workbench.comparison.trials import ConfigurationTrials
-from workbench.experiment.problems import Fix
 from workbench.metrics.registry import metric
 from workbench.statistics import intervals
 from workbench.statistics.intervals import RatioEstimate

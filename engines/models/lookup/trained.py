@@ -11,11 +11,11 @@ from engines.models import artifacts
 from engines.models.artifacts import PEFT_CONFIG, TRAINED, Made
 from engines.models.files import BrokenModel
 from engines.models.identity import SCHEME, Digests
+from engines.models.lookup.local_model import LocalModel
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
-from workbench.experiment.problems import Problem
-from workbench.models.local_model import LocalModel
-from workbench.plan.types import ResolvedModel
+from engines.protocol.problems import Problem
 
 SOURCE = "Trained here"
 Resolve = Callable[[str], ResolvedModel | Problem]

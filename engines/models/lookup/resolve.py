@@ -13,22 +13,18 @@ from pathlib import Path
 import msgspec
 
 from engines.models.files import BrokenModel
+from engines.models.lookup.catalogue import CatalogueEntry, catalogue, find_entry
+from engines.models.lookup.facts import FLOATS, inspect_folder, inspect_gguf
+from engines.models.lookup.local_models import hub_file, hub_snapshot
+from engines.models.lookup.resolved import ResolvedModel
+from engines.models.lookup.self_check import SELF_CHECK, resolved_model
+from engines.models.lookup.trained import is_adapter, of_adapter, of_model
 from engines.protocol.gguf_parts import model_stem, parts_of
-from engines.protocol.orders import ModelOrder
+from engines.protocol.orders import TRAINED, ModelOrder
 from engines.protocol.places import Places
+from engines.protocol.problems import Fix, Problem
 from engines.protocol.settings import did_you_mean
 from engines.techniques import ModelFacts
-from workbench.experiment.experiment import TRAINED
-from workbench.experiment.problems import Fix, Problem
-from workbench.models.catalogue import CatalogueEntry, catalogue, find_entry
-from workbench.models.files import FLOATS, inspect_folder, inspect_gguf
-from workbench.models.local_model import LocalModel
-from workbench.models.places import hub_file, hub_snapshot, local_models
-from workbench.models.self_check import SELF_CHECK, resolved_model
-from workbench.models.trained import is_adapter, of_adapter, of_model
-from workbench.plan.types import ResolvedModel
-
-__all__ = ["CatalogueEntry", "LocalModel", "catalogue", "local_models", "resolve"]
 
 RANDOM = "random:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from engines.models.lookup.facts import facts_of_config
+from engines.models.lookup.resolved import ResolvedModel
+from engines.protocol.canonical import digest
 from engines.protocol.orders import ModelOrder
-from workbench.models.files import facts_of_config
-from workbench.plan.identity import digest
-from workbench.plan.types import ResolvedModel
 
 SELF_CHECK = "random:self-check"
 """The self-check's own model: its experiments can be planned again, and it is in no list."""

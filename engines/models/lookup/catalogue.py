@@ -11,10 +11,10 @@ from importlib.resources import files
 
 import msgspec
 
+from engines.models.lookup.facts import facts_of_config
+from engines.protocol.canonical import digest
 from engines.protocol.orders import ModelKind, ModelOrder
 from engines.techniques import ModelFacts
-from workbench.models.files import facts_of_config
-from workbench.plan.identity import digest
 
 _DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 

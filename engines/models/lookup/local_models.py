@@ -15,11 +15,11 @@ import msgspec
 
 from engines.models.files import BrokenModel, folder_files, read_config
 from engines.models.hub_cache import hub_caches, snapshots
+from engines.models.lookup.catalogue import catalogue, find_entry
+from engines.models.lookup.local_model import LocalModel
+from engines.models.lookup.trained import trained_models
 from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.places import Places
-from workbench.models.catalogue import catalogue, find_entry
-from workbench.models.local_model import LocalModel
-from workbench.models.trained import trained_models
 
 _MAX_DEPTH = 4
 """How deep a user's folder is searched: store/publisher/model/file."""
