@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from engines.protocol.places import HOME_VARIABLE, Places, places
 from tests.engines.runner_harness import remove_home
 from tests.house import ROOT, House, sleeping_worker_variable
+from tests.sshd import Network, network
 from tests.tiny_model import make_tiny_model
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -61,6 +62,15 @@ def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     made = House(places(), make_tiny_model(folder / "tiny"))
     yield made
     made.close()
+    remove_home(folder)
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
+    """Far computers to be made by the test, reached by a real ssh; skipped where there is no sshd."""
+    folder = Path(tempfile.mkdtemp(prefix="lwf-", dir="/tmp"))
+    with network(folder, monkeypatch) as made:
+        yield made
     remove_home(folder)
 
 

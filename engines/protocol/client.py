@@ -40,7 +40,7 @@ _LEAST_S = 5.0
 
 class RunnerError(Exception):
     """The runner refused a call, or cannot be reached. `code` as `Failure.code`, or "link", "start", "version",
-    "not_running"."""
+    "not_running"; for a machine far away also those of `workbench.machines.ssh_failures`."""
 
     def __init__(self, message: str, advice: str = "", *, code: str = "link") -> None:
         super().__init__(message)
@@ -70,12 +70,21 @@ class RunnerClient:
         self._reader = reader
         self._writer = writer
         self._hang_up = hang_up
+        self.name = client
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        """Held while a call is written, which can take as long as the other side does not read."""
         self._numbers = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[Reply | RunnerError]] = {}
         self._lost: RunnerError | None = None
         self._greeted = threading.Event()
         self._closed = False
+        self.over = threading.Event()
+        """Set when the connection has ended."""
+        self.heard_at = time.monotonic()
+        """When the last line came."""
+        self.received_bytes = 0
+        self.sent_bytes = 0
         self._thread = threading.Thread(target=self._read, name="runner-client", daemon=True)
         self._thread.start()
         try:
@@ -128,6 +137,12 @@ class RunnerClient:
             with contextlib.suppress(OSError, ValueError):
                 end.close()
 
+    @property
+    def waits(self) -> bool:
+        """Whether a call or a stream is open."""
+        with self._lock:
+            return bool(self._waiting)
+
     def __enter__(self) -> RunnerClient:
         return self
 
@@ -159,9 +174,10 @@ class RunnerClient:
     def _post(self, call: Call) -> None:
         try:
             data = encode_call(call) + b"\n"
-            with self._lock:
+            with self._sending:
                 self._writer.write(data)
                 self._writer.flush()
+                self.sent_bytes += len(data)
         except UnicodeEncodeError as error:
             self._forget(call.id)
             raise RunnerError(f"{error.object!a} is not UTF-8: no trial can have it.", code="bad_request") from error
@@ -179,6 +195,8 @@ class RunnerClient:
             self._read_greeting()
             self._greeted.set()
             while line := self._reader.readline():
+                self.heard_at = time.monotonic()
+                self.received_bytes += len(line)
                 self._sort(line)
         except RunnerError as error:
             lost = error
@@ -190,6 +208,7 @@ class RunnerClient:
         for answers in waiting:
             answers.put(lost)
         self._greeted.set()
+        self.over.set()
 
     def _read_greeting(self) -> None:
         """Pass over a login banner. Raises `RunnerError`."""

@@ -1,0 +1,207 @@
+"""Commands on a computer that the user's OpenSSH client reaches, and the connection to its runner. Any thread; blocks.
+
+Configuration, keys, agent and jump hosts are the user's own; nothing ever asks for a password. One login serves every
+command for a minute (ControlMaster), on a socket that only this user can open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import stat
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines.protocol.client import RunnerClient, RunnerError
+from engines.protocol.places import HOME_VARIABLE, Places
+from engines.protocol.private import private_folder
+from workbench.machines.keep_alive import keep_alive
+from workbench.machines.machine import Ssh
+from workbench.machines.ssh_config import config_options, details, to
+from workbench.machines.ssh_failures import ended_early, failure, no_ssh
+
+_OPTIONS = {
+    "BatchMode": "yes",
+    "ClearAllForwardings": "yes",
+    "ConnectTimeout": "10",
+    "EscapeChar": "none",
+    "PermitLocalCommand": "no",
+    "RemoteCommand": "none",
+    "RequestTTY": "no",
+    # a network that is gone shows within three seconds
+    "ServerAliveInterval": "1",
+    "ServerAliveCountMax": "2",
+    "VisualHostKey": "no",
+}
+_PERSIST_S = 60
+_LONGEST_SOCKET = 80
+"""sockaddr_un holds 108 bytes, and while ssh opens a socket it adds 17 to its name."""
+_GREETING_S = 30.0
+_SAID_LINES = 40
+_HANG_UP_S = 2.0
+_TOO_LONG_S = 60.0
+_PLAIN = re.compile(r"[A-Za-z0-9_./:,@+-][A-Za-z0-9_./:,@+=-]*")
+_QUOTE = re.compile(r"['\\]")
+_BARE = {"'": '"\'"', "\\": r'"\\"'}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that ended on the far side, with its own exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Remote:
+    """One far computer. `run` and `start` take argument lists: no argument is ever read by a shell."""
+
+    def __init__(self, reach: Ssh, places: Places, title: str = "") -> None:
+        self.reach = reach
+        self.title = title or reach.host
+        self._places = places
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: bytes = b"",
+        timeout: float = _TOO_LONG_S,
+        environment: Mapping[str, str] | None = None,
+    ) -> Ended:
+        """Run a command there and wait for its end. Raises `RunnerError` where the computer cannot be reached, or the
+        command takes longer than `timeout` seconds."""
+        try:
+            process = self.start(argv, environment=environment)
+            out, err = process.communicate(input, timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            end(process)
+            raise RunnerError(
+                f"{self.title} did not finish a command within {timeout:g} s: {far_text(argv)}",
+                "Try again; it may be busy.",
+                code="slow",
+            ) from error
+        said = err.decode("utf-8", "replace")
+        if process.returncode == 255:  # ssh's own
+            raise failure(self.reach, self.title, said)
+        return Ended(process.returncode, out.decode("utf-8", "replace"), said)
+
+    def start(self, argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Begin a command there, its three streams as pipes. The caller ends it (`end`). Raises `RunnerError` where
+        this computer has no ssh."""
+        try:
+            return subprocess.Popen(
+                self.command(argv, environment),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                start_new_session=True,  # an interrupt of the terminal is this program's to handle
+            )
+        except OSError as error:
+            raise no_ssh(error) from error
+
+    def command(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> list[str]:
+        """What `start` runs on this computer. Raises `RunnerError`."""
+        variables = dict(environment or {})
+        if self.reach.home:
+            variables.setdefault(HOME_VARIABLE, self.reach.home)
+        setting = ["env", *(f"{name}={value}" for name, value in variables.items())] if variables else []
+        options = [part for name, value in self._options().items() for part in ("-o", f"{name}={value}")]
+        return ["ssh", *config_options(), *options, *to(self.reach), far_text([*setting, *argv])]
+
+    def connect(self, client: str) -> RunnerClient:
+        """A connection to the runner there, which is started if none answers. Raises `RunnerError`."""
+        if not self.reach.python:
+            raise RunnerError(
+                f"{self.title} is not set up: it has no engines yet.", "Set it up on the Machines page.", code="setup"
+            )
+        process = self.start([self.reach.python, "-m", "engines", "connect"])
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = _Said(process)
+        try:
+            made = RunnerClient(
+                process.stdout, process.stdin, hang_up=lambda: end(process), client=client, timeout=_GREETING_S
+            )
+        except RunnerError as error:
+            end(process)
+            if error.code != "link":
+                raise
+            raise ended_early(self.reach, self.title, process.returncode, said.text()) or error from error
+        keep_alive(made)
+        return made
+
+    def _options(self) -> dict[str, str]:
+        known = details(self.reach)
+        if known.get("controlpath", ["none"]) != ["none"]:  # the user's own, perhaps opened with a one-time code
+            return _OPTIONS
+        digest = hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:16]
+        folder = _socket_folder(self._places)
+        if folder is None:
+            return {**_OPTIONS, "ControlMaster": "no", "ControlPath": "none"}
+        path = str(folder / digest).replace("%", "%%")
+        return {**_OPTIONS, "ControlMaster": "auto", "ControlPath": path, "ControlPersist": str(_PERSIST_S)}
+
+
+def far_text(argv: Sequence[str]) -> str:
+    """One line that a POSIX shell, or fish, over there takes apart into exactly these arguments."""
+    return " ".join(_quoted(part) for part in argv)
+
+
+def _quoted(part: str) -> str:
+    if _PLAIN.fullmatch(part):
+        return part
+    # a backslash stands in double quotes: fish reads one in single quotes, too
+    return "'" + _QUOTE.sub(lambda found: f"'{_BARE[found[0]]}'", part) + "'"
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End an ssh client and what it started, as far as the far side notices; no zombie stays. Twice is once."""
+    process.terminate()
+    try:
+        process.wait(_HANG_UP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _socket_folder(places: Places) -> Path | None:
+    """A folder with a short path that is this user's alone; None where there is none to be had."""
+    for folder in (places.runtime / "ssh", Path("/tmp") / f"llm-workbench-{os.getuid()}"):
+        if len(os.fsencode(folder)) + 17 > _LONGEST_SOCKET:
+            continue
+        with contextlib.suppress(OSError):
+            private_folder(folder)
+            found = folder.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+                return folder
+    return None
+
+
+class _Said:
+    """The last lines of a process's standard error, read as they come so that it never waits."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._lines: deque[bytes] = deque(maxlen=_SAID_LINES)
+        self._process = process
+        self._thread = threading.Thread(target=self._read, name="ssh-stderr", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as stream:
+            while line := stream.readline(4096):
+                self._lines.append(line)
+
+    def text(self) -> str:
+        """All of it, once the process has ended."""
+        self._thread.join(_HANG_UP_S)
+        return b"".join(self._lines).decode("utf-8", "replace")
