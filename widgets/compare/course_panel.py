@@ -5,8 +5,6 @@ Main thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QSizePolicy
 
@@ -17,9 +15,8 @@ from widgets.theme.theme import Theme
 from workbench.charts.courses import TITLES, loss_chart
 from workbench.charts.rates import rate_chart
 from workbench.charts.stored import Chart
-from workbench.comparison.courses import Courses, read_courses
+from workbench.comparison.courses import Courses, Kept, Read, read_courses
 from workbench.comparison.results import Comparison
-from workbench.comparison.trials import ConfigurationTrials
 from workbench.metrics.training.progress import Axis
 
 _AXES: tuple[tuple[Axis, str], ...] = (("step", "Step"), ("tokens", "Tokens"), ("time", "Time"), ("energy", "Energy"))
@@ -27,7 +24,6 @@ _RATE = len(_AXES)
 """Place of the learning rate behind the axes."""
 _TITLED = 480
 """Width of the panel (of the design) from which its title is there; the segments and the axes say the same."""
-Kept = Mapping[str, ConfigurationTrials]
 
 
 class CoursePanel(ChartPanel):
@@ -57,6 +53,11 @@ class CoursePanel(ChartPanel):
             if empty and self.axes.index == place:
                 self.axes.show_choice(0)
         self._draw()
+
+    @property
+    def read(self) -> Read | None:
+        """What the curves are made of, as far as it has been read."""
+        return Read(*self._shown[1:3]) if self._shown is not None else None
 
     def charts(self) -> tuple[Chart, ...]:
         """Against everything that was measured, for an export."""

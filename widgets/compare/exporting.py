@@ -53,7 +53,8 @@ class Exporting(QObject):
         scatter = self._charts.scatter.view.chart
         drawn += [scatter] if scatter is not None else []
         drawn += self._charts.course.charts() if self._charts.trains else ()
-        self.exports.folder(comparison, columns, drawn, formats)
+        read = self._charts.course.read if self._charts.trains else None
+        self.exports.folder(comparison, columns, drawn, formats, read)
 
     def export_everything(self) -> None:
         self.export(EVERYTHING)

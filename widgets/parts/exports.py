@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 from widgets.parts.last_folder import LastFolder, open_folder
 from widgets.shell.services import Services
 from workbench.charts.stored import Chart
+from workbench.comparison.courses import Read
 from workbench.comparison.results import Comparison
 from workbench.export.bundle import export_comparison, file_name
 from workbench.export.tables import comparison_table
@@ -53,13 +54,14 @@ class Exports(QObject):
         metrics: Sequence[str],
         charts: Sequence[Chart],
         formats: Sequence[str],
+        read: Read | None = None,
     ) -> None:
-        """Tables and charts into a folder; files of the same names are replaced."""
+        """Tables and charts into a folder; files of the same names are replaced. `read`: of training, the courses."""
         title = "Choose the folder for the export; files of the same names are replaced"
         name = QFileDialog.getExistingDirectory(self._window, title, str(self._folder.path))
         if name:
             self._folder.remember(Path(name))
-            self._run(partial(write_all, comparison, tuple(metrics), tuple(charts), tuple(formats), Path(name)))
+            self._run(partial(write_all, comparison, tuple(metrics), tuple(charts), tuple(formats), Path(name), read))
 
     def charts(self, charts: Sequence[Chart], name: str, format: str) -> None:
         """Charts into a folder, each as one file whose name begins with `name`; empty ones are left out."""
@@ -103,11 +105,16 @@ def write_chart(chart: Chart, path: Path) -> tuple[Path, ...]:
 
 
 def write_all(
-    comparison: Comparison, metrics: tuple[str, ...], charts: tuple[Chart, ...], formats: tuple[str, ...], folder: Path
+    comparison: Comparison,
+    metrics: tuple[str, ...],
+    charts: tuple[Chart, ...],
+    formats: tuple[str, ...],
+    folder: Path,
+    read: Read | None = None,
 ) -> tuple[Path, ...]:
     """Tables by `workbench.export.bundle`, charts as the window shows them, in light colours. Any thread."""
     tables = tuple(f for f in formats if f not in CHART_FORMATS)
-    written = list(export_comparison(comparison, folder, formats=tables, metrics=metrics)) if tables else []
+    written = list(export_comparison(comparison, folder, formats=tables, metrics=metrics, read=read)) if tables else []
     return (*written, *write_charts(charts, comparison.name, [f for f in formats if f in CHART_FORMATS], folder))
 
 

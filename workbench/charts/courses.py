@@ -22,7 +22,7 @@ TITLES: dict[Axis, str] = {
     "time": "Training time",
     "energy": "Energy of training",
 }
-_CLOCK = "Evaluations, loading and checkpoints stop the clock."
+CLOCK = "Evaluations, loading and checkpoints stop the clock."
 _FEW = 3
 """Under so many held-out losses a trial has no course of them: its training loss is drawn."""
 _DIFFERENT = "Configurations were evaluated over different text: their losses cannot be drawn on one axis."
@@ -58,7 +58,7 @@ def loss_chart(
     notes = [f"{basis[:1].upper()}{basis[1:]}."] if basis else []
     notes += ["Line: mean of the trials; band: lowest to highest trial."] if max(trials, default=0) > 1 else []
     notes += ["One trial each: no band."] if trials == [1] else []
-    notes += [_CLOCK] if axis in ("time", "energy") else []
+    notes += [CLOCK] if axis in ("time", "energy") else []
     notes += ["Held-out loss was measured only before and after."] if not held_out and every else []
     notes += [f"Not drawn: {', '.join(missing)}."] if missing and series else []
     different = held_out and len({c.scope for c in every}) > 1

@@ -10,11 +10,10 @@ from engines.protocol.problems import Problem, ProblemsFound
 from workbench.cli import NOT_FOUND, OK, WRONG
 from workbench.cli.tables import print_comparison
 from workbench.comparison.comparison import compare
-from workbench.comparison.courses import read_courses
+from workbench.comparison.courses import Read, read_all
 from workbench.comparison.results import Comparison
 from workbench.comparison.training.reaching import reach_at
 from workbench.comparison.training.which import reach_words
-from workbench.comparison.trials import ConfigurationTrials
 from workbench.metrics.registry import METRICS, find
 from workbench.metrics.training.progress import Progress
 from workbench.running.workbench import Workbench
@@ -78,10 +77,10 @@ def compare_(options: argparse.Namespace) -> int:
 
 def _print_reach(detail: ExperimentDetail, result: Comparison, options: argparse.Namespace) -> None:
     """What trials took to a loss that is chosen now, from their courses."""
-    kept = {c.configuration: ConfigurationTrials(c, detail, options.include_invalid) for c in detail.configurations}
-    with Workbench(options.database, client="compare") as workbench:
-        courses = read_courses(workbench.store, kept, {})
-    of_each = {c: [p for t in k.counted if isinstance(p := courses[t.trial], Progress)] for c, k in kept.items()}
+    read = _read(options, detail, include_invalid=options.include_invalid)
+    of_each = {
+        c: [p for t in k.counted if isinstance(p := read.courses[t.trial], Progress)] for c, k in read.kept.items()
+    }
     titles = result.training.titles if result.training is not None else {}
     found = reach_at(options.target_loss, of_each)
     print(f"To a held-out loss of {options.target_loss:g}, chosen after the trials: target_loss fixes it beforehand.")
@@ -89,6 +88,11 @@ def _print_reach(detail: ExperimentDetail, result: Comparison, options: argparse
         print(reach_words(reach, titles))
     if not found:
         print("No trial has a course of held-out losses.")
+
+
+def _read(options: argparse.Namespace, detail: ExperimentDetail, *, include_invalid: bool = False) -> Read:
+    with Workbench(options.database, client="compare") as workbench:
+        return read_all(workbench.store, detail, include_invalid=include_invalid)
 
 
 def export(options: argparse.Namespace) -> int:
@@ -105,8 +109,9 @@ def export(options: argparse.Namespace) -> int:
         print(f"llm-workbench: No format {', '.join(unknown)}. There are: {', '.join(FORMATS)}", file=sys.stderr)
         return WRONG
     metrics = _metrics(options.metrics)
-    paths = export_comparison(
-        compare(_detail(options)), options.to, formats=formats, metrics=metrics, theme=options.theme
-    )
+    detail = _detail(options)
+    comparison = compare(detail)
+    read = _read(options, detail) if comparison.training is not None else None
+    paths = export_comparison(comparison, options.to, formats=formats, metrics=metrics, theme=options.theme, read=read)
     print(json.dumps([str(p) for p in paths]) if options.json else "\n".join(str(p) for p in paths))
     return OK

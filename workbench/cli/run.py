@@ -16,6 +16,7 @@ from workbench.cli import OK, TRIALS_FAILED, WRONG
 from workbench.cli.progress import Bar, ExperimentFollower
 from workbench.cli.tables import print_comparison, print_table
 from workbench.comparison.comparison import compare
+from workbench.comparison.courses import read_all
 from workbench.experiment.experiment import MAX_TRIALS, Experiment
 from workbench.experiment.file import load
 from workbench.metrics.model import counted
@@ -155,12 +156,14 @@ def _follow(
     """Follow an experiment to its end and print the comparison. `before`: its trials that are not followed."""
     followed = ExperimentFollower(workbench, identity, expected_s, before).wait()
     trials = [t for t in followed if t.trial not in before]
-    comparison = compare(workbench.store.execute(GetExperiment(experiment=identity)))
+    detail = workbench.store.execute(GetExperiment(experiment=identity))
+    comparison = compare(detail)
     print_comparison(comparison, as_json=as_json)
     if export_to is not None:
         from workbench.export.bundle import export_comparison
 
-        for path in export_comparison(comparison, export_to):
+        read = read_all(workbench.store, detail) if comparison.training is not None else None
+        for path in export_comparison(comparison, export_to, read=read):
             print(path, file=sys.stderr)
     return OK if all(t.outcome == "completed" and t.verdict != "invalid" for t in trials) else TRIALS_FAILED
 

@@ -8,10 +8,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from workbench.charts.courses import TITLES, loss_chart
 from workbench.charts.rates import rate_chart
 from workbench.charts.stored import Chart, bar_chart, scatter_chart
+from workbench.comparison.courses import Read
 from workbench.comparison.results import Comparison
 from workbench.export import tables
+from workbench.export.courses import courses_csv
 from workbench.export.look import ThemeName
 from workbench.metrics.registry import find
 
@@ -32,12 +35,14 @@ def export_comparison(
     formats: Sequence[str] = ("png", "svg", "csv"),
     metrics: Sequence[str] = (),
     theme: ThemeName = "light",
+    read: Read | None = None,
 ) -> tuple[Path, ...]:
     """Write a table and charts into `folder` (made where missing), replacing files of the same names.
 
     Charts are a bar chart of every one of `metrics` (default: the primary ones with values) and, without a choice of
     metrics, the trade-off of quality, or memory, against throughput; of training the loss against the learning rate,
-    where it was swept. Nothing is drawn where there is nothing to draw.
+    where it was swept, and with `read` against steps, tokens, time and energy; a CSV then has each step beside it.
+    Nothing is drawn where there is nothing to draw.
     -> the files written. Raises `OSError`, `ValueError` for a format that is not one of `FORMATS`.
     """
     unknown = [f for f in formats if f not in FORMATS]
@@ -51,29 +56,33 @@ def export_comparison(
         if format in _TABLES:
             path.write_text(_TABLES[format](comparison, metrics), encoding="utf-8")
             written.append(path)
+            if format == "csv" and read is not None:
+                path = folder / f"{name}-courses.csv"
+                path.write_text(courses_csv(comparison, read), encoding="utf-8")
+                written.append(path)
         elif format == "parquet":
             written.append(tables.write_parquet(comparison, path, metrics))
     drawn = [f for f in formats if f in CHART_FORMATS]
-    for chart in _charts(comparison, metrics) if drawn else ():
-        written += _draw(chart, folder, name, drawn, theme)
+    for part, chart in _charts(comparison, metrics, read) if drawn else ():
+        if not chart.empty:
+            written += _draw(chart, folder / f"{name}-{file_name(part)}", drawn, theme)
     return tuple(written)
 
 
-def _charts(comparison: Comparison, metrics: Sequence[str]) -> Iterator[Chart]:
+def _charts(comparison: Comparison, metrics: Sequence[str], read: Read | None) -> Iterator[tuple[str, Chart]]:
+    """With how the name of its file ends."""
     for metric in metrics or tables.default_metrics(comparison):
-        chart = bar_chart(comparison, metric)
-        if not chart.empty:
-            yield chart
+        known = find(metric)
+        yield known.title if known is not None else metric, bar_chart(comparison, metric)
     training = comparison.training
     if not metrics and training is not None and not training.optima.one_rate:
-        chart = rate_chart(comparison)
-        if not chart.empty:
-            yield chart
+        yield "learning rate", rate_chart(comparison)
+    if read is not None and not metrics:
+        for axis, against in TITLES.items():
+            yield f"loss against {against}", loss_chart(comparison, read.kept, read.courses, axis)
     pair = trade_off(comparison)
     if not metrics and pair is not None:
-        chart = scatter_chart(comparison, *pair)
-        if not chart.empty:
-            yield chart
+        yield "trade-off", scatter_chart(comparison, *pair)
 
 
 def trade_off(comparison: Comparison) -> tuple[str, str] | None:
@@ -92,16 +101,11 @@ def trade_off(comparison: Comparison) -> tuple[str, str] | None:
     return (speed, other) if speed and other else None
 
 
-def _draw(chart: Chart, folder: Path, name: str, formats: Sequence[str], theme: ThemeName) -> list[Path]:
+def _draw(chart: Chart, path: Path, formats: Sequence[str], theme: ThemeName) -> list[Path]:
+    """`path`: without the ending."""
     from workbench.export import figures
 
-    part = "trade-off" if chart.id.startswith("scatter:") else file_name(_title(chart.id.partition(":")[2]))
-    return [figures.save(chart, folder / f"{name}-{part}.{format}", theme=theme) for format in formats]
-
-
-def _title(metric: str) -> str:
-    known = find(metric)
-    return known.title if known is not None else metric
+    return [figures.save(chart, path.with_name(f"{path.name}.{format}"), theme=theme) for format in formats]
 
 
 def file_name(text: str) -> str:

@@ -117,10 +117,10 @@ def test_that_an_export_of_everything_holds_the_curves_of_training(
     trained: ComparePage, qtbot: QtBot, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
-    trained.exporting.export(("svg",))
+    trained.exporting.export(("svg", "csv"))
     qtbot.waitUntil(lambda: bool(services.toasts.history))
     names = " ".join(p.name for p in tmp_path.iterdir())
-    assert all(part in names for part in ("step", "tokens", "time", "learning-rate", "trade-off"))
+    assert all(part in names for part in ("step", "tokens", "time", "learning-rate", "trade-off", "courses.csv"))
     assert "energy" not in names
 
 

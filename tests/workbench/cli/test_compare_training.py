@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import msgspec
@@ -82,3 +83,41 @@ def test_that_a_difference_is_a_share(share: str, capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         main(["compare", "--difference", share])
     assert "--difference" in capsys.readouterr().err
+
+
+def test_that_an_export_has_the_losses_along_the_way_as_a_table_and_as_charts(
+    database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LLM_WORKBENCH_HOME", str(tmp_path))
+    to = tmp_path / "out"
+    assert main(["export", "--database", str(database), "--to", str(to), "--format", "csv,svg"]) == 0
+    courses = [
+        to / f"tuned-loss-against-{what}.svg" for what in ("training-steps", "tokens-trained-on", "training-time")
+    ]
+    listed = capsys.readouterr().out.splitlines()
+    assert {str(p) for p in (*courses, to / "tuned-courses.csv")} <= set(listed)
+    assert not (to / "tuned-loss-against-energy-of-training.svg").exists(), "energy was not measured"
+    text = (to / "tuned-courses.csv").read_text()
+    assert "# Training compared at equal steps: 12." in text
+    assert "t-21, joules: " in text
+    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    assert len(rows) == 6 * 13, "every step of every trial, and the beginning"
+    one = [r for r in rows if r["trial"] == "t-21"]
+    assert [(r["step"], r["held_out_loss"]) for r in one if r["held_out_loss"]] == [
+        ("0", "4.0"),
+        ("6", "3.0"),
+        ("12", "2.3"),
+    ]
+    assert (one[0]["training_loss"], one[1]["training_loss"], one[0]["tokens"]) == ("", "4.0", "0")
+    assert (one[12]["tokens"], one[12]["seconds"], one[12]["joules"]) == ("768", "15.0", "")
+
+
+def test_that_a_chosen_metric_alone_is_drawn_without_courses(
+    database: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LLM_WORKBENCH_HOME", str(tmp_path))
+    to = tmp_path / "out"
+    assert (
+        main(["export", "--database", str(database), "--to", str(to), "--format", "svg", "--metrics", "test_loss"]) == 0
+    )
+    assert [p.name for p in to.iterdir()] == ["tuned-test-loss.svg"]
