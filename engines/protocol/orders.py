@@ -38,6 +38,8 @@ class ModelOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ref: str
     """What the user wrote: catalogue id, path or hub id."""
     title: str
+    aside: str = ""
+    """What the title ends with in brackets: "from Q4_1", "random weights"; views may show it more quietly."""
     kind: ModelKind
     path: str = ""
     revision: str = ""

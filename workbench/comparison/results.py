@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from workbench.comparison.training.which import TrainingComparison
+from workbench.comparison.trials import Trouble
 from workbench.statistics.intervals import Interval as Interval
 from workbench.statistics.outliers import Outlier
 
@@ -79,8 +80,7 @@ class Row:
     trials: int
     counted: int
     """Trials whose figures count."""
-    failed: tuple[str, ...]
-    """"2 failed: out of memory" in parts, for people."""
+    failed: tuple[Trouble, ...]
     cells: dict[str, Cell]
     is_baseline: bool
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import msgspec
@@ -19,6 +20,24 @@ from workbench.store.operations import ConfigurationRow, ExperimentDetail, Metri
 
 _COUNTING = frozenset({"valid", "warning"})
 _ANY = _COUNTING | {"invalid"}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Trials of a configuration that do not count, and why."""
+
+    count: int
+    what: str
+    """"failed", "lost", "stopped", "invalid"."""
+    why: str = ""
+    """"out of memory"; "" where that is not known."""
+
+    @property
+    def short(self) -> str:
+        return f"{self.count} {self.what}"
+
+    def __str__(self) -> str:
+        return f"{self.short}: {self.why}" if self.why else self.short
 
 
 class ConfigurationTrials:
@@ -97,18 +116,18 @@ class ConfigurationTrials:
             return "No trial of this configuration completed."
         return "Not computed by the version that stored these trials."
 
-    def troubles(self) -> tuple[str, ...]:
+    def troubles(self) -> tuple[Trouble, ...]:
         """ "2 failed: out of memory", "1 stopped", "1 invalid: clock jump"."""
-        parts: Counter[str] = Counter()
+        parts: Counter[tuple[str, str]] = Counter()
         for trial in self.all:
             if trial.state != "ended":
                 continue
             if trial.outcome in ("failed", "lost", "stopped"):
-                parts[f"{trial.outcome}: {words(trial.failure)}" if trial.failure else str(trial.outcome)] += 1
+                parts[trial.outcome, words(trial.failure or "")] += 1
             elif trial.verdict == "invalid":
                 codes = [r.code for r in self._reasons if r.trial == trial.trial]
-                parts[f"invalid: {words(codes[0])}" if codes else "invalid"] += 1
-        return tuple(f"{count} {what}" for what, count in parts.items())
+                parts["invalid", words(codes[0]) if codes else ""] += 1
+        return tuple(Trouble(count, what, why) for (what, why), count in parts.items())
 
 
 @lru_cache(maxsize=64)

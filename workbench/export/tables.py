@@ -124,7 +124,7 @@ def _heading(metric: str, unit: str) -> str:
 
 def _trials(row: Row) -> str:
     count = str(row.trials) if row.counted == row.trials else f"{row.counted} of {row.trials}"
-    return "\n".join((count, *row.failed))
+    return "\n".join((count, *map(str, row.failed)))
 
 
 # --- for programs ---------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def comparison_json(comparison: Comparison, origin: Provenance | None = None) ->
                 "baseline": row.is_baseline,
                 "trials": row.trials,
                 "counted": row.counted,
-                "troubles": list(row.failed),
+                "troubles": list(map(str, row.failed)),
                 "metrics": {m: _cell_json(cell) for m, cell in row.cells.items()},
             }
             for row in comparison.rows

@@ -23,8 +23,9 @@ def distinct(models: Sequence[ResolvedModel]) -> list[ResolvedModel]:
         groups.setdefault(model.order.title, []).append(number)
     found = list(models)
     for title, numbers in groups.items():
-        for number, new in zip(numbers, _told_apart(title, [_where(models[n]) for n in numbers]), strict=True):
-            order = msgspec.structs.replace(models[number].order, title=new)
+        for number, (new, aside) in zip(numbers, _told_apart(title, [_where(models[n]) for n in numbers]), strict=True):
+            order = models[number].order
+            order = msgspec.structs.replace(order, title=new, aside=order.aside if aside is None else aside)
             found[number] = msgspec.structs.replace(models[number], order=order)
     return found
 
@@ -36,19 +37,20 @@ def _where(model: ResolvedModel) -> tuple[str, ...]:
     return parts if is_path else PurePath(model.order.ref).parts
 
 
-def _told_apart(title: str, places: Sequence[tuple[str, ...]]) -> list[str]:
-    """A title for each place; one place twice is one model, and keeps one title."""
+def _told_apart(title: str, places: Sequence[tuple[str, ...]]) -> list[tuple[str, str | None]]:
+    """A title for each place, with what it ends with in brackets (None: as before); one place twice is one model, and
+    keeps one title."""
     if len(set(places)) == 1:
-        return [title] * len(places)
+        return [(title, None)] * len(places)
     same_name = len({place[-1:] for place in places}) == 1
-    named: list[str] = []
+    named: list[tuple[str, str | None]] = []
     for place in places:
         others = [other for other in places if other != place]
         count = next((n for n in range(1, len(place)) if all(o[-n:] != place[-n:] for o in others)), len(place))
         end = place[-count:]
         if same_name:
-            named.append(str(PurePath(*end[:-1], title)))
+            named.append((str(PurePath(*end[:-1], title)), None))
         else:
             whole = str(PurePath(*end))
-            named.append(whole if PurePath(end[-1]).stem == title else f"{title} ({whole})")
+            named.append((whole, "") if PurePath(end[-1]).stem == title else (f"{title} ({whole})", whole))
     return named

@@ -141,6 +141,7 @@ def _model(wanted: TrainedModel, base: ResolvedModel, cell: Configuration) -> Re
     order = ModelOrder(
         ref=wanted.ref,
         title=f"{cell.title} (trained)",
+        aside="trained",
         kind="folder",
         origin=base.order.origin,
         trained=cell.hash,

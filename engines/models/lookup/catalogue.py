@@ -16,6 +16,9 @@ from engines.protocol.canonical import digest
 from engines.protocol.orders import ModelKind, ModelOrder
 from engines.techniques import ModelFacts
 
+RANDOM_WEIGHTS = "random weights"
+STARTER_ASIDE = "from Q4_1"
+"""After the title of the starter model as it is fetched."""
 _DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -60,10 +63,11 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
         """The order that builds this architecture with random weights."""
         return ModelOrder(
             ref=f"random:{self.id}",
-            title=f"{self.title} (random weights)",
+            title=f"{self.title} ({RANDOM_WEIGHTS})",
+            aside=RANDOM_WEIGHTS,
             kind="random",
             config=self.config,
-            origin="random weights",
+            origin=RANDOM_WEIGHTS,
             fingerprint=digest(self.config),
         )
 

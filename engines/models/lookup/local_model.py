@@ -12,6 +12,8 @@ class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
 
     ref: str
     title: str
+    aside: str = ""
+    """What the title ends with in brackets."""
     source: str
     """"starter", "Trained here", "Hugging Face cache", "LM Studio", "Ollama", or the folder the user added."""
     kind: Literal["folder", "gguf"]

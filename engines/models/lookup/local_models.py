@@ -15,7 +15,7 @@ import msgspec
 
 from engines.models.files import BrokenModel, folder_files, read_config
 from engines.models.hub_cache import hub_caches, snapshots
-from engines.models.lookup.catalogue import catalogue, find_entry
+from engines.models.lookup.catalogue import STARTER_ASIDE, catalogue, find_entry
 from engines.models.lookup.local_model import LocalModel
 from engines.models.lookup.trained import trained_models
 from engines.protocol.gguf_parts import model_stem, parts_of
@@ -62,7 +62,8 @@ def _all(places: Places, extra_folders: Sequence[Path]) -> Iterator[LocalModel]:
     starter = next(e for e in catalogue() if e.starter)
     folder = places.starter_model
     if (folder / "config.json").is_file():
-        yield _folder_model(folder, starter.id, f"{starter.title} (from Q4_1)", "starter")
+        made = _folder_model(folder, starter.id, f"{starter.title} ({STARTER_ASIDE})", "starter")
+        yield msgspec.structs.replace(made, aside=STARTER_ASIDE)
     yield from trained_models(places)
     for cache in hub_caches():
         yield from _hub(cache)

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from engines.models.files import BrokenModel
-from engines.models.lookup.catalogue import CatalogueEntry, catalogue, find_entry
+from engines.models.lookup.catalogue import STARTER_ASIDE, CatalogueEntry, catalogue, find_entry
 from engines.models.lookup.facts import FLOATS, inspect_folder, inspect_gguf
 from engines.models.lookup.local_models import hub_file, hub_snapshot
 from engines.models.lookup.resolved import ResolvedModel
@@ -31,7 +31,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _HUB_FILE = re.compile(rf"({_HUB_ID.pattern})/((?:[\w.-]+/)*[\w.-]+\.gguf)")
 _NAMED = 3
 """So many ignored files are named."""
-_STARTER_ORIGIN = "dequantised from Q4_1"
+_STARTER_ORIGIN = f"dequantised {STARTER_ASIDE}"
 
 
 def resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
@@ -80,9 +80,10 @@ def _resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
 
 def _trained_first(ref: str) -> ResolvedModel:
     """A model that its experiment trains: known only with the experiment (`workbench.plan.trained_first`)."""
-    title = f"{ref.removeprefix(TRAINED)} (trained by this experiment)"
+    aside = "trained by this experiment"
+    title = f"{ref.removeprefix(TRAINED)} ({aside})"
     facts = msgspec.structs.replace(_unknown_facts(), kind="folder")
-    return ResolvedModel(order=ModelOrder(ref=ref, title=title, kind="folder", trained=ref), facts=facts)
+    return ResolvedModel(order=ModelOrder(ref=ref, title=title, aside=aside, kind="folder", trained=ref), facts=facts)
 
 
 def _random(ref: str) -> ResolvedModel | Problem:
@@ -99,7 +100,9 @@ def _random(ref: str) -> ResolvedModel | Problem:
 def _of_catalogue(entry: CatalogueEntry, places: Places) -> ResolvedModel | Problem:
     folder = places.starter_model
     if entry.starter and (folder / "config.json").is_file():
-        return _folder(entry.id, folder, f"{entry.title} (from Q4_1)", origin=_STARTER_ORIGIN)
+        return _folder(
+            entry.id, folder, f"{entry.title} ({STARTER_ASIDE})", aside=STARTER_ASIDE, origin=_STARTER_ORIGIN
+        )
     snapshot = hub_snapshot(entry.hub)
     unfinished = ""
     if snapshot is not None:
@@ -182,11 +185,14 @@ def _fetched_later(ref: str, hint: str) -> Problem:
     return Problem(severity="note", place=ref, message=message, hint=hint)
 
 
-def _folder(ref: str, folder: Path, title: str, *, revision: str = "", origin: str = "") -> ResolvedModel:
+def _folder(
+    ref: str, folder: Path, title: str, *, aside: str = "", revision: str = "", origin: str = ""
+) -> ResolvedModel:
     facts, ignored = inspect_folder(folder)
     order = ModelOrder(
         ref=ref,
         title=title,
+        aside=aside,
         kind="folder",
         path=str(folder.absolute()),
         revision=revision,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engines.models.lookup.catalogue import RANDOM_WEIGHTS
 from engines.models.lookup.facts import facts_of_config
 from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.canonical import digest
@@ -42,10 +43,11 @@ def resolved_model() -> ResolvedModel:
     )
     order = ModelOrder(
         ref=SELF_CHECK,
-        title="Self-check model (random weights)",
+        title=f"Self-check model ({RANDOM_WEIGHTS})",
+        aside=RANDOM_WEIGHTS,
         kind="random",
         config=CONFIG,
-        origin="random weights",
+        origin=RANDOM_WEIGHTS,
         fingerprint=digest(CONFIG),
     )
     return ResolvedModel(order=order, facts=facts, quality_available=False)

@@ -36,6 +36,7 @@ def trained_models(places: Places) -> Iterator[LocalModel]:
         yield LocalModel(
             ref=str(folder),
             title=title_of(made),
+            aside=aside_of(made),
             source=SOURCE,
             kind="folder",
             path=str(folder),
@@ -46,7 +47,11 @@ def trained_models(places: Places) -> Iterator[LocalModel]:
 
 def title_of(made: Made) -> str:
     """ "SmolLM2-135M-Instruct · LoRA (adapter)"."""
-    return f"{made.title} (adapter)" if made.artifact == "adapter" else f"{made.title} (trained)"
+    return f"{made.title} ({aside_of(made)})"
+
+
+def aside_of(made: Made) -> str:
+    return "adapter" if made.artifact == "adapter" else "trained"
 
 
 def is_adapter(folder: Path) -> bool:
@@ -73,6 +78,7 @@ def of_adapter(ref: str, folder: Path, places: Places, resolve: Resolve) -> Reso
         base.order,
         ref=ref,
         title=title_of(made) if made is not None else f"{base.order.title} with {folder.name}",
+        aside=aside_of(made) if made is not None else "",
         adapter=str(folder),
         adapter_hash=found,
     )
@@ -87,9 +93,8 @@ def of_model(model: ResolvedModel) -> ResolvedModel:
         return model
     into = f"merged into {made.merged_into}" if made.merged_into else ""
     origin = "; ".join(part for part in (made.base.origin, into) if part)
-    return msgspec.structs.replace(
-        model, order=msgspec.structs.replace(model.order, title=title_of(made), origin=origin)
-    )
+    order = msgspec.structs.replace(model.order, title=title_of(made), aside=aside_of(made), origin=origin)
+    return msgspec.structs.replace(model, order=order)
 
 
 def check_identity(order: ModelOrder) -> None:

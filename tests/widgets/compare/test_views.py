@@ -19,11 +19,13 @@ from widgets.compare.card.view import Strip, configuration_card, trial_card
 from widgets.compare.loading import compared
 from widgets.compare.matching import parse
 from widgets.compare.table.build import build, count_text, folded, natural
+from widgets.compare.table.cells import trials_cell
 from widgets.compare.table.notes import notes_of, same_text
 from widgets.compare.table.views import DASH, CellView, Choice, Loaded, RowView, TableView
 from widgets.compare.toolbar import experiment_text
 from widgets.parts.exports import table_text, write_all
 from workbench.charts.stored import bar_chart
+from workbench.comparison.trials import Trouble
 from workbench.store.operations import ExperimentDetail, ReasonRow
 
 
@@ -59,6 +61,13 @@ def test_that_a_row_says_how_many_of_its_trials_carry_a_warning_and_why(loaded: 
     assert "busy" in said.spoken
     plain = row(view, "float32").cells[place]
     assert (plain.text, plain.second) == ("3", "")
+
+
+def test_that_a_trouble_is_short_in_the_cell_and_whole_in_the_tooltip(loaded: Loaded) -> None:
+    failed = replace(loaded.comparison.rows[0], failed=(Trouble(2, "failed", "engine: no memory"), Trouble(1, "lost")))
+    said = trials_cell(failed, ())
+    assert said.second == "2 failed, 1 lost"
+    assert "2 failed: engine: no memory, 1 lost" in said.tip
 
 
 def test_that_warnings_are_counted_under_the_table(loaded: Loaded) -> None:

@@ -318,6 +318,18 @@ def test_that_a_gguf_file_is_grey_until_llama_cpp_is_here_and_says_what_installs
     assert row.reason in row.tip, "the row may be too narrow for it"
 
 
+def test_that_only_what_a_title_was_given_in_brackets_is_set_apart() -> None:
+    def shown(title: str, aside: str) -> tuple[str, str]:
+        model = LocalModel(
+            ref="/m/x", title=title, aside=aside, source="LM Studio", kind="folder", path="/m/x", size_bytes=10
+        )
+        row = next(r for r in rows(Library(models=(model,), scanned=True)) if r.key == "/m/x")
+        return row.title, row.detail.partition(" · ")[0]
+
+    assert shown("Small (from Q4_1)", "from Q4_1") == ("Small", "from Q4_1")
+    assert shown("run (final) (v2)", "")[0] == "run (final) (v2)", "a folder's own name"
+
+
 def test_that_installing_is_offered_only_where_it_helps(home: Places, tmp_path: Path) -> None:
     technique = find("precision.q4_k_m")
     assert technique is not None

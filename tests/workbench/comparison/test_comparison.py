@@ -14,6 +14,7 @@ from tests.workbench.synthetic_experiment import experiment_detail
 from workbench.comparison.comparison import _word, compare
 from workbench.comparison.results import Comparison, Row
 from workbench.comparison.trade_offs import quality_metric, trade_offs
+from workbench.comparison.trials import Trouble
 from workbench.metrics.registry import find
 from workbench.statistics.intervals import Interval, RatioEstimate
 from workbench.store.operations import ExperimentDetail, ReasonRow
@@ -75,7 +76,7 @@ def test_that_an_asked_baseline_wins_over_the_stored_one(detail: ExperimentDetai
 
 def test_that_an_invalid_trial_is_shown_but_not_counted(detail: ExperimentDetail, comparison: Comparison) -> None:
     int8 = row(comparison, "int8")
-    assert (int8.trials, int8.counted, int8.failed) == (5, 4, ("1 invalid: clock jump",))
+    assert (int8.trials, int8.counted, int8.failed) == (5, 4, (Trouble(1, "invalid", "clock jump"),))
     assert len(int8.cells[DECODE].excluded) == 1
     assert int8.cells[DECODE].excluded[0] not in dict(int8.cells[DECODE].trial_values)
     notes = [n for n in comparison.footnotes if n.startswith("Invalid")]
@@ -92,7 +93,7 @@ def test_that_an_invalid_trial_is_shown_but_not_counted(detail: ExperimentDetail
 
 def test_that_a_failed_trial_is_told_for_people(comparison: Comparison) -> None:
     float16 = row(comparison, "float16")
-    assert (float16.trials, float16.counted, float16.failed) == (5, 4, ("1 failed: out of memory",))
+    assert (float16.trials, float16.counted, float16.failed) == (5, 4, (Trouble(1, "failed", "out of memory"),))
 
 
 def test_that_deterministic_figures_have_no_interval_and_an_exact_ratio(comparison: Comparison) -> None:

@@ -53,6 +53,7 @@ def test_that_files_and_folders_and_names_of_the_hub_are_told_apart() -> None:
     ) == ["one/m", "two/m", "w/m"]
     blobs = [model(f"/ollama/blobs/sha256-{n}", "Small One", kind="gguf") for n in (1, 2)]
     assert titles(*blobs) == ["Small One (sha256-1)", "Small One (sha256-2)"]
+    assert [found.order.aside for found in distinct(blobs)] == ["sha256-1", "sha256-2"]
 
 
 def test_that_one_model_named_twice_keeps_its_title() -> None:

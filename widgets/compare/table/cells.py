@@ -147,8 +147,8 @@ def trials_cell(row: Row, trials: Iterable[TrialRow], reasons: Iterable[ReasonRo
     waiting = sum(t.state not in ("ended", "running") for t in listed)
     open_ = [f"{n} {word}" for n, word in ((running, "running"), (waiting, "waiting")) if n]
     text = str(row.trials) if row.counted == row.trials else f"{row.counted} of {row.trials}"
-    short = [f.partition(":")[0] for f in row.failed]
-    others = ", ".join((*row.failed, *open_))
+    short = [trouble.short for trouble in row.failed]
+    others = ", ".join((*map(str, row.failed), *open_))
     warned = {t.trial for t in listed if t.verdict == "warning"}
     said = [f"{len(warned)} warned"] if warned else []
     why = list(dict.fromkeys(r.message for r in reasons if r.trial in warned and r.severity != "invalid"))

@@ -205,13 +205,12 @@ def _local_row(model: LocalModel, library: Library, resolved: Resolved) -> Model
     entry = find_entry(model.ref)
     problem = model.problem or library.problems.get(model.ref, "")
     aliases = (model.path, *((entry.id, entry.hub) if entry else ()))
-    title, _, caution = model.title.removesuffix(")").partition(" (")
     reason = problem or impossible(guess, resolved.machine)
     return ModelRow(
         key=model.ref,
-        title=title,
+        title=model.title.removesuffix(f" ({model.aside})"),
         size=format_bytes(model.size_bytes) if model.size_bytes else "",
-        detail=" · ".join(part for part in (caution, describe(guess)) if part),
+        detail=" · ".join(part for part in (model.aside, describe(guess)) if part),
         state="GGUF" if model.kind == "gguf" else _state(model.source),
         reason=reason,
         aliases=tuple(a for a in aliases if a != model.ref),

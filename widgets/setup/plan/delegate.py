@@ -109,13 +109,13 @@ class PlanDelegate(QStyledItemDelegate):
     def _paint_model(self, painter: QPainter, box: QRect, row: PlanRow) -> None:
         """The name, and more quietly what follows it in brackets."""
         theme = self._theme
-        name, _, caution = row.cells["model"].removesuffix(")").partition(" (")
+        name = row.cells["model"].removesuffix(f" ({row.model_aside})")
         font = theme.font("body", 500)
         color = theme.color("text.muted" if row.state == "left_out" else "text.primary")
         draw_text(painter, font, color, box, name)
         rest = box.adjusted(QFontMetrics(font).horizontalAdvance(name) + theme.px(6), 0, 0, 0)
-        if caution and rest.width() > theme.px(24):
-            draw_text(painter, theme.font("dense"), theme.color("text.muted"), rest, caution)
+        if row.model_aside and rest.width() > theme.px(24):
+            draw_text(painter, theme.font("dense"), theme.color("text.muted"), rest, row.model_aside)
 
     def paint_bar(self, painter: QPainter, box: QRect, memory: MemoryEstimate, scale: int) -> None:
         """The device from left to right: what it takes, a tick at what is free, grey beyond; red where it is over. The

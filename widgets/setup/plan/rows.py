@@ -51,6 +51,8 @@ class PlanRow:
     """Bytes that the memory bar's whole width stands for."""
     time_source: str = ""
     """Where its time comes from, "" where that is not known."""
+    model_aside: str = ""
+    """What the model's title ends with in brackets."""
 
     @property
     def severity(self) -> str:
@@ -210,6 +212,7 @@ def _row(
         hashes=tuple(c.hash for c in cells),
         scale=scale,
         time_source=cell.time_source if cell.expected_s else "",
+        model_aside=cell.model.aside,
     )
     row.cells["problems"] = row.problem_text
     row.cells["memory"] = memory_sentence(cell.memory)

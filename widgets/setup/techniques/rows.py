@@ -143,7 +143,7 @@ def stored(technique: Technique, experiment: Experiment, resolved: Resolved) -> 
         if technique.cannot_apply(model.facts, machine):
             continue
         size = weight_bytes(model.facts, (order,), machine)
-        title = model.order.title.partition(" (")[0]
+        title = model.order.title.removesuffix(f" ({model.order.aside})")
         lines.append(Stored(title, format_bytes(size) if size else "not known yet"))
     return tuple(lines)
 
