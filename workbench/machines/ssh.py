@@ -23,7 +23,7 @@ from engines.protocol.places import HOME_VARIABLE, Places
 from engines.protocol.private import private_folder
 from workbench.machines.keep_alive import keep_alive
 from workbench.machines.machine import Ssh
-from workbench.machines.ssh_config import config_options, details, to
+from workbench.machines.ssh_config import arguments, details, variables
 from workbench.machines.ssh_failures import ended_early, failure, no_ssh
 
 _OPTIONS = {
@@ -103,6 +103,7 @@ class Remote:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd="/",
+                env=variables(),
                 start_new_session=True,  # an interrupt of the terminal is this program's to handle
             )
         except OSError as error:
@@ -110,12 +111,10 @@ class Remote:
 
     def command(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> list[str]:
         """What `start` runs on this computer. Raises `RunnerError`."""
-        variables = dict(environment or {})
-        if self.reach.home:
-            variables.setdefault(HOME_VARIABLE, self.reach.home)
-        setting = ["env", *(f"{name}={value}" for name, value in variables.items())] if variables else []
-        options = [part for name, value in self._options().items() for part in ("-o", f"{name}={value}")]
-        return ["ssh", *config_options(), *options, *to(self.reach), far_text([*setting, *argv])]
+        there = {HOME_VARIABLE: self.reach.home} if self.reach.home else {}
+        there.update(environment or {})
+        setting = ["env", *(f"{name}={value}" for name, value in there.items())] if there else []
+        return arguments(self.reach, self._options(), far_text([*setting, *argv]))
 
     def connect(self, client: str) -> RunnerClient:
         """A connection to the runner there, which is started if none answers. Raises `RunnerError`."""

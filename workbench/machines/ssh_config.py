@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from engines.protocol.client import RunnerError
@@ -26,6 +26,17 @@ def config_options() -> list[str]:
     """The options of ssh that name the configuration: none for the user's own."""
     path = os.environ.get(CONFIG_VARIABLE)
     return ["-F", path] if path else []
+
+
+def arguments(reach: Ssh, options: Mapping[str, str], command: str = "") -> list[str]:
+    """The command line of ssh. Raises `RunnerError` for a computer's name that ssh could take for something else."""
+    given = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+    return ["ssh", *config_options(), *given, *_to(reach), *([command] if command else [])]
+
+
+def variables() -> dict[str, str]:
+    """The environment of ssh: also a jump host's ssh must not ask anybody in a window of its own."""
+    return {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}
 
 
 def names() -> tuple[str, ...]:
@@ -63,8 +74,7 @@ def _taken_apart(line: str) -> tuple[str, list[str]]:
         return "", []
 
 
-def to(reach: Ssh) -> list[str]:
-    """The arguments of ssh that name a computer. Raises `RunnerError` for what ssh could take for something else."""
+def _to(reach: Ssh) -> list[str]:
     if not reach.host or reach.host.startswith("-") or any(c.isspace() or not c.isprintable() for c in reach.host):
         raise RunnerError(
             f"{reach.host!r} cannot be a computer's name.", "Change it on the Machines page.", code="name"
@@ -77,8 +87,9 @@ def details(reach: Ssh) -> dict[str, list[str]]:
     each with its values. Raises `RunnerError`."""
     try:
         said = subprocess.run(
-            ["ssh", "-G", *config_options(), *to(reach)],
+            ["ssh", "-G", *config_options(), *_to(reach)],
             stdin=subprocess.DEVNULL,
+            env=variables(),
             capture_output=True,
             timeout=_SAYS_S,
             check=False,

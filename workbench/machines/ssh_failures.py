@@ -26,6 +26,8 @@ def no_ssh(error: OSError) -> RunnerError:
 def failure(reach: Ssh, title: str, said: str) -> RunnerError:
     """What ssh said on its standard error before it gave up, exit code 255."""
     host = reach.host
+    if "REVOKED HOST KEY" in said:
+        return RunnerError(f"The host key of {title} was revoked.", "Ask whoever looks after it.", code="host_key")
     if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said:
         return RunnerError(
             f"{title} has another host key than before.",
