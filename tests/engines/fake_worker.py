@@ -30,10 +30,21 @@ class Worker:
         self.ring = RingWriter(options.ring)
         self.stopped = False
         self.held = bytearray()
+        self.witness = self._open_witness()
         signal.signal(signal.SIGTERM, self._stop)
 
     def _stop(self, _number: int, _frame: object) -> None:
         self.stopped = True
+
+    def _open_witness(self) -> int | None:
+        """A file beside the spools that keeps what has been said, whatever happens to this process and the runner."""
+        folder = self.order["model"]["config"].get("witness")
+        path = Path(folder or "/", self.order["trial"])
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if folder else None
+
+    def _swear(self, kind: str, t_ns: int) -> None:
+        if self.witness is not None:
+            os.write(self.witness, f"{os.getpid()} {kind} {t_ns}\n".encode())
 
     def run(self) -> int:
         for name, *arguments in self.order["model"]["config"].get("steps", []):
@@ -45,7 +56,9 @@ class Worker:
         return 0
 
     def say(self, kind: str, **fields: object) -> None:
-        os.write(self.records, json.dumps({"kind": kind, "t_ns": time.monotonic_ns(), **fields}).encode() + b"\n")
+        t_ns = time.monotonic_ns()
+        os.write(self.records, json.dumps({"kind": kind, "t_ns": t_ns, **fields}).encode() + b"\n")
+        self._swear(kind, t_ns)
 
     def do_phase(self, name: str) -> None:
         self.say("phase_started", name=name)
@@ -67,6 +80,7 @@ class Worker:
             if self.stopped:
                 return
             self.ring.stamp()
+            self._swear("stamp", self.ring.written)
             if gap_s:
                 time.sleep(gap_s)
 
@@ -76,6 +90,7 @@ class Worker:
         for token in range(tokens):
             time.sleep(gap_s)
             self.ring.stamp()
+            self._swear("stamp", self.ring.written)
             if token == stop_at:
                 os.kill(os.getpid(), signal.SIGSTOP)
         self.say(
@@ -144,6 +159,10 @@ class Worker:
         }
         Path(path).with_suffix(".new").write_text(json.dumps(facts))
         Path(path).with_suffix(".new").rename(path)
+
+    def do_leave_behind(self) -> None:
+        """A child in a session of its own, which outlives this process."""
+        subprocess.Popen(["sleep", "60"], start_new_session=True)
 
     def do_daemon(self, path: str) -> None:
         """A grandchild in a session of its own, its parent gone: what must not be left behind."""

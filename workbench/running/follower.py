@@ -24,6 +24,7 @@ from engines.protocol.messages import (
     ListSpools,
     QueueState,
     RecordLine,
+    Spool,
     SpoolList,
     Watch,
 )
@@ -37,6 +38,7 @@ from workbench.store.operations import (
     MarkLost,
     Store,
     StoreError,
+    TrialRow,
 )
 from workbench.units import format_numbers
 
@@ -98,6 +100,7 @@ class Follower:
         self._client: RunnerClient | None = None
         self._noticed: dict[str, float] = {}
         """When each store error was last shown: a full disk is not news every second."""
+        self._looked_for_unknown = 0.0
         self._threads = [
             threading.Thread(target=self._follow, name="follow", daemon=True),
             threading.Thread(target=self._drain, name="ingest", daemon=True),
@@ -152,63 +155,65 @@ class Follower:
         self._tell(RunnerLink("lost", f"{text} Stored figures are safe. Trying again in {wait:g} s.", self._machine))
 
     def _watch(self, client: RunnerClient) -> None:
-        known = self._catch_up(client)
-        connected_at = time.monotonic()
-        checked = False
+        self._catch_up(client)
         for reply in client.stream(Watch()):
             if isinstance(reply, QueueState):
                 self._tell(QueueChanged(reply.of_machine(self._machine), self._machine))
                 for entry in reply.entries:
-                    if entry.store != self._store_id:
-                        continue
-                    known.add(entry.trial)
-                    if entry.state != "waiting":
+                    if entry.store == self._store_id and entry.state != "waiting":
                         self._attach(client, entry.trial)
-            if self._ingest and not checked and time.monotonic() - connected_at > _UNKNOWN_AFTER_S:
-                checked = True
-                self._mark_unknown(known)
         if not self._stopping.is_set():
             raise RunnerError("The runner closed the connection.")
 
-    def _catch_up(self, client: RunnerClient) -> set[str]:
-        """Attach to every spool the store has not got whole. -> trials the runner knows."""
-        reply = client.call(ListSpools(store=self._store_id))
-        if not isinstance(reply, SpoolList):
-            return set()
-        if self._ingest:
-            for spool in reply.spools:
-                if not (spool.complete and spool.acknowledged >= spool.last_seq):
-                    self._attach(client, spool.trial)
-            known = {spool.trial for spool in reply.spools}
-            self._mark_unknown(known)
-            return known
-        return {spool.trial for spool in reply.spools}
-
-    def _mark_unknown(self, known: set[str]) -> None:
-        """End trials as lost which the store has expected for a while and the runner has never heard of."""
-        state = self._queue_now()
-        if state is None:
+    def _catch_up(self, client: RunnerClient) -> None:
+        """Attach to every spool the store has not got whole."""
+        if not self._ingest:
             return
-        known = known | {entry.trial for entry in state.entries}
-        lost = []
-        for row in self._store.execute(ListUnfinished()):
-            submitted = datetime.fromisoformat(row.submitted_at).replace(tzinfo=UTC)
-            age = (datetime.now(UTC) - submitted).total_seconds()
-            if row.machine == self._machine and row.trial not in known and age >= _UNKNOWN_AFTER_S:
-                message = "The runner does not know this trial: it was never handed over, or its spool is gone."
-                self._store.execute(MarkLost(trial=row.trial, message=message))
-                evaluate(self._store, row.trial, self._assumed())
-                lost.append(row.trial)
+        for spool in self._spools(client):
+            if not (spool.complete and spool.acknowledged >= spool.last_seq):
+                self._attach(client, spool.trial)
+        self._mark_unknown(client)
+
+    def _spools(self, client: RunnerClient) -> tuple[Spool, ...]:
+        reply = client.call(ListSpools(store=self._store_id))
+        return reply.spools if isinstance(reply, SpoolList) else ()
+
+    def _mark_unknown(self, client: RunnerClient) -> None:
+        """End trials as lost which the store has expected for a while and the runner has never heard of: whoever stored
+        them died before they were handed over."""
+        self._looked_for_unknown = time.monotonic()
+        expected = [row.trial for row in self._store.execute(ListUnfinished()) if self._is_overdue(row)]
+        if not expected:
+            return
+        known = {spool.trial for spool in self._spools(client)}
+        state = client.call(GetQueue())
+        if not isinstance(state, QueueState):
+            return
+        lost = [trial for trial in expected if trial not in known | {entry.trial for entry in state.entries}]
+        message = "The runner does not know this trial: it was never handed over, or its spool is gone."
+        for trial in lost:
+            self._store.execute(MarkLost(trial=trial, message=message))
+            evaluate(self._store, trial, self._assumed())
         if lost:
             self._tell(StoreChanged(trials=tuple(lost)))
 
-    def _queue_now(self) -> QueueState | None:
+    def _is_overdue(self, row: TrialRow) -> bool:
+        submitted = datetime.fromisoformat(row.submitted_at).replace(tzinfo=UTC)
+        age = (datetime.now(UTC) - submitted).total_seconds()
+        return row.machine == self._machine and age >= _UNKNOWN_AFTER_S
+
+    def _mark_unknown_again(self) -> None:
+        """Once a minute, on the ingest thread: a link may stay for days, and other processes store trials meanwhile."""
         with self._lock:
             client = self._client
-        if client is None:
-            return None
-        reply = client.call(GetQueue())
-        return reply if isinstance(reply, QueueState) else None
+        if client is None or not self._ingest or time.monotonic() - self._looked_for_unknown < _UNKNOWN_AFTER_S:
+            return
+        try:
+            self._mark_unknown(client)
+        except RunnerError:
+            return  # the link is the follow thread's to report
+        except StoreError as error:
+            self._say_store_error(error)
 
     # --- threads "attach-…" ------------------------------------------------------------------------
 
@@ -283,16 +288,18 @@ class Follower:
                 stored_at = time.monotonic()
             if ending:
                 return
+            self._mark_unknown_again()
             # gather for a moment rather than wake for every record
             self._stopping.wait(_TELL_EVERY_S)
 
     def _next(self, inboxes: dict[str, _Inbox]) -> tuple[str, str] | None:
-        """The next line; waits without end while nothing is pending, otherwise until the next write is due."""
+        """The next line; meanwhile writes what is due."""
         while True:
             try:
-                return self._arrived.get(timeout=_STORE_EVERY_S if inboxes else None)
+                return self._arrived.get(timeout=_STORE_EVERY_S if inboxes else _UNKNOWN_AFTER_S)
             except queue.Empty:
                 self._store_all(inboxes)
+                self._mark_unknown_again()
 
     def _tell_listeners(self, inboxes: dict[str, _Inbox]) -> None:
         for trial, inbox in inboxes.items():

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
+import msgspec
 import pytest
 
 from engines.protocol.client import RunnerClient, RunnerError
-from engines.protocol.messages import QueueState
+from engines.protocol.messages import GetQueue, QueueState, Reply, Request, Spool, SpoolList
 from engines.protocol.places import Places
 from tests.house import Heard, until
 from tests.workbench.store_kit import add_experiment, ended, lines, started
@@ -131,28 +132,52 @@ def test_that_closing_waits_for_a_follower_that_is_being_replaced(opened: Workbe
     assert trials == [0]
 
 
-class NobodyToAsk(Follower):
-    """A follower of a runner that knows no trial."""
+class Runner:
+    """A client of a runner that knows some trials."""
 
-    def _queue_now(self) -> QueueState:
-        return QueueState(entries=(), paused=False)
+    def __init__(self, *trials: str) -> None:
+        self.trials = trials
+
+    def call(self, request: Request) -> Reply:
+        if isinstance(request, GetQueue):
+            return QueueState(entries=(), paused=False)
+        spool = Spool(store="", experiment="e-1", trial="", last_seq=0, complete=False, acknowledged=0, size_bytes=0)
+        return SpoolList(spools=tuple(msgspec.structs.replace(spool, trial=trial) for trial in self.trials))
 
 
-def test_that_a_trial_on_its_way_to_the_runner_is_not_lost(opened: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+def follower_of(opened: Workbench, told: list[Event]) -> Follower:
     def connect() -> RunnerClient:
         raise RunnerError("nobody there")
 
+    return Follower(opened.store, opened.store_id, connect, told.append, ingest=True)
+
+
+def test_that_a_trial_on_its_way_to_the_runner_is_not_lost(opened: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Event] = []
-    follower = NobodyToAsk(opened.store, opened.store_id, connect, told.append, ingest=True)
+    follower = follower_of(opened, told)
     add_experiment(opened.store, "t-1")
-    follower._mark_unknown(set())
+    follower._mark_unknown(cast("RunnerClient", Runner()))
     assert [(t.state, t.outcome) for t in opened.store.execute(ListTrials())] == [("waiting", None)]
     assert told == []
     monkeypatch.setattr(follow, "_UNKNOWN_AFTER_S", 0.0)
-    follower._mark_unknown({"t-1"})
+    follower._mark_unknown(cast("RunnerClient", Runner("t-1")))
     assert told == []
-    follower._mark_unknown(set())
+    follower._mark_unknown(cast("RunnerClient", Runner()))
     assert [(t.state, t.outcome) for t in opened.store.execute(ListTrials())] == [("ended", "lost")]
+
+
+def test_that_a_trial_never_handed_over_is_lost_also_while_the_link_stays(
+    opened: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that died between storing its trials and submitting them, beside a window that is open for days."""
+    monkeypatch.setattr(follow, "_UNKNOWN_AFTER_S", 0.05)
+    follower = follower_of(opened, [])
+    follower._client = cast("RunnerClient", Runner())
+    follower._threads[1].start()
+    add_experiment(opened.store, "t-1")
+    until(lambda: [t.outcome for t in opened.store.execute(ListTrials())] == ["lost"])
+    follower._arrived.put(None)
+    follower._threads[1].join()
 
 
 def test_that_an_odd_trial_of_earlier_does_not_end_the_ingest(
