@@ -80,7 +80,7 @@ def write(folder: Path, made: Made, fill: Callable[[Path], None]) -> Made:
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    manifest = _manifest(folder)
+    manifest = manifest_of(folder)
     unfinished = manifest.with_name(f".{manifest.name}{_DRAFT}")
     write_private(unfinished, msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
     _to_disk(unfinished)
@@ -91,7 +91,7 @@ def write(folder: Path, made: Made, fill: Callable[[Path], None]) -> Made:
 
 def remove(folder: Path) -> None:
     """Take an artifact away, its manifest first: what is half removed is not whole. Raises OSError."""
-    _manifest(folder).unlink(missing_ok=True)
+    manifest_of(folder).unlink(missing_ok=True)
     if folder.exists():
         shutil.rmtree(folder)
 
@@ -99,7 +99,7 @@ def remove(folder: Path) -> None:
 def read(folder: Path) -> Made | None:
     """The manifest of an artifact; None where there is none, or none that can be read."""
     try:
-        return msgspec.json.decode(_manifest(folder).read_bytes(), type=Made)
+        return msgspec.json.decode(manifest_of(folder).read_bytes(), type=Made)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
@@ -163,7 +163,7 @@ def kept(artifacts: Path) -> Iterator[tuple[Path, Made]]:
                 yield trial / name, made
 
 
-def _manifest(folder: Path) -> Path:
+def manifest_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.json")
 
 

@@ -9,7 +9,9 @@ from widgets.parts.undo import Edit
 from widgets.shell.services import Services
 from workbench.experiment import MORE_BLOCKS
 from workbench.metrics.model import counted
+from workbench.running.cleaning import kept_bytes
 from workbench.store.operations import Rename, SetBaseline
+from workbench.units import format_bytes
 
 
 class CompareEdits(QObject):
@@ -51,14 +53,18 @@ class CompareEdits(QObject):
         if workbench is None or not trials:
             return
 
-        def finished(deleted: tuple[str, ...]) -> None:
-            count = len(deleted)
-            self._services.toasts.show("good", f"{count} {'trial' if count == 1 else 'trials'} deleted.")
+        def work() -> tuple[int, int]:
+            deleted = workbench.delete(trials)
+            return len(deleted), kept_bytes(workbench.places, deleted)
+
+        def finished(done: tuple[int, int]) -> None:
+            count, kept = done
+            stays = f"What they have trained stays, {format_bytes(kept)}: llm-workbench clean removes it."
+            message = f"{count} {'trial' if count == 1 else 'trials'} deleted."
+            self._services.toasts.show("good", message, stays if kept else "")
             self.done.emit()
 
-        self._services.bridge.run(
-            lambda: workbench.delete(trials), finished, self._services.toasts.error, receiver=self
-        )
+        self._services.bridge.run(work, finished, self._services.toasts.error, receiver=self)
 
     def retry(self, trials: tuple[str, ...]) -> None:
         """Run ended trials again, as new ones."""

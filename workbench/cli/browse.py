@@ -16,6 +16,7 @@ from workbench.comparison.trials import metric_ids, newest
 from workbench.export.tables import absences
 from workbench.metrics.model import counted
 from workbench.metrics.registry import find
+from workbench.running.cleaning import kept_bytes
 from workbench.running.workbench import Workbench
 from workbench.store.artifacts import artifact_rows, artifacts_of
 from workbench.store.operations import (
@@ -27,7 +28,7 @@ from workbench.store.operations import (
     ReadRecords,
     TrialRow,
 )
-from workbench.units import format_duration, format_value
+from workbench.units import format_bytes, format_duration, format_value
 
 
 def list_(options: argparse.Namespace) -> int:
@@ -143,7 +144,10 @@ def delete(options: argparse.Namespace) -> int:
             if input(f"Delete {what} for good? [y/N] ").strip().lower() not in ("y", "yes"):
                 return OK
         deleted = workbench.delete(trials, experiment)
+        kept = kept_bytes(workbench.places, deleted)
     print(json.dumps({"deleted": deleted}) if options.json else f"Deleted {len(deleted)} trials.")
+    if kept and not options.json:
+        print(f"What they have trained stays, {format_bytes(kept)}: `llm-workbench clean` removes it.")
     return OK
 
 

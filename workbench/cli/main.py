@@ -127,6 +127,9 @@ def build_parser() -> argparse.ArgumentParser:
     delete.add_argument("--experiment", metavar="EXPERIMENT", help="a whole experiment: id, number or name")
     delete.add_argument("--yes", action="store_true", help="do not ask")
 
+    clean = add("clean", "clean:clean", "List what deleted trials have trained, and merged models; remove them.")
+    clean.add_argument("--yes", action="store_true", help="do not ask")
+
     compare = add(
         "compare", "compare:compare_", "An experiment's configurations side by side, with intervals and verdicts."
     )

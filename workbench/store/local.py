@@ -33,6 +33,7 @@ READERS: dict[type[Operation[Any]], Handler] = {
     operations.ListTrials: reading.trials,
     operations.ListUnfinished: reading.unfinished,
     operations.ListUnjudged: reading.unjudged,
+    operations.FindUnused: reading.unused,
     operations.GetTrial: reading.trial,
     operations.GetExperiment: reading.experiment,
     operations.GetOrder: reading.order,

@@ -347,6 +347,13 @@ class DeleteTrials(Operation[tuple[str, ...]], frozen=True, kw_only=True):
     experiment: str = ""
 
 
+class FindUnused(Operation[tuple[str, ...]], frozen=True, kw_only=True):
+    """Those of `trials` that were deleted from this store, and whose files no trial of it names: as its model, or as
+    the checkpoint that it continued from, unless it has completed."""
+
+    trials: tuple[str, ...]
+
+
 class ListUnfinished(Operation[tuple[TrialRow, ...]], frozen=True, kw_only=True):
     """Trials not ended: what to ask the runner for at start."""
 

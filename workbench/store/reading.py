@@ -15,6 +15,7 @@ from workbench.store.operations import (
     Durations,
     ExperimentDetail,
     ExperimentRow,
+    FindUnused,
     GetCounts,
     GetExperiment,
     GetOrder,
@@ -91,6 +92,19 @@ def trials(db: Transaction, operation: ListTrials) -> tuple[TrialRow, ...]:
 
 def unfinished(db: Transaction, operation: ListUnfinished) -> tuple[TrialRow, ...]:
     return db.structs(TrialRow, f"{_TRIALS} WHERE t.state <> 'ended' ORDER BY t.number")
+
+
+def unused(db: Transaction, operation: FindUnused) -> tuple[str, ...]:
+    rows = db.all(
+        "WITH asked AS (SELECT trial, '/' || trial || '/' AS folder FROM tombstones "
+        "WHERE trial IN (SELECT unnest(?::VARCHAR[])) AND trial NOT IN (SELECT trial FROM trials)), "
+        "said AS (SELECT DISTINCT resolved AS text FROM configurations JOIN trials USING (experiment, configuration) "
+        "UNION ALL SELECT r.record FROM records r JOIN trials t USING (trial) "
+        "WHERE r.kind = 'resumed' AND t.outcome IS DISTINCT FROM 'completed') "
+        "SELECT trial FROM asked WHERE NOT EXISTS (SELECT 1 FROM said WHERE contains(text, folder)) ORDER BY trial",
+        list(operation.trials),
+    )
+    return tuple(str(row[0]) for row in rows)
 
 
 def unjudged(db: Transaction, operation: ListUnjudged) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from engines.hf import files
 from engines.hf.load import LoadRequest, load_weights
 from engines.hf.tokenizer import load_tokenizer
 from engines.host.locked import locked
-from engines.models import artifacts
+from engines.models import artifacts, merged_cache
 from engines.models.artifacts import Made
 from engines.protocol.orders import ModelOrder, TrialOrder
 from engines.protocol.places import places
@@ -56,6 +56,7 @@ def with_merged(order: TrialOrder) -> TrialOrder:
         return order
     whole = merged_model(order.model)
     assert whole is not None, "merge() comes first"
+    merged_cache.take(Path(whole.path))
     return msgspec.structs.replace(order, model=whole)
 
 
@@ -66,6 +67,7 @@ def merge(order: TrialOrder, attention: str) -> dict[str, str]:
     with locked(folder.parent / ".lock", lambda: None):
         if (there := artifacts.read(folder)) is None:
             there = _merge(order, attention, folder)
+            merged_cache.trim(places().cache)
     return {"adapter.merged_into": there.merged_into, "adapter.merged_sha256": there.sha256, "adapter.of": model.title}
 
 
@@ -108,7 +110,7 @@ def _merge(order: TrialOrder, attention: str, folder: Path) -> Made:
 
 def _place(model: ModelOrder) -> Path:
     content = f"{model.fingerprint or model.path} {model.adapter_hash}"
-    return places().cache / "merged" / hashlib.sha256(content.encode()).hexdigest()[:32]
+    return merged_cache.place(places().cache) / hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def _stored_dtype(model: ModelOrder) -> torch.dtype:
