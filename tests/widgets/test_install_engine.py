@@ -42,7 +42,7 @@ class FakeWorkbench:
         done.set_result(())
         return done
 
-    def probe(self, *, refresh: bool = False) -> ProbeResult:
+    def probe(self, _machine: str = "this", *, refresh: bool = False) -> ProbeResult:
         self.probes += refresh
         there = self.installed.read_text().split() if self.installed.exists() else []
         device = Device(id="cpu", title="CPU, 2 cores", memory_total_bytes=8 * 2**30, memory_free_bytes=2**30)
@@ -105,7 +105,7 @@ def page(qtbot: QtBot, services: Services, machine: Machine) -> Iterator[Machine
     made.resize(1208, 700)
     made.show()
     services.bridge.attach(machine.workbench)  # type: ignore[arg-type]
-    qtbot.waitUntil(lambda: made._probe is not None)
+    qtbot.waitUntil(lambda: services.bridge.probe is not None)
     yield made
     machine.go.touch()
     made.shutdown()
@@ -213,7 +213,7 @@ def test_that_without_a_compiler_a_build_that_is_kept_is_installed(
 ) -> None:
     machine.workbench.kept = "/home/me/.cache/wheels/llama_cpp_python-1-py3-none-any.whl"
     page.look()
-    qtbot.waitUntil(lambda: any(p.kept for p in page._probe.packages))
+    qtbot.waitUntil(lambda: any(p.kept for p in page.services.bridge.probe.packages))
     monkeypatch.setenv("PATH", f"/nowhere{os.pathsep}/usr/bin{os.pathsep}/bin")
     monkeypatch.setattr("workbench.machines.installing.COMPILERS", ("no-such-compiler",))
     click(qtbot, row_button(page, "llama-cpp-python"))

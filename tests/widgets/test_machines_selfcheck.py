@@ -87,7 +87,7 @@ class FakeWorkbench:
     def listen(self, _listener: Callable[[object], None]) -> Callable[[], None]:
         return lambda: None
 
-    def probe(self, *, refresh: bool = False) -> ProbeResult:
+    def probe(self, _machine: str = "this", *, refresh: bool = False) -> ProbeResult:
         return PROBE
 
     def submit_operation(self, operation: Operation[Any]) -> Future[Any]:
@@ -95,6 +95,12 @@ class FakeWorkbench:
         answer: Future[Any] = Future()
         answer.set_result(self._stored if isinstance(operation, ListSelfChecks) else ())
         return answer
+
+
+def probed(services: Services) -> None:
+    """The runner of this computer has answered."""
+    services.bridge.probes["this"] = PROBE
+    services.bridge.machine_probed.emit("this", PROBE)
 
 
 def child(tmp_path: Path, code: str) -> tuple[str, ...]:
@@ -281,8 +287,8 @@ def test_that_the_page_shows_the_stored_one_and_how_fast_sensors_change(
     texts = [made.text() for made in page.findChildren(QLabel)]
     assert "Changes at" in texts
     assert "704 Hz" in texts
-    page.show_probe(PROBE)
-    page.show_probe(PROBE)
+    probed(services)
+    probed(services)
     asked = [one for one in workbench.asked if isinstance(one, ListSelfChecks)]
     assert asked == [ListSelfChecks(machine="here", limit=1)], "asked for once"
     page.shutdown()
@@ -297,7 +303,7 @@ def test_that_the_run_outlives_a_new_look_at_the_computer(services: Services, qt
     with qtbot.waitSignal(page.checks.run.progressed):
         page.checks.start()
     page.deactivated()
-    page.show_probe(PROBE)
+    probed(services)
     qtbot.wait(50)
     (panel,) = page.findChildren(SelfCheckPanel)
     assert not panel.progress.isHidden()
@@ -329,7 +335,9 @@ def test_that_the_panels_words_hold_together() -> None:
 def test_that_the_list_of_machines_follows_the_text_size(qtbot: QtBot, services: Services) -> None:
     page = MachinesPage(services)
     qtbot.addWidget(page)
-    small = page._row.minimumHeight()
+    page.show()
+    view = page.list.view
+    small = view.visualRect(page.list.model.index(0)).height()
     services.theme.choose("light", 2.0)
-    assert page._row.minimumHeight() == services.theme.height("machine_row") > small
+    assert view.visualRect(page.list.model.index(0)).height() == services.theme.height("machine_row") > small
     page.shutdown()

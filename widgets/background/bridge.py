@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from PySide6.QtCore import QElapsedTimer, QObject, Qt, QTimer, Signal, Slot
 from shiboken6 import isValid
 
-from workbench.machines.machine import THIS
+from workbench.machines.machine import THIS, THIS_COMPUTER
 from workbench.running.events import (
     Event,
     Notice,
@@ -75,7 +75,7 @@ class Bridge(QObject):
     store_changed = Signal(object)
     """`workbench.running.events.StoreChanged`; the union of a batch, empty tuples mean everything"""
     link_changed = Signal(object)
-    """`workbench.running.events.RunnerLink`"""
+    """`workbench.running.events.RunnerLink`; its state is "" where the machine was forgotten"""
     probe_finished = Signal(object)
     """`engines.protocol.messages.ProbeResult` of this computer"""
     machine_probed = Signal(str, object)
@@ -123,6 +123,12 @@ class Bridge(QObject):
     def link(self) -> RunnerLink | None:
         """The last of the runner here."""
         return self.links.get(THIS)
+
+    def title_of(self, machine: str) -> str:
+        """What people call a machine."""
+        if machine == THIS or self.workbench is None:
+            return THIS_COMPUTER.title if machine == THIS else machine
+        return self.workbench.title_of(machine)
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -220,6 +226,20 @@ class Bridge(QObject):
             self.store_changed.emit(joined(stores))
         for entry in notices:
             self.notice.emit(entry)
+
+    def say_link(self, link: RunnerLink) -> None:
+        """What the main thread itself knows of a link: nothing could be started, or (state "") it is no more. What was
+        heard of it before comes first."""
+        self._drain()
+        if link.state:
+            self.links[link.machine] = link
+        else:
+            for known in (self.links, self.probes, self.queues):
+                known.pop(link.machine, None)
+            if self.queues:
+                self.queue = joined_queue(self.queues)
+                self.queue_changed.emit(self.queue)
+        self.link_changed.emit(link)
 
     # --- calls ------------------------------------------------------------------------------------
 

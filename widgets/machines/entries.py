@@ -5,7 +5,8 @@ from __future__ import annotations
 from widgets.shell.entries import Entry
 
 ENTRIES = (
-    Entry("machines.look", "Look again at this computer", "Machines", shortcut="F5", icon="refresh"),
+    Entry("machines.add", "Add a machine…", "Machines", icon="plus", words="remote ssh slurm gpu cluster server host"),
+    Entry("machines.look", "Look again at the machine", "Machines", shortcut="F5", icon="refresh"),
     Entry("machines.copy-report", "Copy machine report", "Machines", icon="copy", anywhere=True),
     Entry(
         "machines.install-engine",

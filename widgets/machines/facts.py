@@ -86,7 +86,7 @@ def machine_facts(result: ProbeResult, changes: Mapping[tuple[str, str], str] | 
     )
     return MachineFacts(
         name=result.machine,
-        summary=_summary(result.devices),
+        summary=summary(result.devices),
         devices=tuple(_device(d) for d in result.devices),
         sensors=tuple(_sensor(s, known) for s in result.sensors if s.available),
         missing=tuple(MissingRow(tuple(titles), *why) for why, titles in reasons.items()),
@@ -108,7 +108,8 @@ def report(facts: MachineFacts) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _summary(devices: tuple[Device, ...]) -> str:
+def summary(devices: tuple[Device, ...]) -> str:
+    """ "16 cores · 126 GiB · NVIDIA H200"."""
     gpus = [d.title for d in devices if d.id != "cpu"]
     processor = next((d for d in devices if d.id == "cpu"), None)
     parts = []

@@ -1,30 +1,42 @@
-"""The Machines page: a list of machines at the left, everything about the chosen one at the right. Main thread.
+"""The Machines page: this computer and those the user added at the left, everything about the chosen one at the right.
 
-There is one machine for now, this computer; others join the same list when they can be reached over SSH.
+A machine is connected when it is chosen here, or used elsewhere. Main thread.
 """
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+import time
+
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from engines.catalogue import engines
 from engines.protocol.messages import ProbeResult, QueueState
+from widgets.machines.add_sheet import AddSheet
+from widgets.machines.detail import Offers, make_detail
 from widgets.machines.entries import ENTRIES
 from widgets.machines.facts import MachineFacts, machine_facts, report
+from widgets.machines.head import MachineHead
 from widgets.machines.install_run import Installs
 from widgets.machines.install_sheet import InstallSheet
+from widgets.machines.known import KnownMachines
+from widgets.machines.list_panel import MachineList
 from widgets.machines.selfcheck import SelfChecks
 from widgets.machines.selfcheck_panel import SelfCheckPanel
 from widgets.machines.selfcheck_rows import measured_rates, text_report
-from widgets.machines.tables import device_table, engine_table, sensor_table
-from widgets.parts.components import Chip, EmptyState, IconLabel, Panel, PanelHeader, label, line, tool_button
+from widgets.machines.words import link_words, machine_row, reached
+from widgets.parts.components import EmptyState, tool_button
 from widgets.shell.entries import Does, fulfilled
 from widgets.shell.page import Page
 from widgets.shell.services import Services
 from widgets.shell.targets import InstallPackages
 from workbench.machines.installing import with_its_engine
+from workbench.machines.machine import THIS, Machine
+from workbench.running.events import RunnerLink
+
+_CHOICE_MS = 200
+"""Arrow keys may pass a machine without connecting to it."""
 
 
 class MachinesPage(Page):
@@ -35,12 +47,16 @@ class MachinesPage(Page):
     def __init__(self, services: Services, parent: QWidget | None = None) -> None:
         super().__init__(services, parent)
         self._facts: MachineFacts | None = None
-        self._probe: ProbeResult | None = None
+        self._shown: tuple[str, ProbeResult] | None = None
+        """The machine and the probe that the details are of."""
+        self._retry_at: dict[str, float] = {}
+        """On the monotonic clock, when each lost link is tried again."""
+        self.chosen = THIS
+        self.known = KnownMachines(services, self)
         self.checks = SelfChecks(services, self)
-        self.checks.changed.connect(self._show_again)
         self.installs = Installs(services, self)
         self._wanted: tuple[str, ...] = ()
-        """Packages to install that were asked for before the machine was looked at."""
+        """Packages to install that were asked for before this computer was looked at."""
         theme = services.theme
         self.test_button = tool_button(
             theme, "refresh", "Look again", "Read devices, sensors and packages again", self.look
@@ -48,65 +64,134 @@ class MachinesPage(Page):
         self.copy_button = tool_button(theme, "copy", "Copy report", "Copy this page as text", self.copy_report)
         self.toolbar.add_right(self.test_button)
         self.toolbar.add_right(self.copy_button)
+        self.list = MachineList(theme)
+        self.head = MachineHead(theme)
+        self._right = QScrollArea()
+        self._arrange()
+        self.sheet = InstallSheet(theme, self.installs, self)
+        self.add_sheet = AddSheet(theme, self)
+        self._choice = QTimer(self)
+        self._choice.setSingleShot(True)
+        self._choice.setInterval(_CHOICE_MS)
+        self._connect()
+        self._show_all()
+        self._opened()
+
+    def _arrange(self) -> None:
+        splitter = QSplitter(Qt.Orientation.Horizontal)
+        splitter.setObjectName("list")
+        splitter.setHandleWidth(1)
+        self._right.setWidgetResizable(True)
+        self._right.setFrameShape(QFrame.Shape.NoFrame)
+        self._right.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        right = QWidget()
+        column = QVBoxLayout(right)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.head)
+        column.addWidget(self._right, 1)
+        splitter.addWidget(self.list)
+        splitter.addWidget(right)
+        splitter.setStretchFactor(1, 1)
+        splitter.setSizes([self.services.theme.width("machines_list"), 1000])
+        self.body.addWidget(splitter, 1)
+
+    def _connect(self) -> None:
+        bridge = self.services.bridge
         does = {
+            "machines.add": Does(self.add),
             "machines.look": Does(self.look),
             "machines.copy-report": Does(self.copy_report),
             "machines.install-engine": Does(
                 self._install_engine, lambda: bool(self._missing_engine()), "all are installed"
             ),
         }
-        services.actions.add(*fulfilled(ENTRIES, does))
-        splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.setObjectName("list")
-        splitter.setHandleWidth(1)
-        self._list = self._make_list()
-        theme.follow(self._fit_list)
-        self._right = QScrollArea()
-        self._right.setWidgetResizable(True)
-        self._right.setFrameShape(QFrame.Shape.NoFrame)
-        self._right.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
-        splitter.addWidget(self._list)
-        splitter.addWidget(self._right)
-        splitter.setStretchFactor(1, 1)
-        splitter.setSizes([theme.width("machines_list"), 1000])
-        self.body.addWidget(splitter, 1)
-        self._show_waiting()
-        services.bridge.probe_finished.connect(self.show_probe)
-        services.bridge.opened.connect(self.look)
-        self.sheet = InstallSheet(theme, self.installs, self)
+        self.services.actions.add(*fulfilled(ENTRIES, does))
+        self.list.chosen.connect(self.choose)
+        self.list.add_wanted.connect(self.add)
+        self.head.retry_wanted.connect(self._retry)
+        self.head.edit_wanted.connect(self._edit)
+        self.head.removal_wanted.connect(self._remove)
+        self.add_sheet.decided.connect(self._keep)
+        self._choice.timeout.connect(self._connect_to_chosen)
+        self.known.changed.connect(self._show_all)
+        self.known.probe_failed.connect(self._probe_failed)
+        self.checks.changed.connect(self._show_again)
         self.sheet.copied.connect(self._copied)
-        services.bridge.queue_changed.connect(self._queue_changed)
-        theme.changed.connect(self._show_again)
-        if services.bridge.probe is not None:
-            self.show_probe(services.bridge.probe)
-        elif services.workbench is not None:
-            self.look()
+        bridge.machine_probed.connect(self._probed)
+        bridge.link_changed.connect(self._link_changed)
+        bridge.queue_changed.connect(self._queue_changed)
+        bridge.opened.connect(self._opened)
+        self.services.theme.changed.connect(self._show_again)
+
+    def activated(self) -> None:
+        """A command may have added machines meanwhile."""
+        self.known.read()
+
+    def _opened(self) -> None:
+        """There is a workbench; or there was one before the page."""
+        if self.services.workbench is not None:
+            if (probe := self.services.bridge.probe) is not None:
+                self._probed(THIS, probe)
+            self.known.connect_to(THIS)
 
     # --- what a person does -----------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Probe again; the answer comes through the bridge like every probe."""
-        workbench = self.services.workbench
-        if workbench is None:
+    def choose(self, machine: str) -> None:
+        """Show a machine; it is connected unless another one is chosen right after."""
+        if machine == self.chosen:
             return
-        self.test_button.setEnabled(False)
-        self.test_button.setToolTip("Looking at this computer")
-        self.services.bridge.run(
-            lambda: workbench.probe(refresh=True), self.show_probe, self._probe_failed, receiver=self
-        )
+        self.chosen = machine
+        self._show_all()
+        self._choice.start()
+
+    def _connect_to_chosen(self) -> None:
+        self.known.connect_to(self.chosen)
+
+    def look(self) -> None:
+        """Probe the chosen machine again."""
+        self.known.look(self.chosen)
+        self._show_looking()
+
+    def add(self) -> None:
+        self.services.navigate(self.name, None)
+        self.add_sheet.open_new(tuple(m.id for m in self.known.all))
+
+    def _edit(self) -> None:
+        self.add_sheet.open_for(self._machine)
+
+    def _keep(self, machine: Machine) -> None:
+        if self.known.keep(machine):
+            self.add_sheet.leave()
+            self.chosen = machine.id
+            self._show_all()
+
+    def _remove(self) -> None:
+        title, machine = self._machine.title, self.chosen
+        if self.known.remove(machine):
+            self._show_all()
+            self.services.toasts.show("info", f"{title} was removed. Its stored trials are still there.")
+
+    def _retry(self) -> None:
+        if self.chosen == THIS and self.services.bridge.link is None:
+            self.known.look(THIS)
+        else:
+            self.known.retry(self.chosen)
 
     # --- installing -------------------------------------------------------------------------------
 
     def show_target(self, target: object) -> None:
         if isinstance(target, InstallPackages):
+            self.choose(THIS)
             self.install(target.packages)
 
     def install(self, packages: tuple[str, ...]) -> None:
         """Open the sheet for these packages, or for what is being installed; nothing starts by itself."""
-        if self._probe is None:
+        probe = self.services.bridge.probe
+        if probe is None:
             self._wanted = packages
             return
-        why_not = self.installs.prepare(packages, self._probe)
+        why_not = self.installs.prepare(packages, probe)
         if why_not:
             self.services.toasts.show("info", why_not)
             return
@@ -114,9 +199,9 @@ class MachinesPage(Page):
         self.sheet.open()
 
     def _missing_engine(self) -> tuple[str, ...]:
-        """Packages of the first engine whose own is not installed."""
-        here = self._probe.packages if self._probe is not None else ()
-        missing = {p.name for p in here if not p.version}
+        """Packages of the first engine whose own is not installed here."""
+        probe = self.services.bridge.probe
+        missing = {p.name for p in probe.packages if not p.version} if probe is not None else set()
         return next((e.packages for e in engines() if e.packages and e.packages[0] in missing), ())
 
     def _install_engine(self) -> None:
@@ -127,10 +212,15 @@ class MachinesPage(Page):
         self.install(with_its_engine(package))
 
     def _queue_changed(self, state: QueueState | None) -> None:
-        self.sheet.tell_queue(len(state.in_state("running")) if state is not None else 0)
+        running = state.in_state("running") if state is not None else ()
+        self.sheet.tell_queue(sum(entry.machine == THIS for entry in running))
 
     def _copied(self, what: str) -> None:
         self.services.toasts.show("info", f"{what} is on the clipboard.")
+
+    def _copy_command(self, command: str) -> None:
+        QGuiApplication.clipboard().setText(command)
+        self.services.toasts.show("info", f"Copied: {command}")
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -139,167 +229,112 @@ class MachinesPage(Page):
     # --- the report -------------------------------------------------------------------------------
 
     def copy_report(self) -> None:
-        if self._facts is not None:
-            text = report(self._facts)
-            if self.checks.result is not None:
-                text += "\n" + text_report(self.checks.result)
-            QGuiApplication.clipboard().setText(text)
-            self.services.toasts.show("info", "The report of this computer is on the clipboard.")
+        if self._facts is None:
+            return
+        text = report(self._facts)
+        if self.chosen == THIS and self.checks.result is not None:
+            text += "\n" + text_report(self.checks.result)
+        QGuiApplication.clipboard().setText(text)
+        name = "this computer" if self.chosen == THIS else self._machine.title
+        self.services.toasts.show("info", f"The report of {name} is on the clipboard.")
 
     def shutdown(self) -> None:
         self.checks.shutdown()
         self.installs.shutdown()
 
+    # --- what arrives -----------------------------------------------------------------------------
+
+    def _probed(self, machine: str, result: ProbeResult) -> None:
+        if machine == THIS:
+            self.checks.look_up(result.machine)
+            wanted, self._wanted = self._wanted, ()
+            if wanted:
+                self.install(wanted)
+        self._show_all()
+
+    def _probe_failed(self, machine: str, error: BaseException) -> None:
+        if machine != self.chosen or machine in self.services.bridge.probes:
+            self.services.toasts.error(error)
+        self._show_looking()
+        if machine == self.chosen and machine not in self.services.bridge.probes:
+            name = "This computer" if machine == THIS else self._machine.title
+            advice = str(getattr(error, "advice", ""))
+            self._show_empty(f"{name} could not be examined", f"{error} {advice}".strip(), failed=True)
+
+    def _link_changed(self, link: RunnerLink) -> None:
+        self._retry_at.pop(link.machine, None)
+        if link.retry_s is not None:
+            self._retry_at[link.machine] = time.monotonic() + link.retry_s
+        if link.machine == self.chosen and link.state in ("connected", ""):  # has answered, or is reached in a new way
+            self.known.connect_to(link.machine)
+        self._show_all()
+
     # --- what is shown ----------------------------------------------------------------------------
 
-    def show_probe(self, result: ProbeResult) -> None:
-        """Build the right side anew; the old one goes away with everything in it."""
-        self.test_button.setEnabled(True)
-        self.test_button.setToolTip("Read devices, sensors and packages again")
-        self._probe = result
-        wanted, self._wanted = self._wanted, ()
-        if wanted:
-            self.install(wanted)
-        self.checks.look_up(result.machine)
-        self._show_again()
+    @property
+    def _machine(self) -> Machine:
+        return self.known.find(self.chosen)
+
+    def _show_all(self) -> None:
+        """List, head and details; the details are built anew only where the probe is another."""
+        bridge = self.services.bridge
+        machine = self._machine
+        self.chosen = machine.id
+        rows = [machine_row(m, bridge.links.get(m.id), bridge.probes.get(m.id)) for m in self.known.all]
+        self.list.show_rows(rows, machine.id)
+        probe = bridge.probes.get(machine.id)
+        here = machine.id == THIS
+        about = f"{probe.machine} · {rows[0].about}" if here and probe is not None else reached(machine)
+        self.head.show_machine(machine.title, about, added=not here)
+        words = link_words(machine, bridge.links.get(machine.id), probe)
+        self.head.show_link(words, self._retry_at.get(machine.id))
+        self._show_looking()
+        if probe is not None:
+            if self._shown is None or self._shown[0] != machine.id or self._shown[1] is not probe:
+                self._shown = (machine.id, probe)
+                self._show_again()
+        else:
+            self._shown = self._facts = None
+            self._show_unknown(machine, words.state)
+
+    def _show_looking(self) -> None:
+        busy = self.chosen in self.known.looking
+        name = "this computer" if self.chosen == THIS else self._machine.title
+        self.test_button.setEnabled(not busy)
+        self.test_button.setToolTip(f"Looking at {name}" if busy else "Read devices, sensors and packages again")
+        self.copy_button.setEnabled(self.chosen in self.services.bridge.probes)
 
     def _show_again(self) -> None:
         """A probe or a self-check has come, or the text has another size; the view stays where it was scrolled to."""
-        if self._probe is None:
+        if self._shown is None:
             return
-        self._facts = machine_facts(self._probe, measured_rates(self.checks.result))
-        self._summary.setText(self._facts.summary)
+        machine, probe = self._shown
+        here = machine == THIS
+        self._facts = machine_facts(probe, measured_rates(self.checks.result) if here else None)
         bar = self._right.verticalScrollBar()
         place = bar.value()
-        self._right.setWidget(self._make_detail(self._facts))
+        theme = self.services.theme
+        offers = Offers(self._copy_command, self._install_row if here else None)
+        more = (SelfCheckPanel(theme, self.checks),) if here else ()
+        self._right.setWidget(make_detail(theme, self._facts, offers, *more))
         bar.setValue(place)
 
-    def _probe_failed(self, error: BaseException) -> None:
-        self.test_button.setEnabled(True)
-        if self._facts is None:
-            advice = str(getattr(error, "advice", ""))
-            self._right.setWidget(
-                EmptyState(
-                    self.services.theme,
-                    "This computer could not be examined",
-                    f"{error} {advice}".strip(),
-                    icon_name="error",
-                    action="Try again",
-                    clicked=self.look,
-                )
-            )
-        else:
-            self.services.toasts.show("error", str(error), str(getattr(error, "advice", "")))
+    def _show_unknown(self, machine: Machine, state: str) -> None:
+        name = "this computer" if machine.id == THIS else machine.title
+        looking = machine.id == THIS or state in ("connecting", "connected")
+        self._show_empty(
+            f"Looking at {name}" if looking else f"Nothing is known of {name} yet",
+            "Devices, sensors and engines appear here once its runner answers.",
+        )
 
-    def _show_waiting(self) -> None:
+    def _show_empty(self, title: str, text: str, *, failed: bool = False) -> None:
         self._right.setWidget(
             EmptyState(
                 self.services.theme,
-                "Looking at this computer",
-                "Devices, sensors and engines appear here once the runner answers.",
-                icon_name="server",
+                title,
+                text,
+                icon_name="error" if failed else "server",
+                action="Try again" if failed else "",
+                clicked=self.look if failed else None,
             )
         )
-
-    def _make_list(self) -> QWidget:
-        theme = self.services.theme
-        panel = Panel(theme, "Machines", "1")
-        self._row = row = QFrame()
-        row.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        row.setProperty("ground", "base")
-        self._row_parts = inner = QHBoxLayout(row)
-        inner.addWidget(IconLabel(theme, "chip", "text.secondary", 20))
-        names = QVBoxLayout()
-        names.setSpacing(0)
-        names.addStretch(1)
-        title = label("this computer")
-        title.setProperty("strong", 500)
-        self._summary = label("", role="dense", tone="muted", wrap=True)
-        names.addWidget(title)
-        names.addWidget(self._summary)
-        names.addStretch(1)
-        inner.addLayout(names, 1)
-        inner.addWidget(label("ready", role="dense", tone="good"))
-        panel.body.addWidget(row)
-        panel.body.addWidget(line())
-        self._hint = label(
-            "Trials run in a runner of their own on this computer. They continue when the window closes; it catches up "
-            "when it opens again.",
-            role="dense",
-            tone="muted",
-            wrap=True,
-        )
-        panel.body.addWidget(self._hint)
-        panel.body.addStretch(1)
-        return panel
-
-    def _fit_list(self) -> None:
-        """The list follows the text size; the right side is built anew."""
-        theme = self.services.theme
-        edge = theme.spacing("m")
-        self._row.setMinimumHeight(theme.height("machine_row"))
-        self._row_parts.setContentsMargins(edge, 0, edge, 0)
-        self._row_parts.setSpacing(edge)
-        self._hint.setContentsMargins(edge, edge, edge, 0)
-        self._list.setMinimumWidth(theme.px(220))
-
-    def _make_detail(self, facts: MachineFacts) -> QWidget:
-        theme = self.services.theme
-        detail = QWidget()
-        detail.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        detail.setProperty("ground", "panel")
-        column = QVBoxLayout(detail)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self._make_title(facts))
-        column.addWidget(line())
-        column.addWidget(PanelHeader(theme, "Devices", str(len(facts.devices))))
-        column.addWidget(device_table(theme, facts.devices))
-        column.addWidget(line())
-        halves = QHBoxLayout()
-        halves.setContentsMargins(0, 0, 0, 0)
-        halves.setSpacing(0)
-        sensors = Panel(theme, "What can be measured", f"{len(facts.sensors)} of {facts.quantities}")
-        sensors.body.addWidget(sensor_table(theme, facts.sensors, facts.missing))
-        note = label(
-            "Readings come from outside the worker: they cost the trial nothing in its own process.",
-            tone="muted",
-            wrap=True,
-        )
-        note.setContentsMargins(theme.spacing("m"), theme.spacing("m"), theme.spacing("m"), theme.spacing("m"))
-        sensors.body.addWidget(note)
-        sensors.body.addStretch(1)
-        installed = len(facts.engines) - facts.missing_engines
-        missing = f", {facts.missing_engines} missing" if facts.missing_engines else ""
-        engines = Panel(theme, "Engines", f"{installed} installed{missing}")
-        engines.body.addWidget(engine_table(theme, facts.engines, self._copy_command, self._install_row))
-        right = QVBoxLayout()
-        right.setSpacing(0)
-        right.addWidget(engines)
-        right.addWidget(line())
-        right.addWidget(SelfCheckPanel(theme, self.checks))
-        right.addStretch(1)
-        halves.addWidget(sensors, 3)
-        halves.addWidget(line(vertical=True))
-        halves.addLayout(right, 2)
-        column.addLayout(halves, 1)
-        return detail
-
-    def _make_title(self, facts: MachineFacts) -> QWidget:
-        theme = self.services.theme
-        head = QWidget()
-        row = QVBoxLayout(head)
-        row.setContentsMargins(theme.spacing("m"), theme.spacing("m"), theme.spacing("m"), theme.spacing("m"))
-        row.setSpacing(theme.spacing("xs"))
-        first = QHBoxLayout()
-        first.setSpacing(theme.spacing("s"))
-        first.addWidget(label("this computer", role="trial_title"))
-        first.addWidget(Chip(theme, "Ready", "good"))
-        first.addStretch(1)
-        row.addLayout(first)
-        row.addWidget(label(f"{facts.name} · {facts.summary}", role="dense", tone="muted"))
-        return head
-
-    def _copy_command(self, command: str) -> None:
-        QGuiApplication.clipboard().setText(command)
-        self.services.toasts.show("info", f"Copied: {command}")

@@ -109,20 +109,23 @@ def sensor_table(theme: Theme, rows: tuple[SensorRow, ...], missing: tuple[Missi
 
 
 def engine_table(
-    theme: Theme, rows: tuple[EngineRow, ...], copy: Callable[[str], None], install: Callable[[str], None]
+    theme: Theme, rows: tuple[EngineRow, ...], copy: Callable[[str], None], install: Callable[[str], None] | None
 ) -> QWidget:
-    """Packages with what they give; a missing one with the command that installs it, to copy or to run."""
+    """Packages with what they give; a missing one with the command that installs it, to copy or to run. Without
+    `install` it can only be copied."""
     grid = Grid(theme, ("Package", "Version", "State"), {2: 1}, "Engines")
     for row in rows:
         if row.install:
             # what is copied names this very Python; what is read need not
             command = ElidedLabel(row.install.partition(" -m ")[2] or row.install, role="mono")
             button = tool_button(theme, "copy", "", f"Copy: {row.install}", partial(copy, row.install), compact=True)
-            run = push_button("Install…", partial(install, row.package), kind="inline")
-            run.setToolTip(f"{row.gives[:1].upper()}{row.gives[1:]}. Shows what would be run; nothing starts yet.")
-            run.setAccessibleName(f"Install {row.package}")
-            beside = _beside(theme, command, button, run, wide=command)
-            grid.add((_strong(row.package), label("missing", tone="warn"), beside))
+            parts = [command, button]
+            if install is not None:
+                run = push_button("Install…", partial(install, row.package), kind="inline")
+                run.setToolTip(f"{row.gives[:1].upper()}{row.gives[1:]}. Shows what would be run; nothing starts yet.")
+                run.setAccessibleName(f"Install {row.package}")
+                parts.append(run)
+            grid.add((_strong(row.package), label("missing", tone="warn"), _beside(theme, *parts, wide=command)))
         else:
             check = IconLabel(theme, "check", "status.good", 14, "installed")
             gives = label(row.gives, role="dense", tone="secondary", wrap=True)

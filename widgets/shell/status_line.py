@@ -1,21 +1,45 @@
-"""The status bar's words: the store, who owns it, the runner. Main thread."""
+"""The status bar's words: the store, who owns it, the runners. Main thread."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from PySide6.QtWidgets import QStatusBar, QWidget
 
 from widgets.parts.components import ElidedLabel, label
 from widgets.theme.theme import Theme
+from workbench.machines.machine import THIS
 from workbench.running.events import RunnerLink
 from workbench.store.operations import Counts
 
-LINKS = {"connected": "Runner: connected", "connecting": "Runner: connecting", "lost": "Runner: no answer"}
+LINKS = {"connected": "connected", "connecting": "connecting", "lost": "no answer"}
+_WORST_FIRST = ("lost", "connecting", "connected")
+
+
+def link_words(links: Mapping[str, RunnerLink], title_of: Callable[[str], str]) -> str:
+    """Of one machine its state; of several what is wrong, the worst first, and how many are connected."""
+    if not links:
+        return ""
+    if len(links) == 1:
+        (link,) = links.values()
+        return _one("Runner" if link.machine == THIS else title_of(link.machine), link)
+    others = sorted(
+        (link for link in links.values() if link.state != "connected"), key=lambda link: _WORST_FIRST.index(link.state)
+    )
+    if not others:
+        return f"{len(links)} machines connected"
+    counted = f"{len(links) - len(others)} of {len(links)} machines connected"
+    return " · ".join((*(_one(title_of(link.machine), link) for link in others), counted))
+
+
+def _one(name: str, link: RunnerLink) -> str:
+    text = f"{name}: {LINKS[link.state]}"
+    return f"{text}. {link.message}" if link.message and link.state != "connected" else text
 
 
 class StatusLine(QStatusBar):
-    """24 px: what is stored, the link to the runner, the database's name."""
+    """24 px: what is stored, the links to runners, the database's name."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,9 +71,8 @@ class StatusLine(QStatusBar):
     def set_closed(self) -> None:
         self.store.setText("Store: not open")
 
-    def set_link(self, link: RunnerLink) -> None:
-        text = LINKS.get(link.state, link.state)
-        self.link.setText(f"{text}. {link.message}" if link.message and link.state != "connected" else text)
+    def set_links(self, links: Mapping[str, RunnerLink], title_of: Callable[[str], str]) -> None:
+        self.link.setText(link_words(links, title_of))
 
     def set_work(self, text: str) -> None:
         """What long work in the background is at; "" for none."""

@@ -158,7 +158,7 @@ class Window(QMainWindow):
         database.uncounted.connect(self.status.set_uncounted)
         bridge.queue_changed.connect(self._queue_changed)
         bridge.store_changed.connect(self._store_changed)
-        bridge.link_changed.connect(self.status.set_link)
+        bridge.link_changed.connect(self._link_changed)
         bridge.notice.connect(self._notice)
         bridge.work_reported.connect(self.status.set_work)
         self.demo_messages.reported.connect(self.demo_reported)
@@ -230,6 +230,9 @@ class Window(QMainWindow):
         self.strip.set_queue(state)
         self.rail.buttons["monitor"].set_dot(bool(state.in_state("running")))
         self.actions_.update()
+
+    def _link_changed(self) -> None:
+        self.status.set_links(self.bridge.links, self.bridge.title_of)
 
     def _store_changed(self, change: StoreChanged) -> None:
         self.stack.refresh(change)

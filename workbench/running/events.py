@@ -37,12 +37,16 @@ class StoreChanged:
 
 @dataclass(frozen=True)
 class RunnerLink:
-    """The link to a machine's runner: "connected", "connecting", "lost"; `message` says what is safe and what happens
-    next."""
+    """The link to a machine's runner: "connected", "connecting", "lost"; `message` says what happened, what is safe and
+    what to do."""
 
     state: str
     message: str = ""
     machine: str = THIS
+    code: str = ""
+    """Of a lost link: why, as `engines.protocol.client.RunnerError.code`."""
+    retry_s: float | None = None
+    """Of a lost link: seconds from now to the next try; None where there is none."""
 
 
 @dataclass(frozen=True)

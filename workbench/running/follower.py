@@ -92,6 +92,8 @@ class Follower:
         self._ingest = ingest
         self._machine = machine
         self._stopping = threading.Event()
+        self._awake = threading.Event()
+        """Ends the wait for the next try."""
         self._arrived: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._attached: dict[str, tuple[RunnerClient, threading.Thread]] = {}
         self._finished: set[str] = set()
@@ -110,9 +112,14 @@ class Follower:
         for thread in self._threads:
             thread.start()
 
+    def hurry(self) -> None:
+        """Try again now, where the link is lost."""
+        self._awake.set()
+
     def stop(self) -> None:
         """End all threads; what has arrived is stored first."""
         self._stopping.set()
+        self._awake.set()
         with self._lock:
             client = self._client
         if client is not None:
@@ -127,32 +134,35 @@ class Follower:
 
     def _follow(self) -> None:
         failures = 0
+        self._tell(RunnerLink("connecting", machine=self._machine))
         while not self._stopping.is_set():
             try:
                 with self._connect() as client:
                     with self._lock:
                         self._client = client
+                    self._awake.clear()
                     if self._stopping.is_set():
                         return
                     failures = 0
                     self._tell(RunnerLink("connected", machine=self._machine))
                     self._watch(client)
             except RunnerError as error:
-                self._say_lost(str(error), error.advice, failures)
+                self._say_lost(error, failures)
             except StoreError as error:
                 self._say_store_error(error)
             finally:
                 with self._lock:
                     self._client = None
-            self._stopping.wait(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+            self._awake.wait(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+            self._awake.clear()
             failures += 1
 
-    def _say_lost(self, message: str, advice: str, failures: int) -> None:
+    def _say_lost(self, error: RunnerError, failures: int) -> None:
         if self._stopping.is_set():
             return
         wait = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
-        text = f"{message} {advice}".strip()
-        self._tell(RunnerLink("lost", f"{text} Stored figures are safe. Trying again in {wait:g} s.", self._machine))
+        text = f"{error} {error.advice}".strip()
+        self._tell(RunnerLink("lost", f"{text} Stored figures are safe.", self._machine, error.code, wait))
 
     def _watch(self, client: RunnerClient) -> None:
         self._catch_up(client)

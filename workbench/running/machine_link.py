@@ -94,6 +94,13 @@ class MachineLink:
                 self._follower = self._make_follower()
                 self._follower.start()
 
+    def retry(self) -> None:
+        """Try a lost link again now; follow where nobody did."""
+        self.follow()
+        with self._lock:
+            if self._follower is not None:
+                self._follower.hurry()
+
     def unfollow(self) -> None:
         """What has arrived is stored first."""
         with self._lock:

@@ -279,6 +279,24 @@ class Workbench:
                 self._links[machine] = found
             return found
 
+    def title_of(self, machine: str) -> str:
+        """What people call it; the id of one that was removed."""
+        with self._lock:
+            link = self._links.get(machine)
+        if link is not None:
+            return link.machine.title
+        try:
+            return find(self.places, machine).title
+        except MachinesError:
+            return machine
+
+    def forget(self, machine: str) -> None:
+        """End the link to a machine that was removed, or is reached another way from now on."""
+        with self._lock:
+            link = self._links.pop(machine, None)
+        if link is not None:
+            link.close()
+
     def probe(self, machine: str = THIS, *, refresh: bool = False) -> ProbeResult:
         """What a machine has: devices, sensors, packages. Cached for a minute unless `refresh`."""
         return self.link(machine).probe(refresh=refresh)

@@ -17,7 +17,7 @@ from tests.house import Heard, until
 from tests.workbench.store_kit import add_experiment, ended, lines, started
 from workbench.running import follower as follow
 from workbench.running import workbench as session
-from workbench.running.events import Event, Notice
+from workbench.running.events import Event, Notice, RunnerLink
 from workbench.running.follower import Follower
 from workbench.running.workbench import Workbench
 from workbench.store.open import ReopeningStore
@@ -199,3 +199,23 @@ def test_that_an_odd_trial_of_earlier_does_not_end_the_ingest(
     follower._arrived.put(("t-2", *lines([started()])))
     follower.stop()
     assert opened.store.execute(GetTrial(trial="t-2")).last_seq == 1
+
+
+def test_that_a_lost_link_says_why_and_when_it_is_tried_again_and_can_be_hurried(
+    opened: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect() -> RunnerClient:
+        raise RunnerError("gpu-box refused the key.", "Add it there.", code="refused")
+
+    monkeypatch.setattr(follow, "_RETRY_S", (3600.0,))
+    heard = Heard()
+    follower = Follower(opened.store, opened.store_id, connect, heard, ingest=True, machine="lab")
+    follower.start()
+    until(lambda: len(heard.of(RunnerLink)) == 2)
+    follower.hurry()
+    until(lambda: len(heard.of(RunnerLink)) == 3, what="a second try long before its time")
+    follower.stop()
+    lost = RunnerLink(
+        "lost", "gpu-box refused the key. Add it there. Stored figures are safe.", "lab", "refused", 3600.0
+    )
+    assert heard.of(RunnerLink) == [RunnerLink("connecting", machine="lab"), lost, lost]

@@ -1,0 +1,243 @@
+"""The Machines page with several machines: chosen, connected, lost, tried again, added, changed and removed by mouse
+and keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QAbstractItemModelTester, QTest
+from PySide6.QtWidgets import QLabel, QPushButton
+from pytestqt.qtbot import QtBot
+
+from engines.protocol.client import RunnerError
+from tests.widgets.machines_kit import LAB, FarWorkbench, added, connected, lost
+from widgets.machines.page import MachinesPage
+from widgets.machines.words import countdown
+from widgets.shell.services import Services
+from widgets.shell.status_line import link_words
+from workbench.machines.machine import THIS, Machine, Slurm, Ssh, machines
+from workbench.running.events import RunnerLink
+
+
+@pytest.fixture
+def far(services: Services) -> FarWorkbench:
+    added(services.places, LAB)
+    return FarWorkbench(services.places)
+
+
+@pytest.fixture
+def page(qtbot: QtBot, services: Services, far: FarWorkbench) -> Iterator[MachinesPage]:
+    made = MachinesPage(services)
+    qtbot.addWidget(made)
+    QAbstractItemModelTester(made.list.model, QAbstractItemModelTester.FailureReportingMode.Fatal)
+    made.resize(1200, 800)
+    made.show()
+    qtbot.waitExposed(made)
+    services.bridge.attach(far)  # type: ignore[arg-type]
+    qtbot.waitUntil(lambda: THIS in services.bridge.probes)
+    yield made
+    made.shutdown()
+
+
+def click_row(page: MachinesPage, machine: str) -> None:
+    place = next(i for i, row in enumerate(page.list.model.rows) if row.id == machine)
+    view = page.list.view
+    QTest.mouseClick(
+        view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(page.list.model.index(place)).center()
+    )
+
+
+def words(page: MachinesPage) -> str:
+    """All that is written on the right side."""
+    parts = (page.head, page._right)
+    return "\n".join(w.text() for part in parts for w in part.findChildren(QLabel) if w.isVisible())
+
+
+def state(page: MachinesPage, machine: str) -> str:
+    return next(row.link.state for row in page.list.model.rows if row.id == machine)
+
+
+def test_that_a_machine_is_connected_when_it_is_chosen_and_not_before(
+    qtbot: QtBot, page: MachinesPage, far: FarWorkbench
+) -> None:
+    assert [row.title for row in page.list.model.rows] == ["This computer", "gpu-box"]
+    assert state(page, "lab") == "not connected"
+    assert ("follow", "lab") not in far.did
+    click_row(page, "lab")
+    qtbot.waitUntil(lambda: ("follow", "lab") in far.did)
+    assert state(page, "lab") == "connecting"
+    assert "SSH, bench@gpu-box" in words(page)
+    far.say(connected("lab"))
+    qtbot.waitUntil(lambda: "NVIDIA H200" in words(page))
+    assert state(page, "lab") == "connected"
+    assert page.list.model.rows[1].about.startswith("16 cores")
+    assert far.did.count(("probe", "lab")) == 1
+    click_row(page, THIS)
+    assert "NVIDIA H200" not in words(page)
+    click_row(page, "lab")
+    assert "NVIDIA H200" in words(page), "what is known is shown at once"
+
+
+def test_that_arrow_keys_choose_and_a_machine_that_is_only_passed_is_not_connected(
+    qtbot: QtBot, services: Services, page: MachinesPage, far: FarWorkbench
+) -> None:
+    added(services.places, Machine(id="last", title="last", reach=Ssh(host="last")))
+    page.activated()
+    click_row(page, THIS)
+    QTest.keyClick(page.list.view, Qt.Key.Key_Down)
+    QTest.keyClick(page.list.view, Qt.Key.Key_Down)
+    qtbot.waitUntil(lambda: ("follow", "last") in far.did)
+    assert ("follow", "lab") not in far.did
+    assert page.list.view.currentIndex().data(Qt.ItemDataRole.AccessibleTextRole) == "last, SSH, last, connecting"
+
+
+def test_that_a_lost_link_says_when_it_is_tried_again_and_keeps_the_last_values(
+    qtbot: QtBot, services: Services, page: MachinesPage, far: FarWorkbench
+) -> None:
+    click_row(page, "lab")
+    far.say(connected("lab"))
+    qtbot.waitUntil(lambda: "NVIDIA H200" in words(page))
+    far.say(lost("lab"))
+    qtbot.waitUntil(lambda: state(page, "lab") == "no answer")
+    assert "gpu-box does not answer" in words(page)
+    assert "Trying again in" in words(page)
+    assert "NVIDIA H200" in words(page)
+    QTest.mouseClick(page.head.retry, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: ("retry", "lab") in far.did)
+    assert state(page, "lab") == "connecting"
+    assert "does not answer" not in words(page)
+    far.say(connected("lab"))
+    qtbot.waitUntil(lambda: state(page, "lab") == "connected")
+
+
+@pytest.mark.parametrize(
+    ("code", "word", "title"),
+    [
+        ("host_key", "host key", "The host key of gpu-box needs your decision"),
+        ("login", "login refused", "gpu-box refuses the login"),
+        ("setup", "not set up", "gpu-box is not set up"),
+        ("name", "no answer", "gpu-box does not answer"),
+    ],
+)
+def test_that_each_reason_has_its_own_words(
+    qtbot: QtBot, page: MachinesPage, far: FarWorkbench, code: str, word: str, title: str
+) -> None:
+    click_row(page, "lab")
+    far.say(lost("lab", code))
+    qtbot.waitUntil(lambda: state(page, "lab") == word)
+    assert title in words(page)
+
+
+def test_that_a_machine_that_cannot_even_be_tried_says_why(qtbot: QtBot, page: MachinesPage, far: FarWorkbench) -> None:
+    far.refuses = RunnerError("There is no ssh here.", "Install it.", code="no_ssh")
+    click_row(page, "lab")
+    qtbot.waitUntil(lambda: state(page, "lab") == "no answer")
+    assert "There is no ssh here. Install it." in words(page)
+    assert "Trying again" not in words(page)
+
+
+def test_that_text_of_a_far_machine_stays_plain(qtbot: QtBot, page: MachinesPage, far: FarWorkbench) -> None:
+    click_row(page, "lab")
+    far.say(RunnerLink("lost", "<b>pwned</b><img src='http://x/y'>", "lab"))
+    qtbot.waitUntil(lambda: "<b>pwned</b>" in words(page))
+    assert page.head.text.textFormat() is Qt.TextFormat.PlainText
+
+
+def test_that_a_machine_is_added_by_keyboard_with_its_id_from_the_host(
+    qtbot: QtBot, services: Services, page: MachinesPage, far: FarWorkbench
+) -> None:
+    QTest.mouseClick(page.list.add, Qt.MouseButton.LeftButton)
+    sheet = page.add_sheet
+    assert sheet.isVisible()
+    assert sheet.fields["host"].hasFocus()
+    QTest.keyClick(sheet.fields["host"], Qt.Key.Key_Return)
+    assert sheet.isVisible()
+    assert "Where is it?" in sheet.wrong.text()
+    QTest.keyClicks(sheet.fields["host"], "bench@Lab.example.org")
+    assert sheet.fields["id"].text() == "lab-2", "lab is taken"
+    assert sheet.fields["title"].text() == "Lab.example.org"
+    QTest.keyClick(sheet.fields["host"], Qt.Key.Key_Return)
+    assert not sheet.isVisible()
+    wanted = Machine(id="lab-2", title="Lab.example.org", reach=Ssh(host="bench@Lab.example.org"))
+    assert machines(services.places)[-1] == wanted
+    assert page.chosen == "lab-2"
+    qtbot.waitUntil(lambda: ("follow", "lab-2") in far.did)
+
+
+def test_that_a_slurm_cluster_is_added_with_what_an_allocation_has(services: Services, page: MachinesPage) -> None:
+    page.add()
+    sheet = page.add_sheet
+    sheet.kinds.choose(1)
+    assert not sheet.hosts.isVisible()
+    for key, text in (("id", "cluster"), ("partition", "gpu"), ("gpus", "2"), ("memory", "64")):
+        sheet.fields[key].clear()
+        QTest.keyClicks(sheet.fields[key], text)
+    QTest.mouseClick(sheet.save, Qt.MouseButton.LeftButton)
+    made = machines(services.places)[-1]
+    assert made == Machine(id="cluster", title="cluster", reach=Slurm(partition="gpu", gpus=2, memory_bytes=64 << 30))
+
+
+def test_that_a_machine_is_changed_under_the_same_id_and_linked_anew(
+    qtbot: QtBot, services: Services, page: MachinesPage, far: FarWorkbench
+) -> None:
+    click_row(page, "lab")
+    qtbot.waitUntil(lambda: ("follow", "lab") in far.did)
+    far.say(connected("lab"))
+    qtbot.waitUntil(lambda: "NVIDIA H200" in words(page))
+    QTest.mouseClick(page.head.edit, Qt.MouseButton.LeftButton)
+    assert page.add_sheet.fields["id"].isReadOnly()
+    page.add_sheet.fields["host"].setText("other")
+    QTest.mouseClick(page.add_sheet.save, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: far.did.count(("follow", "lab")) == 2)
+    assert far.did.index(("forget", "lab")) > far.did.index(("follow", "lab"))
+    assert machines(services.places)[-1].reach == Ssh(host="other", python="/opt/engines/bin/python")
+    assert "NVIDIA H200" not in words(page), "what another computer has is not shown"
+
+
+def test_that_a_machine_is_removed_after_a_question(
+    qtbot: QtBot, services: Services, page: MachinesPage, far: FarWorkbench
+) -> None:
+    assert not page.head.remove.isVisible(), "this computer stays"
+    click_row(page, "lab")
+    QTest.mouseClick(page.head.remove, Qt.MouseButton.LeftButton)
+    assert "Its stored trials stay" in page.head.question.text()
+    assert page.head.no.hasFocus()
+    QTest.keyClick(page.head.no, Qt.Key.Key_Space)
+    assert len(machines(services.places)) == 2
+    QTest.mouseClick(page.head.remove, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(page.head.yes, Qt.MouseButton.LeftButton)
+    assert [m.id for m in machines(services.places)] == [THIS]
+    qtbot.waitUntil(lambda: ("forget", "lab") in far.did)
+    assert page.chosen == THIS
+    assert not page.head.remove.isVisible()
+
+
+def test_that_every_control_has_a_name_for_a_screen_reader(page: MachinesPage) -> None:
+    click_row(page, "lab")
+    for button in page.findChildren(QPushButton):
+        assert button.accessibleName() or button.text(), button
+    assert page.head.remove.accessibleName() == "Remove gpu-box"
+    for edit in page.add_sheet.fields.values():
+        assert edit.accessibleName()
+
+
+def test_that_the_countdown_ends_with_a_try() -> None:
+    assert [countdown(s) for s in (8.2, 1.0, 0.4, 0.0, -3.0)] == [
+        "Trying again in 8 s.",
+        "Trying again in 1 s.",
+        *["Trying again now."] * 3,
+    ]
+
+
+def test_that_the_status_line_says_the_worst_link_first() -> None:
+    titles = {"lab": "gpu-box", "cluster": "Cluster", THIS: "This computer"}.__getitem__
+    here, lab, slow = connected(THIS), lost("lab"), RunnerLink("connecting", machine="cluster")
+    said = "gpu-box: no answer. The link to gpu-box broke. Stored figures are safe."
+    assert link_words({}, titles) == ""
+    assert link_words({THIS: here}, titles) == "Runner: connected"
+    assert link_words({"lab": lab}, titles) == said
+    assert link_words({THIS: here, "lab": connected("lab")}, titles) == "2 machines connected"
+    three = {THIS: here, "cluster": slow, "lab": lab}
+    assert link_words(three, titles) == f"{said} · Cluster: connecting · 1 of 3 machines connected"

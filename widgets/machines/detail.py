@@ -1,0 +1,62 @@
+"""What a machine has, built from one probe: devices, sensors, engines, and what the page adds. Main thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from widgets.machines.facts import MachineFacts
+from widgets.machines.tables import device_table, engine_table, sensor_table
+from widgets.parts.components import Panel, PanelHeader, label, line
+from widgets.theme.theme import Theme
+
+OUTSIDE = "Readings come from outside the worker: they cost the trial nothing in its own process."
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What a person can do with what is missing. `install` is None where the window cannot."""
+
+    copy: Callable[[str], None]
+    install: Callable[[str], None] | None
+
+
+def make_detail(theme: Theme, facts: MachineFacts, offers: Offers, *more: QWidget) -> QWidget:
+    """`more`: panels under the engines."""
+    detail = QWidget()
+    detail.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+    detail.setProperty("ground", "panel")
+    column = QVBoxLayout(detail)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(0)
+    column.addWidget(PanelHeader(theme, "Devices", str(len(facts.devices))))
+    column.addWidget(device_table(theme, facts.devices))
+    column.addWidget(line())
+    halves = QHBoxLayout()
+    halves.setContentsMargins(0, 0, 0, 0)
+    halves.setSpacing(0)
+    sensors = Panel(theme, "What can be measured", f"{len(facts.sensors)} of {facts.quantities}")
+    sensors.body.addWidget(sensor_table(theme, facts.sensors, facts.missing))
+    note = label(OUTSIDE, tone="muted", wrap=True)
+    edge = theme.spacing("m")
+    note.setContentsMargins(edge, edge, edge, edge)
+    sensors.body.addWidget(note)
+    sensors.body.addStretch(1)
+    installed = len(facts.engines) - facts.missing_engines
+    missing = f", {facts.missing_engines} missing" if facts.missing_engines else ""
+    engines = Panel(theme, "Engines", f"{installed} installed{missing}")
+    engines.body.addWidget(engine_table(theme, facts.engines, offers.copy, offers.install))
+    right = QVBoxLayout()
+    right.setSpacing(0)
+    for panel in (engines, *more):
+        right.addWidget(panel)
+        right.addWidget(line())
+    right.addStretch(1)
+    halves.addWidget(sensors, 3)
+    halves.addWidget(line(vertical=True))
+    halves.addLayout(right, 2)
+    column.addLayout(halves, 1)
+    return detail

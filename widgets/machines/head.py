@@ -1,0 +1,175 @@
+"""The head over a machine's details: name, state, how it is reached, buttons; under it the card of a link that needs a
+person. It is changed in place, so that a link that comes and goes rebuilds nothing. Main thread.
+"""
+
+from __future__ import annotations
+
+import time
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+
+from widgets.machines.words import LinkWords, countdown
+from widgets.parts.components import Chip, IconLabel, label, line, push_button
+from widgets.theme.theme import Theme
+
+
+class MachineHead(QFrame):
+    """Says what the user wants of the machine; the page does it."""
+
+    retry_wanted = Signal()
+    edit_wanted = Signal()
+    removal_wanted = Signal()
+    """Asked and answered."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._retry_at: float | None = None
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setProperty("ground", "panel")
+        self.title = label(role="trial_title")
+        self.chip = Chip(theme)
+        self.about = label(role="dense", tone="muted", wrap=True)
+        self.edit = push_button("Edit…", self.edit_wanted.emit)
+        self.remove = push_button("Remove…", self._ask, kind="danger")
+        self.buttons = (self.edit, self.remove)
+        self.question = label(wrap=True)
+        self.yes = push_button("Remove", self._removal_confirmed, kind="danger")
+        self.no = push_button("Keep", self._answered)
+        self.icon = IconLabel(theme, "error", "status.error", 16)
+        self.card_title = label()
+        self.card_title.setProperty("strong", 500)
+        self.text = label(tone="secondary", wrap=True, selectable=True)
+        self.when = label(role="dense", tone="muted")
+        self.retry = push_button("Try again now", self.retry_wanted.emit)
+        self._clock = QTimer(self)
+        self._clock.setInterval(1000)
+        self._clock.timeout.connect(self._count)
+        self._build()
+        theme.follow(self._restyle)
+
+    def _build(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        self._top = QHBoxLayout()
+        names = QVBoxLayout()
+        names.setSpacing(2)
+        first = QHBoxLayout()
+        first.addWidget(self.title)
+        first.addWidget(self.chip)
+        first.addStretch(1)
+        self._first = first
+        names.addLayout(first)
+        names.addWidget(self.about)
+        self._top.addLayout(names, 1)
+        for button in self.buttons:
+            self._top.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+        column.addLayout(self._top)
+        self.asking = QFrame()
+        self._asking_row = QHBoxLayout(self.asking)
+        self._asking_row.addWidget(self.question, 1)
+        self._asking_row.addWidget(self.yes)
+        self._asking_row.addWidget(self.no)
+        self.asking.hide()
+        column.addWidget(self.asking)
+        self.card = QFrame()
+        self.card.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.card.setProperty("ground", "base")
+        outer = QVBoxLayout(self.card)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        outer.addWidget(line())
+        self._card_row = QHBoxLayout()
+        self._card_row.addWidget(self.icon, 0, Qt.AlignmentFlag.AlignTop)
+        words = QVBoxLayout()
+        words.addWidget(self.card_title)
+        words.addWidget(self.text)
+        words.addWidget(self.when)
+        self._words = words
+        self._card_row.addLayout(words, 1)
+        self._card_row.addWidget(self.retry, 0, Qt.AlignmentFlag.AlignTop)
+        outer.addLayout(self._card_row)
+        column.addWidget(self.card)
+        column.addWidget(line())
+
+    def _restyle(self) -> None:
+        m, s, xs = (self._theme.spacing(name) for name in ("m", "s", "xs"))
+        self._top.setContentsMargins(m, m, m, m)
+        for row in (self._top, self._first, self._asking_row, self._card_row):
+            row.setSpacing(s)
+        self._asking_row.setContentsMargins(m, 0, m, m)
+        self._card_row.setContentsMargins(m, m, m, m)
+        self._words.setSpacing(xs)
+
+    # --- what is shown ----------------------------------------------------------------------------
+
+    def show_machine(self, title: str, about: str, *, added: bool) -> None:
+        """`added`: it can be changed and removed; this computer cannot."""
+        if title != self.title.text():
+            self._answered()
+        self.title.setText(title)
+        self.about.setText(about)
+        for button in self.buttons:
+            button.setVisible(added)
+        self.edit.setAccessibleName(f"Edit {title}")
+        self.remove.setAccessibleName(f"Remove {title}")
+
+    def show_link(self, words: LinkWords, retry_at: float | None) -> None:
+        """`retry_at`: on the monotonic clock, when the next try is due."""
+        self.chip.set(words.state[:1].upper() + words.state[1:], words.status)
+        self.card.setVisible(bool(words.title))
+        icon = "error" if words.status == "error" else "warning"
+        self.icon.set_icon(icon, f"status.{'error' if words.status == 'error' else 'warn'}")
+        self.card_title.setText(words.title)
+        self.text.setText(words.text)
+        self.text.setVisible(bool(words.text))
+        self.retry.setVisible(words.retry)
+        self._retry_at = retry_at if words.title else None
+        self._count()
+        self._keep_time()
+
+    def _count(self) -> None:
+        self.when.setVisible(self._retry_at is not None)
+        if self._retry_at is not None:
+            self.when.setText(countdown(self._retry_at - time.monotonic()))
+
+    def _keep_time(self) -> None:
+        """The clock runs only while there is a time to count and someone to see it."""
+        wanted = self._retry_at is not None and self.isVisible()
+        if wanted != self._clock.isActive():
+            self._clock.start() if wanted else self._clock.stop()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._count()
+        self._keep_time()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._keep_time()
+
+    # --- the question -----------------------------------------------------------------------------
+
+    def ask(self, question: str) -> None:
+        self.question.setText(question)
+        self.asking.show()
+        self.no.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _ask(self) -> None:
+        self.ask(
+            f"Remove {self.title.text()}? Its stored trials stay. Trials that run or wait there continue; add it again "
+            "under the same id to fetch their results."
+        )
+
+    def _removal_confirmed(self) -> None:
+        self._answered()
+        self.removal_wanted.emit()
+
+    def _answered(self) -> None:
+        had = self.asking.isVisible() and (self.yes.hasFocus() or self.no.hasFocus())
+        self.asking.hide()
+        if had:
+            self.remove.setFocus(Qt.FocusReason.OtherFocusReason)

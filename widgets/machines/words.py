@@ -1,0 +1,102 @@
+"""What the list and the head of the Machines page say of a machine, from how it is reached and its link. No Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engines.protocol.messages import ProbeResult
+from widgets.machines.facts import summary
+from workbench.machines.machine import THIS, Local, Machine, Slurm, Ssh
+from workbench.running.events import RunnerLink
+
+KINDS = {"local": "this computer", "ssh": "SSH", "slurm": "Slurm"}
+
+
+@dataclass(frozen=True)
+class LinkWords:
+    """`state` is the word in the list and on the chip, `status` its colour ("good", "warn", "error", "neutral").
+    `title` and `text` are the card's under the head; without a title there is no card."""
+
+    state: str
+    status: str
+    title: str = ""
+    text: str = ""
+    retry: bool = False
+    """Whether trying again may help without another change."""
+
+
+@dataclass(frozen=True)
+class MachineRow:
+    id: str
+    title: str
+    about: str
+    link: LinkWords
+    kind: str
+
+    @property
+    def sentence(self) -> str:
+        """The row for a screen reader."""
+        return f"{self.title}, {self.about}, {self.link.state}"
+
+
+def machine_row(machine: Machine, link: RunnerLink | None, probe: ProbeResult | None) -> MachineRow:
+    """One row of the list: what is known of its devices, else how it is reached."""
+    about = summary(probe.devices) if probe is not None else reached(machine)
+    return MachineRow(machine.id, machine.title, about, link_words(machine, link, probe), machine.kind)
+
+
+def reached(machine: Machine) -> str:
+    """ "SSH, bench@gpu-box port 2222", "Slurm, partition gpu, through login"."""
+    reach = machine.reach
+    if isinstance(reach, Local):
+        return KINDS["local"]
+    if isinstance(reach, Ssh):
+        return f"SSH, {address(reach)}"
+    where = f"through {address(reach.login)}" if reach.login is not None else "from this computer"
+    return ", ".join(("Slurm", *((f"partition {reach.partition}",) if reach.partition else ()), where))
+
+
+def address(reach: Ssh) -> str:
+    return f"{reach.host} port {reach.port}" if reach.port else reach.host
+
+
+def is_set_up(machine: Machine) -> bool:
+    """Whether it is known which Python there has the engines."""
+    reach = machine.reach
+    if isinstance(reach, Slurm):
+        return bool(reach.login.python if reach.login is not None else reach.python)
+    return isinstance(reach, Local) or bool(reach.python)
+
+
+def link_words(machine: Machine, link: RunnerLink | None, probe: ProbeResult | None = None) -> LinkWords:
+    """The state of a link, worst news first. `probe`: a machine that has answered keeps its last values in view."""
+    here = machine.id == THIS
+    if link is None:
+        if here:
+            return LinkWords("ready", "good") if probe is not None else LinkWords("starting", "neutral")
+        return LinkWords("not connected", "neutral")
+    if link.state == "connected":
+        return LinkWords("ready" if here else "connected", "good")
+    if link.state == "connecting":
+        return LinkWords("starting" if here else "connecting", "neutral")
+    return _lost(machine, link, here)
+
+
+def _lost(machine: Machine, link: RunnerLink, here: bool) -> LinkWords:
+    state, status, title = _WHY.get(link.code, ("no answer", "error", "{} does not answer"))
+    name = "The runner on this computer" if here else machine.title
+    return LinkWords(state, status, title.format(name), link.message, retry=True)
+
+
+_WHY: dict[str, tuple[str, str, str]] = {
+    "host_key": ("host key", "warn", "The host key of {} needs your decision"),
+    "login": ("login refused", "error", "{} refuses the login"),
+    "setup": ("not set up", "warn", "{} is not set up"),
+}
+"""By the code of a lost link: word, colour, and the card's title."""
+
+
+def countdown(seconds: float) -> str:
+    """ "Trying again in 4 s.", "Trying again now."."""
+    left = round(seconds)
+    return f"Trying again in {left} s." if left > 0 else "Trying again now."
