@@ -8,6 +8,7 @@ side by side.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -190,6 +191,30 @@ class QueueEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Set by the client from the link it came over, whatever was sent."""
 
 
+class Allocation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a cluster's scheduler was asked for and has not taken back: a runner's place on a node."""
+
+    id: str
+    """Of the scheduler's job."""
+    state: Literal["waiting", "running", "ending"]
+    reason: str = ""
+    """Why it waits, in the scheduler's word."""
+    node: str = ""
+    since_wall_ns: int = 0
+    """Since when it waits or runs."""
+    trials: int = 0
+    """Handed to it and not ended."""
+
+
+def waiting_for(allocations: Sequence[Allocation]) -> str:
+    """What keeps a queue waiting whose jobs have no node yet, as a sentence; "" where one has a node."""
+    if any(each.state != "waiting" for each in allocations):
+        return ""
+    reasons = " or ".join(sorted({each.reason for each in allocations if each.reason}))
+    jobs = ", ".join(each.id for each in allocations if each.id)
+    return f"Waiting for the cluster to start job {jobs}" + (f" ({reasons})." if reasons else ".")
+
+
 class QueueState(_Tagged, frozen=True, kw_only=True, tag="queue_state"):
     """Running first, then waiting in order, then the trials that ended lately, newest first."""
 
@@ -199,7 +224,10 @@ class QueueState(_Tagged, frozen=True, kw_only=True, tag="queue_state"):
     """Empty when the user paused; otherwise why the runner did, what is safe and what to do, in sentences."""
 
     nothing_starts: str = ""
-    """Why nothing starts although the queue is not paused: no runner answers, or it has not been asked to begin."""
+    """Why nothing starts although the queue is not paused: no runner answers, it has not been asked to begin, or a
+    cluster has no room yet."""
+    allocations: tuple[Allocation, ...] = ()
+    """Of a cluster: its jobs that wait and run."""
 
     def in_state(self, state: str) -> tuple[QueueEntry, ...]:
         return tuple(e for e in self.entries if e.state == state)

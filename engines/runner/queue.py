@@ -95,6 +95,13 @@ class Queue:
                 return self.waiting.pop(index)
         return None
 
+    def put_back(self, waiting: Waiting) -> None:
+        """One that was taken and did not begin: first, but behind those of its experiment that come before it."""
+        order = waiting.order
+        ahead = (w.order.experiment == order.experiment and w.order.position < order.position for w in self.waiting)
+        place = next((index for index, is_ahead in enumerate(ahead) if not is_ahead), len(self.waiting))
+        self.waiting.insert(place, waiting)
+
     def change(self, waiting: Waiting) -> None:
         """Put another order of the same trial in its place."""
         trial = waiting.order.trial

@@ -18,17 +18,17 @@ import msgspec
 from engines.models.artifacts import model_of
 from engines.protocol.failures import cause
 from engines.protocol.file_errors import is_full, what_happened, what_to_do
-from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
+from engines.protocol.messages import ProbeResult, QueueEntry, QueueState, waiting_for
 from engines.protocol.orders import AfterOrder, TrialOrder
 from engines.protocol.places import Places
 from engines.protocol.queue_file import Waiting
 from engines.protocol.records import TrialEnded
+from engines.runner.bench import Bench, PutBack, Run
 from engines.runner.cooldown import CoolDown
-from engines.runner.leases import startable
 from engines.runner.outcome import Ending, Judgement
 from engines.runner.queue import Queue
 from engines.runner.settings import RunnerSettings
-from engines.runner.spools.archive import Archive, is_safe_name
+from engines.runner.spools.archive import Archive, Entry, is_safe_name
 from engines.runner.spools.end_records import (
     DIED,
     NEVER_RAN,
@@ -40,7 +40,7 @@ from engines.runner.spools.end_records import (
     rest_of_ring,
 )
 from engines.runner.spools.spool import SpoolReader
-from engines.runner.trial import CannotStart, Surroundings, TrialRun
+from engines.runner.trial import CannotStart, Surroundings
 from engines.runner.wakeups import Wakeups
 from engines.runner.workers.start import TEMPLATE_MARK, worker_environment
 from engines.runner.workers.template import Templates
@@ -62,14 +62,15 @@ class Refused(Exception):
 class Runner:
     """Made before the loop runs; `start` recovers and begins, `shut_down` ends."""
 
-    def __init__(self, places: Places, settings: RunnerSettings) -> None:
+    def __init__(self, places: Places, settings: RunnerSettings, bench: Bench | None = None) -> None:
         self.changed = Wakeups()
         self.archive = Archive(places.spools)
         self._state_folder = places.state
         self._artifacts = places.artifacts
         self._settings = settings
         self._queue = Queue(places.queue_file)
-        self._runs: dict[str, TrialRun] = {}
+        self._bench = bench or Bench()
+        self._runs: dict[str, Run] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._grown: dict[str, Wakeups] = {}
         self._ends = EndRecords(written=self._notify, failed=self._pause_for)
@@ -87,10 +88,16 @@ class Runner:
     # --- life ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Mark what a dead runner left as lost, delete old spools, begin with the queue."""
+        """Mark what a dead runner left as lost, or take it up again where it continued without one; delete old spools,
+        begin with the queue."""
         died = {waiting.order.trial: waiting for waiting in self._queue.load()}
+        self._bench.begin(look=self._start_next, pause=self._pause)
         for entry in self.archive.recover():
             waiting = died.get(entry.trial)
+            if waiting is not None and self._bench.outlives_the_runner:
+                self._queue.running[entry.trial] = died.pop(entry.trial)
+                self._carry_on(waiting.order, entry)
+                continue
             if waiting is not None and entry.writer.last_seq == 0:
                 self.archive.discard(entry.trial)  # its worker had not begun
                 continue
@@ -104,11 +111,16 @@ class Runner:
         self._start_next()
 
     async def shut_down(self) -> None:
-        """Stop what runs, keeping its data; the queue stays on disk."""
+        """Stop what runs and cannot continue alone, keeping its data; the queue stays on disk."""
         self._closing = True
-        for run in self._runs.values():
-            run.stop(Ending.SHUTDOWN)
-        await asyncio.gather(*self._tasks.values())
+        await self._bench.close()
+        for trial, run in self._runs.items():
+            if self._bench.outlives_the_runner:
+                self._tasks[trial].cancel()
+            else:
+                run.stop(Ending.SHUTDOWN)
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
         await self._templates.close()
         self._ends.pay()
         self._save()
@@ -224,13 +236,18 @@ class Runner:
         self._start_next()
 
     def queue_state(self) -> QueueState:
-        state = self._queue.state([self._entry_of_run(run) for run in self._runs.values()])
-        return msgspec.structs.replace(state, nothing_starts=_HELD) if self._held and self._queue.waiting else state
+        runs = sorted(self._runs.values(), key=lambda run: not run.begun)
+        state = self._queue.state([self._entry_of_run(run) for run in runs])
+        allocations = self._bench.allocations()
+        nothing = _HELD if self._held and self._queue.waiting else ""
+        if allocations and not nothing and not state.paused and not state.in_state("running"):
+            nothing = waiting_for(allocations)
+        return msgspec.structs.replace(state, nothing_starts=nothing, allocations=allocations)
 
     async def probe(self) -> ProbeResult:
         """What this machine has. Slow, so on a thread; callers at the same time share one. Raises what it raises."""
         if self._probing is None or not self.is_probing:
-            self._probing = asyncio.create_task(asyncio.to_thread(_probe))
+            self._probing = asyncio.create_task(self._bench.probe())
         return await asyncio.shield(self._probing)
 
     def knows(self, trial: str) -> bool:
@@ -269,8 +286,8 @@ class Runner:
         if not self._settle_those_after():
             return
         waiting = [w for w in self._queue.waiting if w.order.after is None]
-        devices = [run.order.device for run in self._runs.values()]
-        for index in startable([w.order.device for w in waiting], devices):
+        running = [run.order for run in self._runs.values()]
+        for index in self._bench.startable([w.order for w in waiting], running):
             if not self._start(waiting[index]):
                 break
 
@@ -316,18 +333,27 @@ class Runner:
             self._pause_for(failed)
             return False
         self._templates.busy()
-        run = TrialRun(order, entry, self._surroundings(order.trial))
-        self._runs[order.trial] = run
-        self._tasks[order.trial] = asyncio.create_task(self._carry_out(run))
+        self._carry_on(order, entry)
         self.changed.notify()
         return True
 
-    async def _carry_out(self, run: TrialRun) -> None:
+    def _carry_on(self, order: TrialOrder, entry: Entry) -> None:
+        run = self._bench.run(order, entry, self._surroundings(order.trial))
+        self._runs[order.trial] = run
+        self._tasks[order.trial] = asyncio.create_task(self._carry_out(run))
+
+    async def _carry_out(self, run: Run) -> None:
         trial = run.order.trial
         try:
             ended = await run.run()
         except CannotStart as problem:
-            self._put_back(run, problem.error)
+            self._put_back(run)
+            self._pause_for(problem.error)
+            return
+        except PutBack:
+            self._put_back(run)
+            self._save()
+            self._start_next()
             return
         except Exception as error:  # noqa: BLE001
             # a mistake of ours must neither stop the queue nor leave a worker: the trial fails, and says so
@@ -350,13 +376,13 @@ class Runner:
         if not self._runs:
             self._templates.idle()
 
-    def _put_back(self, run: TrialRun, error: OSError) -> None:
-        """The machine gave no worker: the trial waits again, first of all, and the queue is paused."""
+    def _put_back(self, run: Run) -> None:
+        """There was no worker: the trial waits again, before all but those of its experiment that come before it."""
         trial = run.order.trial
         del self._runs[trial], self._tasks[trial]
         self.archive.discard(trial)
-        self._queue.waiting.insert(0, msgspec.structs.replace(self._queue.running.pop(trial), started_wall_ns=0))
-        self._pause_for(error)
+        self._queue.put_back(msgspec.structs.replace(self._queue.running.pop(trial), started_wall_ns=0))
+        self.changed.notify()
         if not self._runs:
             self._templates.idle()
 
@@ -389,11 +415,14 @@ class Runner:
 
     def _pause_for(self, error: OSError) -> None:
         """Nothing more is started until the user has put right what is wrong with the machine, and resumes."""
-        self._queue.paused = True
-        self._queue.pause_reason = (
+        self._pause(
             f"{what_happened(error, self._state_folder)} What was measured is safe, and what waits stays in the queue. "
             f"{what_to_do(error, self._state_folder)} Then resume the queue."
         )
+
+    def _pause(self, reason: str) -> None:
+        self._queue.paused = True
+        self._queue.pause_reason = reason
         _log.error("the queue is paused: %s", self._queue.pause_reason)
         self._save()
         self.changed.notify()
@@ -437,13 +466,14 @@ class Runner:
             )
         )
 
-    def _entry_of_run(self, run: TrialRun) -> QueueEntry:
-        row = self._queue.running[run.order.trial].entry("running")
+    def _entry_of_run(self, run: Run) -> QueueEntry:
+        row = self._queue.running[run.order.trial].entry("running" if run.begun else "waiting")
         return msgspec.structs.replace(
             row,
             phase=run.phase,
             text=run.text,
             fraction=run.fraction,
+            started_wall_ns=row.started_wall_ns if run.begun else 0,
         )
 
     def _save(self) -> None:
@@ -465,9 +495,3 @@ class Runner:
 
 def _judgement_of(ended: TrialEnded) -> Judgement:
     return Judgement(ended.outcome, ended.failure, ended.message, ended.advice)
-
-
-def _probe() -> ProbeResult:
-    from engines.host.probe import probe
-
-    return probe()

@@ -12,18 +12,20 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places
 from engines.protocol.private import private_folder
 from engines.protocol.unix_socket import connect
+from engines.runner.bench import Bench
 from engines.runner.runner import Runner
 from engines.runner.server import Server, identity
 from engines.runner.settings import RunnerSettings
 from engines.runner.workers.leftovers import become_subreaper, kill_marked, mark_of
 
+Beside = Callable[[Runner], Coroutine[None, None, None]]
 _log = logging.getLogger(__name__)
 _LOCK_PATIENCE_S = 30.0
 _RETRY_S = 0.05
@@ -37,8 +39,15 @@ class CannotServe(Exception):
     """The runner cannot start; the text says why and what to do."""
 
 
-def serve(places: Places, settings: RunnerSettings, *, ready: Callable[[], None]) -> None:
-    """Be the runner until the end; `ready` is called when clients can connect.
+def serve(
+    places: Places,
+    settings: RunnerSettings,
+    *,
+    ready: Callable[[], None],
+    bench: Bench | None = None,
+    beside: Beside | None = None,
+) -> None:
+    """Be the runner until the end; `ready` is called when clients can connect, and `beside` runs beside it.
 
     Raises `AlreadyRunning`, `CannotServe`.
     """
@@ -51,7 +60,7 @@ def serve(places: Places, settings: RunnerSettings, *, ready: Callable[[], None]
     try:
         become_subreaper()
         kill_marked(mark_of(places.state))
-        asyncio.run(_Life(places, settings, lock).live(ready))
+        asyncio.run(_Life(places, settings, lock, bench).live(ready, beside))
     except OSError as error:
         raise _cannot_serve(error, places.runner_socket) from error
     finally:
@@ -107,25 +116,28 @@ def _take_lock(places: Places) -> int:
 
 
 class _Life:
-    def __init__(self, places: Places, settings: RunnerSettings, lock: int) -> None:
+    def __init__(self, places: Places, settings: RunnerSettings, lock: int, bench: Bench | None) -> None:
         self._places = places
+        self._bench = bench
         held = os.fstat(lock)
         self._lock = (held.st_dev, held.st_ino)
         self._settings = settings
         self._over = asyncio.Event()
         self._idle: asyncio.TimerHandle | None = None
 
-    async def live(self, ready: Callable[[], None]) -> None:
+    async def live(self, ready: Callable[[], None], beside: Beside | None) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._over.set)
-        runner = Runner(self._places, self._settings)
+        runner = Runner(self._places, self._settings, self._bench)
         server = Server(runner, client_count_changed=lambda: self._look(runner, server), shutdown=self._over.set)
         runner.start()
         await server.listen(self._places.runner_socket)
         _log.info("runner %d listens on %s", os.getpid(), self._places.runner_socket)
         ready()
         tasks = [asyncio.create_task(self._watch(runner, server)), asyncio.create_task(self._stay_reachable(server))]
+        if beside is not None:
+            tasks.append(asyncio.create_task(beside(runner)))
         await self._over.wait()
         for task in tasks:
             task.cancel()

@@ -90,6 +90,7 @@ class TrialRun:
     def __init__(self, order: TrialOrder, entry: Entry, around: Surroundings) -> None:
         self.order = order
         self.entry = entry
+        self.begun = True
         self.phase = ""
         self.text = ""
         self.fraction: float | None = None
