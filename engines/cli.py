@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,11 +27,15 @@ from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.client_environment import submission
 from engines.protocol.codec import decode_order, order_of, read_record
 from engines.protocol.orders import TrialOrder
-from engines.protocol.places import places
+from engines.protocol.places import Places, places
 from engines.protocol.queue_file import last_known
 from engines.protocol.records import TrialEnded
 from engines.protocol.streams import take_any_text
 from engines.protocol.unix_socket import connect
+
+if TYPE_CHECKING:
+    from engines.runner.bench import Bench
+    from engines.runner.serve import Beside
 
 DONE, FAILED, USAGE, UNKNOWN_TRIAL, NO_RUNNER, ALREADY_RUNNING, NOT_COMPLETED = range(7)
 
@@ -72,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--idle-seconds", type=float, help="end after this time without clients, trials and queue (600)")
     serve.add_argument("--grace-seconds", type=float, help="how long a worker may take to stop by itself (20)")
     serve.add_argument("--keep-days", type=float, help="how long a finished trial's acknowledged spool is kept (7)")
+    where = serve.add_mutually_exclusive_group()
+    where.add_argument("--share", type=Path, metavar="FOLDER", help="of a Slurm job: take its orders, spool into it")
+    where.add_argument("--slurm", metavar="NAME", help="run the trials in Slurm jobs")
     serve.set_defaults(run=_serve)
 
     submit = commands.add_parser("submit", help="queue trials")
@@ -112,6 +120,11 @@ def _parser() -> argparse.ArgumentParser:
     data_preview.add_arguments(data)
     data.set_defaults(run=data_preview.run)
 
+    slurm = commands.add_parser("slurm", help="as connect, to the runner whose trials run in Slurm jobs")
+    slurm.add_argument("--name", required=True, help="of this queue: one for each kind of job")
+    slurm.add_argument("--settings", default="{}", help="what jobs ask for, as JSON")
+    slurm.set_defaults(run=_slurm)
+
     connect = commands.add_parser("connect", help="join standard input and output to the runner (for SSH)")
     connect.set_defaults(run=_connect)
     return parser
@@ -128,6 +141,10 @@ def _serve(options: argparse.Namespace) -> int:
     changes: dict[str, float] = {}
     if options.idle_seconds is not None:
         changes["idle_s"] = options.idle_seconds
+    elif options.share is not None:
+        from engines.slurm.node import IDLE_S
+
+        changes["idle_s"] = IDLE_S
     if options.grace_seconds is not None:
         changes["grace_s"] = options.grace_seconds
     if options.keep_days is not None:
@@ -140,14 +157,14 @@ def _serve(options: argparse.Namespace) -> int:
     if options.every_processor:  # the command that happens to start the runner is not the one whose trials it runs
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
-    here = places()
+    here, bench, beside = _place_of_trials(options)
     logging.raiseExceptions = False  # a full disk must not turn every log line into a traceback
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         if options.detach:
-            detached(lambda ready: serve(here, settings, ready=ready), here.runner_log)
+            detached(lambda ready: serve(here, settings, ready=ready, bench=bench, beside=beside), here.runner_log)
         else:
-            serve(here, settings, ready=lambda: None)
+            serve(here, settings, ready=lambda: None, bench=bench, beside=beside)
     except AlreadyRunning as error:
         _tell(str(error))
         return DONE if options.detach else ALREADY_RUNNING
@@ -155,6 +172,24 @@ def _serve(options: argparse.Namespace) -> int:
         _tell(str(error))
         return FAILED
     return DONE
+
+
+def _place_of_trials(options: argparse.Namespace) -> tuple[Places, Bench | None, Beside | None]:
+    """Where the runner's own files are, where its trials run, and what runs beside it."""
+    if options.share is not None:
+        from engines.slurm.folder import JobFolder
+        from engines.slurm.front import pace
+        from engines.slurm.node import serve_share
+
+        folder = JobFolder(options.share)
+        return folder.places(places()), None, lambda runner: serve_share(runner, folder, pace().look_s)
+    if options.slurm is not None:
+        from engines.slurm.bench import SlurmBench
+        from engines.slurm.front import front_places, pace
+
+        here = front_places(places(), options.slurm)
+        return here, SlurmBench(here, pace()), None
+    return places(), None, None
 
 
 # --- being a client -------------------------------------------------------------------------------
@@ -293,10 +328,31 @@ def _instruments(options: argparse.Namespace) -> int:
 
 def _connect(options: argparse.Namespace) -> int:
     """The runner's own greeting is the first line: this adds and changes nothing."""
-    here = places()
+    return _join(places())
+
+
+def _slurm(options: argparse.Namespace) -> int:
+    from engines.slurm.commands import SlurmSettings
+    from engines.slurm.front import front_places, write_settings
+
+    try:
+        settings = msgspec.json.decode(options.settings, type=SlurmSettings)
+        here = front_places(places(), options.name)
+        write_settings(here, settings)
+    except ValueError as error:
+        _tell(f"The settings of the jobs cannot be used: {error}")
+        return USAGE
+    except OSError as error:
+        raise RunnerError(f"The settings of the jobs cannot be written: {error}", code="start") from error
+    return _join(here, "--slurm", options.name)
+
+
+def _join(here: Places, *options: str) -> int:
     deadline = time.monotonic() + 10.0
     while True:
-        _client().close()  # starts one if needed, and says why if that fails
+        connect_local(
+            here, client="python -m engines", options=options
+        ).close()  # starts one if needed, and says why if that fails
         try:
             link = connect(here.runner_socket, 10.0)
         except OSError as error:

@@ -94,7 +94,9 @@ class Slurm:
 
     def say(self, *command: str) -> str:
         """What a command of this Slurm prints; "" where it fails."""
-        done = subprocess.run(command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False
+        )
         return done.stdout.strip()
 
     def jobs(self, *states: str) -> list[str]:

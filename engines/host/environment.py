@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from engines.host import machine
@@ -34,6 +34,7 @@ def runner_facts(order: TrialOrder, *, nvml_loader: Callable[[], NvmlLibrary] = 
     """Facts at the start of a trial: the machine's, its load, its GPU, how it is watched. Takes a quarter of a second,
     in which other processes' use of the processors is measured."""
     facts = machine_facts(among=processors_of(order.environment))
+    facts |= cluster_facts(os.environ)
     facts |= project_facts()
     facts |= model_facts(order.model)
     facts |= load_facts()
@@ -42,6 +43,26 @@ def runner_facts(order: TrialOrder, *, nvml_loader: Callable[[], NvmlLibrary] = 
     if order.device.startswith(CUDA):
         facts |= gpu_facts(order.device.removeprefix(CUDA), nvml_loader)
     return facts
+
+
+def cluster_facts(variables: Mapping[str, str]) -> dict[str, str]:
+    """The job that this is part of, where a cluster's scheduler started it."""
+    job = variables.get("SLURM_JOB_ID")
+    if not job:
+        return {}
+    said = {
+        "slurm.job": job,
+        "slurm.node": variables.get("SLURMD_NODENAME", ""),
+        "slurm.partition": variables.get("SLURM_JOB_PARTITION", ""),
+        "slurm.devices": variables.get("CUDA_VISIBLE_DEVICES", ""),
+        "slurm.processors": variables.get("SLURM_CPUS_PER_TASK", ""),
+        "slurm.memory_bytes": _mebibytes(variables.get("SLURM_MEM_PER_NODE", "")),
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _mebibytes(text: str) -> str:
+    return str(int(text) << 20) if text.isdecimal() else ""
 
 
 def machine_facts(*, proc: Path = PROC, sys: Path = SYS, among: Collection[int] = ()) -> dict[str, str]:

@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TypeVar
@@ -241,12 +241,19 @@ class RunnerClient:
 
 
 def connect_local(
-    places: Places, *, start: bool = True, hold: bool = True, timeout: float = 10.0, client: str = "client"
+    places: Places,
+    *,
+    start: bool = True,
+    hold: bool = True,
+    timeout: float = 10.0,
+    client: str = "client",
+    options: Sequence[str] = (),
 ) -> RunnerClient:
     """Connect to this user's runner. With `start`, one is started detached where none answers (its output goes to
     `places.runner_log`); two clients starting one at the same time end up with one. Raises `RunnerError`.
 
-    One that is started on `hold` begins with its queue when somebody submits, resumes or watches: not for a look."""
+    One that is started on `hold` begins with its queue when somebody submits, resumes or watches: not for a look.
+    `options`: further ones of `serve`."""
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -262,7 +269,7 @@ def connect_local(
                 raise
         if time.monotonic() > deadline:
             raise _not_started(places, f"No runner answered within {timeout:g} s.")
-        _start_detached(places, max(_LEAST_S, deadline - time.monotonic()), hold=hold)
+        _start_detached(places, max(_LEAST_S, deadline - time.monotonic()), hold=hold, options=options)
 
 
 def _connect(path: Path, client: str, timeout: float) -> RunnerClient:
@@ -278,7 +285,7 @@ def _connect(path: Path, client: str, timeout: float) -> RunnerClient:
     return RunnerClient(reader, writer, hang_up=end, client=client, timeout=timeout)
 
 
-def _start_detached(places: Places, timeout: float, *, hold: bool) -> None:
+def _start_detached(places: Places, timeout: float, *, hold: bool, options: Sequence[str]) -> None:
     """Start a runner that outlives this process and return when it listens (or another one does).
 
     The command detaches itself and ends when the runner is ready: nothing of it stays a child of this process, and none
@@ -290,7 +297,11 @@ def _start_detached(places: Places, timeout: float, *, hold: bool) -> None:
         narrow(places.runner_log)
         with open(open_private(places.runner_log, os.O_WRONLY | os.O_APPEND), "ab") as log:  # noqa: PTH123
             ended = subprocess.run(
-                [*(sys.executable, "-m", "engines", "serve", "--detach", "--every-processor"), *["--hold"] * hold],
+                [
+                    *(sys.executable, "-m", "engines", "serve", "--detach", "--every-processor"),
+                    *["--hold"] * hold,
+                    *options,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

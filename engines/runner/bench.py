@@ -62,6 +62,9 @@ class Bench:
         """Which of those that wait may start now."""
         return startable([order.device for order in waiting], [order.device for order in running])
 
+    def pause(self) -> None:
+        """Nothing starts until `startable` is asked again."""
+
     def run(self, order: TrialOrder, entry: Entry, around: Surroundings) -> Run:
         return TrialRun(order, entry, around)
 

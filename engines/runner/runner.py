@@ -281,7 +281,10 @@ class Runner:
 
     def _start_next(self) -> None:
         """Start every waiting trial that has its device."""
-        if self._queue.paused or self._closing or self._held:
+        if self._closing or self._held:
+            return
+        if self._queue.paused:
+            self._bench.pause()
             return
         if not self._settle_those_after():
             return
@@ -423,6 +426,7 @@ class Runner:
     def _pause(self, reason: str) -> None:
         self._queue.paused = True
         self._queue.pause_reason = reason
+        self._bench.pause()
         _log.error("the queue is paused: %s", self._queue.pause_reason)
         self._save()
         self.changed.notify()

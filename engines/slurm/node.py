@@ -1,0 +1,92 @@
+"""On the node: the runner of one job takes the orders that the front leaves in the job's folder. In that runner's
+process, beside it on its loop; files are read on a thread, for a shared file system can be slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from engines.host.probe import probe
+from engines.protocol.messages import ProbeResult
+from engines.protocol.orders import TrialOrder
+from engines.runner.runner import Refused, Runner
+from engines.slurm.folder import JobFolder, NodeFile
+
+ANY_GPU = "cuda:allocated"
+"""The device of an order that goes to whatever GPU Slurm gives."""
+IDLE_S = 60.0
+"""Seconds without a trial after which the job gives its node back."""
+_CUDA = "cuda:"
+
+
+async def serve_share(runner: Runner, folder: JobFolder, look_s: float) -> None:
+    """Until cancelled: say where this is, then take in what comes."""
+    found = await asyncio.to_thread(probe)
+    devices = allocated(found, os.environ)
+    await asyncio.to_thread(folder.write_node, _node_file(found, devices))
+    share = _Share(devices)
+    while True:
+        handed, stops = await asyncio.to_thread(lambda: (folder.handed(), folder.stops()))
+        new = [trial for trial in handed if not runner.knows(trial)]
+        orders = await asyncio.to_thread(lambda: [folder.order(trial) for trial in new])  # noqa: B023  awaited here
+        runner.submit([share.placed(order) for order in orders if order is not None], {})
+        for trial, how in stops.items():
+            if runner.knows(trial) and share.is_news(trial, how):
+                with contextlib.suppress(Refused):  # it has ended meanwhile
+                    runner.stop(trial, kill=how == "kill")
+        await asyncio.sleep(look_s)
+
+
+def allocated(found: ProbeResult, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Ids of the GPUs of this job, as `CUDA_VISIBLE_DEVICES` names them: numbers in the driver's order, or beginnings
+    of their own ids. A number that the driver says nothing of stays one. () for a job without GPUs."""
+    gpus = [device.id for device in found.devices if device.id.startswith(_CUDA)]
+    ids = []
+    for word in filter(None, map(str.strip, variables.get("CUDA_VISIBLE_DEVICES", "").split(","))):
+        if word.isdecimal():
+            ids.append(gpus[int(word)] if int(word) < len(gpus) else _CUDA + word)
+        else:
+            ids.append(next((gpu for gpu in gpus if gpu.startswith(_CUDA + word)), _CUDA + word))
+    return tuple(ids)
+
+
+class _Share:
+    """Which device each block has here, and which stops were passed on."""
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        self._devices = devices
+        self._blocks: dict[tuple[str, int], int] = {}
+        self._stopped: dict[str, str] = {}
+
+    def placed(self, order: TrialOrder) -> TrialOrder:
+        """With a device of this job, the same for a whole block, and without what only counted on the client."""
+        environment = order.environment
+        if environment is not None:
+            kept = {n: v for n, v in environment.variables.items() if n != "CUDA_VISIBLE_DEVICES"}
+            environment = msgspec.structs.replace(environment, variables=kept, processors="")
+        device = order.device
+        if device == ANY_GPU and self._devices:
+            number = self._blocks.setdefault((order.experiment, order.block), len(self._blocks))
+            device = self._devices[number % len(self._devices)]
+        return msgspec.structs.replace(order, device=device, environment=environment)
+
+    def is_news(self, trial: str, how: str) -> bool:
+        before, self._stopped[trial] = self._stopped.get(trial), how
+        return how != before
+
+
+def _node_file(found: ProbeResult, devices: tuple[str, ...]) -> NodeFile:
+    return NodeFile(
+        node=os.environ.get("SLURMD_NODENAME") or platform.node(),
+        job=os.environ.get("SLURM_JOB_ID", ""),
+        devices=devices,
+        started_wall_ns=time.time_ns(),
+        probe=found,
+    )

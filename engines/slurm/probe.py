@@ -1,0 +1,47 @@
+"""What a cluster has, as a plan needs it: of the node that ran last, or what Slurm says of the partition. Blocking."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engines.host.probe import probe
+from engines.protocol.messages import Device, ProbeResult
+from engines.slurm.commands import SlurmError, SlurmSettings, partition_nodes
+from engines.slurm.node import ANY_GPU
+
+
+def cluster_probe(settings: SlurmSettings, node: ProbeResult | None) -> ProbeResult:
+    """Packages and data are those of this machine, which nodes share. `node`: as the last one that ran saw itself."""
+    here = probe()
+    seen = node or msgspec.structs.replace(here, devices=(_cpu_of_partition(settings),), sensors=(), facts={})
+    devices = [device for device in seen.devices if not device.id.startswith("cuda:")]
+    if settings.gpus:
+        found = [device for device in seen.devices if device.id.startswith("cuda:")]
+        devices.append(_any_gpu(found))
+    return msgspec.structs.replace(
+        here, machine=seen.machine, devices=tuple(devices), sensors=seen.sensors, facts=seen.facts
+    )
+
+
+def _any_gpu(found: list[Device]) -> Device:
+    """The least of those a job was given, under the name that stands for whichever it will be."""
+    if not found:
+        return Device(id=ANY_GPU, title="GPU that Slurm gives", memory_total_bytes=0, memory_free_bytes=0)
+    least = min(found, key=lambda device: device.memory_total_bytes)
+    return msgspec.structs.replace(least, id=ANY_GPU, memory_free_bytes=least.memory_total_bytes)
+
+
+def _cpu_of_partition(settings: SlurmSettings) -> Device:
+    """The smallest node's processors and memory, as far as a job may have them."""
+    try:
+        sizes = [int(node.get("RealMemory", "0")) << 20 for node in partition_nodes(settings)]
+    except (SlurmError, ValueError):
+        sizes = []
+    size = settings.memory_bytes or min(sizes, default=0)
+    return Device(
+        id="cpu",
+        title=f"{settings.cpus} processors of a node",
+        memory_total_bytes=size,
+        memory_free_bytes=size,
+        details={"cores": str(settings.cpus), "threads_default": str(max(1, settings.cpus - 1))},
+    )
