@@ -14,5 +14,8 @@ needs msgspec and the standard library, nothing else, and runs in every process 
 PROTOCOL_VERSION = 2
 """Rises when an old reader could misread a new record. Adding a record kind or an optional field does not."""
 
+LONGEST_LINE = 64 << 20
+"""Bytes of one call, answer or record, at the most."""
+
 MAGIC = "llm-workbench-runner"
 """First word of the first line of every runner connection; anything before it is a login banner."""

@@ -1,7 +1,8 @@
 """A connection to a runner: local (starting one if none runs) or through any pair of byte streams.
 
 Blocking calls and blocking streams over one connection; a reader thread sorts answers by call id. Safe from any thread.
-A stream holds what has come and was not yet taken: take it soon, or attach again later from the last seq.
+A stream holds what has come and was not yet taken, up to a limit; then the link waits. Whatever a runner sends takes a
+bounded amount of memory (docs/security.md).
 """
 
 from __future__ import annotations
@@ -18,20 +19,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TypeVar
+from typing import IO
 
 import msgspec
 
-from engines.protocol import MAGIC, PROTOCOL_VERSION
+from engines.protocol import LONGEST_LINE, MAGIC, PROTOCOL_VERSION
 from engines.protocol.codec import decode_answer, encode_call
 from engines.protocol.messages import Call, Cancel, Failure, Hello, Reply, Request, StreamEnded, Welcome
 from engines.protocol.places import HOME_VARIABLE, Places
 from engines.protocol.private import narrow, open_private, private_folder
 from engines.protocol.unix_socket import connect, hang_up
 
-T = TypeVar("T")
+_Answers = queue.SimpleQueue["tuple[Reply | RunnerError, int]"]
+"""Of one call, each with its size in bytes."""
 
 _BANNER_LINES = 200
+_BACKLOG_BYTES = 32 << 20
+"""Of streams, come and not yet taken. Beyond it nothing more is read, unless a call waits for its answer."""
+_LARGEST_BACKLOG_BYTES = 256 << 20
+"""Where more than this comes before the answer to a call, the link ends; what was not taken can be asked for again."""
 _LOG_TAIL_LINES = 12
 _LOG_LARGEST_BYTES = 4 << 20
 _LEAST_S = 5.0
@@ -71,11 +77,14 @@ class RunnerClient:
         self._writer = writer
         self._hang_up = hang_up
         self.name = client
-        self._lock = threading.Lock()
         self._sending = threading.Lock()
         """Held while a call is written, which can take as long as the other side does not read."""
+        self._changed = threading.Condition()
+        """Guards what follows."""
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, queue.SimpleQueue[Reply | RunnerError]] = {}
+        self._waiting: dict[int, _Answers] = {}
+        self._calls = 0
+        self._backlog_bytes = 0
         self._lost: RunnerError | None = None
         self._greeted = threading.Event()
         self._closed = False
@@ -95,12 +104,18 @@ class RunnerClient:
 
     def call(self, request: Request, *, timeout: float = 30.0) -> Reply:
         """Send one request and wait for its answer. A `Failure` answer raises `RunnerError`."""
-        number, answers = self._send(request)
+        with self._changed:
+            self._calls += 1
+            self._changed.notify_all()
         try:
-            reply = _next(answers, timeout)
+            number, answers = self._send(request)
+            try:
+                return _next(answers, timeout, self._take)
+            finally:
+                self._forget(number)
         finally:
-            self._forget(number)
-        return reply
+            with self._changed:
+                self._calls -= 1
 
     def stream(self, request: Request) -> Iterator[Reply]:
         """Send `Attach` or `Watch` and yield answers until the stream or the link ends (`RunnerError` code "link").
@@ -110,7 +125,7 @@ class RunnerClient:
         try:
             while True:
                 try:
-                    reply = _next(answers, None)
+                    reply = _next(answers, None, self._take)
                 except RunnerError:
                     ended = True
                     raise
@@ -126,10 +141,11 @@ class RunnerClient:
 
     def close(self) -> None:
         """End the connection and its streams; from any thread, more than once too."""
-        with self._lock:
+        with self._changed:
             if self._closed:
                 return
             self._closed = True
+            self._changed.notify_all()
         self._hang_up()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=5.0)
@@ -140,7 +156,7 @@ class RunnerClient:
     @property
     def waits(self) -> bool:
         """Whether a call or a stream is open."""
-        with self._lock:
+        with self._changed:
             return bool(self._waiting)
 
     def __enter__(self) -> RunnerClient:
@@ -161,10 +177,10 @@ class RunnerClient:
             raise RunnerError("The runner did not answer as one.", code="version")
         return reply
 
-    def _send(self, request: Request) -> tuple[int, queue.SimpleQueue[Reply | RunnerError]]:
-        answers: queue.SimpleQueue[Reply | RunnerError] = queue.SimpleQueue()
+    def _send(self, request: Request) -> tuple[int, _Answers]:
+        answers: _Answers = queue.SimpleQueue()
         number = next(self._numbers)
-        with self._lock:
+        with self._changed:
             if self._lost is not None:
                 raise self._lost
             self._waiting[number] = answers
@@ -186,27 +202,36 @@ class RunnerClient:
             raise _link_lost() from error
 
     def _forget(self, number: int) -> None:
-        with self._lock:
-            self._waiting.pop(number, None)
+        with self._changed:
+            answers = self._waiting.pop(number, None)
+            while answers is not None and not answers.empty():
+                self._backlog_bytes -= answers.get_nowait()[1]
+            self._changed.notify_all()
+
+    def _take(self, size_bytes: int) -> None:
+        with self._changed:
+            self._backlog_bytes -= size_bytes
+            self._changed.notify_all()
 
     def _read(self) -> None:
         lost = _link_lost()
         try:
             self._read_greeting()
             self._greeted.set()
-            while line := self._reader.readline():
+            while line := self._reader.readline(LONGEST_LINE):
                 self.heard_at = time.monotonic()
                 self.received_bytes += len(line)
+                if len(line) == LONGEST_LINE:
+                    raise RunnerError(f"The runner sent a line of more than {LONGEST_LINE >> 20} MiB: it is none.")
                 self._sort(line)
         except RunnerError as error:
             lost = error
         except (OSError, ValueError):
             pass  # the connection broke or was closed: reported below as a lost link
-        with self._lock:
+        with self._changed:
             self._lost = lost
-            waiting = list(self._waiting.values())
-        for answers in waiting:
-            answers.put(lost)
+            for answers in self._waiting.values():
+                answers.put((lost, 0))
         self._greeted.set()
         self.over.set()
 
@@ -234,10 +259,15 @@ class RunnerClient:
             raise RunnerError(f"The runner's answer could not be read: {error}") from error
         if answer.id == 0 and isinstance(answer.body, Failure):
             raise _error_of(answer.body)
-        with self._lock:
+        with self._changed:
             answers = self._waiting.get(answer.id)
-        if answers is not None:
-            answers.put(answer.body)
+            if answers is None:
+                return
+            answers.put((answer.body, len(line)))
+            self._backlog_bytes += len(line)
+            self._changed.wait_for(lambda: self._backlog_bytes <= _BACKLOG_BYTES or self._calls or self._closed)
+            if self._backlog_bytes > _LARGEST_BACKLOG_BYTES:
+                raise RunnerError("The runner sends more than is taken here, and no answer to a call.")
 
 
 def connect_local(
@@ -351,11 +381,13 @@ def _not_started(places: Places, what: str) -> RunnerError:
     )
 
 
-def _next(answers: queue.SimpleQueue[Reply | RunnerError], timeout: float | None) -> Reply:
+def _next(answers: _Answers, timeout: float | None, take: Callable[[int], None]) -> Reply:
+    """The next answer; `take` is called with its size."""
     try:
-        reply = answers.get(timeout=timeout)
+        reply, size_bytes = answers.get(timeout=timeout)
     except queue.Empty:
         raise RunnerError(f"The runner did not answer within {timeout:g} s.", "It may be busy; try again.") from None
+    take(size_bytes)
     if isinstance(reply, RunnerError):
         raise reply
     if isinstance(reply, Failure):

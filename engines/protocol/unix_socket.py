@@ -7,10 +7,15 @@ store's frames hold columns of numbers as bytes (`workbench.store.sharing.wire`)
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
+import struct
+from asyncio.trsock import TransportSocket
 from collections.abc import Iterator
 from pathlib import Path
+
+_CREDENTIALS = struct.Struct("3i")
 
 
 def listen(path: Path) -> socket.socket:
@@ -25,11 +30,21 @@ def listen(path: Path) -> socket.socket:
 
 
 def connect(path: Path, timeout: float | None) -> socket.socket:
-    """A link to whoever listens at `path`, with a timeout of seconds for each step. Raises OSError."""
+    """A link to this user's process that listens at `path`, with a timeout of seconds for each step. Raises OSError,
+    also where another user listens: a socket in /tmp may be anybody's."""
     with closed_on_failure(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as link:
         link.settimeout(timeout)
         link.connect(os.fspath(path))
+        if not same_user(link):
+            raise PermissionError(errno.EPERM, "another user listens there", os.fspath(path))
     return link
+
+
+def same_user(link: socket.socket | TransportSocket) -> bool:
+    """Whether the process at the other end runs as this user."""
+    raw = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user, _ = _CREDENTIALS.unpack(raw)
+    return bool(user == os.geteuid())
 
 
 @contextlib.contextmanager

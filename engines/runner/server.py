@@ -17,15 +17,14 @@ from pathlib import Path
 
 import msgspec
 
-from engines.protocol import MAGIC, PROTOCOL_VERSION, messages
+from engines.protocol import LONGEST_LINE, MAGIC, PROTOCOL_VERSION, messages
 from engines.protocol.codec import decode_call, encode_answer
 from engines.protocol.messages import Answer, Call, Done, Failure, RecordLine, Reply, SpoolList, StreamEnded, Welcome
-from engines.protocol.unix_socket import closed_on_failure, listen
+from engines.protocol.unix_socket import closed_on_failure, listen, same_user
 from engines.runner.runner import Refused, Runner
 from engines.runner.spools.spool import boot_id
 
 _log = logging.getLogger(__name__)
-_LONGEST_CALL = 64 << 20
 _HIGH_WATER = 1 << 18
 _WATCH_PERIOD_S = 0.25
 """At most four queue states a second go to a watcher."""
@@ -73,7 +72,7 @@ class Server:
         if self._server is not None:
             self._server.close()
         with closed_on_failure(listen(path)) as listening:
-            self._server = await asyncio.start_unix_server(self._connected, sock=listening, limit=_LONGEST_CALL)
+            self._server = await asyncio.start_unix_server(self._connected, sock=listening, limit=LONGEST_LINE)
         self._file = identity(path)
 
     def is_at(self, path: Path) -> bool:
@@ -100,7 +99,8 @@ class Server:
         self._connections.add(task)
         self._client_count_changed()
         try:
-            await _Connection(self._runner, reader, writer, self._shutdown).serve()
+            if same_user(writer.get_extra_info("socket")):
+                await _Connection(self._runner, reader, writer, self._shutdown).serve()
         except (ConnectionError, asyncio.CancelledError):
             pass  # the client went, or the runner goes
         finally:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 from engines.protocol.client import RunnerClient, RunnerError
 from engines.protocol.codec import read_record
@@ -31,9 +32,8 @@ from engines.protocol.messages import (
 from engines.protocol.records import LostRecord, Record, TrialEnded
 from workbench.machines.machine import THIS
 from workbench.running.events import Event, Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
-from workbench.running.intake import Assumed, evaluate, judge_leftovers, nothing_assumed, take_in
+from workbench.running.intake import Assumed, evaluate, is_buried, judge_leftovers, nothing_assumed, stored_seq, take_in
 from workbench.store.operations import (
-    GetTrial,
     ListUnfinished,
     MarkLost,
     Store,
@@ -45,12 +45,39 @@ from workbench.units import format_numbers
 _TELL_EVERY_S = 0.2
 _STORE_EVERY_S = 1.0
 _STORE_AT_LINES = 2000
+_ROOM = 64 << 20
+"""Characters of lines that wait for the store, also while it cannot write: a runner may be faster, or lie."""
 _RETRY_S = (1.0, 2.0, 4.0, 8.0)
 _SAME_NOTICE_S = 60.0
 _ODD_ADVICE = "Its records are stored. Please report this with `llm-workbench show TRIAL --log`."
 _DAMAGE_ADVICE = "The rest is stored, and the trial becomes invalid. Check the disk, and run the trial again."
 _UNKNOWN_AFTER_S = 60.0
 """A trial the store has and the runner does not is lost only after this: it may be on its way."""
+
+
+class _Room:
+    """How many characters of lines are held here: those that bring more wait until some are stored. Any thread."""
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def enter(self, line: str) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._held <= _ROOM or self._closed)
+            self._held += len(line)
+
+    def leave(self, lines: list[str]) -> None:
+        with self._changed:
+            self._held -= sum(len(line) for line in lines)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
 
 @dataclass
@@ -94,6 +121,7 @@ class Follower:
         self._stopping = threading.Event()
         self._awake = threading.Event()
         """Ends the wait for the next try."""
+        self._room = _Room()
         self._arrived: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._attached: dict[str, tuple[RunnerClient, threading.Thread]] = {}
         self._finished: set[str] = set()
@@ -120,6 +148,7 @@ class Follower:
         """End all threads; what has arrived is stored first."""
         self._stopping.set()
         self._awake.set()
+        self._room.close()
         with self._lock:
             client = self._client
         if client is not None:
@@ -234,15 +263,35 @@ class Follower:
             link, running = self._attached.get(trial, (None, None))
             if link is client and running is not None and running.is_alive():
                 return
+        if not self._was_sent(trial):
+            return
+        with self._lock:
             thread = threading.Thread(target=self._read, args=(client, trial), name=f"attach-{trial}", daemon=True)
             self._attached[trial] = (client, thread)
         thread.start()
 
+    def _was_sent(self, trial: str) -> bool:
+        """Whether this store sent the trial to this machine: what else its runner offers is not read. One that was
+        deleted here the runner may drop. Raises `StoreError`."""
+        if stored_seq(self._store, trial, self._machine) is not None:
+            return True
+        if self._ingest and is_buried(self._store, trial):
+            self._send(Bury(trials=(trial,)))
+        else:
+            self._say_once(
+                "warning",
+                f"The runner of machine {self._machine} offers trials that this database did not send there. "
+                "They are ignored.",
+                "They may belong to a copy of this database: open that one to see them.",
+            )
+        return False
+
     def _read(self, client: RunnerClient, trial: str) -> None:
         try:
-            after = self._stored_seq(trial)
+            after = (stored_seq(self._store, trial, self._machine) or 0) if self._ingest else 0
             for reply in client.stream(Attach(trial=trial, after=after)):
                 if isinstance(reply, RecordLine):
+                    self._room.enter(reply.line)
                     self._arrived.put((trial, reply.line))
                 if self._stopping.is_set():
                     return
@@ -255,14 +304,6 @@ class Follower:
             # a broken link is the follow thread's to report; it attaches again
         except StoreError as error:
             self._say_store_error(error)
-
-    def _stored_seq(self, trial: str) -> int:
-        try:
-            return self._store.execute(GetTrial(trial=trial)).last_seq if self._ingest else 0
-        except StoreError as error:
-            if error.code == "not_found":
-                return 0
-            raise
 
     # --- thread "ingest" ---------------------------------------------------------------------------
 
@@ -332,13 +373,11 @@ class Follower:
 
     def _store_all(self, inboxes: dict[str, _Inbox]) -> None:
         for trial in list(inboxes):
-            inbox = inboxes[trial]
-            if not self._ingest:
-                del inboxes[trial]
-                continue
+            inbox = inboxes.pop(trial)
             try:
+                if not self._ingest:
+                    continue
                 result = take_in(self._store, trial, inbox.lines, self._assumed)
-                del inboxes[trial]
                 if result.buried:
                     self._send(Bury(trials=(trial,)))
                     continue
@@ -347,13 +386,14 @@ class Follower:
                 if result.ended and result.new_records:
                     self._say_judged(trial)
             except StoreError as error:
-                # the lines stay; the spool has them too
                 self._say_store_error(error)
-                if error.code == "not_found":
-                    del inboxes[trial]
+                if error.code != "not_found":
+                    inboxes[trial] = inbox  # the lines stay; the spool has them too
             except Exception as error:  # noqa: BLE001  this thread is the live path: one odd trial must not end it
-                inboxes.pop(trial, None)
                 self._tell(Notice("error", f"The figures of trial {trial} could not be made: {error!r}", _ODD_ADVICE))
+            finally:
+                if trial not in inboxes:
+                    self._room.leave(inbox.lines)
 
     def _say_judged(self, trial: str) -> None:
         if self._judged is None:
@@ -366,10 +406,13 @@ class Follower:
             return  # the link is the follow thread's to report
 
     def _say_store_error(self, error: StoreError) -> None:
+        self._say_once("error", str(error), error.advice)
+
+    def _say_once(self, severity: Literal["warning", "error"], text: str, advice: str) -> None:
         now = time.monotonic()
-        if now - self._noticed.get(str(error), -_SAME_NOTICE_S) >= _SAME_NOTICE_S:
-            self._noticed[str(error)] = now
-            self._tell(Notice("error", str(error), error.advice))
+        if now - self._noticed.get(text, -_SAME_NOTICE_S) >= _SAME_NOTICE_S:
+            self._noticed[text] = now
+            self._tell(Notice(severity, text, advice))
 
     def _send(self, message: Acknowledge | Bury) -> None:
         """Tell the runner; if the link is down the next catch-up does it again."""

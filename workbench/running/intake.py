@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from engines.protocol.client import RunnerClient
+from engines.protocol.client import RunnerClient, RunnerError
 from engines.protocol.messages import Acknowledge, Attach, Bury, ListSpools, RecordLine, Spool, SpoolList
 from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
 from workbench.metrics.evaluate import evaluate_trial
@@ -65,20 +65,30 @@ def pending(client: RunnerClient, store_id: str) -> tuple[Spool, ...]:
     return tuple(s for s in reply.spools if not (s.complete and s.acknowledged >= s.last_seq))
 
 
-def catch_up(store: Store, store_id: str, client: RunnerClient, assumed: Assumed = nothing_assumed) -> tuple[str, ...]:
-    """Take in what the runner has said up to now, without following on. -> trials that got new records.
+def catch_up(
+    store: Store, store_id: str, client: RunnerClient, machine: str, assumed: Assumed = nothing_assumed
+) -> tuple[str, ...]:
+    """Take in what the machine's runner has said up to now, without following on. -> trials that got new records.
 
     Raises `RunnerError`, `StoreError`."""
     changed = []
     for spool in pending(client, store_id):
-        stored = _stored_seq(store, spool.trial)
+        stored = stored_seq(store, spool.trial, machine)
+        if stored is None:
+            if is_buried(store, spool.trial):
+                client.call(Bury(trials=(spool.trial,)))
+            continue
         result = None
         lines: list[str] = []
         if spool.last_seq > stored:
+            read = stored
             stream = client.stream(Attach(trial=spool.trial, after=stored))
             for reply in stream:
                 if not isinstance(reply, RecordLine):
                     continue
+                if reply.seq <= read:
+                    raise RunnerError("The runner sends a trial's records out of order.")
+                read = reply.seq
                 lines.append(reply.line)
                 if reply.seq >= spool.last_seq:
                     break
@@ -97,11 +107,23 @@ def catch_up(store: Store, store_id: str, client: RunnerClient, assumed: Assumed
     return tuple(changed)
 
 
-def _stored_seq(store: Store, trial: str) -> int:
-    """0 for a trial the store does not know: the ingest decides what becomes of it."""
+def stored_seq(store: Store, trial: str, machine: str) -> int | None:
+    """The number of the last stored record of a trial that this store sent to that machine; None of any other, whatever
+    a runner says of it. Raises `StoreError`."""
     try:
-        return store.execute(GetTrial(trial=trial)).last_seq
+        row = store.execute(GetTrial(trial=trial))
     except StoreError as error:
         if error.code == "not_found":
-            return 0
+            return None
+        raise
+    return row.last_seq if (row.trial, row.machine) == (trial, machine) else None
+
+
+def is_buried(store: Store, trial: str) -> bool:
+    """Whether the trial was deleted here, so that no runner need keep it. Raises `StoreError`."""
+    try:
+        return store.execute(Ingest(trial=trial, lines=())).buried
+    except StoreError as error:
+        if error.code == "not_found":
+            return False
         raise

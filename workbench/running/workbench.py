@@ -240,7 +240,7 @@ class Workbench:
         unfinished = self._store.execute(ListUnfinished())
         for machine in {row.machine for row in unfinished}:
             with contextlib.suppress(RunnerError), self.link(machine).connect() as client:
-                for trial in catch_up(self._store, self.store_id, client, self.stored.assumed):
+                for trial in catch_up(self._store, self.store_id, client, machine, self.stored.assumed):
                     self._judged(trial)
 
     def _judged(self, trial: str) -> None:

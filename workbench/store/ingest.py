@@ -37,16 +37,14 @@ def ingest(db: Transaction, operation: Ingest) -> Ingested:
             raise faults.not_found("trial", operation.trial)
         _adopt(db, renewed(operation.order))
         stored = _Stored(0, "waiting", None, None)
+    if _has_end(db, operation.trial, stored):  # whatever a runner says later is no part of the trial
+        return Ingested(last_seq=stored.last_seq, new_records=0, ended=True)
     batch = unpack(operation.trial, operation.lines, stored.last_seq)
     if batch.count:
         for table, columns in batch.tables().items():
             db.insert(table, columns)
         _update_trial(db, batch, stored)
-    return Ingested(
-        last_seq=batch.last_seq,
-        new_records=batch.count,
-        ended=batch.ended is not None or _has_end(db, operation.trial, stored),
-    )
+    return Ingested(last_seq=batch.last_seq, new_records=batch.count, ended=batch.ended is not None)
 
 
 def _stored(db: Transaction, trial: str) -> _Stored | None:

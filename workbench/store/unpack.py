@@ -181,10 +181,12 @@ class Unpacked:
 
 
 def unpack(trial: str, lines: Iterable[str], after: int) -> Unpacked:
-    """Unpack the lines numbered `after` + 1, + 2, ...; earlier ones are skipped."""
+    """Unpack the lines numbered `after` + 1, + 2, ... up to the trial's end; earlier ones are skipped."""
     batch = Unpacked(trial, last_seq=after)
     sound = SoundLines(after)
     for seq, raw in (*sound.feed(text.encode("utf-8", "surrogatepass") for text in lines), *sound.settle()):
+        if batch.ended is not None:
+            break
         line = raw.decode().strip()
         try:
             record, exact = _decode(line)

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from engines.protocol.places import places, short_socket
-from engines.protocol.unix_socket import hang_up, listen
+from engines.protocol.unix_socket import hang_up, listen, same_user
 from workbench.store.operations import Operation, Store, StoreError
 from workbench.store.sharing import wire
 
@@ -123,7 +123,7 @@ class OwnerServer:
     def _serve(self, link: socket.socket) -> None:
         try:
             with link:
-                if wire.same_user(link) and _greet(link):
+                if same_user(link) and _greet(link):
                     while (frame := wire.receive_frame(link)) is not None:
                         _answer(link, self._run(frame))
                 hang_up(link)  # closing alone is put off while the other thread waits for its events

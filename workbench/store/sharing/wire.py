@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import operator
-import os
 import socket
 import struct
 from typing import Any
@@ -26,7 +25,6 @@ _LARGEST = 2**31
 LARGEST_GREETING = 1 << 14
 """Bytes of a first frame: nobody has said yet that they speak this language."""
 _PIECE = 1 << 20
-_CREDENTIALS = struct.Struct("3i")
 
 
 class Hello(msgspec.Struct, frozen=True, tag_field="say", tag="hello"):
@@ -97,13 +95,6 @@ def receive_frame(link: socket.socket, largest: int = _LARGEST) -> bytes | None:
         return None
     (length,) = _LENGTH.unpack(head)
     return None if length >= largest else _receive(link, length)
-
-
-def same_user(link: socket.socket) -> bool:
-    """Whether the process at the other end runs as this user."""
-    raw = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(raw)
-    return bool(user == os.getuid())
 
 
 def _receive(link: socket.socket, length: int) -> bytes | None:
