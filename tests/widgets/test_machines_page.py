@@ -4,6 +4,7 @@ and keyboard."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
@@ -13,11 +14,14 @@ from pytestqt.qtbot import QtBot
 
 from engines.protocol.client import RunnerError
 from tests.widgets.machines_kit import LAB, FarWorkbench, added, connected, lost
+from widgets.machines import known
 from widgets.machines.page import MachinesPage
 from widgets.machines.words import countdown
 from widgets.shell.services import Services
 from widgets.shell.status_line import link_words
+from workbench.machines.host_keys import HostKey
 from workbench.machines.machine import THIS, Machine, Slurm, Ssh, machines
+from workbench.machines.ssh_config import CONFIG_VARIABLE
 from workbench.running.events import RunnerLink
 
 
@@ -115,7 +119,6 @@ def test_that_a_lost_link_says_when_it_is_tried_again_and_keeps_the_last_values(
 @pytest.mark.parametrize(
     ("code", "word", "title"),
     [
-        ("host_key", "host key", "The host key of gpu-box needs your decision"),
         ("login", "login refused", "gpu-box refuses the login"),
         ("setup", "not set up", "gpu-box is not set up"),
         ("name", "no answer", "gpu-box does not answer"),
@@ -128,6 +131,48 @@ def test_that_each_reason_has_its_own_words(
     far.say(lost("lab", code))
     qtbot.waitUntil(lambda: state(page, "lab") == word)
     assert title in words(page)
+
+
+UNKNOWN = HostKey("unknown", "gpu-box", "ssh-ed25519", "SHA256:offered", line="ssh-ed25519 AAAA")
+CHANGED = HostKey("changed", "gate", "ssh-ed25519", "SHA256:other", ("SHA256:before",), "ssh-ed25519 BBBB")
+
+
+@pytest.mark.parametrize(
+    ("key", "title", "button"),
+    [
+        (UNKNOWN, "The host key of gpu-box is not known yet", "Trust this key"),
+        (CHANGED, "The host key of gpu-box (gate) has changed", "Replace the known key"),
+    ],
+)
+def test_that_a_host_key_is_shown_and_trusted_by_a_click_alone(
+    qtbot: QtBot,
+    page: MachinesPage,
+    far: FarWorkbench,
+    monkeypatch: pytest.MonkeyPatch,
+    key: HostKey,
+    title: str,
+    button: str,
+) -> None:
+    accepted: list[HostKey] = []
+
+    def take(_reach: Ssh, taken: HostKey) -> HostKey:
+        accepted.append(taken)
+        return HostKey("known")
+
+    monkeypatch.setattr(known, "host_key", lambda _reach: key)
+    monkeypatch.setattr(known, "accept", take)
+    click_row(page, "lab")
+    far.say(lost("lab", "host_key"))
+    qtbot.waitUntil(lambda: title in words(page))
+    assert key.fingerprint in words(page)
+    assert ("SHA256:before" in words(page)) is (key is CHANGED)
+    assert page.head.trust.text() == button
+    far.say(lost("lab", "host_key"))
+    assert not accepted
+    QTest.mouseClick(page.head.trust, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: ("retry", "lab") in far.did)
+    assert accepted == [key]
+    assert not page.head.trust.isVisible()
 
 
 def test_that_a_machine_that_cannot_even_be_tried_says_why(qtbot: QtBot, page: MachinesPage, far: FarWorkbench) -> None:
@@ -164,6 +209,21 @@ def test_that_a_machine_is_added_by_keyboard_with_its_id_from_the_host(
     assert machines(services.places)[-1] == wanted
     assert page.chosen == "lab-2"
     qtbot.waitUntil(lambda: ("follow", "lab-2") in far.did)
+
+
+def test_that_hosts_of_the_ssh_configuration_are_offered(
+    page: MachinesPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host gpu-box *.lab\nHost other\n")
+    monkeypatch.setenv(CONFIG_VARIABLE, str(config))
+    page.add()
+    sheet = page.add_sheet
+    assert [sheet.hosts.itemText(i) for i in range(sheet.hosts.count())] == ["gpu-box", "other"]
+    assert sheet.fields["host"].text() == "", "offered, not chosen"
+    QTest.keyClick(sheet.hosts, Qt.Key.Key_Down)
+    assert sheet.fields["host"].text() == "gpu-box"
+    assert sheet.fields["id"].text() == "gpu-box"
 
 
 def test_that_a_slurm_cluster_is_added_with_what_an_allocation_has(services: Services, page: MachinesPage) -> None:

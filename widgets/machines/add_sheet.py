@@ -162,6 +162,7 @@ class AddSheet(Overlay):
     def _fill(self, values: dict[str, str], hosts: Sequence[str]) -> None:
         self.hosts.clear()
         self.hosts.addItems(list(hosts))
+        self.hosts.setCurrentIndex(-1)
         for key, edit in self.fields.items():
             edit.setText(values.get(key, ""))
 

@@ -8,10 +8,10 @@ import time
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
-from widgets.machines.words import LinkWords, countdown
-from widgets.parts.components import Chip, IconLabel, label, line, push_button
+from widgets.machines.words import KeyWords, LinkWords, countdown
+from widgets.parts.components import Chip, IconLabel, label, line, push_button, set_look
 from widgets.theme.theme import Theme
 
 
@@ -19,6 +19,8 @@ class MachineHead(QFrame):
     """Says what the user wants of the machine; the page does it."""
 
     retry_wanted = Signal()
+    trust_wanted = Signal()
+    """The host key that is shown is to be trusted."""
     edit_wanted = Signal()
     removal_wanted = Signal()
     """Asked and answered."""
@@ -44,6 +46,11 @@ class MachineHead(QFrame):
         self.text = label(tone="secondary", wrap=True, selectable=True)
         self.when = label(role="dense", tone="muted")
         self.retry = push_button("Try again now", self.retry_wanted.emit)
+        self.offered = label(role="mono", wrap=True, selectable=True)
+        self.offered.setAccessibleName("Fingerprint offered now")
+        self.expected = label(role="mono", wrap=True, selectable=True)
+        self.expected.setAccessibleName("Fingerprints known so far")
+        self.trust = push_button("Trust this key", self.trust_wanted.emit)
         self._clock = QTimer(self)
         self._clock.setInterval(1000)
         self._clock.timeout.connect(self._count)
@@ -87,9 +94,14 @@ class MachineHead(QFrame):
         words = QVBoxLayout()
         words.addWidget(self.card_title)
         words.addWidget(self.text)
+        self._keys = QFormLayout()
+        self._keys.addRow(label("Offered now", tone="muted"), self.offered)
+        self._keys.addRow(label("Known so far", tone="muted"), self.expected)
+        words.addLayout(self._keys)
         words.addWidget(self.when)
         self._words = words
         self._card_row.addLayout(words, 1)
+        self._card_row.addWidget(self.trust, 0, Qt.AlignmentFlag.AlignTop)
         self._card_row.addWidget(self.retry, 0, Qt.AlignmentFlag.AlignTop)
         outer.addLayout(self._card_row)
         column.addWidget(self.card)
@@ -130,6 +142,21 @@ class MachineHead(QFrame):
         self._retry_at = retry_at if words.title else None
         self._count()
         self._keep_time()
+
+    def show_key(self, words: KeyWords | None) -> None:
+        """The host key to be decided on, None where there is none to decide on."""
+        self.trust.setVisible(words is not None)
+        self._keys.setRowVisible(self.offered, words is not None)
+        self._keys.setRowVisible(self.expected, words is not None and bool(words.known))
+        if words is None:
+            return
+        self.card_title.setText(words.title)
+        self.offered.setText(words.offered)
+        self.expected.setText("\n".join(words.known))
+        self.trust.setText(words.button)
+        set_look(self.trust, kind="danger" if words.changed else "")
+        if words.changed:
+            self.icon.set_icon("error", "status.error")
 
     def _count(self) -> None:
         self.when.setVisible(self._retry_at is not None)

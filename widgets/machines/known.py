@@ -10,7 +10,9 @@ from collections.abc import Callable
 from PySide6.QtCore import QObject, Signal
 
 from engines.protocol.messages import ProbeResult
+from widgets.machines.words import login_of
 from widgets.shell.services import Services
+from workbench.machines.host_keys import HostKey, accept, host_key
 from workbench.machines.machine import THIS, THIS_COMPUTER, Machine, MachinesError, keep, machines, remove
 from workbench.running.events import RunnerLink
 from workbench.running.workbench import Workbench
@@ -28,6 +30,9 @@ class KnownMachines(QObject):
         self.all: tuple[Machine, ...] = (THIS_COMPUTER,)
         self.looking: set[str] = set()
         """Machines that are being probed."""
+        self.keys: dict[str, HostKey] = {}
+        """Host keys that wait for a decision, by machine."""
+        self._asked: set[str] = set()
         self.read()
 
     def read(self) -> None:
@@ -68,6 +73,7 @@ class KnownMachines(QObject):
         return True
 
     def _forgotten(self, machine: str) -> None:
+        self.keys.pop(machine, None)
         self._services.bridge.say_link(RunnerLink("", machine=machine))
 
     def connect_to(self, machine: str) -> None:
@@ -80,6 +86,35 @@ class KnownMachines(QObject):
             self._with_link(machine, lambda workbench: workbench.link(machine).follow())
         elif bridge.links[machine].state == "connected" and machine not in bridge.probes:
             self.look(machine)
+
+    def look_at_key(self, machine: str) -> None:
+        """What the user's known hosts say of a computer's host key, for the user to decide on."""
+        reach = login_of(self.find(machine))
+        if reach is None or machine in self.keys or machine in self._asked:
+            return
+        self._asked.add(machine)
+        # where that fails the link's own words are in view
+        self._run(
+            lambda: host_key(reach),
+            lambda key: self._key_seen(machine, key),
+            lambda _error: self._asked.discard(machine),
+        )
+
+    def trust(self, machine: str) -> None:
+        """The user's decision: exactly the key that was shown is trusted from now on."""
+        reach, key = login_of(self.find(machine)), self.keys.pop(machine, None)
+        if reach is not None and key is not None:
+            self._run(lambda: accept(reach, key), lambda now: self._key_seen(machine, now))
+
+    def _key_seen(self, machine: str, key: HostKey) -> None:
+        """Known: the link is tried; else it is shown, perhaps that of the next computer on the way."""
+        self._asked.discard(machine)
+        if key.state == "known":
+            self.keys.pop(machine, None)
+            self.retry(machine)
+        else:
+            self.keys[machine] = key
+            self.changed.emit()
 
     def retry(self, machine: str) -> None:
         """A lost link is tried now, not when its time has come."""

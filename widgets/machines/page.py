@@ -25,7 +25,7 @@ from widgets.machines.list_panel import MachineList
 from widgets.machines.selfcheck import SelfChecks
 from widgets.machines.selfcheck_panel import SelfCheckPanel
 from widgets.machines.selfcheck_rows import measured_rates, text_report
-from widgets.machines.words import link_words, machine_row, reached
+from widgets.machines.words import key_words, link_words, machine_row, reached
 from widgets.parts.components import EmptyState, tool_button
 from widgets.shell.entries import Does, fulfilled
 from widgets.shell.page import Page
@@ -33,6 +33,7 @@ from widgets.shell.services import Services
 from widgets.shell.targets import InstallPackages
 from workbench.machines.installing import with_its_engine
 from workbench.machines.machine import THIS, Machine
+from workbench.machines.ssh_config import names
 from workbench.running.events import RunnerLink
 
 _CHOICE_MS = 200
@@ -110,6 +111,7 @@ class MachinesPage(Page):
         self.list.chosen.connect(self.choose)
         self.list.add_wanted.connect(self.add)
         self.head.retry_wanted.connect(self._retry)
+        self.head.trust_wanted.connect(self._trust)
         self.head.edit_wanted.connect(self._edit)
         self.head.removal_wanted.connect(self._remove)
         self.add_sheet.decided.connect(self._keep)
@@ -155,10 +157,10 @@ class MachinesPage(Page):
 
     def add(self) -> None:
         self.services.navigate(self.name, None)
-        self.add_sheet.open_new(tuple(m.id for m in self.known.all))
+        self.add_sheet.open_new(tuple(m.id for m in self.known.all), names())
 
     def _edit(self) -> None:
-        self.add_sheet.open_for(self._machine)
+        self.add_sheet.open_for(self._machine, names())
 
     def _keep(self, machine: Machine) -> None:
         if self.known.keep(machine):
@@ -171,6 +173,10 @@ class MachinesPage(Page):
         if self.known.remove(machine):
             self._show_all()
             self.services.toasts.show("info", f"{title} was removed. Its stored trials are still there.")
+
+    def _trust(self) -> None:
+        self.known.trust(self.chosen)
+        self._show_all()
 
     def _retry(self) -> None:
         if self.chosen == THIS and self.services.bridge.link is None:
@@ -265,6 +271,10 @@ class MachinesPage(Page):
         self._retry_at.pop(link.machine, None)
         if link.retry_s is not None:
             self._retry_at[link.machine] = time.monotonic() + link.retry_s
+        if link.code == "host_key":
+            self.known.look_at_key(link.machine)
+        if link.state == "connected":
+            self.known.keys.pop(link.machine, None)
         if link.machine == self.chosen and link.state in ("connected", ""):  # has answered, or is reached in a new way
             self.known.connect_to(link.machine)
         self._show_all()
@@ -288,6 +298,8 @@ class MachinesPage(Page):
         self.head.show_machine(machine.title, about, added=not here)
         words = link_words(machine, bridge.links.get(machine.id), probe)
         self.head.show_link(words, self._retry_at.get(machine.id))
+        key = self.known.keys.get(machine.id) if words.title else None
+        self.head.show_key(key_words(machine, key) if key is not None else None)
         self._show_looking()
         if probe is not None:
             if self._shown is None or self._shown[0] != machine.id or self._shown[1] is not probe:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engines.protocol.messages import ProbeResult
 from widgets.machines.facts import summary
+from workbench.machines.host_keys import HostKey
 from workbench.machines.machine import THIS, Local, Machine, Slurm, Ssh
 from workbench.running.events import RunnerLink
 
@@ -60,6 +61,13 @@ def address(reach: Ssh) -> str:
     return f"{reach.host} port {reach.port}" if reach.port else reach.host
 
 
+def login_of(machine: Machine) -> Ssh | None:
+    """The computer that OpenSSH logs in to; None where nothing has to be reached."""
+    if isinstance(machine.reach, Ssh):
+        return machine.reach
+    return machine.reach.login if isinstance(machine.reach, Slurm) else None
+
+
 def is_set_up(machine: Machine) -> bool:
     """Whether it is known which Python there has the engines."""
     reach = machine.reach
@@ -94,6 +102,31 @@ _WHY: dict[str, tuple[str, str, str]] = {
     "setup": ("not set up", "warn", "{} is not set up"),
 }
 """By the code of a lost link: word, colour, and the card's title."""
+
+
+@dataclass(frozen=True)
+class KeyWords:
+    """A host key to be decided on: what is offered, what is known, and the words on the button."""
+
+    title: str
+    offered: str
+    known: tuple[str, ...]
+    button: str
+    changed: bool
+
+
+def key_words(machine: Machine, key: HostKey) -> KeyWords:
+    """Of a key that is not known. A jump host on the way is named."""
+    whose = machine.title if key.host in ("", _host(machine)) else f"{machine.title} ({key.host})"
+    changed = key.state == "changed"
+    title = f"The host key of {whose} has changed" if changed else f"The host key of {whose} is not known yet"
+    button = "Replace the known key" if changed else "Trust this key"
+    return KeyWords(title, f"{key.kind} {key.fingerprint}".strip(), key.expected, button, changed)
+
+
+def _host(machine: Machine) -> str:
+    reach = login_of(machine)
+    return reach.host.rpartition("@")[2] if reach is not None else ""
 
 
 def countdown(seconds: float) -> str:
