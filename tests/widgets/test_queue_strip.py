@@ -169,3 +169,15 @@ def test_that_the_summary_reads_as_a_sentence() -> None:
     assert replace(view, left="about 12 min left").summary == (
         "model a, precisions · trial 1 of 4, about 12 min left, 1 waiting"
     )
+
+
+def test_that_machines_work_side_by_side() -> None:
+    state = queue(entry("a", "waiting", expected_s=30.0), entry("b", "waiting", expected_s=12.0, machine="lab"))
+    assert seconds_left(state, NOW) == pytest.approx(30.0)
+
+
+def test_that_the_strip_names_a_machine_that_is_paused_alone(qtbot: QtBot, theme: Theme) -> None:
+    strip = QueueStrip(theme)
+    qtbot.addWidget(strip)
+    strip.set_queue(queue(entry("a", "running")), ("gpu-box",))
+    assert strip.detail.text().endswith("gpu-box paused")

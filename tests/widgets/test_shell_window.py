@@ -71,7 +71,7 @@ class FakeWorkbench:
     def plan(self, experiment: object) -> object:
         raise StoreError("No plan in this test.")
 
-    def pause(self, paused: bool) -> None:
+    def pause(self, paused: bool, machine: str = "this") -> None:
         self.paused.append(paused)
 
     def close(self) -> None:
@@ -332,6 +332,10 @@ def test_that_the_queue_reaches_strip_and_rail(qtbot: QtBot, window: Window, fak
     assert window.rail.buttons["monitor"].dot
     window.strip.pause.click()
     qtbot.waitUntil(lambda: fake.made[0].paused == [True])
+    fake.made[0].say(QueueChanged(queue(entry("u", "running")).of_machine("lab"), "lab"))
+    qtbot.waitUntil(lambda: "and 1 more" in window.strip.detail.text())
+    window.strip.pause.click()
+    qtbot.waitUntil(lambda: len(fake.made[0].paused) == 3)
 
 
 def test_that_long_work_is_told_in_the_status_line(window: Window) -> None:

@@ -28,14 +28,18 @@ def header_now(
 
 
 def where_it_runs(
-    data: TrialData | None, order: TrialOrder | None, entry: QueueEntry | None, probe: ProbeResult | None
+    data: TrialData | None,
+    order: TrialOrder | None,
+    entry: QueueEntry | None,
+    probe: ProbeResult | None,
+    machine: str = "",
 ) -> str:
     """ "GPU 0 · 128 in, 64 out, batch 1"; of what is known. What a trial recorded of its processor comes first: it may
-    be another machine's, or this one's as it was."""
+    be another machine's, or this one's as it was. `machine`: its name where it is not this one; `probe`: of it."""
     device = order.device if order is not None else entry.device if entry is not None else ""
     recorded = _processor(data) if device == "cpu" else ""
     title = next((d.title for d in probe.devices if d.id == device), "") if probe is not None else ""
-    return " · ".join(p for p in (recorded or title or device, workload_text(order)) if p)
+    return " · ".join(p for p in (machine, recorded or title or device, workload_text(order)) if p)
 
 
 def _processor(data: TrialData | None) -> str:

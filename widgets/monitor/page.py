@@ -12,7 +12,7 @@ from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
-from engines.protocol.messages import QueueState
+from engines.protocol.messages import QueueEntry, QueueState
 from widgets.background.wall_meter import WallMeterImport
 from widgets.charts.stack import ChartStack
 from widgets.charts.table_twin import TableTwin
@@ -27,10 +27,12 @@ from widgets.monitor.side_column import SideColumn
 from widgets.monitor.toolbar import ChartToolbar
 from widgets.parts.components import EmptyState
 from widgets.queue.edits import QueueEdits
+from widgets.queue.lanes import lanes
 from widgets.queue.panel import QueuePanel
 from widgets.shell.page import Page
 from widgets.shell.services import Services
 from widgets.shell.targets import ShowTrial
+from workbench.machines.machine import THIS
 from workbench.running.events import StoreChanged
 
 _TEXTS_MS = 500
@@ -104,6 +106,8 @@ class MonitorPage(Page):
     def _connect_trial(self) -> None:
         current = self.current
         self.services.bridge.queue_changed.connect(self._queue_changed)
+        self.services.bridge.link_changed.connect(self._show_lanes)
+        self.queue.pause_wanted.connect(self._pause)
         current.chosen.connect(self.queue.choose)
         current.changed.connect(self._show_trial)
         current.grew.connect(self._grew)
@@ -176,8 +180,13 @@ class MonitorPage(Page):
 
     def _queue_changed(self, state: QueueState) -> None:
         self.queue.set_queue(state)
+        self._show_lanes()
         self.current.take_queue(state)
         self._keep_time()
+
+    def _show_lanes(self) -> None:
+        bridge = self.services.bridge
+        self.queue.lanes.show_lanes(lanes(bridge.queues, bridge.links, bridge.title_of, time.time()))
 
     def _grew(self) -> None:
         if self.charts.data is not self.current.data:
@@ -207,9 +216,12 @@ class MonitorPage(Page):
         data, entry, queue = current.data, current.entry, current.queue
         self.header.setVisible(bool(current.id) and (data is not None or entry is not None))
         if current.id:
-            where = where_it_runs(data, current.trials.order_of(current.id), entry, self.services.bridge.probe)
+            order, bridge = current.trials.order_of(current.id), self.services.bridge
+            machine = order.machine if order is not None else entry.machine if entry is not None else THIS
+            name = "" if machine == THIS else bridge.title_of(machine)
+            where = where_it_runs(data, order, entry, bridge.probes.get(machine), name)
             view = header_now(data, entry, queue, where, time.time())
-            self.header.show_view(view, queue is not None and queue.paused)
+            self.header.show_view(view, self._paused(entry))
 
     # --- what the user does -----------------------------------------------------------------------
 
@@ -230,7 +242,17 @@ class MonitorPage(Page):
     def toggle_pause(self) -> None:
         """After this trial: stop starting others, or continue."""
         if self.current.queue is not None:
-            self.edits.pause(not self.current.queue.paused)
+            entry = self.current.entry
+            self.edits.pause(not self._paused(entry), entry.machine if entry is not None else THIS)
+
+    def _pause(self, machine: str, paused: bool) -> None:
+        self.edits.pause(paused, machine)
+
+    def _paused(self, entry: QueueEntry | None) -> bool:
+        """Whether the queue of the machine that the trial is on is paused."""
+        known = self.services.bridge.queues.get(entry.machine) if entry is not None else None
+        queue = known or self.current.queue
+        return queue is not None and queue.paused
 
     def _reorder(self, order: tuple[str, ...]) -> None:
         self.edits.reorder(self.queue.model.waiting, order)

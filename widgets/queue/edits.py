@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QUndoStack
 
 from widgets.parts.undo import Edit
 from widgets.shell.services import Services
+from workbench.machines.machine import THIS
+from workbench.running.queues import by_machine
 
 
 class QueueEdits(QObject):
@@ -24,11 +26,11 @@ class QueueEdits(QObject):
 
     # --- edits ------------------------------------------------------------------------------------
 
-    def pause(self, paused: bool) -> None:
+    def pause(self, paused: bool, machine: str = THIS) -> None:
         """A paused queue finishes what runs and starts nothing."""
         workbench = self._services.workbench
         if workbench is not None:
-            self._run(lambda: workbench.pause(paused))
+            self._run(lambda: workbench.pause(paused, machine))
 
     def stop(self, trial: str, *, kill: bool = False) -> None:
         """End a running trial: politely, or by killing its process."""
@@ -37,12 +39,25 @@ class QueueEdits(QObject):
             self._run(lambda: workbench.stop(trial, kill=kill))
 
     def reorder(self, before: tuple[str, ...], after: tuple[str, ...]) -> None:
-        """Waiting trials from one order into another."""
+        """Waiting trials from one order into another; each machine has its own."""
         workbench = self._services.workbench
         if workbench is None:
             return
-        self._run(lambda: workbench.reorder(after))
-        self._undo_stack.push(Edit("the new order", lambda: self._run(lambda: workbench.reorder(before))))
+        old, new = self._by_machine(before), self._by_machine(after)
+        changed = {machine: order for machine, order in new.items() if old.get(machine) != order}
+        if not changed:
+            return
+
+        def bring(orders: Mapping[str, tuple[str, ...]]) -> None:
+            for machine in changed:
+                workbench.reorder(orders[machine], machine)
+
+        self._run(lambda: bring(new))
+        self._undo_stack.push(Edit("the new order", lambda: self._run(lambda: bring(old))))
+
+    def _by_machine(self, trials: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        queue = self._services.bridge.queue
+        return by_machine(queue, trials) if queue is not None else {THIS: tuple(trials)}
 
     def remove(self, trials: tuple[str, ...], waiting: tuple[str, ...]) -> None:
         """Waiting trials out of the queue. Undoing submits them again, as new trials, at their old places."""
@@ -50,13 +65,17 @@ class QueueEdits(QObject):
         if workbench is None:
             return
 
+        places = self._by_machine(waiting)
+
         def work() -> None:
             for trial in trials:
                 workbench.stop(trial)
 
         def bring_back() -> None:
             new = dict(zip(trials, workbench.retry(trials), strict=True))
-            workbench.reorder(tuple(new.get(t, t) for t in waiting))
+            for machine, order in places.items():
+                if new.keys() & set(order):
+                    workbench.reorder(tuple(new.get(t, t) for t in order), machine)
 
         self._run(work)
         count = "a trial" if len(trials) == 1 else f"{len(trials)} trials"

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QAbstractItemView, QListView, QMenu, QStackedWidge
 
 from engines.protocol.messages import QueueState
 from widgets.parts.components import EmptyState, Panel, label, tool_button
+from widgets.queue.lanes import QueueLanes
 from widgets.queue.model import QueueDelegate, QueueModel
 from widgets.queue.rows import QueueRow, dropped, failed_trials, heading, moved, queue_rows
 from widgets.theme.icons import icon
@@ -31,6 +32,8 @@ class QueuePanel(Panel):
     resume_wanted = Signal(tuple)
     """Continue these training trials from their checkpoints."""
     stop_wanted = Signal(str)
+    pause_wanted = Signal(str, bool)
+    """Machine, whether it is to pause."""
     meter_wanted = Signal(str)
     """Import a wall meter's readings for this trial, which has ended."""
 
@@ -66,6 +69,9 @@ class QueuePanel(Panel):
             "Trials queued from Setup wait here for their turn.",
             icon_name="play",
         )
+        self.lanes = QueueLanes(theme)
+        self.lanes.pause_wanted.connect(self.pause_wanted)
+        self.body.addWidget(self.lanes)
         self._pages = QStackedWidget()
         self._pages.addWidget(self.empty)
         self._pages.addWidget(self.view)

@@ -7,6 +7,7 @@ the time left. Main thread.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
@@ -31,6 +32,7 @@ class QueueStrip(QFrame):
         super().__init__(parent)
         self._theme = theme
         self._state: QueueState | None = None
+        self._note = ""
         self.view: StripView = strip_view(None, 0.0)
         self.setProperty("ground", "panel")
         self.setAccessibleName("Queue")
@@ -72,14 +74,15 @@ class QueueStrip(QFrame):
         theme.follow(self._restyle)
         self._show()
 
-    def set_queue(self, state: QueueState | None) -> None:
-        """The runner's queue; None while it is not known."""
+    def set_queue(self, state: QueueState | None, paused: Sequence[str] = ()) -> None:
+        """The runners' queue; None while it is not known. `paused`: names of those that are, where others are not."""
         self._state = state
+        self._note = f"{', '.join(paused)} paused" if paused else ""
         self._tick()
         self._keep_time()
 
     def _tick(self) -> None:
-        view = strip_view(self._state, time.time())
+        view = strip_view(self._state, time.time(), self._note)
         if view != self.view:
             self.view = view
             self._show()

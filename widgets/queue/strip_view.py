@@ -77,7 +77,7 @@ def seconds_left(state: QueueState, now_s: float) -> float | None:
     Devices run side by side: the busiest one decides."""
     learned = learned_durations(state)
     factor = correction(state, learned)
-    by_device: dict[str, float] = {}
+    by_device: dict[tuple[str, str], float] = {}
     for entry in (*state.in_state("running"), *state.in_state("waiting")):
         whole = expected_seconds(entry, learned, factor)
         if whole is None:
@@ -90,7 +90,8 @@ def seconds_left(state: QueueState, now_s: float) -> float | None:
                 rest = min(whole * (1 - entry.fraction), done / entry.fraction * (1 - entry.fraction))
             else:
                 rest = max(0.0, whole - done)
-        by_device[entry.device] = by_device.get(entry.device, 0.0) + rest
+        device = (entry.machine, entry.device)
+        by_device[device] = by_device.get(device, 0.0) + rest
     return max(by_device.values(), default=None)
 
 
@@ -100,8 +101,8 @@ def about(seconds: float) -> str:
     return format_duration(max(1, round(seconds / step) * step))
 
 
-def strip_view(state: QueueState | None, now_s: float) -> StripView:
-    """The strip for a queue. `now_s` is the wall clock (seconds since 1970)."""
+def strip_view(state: QueueState | None, now_s: float, note: str = "") -> StripView:
+    """The strip for a queue. `now_s` is the wall clock (seconds since 1970), `note` what else is to be said of it."""
     if state is None:
         return StripView(False, "", "", "", None, None, "", "", 0, 0, "Waiting for the runner.")
     running, waiting = state.in_state("running"), state.in_state("waiting")
@@ -124,6 +125,7 @@ def strip_view(state: QueueState | None, now_s: float) -> StripView:
     detail = [first.experiment_title, f"trial {first.position + 1} of {first.total}", doing(first.text, first.phase)]
     if len(running) > 1:
         detail.append(f"and {len(running) - 1} more")
+    detail.append(note)
     own = [e for e in state.entries if e.experiment == first.experiment]
     done = sum(1.0 if e.state == "ended" else (e.fraction or 0.0) if e.state == "running" else 0.0 for e in own)
     # trials that ended long ago have left the queue's memory: the experiment's own count is the better denominator

@@ -44,6 +44,7 @@ from widgets.shell.targets import NewExperiment
 from widgets.theme.focus_ring import FocusRing
 from widgets.theme.theme import Theme
 from workbench.running.events import Notice, StoreChanged
+from workbench.running.queues import to_pause
 from workbench.store.operations import Counts
 
 if TYPE_CHECKING:
@@ -227,7 +228,9 @@ class Window(QMainWindow):
     # --- what changes -------------------------------------------------------------------------------
 
     def _queue_changed(self, state: QueueState) -> None:
-        self.strip.set_queue(state)
+        queues = self.bridge.queues
+        paused = () if state.paused else tuple(self.bridge.title_of(m) for m, q in queues.items() if q.paused)
+        self.strip.set_queue(state, paused)
         self.rail.buttons["monitor"].set_dot(bool(state.in_state("running")))
         self.actions_.update()
 
@@ -248,9 +251,12 @@ class Window(QMainWindow):
     # --- queue ----------------------------------------------------------------------------------
 
     def _pause(self, paused: bool) -> None:
+        """The strip's switch is for all machines; each has its own in the queue."""
         workbench = self.bridge.workbench
-        if workbench is not None:
-            self.bridge.run(partial(workbench.pause, paused), None, self.toasts.error)
+        if workbench is None:
+            return
+        for machine in to_pause(self.bridge.queues, paused):
+            self.bridge.run(partial(workbench.pause, paused, machine), None, self.toasts.error)
 
     def toggle_pause(self) -> None:
         self._pause(not self.strip.view.paused)

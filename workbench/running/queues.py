@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from engines.protocol.messages import QueueState
 from workbench.machines.machine import THIS
@@ -22,6 +22,20 @@ def joined(queues: Mapping[str, QueueState]) -> QueueState:
         pause_reason=" ".join(_of(m, q.pause_reason) for m, q in counted.items() if q.pause_reason),
         nothing_starts=" ".join(_of(m, q.nothing_starts) for m, q in counted.items() if q.nothing_starts),
     )
+
+
+def to_pause(queues: Mapping[str, QueueState], paused: bool) -> tuple[str, ...]:
+    """The machines that one switch for all pauses or resumes: those with something to do that are not so yet."""
+    wanted = [m for m, q in queues.items() if q.paused != paused]
+    busy = [m for m in wanted if queues[m].in_state("waiting") or queues[m].in_state("running")]
+    return tuple(busy or wanted)
+
+
+def by_machine(state: QueueState, trials: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """These trials, in their order, by the machine whose queue they are in."""
+    where = {e.trial: e.machine for e in state.entries}
+    machines = dict.fromkeys(where.get(t, THIS) for t in trials)
+    return {m: tuple(t for t in trials if where.get(t, THIS) == m) for m in machines}
 
 
 def _of(machine: str, reason: str) -> str:

@@ -40,16 +40,19 @@ class FakeWorkbench:
     def submit_operation(self, operation: object) -> Future[Any]:
         return self._pool.submit(self.store.execute, operation)
 
-    def pause(self, paused: bool) -> None:
-        self.asked.append(("pause", paused))
+    def pause(self, paused: bool, machine: str = "this") -> None:
+        self.asked.append(("pause", paused) if machine == "this" else ("pause", paused, machine))
 
     def stop(self, trial: str, *, kill: bool = False) -> None:
         if self.refuse:
             raise StoreError("The runner does not answer.", "The trial goes on; nothing is lost.")
         self.asked.append(("stop", trial, kill))
 
-    def reorder(self, trials: tuple[str, ...]) -> None:
-        self.asked.append(("reorder", trials))
+    def reorder(self, trials: tuple[str, ...], machine: str = "this") -> None:
+        self.asked.append(("reorder", trials) if machine == "this" else ("reorder", trials, machine))
+
+    def title_of(self, machine: str) -> str:
+        return {"lab": "gpu-box"}[machine]
 
     def retry(self, trials: tuple[str, ...]) -> tuple[str, ...]:
         self.asked.append(("retry", trials))

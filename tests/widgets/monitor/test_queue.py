@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
 from PySide6.QtCore import Qt
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
+from engines.protocol.messages import QueueState
 from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue
-from tests.widgets.queue_kit import queue
+from tests.widgets.queue_kit import entry, queue
 from widgets.monitor.page import MonitorPage
+from widgets.parts.components import ElidedLabel
 from widgets.queue.model import QueueModel
 from widgets.queue.rows import dropped, failed_trials, moved, queue_rows
+from workbench.running.events import RunnerLink
+from workbench.running.queues import joined, to_pause
 
 
 def test_that_removing_can_be_undone_at_the_old_place(
@@ -102,3 +107,63 @@ def test_that_moving_keeps_the_chosen_together_and_stops_at_the_ends() -> None:
     assert moved(waiting, ("a", "c"), 1) == ("b", "a", "d", "c")
     assert dropped(waiting, ("d", "a"), "c") == ("b", "a", "d", "c")
     assert dropped(waiting, ("a",), None) == ("b", "c", "d", "a")
+
+
+def two_machines(*, lab_paused: bool = False) -> dict[str, QueueState]:
+    there = queue(entry("l-1", "running", 1, device="cuda:1"), entry("l-2", "waiting", 2), entry("l-3", "waiting", 3))
+    return {"this": full_queue(), "lab": msgspec.structs.replace(there.of_machine("lab"), paused=lab_paused)}
+
+
+def arrive_both(page: MonitorPage, queues: dict[str, QueueState]) -> None:
+    page.services.bridge.queues = queues
+    arrive(page, joined(queues))
+
+
+def test_that_each_machine_has_its_lane_and_its_own_pause(
+    page: MonitorPage, workbench: FakeWorkbench, qtbot: QtBot
+) -> None:
+    arrive(page, full_queue())
+    assert page.queue.lanes.isHidden(), "this computer alone needs none"
+    arrive_both(page, two_machines())
+    assert not page.queue.lanes.isHidden()
+    assert list(page.queue.lanes.buttons) == ["this", "lab"]
+    button = page.queue.lanes.buttons["lab"]
+    assert button.accessibleName() == "Pause gpu-box"
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: ("pause", True, "lab") in workbench.asked)
+    button.setFocus()
+    arrive_both(page, two_machines(lab_paused=True))
+    assert page.queue.lanes.buttons["lab"] is button
+    assert button.accessibleName() == "Resume gpu-box"
+    page.services.bridge.say_link(RunnerLink("lost", "Gone.", "lab"))
+    texts = [w.text() for w in page.queue.lanes.findChildren(ElidedLabel)]
+    assert texts[1] == "no answer, last known, 1 running, paused, 2 waiting, about 1 min 20 s"
+
+
+def test_that_each_machine_keeps_its_own_order(page: MonitorPage, workbench: FakeWorkbench, qtbot: QtBot) -> None:
+    arrive_both(page, two_machines())
+    page.queue.view.setCurrentIndex(page.queue.model.index(page.queue.model.row_of("l-3")))
+    qtbot.keyClick(page.queue.view, Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: workbench.asked == [("reorder", ("l-3", "l-2"), "lab")])
+    page.undo_stack.undo()
+    qtbot.waitUntil(lambda: workbench.asked[-1] == ("reorder", ("l-2", "l-3"), "lab"))
+    page._reorder(("t-2", "t-3", "l-2", "t-4", "l-3"))
+    assert len(workbench.asked) == 2, "the order of none is another"
+
+
+def test_that_a_removed_trial_comes_back_to_its_own_machine(
+    page: MonitorPage, workbench: FakeWorkbench, qtbot: QtBot
+) -> None:
+    arrive_both(page, two_machines())
+    page._remove(("l-2",))
+    page.undo_stack.undo()
+    qtbot.waitUntil(lambda: len(workbench.asked) == 3)
+    assert workbench.asked[2] == ("reorder", ("l-2-again", "l-3"), "lab")
+
+
+def test_that_one_switch_pauses_those_with_something_to_do() -> None:
+    queues = two_machines(lab_paused=True) | {"idle": queue()}
+    assert to_pause(queues, True) == ("this",)
+    assert to_pause(queues, False) == ("lab",)
+    assert to_pause({"this": queue()}, True) == ("this",)
+    assert to_pause({}, True) == ()
