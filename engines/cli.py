@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engines.hf import data_preview
+from engines.models import receiving
+from engines.models.lookup import command as look_up_command
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.client_environment import submission
@@ -124,6 +126,12 @@ def _parser() -> argparse.ArgumentParser:
     slurm.add_argument("--name", required=True, help="of this queue: one for each kind of job")
     slurm.add_argument("--settings", default="{}", help="what jobs ask for, as JSON")
     slurm.set_defaults(run=_slurm)
+
+    look_up = commands.add_parser("look-up", help="say what is here of an experiment (the runner starts it)")
+    look_up.set_defaults(run=look_up_command.run)
+
+    receive = commands.add_parser("receive", help="take a model that is copied from another machine")
+    receive.set_defaults(run=receiving.run)
 
     connect = commands.add_parser("connect", help="join standard input and output to the runner (for SSH)")
     connect.set_defaults(run=_connect)

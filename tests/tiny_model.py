@@ -38,6 +38,17 @@ def make_tiny_model(folder: Path, *, begins: bool = False) -> Path:
     return folder
 
 
+def large_model(folder: Path, size_bytes: int) -> Path:
+    """A model that is too large to be read at a glance and takes no disk: its one matrix is a hole in the file."""
+    make_tiny_model(folder)
+    header = {"lm_head.weight": {"dtype": "U8", "shape": [size_bytes, 1], "data_offsets": [0, size_bytes]}}
+    head = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as out:
+        out.write(len(head).to_bytes(8, "little") + head)
+        out.truncate(8 + len(head) + size_bytes)
+    return folder
+
+
 def _cached() -> Path:
     """The built model; made in a folder of its own and renamed, so that parallel test runs do not meet."""
     recipe = Path(__file__).read_bytes() + sys.version.encode()

@@ -88,6 +88,10 @@ class Digests:
             self._keep(stamp, found)
         return found
 
+    def keep(self, file: Path, digest: str) -> None:
+        """Remember what the caller has read or written."""
+        self._keep(_stamp(file.resolve()), digest)
+
     def of_model(self, files: ModelFiles, progress: Progress = lambda _bytes: None) -> str:
         """The fingerprint of a model; reads what has not been read. Raises as `of`."""
         return fingerprint(files, [self.of(file, progress) for file in files.all])

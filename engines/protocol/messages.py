@@ -1,7 +1,7 @@
 """Requests and replies between a client and a runner, one JSON line each.
 
 A connection opens with the runner's line `MAGIC version` (see `engines.protocol`), then carries `Call` lines
-from the client and `Answer` lines from the runner, matched by `id`. `Attach` and `Watch` are streams: answers
+from the client and `Answer` lines from the runner, matched by `id`. `Attach`, `Watch` and `LookUp` are streams: answers
 with the same id keep coming until `StreamEnded` (or the client's `Cancel`). Calls of one connection run
 side by side.
 """
@@ -15,6 +15,7 @@ import msgspec
 
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Sensor
+from engines.protocol.work import Inference, Training
 
 
 class _Tagged(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
@@ -97,6 +98,24 @@ class Probe(_Tagged, frozen=True, kw_only=True, tag="probe"):
     """What this machine has: devices, sensors, engines."""
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """A model that is known by its files' contents: is it on this machine, wherever it lies?"""
+
+    fingerprint: str
+    weights_bytes: int
+
+
+class LookUp(_Tagged, frozen=True, kw_only=True, tag="look_up"):
+    """Stream what this machine has of an experiment: `LookedUp` at once and, while files that nobody has read are
+    being read, again as that continues; the last one has every fingerprint. Relative paths start at the user's home."""
+
+    refs: tuple[str, ...] = ()
+    """Models, as the experiment names them."""
+    wanted: tuple[Wanted, ...] = ()
+    own: tuple[Inference | Training, ...] = ()
+    """Workloads whose prompts or data are looked up."""
+
+
 class Cancel(_Tagged, frozen=True, kw_only=True, tag="cancel"):
     """End the stream that call `call` opened."""
 
@@ -120,6 +139,7 @@ Request = (
     | Acknowledge
     | Bury
     | Probe
+    | LookUp
     | Cancel
     | Shutdown
 )
@@ -284,7 +304,14 @@ class ProbeResult(_Tagged, frozen=True, kw_only=True, tag="probe_result"):
     """Ids of the sample tasks (`engines.protocol.tasks`) whose questions are on the machine."""
 
 
-Reply = Done | Failure | Welcome | RecordLine | StreamEnded | QueueState | SpoolList | ProbeResult
+class LookedUp(_Tagged, frozen=True, kw_only=True, tag="looked_up"):
+    """What is there, as a process of its own has found it."""
+
+    found: msgspec.Raw
+    """An `engines.models.lookup.answer.Answer`: its types are not loaded by clients that do not ask."""
+
+
+Reply = Done | Failure | Welcome | RecordLine | StreamEnded | QueueState | SpoolList | ProbeResult | LookedUp
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -44,6 +44,12 @@ class Places:
         return self.cache / "models"
 
     @property
+    def copied_models(self) -> Path:
+        """Models that were copied from other machines, in folders named by their fingerprints' digits
+        (`engines.models.receiving`)."""
+        return self.models / "copied"
+
+    @property
     def digests(self) -> Path:
         """What is known of files' contents (`engines.models.identity`)."""
         return self.cache / "digests"

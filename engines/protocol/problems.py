@@ -9,6 +9,10 @@ import msgspec
 Severity = Literal["error", "warning", "note"]
 
 
+COPY = "copy"
+"""Path of a fix that copies a model to another machine: its value is (machine, model). No change of the experiment."""
+
+
 class Fix(msgspec.Struct, frozen=True):
     """A change that would solve a problem, offered as a button: `set path to value` in the experiment."""
 

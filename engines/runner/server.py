@@ -21,6 +21,7 @@ from engines.protocol import LONGEST_LINE, MAGIC, PROTOCOL_VERSION, messages
 from engines.protocol.codec import decode_call, encode_answer
 from engines.protocol.messages import Answer, Call, Done, Failure, RecordLine, Reply, SpoolList, StreamEnded, Welcome
 from engines.protocol.unix_socket import closed_on_failure, listen, same_user
+from engines.runner.looking_up import looked_up
 from engines.runner.runner import Refused, Runner
 from engines.runner.spools.spool import boot_id
 
@@ -210,6 +211,11 @@ class _Connection:
                     await self._attach(trial, after, send)
                 case messages.Watch():
                     await self._watch(send)
+                case messages.LookUp():
+                    async with contextlib.aclosing(looked_up(call.body)) as answers:
+                        async for answer in answers:
+                            await send(answer)
+                    await send(StreamEnded(reason="ended"))
                 case _:
                     await send(await self._reply(call.body))
         except Refused as refused:

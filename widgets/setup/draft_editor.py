@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 
-from engines.protocol.problems import Fix
+from engines.protocol.problems import COPY, Fix
 from engines.techniques import find
 from widgets.setup import edits
 from widgets.setup.draft_session import DraftSession
@@ -21,6 +22,9 @@ from workbench.plan.obstacles import INSTALL
 
 class DraftEditor(QObject):
     """Turns signals of the panels into edits of the draft."""
+
+    copying = Signal()
+    """A model began, or ended, its way to another machine: the plan is another."""
 
     def __init__(self, services: Services, session: DraftSession) -> None:
         super().__init__(session)
@@ -99,7 +103,33 @@ class DraftEditor(QObject):
         if fix.path == INSTALL:
             self.install(fix.value)
             return
+        if fix.path == COPY and isinstance(fix.value, tuple):
+            self._copy(*fix.value)
+            return
         self._session.edit(apply_fix(self._experiment, hash, fix), f"“{fix.label}”")
+
+    def _copy(self, machine: str, ref: str) -> None:
+        """A model to a machine. The plan says how far it is, once it has begun."""
+        workbench, base = self._services.workbench, self._session.draft.base
+        if workbench is None:
+            return
+        waiting = [self.copying]
+
+        def report(_share: float | None, _text: str) -> None:
+            while waiting:
+                waiting.pop().emit()
+
+        job = partial(workbench.copy_model, ref, machine, base, report=report)
+        self._services.bridge.run(job, self._copied, self._not_copied)
+        stop = partial(workbench.copies.stop, machine, ref)
+        self._services.toasts.show("info", f"Copying {ref} to {machine}.", action="Stop", handler=stop)
+
+    def _copied(self, _path: str) -> None:
+        self.copying.emit()
+
+    def _not_copied(self, error: BaseException) -> None:
+        self._services.toasts.error(error)
+        self.copying.emit()
 
     def fix_experiment(self, fix: Fix) -> None:
         """A fix of a problem that belongs to no single configuration."""

@@ -93,6 +93,7 @@ class SetupPage(Page):
         self.planner.failed.connect(self._not_planned)
         self.model_search.changed.connect(self._show_models)
         self.model_search.fetched.connect(self._fetched)
+        self.editor.copying.connect(self._plan_again)
         self.submission.submitted.connect(self._submitted)
         self.submission.first_found.connect(self._first_found)
         self.submission.failed.connect(self._not_submitted)
@@ -255,6 +256,9 @@ class SetupPage(Page):
 
     def _ask(self, *, refresh: bool = False, now: bool = False) -> None:
         self.planner.ask(self.draft.experiment, self.draft.base, refresh=refresh, now=now)
+
+    def _plan_again(self) -> None:
+        self._ask(now=True)
 
     def look_again(self) -> None:
         """Probe the machine anew and plan on what it says."""

@@ -40,6 +40,8 @@ def models(options: argparse.Namespace) -> int:
             print(f"llm-workbench: {error}\n  {error.advice}", file=sys.stderr)
             return DOWNLOAD
         bar.clear()
+    if options.copy or options.to:
+        return _copy(options.copy, options.to)
     local = local_models(here, ())
     made = all_files(here)
     entries = catalogue()
@@ -72,6 +74,28 @@ def models(options: argparse.Namespace) -> int:
     print('\nCatalogue ("random:REF" runs one with random weights: speed and memory are true, quality is not)')
     rows = [(e.id, e.title, format_count(e.parameters), e.architecture, e.licence) for e in entries]
     print_table(("ref", "model", "parameters", "architecture", "licence"), rows, right=frozenset({2}))
+    return OK
+
+
+def _copy(model: str | None, machine: str | None) -> int:
+    """Raises `ProblemsFound`, `RunnerError`."""
+    from workbench.machines.copying import CopyError
+    from workbench.running.workbench import Workbench
+
+    if not model or not machine:
+        print("llm-workbench: --copy MODEL and --to MACHINE go together.", file=sys.stderr)
+        return WRONG
+    bar = Bar()
+    try:
+        with Workbench(client="models") as workbench:
+            path = workbench.copy_model(model, machine, report=bar.show)
+    except CopyError as error:
+        bar.clear()
+        print(f"llm-workbench: {error}\n  {error.advice}", file=sys.stderr)
+        return DOWNLOAD
+    finally:
+        bar.clear()
+    print(f"{model} is on {machine}: {path}")
     return OK
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 
-from engines.protocol.client import RunnerClient, RunnerError, connect_local
+from engines.protocol.client import RunnerClient, RunnerError, connect_local, engine_environment
 from engines.protocol.places import Places
 from workbench.machines.machine import Local, Machine, Ssh
 from workbench.machines.ssh import Remote
@@ -18,3 +20,26 @@ def connector(machine: Machine, places: Places, client: str) -> Callable[[], Run
         remote = Remote(machine.reach, places, machine.title)
         return lambda: remote.connect(client)
     raise RunnerError(f"{machine.title} cannot be reached.", code="start")
+
+
+def engines_on(machine: Machine, places: Places) -> Callable[[Sequence[str]], subprocess.Popen[bytes]]:
+    """The function that starts `python -m engines ARGUMENTS` on a machine, its three streams as pipes; it raises
+    `RunnerError`."""
+    if isinstance(machine.reach, Ssh):
+        remote, python = Remote(machine.reach, places, machine.title), machine.reach.python
+        return lambda arguments: remote.start([python, "-m", "engines", *arguments])
+    if isinstance(machine.reach, Local):
+        return lambda arguments: local_engines(places, arguments)
+    raise RunnerError(f"{machine.title} cannot be reached.", code="start")
+
+
+def local_engines(places: Places, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """The same on this computer."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "engines", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        env=engine_environment(places),
+    )

@@ -8,20 +8,18 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from engines.models.files import BrokenModel, ModelFiles, model_files
+from engines.models.files import BrokenModel, ModelFiles
 from engines.models.identity import Digests
+from engines.models.lookup.identified import Looked, each_identified, files_of, identified, size_of, unread
 from engines.models.lookup.resolved import ResolvedModel
-from engines.models.lookup.trained import check_identity
 from engines.protocol.problems import Problem
 from workbench.models.fetching import Report
 from workbench.units import format_bytes
-
-Looked = ResolvedModel | Problem
 
 
 class Identities:
@@ -47,61 +45,36 @@ class Identities:
 
     def read(self, models: Mapping[str, Looked], report: Report) -> dict[str, Looked]:
         """Every model with its fingerprint; files that nobody has read are read now, about a second a gigabyte."""
-        done, total = 0, sum(sum(map(_size, self._unread(files))) for _, files in _files(models))
+        done, total = 0, sum(sum(map(size_of, unread(self._digests, files))) for _, files in files_of(models))
 
         def progress(count: int) -> None:
             nonlocal done
             done += count
             report(done / total if total else None, f"Reading the models' files: {format_bytes(total)}, once")
 
-        return self._each(models, lambda model, files: _known(model, self._digests.of_model(files, progress)))
+        return each_identified(models, lambda model, files: identified(model, self._digests.of_model(files, progress)))
 
     def glance(self, models: Mapping[str, Looked]) -> dict[str, Looked]:
         """Every model with its fingerprint where that is known; for the others a note says how far the reading is,
         which continues in the background. Takes milliseconds."""
-        return self._each(models, self._known_or_being_read)
+        return each_identified(models, self._known_or_being_read)
 
     def _known_or_being_read(self, model: ResolvedModel, files: ModelFiles) -> ResolvedModel:
         fingerprint = self._digests.known_of_model(files)
-        return _known(model, fingerprint) if fingerprint else self._being_read(model, files)
-
-    def _each(
-        self, models: Mapping[str, Looked], look: Callable[[ResolvedModel, ModelFiles], ResolvedModel]
-    ) -> dict[str, Looked]:
-        """`look` raises `BrokenModel`, OSError."""
-        found = dict(models)
-        for ref, files in _files(models):
-            model = found[ref]
-            assert isinstance(model, ResolvedModel)
-            try:
-                found[ref] = look(model, files)
-            except BrokenModel as error:
-                found[ref] = Problem(severity="error", place=ref, message=str(error), hint=error.advice)
-            except OSError as error:
-                message = f"The model cannot be read: {error.strerror or error}."
-                found[ref] = Problem(severity="error", place=ref, message=message)
-        return found
-
-    def _unread(self, files: ModelFiles) -> list[Path]:
-        unread: list[Path] = []
-        for file in files.all:
-            with contextlib.suppress(OSError):  # said when it is read
-                if self._digests.known(file) is None:
-                    unread.append(file)
-        return unread
+        return identified(model, fingerprint) if fingerprint else self._being_read(model, files)
 
     # --- in the background --------------------------------------------------------------------------
 
     def _being_read(self, model: ResolvedModel, files: ModelFiles) -> ResolvedModel:
         """Raises OSError where a file could not be read; it is tried again the next time."""
-        unread, total = self._unread(files), sum(map(_size, files.all))
+        waiting, total = unread(self._digests, files), sum(map(size_of, files.all))
         with self._lock:
-            for file in unread:
+            for file in waiting:
                 if file in self._failed:
                     raise self._failed.pop(file)
-            for file in unread:
+            for file in waiting:
                 self._waiting.setdefault(file, 0)
-            left = sum(_size(file) - self._waiting[file] for file in unread)
+            left = sum(size_of(file) - self._waiting[file] for file in waiting)
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._work, name="model-files", daemon=True)
                 self._thread.start()
@@ -143,29 +116,5 @@ class Identities:
             self._waiting[file] += count
 
 
-def _known(model: ResolvedModel, fingerprint: str) -> ResolvedModel:
-    """Raises `BrokenModel` where training has left or used other files."""
-    order = msgspec.structs.replace(model.order, fingerprint=fingerprint)
-    check_identity(order)
-    return msgspec.structs.replace(model, order=order)
-
-
 class _Closed(Exception):
     """Ends the reading of a file."""
-
-
-def _files(models: Mapping[str, Looked]) -> list[tuple[str, ModelFiles]]:
-    """The files of every model that has some; a model whose files are gone meanwhile has none."""
-    found: list[tuple[str, ModelFiles]] = []
-    for ref, model in models.items():
-        if isinstance(model, ResolvedModel) and model.order.kind in ("folder", "gguf"):
-            with contextlib.suppress(BrokenModel, OSError):
-                found.append((ref, model_files(Path(model.order.path))))
-    return found
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:
-        return 0

@@ -5,9 +5,10 @@ All machines look alike here; what differs is how a connection is made (`workben
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from engines.protocol.client import RunnerClient, RunnerError
 from engines.protocol.messages import GetQueue, Probe, ProbeResult, QueueState, Reply, Request
@@ -50,12 +51,33 @@ class MachineLink:
         except RunnerError as error:
             if error.code != "link":
                 raise
-            with self._linking:
-                if self._client is client:  # else another thread has made it anew already
-                    self._client = None
-            if client is not None:
-                client.close()
+            self._drop(client)
             return self._runner().call(request, timeout=timeout)
+
+    def stream(self, request: Request) -> Iterator[Reply]:
+        """As `RunnerClient.stream`; a connection that broke earlier is made anew once. Raises `RunnerError`."""
+        client = self._runner()
+        replies = client.stream(request)
+        try:
+            first = next(replies, None)
+        except RunnerError as error:
+            if error.code != "link" or self._closed:
+                raise
+            self._drop(client)
+            replies = self._runner().stream(request)
+            first = next(replies, None)
+        with contextlib.closing(replies):  # type: ignore[type-var]
+            if first is not None:
+                yield first
+                yield from replies
+
+    def _drop(self, client: RunnerClient | None) -> None:
+        """Of a connection that has broken."""
+        with self._linking:
+            if self._client is client:  # else another thread has made it anew already
+                self._client = None
+        if client is not None:
+            client.close()
 
     def _runner(self) -> RunnerClient:
         with self._linking:

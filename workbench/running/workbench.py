@@ -9,7 +9,6 @@ Listeners are called on the follower's threads, in order; they must return at on
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,10 +18,8 @@ from typing import TypeVar
 
 import msgspec
 
-from engines.data.own import find_own
 from engines.models import artifacts
 from engines.models.identity import Digests
-from engines.models.lookup.resolve import resolve
 from engines.protocol.client import RunnerError
 from engines.protocol.client_environment import submission
 from engines.protocol.messages import (
@@ -33,12 +30,11 @@ from engines.protocol.messages import (
     SetPaused,
     Stop,
 )
-from engines.protocol.orders import TRAINED, TrialOrder
+from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places, places
 from engines.protocol.problems import Problem, ProblemsFound
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import dump
-from workbench.machines.facts import visible
 from workbench.machines.links import connector
 from workbench.machines.machine import THIS, THIS_COMPUTER, MachinesError, find
 from workbench.models.fetching import Report
@@ -58,12 +54,14 @@ from workbench.plan.plan import (
 )
 from workbench.plan.trained_first import first_in_each_block
 from workbench.running.chains import linked, trained_by
+from workbench.running.copies import Copies
 from workbench.running.early_end import EarlyEnds
 from workbench.running.events import Event, Notice, StoreChanged
 from workbench.running.follower import Follower
 from workbench.running.intake import catch_up, judge_leftovers
 from workbench.running.machine_link import Connect, MachineLink
 from workbench.running.resuming import checkpoint_of
+from workbench.running.sites import Sites
 from workbench.running.stored import StoredWork
 from workbench.store.open import ReopeningStore
 from workbench.store.operations import (
@@ -90,6 +88,10 @@ from workbench.store.operations import (
 
 R = TypeVar("R")
 Listener = Callable[[Event], None]
+
+
+def _silent(_share: float | None, _text: str) -> None:
+    pass
 
 
 class Workbench:
@@ -125,6 +127,9 @@ class Workbench:
         """Work on trials that are stored, and the settings their figures rest on."""
         self._early = EarlyEnds(self._store)
         self._identities = Identities(Digests(self.places.digests))
+        self.copies = Copies(self.places)
+        """Models on their way to other machines."""
+        self._sites = Sites(self.places, self._identities, self.copies)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
     @property
@@ -344,7 +349,7 @@ class Workbench:
         base: Path | None = None,
         *,
         wait: bool = True,
-        report: Report = lambda _share, _text: None,
+        report: Report = _silent,
     ) -> Plan:
         """Look the models up, probe the machine, resolve. Relative paths of models, prompts and data start at `base`.
 
@@ -356,7 +361,7 @@ class Workbench:
         for machine in hosts(experiment) or (THIS,):
             try:
                 link = self.link(machine)
-                sites.append(self._site(link, experiment, base or Path.cwd(), wait, report))
+                sites.append(self._sites.look(link, experiment, base or Path.cwd(), wait=wait, report=report))
             except RunnerError as error:
                 if machine == THIS:
                     raise
@@ -368,24 +373,16 @@ class Workbench:
         known = [self._known(site, plan) for site in sites]
         return plan if known == sites else plan_sites(experiment, known, unreached)
 
-    def _site(self, link: MachineLink, experiment: Experiment, base: Path, wait: bool, report: Report) -> Site:
-        """What a machine has for an experiment. Raises `RunnerError`."""
-        machine = link.machine
-        probe = link.probe()
-        if machine.id == THIS:
-            probe = visible(probe, os.environ)
-        refs = [*(r for r in experiment.models if not r.startswith(TRAINED)), *(t.model for t in experiment.trained)]
-        found = {ref: resolve(ref, self.places, base) for ref in refs}
-        return Site(
-            probe=probe,
-            models=self._identities.read(found, report) if wait else self._identities.glance(found),
-            own=find_own(experiment.workload.first, base),
-            own_of_trained={
-                t.name: find_own(experiment.training_of(t).workload.first, base) for t in experiment.trained
-            },
-            machine=machine.id,
-            title=machine.title,
-        )
+    def copy_model(self, ref: str, machine: str, base: Path | None = None, *, report: Report = _silent) -> str:
+        """Copy a model of this computer to another machine, where plans then find it by its contents. -> its path
+        there. Continues where an earlier copy ended; what `report` raises interrupts it.
+
+        Raises `ProblemsFound` where it cannot be copied, `CopyError`, `RunnerError`."""
+        link = self.link(machine)
+        order = self._sites.copyable(ref, base or Path.cwd(), report)
+        path = self.copies.copy(link.machine, order, report)
+        self._sites.forget()
+        return path
 
     def _known(self, site: Site, plan: Plan) -> Site:
         """The same with what trials of the plan's configurations have shown there."""

@@ -116,7 +116,7 @@ def _of_catalogue(entry: CatalogueEntry, places: Places) -> ResolvedModel | Prob
         hint = "Run it with random weights (speed and memory are true), or let it be downloaded when it runs."
     return _problem(
         entry.id,
-        f"{entry.title} is not on this computer.{unfinished}",
+        f"{entry.title} is not downloaded.{unfinished}",
         hint,
         (
             Fix("Random weights", f"models.{entry.id}", f"{RANDOM}{entry.id}"),

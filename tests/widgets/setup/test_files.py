@@ -132,6 +132,6 @@ def test_that_a_preset_fills_the_form(qtbot: QtBot, page: SetupPage) -> None:
     action.trigger()
     settle(qtbot, page)
     assert page.workload.fields["batch_size"].line.text() == "1, 2, 4, 8"
-    assert any("is not on this computer" in p.message for p in page.plan.problems.problems)
+    assert any("is not downloaded" in p.message for p in page.plan.problems.problems)
     fetch = [b for b in page.plan.problems.findChildren(QPushButton) if b.text() == "Fetch, 93 MB"]
     assert len(fetch) == 1

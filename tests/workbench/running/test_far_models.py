@@ -1,0 +1,201 @@
+"""Models, prompts and data of experiments on another computer: as that computer has them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engines.models.files import model_files
+from engines.models.identity import Digests
+from engines.models.lookup.answer import Answer, Own, decode_answer
+from engines.protocol.messages import LookedUp, LookUp, Wanted
+from engines.protocol.problems import COPY, Fix, Problem, ProblemsFound
+from engines.protocol.work import Inference, Training
+from tests.house import House, until
+from tests.sshd import Network, Sshd, add
+from tests.tiny_model import large_model, make_tiny_model
+from workbench.experiment.experiment import Experiment, RunSettings, WorkloadChoice
+from workbench.machines.copying import CopyError
+from workbench.plan.plan import Plan
+from workbench.running.far_lookup import _usable
+
+
+@pytest.fixture
+def lab(house: House, far: Network) -> Sshd:
+    made = far.computer("lab")
+    add(house.places, made)
+    return made
+
+
+def on_lab(house: House, model: str, **workload: object) -> Experiment:
+    experiment = house.experiment(**workload)
+    return msgspec.structs.replace(experiment, models=(model,), run=RunSettings(trials=1, machines=("lab",)))
+
+
+def errors(plan: Plan) -> list[Problem]:
+    return [p for p in plan.problems if p.severity == "error"]
+
+
+def test_that_a_path_means_the_file_of_that_computer(house: House, lab: Sshd) -> None:
+    there = make_tiny_model(lab.home / "models" / "mine")
+    session = house.open()
+    plan = session.plan(on_lab(house, "models/mine"), base=house.model.parent)
+    assert not errors(plan)
+    (cell,) = plan.configurations
+    assert cell.model.path == str(there)
+    assert cell.model.fingerprint == Digests(house.places.digests).of_model(model_files(there))
+    here = session.plan(house.experiment())
+    assert here.configurations[0].hash == cell.hash.partition("@")[0], "the same model, wherever it lies"
+
+
+def test_that_what_is_not_there_is_said_with_the_machine(house: House, lab: Sshd) -> None:
+    session = house.open()
+    (problem, *_) = errors(session.plan(on_lab(house, "./nothing")))
+    assert problem.message == "On Lab: There is no such file or folder."
+    assert problem.hint == f"Looked at {lab.home / 'nothing'}."
+    assert not [fix for fix in problem.fixes if fix.path == COPY]
+
+
+def test_that_a_model_of_this_computer_is_copied_and_runs_there(house: House, lab: Sshd) -> None:
+    session = house.open()
+    experiment, base = on_lab(house, house.model.name), house.model.parent
+    (problem, *_) = errors(session.plan(experiment, base))
+    assert problem.message == "On Lab: tiny is not there."
+    (offered,) = [fix for fix in problem.fixes if fix.path == COPY]
+    assert offered.value == ("lab", "tiny")
+    assert offered.label.startswith("Copy it there, ")
+    shares: list[float | None] = []
+    path = session.copy_model("tiny", "lab", base, report=lambda share, _text: shares.append(share))
+    assert Path(path).is_relative_to(lab.places.copied_models)
+    assert shares[-1] == 1.0
+    plan = session.plan(experiment, base)
+    assert not errors(plan)
+    assert plan.configurations[0].model.path == path
+    assert plan.configurations[0].model.ref == "tiny"
+    local = msgspec.structs.replace(experiment, run=RunSettings(trials=1))
+    assert session.plan(local, base).configurations[0].hash == plan.configurations[0].hash.partition("@")[0]
+    session.follow()
+    (trial,) = house.finished(session, session.run(plan))
+    assert (trial.outcome, trial.machine) == ("completed", "lab")
+
+
+def test_that_the_same_files_under_another_name_need_no_copy(house: House, lab: Sshd) -> None:
+    blob = lab.home / ".lmstudio" / "models" / "somebody" / "other"
+    make_tiny_model(blob)
+    session = house.open()
+    plan = session.plan(on_lab(house, house.model.name), house.model.parent)
+    assert not errors(plan)
+    (cell,) = plan.configurations
+    assert cell.model.path == str(blob)
+    assert cell.title.startswith("tiny")
+
+
+def test_that_what_cannot_be_copied_is_refused(house: House, lab: Sshd) -> None:
+    session = house.open()
+    with pytest.raises(ProblemsFound, match="no files on this computer"):
+        session.copy_model("random:smollm2-135m-instruct", "lab")
+    with pytest.raises(ProblemsFound, match="no such file"):
+        session.copy_model("./nothing", "lab")
+
+
+def test_that_prompts_and_data_are_those_of_that_computer(house: House, lab: Sshd) -> None:
+    make_tiny_model(lab.home / "tiny")
+    (lab.home / "prompts.txt").write_text("one\ntwo\nthree\n")
+    (lab.home / "data.jsonl").write_text("".join(json.dumps({"text": f"row {n}"}) + "\n" for n in range(40)))
+    session = house.open()
+    plan = session.plan(on_lab(house, "tiny", prompt_file="prompts.txt"), house.model.parent)
+    assert plan.configurations[0].inference.prompt_file == str(lab.home / "prompts.txt")
+    assert plan.configurations[0].inference.prompt_file_hash
+    (problem, *_) = errors(session.plan(on_lab(house, "tiny", prompt_file="other.txt")))
+    assert problem.message.startswith("On Lab: ")
+    training = Experiment(
+        name="t",
+        models=("tiny",),
+        workload=WorkloadChoice.of("training", data="data.jsonl"),
+        run=RunSettings(trials=1, machines=("lab",)),
+    )
+    load = session.plan(training).configurations[0].workload
+    assert isinstance(load, Training)
+    assert load.data == str(lab.home / "data.jsonl")
+    assert load.data_hash
+
+
+def test_that_large_files_are_read_there_while_the_person_goes_on(house: House, lab: Sshd) -> None:
+    large_model(lab.home / "large", 100 << 20)
+    session = house.open()
+    experiment = on_lab(house, "large")
+    until(lambda: session.plan(experiment, wait=False).identified, what="they have been read")
+    plan = session.plan(experiment, wait=True)
+    assert plan.configurations[0].model.fingerprint.startswith("sha256:")
+    assert list(lab.places.digests.iterdir()), "they were read there"
+    assert not house.places.digests.exists()
+
+
+def test_that_a_copy_can_be_stopped_and_the_plan_waits_for_it(house: House, lab: Sshd) -> None:
+    base = large_model(house.model.parent / "large", 40 << 20).parent
+    session = house.open()
+    experiment = on_lab(house, "large")
+    plans: list[Plan] = []
+
+    def report(share: float | None, text: str) -> None:
+        if text.startswith("Copying") and not plans:
+            plans.append(session.plan(experiment, base))
+            session.copies.stop("lab", "large")
+
+    with pytest.raises(CopyError, match="was stopped") as stopped:
+        session.copy_model("large", "lab", base, report=report)
+    assert "is kept" in stopped.value.advice
+    assert not plans[0].identified, "nothing is run before it is there"
+    assert any(p.message.startswith("On Lab: Copying large to Lab") for p in plans[0].problems)
+    assert session.copy_model("large", "lab", base)
+
+
+# --- what the far side says is data ------------------------------------------------------------------
+
+
+def test_that_fixes_from_elsewhere_change_models_and_workload_only() -> None:
+    def fixed(path: str, value: object) -> Problem:
+        return Problem(severity="error", place="m", message="no", fixes=(Fix("Do it", path, value),))
+
+    paths = {
+        "models.m": "x",
+        "workload.data": "built-in",
+        "run.machines": "evil",
+        COPY: "x",
+        "install": "evil",
+        "skip": "",
+    }
+    answer = _usable(
+        Answer(
+            problems={path: fixed(path, value) for path, value in paths.items()},
+            own=(Own(problem=fixed("engine.threads", 1)),),
+        )
+    )
+    kept = {path for path, problem in answer.problems.items() if problem.fixes}
+    assert kept == {"models.m", "workload.data"}
+    assert answer.own[0].problem is not None
+    assert answer.own[0].problem.fixes == ()
+    nested = _usable(Answer(problems={"m": fixed("models.m", {"a": 1})}))
+    assert nested.problems["m"].fixes == ()
+
+
+def test_that_a_runner_answers_about_models_it_has_by_contents(house: House) -> None:
+    session = house.open()
+    fingerprint = Digests(house.places.digests).of_model(model_files(house.model))
+    weights = (house.model / "model.safetensors").stat().st_size
+    ask = LookUp(
+        refs=(str(house.model), "nothing-at-all"),
+        wanted=(Wanted(fingerprint, weights), Wanted("sha256:" + "0" * 64, weights)),
+        own=(Inference(), Training()),
+    )
+    replies = [r for r in session.link().stream(ask) if isinstance(r, LookedUp)]
+    answer = decode_answer(replies[-1].found)
+    assert set(answer.models) == {str(house.model)}
+    assert answer.models[str(house.model)].order.fingerprint == fingerprint
+    assert answer.problems["nothing-at-all"].message == "Unknown model."
+    assert answer.same == {}, "it is in none of the places where models are kept"
+    assert [own.found is None for own in answer.own] == [True, False], "data are built in"
+    assert answer.is_complete

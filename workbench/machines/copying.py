@@ -1,0 +1,182 @@
+"""Copies a model of this computer to another machine, where `engines.models.receiving` takes it.
+
+Blocks for as long as that takes; any thread. Interrupted by whatever `report` raises, by a lost link or a full disk, it
+continues the next time where it ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from engines.models.files import BrokenModel, ModelFiles, model_files
+from engines.models.identity import Digests
+from engines.models.receiving import Announced, FileAnnounced, Kept, Ready, Refused, Word
+from engines.protocol.orders import ModelOrder
+from workbench.models.fetching import Report
+from workbench.units import format_bytes
+
+Engines = Callable[[Sequence[str]], "subprocess.Popen[bytes]"]
+"""Starts `python -m engines ARGUMENTS` on a machine, its three streams as pipes."""
+
+_decode_word: Callable[[bytes], Word] = msgspec.json.Decoder(Word).decode
+_BLOCK_BYTES = 1 << 20
+_REPORT_EVERY_S = 0.1
+_SAID_LINES = 5
+_LONGEST_WORD = 4 << 20
+
+
+class CopyError(Exception):
+    """Why a model was not copied, and in `advice` what is safe and what to do."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+def copy_model(model: ModelOrder, engines: Engines, digests: Digests, title: str, report: Report) -> str:
+    """-> its path there. `model` has its fingerprint; `title` is the machine's. Raises `CopyError`."""
+    try:
+        files = model_files(Path(model.path))
+        announced = _announced(model, files, digests)
+    except (BrokenModel, OSError) as error:
+        raise CopyError(f"{model.title} cannot be read: {error}.", getattr(error, "advice", "")) from error
+    process = engines(["receive"])
+    said = _Said(process)
+    try:
+        return _send(process, announced, files, f"Copying {model.title} to {title}", report)
+    except (BrokenPipeError, EOFError) as error:
+        raise CopyError(
+            f"{model.title} was not copied to {title}: {said.text() or 'the link was lost'}.",
+            "What has arrived is kept: copy it again, and it continues there.",
+        ) from error
+    except OSError as error:
+        raise CopyError(f"{model.title} cannot be read: {error.strerror or error}.") from error
+    finally:
+        _end(process)
+
+
+def _announced(model: ModelOrder, files: ModelFiles, digests: Digests) -> Announced:
+    """Raises `BrokenModel`, OSError."""
+    folder = _folder(files)
+    return Announced(
+        fingerprint=model.fingerprint,
+        files=tuple(
+            FileAnnounced(
+                name=file.relative_to(folder).as_posix(), size_bytes=file.stat().st_size, sha256=digests.of(file)
+            )
+            for file in files.all
+        ),
+    )
+
+
+def _folder(files: ModelFiles) -> Path:
+    return files.weights[0].parent
+
+
+def _send(process: subprocess.Popen[bytes], announced: Announced, files: ModelFiles, what: str, report: Report) -> str:
+    """Raises `CopyError`; EOFError and BrokenPipeError where the other side is gone."""
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(announced) + b"\n")
+    process.stdin.flush()
+    word = _word(process)
+    if isinstance(word, Ready):
+        progress = _Progress(announced, word, what, report)
+        try:
+            for file, path in zip(announced.files, files.all, strict=True):
+                _send_file(process, path, file, word.have.get(file.name, 0), progress)
+            process.stdin.close()
+        except BrokenPipeError:
+            word = _word(process)  # it says why it stopped reading
+        else:
+            word = _word(process)
+    if isinstance(word, Refused):
+        raise CopyError(word.message, word.advice)
+    if not isinstance(word, Kept):
+        raise EOFError
+    return word.path
+
+
+def _send_file(
+    process: subprocess.Popen[bytes], path: Path, file: FileAnnounced, offset: int, progress: _Progress
+) -> None:
+    assert process.stdin is not None
+    left = file.size_bytes - offset
+    with path.open("rb") as source:
+        source.seek(offset)
+        while left > 0:
+            block = source.read(min(_BLOCK_BYTES, left))
+            if not block:
+                raise CopyError(f"{path} became shorter while it was copied.", "Wait until nothing writes it any more.")
+            process.stdin.write(block)
+            left -= len(block)
+            progress.sent(len(block))
+    process.stdin.flush()
+
+
+class _Progress:
+    def __init__(self, announced: Announced, ready: Ready, what: str, report: Report) -> None:
+        self._total = sum(file.size_bytes for file in announced.files)
+        self._done = sum(ready.have.values())
+        self._what = what
+        self._report = report
+        self._said_s = 0.0
+        self.sent(0)
+
+    def sent(self, count: int) -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._said_s > _REPORT_EVERY_S or self._done >= self._total:
+            self._said_s = now
+            share = self._done / self._total if self._total else 1.0
+            self._report(share, f"{self._what}: {format_bytes(self._done)} of {format_bytes(self._total)}")
+
+
+def _word(process: subprocess.Popen[bytes]) -> Word:
+    """The next thing the other side says; a login's banner is passed over. Raises EOFError."""
+    assert process.stdout is not None
+    while line := process.stdout.readline(_LONGEST_WORD):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            return _decode_word(line)
+    raise EOFError
+
+
+class _Said:
+    """The last lines of its standard error, which is read so that it cannot fill."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._lines: deque[str] = deque(maxlen=_SAID_LINES)
+        self._process = process
+        self._thread = threading.Thread(target=self._read, name="copy-errors", daemon=True)
+        self._thread.start()
+
+    def text(self) -> str:
+        self._thread.join(timeout=1.0)
+        return " ".join(self._lines)
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        with contextlib.suppress(OSError, ValueError):
+            while line := self._process.stderr.readline(4096):
+                self._lines.append(line.decode("utf-8", "replace").strip())
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        if process.stdin is not None:
+            process.stdin.close()
+    try:
+        process.wait(timeout=5.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()

@@ -1,0 +1,188 @@
+"""What machines have for an experiment: this computer is looked at from here, others say it themselves, with paths of
+their own. Any thread; blocks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeGuard
+
+import msgspec
+
+from engines.data.own import find_own
+from engines.models.lookup.answer import Answer, Own
+from engines.models.lookup.identified import Looked, files_of, size_of
+from engines.models.lookup.resolve import resolve
+from engines.models.lookup.resolved import ResolvedModel
+from engines.protocol.messages import LookUp, Wanted
+from engines.protocol.orders import TRAINED, ModelOrder
+from engines.protocol.places import Places
+from engines.protocol.problems import COPY, Fix, Problem, ProblemsFound
+from engines.protocol.work import Inference, Training
+from workbench.experiment.experiment import Experiment
+from workbench.machines.facts import visible
+from workbench.machines.machine import THIS, Machine
+from workbench.models.fetching import Report
+from workbench.models.identity import Identities
+from workbench.plan.sites import Site
+from workbench.running.copies import Copies
+from workbench.running.far_lookup import FarLookups
+from workbench.running.machine_link import MachineLink
+from workbench.units import format_bytes
+
+
+class Sites:
+    """Looks machines up for plans."""
+
+    def __init__(self, places: Places, identities: Identities, copies: Copies) -> None:
+        self._places = places
+        self._identities = identities
+        self._copies = copies
+        self._far = FarLookups()
+
+    def forget(self) -> None:
+        """Files on another machine were changed from here."""
+        self._far.forget()
+
+    def copyable(self, ref: str, base: Path, report: Report) -> ModelOrder:
+        """A model of this computer with its fingerprint. Raises `ProblemsFound` where it is none to copy."""
+        (model,) = self._models((ref,), base, True, report).values()
+        if isinstance(model, Problem):
+            raise ProblemsFound((model,))
+        if model.order.kind not in ("folder", "gguf") or not _may_be_copied(model):
+            why = "an adapter stays with its model" if model.order.adapter else "it has no files on this computer"
+            message = f"{model.order.title} cannot be copied: {why}."
+            raise ProblemsFound((Problem(severity="error", place=ref, message=message),))
+        return model.order
+
+    def look(self, link: MachineLink, experiment: Experiment, base: Path, *, wait: bool, report: Report) -> Site:
+        """Relative paths start at `base` here, at the user's home on another machine. `wait` as `Workbench.plan`'s.
+        Raises `RunnerError`."""
+        here = link.machine.id == THIS
+        return (self._here if here else self._there)(link, experiment, base, wait, report)
+
+    def _here(self, link: MachineLink, experiment: Experiment, base: Path, wait: bool, report: Report) -> Site:
+        return Site(
+            probe=visible(link.probe(), os.environ),
+            models=self._models(_refs(experiment), base, wait, report),
+            own=find_own(experiment.workload.first, base),
+            own_of_trained={t.name: find_own(t.workload.first, base) for t in experiment.trained},
+            machine=link.machine.id,
+            title=link.machine.title,
+        )
+
+    def _models(self, refs: tuple[str, ...], base: Path, wait: bool, report: Report) -> dict[str, Looked]:
+        found = {ref: resolve(ref, self._places, base) for ref in refs}
+        return self._identities.read(found, report) if wait else self._identities.glance(found)
+
+    def _there(self, link: MachineLink, experiment: Experiment, base: Path, wait: bool, report: Report) -> Site:
+        refs = _refs(experiment)
+        workloads = (experiment.workload.first, *(t.workload.first for t in experiment.trained))
+        asked = tuple(load for load in workloads if isinstance(load, (Inference, Training)))
+        answer = self._far.ask(link, LookUp(refs=refs, own=asked), wait=wait, report=report)
+        said = iter(answer.own)
+        first, *of_trained = (next(said, Own()).found if load in asked else None for load in workloads)
+        models = {ref: _said(answer, ref, link.machine) for ref in refs}
+        lacking = {ref: model for ref, model in models.items() if isinstance(model, Problem)}
+        if lacking:
+            here = self._models(tuple(lacking), base, wait, report)
+            models |= self._from_here(link, here, lacking, wait, report)
+        return Site(
+            probe=link.probe(),
+            models=models,
+            own=first,
+            own_of_trained=dict(zip((t.name for t in experiment.trained), of_trained, strict=True)),
+            machine=link.machine.id,
+            title=link.machine.title,
+        )
+
+    def _from_here(
+        self,
+        link: MachineLink,
+        here: Mapping[str, Looked],
+        lacking: Mapping[str, Problem],
+        wait: bool,
+        report: Report,
+    ) -> dict[str, Looked]:
+        """Models of this computer that are not there as they are named: known there by their contents, or to be
+        copied."""
+        copyable = [(model, files) for ref, files in files_of(here) if _may_be_copied(model := here[ref])]
+        wanted = tuple(
+            Wanted(model.order.fingerprint, sum(map(size_of, files.weights)))
+            for model, files in copyable
+            if model.order.fingerprint
+        )
+        answer = self._far.ask(link, LookUp(wanted=wanted), wait=wait, report=report) if wanted else Answer()
+        found: dict[str, Looked] = {}
+        for model, files in copyable:
+            ref = model.order.ref
+            there = answer.same.get(model.order.fingerprint)
+            if there is not None:
+                found[ref] = _as_there(model, there, link.machine)
+            elif on_its_way := self._copies.how_far(link.machine.id, ref):
+                found[ref] = _waits(model, f"{on_its_way}.", "The plan can run once that has ended.")
+            elif not model.identified:
+                found[ref] = model  # the plan waits for its fingerprint
+            elif not answer.is_complete:
+                found[ref] = _being_read(model, answer, link.machine)
+            else:
+                found[ref] = _copy_offered(lacking[ref], model, sum(map(size_of, files.all)), link.machine)
+        return found
+
+
+def _may_be_copied(model: Looked) -> TypeGuard[ResolvedModel]:
+    """An adapter is no whole model: it stays with the model that it was trained on."""
+    return isinstance(model, ResolvedModel) and not model.order.adapter
+
+
+def _copy_offered(problem: Problem, model: ResolvedModel, size_bytes: int, machine: Machine) -> Problem:
+    """The problem of a model that is here and not there, with the way out."""
+    size = format_bytes(size_bytes)
+    fix = Fix(f"Copy it there, {size}", COPY, (machine.id, model.order.ref))
+    return msgspec.structs.replace(
+        problem,
+        message=f"{model.order.title} is not there.",
+        hint=f"It is on this computer: copy it ({size}), or name a model of that machine or of the hub.",
+        fixes=(fix, *problem.fixes),
+    )
+
+
+def _refs(experiment: Experiment) -> tuple[str, ...]:
+    named = (*(r for r in experiment.models if not r.startswith(TRAINED)), *(t.model for t in experiment.trained))
+    return tuple(dict.fromkeys(named))
+
+
+def _said(answer: Answer, ref: str, machine: Machine) -> Looked:
+    """One model as the machine has it."""
+    found = answer.looked(ref)
+    if found is None:
+        return Problem(severity="error", place=ref, message=f"{machine.title} did not say whether it has it.")
+    if isinstance(found, Problem):
+        return msgspec.structs.replace(found, place=ref)
+    model = msgspec.structs.replace(found, order=msgspec.structs.replace(found.order, ref=ref))
+    return model if model.identified else _being_read(model, answer, machine)
+
+
+def _being_read(model: ResolvedModel, answer: Answer, machine: Machine) -> ResolvedModel:
+    share = answer.read_bytes / answer.total_bytes if answer.total_bytes else 0.0
+    return _waits(
+        model,
+        f"Its files are being read on {machine.title}: {share:.0%} of {format_bytes(answer.total_bytes)}.",
+        "Once for each file, to know which model it is: changed weights are another model.",
+    )
+
+
+def _waits(model: ResolvedModel, message: str, hint: str) -> ResolvedModel:
+    """A model that no trial can use yet."""
+    note = Problem(severity="note", place=model.order.ref, message=message, hint=hint)
+    return msgspec.structs.replace(model, identified=False, problems=(*model.problems, note))
+
+
+def _as_there(model: ResolvedModel, there: ResolvedModel, machine: Machine) -> ResolvedModel:
+    """A model of this computer that lies on that machine under another name."""
+    order = msgspec.structs.replace(model.order, path=there.order.path, revision=there.order.revision)
+    message = f"{order.title} is on {machine.title} as {order.path}: its files are the same."
+    note = Problem(severity="note", place=order.ref, message=message)
+    return msgspec.structs.replace(there, order=order, problems=(*there.problems, note))
