@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from pytestqt.qtbot import QtBot
 
@@ -10,7 +11,7 @@ from widgets.setup.workload.inference import InferencePanel
 from widgets.setup.workload.run_group import order_text
 from widgets.setup.workload.stop_field import StopField, parse_percent
 from widgets.theme.theme import Theme
-from workbench.experiment.experiment import Experiment, RunSettings
+from workbench.experiment.experiment import Experiment, RunSettings, WorkloadChoice
 from workbench.statistics.stopping import LEAST
 
 
@@ -67,4 +68,12 @@ def test_that_the_panel_shows_it_and_says_what_will_happen(qtbot: QtBot, theme: 
 def test_that_too_few_trials_are_said() -> None:
     assert "nothing ends early" in order_text(Experiment(run=RunSettings(trials=5, stop_at_ratio=0.02)))
     assert "ends early" not in order_text(Experiment())
+    inference, training = (
+        Experiment(run=RunSettings(trials=9, stop_at_ratio=0.02, stop_metric=metric), workload=WorkloadChoice.of(kind))
+        for kind, metric in (("inference", None), ("training", "test_loss"))
+    )
+    assert "once all ratios of decode throughput are known to ±2 %" in order_text(inference)
+    assert "once all ratios of test loss are known" in order_text(training)
+    said = order_text(msgspec.structs.replace(training, run=msgspec.structs.replace(training.run, stop_metric=None)))
+    assert said.startswith("Nothing ends early: no stop_metric")
     assert run_group.LEAST == LEAST

@@ -41,6 +41,8 @@ class LiveCharts(QWidget):
     """Range, following, freezing or the zoom history changed: the toolbar looks again."""
     cursors_changed = Signal()
     cursor_moved = Signal()
+    legend_left = Signal(tuple)
+    """(title, colour name) of phases whose names fit neither their blocks nor the lane."""
     """The crosshair moved, or the values it reads changed."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
@@ -372,7 +374,7 @@ class LiveCharts(QWidget):
         narrow = self._theme.px(40)
         names = dict.fromkeys((s.title, s.color) for a, b, s in placed if b - a < narrow and s.color != "idle")
         legend = tuple(names)[:3]
-        self.axis.show_legend(() if self.lane.show_legend(legend) else legend)
+        self.legend_left.emit(() if self.lane.show_legend(legend) else legend)
         self._bands = None
         if self._show_phases:
             colors = {color: self._theme.phase_color(color) for color in {s.color for _, _, s in placed}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
@@ -128,9 +129,35 @@ def paint_legend(
         left += theme.px(28) + metrics.horizontalAdvance(title)
 
 
+class PhaseLegend(QWidget):
+    """Which phase has which colour, beside the lane where that has no room to say so."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._phases: tuple[tuple[str, str], ...] = ()
+        theme.follow(self._restyle)
+
+    def show_phases(self, phases: tuple[tuple[str, str], ...]) -> None:
+        """(title, colour name)"""
+        if phases != self._phases:
+            self._phases = phases
+            self.setAccessibleName("Phases: " + ", ".join(title for title, _ in phases) if phases else "")
+            self._restyle()
+
+    def _restyle(self) -> None:
+        self.setFixedWidth(math.ceil(legend_width(self._theme, self._phases)))
+        self.setVisible(bool(self._phases))
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        paint_legend(painter, self._theme, self.width(), self.height(), self._phases)
+        painter.end()
+
+
 class AxisStrip(QWidget):
-    """Ticks of the axis that all plots share, its unit, and the crosshair's place as a tag; which phase has which
-    colour, where the lane has no room to say so."""
+    """Ticks of the axis that all plots share, its unit, and the crosshair's place as a tag."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -140,7 +167,6 @@ class AxisStrip(QWidget):
         self._unit = ""
         self._left, self._width = 0.0, 0.0
         self._tag: tuple[float, str] | None = None
-        self._legend: tuple[tuple[str, str], ...] = ()
         theme.follow(self._restyle)
 
     def _restyle(self) -> None:
@@ -157,12 +183,6 @@ class AxisStrip(QWidget):
         """(pixel, text) of the crosshair."""
         if tag != self._tag:
             self._tag = tag
-            self.update()
-
-    def show_legend(self, phases: tuple[tuple[str, str], ...]) -> None:
-        """(title, colour name) of the phases whose names do not fit their blocks."""
-        if phases != self._legend:
-            self._legend = phases
             self.update()
 
     def _tag_rect(self) -> QRectF | None:
@@ -183,17 +203,12 @@ class AxisStrip(QWidget):
         painter.setPen(theme.color("chart.tick_text"))
         metrics = QFontMetricsF(painter.font())
         tag, end = self._tag_rect(), self._left + self._width
-        taken = [] if tag is None else [tag.adjusted(-4, 0, 4, 0)]
-        if self._legend:
-            wide = legend_width(theme, self._legend) + theme.px(8)
-            taken.append(QRectF(end - wide, 0, wide, height))
         for text, x in zip(self._ticks.texts, self._places, strict=True):
             width = metrics.horizontalAdvance(text)
             place = QRectF(self._left + x - width / 2, 0, width, height)
-            if not any(other.intersects(place) for other in taken):
+            if tag is None or not tag.adjusted(-4, 0, 4, 0).intersects(place):
                 painter.drawText(QPointF(place.left(), height / 2 + metrics.ascent() / 2), text)
         painter.drawText(QPointF(end + theme.px(12), height / 2 + metrics.ascent() / 2), self._unit)
-        paint_legend(painter, theme, end, height, self._legend)
         if tag is not None and self._tag is not None:
             painter.setFont(theme.font("caption", 600))
             painter.fillRect(tag, theme.color("chart.crosshair"))

@@ -7,6 +7,7 @@ from PySide6.QtGui import QAction, QFontMetricsF, QResizeEvent
 from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from widgets.charts.stack import ChartStack
+from widgets.charts.strips import PhaseLegend
 from widgets.parts.components import SegmentedControl, label, line, tool_button
 from widgets.parts.exports import CHART_FORMATS
 from widgets.theme.theme import Theme
@@ -91,6 +92,8 @@ class ChartToolbar(QFrame):
             formats.addAction(f"As {format.upper()}…").setData(format)
         formats.triggered.connect(self._format_chosen)
         self.export.setMenu(formats)
+        self.legend = PhaseLegend(theme)
+        stack.legend_left.connect(self.legend.show_phases)
         self.between = label(tone="muted", role="dense")
         self.moment = label(role="dense", tone="muted")
         self.moment.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -117,6 +120,7 @@ class ChartToolbar(QFrame):
             self.export,
         ):
             self._row.addWidget(widget)
+        self._row.addWidget(self.legend)
         self._row.addWidget(self.between)
         self._row.addWidget(self.moment, 1)
         self._row.addWidget(self.side)
@@ -188,6 +192,8 @@ class ChartToolbar(QFrame):
         self._say_moment()
         self.between.setText(self._between())
         live = stack.data is not None and stack.data.ended is None
+        if stack.data is None:
+            self.legend.show_phases(())
         self.follow.setVisible(live)
         self.freeze.setVisible(live)
         self.window_length.setEnabled(live)

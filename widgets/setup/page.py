@@ -163,6 +163,7 @@ class SetupPage(Page):
             made.data.changed.connect(self.editor.workload)
             made.data.broke.connect(self.session.field_broke)
             made.data.values_wanted.connect(self.editor.values)
+            made.data.source.file_changed.connect(self._plan_again)
             made.training.values_wanted.connect(self.editor.values)
 
     # --- hooks ------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from engines.data.training.preview import OPTIONS, Preview
 from engines.protocol.client import engine_environment
 from engines.protocol.places import Places
 from engines.protocol.work import Training
+from workbench.units import format_duration
 
 _PATIENCE_S = 120.0
 _FETCH_S = 3600.0
@@ -47,8 +48,13 @@ def read_preview(
             timeout=_FETCH_S if fetch else _PATIENCE_S,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except OSError as error:
         raise PreviewFailed(f"The data could not be read: {error}.", "Try again.") from error
+    except subprocess.TimeoutExpired as error:
+        raise PreviewFailed(
+            f"Reading the data took longer than {format_duration(error.timeout)} and was ended.",
+            "Training does not need this preview. Try again when the machine is less busy, or choose smaller data.",
+        ) from error
     try:
         if done.returncode == 0:
             return msgspec.json.decode(done.stdout, type=Preview)

@@ -187,3 +187,21 @@ def test_that_every_button_has_a_name_and_a_tooltip(page: MonitorPage) -> None:
         if button.metaObject().className() in ("QToolButton", "ToolButton", "QPushButton") and button.isVisible():
             named = button.accessibleName() or getattr(button, "text", str)()
             assert named, button
+
+
+def test_that_phases_without_room_for_their_names_are_named_beside_the_charts_and_not_on_their_axis(
+    page: MonitorPage, qtbot: QtBot
+) -> None:
+    arrive(page, full_queue())
+    page.services.bridge.records_arrived.emit("t-1", stream())
+    qtbot.waitUntil(lambda: page.charts.redraws > 0)
+    page.charts.fit()
+    lane, legend = page.charts.lane, page.tools.legend
+    qtbot.waitUntil(lambda: bool(legend._phases))
+    assert "prefill" in [title for title, _ in legend._phases]
+    assert legend.isVisible()
+    assert legend.geometry().right() <= page.tools.width()
+    assert not lane._legend, "once is enough"
+    page.charts.set_trial(None)
+    page.tools.refresh()
+    assert not legend.isVisible()

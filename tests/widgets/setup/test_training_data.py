@@ -146,6 +146,36 @@ def test_that_a_failure_says_what_to_do_and_can_be_tried_again(qtbot: QtBot, pan
     qtbot.waitUntil(lambda: panel.row.stack.currentWidget() is panel.row.tokens)
 
 
+@pytest.mark.parametrize("way", ["written", "replaced", "removed first"])
+def test_that_a_file_that_changes_is_read_and_planned_again(
+    qtbot: QtBot, panel: DataPanel, reader: Reader, tmp_path: Path, way: str
+) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text("question,answer\n1,2\n")
+    panel.show_experiment(experiment(data=str(file)), resolved())
+    qtbot.waitUntil(lambda: panel.row.stack.currentWidget() is panel.row.tokens)
+    other = tmp_path / "other.csv"
+    for changes in (1, 2):
+        before, changed = len(reader.asked), QSignalSpy(panel.source.file_changed)
+        other.write_text("question,answer\n" + "3,4\n" * (1 + changes))
+        if way == "written":
+            file.write_text(other.read_text())
+        elif way == "replaced":
+            other.replace(file)
+        else:
+            file.unlink()
+            qtbot.waitUntil(lambda spy=changed: spy.count() > 0)
+            other.replace(file)
+            qtbot.waitUntil(lambda spy=changed: spy.count() > 1)
+        qtbot.waitUntil(lambda n=before: len(reader.asked) > n)
+        assert changed.count() > 0
+    (tmp_path / "unrelated.csv").write_text("x")
+    asked = len(reader.asked)
+    qtbot.waitUntil(lambda: not panel.source._timer.isActive() and not panel.source._busy)
+    qtbot.wait(50)
+    assert len(reader.asked) in (asked, asked + 1), "a neighbour's change is none"
+
+
 def test_that_without_a_model_or_tokenizer_the_panel_says_so(qtbot: QtBot, panel: DataPanel, reader: Reader) -> None:
     panel.show_experiment(Experiment(workload=WorkloadChoice.of("training", data="pairs.csv")), Resolved())
     qtbot.waitUntil(lambda: panel.row.message.text.text() == "Choose a model: its tokenizer cuts the rows.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
 
 from engines.data.training.preview import Preview
 from engines.protocol.orders import Training
@@ -45,6 +45,8 @@ class PreviewSource(QObject):
     """`Preview`"""
     failed = Signal(str, str)
     """What is wrong, what to do."""
+    file_changed = Signal()
+    """The data on the disk are others; they are read again. A plan names data by their hash: it is of the old ones."""
 
     def __init__(self, bridge: Bridge, reader: Read | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -55,6 +57,11 @@ class PreviewSource(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._start)
+        self._path: Path | None = None
+        self._stamp: tuple[int, ...] = ()
+        self._watcher = QFileSystemWatcher(self)
+        self._watcher.fileChanged.connect(self._look)
+        self._watcher.directoryChanged.connect(self._look)
         bridge.opened.connect(self._start)
 
     def ask(self, asked: Asked | None) -> None:
@@ -62,6 +69,7 @@ class PreviewSource(QObject):
         if asked == self._asked:
             return
         self._asked = asked
+        self._watch(None if asked is None else Path(asked.base, Path(asked.workload.data).expanduser()))
         if asked is None:
             self._timer.stop()
         else:
@@ -72,6 +80,28 @@ class PreviewSource(QObject):
         """The same once more, after it failed."""
         asked, self._asked = self._asked, None
         self.ask(asked)
+
+    def _watch(self, path: Path | None) -> None:
+        """The file, and its folder: programs save a file by putting another in its place."""
+        if path == self._path:
+            return
+        self._path, self._stamp = path, _stamp(path)
+        watched = [*self._watcher.files(), *self._watcher.directories()]
+        if watched:
+            self._watcher.removePaths(watched)
+        if path is not None and self._stamp:
+            self._watcher.addPaths([str(path), str(path.parent)])
+
+    def _look(self, _changed: str) -> None:
+        path, stamp = self._path, _stamp(self._path)
+        if stamp == self._stamp:
+            return
+        self._path = None  # the watched file may be gone, with another in its place
+        self._watch(path)
+        if path is not None and not stamp:
+            self._watcher.addPath(str(path.parent))  # until it is there again
+        self.file_changed.emit()
+        self.again()
 
     def _start(self) -> None:
         self._timer.stop()  # the workbench opened before it was due
@@ -95,6 +125,15 @@ class PreviewSource(QObject):
             self.failed.emit(str(error), str(getattr(error, "advice", "")))
         else:
             self._start()
+
+
+def _stamp(path: Path | None) -> tuple[int, ...]:
+    """What changes with a file's contents; () where there is none."""
+    try:
+        found = path.stat() if path is not None else None
+    except (OSError, ValueError):
+        return ()
+    return () if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def read(places: Places, asked: Asked) -> Preview:

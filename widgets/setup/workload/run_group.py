@@ -104,10 +104,12 @@ def order_text(experiment: Experiment) -> str:
     run = experiment.run
     if run.stop_at_ratio is None:
         return order
-    what = f"ratios of {run.stop_metric}" if run.stop_metric else "ratios of decode throughput"
+    if run.trials < LEAST:
+        return f"With under {LEAST} trials of each nothing ends early. {order}"
+    if not run.stop_metric and experiment.workload.kind != "inference":
+        return f"Nothing ends early: no stop_metric says whose ratios decide. {order}"
+    what = run.stop_metric.replace("_", " ") if run.stop_metric else "decode throughput"
     return (
-        f"Ends after {LEAST} to {max(run.trials, LEAST)} trials of each, once all {what} are known to "
+        f"Ends after {LEAST} to {run.trials} trials of each, once all ratios of {what} are known to "
         f"±{100 * run.stop_at_ratio:g} %. {order}"
-        if run.trials >= LEAST
-        else f"With under {LEAST} trials of each nothing ends early. {order}"
     )
