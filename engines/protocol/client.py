@@ -24,6 +24,7 @@ from typing import IO
 import msgspec
 
 from engines.protocol import LONGEST_LINE, MAGIC, PROTOCOL_VERSION
+from engines.protocol.clock_offset import ClockOffset, clock_offset
 from engines.protocol.codec import decode_answer, encode_call
 from engines.protocol.messages import Call, Cancel, Failure, Hello, Reply, Request, StreamEnded, Welcome
 from engines.protocol.places import HOME_VARIABLE, Places
@@ -40,6 +41,7 @@ _LARGEST_BACKLOG_BYTES = 256 << 20
 """Where more than this comes before the answer to a call, the link ends; what was not taken can be asked for again."""
 _LOG_TAIL_LINES = 12
 _LOG_LARGEST_BYTES = 4 << 20
+_CLOCK_READINGS = 5
 _LEAST_S = 5.0
 """What a runner has for its greeting however late it is by then: it may have taken long to start."""
 
@@ -76,7 +78,7 @@ class RunnerClient:
         self._reader = reader
         self._writer = writer
         self._hang_up = hang_up
-        self.name = client
+        self._name = client
         self._sending = threading.Lock()
         """Held while a call is written, which can take as long as the other side does not read."""
         self._changed = threading.Condition()
@@ -90,6 +92,8 @@ class RunnerClient:
         self._closed = False
         self.over = threading.Event()
         """Set when the connection has ended."""
+        self.clock: ClockOffset | None = None
+        """How far the clock there is ahead; None where it was not measured, as on this computer."""
         self.heard_at = time.monotonic()
         """When the last line came."""
         self.received_bytes = 0
@@ -97,7 +101,7 @@ class RunnerClient:
         self._thread = threading.Thread(target=self._read, name="runner-client", daemon=True)
         self._thread.start()
         try:
-            self.welcome = self._greet(client, timeout)
+            self.welcome = self._greet(timeout)
         except RunnerError:
             self.close()
             raise
@@ -153,6 +157,24 @@ class RunnerClient:
             with contextlib.suppress(OSError, ValueError):
                 end.close()
 
+    def measure_clock(self) -> None:
+        """Ask for the time there a few times, and keep what the quickest answer says (`clock`)."""
+        found = []
+        for _ in range(_CLOCK_READINGS):
+            wall_ns, asked_ns = time.time_ns(), time.monotonic_ns()
+            told = self._hello(10.0)
+            found.append(clock_offset(wall_ns, time.monotonic_ns() - asked_ns, told.clock_wall_ns, told.clock_mono_ns))
+        self.clock = min(found, key=lambda one: one.within_s)
+
+    def answers(self, within_s: float) -> bool:
+        """Ask, and say whether anything came within that time: an answer may wait behind other lines."""
+        asked_at = time.monotonic()
+        try:
+            self._hello(within_s)
+        except RunnerError:
+            return self.heard_at > asked_at
+        return True
+
     @property
     def waits(self) -> bool:
         """Whether a call or a stream is open."""
@@ -169,10 +191,13 @@ class RunnerClient:
 
     # --- inside -------------------------------------------------------------------------------------
 
-    def _greet(self, client: str, timeout: float) -> Welcome:
+    def _greet(self, timeout: float) -> Welcome:
         if not self._greeted.wait(timeout):
             raise RunnerError(f"No greeting came from the runner within {timeout:g} s.", "Try again; it may be busy.")
-        reply = self.call(Hello(version=PROTOCOL_VERSION, client=client), timeout=timeout)
+        return self._hello(timeout)
+
+    def _hello(self, timeout: float) -> Welcome:
+        reply = self.call(Hello(version=PROTOCOL_VERSION, client=self._name), timeout=timeout)
         if not isinstance(reply, Welcome):
             raise RunnerError("The runner did not answer as one.", code="version")
         return reply
@@ -250,7 +275,11 @@ class RunnerClient:
                         code="version",
                     )
                 return
-        raise RunnerError("What answers there is not a runner.")
+        raise RunnerError(
+            "What answers there is not a runner.",
+            "A login there prints too much; it should print nothing where there is no terminal.",
+            code="not_a_runner",
+        )
 
     def _sort(self, line: bytes) -> None:
         try:

@@ -252,10 +252,16 @@ class QueueState(_Tagged, frozen=True, kw_only=True, tag="queue_state"):
     def in_state(self, state: str) -> tuple[QueueEntry, ...]:
         return tuple(e for e in self.entries if e.state == state)
 
-    def of_machine(self, machine: str) -> QueueState:
-        """The same, every entry marked as that machine's."""
-        marked = tuple(msgspec.structs.replace(e, machine=machine) for e in self.entries)
-        return msgspec.structs.replace(self, entries=marked)
+    def of_machine(self, machine: str, ahead_s: float = 0.0) -> QueueState:
+        """The same, every entry marked as that machine's, its times as the clock of who asks has them; the machine's is
+        `ahead_s` ahead."""
+        return msgspec.structs.replace(self, entries=tuple(_marked(e, machine, ahead_s) for e in self.entries))
+
+
+def _marked(entry: QueueEntry, machine: str, ahead_s: float) -> QueueEntry:
+    names = ("submitted_wall_ns", "started_wall_ns", "ended_wall_ns")
+    times = {name: max(0, getattr(entry, name) - round(ahead_s * 1e9)) for name in names if getattr(entry, name)}
+    return msgspec.structs.replace(entry, machine=machine, **times)
 
 
 class Spool(msgspec.Struct, frozen=True, kw_only=True):

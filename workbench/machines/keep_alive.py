@@ -9,9 +9,7 @@ from __future__ import annotations
 import threading
 import time
 
-from engines.protocol import PROTOCOL_VERSION
-from engines.protocol.client import RunnerClient, RunnerError
-from engines.protocol.messages import Hello
+from engines.protocol.client import RunnerClient
 
 QUIET_S = 1.0
 ANSWER_S = 1.5
@@ -24,11 +22,6 @@ def keep_alive(client: RunnerClient) -> None:
 
 def _watch(client: RunnerClient) -> None:
     while not client.over.wait(QUIET_S):
-        asked_at = time.monotonic()
-        if not client.waits or asked_at - client.heard_at < QUIET_S:
-            continue
-        try:
-            client.call(Hello(version=PROTOCOL_VERSION, client=client.name), timeout=ANSWER_S)
-        except RunnerError:
-            if client.heard_at < asked_at:  # else something else came: the answer waits behind it
-                client.close()
+        is_quiet = client.waits and time.monotonic() - client.heard_at >= QUIET_S
+        if is_quiet and not client.answers(ANSWER_S):
+            client.close()

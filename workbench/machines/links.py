@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from engines.protocol.client import RunnerClient, RunnerError, connect_local, engine_environment
 from engines.protocol.places import Places
@@ -12,13 +13,25 @@ from workbench.machines.machine import Local, Machine, Ssh
 from workbench.machines.ssh import Remote
 
 
-def connector(machine: Machine, places: Places, client: str) -> Callable[[], RunnerClient]:
-    """The function that makes a new connection; it blocks, and raises `RunnerError`."""
+@dataclass(frozen=True)
+class Connector:
+    """Calling it makes a new connection: it blocks, and raises `RunnerError`."""
+
+    connect: Callable[[], RunnerClient]
+    give_up: Callable[[], None] = lambda: None
+    """Makes every call that is under way fail soon, from any thread."""
+
+    def __call__(self) -> RunnerClient:
+        return self.connect()
+
+
+def connector(machine: Machine, places: Places, client: str) -> Connector:
+    """Raises `RunnerError` for a kind of machine that this version does not know."""
     if isinstance(machine.reach, Local):
-        return lambda: connect_local(places, client=client)
+        return Connector(lambda: connect_local(places, client=client))
     if isinstance(machine.reach, Ssh):
         remote = Remote(machine.reach, places, machine.title)
-        return lambda: remote.connect(client)
+        return Connector(lambda: remote.connect(client), remote.give_up)
     raise RunnerError(f"{machine.title} cannot be reached.", code="start")
 
 

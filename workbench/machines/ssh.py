@@ -67,6 +67,8 @@ class Remote:
         self.reach = reach
         self.title = title or reach.host
         self._places = places
+        self._lock = threading.Lock()
+        self._connecting: set[subprocess.Popen[bytes]] = set()
 
     def run(
         self,
@@ -123,6 +125,22 @@ class Remote:
                 f"{self.title} is not set up: it has no engines yet.", "Set it up on the Machines page.", code="setup"
             )
         process = self.start([self.reach.python, "-m", "engines", "connect"])
+        with self._lock:
+            self._connecting.add(process)
+        try:
+            return self._greeted(process, client)
+        finally:
+            with self._lock:
+                self._connecting.discard(process)
+
+    def give_up(self) -> None:
+        """Make every `connect` that is under way fail at once."""
+        with self._lock:
+            waiting = tuple(self._connecting)
+        for process in waiting:
+            process.kill()
+
+    def _greeted(self, process: subprocess.Popen[bytes], client: str) -> RunnerClient:
         assert process.stdin is not None
         assert process.stdout is not None
         said = _Said(process)
@@ -136,6 +154,7 @@ class Remote:
                 raise
             raise ended_early(self.reach, self.title, process.returncode, said.text()) or error from error
         keep_alive(made)
+        made.measure_clock()
         return made
 
     def _options(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engines.protocol.clock_offset import ClockOffset
 from engines.protocol.messages import ProbeResult, QueueState
 from engines.protocol.records import Record
 from workbench.machines.machine import THIS
@@ -47,6 +48,8 @@ class RunnerLink:
     """Of a lost link: why, as `engines.protocol.client.RunnerError.code`."""
     retry_s: float | None = None
     """Of a lost link: seconds from now to the next try; None where there is none."""
+    clock: ClockOffset | None = None
+    """Of a far machine that is connected."""
 
 
 @dataclass(frozen=True)

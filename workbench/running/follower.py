@@ -1,8 +1,8 @@
 """Follows a runner for one store: catches up with its spools, then takes every record in as it is said.
 
-Owned by `workbench.running.workbench.Workbench`. Threads: "follow" watches the queue and reconnects for ever; one
-"attach-…" thread a trial reads its stream; "ingest" alone decodes, tells the listeners and writes to the store, a few
-times a second for the listeners and once a second for the store, because every write costs the machine under test.
+Owned by `workbench.running.workbench.Workbench`. Threads: "follow" watches the queue (`kept_link`); one "attach-…"
+thread a trial reads its stream; "ingest" alone decodes, tells the listeners and writes to the store, a few times a
+second for the listeners and once a second for the store, because every write costs the machine under test.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from engines.protocol.client import RunnerClient, RunnerError
 from engines.protocol.codec import read_record
@@ -31,8 +31,9 @@ from engines.protocol.messages import (
 )
 from engines.protocol.records import LostRecord, Record, TrialEnded
 from workbench.machines.machine import THIS
-from workbench.running.events import Event, Notice, QueueChanged, RecordsArrived, RunnerLink, StoreChanged
+from workbench.running.events import Event, Notice, QueueChanged, RecordsArrived, StoreChanged
 from workbench.running.intake import Assumed, evaluate, is_buried, judge_leftovers, nothing_assumed, stored_seq, take_in
+from workbench.running.kept_link import KeptLink
 from workbench.store.operations import (
     ListUnfinished,
     MarkLost,
@@ -47,12 +48,17 @@ _STORE_EVERY_S = 1.0
 _STORE_AT_LINES = 2000
 _ROOM = 64 << 20
 """Characters of lines that wait for the store, also while it cannot write: a runner may be faster, or lie."""
-_RETRY_S = (1.0, 2.0, 4.0, 8.0)
 _SAME_NOTICE_S = 60.0
 _ODD_ADVICE = "Its records are stored. Please report this with `llm-workbench show TRIAL --log`."
 _DAMAGE_ADVICE = "The rest is stored, and the trial becomes invalid. Check the disk, and run the trial again."
 _UNKNOWN_AFTER_S = 60.0
 """A trial the store has and the runner does not is lost only after this: it may be on its way."""
+
+
+class _Line(NamedTuple):
+    trial: str
+    seq: int
+    text: str
 
 
 class _Room:
@@ -63,14 +69,14 @@ class _Room:
         self._closed = False
         self._changed = threading.Condition()
 
-    def enter(self, line: str) -> None:
+    def enter(self, line: _Line) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._held <= _ROOM or self._closed)
-            self._held += len(line)
+            self._held += len(line.text)
 
-    def leave(self, lines: list[str]) -> None:
+    def leave(self, lines: list[_Line]) -> None:
         with self._changed:
-            self._held -= sum(len(line) for line in lines)
+            self._held -= sum(len(line.text) for line in lines)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -84,7 +90,7 @@ class _Room:
 class _Inbox:
     """What one trial has sent and the store has not yet taken."""
 
-    lines: list[str] = field(default_factory=list)
+    lines: list[_Line] = field(default_factory=list)
     announced: int = 0
     """How many of `lines` the listeners have seen."""
     ended: bool = False
@@ -107,101 +113,67 @@ class Follower:
         machine: str = THIS,
         assumed: Assumed = nothing_assumed,
         judged: Callable[[str], None] | None = None,
+        give_up: Callable[[], None] = lambda: None,
     ) -> None:
         """`judged(trial)` is called on the ingest thread after a trial's figures were stored; it may raise `StoreError`
-        or `RunnerError`."""
+        or `RunnerError`. `give_up` makes a `connect` that is under way fail soon."""
         self._store = store
         self._assumed = assumed
         self._judged = judged
         self._store_id = store_id
-        self._connect = connect
         self._tell = tell
         self._ingest = ingest
         self._machine = machine
-        self._stopping = threading.Event()
-        self._awake = threading.Event()
-        """Ends the wait for the next try."""
         self._room = _Room()
-        self._arrived: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
+        self._link = KeptLink(connect, self._use, tell, machine, give_up)
+        self._arrived: queue.SimpleQueue[_Line | None] = queue.SimpleQueue()
         self._attached: dict[str, tuple[RunnerClient, threading.Thread]] = {}
         self._finished: set[str] = set()
         """Trials followed to their end: not attached again."""
+        self._told: dict[str, int] = {}
+        """Number of the last record of each trial that the listeners have: a link made anew brings some again."""
         self._lock = threading.Lock()
-        self._client: RunnerClient | None = None
         self._noticed: dict[str, float] = {}
         """When each store error was last shown: a full disk is not news every second."""
         self._looked_for_unknown = 0.0
-        self._threads = [
-            threading.Thread(target=self._follow, name="follow", daemon=True),
-            threading.Thread(target=self._drain, name="ingest", daemon=True),
-        ]
+        self._ingesting = threading.Thread(target=self._drain, name="ingest", daemon=True)
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._ingesting.start()
+        self._link.start()
 
     def hurry(self) -> None:
         """Try again now, where the link is lost."""
-        self._awake.set()
+        self._link.hurry()
 
     def stop(self) -> None:
         """End all threads; what has arrived is stored first."""
-        self._stopping.set()
-        self._awake.set()
         self._room.close()
-        with self._lock:
-            client = self._client
-        if client is not None:
-            client.close()
-        self._threads[0].join()
+        self._link.stop()
         for _client, thread in list(self._attached.values()):
             thread.join()
         self._arrived.put(None)
-        self._threads[1].join()
+        self._ingesting.join()
 
     # --- thread "follow" ---------------------------------------------------------------------------
 
-    def _follow(self) -> None:
-        failures = 0
-        self._tell(RunnerLink("connecting", machine=self._machine))
-        while not self._stopping.is_set():
-            try:
-                with self._connect() as client:
-                    with self._lock:
-                        self._client = client
-                    self._awake.clear()
-                    if self._stopping.is_set():
-                        return
-                    failures = 0
-                    self._tell(RunnerLink("connected", machine=self._machine))
-                    self._watch(client)
-            except RunnerError as error:
-                self._say_lost(error, failures)
-            except StoreError as error:
-                self._say_store_error(error)
-            finally:
-                with self._lock:
-                    self._client = None
-            self._awake.wait(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
-            self._awake.clear()
-            failures += 1
-
-    def _say_lost(self, error: RunnerError, failures: int) -> None:
-        if self._stopping.is_set():
-            return
-        wait = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
-        text = f"{error} {error.advice}".strip()
-        self._tell(RunnerLink("lost", f"{text} Stored figures are safe.", self._machine, error.code, wait))
+    def _use(self, client: RunnerClient) -> None:
+        try:
+            self._watch(client)
+        except StoreError as error:
+            self._say_store_error(error)
 
     def _watch(self, client: RunnerClient) -> None:
         self._catch_up(client)
         for reply in client.stream(Watch()):
             if isinstance(reply, QueueState):
-                self._tell(QueueChanged(reply.of_machine(self._machine), self._machine))
+                clock = self._link.clock
+                state = reply.of_machine(self._machine, 0.0 if clock is None else clock.ahead_s)
+                self._tell(QueueChanged(state, self._machine))
                 for entry in reply.entries:
                     if entry.store == self._store_id and entry.state != "waiting":
                         self._attach(client, entry.trial)
-        if not self._stopping.is_set():
+        if not self._link.stopping.is_set():
             raise RunnerError("The runner closed the connection.")
 
     def _catch_up(self, client: RunnerClient) -> None:
@@ -243,8 +215,7 @@ class Follower:
 
     def _mark_unknown_again(self) -> None:
         """Once a minute, on the ingest thread: a link may stay for days, and other processes store trials meanwhile."""
-        with self._lock:
-            client = self._client
+        client = self._link.client
         if client is None or not self._ingest or time.monotonic() - self._looked_for_unknown < _UNKNOWN_AFTER_S:
             return
         try:
@@ -288,12 +259,13 @@ class Follower:
 
     def _read(self, client: RunnerClient, trial: str) -> None:
         try:
-            after = (stored_seq(self._store, trial, self._machine) or 0) if self._ingest else 0
+            after = (stored_seq(self._store, trial, self._machine) or 0) if self._ingest else self._told.get(trial, 0)
             for reply in client.stream(Attach(trial=trial, after=after)):
                 if isinstance(reply, RecordLine):
-                    self._room.enter(reply.line)
-                    self._arrived.put((trial, reply.line))
-                if self._stopping.is_set():
+                    line = _Line(trial, reply.seq, reply.line)
+                    self._room.enter(line)
+                    self._arrived.put(line)
+                if self._link.stopping.is_set():
                     return
             with self._lock:
                 self._finished.add(trial)
@@ -325,8 +297,7 @@ class Follower:
             item = self._next(inboxes)
             ending = item is None
             while item is not None:
-                trial, line = item
-                inboxes.setdefault(trial, _Inbox()).lines.append(line)
+                inboxes.setdefault(item.trial, _Inbox()).lines.append(item)
                 try:
                     item = self._arrived.get_nowait()
                 except queue.Empty:
@@ -341,9 +312,9 @@ class Follower:
                 return
             self._mark_unknown_again()
             # gather for a moment rather than wake for every record
-            self._stopping.wait(_TELL_EVERY_S)
+            self._link.stopping.wait(_TELL_EVERY_S)
 
-    def _next(self, inboxes: dict[str, _Inbox]) -> tuple[str, str] | None:
+    def _next(self, inboxes: dict[str, _Inbox]) -> _Line | None:
         """The next line; meanwhile writes what is due."""
         while True:
             try:
@@ -357,9 +328,10 @@ class Follower:
             records: list[Record] = []
             lost: list[int] = []
             for line in inbox.lines[inbox.announced :]:
-                record = read_record(line)
-                if record is None:
+                record = read_record(line.text)
+                if record is None or line.seq <= self._told.get(trial, 0):
                     continue
+                self._told[trial] = line.seq
                 if isinstance(record, LostRecord):
                     lost.append(record.seq)
                 records.append(record)
@@ -377,7 +349,8 @@ class Follower:
             try:
                 if not self._ingest:
                     continue
-                result = take_in(self._store, trial, inbox.lines, self._assumed)
+                lines = [line.text for line in inbox.lines]
+                result = take_in(self._store, trial, lines, self._assumed, self._link.clock)
                 if result.buried:
                     self._send(Bury(trials=(trial,)))
                     continue
@@ -416,8 +389,7 @@ class Follower:
 
     def _send(self, message: Acknowledge | Bury) -> None:
         """Tell the runner; if the link is down the next catch-up does it again."""
-        with self._lock:
-            client = self._client
+        client = self._link.client
         if client is None:
             return
         try:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from engines.protocol.client import RunnerClient, RunnerError
+from engines.protocol.clock_offset import ClockOffset
 from engines.protocol.messages import Acknowledge, Attach, Bury, ListSpools, RecordLine, Spool, SpoolList
 from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
 from workbench.metrics.evaluate import evaluate_trial
 from workbench.running import out_of_memory
 from workbench.store.operations import (
+    AddSamples,
     GetTrial,
     Ingest,
     Ingested,
@@ -24,6 +26,8 @@ from workbench.store.operations import (
 from workbench.store.records import replay
 
 _LINES_AT_ONCE = 5000
+CLOCK = "clock"
+"""Source of the samples that say how far the clock of a far machine was ahead of this computer's."""
 Assumed = Callable[[], Assumptions]
 """Says what the user has set, asked when a trial is judged: it may have changed since the follower began."""
 
@@ -32,13 +36,32 @@ def nothing_assumed() -> Assumptions:
     return NOTHING_ASSUMED
 
 
-def take_in(store: Store, trial: str, lines: Sequence[str], assumed: Assumed = nothing_assumed) -> Ingested:
-    """Ingest; with the trial's end its metrics and verdict are computed and stored. Raises `StoreError`."""
+def take_in(
+    store: Store,
+    trial: str,
+    lines: Sequence[str],
+    assumed: Assumed = nothing_assumed,
+    clock: ClockOffset | None = None,
+) -> Ingested:
+    """Ingest; with the trial's end its metrics and verdict are computed and stored, and how far the clock of its
+    machine is ahead. Raises `StoreError`."""
     result = store.execute(Ingest(trial=trial, lines=tuple(lines)))
     if result.ended and result.new_records:
+        if clock is not None:
+            _keep_clock(store, trial, clock)
         evaluate(store, trial, assumed())
         out_of_memory.explain(store, trial)
     return result
+
+
+def _keep_clock(store: Store, trial: str, clock: ClockOffset) -> None:
+    for source, quantity, value in (
+        (CLOCK, "ahead_s", clock.ahead_s),
+        (f"{CLOCK}_bound", "ahead_within_s", clock.within_s),
+    ):
+        store.execute(
+            AddSamples(trial=trial, source=source, quantity=quantity, times_ns=(clock.far_mono_ns,), values=(value,))
+        )
 
 
 def evaluate(store: Store, trial: str, assumptions: Assumptions = NOTHING_ASSUMED) -> None:
@@ -93,10 +116,10 @@ def catch_up(
                 if reply.seq >= spool.last_seq:
                     break
                 if len(lines) >= _LINES_AT_ONCE:
-                    result = take_in(store, spool.trial, lines, assumed)
+                    result = take_in(store, spool.trial, lines, assumed, client.clock)
                     lines = []
             if lines:
-                result = take_in(store, spool.trial, lines, assumed)
+                result = take_in(store, spool.trial, lines, assumed, client.clock)
         if result is not None and result.buried:
             client.call(Bury(trials=(spool.trial,)))
         elif result is not None:

@@ -12,21 +12,20 @@ from collections.abc import Callable, Iterator
 
 from engines.protocol.client import RunnerClient, RunnerError
 from engines.protocol.messages import GetQueue, Probe, ProbeResult, QueueState, Reply, Request
+from workbench.machines.links import Connector
 from workbench.machines.machine import Machine
 from workbench.running.events import Event, ProbeFinished
 from workbench.running.follower import Follower
 
-Connect = Callable[[], RunnerClient]
-"""A new connection to the machine's runner. Raises `RunnerError`."""
-
 _PROBE_FOR_S = 60.0
+_LOOK_S = 0.2
 
 
 class MachineLink:
     """See the module. `close` ends its connection and its follower; trials and queue continue there."""
 
     def __init__(
-        self, machine: Machine, connect: Connect, tell: Callable[[Event], None], make_follower: Callable[[], Follower]
+        self, machine: Machine, connect: Connector, tell: Callable[[Event], None], make_follower: Callable[[], Follower]
     ) -> None:
         self.machine = machine
         self.connect = connect
@@ -81,6 +80,8 @@ class MachineLink:
 
     def _runner(self) -> RunnerClient:
         with self._linking:
+            if self._closed:
+                raise RunnerError(f"The link to {self.machine.title} is closed.", code="closed")
             if self._client is None:
                 self._client = self.connect()
             return self._client
@@ -101,7 +102,9 @@ class MachineLink:
         reply = self.call(GetQueue())
         if not isinstance(reply, QueueState):
             raise RunnerError(f"The runner answered a queue request with {type(reply).__name__}.", code="version")
-        return reply.of_machine(self.machine.id)
+        client = self._client
+        clock = None if client is None else client.clock
+        return reply.of_machine(self.machine.id, 0.0 if clock is None else clock.ahead_s)
 
     # --- following ------------------------------------------------------------------------------------
 
@@ -133,7 +136,9 @@ class MachineLink:
     def close(self) -> None:
         self._closed = True
         self.unfollow()
-        with self._linking:
-            client, self._client = self._client, None
+        while not self._linking.acquire(timeout=_LOOK_S):
+            self.connect.give_up()
+        client, self._client = self._client, None
+        self._linking.release()
         if client is not None:
             client.close()

@@ -35,7 +35,7 @@ from engines.protocol.places import Places, places
 from engines.protocol.problems import Problem, ProblemsFound
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import dump
-from workbench.machines.links import connector
+from workbench.machines.links import Connector, connector
 from workbench.machines.machine import THIS, THIS_COMPUTER, MachinesError, find
 from workbench.models.fetching import Report
 from workbench.models.identity import Identities
@@ -59,7 +59,7 @@ from workbench.running.early_end import EarlyEnds
 from workbench.running.events import Event, Notice, StoreChanged
 from workbench.running.follower import Follower
 from workbench.running.intake import catch_up, judge_leftovers
-from workbench.running.machine_link import Connect, MachineLink
+from workbench.running.machine_link import MachineLink
 from workbench.running.resuming import checkpoint_of
 from workbench.running.sites import Sites
 from workbench.running.stored import StoredWork
@@ -193,7 +193,7 @@ class Workbench:
             with contextlib.suppress(RunnerError):  # a machine that was removed: its trials wait for it
                 self.link(machine).follow()
 
-    def _follower_of(self, machine: str, connect: Connect) -> Follower:
+    def _follower_of(self, machine: str, connect: Connector) -> Follower:
         return Follower(
             self._store,
             self.store_id,
@@ -203,6 +203,7 @@ class Workbench:
             machine=machine,
             assumed=self.stored.assumed,
             judged=self._judged,
+            give_up=connect.give_up,
         )
 
     def _owner_changed(self) -> None:

@@ -34,6 +34,8 @@ def opened(home: Places) -> Iterator[Workbench]:
 class FakeClient:
     """A connection whose calls a test answers."""
 
+    clock = None
+
     def __init__(self, answer: Callable[[], QueueState]) -> None:
         self._answer = answer
         self.closed = threading.Event()
@@ -196,7 +198,7 @@ def test_that_an_odd_trial_of_earlier_does_not_end_the_ingest(
     follower = Follower(opened.store, opened.store_id, connect, told, ingest=True)
     follower.start()
     until(lambda: told.of(Notice))
-    follower._arrived.put(("t-2", *lines([started()])))
+    follower._arrived.put(follow._Line("t-2", 1, *lines([started()])))
     follower.stop()
     assert opened.store.execute(GetTrial(trial="t-2")).last_seq == 1
 
