@@ -85,6 +85,7 @@ class Remote:
             out, err = process.communicate(input, timeout=timeout)
         except subprocess.TimeoutExpired as error:
             end(process)
+            process.communicate()
             raise RunnerError(
                 f"{self.title} did not finish a command within {timeout:g} s: {far_text(argv)}",
                 "Try again; it may be busy.",
@@ -144,15 +145,20 @@ class Remote:
         assert process.stdin is not None
         assert process.stdout is not None
         said = _Said(process)
-        try:
-            made = RunnerClient(
-                process.stdout, process.stdin, hang_up=lambda: end(process), client=client, timeout=_GREETING_S
-            )
-        except RunnerError as error:
+        codes: list[int | None] = []
+
+        def hang_up() -> None:
+            if not codes:  # no greeting yet: it may have ended by itself
+                codes.append(_own_end(process))
             end(process)
-            if error.code != "link":
-                raise
-            raise ended_early(self.reach, self.title, process.returncode, said.text()) or error from error
+
+        try:
+            made = RunnerClient(process.stdout, process.stdin, hang_up=hang_up, client=client, timeout=_GREETING_S)
+        except RunnerError as error:
+            code = codes[0] if codes and error.code == "link" else None
+            reason = None if code is None else ended_early(self.reach, self.title, code, said.text())
+            raise reason or error from error
+        codes.append(None)
         keep_alive(made)
         made.measure_clock()
         return made
@@ -189,6 +195,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _own_end(process: subprocess.Popen[bytes]) -> int | None:
+    """The exit code of a client whose output has ended; None where it runs."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(_HANG_UP_S)
+    return None
 
 
 def _socket_folder(places: Places) -> Path | None:

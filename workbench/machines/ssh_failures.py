@@ -78,7 +78,11 @@ def ended_early(reach: Ssh, title: str, code: int, said: str) -> RunnerError | N
             code="setup",
         )
     if code > 0:
-        return RunnerError(f"The runner of {title} could not be started: {said.strip()}", code="start")
+        return RunnerError(
+            f"The runner of {title} could not be started: {said.strip() or f'exit code {code}'}",
+            "Test the machine on the Machines page; its runner keeps a log there.",
+            code="start",
+        )
     return None
 
 

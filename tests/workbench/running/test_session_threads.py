@@ -16,6 +16,7 @@ from engines.protocol.places import Places
 from tests.house import Heard, until
 from tests.workbench.store_kit import add_experiment, ended, lines, started
 from workbench.running import follower as follow
+from workbench.running import kept_link
 from workbench.running import workbench as session
 from workbench.running.events import Event, Notice, RunnerLink
 from workbench.running.follower import Follower
@@ -174,12 +175,12 @@ def test_that_a_trial_never_handed_over_is_lost_also_while_the_link_stays(
     """A command that died between storing its trials and submitting them, beside a window that is open for days."""
     monkeypatch.setattr(follow, "_UNKNOWN_AFTER_S", 0.05)
     follower = follower_of(opened, [])
-    follower._client = cast("RunnerClient", Runner())
-    follower._threads[1].start()
+    follower._link._client = cast("RunnerClient", Runner())
+    follower._ingesting.start()
     add_experiment(opened.store, "t-1")
     until(lambda: [t.outcome for t in opened.store.execute(ListTrials())] == ["lost"])
     follower._arrived.put(None)
-    follower._threads[1].join()
+    follower._ingesting.join()
 
 
 def test_that_an_odd_trial_of_earlier_does_not_end_the_ingest(
@@ -209,7 +210,7 @@ def test_that_a_lost_link_says_why_and_when_it_is_tried_again_and_can_be_hurried
     def connect() -> RunnerClient:
         raise RunnerError("gpu-box refused the key.", "Add it there.", code="refused")
 
-    monkeypatch.setattr(follow, "_RETRY_S", (3600.0,))
+    monkeypatch.setattr(kept_link, "_RETRY_S", (3600.0,))
     heard = Heard()
     follower = Follower(opened.store, opened.store_id, connect, heard, ingest=True, machine="lab")
     follower.start()
