@@ -20,7 +20,7 @@ import msgspec
 
 from engines.models.files import BrokenModel
 from engines.models.identity import folder_fingerprint, read_digest
-from engines.protocol.orders import AfterOrder, ModelOrder, TechniqueOrder
+from engines.protocol.orders import AfterOrder, ModelOrder, ResumeOrder, TechniqueOrder
 from engines.protocol.private import private_folder, write_private
 
 Kind = Literal["adapter", "model", "checkpoint"]
@@ -152,6 +152,21 @@ def sound(candidates: Sequence[tuple[Path, Made]]) -> tuple[Path, Made] | None:
             continue
         return folder, made
     return None
+
+
+def resumable(artifacts: Path, trial: str, before: str = "") -> ResumeOrder | None:
+    """The newest whole checkpoint of a trial, or the one at `before` that it continued from itself; None where there is
+    none. Reads it whole. Raises `BrokenModel` where all of them are damaged."""
+    written = checkpoints(artifacts, trial)
+    if before and (made := read(Path(before))) is not None:
+        written.append((Path(before), made))
+    found = sound(written)
+    if found is None:
+        if written:
+            raise BrokenModel("Its checkpoints are damaged: their files are not those that were written.")
+        return None
+    folder, made = found
+    return ResumeOrder(trial=made.trial, path=str(folder), sha256=made.sha256, step=made.step)
 
 
 def kept(artifacts: Path) -> Iterator[tuple[Path, Made]]:

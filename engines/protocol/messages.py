@@ -105,6 +105,13 @@ class Wanted(msgspec.Struct, frozen=True):
     weights_bytes: int
 
 
+class Checkpoint(msgspec.Struct, frozen=True):
+    """The last state of a training trial, or where it lies that the trial continued from itself (`before`)."""
+
+    trial: str
+    before: str = ""
+
+
 class LookUp(_Tagged, frozen=True, kw_only=True, tag="look_up"):
     """Stream what this machine has of an experiment: `LookedUp` at once and, while files that nobody has read are
     being read, again as that continues; the last one has every fingerprint. Relative paths start at the user's home."""
@@ -114,6 +121,7 @@ class LookUp(_Tagged, frozen=True, kw_only=True, tag="look_up"):
     wanted: tuple[Wanted, ...] = ()
     own: tuple[Inference | Training, ...] = ()
     """Workloads whose prompts or data are looked up."""
+    checkpoints: tuple[Checkpoint, ...] = ()
 
 
 class Cancel(_Tagged, frozen=True, kw_only=True, tag="cancel"):

@@ -12,13 +12,13 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 
+from engines.protocol import LONGEST_LINE
 from engines.protocol.client import engine_environment
 from engines.protocol.messages import LookedUp, LookUp
 from engines.protocol.places import places
 from engines.runner.runner import Refused
 
 _log = logging.getLogger(__name__)
-_LONGEST_ANSWER = 64 << 20
 _SHOWN = 500
 
 
@@ -31,7 +31,7 @@ async def looked_up(asked: LookUp) -> AsyncGenerator[LookedUp, None]:
         stderr=asyncio.subprocess.PIPE,
         cwd="/",
         env=engine_environment(places()),
-        limit=_LONGEST_ANSWER,
+        limit=LONGEST_LINE,
     )
     assert process.stdin is not None
     assert process.stdout is not None

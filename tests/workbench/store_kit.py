@@ -14,7 +14,13 @@ START_NS = 5_000_000_000
 
 
 def order(
-    trial: str, *, store: str, experiment: str = "e-1", configuration: str = "c-1", position: int = 0
+    trial: str,
+    *,
+    store: str,
+    experiment: str = "e-1",
+    configuration: str = "c-1",
+    position: int = 0,
+    machine: str = "this",
 ) -> TrialOrder:
     return TrialOrder(
         trial=trial,
@@ -31,14 +37,17 @@ def order(
         model=ModelOrder(ref="tiny", title="tiny", kind="random", config={"hidden_size": 8}),
         techniques=(TechniqueOrder(id="precision.int8", parameters={"group": 32}),),
         workload=Inference(batch_size=2),
+        machine=machine,
     )
 
 
-def add_experiment(store: Store, *trials: str, experiment: str = "e-1", name: str = "first comparison") -> None:
+def add_experiment(
+    store: Store, *trials: str, experiment: str = "e-1", name: str = "first comparison", machine: str = "this"
+) -> None:
     """Trials in two configurations, in turn."""
     id = store.execute(GetStoreId())
     orders = tuple(
-        order(trial, store=id, experiment=experiment, configuration=f"c-{i % 2}", position=i)
+        order(trial, store=id, experiment=experiment, configuration=f"c-{i % 2}", position=i, machine=machine)
         for i, trial in enumerate(trials)
     )
     store.execute(AddExperiment(experiment=experiment, name=name, definition="schema = 1", seed=7, orders=orders))

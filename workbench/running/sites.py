@@ -12,12 +12,14 @@ from typing import TypeGuard
 import msgspec
 
 from engines.data.own import find_own
+from engines.models import artifacts
+from engines.models.files import BrokenModel
 from engines.models.lookup.answer import Answer, Own
 from engines.models.lookup.identified import Looked, files_of, size_of
 from engines.models.lookup.resolve import resolve
 from engines.models.lookup.resolved import ResolvedModel
-from engines.protocol.messages import LookUp, Wanted
-from engines.protocol.orders import TRAINED, ModelOrder
+from engines.protocol.messages import Checkpoint, LookUp, Wanted
+from engines.protocol.orders import TRAINED, ModelOrder, ResumeOrder
 from engines.protocol.places import Places
 from engines.protocol.problems import COPY, Fix, Problem, ProblemsFound
 from engines.protocol.work import Inference, Training
@@ -56,6 +58,16 @@ class Sites:
             message = f"{model.order.title} cannot be copied: {why}."
             raise ProblemsFound((Problem(severity="error", place=ref, message=message),))
         return model.order
+
+    def resumable(self, link: MachineLink, trial: str, before: str) -> ResumeOrder | None:
+        """As `engines.models.artifacts.resumable`, on that machine. Raises `BrokenModel`, `RunnerError`."""
+        if link.machine.id == THIS:
+            return artifacts.resumable(self._places.artifacts, trial, before)
+        question = LookUp(checkpoints=(Checkpoint(trial, before),))
+        answer = self._far.ask(link, question, wait=True, report=lambda _share, _text: None)
+        if trial in answer.damaged:
+            raise BrokenModel(answer.damaged[trial])
+        return answer.checkpoints.get(trial)
 
     def look(self, link: MachineLink, experiment: Experiment, base: Path, *, wait: bool, report: Report) -> Site:
         """Relative paths start at `base` here, at the user's home on another machine. `wait` as `Workbench.plan`'s.

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ from engines.protocol.messages import (
     Reorder,
     SetPaused,
     Stop,
+    Submit,
 )
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places, places
@@ -63,6 +65,7 @@ from workbench.running.machine_link import MachineLink
 from workbench.running.resuming import checkpoint_of
 from workbench.running.sites import Sites
 from workbench.running.stored import StoredWork
+from workbench.store.artifacts import artifacts_of
 from workbench.store.open import ReopeningStore
 from workbench.store.operations import (
     AddExperiment,
@@ -432,7 +435,8 @@ class Workbench:
         try:
             for machine in machines:
                 mine = [order for order in batch if order.machine == machine]
-                self.link(machine).call(submission(mine))
+                # variables and processors of this computer mean nothing on another, and its secrets stay here
+                self.link(machine).call(submission(mine) if machine == THIS else Submit(orders=tuple(mine)))
         except RunnerError:
             trials = tuple(order.trial for order in batch)
             with contextlib.suppress(StoreError):  # then they are lost once the runner says that it does not know them
@@ -458,16 +462,27 @@ class Workbench:
         return self._add([self._again(self._store.execute(GetTrial(trial=trial))) for trial in trials])
 
     def can_resume(self, trial: str) -> bool:
-        """Whether a trial left a checkpoint here. Takes a millisecond, so that a menu may ask."""
-        return bool(artifacts.checkpoints(self.places.artifacts, trial))
+        """Whether a trial left a checkpoint where it ran; on another machine by what it has said. Takes milliseconds,
+        so that a menu may ask."""
+        if artifacts.checkpoints(self.places.artifacts, trial):
+            return True
+        try:
+            row = self._store.execute(GetTrial(trial=trial))
+        except StoreError:
+            return False
+        left = artifacts_of(self._store, row.experiment).get(trial, ()) if row.machine != THIS else ()
+        return any(one.artifact == "checkpoint" for one in left)
 
     def resume(self, trials: tuple[str, ...]) -> tuple[str, ...]:
         """Continue training trials that were stopped, failed or lost from their last checkpoints, as new trials of the
-        same configuration and block. -> new ids. Raises `ProblemsFound`."""
+        same configuration and block, on the machines where they ran. -> new ids. Raises `ProblemsFound`, and
+        `RunnerError` where one cannot be asked."""
         batch: list[TrialOrder] = []
         for trial in trials:
             row = self._store.execute(GetTrial(trial=trial))
-            checkpoint = checkpoint_of(self._store, self.places.artifacts, row)
+            link = self.link(row.machine)
+            where = "this computer" if row.machine == THIS else link.machine.title
+            checkpoint = checkpoint_of(self._store, row, partial(self._sites.resumable, link), where)
             batch.append(msgspec.structs.replace(self._again(row), resume=checkpoint))
         return self._add(batch)
 

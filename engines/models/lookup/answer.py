@@ -7,6 +7,7 @@ import msgspec
 from engines.data.own import Found, FoundData, FoundPrompts
 from engines.models.lookup.identified import Looked
 from engines.models.lookup.resolved import ResolvedModel
+from engines.protocol.orders import ResumeOrder
 from engines.protocol.problems import Problem
 
 
@@ -38,6 +39,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     same: dict[str, ResolvedModel] = {}
     """Wanted models that are there, by fingerprint; their title and `ref` are those of the place where they lie."""
     own: tuple[Own, ...] = ()
+    checkpoints: dict[str, ResumeOrder] = {}
+    """By trial."""
+    damaged: dict[str, str] = {}
+    """Why a trial cannot be resumed although it has written checkpoints."""
     read_bytes: int = 0
     total_bytes: int = 0
     """Of the files that have to be read for the fingerprints."""

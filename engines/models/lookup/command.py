@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from engines.data.own import find_own
+from engines.models import artifacts
 from engines.models.files import BrokenModel, ModelFiles
 from engines.models.identity import Digests
 from engines.models.lookup.answer import Answer, Own
@@ -26,7 +27,8 @@ from engines.models.lookup.local_models import local_models
 from engines.models.lookup.resolve import resolve
 from engines.models.lookup.resolved import ResolvedModel
 from engines.models.receiving import copied
-from engines.protocol.messages import LookUp, Wanted
+from engines.protocol.messages import Checkpoint, LookUp, Wanted
+from engines.protocol.orders import ResumeOrder
 from engines.protocol.places import Places, places
 from engines.protocol.problems import Problem
 
@@ -58,11 +60,23 @@ class _Looking:
         for wanted in asked.wanted:
             self._same.update(_perhaps(wanted, here, home))
         self._own = tuple(Own.of(find_own(workload, home)) for workload in asked.own)
+        self._checkpoints: dict[str, ResumeOrder] = {}
+        self._damaged: dict[str, str] = {}
+        for one in asked.checkpoints:
+            self._find_checkpoint(one, here)
         self._glance()
         every = (files for models in (self._models, self._same) for _, files in files_of(models))
         self._waiting = list(dict.fromkeys(file for files in every for file in unread(self._digests, files)))
         self._read, self._total = 0, sum(map(size_of, self._waiting))
         self._said = 0.0
+
+    def _find_checkpoint(self, asked: Checkpoint, here: Places) -> None:
+        try:
+            found = artifacts.resumable(here.artifacts, asked.trial, asked.before)
+        except BrokenModel as error:
+            self._damaged[asked.trial] = str(error)
+        else:
+            self._checkpoints.update({} if found is None else {asked.trial: found})
 
     def say(self) -> None:
         self._said = time.monotonic()
@@ -71,6 +85,8 @@ class _Looking:
             problems={ref: model for ref, model in self._models.items() if isinstance(model, Problem)},
             same=dict(self._proven()),
             own=self._own,
+            checkpoints=self._checkpoints,
+            damaged=self._damaged,
             read_bytes=self._read,
             total_bytes=self._total,
         )

@@ -8,19 +8,25 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engines.models import artifacts
+from engines.models.artifacts import Made
 from engines.models.files import model_files
 from engines.models.identity import Digests
 from engines.models.lookup.answer import Answer, Own, decode_answer
 from engines.protocol.messages import LookedUp, LookUp, Wanted
+from engines.protocol.orders import ModelOrder
 from engines.protocol.problems import COPY, Fix, Problem, ProblemsFound
+from engines.protocol.records import Artifact
 from engines.protocol.work import Inference, Training
 from tests.house import House, until
 from tests.sshd import Network, Sshd, add
 from tests.tiny_model import large_model, make_tiny_model
+from tests.workbench.store_kit import add_experiment, ended, lines, started
 from workbench.experiment.experiment import Experiment, RunSettings, WorkloadChoice
 from workbench.machines.copying import CopyError
 from workbench.plan.plan import Plan
 from workbench.running.far_lookup import _usable
+from workbench.store.operations import Ingest
 
 
 @pytest.fixture
@@ -151,6 +157,47 @@ def test_that_a_copy_can_be_stopped_and_the_plan_waits_for_it(house: House, lab:
     assert not plans[0].identified, "nothing is run before it is there"
     assert any(p.message.startswith("On Lab: Copying large to Lab") for p in plans[0].problems)
     assert session.copy_model("large", "lab", base)
+
+
+def test_that_training_resumes_where_it_ran(house: House, lab: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", "/only/here")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    session = house.open()
+    session.follow()
+    crashes = on_lab(house, str(house.model), prompt_tokens=(666,))
+    (trial,) = house.finished(session, name := session.run(session.plan(crashes)))
+    assert trial.outcome == "failed"
+    assert not session.can_resume(trial.trial)
+    with pytest.raises(ProblemsFound, match="no checkpoint on Lab"):
+        session.resume((trial.trial,))
+    base = ModelOrder(ref="tiny", title="tiny", kind="folder", path="/tiny")
+    made = Made(artifact="checkpoint", trial=trial.trial, title="t", experiment_title="e", step=3, base=base)
+    folder = artifacts.place_of(lab.places.artifacts, trial.trial, artifacts.checkpoint_name(3))
+
+    def fill(draft: Path) -> None:
+        (draft / "state").write_bytes(b"123")
+
+    artifacts.write(folder, made, fill)
+    (again,) = session.resume((trial.trial,))
+    trials = house.finished(session, name)
+    assert {row.machine for row in trials} == {"lab"}
+    order = json.loads((lab.places.spools / again / "order.json").read_bytes())
+    assert (order["resume"]["path"], order["resume"]["step"]) == (str(folder), 3)
+    assert order.get("environment") is None, "variables and processors of this computer are not that one's"
+    (folder / "state").write_bytes(b"damaged")
+    with pytest.raises(ProblemsFound, match="are damaged"):
+        session.resume((trial.trial,))
+
+
+def test_that_a_menu_knows_of_checkpoints_elsewhere_by_what_was_said(house: House) -> None:
+    session = house.open()
+    add_experiment(session.store, "t-0", "t-1", machine="lab")
+    written = Artifact(seq=2, artifact="checkpoint", path="/far/step-3", bytes=1, sha256="sha256:0")
+    session.store.execute(Ingest(trial="t-0", lines=lines((started(), written, ended(3, outcome="failed")))))
+    session.store.execute(Ingest(trial="t-1", lines=lines((started(), ended(2, outcome="failed")))))
+    assert session.can_resume("t-0")
+    assert not session.can_resume("t-1")
+    assert not session.can_resume("unknown")
 
 
 # --- what the far side says is data ------------------------------------------------------------------

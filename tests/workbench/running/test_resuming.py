@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from engines.models import artifacts
 from engines.models.artifacts import Made
-from engines.protocol.orders import ModelOrder
+from engines.protocol.orders import ModelOrder, ResumeOrder
 from engines.protocol.problems import ProblemsFound
 from engines.protocol.records import Resumed
 from tests.workbench.store_kit import add_experiment, ended, lines, started
 from workbench.running.resuming import checkpoint_of
 from workbench.store.local import LocalStore
-from workbench.store.operations import GetTrial, Ingest
+from workbench.store.operations import GetTrial, Ingest, TrialRow
 
 
 @pytest.fixture
@@ -36,19 +37,23 @@ def write(place: Path, trial: str, step: int) -> Path:
     return folder
 
 
+def found_in(store: LocalStore, place: Path, row: TrialRow) -> ResumeOrder:
+    return checkpoint_of(store, row, partial(artifacts.resumable, place), "Lab")
+
+
 def refusal(store: LocalStore, place: Path, trial: str) -> str:
     with pytest.raises(ProblemsFound) as refused:
-        checkpoint_of(store, place, store.execute(GetTrial(trial=trial)))
+        found_in(store, place, store.execute(GetTrial(trial=trial)))
     return str(refused.value)
 
 
 def test_that_the_newest_whole_checkpoint_is_taken(store: LocalStore, tmp_path: Path) -> None:
     row = store.execute(GetTrial(trial="t-0"))
     folders = [write(tmp_path, "t-0", step) for step in (5, 10)]
-    found = checkpoint_of(store, tmp_path, row)
+    found = found_in(store, tmp_path, row)
     assert (found.path, found.step, found.trial) == (str(folders[1]), 10, "t-0")
     (folders[1] / "state").write_bytes(b"other")
-    assert checkpoint_of(store, tmp_path, row).step == 5
+    assert found_in(store, tmp_path, row).step == 5
     (folders[0] / "state").write_bytes(b"other")
     assert "are damaged" in refusal(store, tmp_path, "t-0")
 
@@ -58,12 +63,12 @@ def test_that_a_trial_that_was_resumed_itself_falls_back_on_where_it_began(store
     resumed = Resumed(seq=2, step=5, path=str(folder), sha256="sha256:0")
     store.execute(Ingest(trial="t-2", lines=lines((started(), resumed, ended(3, outcome="failed")))))
     row = store.execute(GetTrial(trial="t-2"))
-    assert checkpoint_of(store, tmp_path, row).step == 5
+    assert found_in(store, tmp_path, row).step == 5
     write(tmp_path, "t-2", 10)
-    assert checkpoint_of(store, tmp_path, row).step == 10
+    assert found_in(store, tmp_path, row).step == 10
 
 
 def test_that_what_cannot_be_resumed_says_why(store: LocalStore, tmp_path: Path) -> None:
-    assert "no checkpoint" in refusal(store, tmp_path, "t-0")
+    assert "no checkpoint on Lab" in refusal(store, tmp_path, "t-0")
     assert "has completed" in refusal(store, tmp_path, "t-1")
     assert "has not ended" in refusal(store, tmp_path, "t-3")
