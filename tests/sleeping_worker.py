@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Evaluation, ModelLoaded, TookEffect
@@ -34,7 +35,7 @@ class SleepingEngine:
         self._order, self._work, self._ring, self._stop = order, order.inference, ring, stop
 
     def start(self) -> dict[str, str]:
-        return {"engine": "sleeping"}
+        return {"engine": "sleeping", "package.msgspec": version("msgspec")}
 
     def allocator(self) -> NoAllocator:
         return NoAllocator()

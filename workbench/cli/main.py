@@ -18,7 +18,9 @@ from engines.protocol.client import RunnerError
 from engines.protocol.problems import ProblemsFound
 from engines.protocol.streams import take_any_text
 from workbench.cli import INTERRUPTED, NOT_FOUND, RUNNER, STORE, WRONG
+from workbench.cli.machine_options import add_machines
 from workbench.experiment import MORE_BLOCKS
+from workbench.machines.machine import MachinesError
 from workbench.store.operations import StoreError
 from workbench.typed_numbers import NotANumber, parse_number
 from workbench.version import version
@@ -51,10 +53,12 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(
-        name: str, handler: str, help: str, *, database: bool = True, as_json: bool = True
+        name: str, handler: str, help: str, *, database: bool = True, as_json: bool = True, bare: bool = False
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         sub.set_defaults(handler=handler)
+        if bare:  # its commands have their own
+            return sub
         if database:
             sub.add_argument(
                 "--database", type=Path, metavar="PATH", help="the database file (default: the user's own)"
@@ -77,6 +81,9 @@ def build_parser() -> argparse.ArgumentParser:
     run = add("run", "run:run", "Run an experiment file and follow it to its end.")
     run.add_argument("file", type=Path, metavar="FILE", help="experiment file (TOML)")
     run.add_argument("--trials", type=int, metavar="N", help="blocks to run, instead of the file's")
+    run.add_argument(
+        "--machine", action="append", metavar="NAME", help='instead of the file\'s machines: "lab", "lab/cuda:0"'
+    )
     run.add_argument("--plan", action="store_true", help="show the plan and its problems; run nothing")
     run.add_argument("--detach", action="store_true", help="submit and return; the runner continues")
     run.add_argument("--skip-unfit", action="store_true", help="leave out configurations that cannot run")
@@ -86,6 +93,9 @@ def build_parser() -> argparse.ArgumentParser:
     more.add_argument("experiment", metavar="EXPERIMENT", help="id, number or name")
     more.add_argument("--blocks", type=int, default=MORE_BLOCKS, metavar="N", help=f"how many ({MORE_BLOCKS})")
     more.add_argument("--detach", action="store_true", help="submit and return; the runner continues")
+
+    kept = add("machines", "", "Machines that trials run on: this computer, others over SSH, a cluster.", bare=True)
+    add_machines(kept, _number)
 
     study = add("study", "study:study", "A ready-made study, fitted to a model and this computer.")
     study.add_argument("study", metavar="STUDY", help="precision: every precision the model can take, on both engines")
@@ -261,6 +271,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StoreError as error:
         complain(options, str(error), error.advice)
         return NOT_FOUND if error.code == "not_found" else STORE
+    except MachinesError as error:
+        complain(options, str(error), error.advice)
+        return WRONG
     except RunnerError as error:
         complain(options, str(error), error.advice)
         return RUNNER

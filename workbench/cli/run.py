@@ -40,6 +40,10 @@ def run(options: argparse.Namespace) -> int:
         experiment = msgspec.structs.replace(
             experiment, run=msgspec.structs.replace(experiment.run, trials=options.trials)
         )
+    if options.machine:
+        experiment = msgspec.structs.replace(
+            experiment, run=msgspec.structs.replace(experiment.run, machines=tuple(options.machine))
+        )
     with Workbench(options.database, client="run") as workbench:
         plan = plan_shown(workbench, experiment, options.file.absolute().parent)
         if options.plan:

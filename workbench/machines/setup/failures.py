@@ -26,6 +26,8 @@ _NETWORK = (
 )
 _CERTIFICATE = ("CERTIFICATE_VERIFY_FAILED", "invalid peer certificate")
 _KILLED = 128 + 9
+_FULL_BYTES = 20_000_000
+"""Less is too little for any step; who fails may have tidied up a little."""
 _NEEDED = ".".join(map(str, OLDEST))
 _NO_PYTHON = (
     f"Install Python {_NEEDED} or newer there, or name an interpreter that is there: --python PATH. "
@@ -71,14 +73,16 @@ def before(looked: Looked, python: Python | None, lock: Lock | None, asked: str)
     return tuple(found)
 
 
-def explained(step: Step, code: int, said: Sequence[str], base: str) -> Problem:
-    """Of a step that ended with this exit code. `said`: its last lines."""
+def explained(step: Step, code: int, said: Sequence[str], base: str, free_bytes: int) -> Problem:
+    """Of a step that ended with this exit code. `said`: its last lines. `free_bytes`: of the disk of `base` now."""
     text = "\n".join(said)
     missing = _NO_VERSION.search(text)
     error = error_in(text)
     where = Path(base)
     if error is not None:
         message, hint = what_happened(error, where), what_to_do(error, where)
+    elif free_bytes < _FULL_BYTES:  # venv keeps to itself what its pip said
+        message, hint = f"The disk of {base} is full ({format_bytes(free_bytes)} free).", "Free some space there."
     elif any(words in text for words in _CERTIFICATE):
         message = "The package index shows a certificate that the machine does not trust."
         hint = "Set PIP_CERT there to your organisation's certificates."

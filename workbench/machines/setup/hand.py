@@ -192,6 +192,24 @@ def about(python: str) -> Optional[Dict[str, Any]]:
     return said if isinstance(said, dict) else None
 
 
+def size(folder: str) -> Optional[int]:
+    """Bytes on disk; None where there is none."""
+    if not os.path.isdir(folder):
+        return None
+    total = 0
+    seen = set()
+    for parent, _folders, names in os.walk(folder):
+        for name in names:
+            try:
+                found = os.lstat(os.path.join(parent, name))
+            except OSError:
+                continue
+            if (found.st_dev, found.st_ino) not in seen:
+                seen.add((found.st_dev, found.st_ino))
+                total += found.st_blocks * 512
+    return total
+
+
 def listed(folder: str) -> List[str]:
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))
@@ -215,6 +233,8 @@ def main() -> None:
                 write(request["path"], data)
             elif todo == "begin":
                 begin(request["path"])
+            elif todo == "sizes":
+                say({"sizes": {name: size(os.path.expanduser(path)) for name, path in request["paths"].items()}})
             else:
                 look(request["base"], request["python"])
     finally:  # nobody reads any more

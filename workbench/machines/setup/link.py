@@ -23,6 +23,8 @@ _START = "import sys; exec(sys.stdin.buffer.read(int(sys.argv[1])))"
 _BANNER_LINES = 200
 _LONGEST_BYTES = 1 << 20
 _END_S = 15.0
+_UNREACHED = 255
+"""The exit code of ssh where it is not the command's."""
 
 Path_ = Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^/[^\x00-\x1f\x7f]*$")]
 Word = Annotated[str, msgspec.Meta(max_length=100, pattern=r"^[A-Za-z0-9_.+-]*$")]
@@ -63,6 +65,10 @@ class _Answer(msgspec.Struct, frozen=True):
     code: int | None = None
 
 
+class _Sizes(msgspec.Struct, frozen=True):
+    sizes: dict[str, int | None]
+
+
 class HandEnded(RunnerError):
     """The link broke, or what was started there does not speak as `hand.py` does; `said` are its last lines."""
 
@@ -97,14 +103,22 @@ class Hand:
                     return
                 self._said.append(plain(line.decode("utf-8", "replace")))
             raise self._ended()
-        except RunnerError:
+        except HandEnded as error:
             self._finish()
+            if error.exit_code == _UNREACHED:
+                shell.run(["true"])  # raises what says why
             raise
 
     def look(self, base: str, python: str) -> Looked:
         """Look around there. `python`: the interpreter that is wanted; "" finds those with usual names."""
         self._ask({"do": "look", "base": base, "python": python})
         return self._decode(Looked)
+
+    def sizes(self, paths: Mapping[str, str]) -> Mapping[str, int | None]:
+        """Bytes on disk of folders by their names here; None where there is no such folder."""
+        self._ask({"do": "sizes", "paths": dict(paths)})
+        found = self._decode(_Sizes).sizes
+        return {name: found.get(name) for name in paths}
 
     def begin(self, folder: str, on_line: Callable[[str], None]) -> int:
         """Make a folder that is removed at the end where it was not renamed. -> exit code"""

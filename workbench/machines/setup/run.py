@@ -121,8 +121,8 @@ class SetUpRun:
                     code = self._do(hand, step, said)
                     self._tell(StepEnded(number, step, code))
                     if code:
-                        base = self._plan.looked.base
-                        raise SetUpFailed(explained(step, code, tuple(said), base), tuple(said))
+                        now = hand.look(self._plan.looked.base, self._python)
+                        raise SetUpFailed(explained(step, code, tuple(said), now.base, now.free_bytes), tuple(said))
         except HandEnded as error:
             raise self._interrupted(step) from error
         return self._plan.python

@@ -10,10 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from workbench.machines.ssh import Ended
+
 _LONGEST_LINE = 2000
 
 
 class Shell(Protocol):
+    def run(self, argv: Sequence[str]) -> Ended:
+        """Run a short command there to its end. Raises `RunnerError` where the machine is not reached."""
+        ...
+
     def start(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
         """Begin a command in the user's home, its three streams as pipes. Raises `RunnerError`."""
         ...
@@ -24,6 +30,11 @@ class LocalShell:
 
     def __init__(self, home: Path | None = None) -> None:
         self._home = str(home or Path.home())
+
+    def run(self, argv: Sequence[str]) -> Ended:
+        with self.start(argv) as process:
+            out, err = process.communicate(timeout=60)
+        return Ended(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
     def start(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
         """As `Shell.start`; also raises `OSError` where the command is missing."""
