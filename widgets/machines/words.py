@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engines.protocol.messages import ProbeResult
 from widgets.machines.facts import summary
+from widgets.parts.link_state import link_state
 from workbench.machines.host_keys import HostKey
 from workbench.machines.machine import THIS, Local, Machine, Slurm, Ssh
 from workbench.running.events import RunnerLink
@@ -77,31 +78,21 @@ def is_set_up(machine: Machine) -> bool:
 
 
 def link_words(machine: Machine, link: RunnerLink | None, probe: ProbeResult | None = None) -> LinkWords:
-    """The state of a link, worst news first. `probe`: a machine that has answered keeps its last values in view."""
-    here = machine.id == THIS
-    if link is None:
-        if here:
-            return LinkWords("ready", "good") if probe is not None else LinkWords("starting", "neutral")
-        return LinkWords("not connected", "neutral")
-    if link.state == "connected":
-        return LinkWords("ready" if here else "connected", "good")
-    if link.state == "connecting":
-        return LinkWords("starting" if here else "connecting", "neutral")
-    return _lost(machine, link, here)
+    """The state of a link, and the card of one that is lost."""
+    state, status = link_state(machine.id, link, answered=probe is not None)
+    if link is None or link.state != "lost":
+        return LinkWords(state, status)
+    name = "The runner on this computer" if machine.id == THIS else machine.title
+    title = _TITLES.get(link.code, "{} does not answer").format(name)
+    return LinkWords(state, status, title, link.message, retry=True)
 
 
-def _lost(machine: Machine, link: RunnerLink, here: bool) -> LinkWords:
-    state, status, title = _WHY.get(link.code, ("no answer", "error", "{} does not answer"))
-    name = "The runner on this computer" if here else machine.title
-    return LinkWords(state, status, title.format(name), link.message, retry=True)
-
-
-_WHY: dict[str, tuple[str, str, str]] = {
-    "host_key": ("host key", "warn", "The host key of {} needs your decision"),
-    "login": ("login refused", "error", "{} refuses the login"),
-    "setup": ("not set up", "warn", "{} is not set up"),
+_TITLES = {
+    "host_key": "The host key of {} needs your decision",
+    "login": "{} refuses the login",
+    "setup": "{} is not set up",
 }
-"""By the code of a lost link: word, colour, and the card's title."""
+"""By the code of a lost link."""
 
 
 @dataclass(frozen=True)

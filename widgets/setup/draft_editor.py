@@ -16,6 +16,7 @@ from widgets.shell.services import Services
 from widgets.shell.targets import InstallPackages
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.fixes import apply_fix, leave_out, take_in
+from workbench.machines.machine import THIS
 from workbench.plan.identity import short
 from workbench.plan.obstacles import INSTALL
 
@@ -92,11 +93,20 @@ class DraftEditor(QObject):
         if isinstance(packages, tuple):
             self._services.navigate("machines", InstallPackages(packages))
 
-    def device(self, device: str, on: bool) -> None:
-        planned = self._session.planned
-        if planned is not None:
-            changed = edits.set_device(self._experiment, planned.probe, device, on)
-            self._session.edit(changed, "choosing a device")
+    def device(self, key: str, on: bool) -> None:
+        """`key`: `widgets.setup.machine.rows.DeviceRow.key`."""
+        host, _, device = key.rpartition("/")
+        machine = host or THIS
+        probe = self._services.bridge.probes.get(machine)
+        if machine == THIS and self._session.planned is not None:
+            probe = self._session.planned.probe
+        if probe is not None and device:
+            changed = edits.set_device(self._experiment, probe, device, on, machine)
+        elif machine != THIS:
+            changed = edits.set_machine(self._experiment, machine, on)
+        else:
+            return
+        self._session.edit(changed, "choosing a device")
 
     def fix(self, hash: str, fix: Fix) -> None:
         """Apply a problem's fix to the experiment; packages are installed from the Machines page."""

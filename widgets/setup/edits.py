@@ -12,6 +12,7 @@ from engines.techniques import Technique, axes, find
 from engines.techniques.finetune.lora import LORA
 from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice, engine_settings
 from workbench.machines.facts import best_device, find_device
+from workbench.machines.machine import THIS
 from workbench.plan.cells import default_technique
 
 _FIRST = {"training": (LORA,)}
@@ -119,22 +120,37 @@ def set_run(experiment: Experiment, key: str, value: object) -> Experiment:
     return replace(experiment, run=replace(experiment.run, **{key: value}))
 
 
-def devices_of(experiment: Experiment, probe: ProbeResult) -> tuple[str, ...]:
-    """Ids of the devices the experiment names, those that are there."""
+def devices_of(experiment: Experiment, probe: ProbeResult, machine: str = THIS) -> tuple[str, ...]:
+    """Ids of the devices of a machine that the experiment names, those that are there."""
     found: list[str] = []
     for name in experiment.run.machines:
         host, _, wanted = name.partition("/")
-        device = (find_device(probe, wanted) if wanted else best_device(probe)) if host == "this" else None
+        device = (find_device(probe, wanted) if wanted else best_device(probe)) if host == machine else None
         if device is not None and device.id not in found:
             found.append(device.id)
     return tuple(found)
 
 
-def set_device(experiment: Experiment, probe: ProbeResult, id: str, on: bool) -> Experiment:
-    """Take a device in or out. The best device alone is written "this": the file then means the best one anywhere."""
-    chosen = [d for d in devices_of(experiment, probe) if d != id] + ([id] if on else [])
+def set_device(experiment: Experiment, probe: ProbeResult, id: str, on: bool, machine: str = THIS) -> Experiment:
+    """Take a device in or out. The best device alone is written "this", or the machine's id: the file then means the
+    best one anywhere."""
+    chosen = [d for d in devices_of(experiment, probe, machine) if d != id] + ([id] if on else [])
     order = [d.id for d in probe.devices]
     chosen.sort(key=order.index)
     best = best_device(probe)
-    names = ("this",) if best is not None and chosen == [best.id] else tuple(f"this/{d}" for d in chosen)
-    return set_run(experiment, "machines", names)
+    names = (machine,) if best is not None and chosen == [best.id] else tuple(f"{machine}/{d}" for d in chosen)
+    return _set_names(experiment, machine, names)
+
+
+def set_machine(experiment: Experiment, machine: str, on: bool) -> Experiment:
+    """Take a machine whose devices are not known in, with its best one, or out."""
+    return _set_names(experiment, machine, (machine,) if on else ())
+
+
+def _set_names(experiment: Experiment, machine: str, names: tuple[str, ...]) -> Experiment:
+    """This machine's devices, at the place where it was named first; the others stay."""
+    before = experiment.run.machines
+    hosts = [name.partition("/")[0] for name in before]
+    place = hosts.index(machine) if machine in hosts else len(before)
+    rest = [name for name, host in zip(before, hosts, strict=True) if host != machine]
+    return set_run(experiment, "machines", (*rest[:place], *names, *rest[place:]))

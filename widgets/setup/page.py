@@ -19,6 +19,7 @@ from widgets.setup.draft_editor import DraftEditor
 from widgets.setup.draft_session import DraftSession
 from widgets.setup.files import Files, read_paths, write_paths
 from widgets.setup.kinds import TrainingPanels, WorkPanels, make_panels
+from widgets.setup.machine.known import known_machines
 from widgets.setup.machine.panel import MachinePanel
 from widgets.setup.models.model_search import ModelSearch
 from widgets.setup.models.panel import ModelsPanel
@@ -114,6 +115,8 @@ class SetupPage(Page):
         self.models.folder_wanted.connect(self.add_folder)
         self.machine.toggled.connect(self.editor.device)
         self.machine.refresh_wanted.connect(self.look_again)
+        self.services.bridge.link_changed.connect(self._machine_heard)
+        self.services.bridge.machine_probed.connect(self._machine_heard)
         self.plan.problems.fix_wanted.connect(self.editor.fix_experiment)
         self.plan.problems.action_wanted.connect(self._problem_action)
         self.plan.table.fix_wanted.connect(self.editor.fix)
@@ -246,8 +249,14 @@ class SetupPage(Page):
 
     def _show_machine(self) -> None:
         if self.planned is not None:
-            self.machine.show_experiment(self.draft.experiment, self.planned.probe, self._plan)
+            known = known_machines(self.services, self.planned.probe)
+            self.machine.show_experiment(self.draft.experiment, known, self._plan)
             self.workload.show_machine(self.planned.probe)
+
+    def _machine_heard(self) -> None:
+        """A link changed, or a machine has answered."""
+        if self.isVisible():
+            self._show_machine()
 
     def _keep_session(self) -> None:
         self._keep.stop()

@@ -19,6 +19,7 @@ from widgets.setup import make_page
 from widgets.setup.page import SetupPage
 from widgets.shell.services import Services
 from workbench.experiment.experiment import Experiment
+from workbench.machines.machine import find
 from workbench.models.identity import Identities
 from workbench.plan.plan import Plan, make_plan
 from workbench.running.events import Event
@@ -60,6 +61,9 @@ class FakeWorkbench:
         self.gate: threading.Event | None = None
         self.definition = ""
         self.identities = Identities(Digests(self.places.digests))
+
+    def title_of(self, machine: str) -> str:
+        return find(self.places, machine).title
 
     def listen(self, _listener: Callable[[Event], None]) -> Callable[[], None]:
         return lambda: None

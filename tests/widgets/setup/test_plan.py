@@ -11,9 +11,11 @@ from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.problems import Fix, Problem
+from tests.widgets.machines_kit import LAB, THERE
 from tests.widgets.setup.kit import LLAMA, SMOL, click_row, settle, type_into
 from widgets.parts.components import ToolButton
 from widgets.setup.page import SetupPage
+from workbench.machines.machine import keep
 
 
 def test_that_a_fix_is_one_click_in_the_row(qtbot: QtBot, page: SetupPage) -> None:
@@ -137,6 +139,28 @@ def test_that_a_device_is_checked_by_a_click(qtbot: QtBot, page: SetupPage) -> N
     page.machine.toggled.connect(lambda key, on: toggled.append((key, on)))
     qtbot.mouseClick(check, Qt.MouseButton.LeftButton, pos=QPoint(6, check.height() // 2))
     assert toggled == [("cpu", False)]
+
+
+def test_that_another_machine_is_checked_by_a_click_and_shows_its_devices_once_it_answers(
+    qtbot: QtBot, page: SetupPage
+) -> None:
+    keep(page.services.places, LAB)
+    settle(qtbot, page)
+    page._machine_heard()
+    check = page.machine.checks["lab/"]
+    assert check.accessibleName() == "Run on gpu-box, Best device, Its devices appear once it answers"
+    qtbot.mouseClick(check, Qt.MouseButton.LeftButton, pos=QPoint(6, check.height() // 2))
+    assert page.draft.experiment.run.machines == ("this", "lab")
+    bridge = page.services.bridge
+    bridge.probes["lab"] = THERE
+    bridge.machine_probed.emit("lab", THERE)
+    assert list(page.machine.checks) == ["cpu", "lab/cuda:GPU-1", "lab/cpu"]
+    assert page.machine.checks["lab/cuda:GPU-1"].isChecked(), "the best one"
+    check = page.machine.checks["lab/cpu"]
+    qtbot.mouseClick(check, Qt.MouseButton.LeftButton, pos=QPoint(6, check.height() // 2))
+    assert page.draft.experiment.run.machines == ("this", "lab/cpu", "lab/cuda:GPU-1")
+    page.undo_stack.undo()
+    assert page.draft.experiment.run.machines == ("this", "lab")
 
 
 def test_that_a_time_that_grows_while_one_types_is_never_cut(qtbot: QtBot, page: SetupPage) -> None:

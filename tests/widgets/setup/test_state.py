@@ -24,7 +24,7 @@ from widgets.setup import edits
 from widgets.setup.draft import Draft, State, dump_session, load_session
 from widgets.setup.fields.values import Parsed, parse_values, show_values
 from widgets.setup.files import stem, write
-from widgets.setup.machine.rows import device_rows, measured
+from widgets.setup.machine.rows import Known, device_rows, machine_rows, measured
 from widgets.setup.models.library import Library, scan
 from widgets.setup.models.rows import Facets, Fetching, ModelRow, Resolved, describe, model_groups, narrowed
 from widgets.setup.plan.columns import columns_of, count_text, memory_sentence, needs_text, share_text, trials_text
@@ -35,7 +35,7 @@ from workbench.experiment.experiment import Experiment, RunSettings, TechniqueCh
 from workbench.experiment.file import load
 from workbench.experiment.fixes import leave_out
 from workbench.machines.facts import machine_facts
-from workbench.plan.plan import Plan, make_plan
+from workbench.plan.plan import Plan, Site, make_plan, plan_sites
 
 GIB = 2**30
 PROBE = ProbeResult(
@@ -236,7 +236,7 @@ def test_that_quality_is_not_promised_of_a_model_without_a_tokenizer(home: Place
     def said(*refs: str) -> str:
         experiment = Experiment(models=refs)
         plan = make_plan(experiment, {ref: resolve(ref, home, tmp_path) for ref in refs}, CPU_ONLY)
-        return next(m.text for m in measured(experiment, CPU_ONLY, plan) if m.name == "Quality")
+        return next(m.text for m in measured(experiment, [Known(probe=CPU_ONLY)], plan) if m.name == "Quality")
 
     assert said(whole) == "perplexity on held-out text"
     assert said(SMALL) == "not available: the weights are random"
@@ -267,6 +267,30 @@ def test_that_the_best_device_alone_is_written_as_this() -> None:
     assert both.run.machines == ("this/cpu", "this/cuda:GPU-abcdef12")
     assert edits.set_device(both, PROBE, "cpu", False).run.machines == ("this",)
     assert edits.devices_of(both, PROBE) == ("cpu", "cuda:GPU-abcdef12")
+
+
+def test_that_devices_of_several_machines_keep_their_places() -> None:
+    two = edits.set_machine(Experiment(), "lab", True)
+    assert two.run.machines == ("this", "lab")
+    assert edits.set_machine(two, "lab", True) == two
+    both = edits.set_device(two, PROBE, "cpu", True, "lab")
+    assert both.run.machines == ("this", "lab/cpu", "lab/cuda:GPU-abcdef12")
+    assert edits.devices_of(both, PROBE, "lab") == ("cpu", "cuda:GPU-abcdef12")
+    assert edits.devices_of(both, PROBE) == ("cuda:GPU-abcdef12",)
+    one = edits.set_device(both, CPU_ONLY, "cpu", False)
+    assert one.run.machines == ("lab/cpu", "lab/cuda:GPU-abcdef12")
+    assert edits.set_device(one, CPU_ONLY, "cpu", True).run.machines == (*one.run.machines, "this")
+    assert edits.set_machine(one, "lab", False).run.machines == ()
+
+
+def test_that_a_machine_that_was_not_reached_can_be_ticked_by_its_best_device() -> None:
+    known = (Known(probe=CPU_ONLY), Known("lab", "gpu-box", None, "not connected"))
+    here, lab = machine_rows(edits.set_machine(Experiment(), "lab", True), known)
+    assert (here.title, lab.title) == ("This computer", "gpu-box")
+    assert [(d.key, d.checked) for d in (*here.devices, *lab.devices)] == [("cpu", True), ("lab/", True)]
+    (answered,) = machine_rows(Experiment(), (Known("lab", "gpu-box", PROBE),))
+    assert answered.title == "", "one machine alone needs no heading"
+    assert [(d.key, d.checked) for d in answered.devices] == [("lab/cuda:GPU-abcdef12", False), ("lab/cpu", False)]
 
 
 # --- models -------------------------------------------------------------------------------------------
@@ -407,12 +431,12 @@ def test_that_a_source_leads_to_its_paper() -> None:
 
 
 def test_that_the_machine_says_what_can_be_measured_on_the_chosen_device() -> None:
-    cpu = {m.name: m for m in measured(Experiment(), CPU_ONLY, None)}
+    cpu = {m.name: m for m in measured(Experiment(), [Known(probe=CPU_ONLY)], None)}
     assert cpu["Energy"].text == "not available: energy_uj is readable by root only"
     assert cpu["Energy"].hint == "Ask the administrator."
-    gpu = {m.name: m for m in measured(Experiment(), PROBE, None)}
+    gpu = {m.name: m for m in measured(Experiment(), [Known(probe=PROBE)], None)}
     assert gpu["Energy"].available
-    both = {m.name: m for m in measured(edits.set_device(Experiment(), PROBE, "cpu", True), PROBE, None)}
+    both = {m.name: m for m in measured(edits.set_device(Experiment(), PROBE, "cpu", True), [Known(probe=PROBE)], None)}
     assert both["Energy"].text == "GPU only"
     rows = device_rows(Experiment(), PROBE)
     assert [(r.key, r.checked) for r in rows] == [("cuda:GPU-abcdef12", True), ("cpu", False)]
@@ -460,6 +484,21 @@ def test_that_the_plan_has_columns_for_what_varies_and_says_what_is_left_out(hom
     assert float(needed) > 12
     assert free == " / 12.0 GiB"
     assert "weights" in memory_sentence(first.memory)
+
+
+def test_that_the_plan_says_what_fits_on_each_machine(home: Places) -> None:
+    experiment = Experiment(models=(LARGE,), run=RunSettings(machines=("this", "lab/cpu", "lab/cuda:0")))
+    models = {LARGE: resolve(LARGE, home, Path.cwd())}
+    large = msgspec.structs.replace(PROBE.devices[1], memory_total_bytes=140 * GIB, memory_free_bytes=130 * GIB)
+    there = msgspec.structs.replace(PROBE, devices=(PROBE.devices[0], large))
+    sites = [Site(CPU_ONLY, models), Site(there, models, machine="lab", title="gpu-box")]
+    view = plan_view(plan_sites(experiment, sites, {}), {"lab": "gpu-box"})
+    assert "machine" in [c.key for c in view.columns]
+    rows = {r.cells["machine"]: r for r in view.rows}
+    assert list(rows) == ["this computer", "gpu-box, CPU", "gpu-box, GPU abcdef"]
+    assert [r.state for r in rows.values()] == ["cannot", "cannot", "runs"]
+    assert rows["gpu-box, GPU abcdef"].memory.device_total == 140 * GIB
+    assert rows["this computer"].scale < rows["gpu-box, GPU abcdef"].scale
 
 
 def test_that_a_row_left_out_runs_no_trial_and_offers_no_fixes(home: Places) -> None:

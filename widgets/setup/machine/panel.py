@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from engines.protocol.messages import ProbeResult
 from widgets.parts.components import ElidedLabel, IconLabel, Panel, label, line, tool_button
 from widgets.parts.memory_bar import MemoryBar
-from widgets.setup.machine.rows import DeviceRow, Measured, device_rows, measured
+from widgets.setup.machine.rows import DeviceRow, Known, MachineRows, Measured, machine_rows, measured
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import Experiment
 from workbench.plan.plan import Plan
 
+_TONES = {"good": "good", "warn": "warn", "error": "error", "neutral": "muted"}
+
 
 class MachinePanel(Panel):
-    """One row a device of this computer."""
+    """One row a device, under its machine where there are several."""
 
     toggled = Signal(str, bool)
-    """device id, whether trials are to run on it"""
+    """`DeviceRow.key`, whether trials are to run on it"""
     refresh_wanted = Signal()
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
@@ -29,7 +31,7 @@ class MachinePanel(Panel):
         self._shown: tuple[object, ...] = ()
         self.checks: dict[str, QCheckBox] = {}
         self.refresh = tool_button(
-            theme, "refresh", "", "Look at this computer again", self.refresh_wanted.emit, compact=True
+            theme, "refresh", "", "Look at the machines again", self.refresh_wanted.emit, compact=True
         )
         self.header.add_tool(self.refresh)
         inner = QWidget()
@@ -59,11 +61,14 @@ class MachinePanel(Panel):
         self._column.addWidget(words)
         self._column.addStretch(1)
 
-    def show_experiment(self, experiment: Experiment, probe: ProbeResult, plan: Plan | None) -> None:
-        devices, facts = device_rows(experiment, probe), measured(experiment, probe, plan)
+    def show_experiment(self, experiment: Experiment, machines: Sequence[Known], plan: Plan | None) -> None:
+        groups, facts = machine_rows(experiment, machines), measured(experiment, machines, plan)
+        devices = [d for group in groups for d in group.devices]
         chosen = sum(d.checked for d in devices)
+        self.header.set_title("Machine" if len(groups) == 1 else "Machines")
         self.header.set_count(f"{chosen} selected" if len(devices) > 1 else "")
-        shown = (tuple((d.key, d.title, d.detail, d.memory) for d in devices), facts)
+        named = tuple((g.title, g.state) for g in groups)
+        shown = (named, tuple((d.key, d.title, d.detail, d.memory) for d in devices), facts)
         if shown == self._shown:
             for device in devices:
                 self.checks[device.key].setChecked(device.checked)
@@ -71,9 +76,13 @@ class MachinePanel(Panel):
         focused = next((key for key, check in self.checks.items() if check.hasFocus()), "")
         self._clear()
         self._shown = shown
-        for device in devices:
-            self._column.addWidget(self._device(device, only=len(devices) == 1))
-            self._column.addWidget(line())
+        for group in groups:
+            if group.title:
+                self._column.addWidget(self._machine(group))
+                self._column.addWidget(line())
+            for device in group.devices:
+                self._column.addWidget(self._device(device, group.title, only=len(devices) == 1))
+                self._column.addWidget(line())
         self._column.addWidget(self._facts(facts))
         self._column.addStretch(1)
         if focused in self.checks:
@@ -87,7 +96,21 @@ class MachinePanel(Panel):
                 widget.hide()
                 widget.deleteLater()
 
-    def _device(self, device: DeviceRow, *, only: bool) -> QWidget:
+    def _machine(self, group: MachineRows) -> QWidget:
+        """The name over its devices, and the state of its link."""
+        px = self._theme.px
+        row = QFrame()
+        row.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        row.setProperty("ground", "header")
+        across = QHBoxLayout(row)
+        across.setContentsMargins(px(12), px(4), px(12), px(4))
+        title = ElidedLabel(group.title, role="dense")
+        title.setProperty("strong", "500")
+        across.addWidget(title, 1)
+        across.addWidget(label(group.state, role="dense", tone=_TONES[group.status]))
+        return row
+
+    def _device(self, device: DeviceRow, machine: str, *, only: bool) -> QWidget:
         theme, px = self._theme, self._theme.px
         row = QFrame()
         row.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
@@ -97,7 +120,8 @@ class MachinePanel(Panel):
         grid.setHorizontalSpacing(px(8))
         grid.setVerticalSpacing(px(2))
         check = QCheckBox()
-        check.setAccessibleName(f"Run on {device.title}, {device.detail}, {device.memory}")
+        parts = (machine, device.title, device.detail, device.memory)
+        check.setAccessibleName(f"Run on {', '.join(p for p in parts if p)}")
         check.setChecked(device.checked)
         if only:
             check.setToolTip("The only device of this computer")
@@ -108,10 +132,11 @@ class MachinePanel(Panel):
         grid.addWidget(check, 0, 0)
         grid.addWidget(title, 0, 1)
         grid.addWidget(ElidedLabel(device.detail, role="dense", tone="muted"), 1, 1)
-        bar = MemoryBar(theme, 1_000_000, round(1_000_000 * (1 - device.used)))
-        bar.setFixedHeight(theme.height("memory_bar") + px(6))
-        grid.addWidget(bar, 2, 1)
-        grid.addWidget(label(device.memory, role="dense", tone="secondary"), 3, 1)
+        if device.memory:
+            bar = MemoryBar(theme, 1_000_000, round(1_000_000 * (1 - device.used)))
+            bar.setFixedHeight(theme.height("memory_bar") + px(6))
+            grid.addWidget(bar, 2, 1)
+            grid.addWidget(label(device.memory, role="dense", tone="secondary"), 3, 1)
         grid.setColumnStretch(1, 1)
         return row
 

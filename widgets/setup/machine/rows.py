@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engines.protocol.messages import Device, ProbeResult
@@ -9,6 +10,7 @@ from engines.protocol.records import Sensor
 from widgets.parts.phrases import as_clause
 from widgets.setup.edits import devices_of
 from workbench.experiment.experiment import Experiment
+from workbench.machines.machine import THIS, THIS_COMPUTER
 from workbench.plan.plan import Plan
 from workbench.units import GIB, format_bytes
 
@@ -16,12 +18,35 @@ from workbench.units import GIB, format_bytes
 @dataclass(frozen=True)
 class DeviceRow:
     key: str
+    """Its id, after "MACHINE/" on another computer; "MACHINE/" alone is its best device, while none is known."""
     title: str
     detail: str
     checked: bool
     used: float
     """Share of the memory in use, 0..1."""
     memory: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """A machine the user has, with what is known of it: nothing of one that has not been connected."""
+
+    id: str = THIS
+    title: str = THIS_COMPUTER.title
+    probe: ProbeResult | None = None
+    state: str = ""
+    status: str = "neutral"
+
+
+@dataclass(frozen=True)
+class MachineRows:
+    """A machine's devices under its name. `title` is "" where there is no other."""
+
+    machine: str
+    title: str
+    state: str
+    status: str
+    devices: tuple[DeviceRow, ...]
 
 
 @dataclass(frozen=True)
@@ -34,38 +59,59 @@ class Measured:
     hint: str = ""
 
 
-def device_rows(experiment: Experiment, probe: ProbeResult) -> tuple[DeviceRow, ...]:
+def machine_rows(experiment: Experiment, machines: Sequence[Known]) -> tuple[MachineRows, ...]:
+    """Every machine with the devices trials can run on; of one that was not reached yet, its best device."""
+    many = len(machines) > 1
+    return tuple(
+        MachineRows(
+            m.id,
+            m.title if many else "",
+            m.state,
+            m.status,
+            device_rows(experiment, m.probe, m.id) if m.probe is not None else (_unknown(experiment, m),),
+        )
+        for m in machines
+    )
+
+
+def device_rows(experiment: Experiment, probe: ProbeResult, machine: str = THIS) -> tuple[DeviceRow, ...]:
     """The devices trials can run on, GPUs first."""
-    chosen = devices_of(experiment, probe)
+    chosen = devices_of(experiment, probe, machine)
     devices = sorted(probe.devices, key=lambda d: d.id == "cpu")
-    return tuple(_device(d, d.id in chosen, len(devices) > 1) for d in devices)
+    return tuple(_device(d, d.id in chosen, len(devices) > 1, machine) for d in devices)
 
 
-def measured(experiment: Experiment, probe: ProbeResult, plan: Plan | None) -> tuple[Measured, ...]:
+def measured(experiment: Experiment, machines: Sequence[Known], plan: Plan | None) -> tuple[Measured, ...]:
     """Time and memory, energy, quality: where they can be had and why not."""
-    devices = devices_of(experiment, probe)
+    chosen = [(m.probe, d) for m in machines if m.probe is not None for d in devices_of(experiment, m.probe, m.id)]
     return (
         Measured("Time, memory", "every trial"),
-        _energy(probe, devices),
+        _energy(chosen),
         _quality(experiment, plan),
     )
 
 
-def _device(device: Device, checked: bool, many: bool) -> DeviceRow:
+def _unknown(experiment: Experiment, machine: Known) -> DeviceRow:
+    named = any(name.partition("/")[0] == machine.id for name in experiment.run.machines)
+    return DeviceRow(f"{machine.id}/", "Best device", "Its devices appear once it answers", named, 0.0, "")
+
+
+def _device(device: Device, checked: bool, many: bool, machine: str) -> DeviceRow:
     details = device.details
     if device.id == "cpu":
         cores, threads = details.get("cores", ""), details.get("threads_default", "")
-        title = "Processor" if many else "this computer"
+        here = machine == THIS
+        title = "Processor" if many or not here else "this computer"
         parts = [f"{cores} core{'' if cores == '1' else 's'}" if cores else device.title]
         if threads:
             parts.append(f"{threads} thread{'' if threads == '1' else 's'}")
         detail = ", ".join(parts)
-        detail = detail if many else f"CPU · {detail}"
+        detail = detail if many or not here else f"CPU · {detail}"
     else:
-        title, detail = device.title, "GPU of this computer"
+        title, detail = device.title, "GPU of this computer" if machine == THIS else "GPU"
     total, free = device.memory_total_bytes, device.memory_free_bytes
     return DeviceRow(
-        key=device.id,
+        key=device.id if machine == THIS else f"{machine}/{device.id}",
         title=title,
         detail=detail,
         checked=checked,
@@ -74,20 +120,22 @@ def _device(device: Device, checked: bool, many: bool) -> DeviceRow:
     )
 
 
-def _energy(probe: ProbeResult, devices: tuple[str, ...]) -> Measured:
+def _energy(chosen: Sequence[tuple[ProbeResult, str]]) -> Measured:
     """By device: a GPU has its own counter, the processor that of its package."""
     have: list[str] = []
     missing: list[Sensor] = []
-    for device in devices:
+    if not chosen:
+        return Measured("Energy", "not known before the machine answers", False)
+    for probe, device in chosen:
         sensors = [s for s in probe.sensors if _is_energy(s) and _of_device(s, device)]
         if any(s.available for s in sensors):
             have.append("processor" if device == "cpu" else "GPU")
         else:
             missing += sensors
-    if have and len(have) == len(devices):
+    if have and len(have) == len(chosen):
         return Measured("Energy", "every trial" if len(have) == 1 else "all devices")
     if have:
-        return Measured("Energy", f"{have[0]} only")
+        return Measured("Energy", f"{have[0]} only" if len(chosen) == 2 else f"{len(have)} of {len(chosen)} devices")
     sensor = next((s for s in missing if s.reason), None)
     why = f": {as_clause(sensor.reason)}" if sensor is not None else ": no sensor found"
     return Measured("Energy", f"not available{why}", False, sensor.hint if sensor is not None else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from engines.protocol.work import tag_of
 from widgets.setup.techniques.rows import axes_for, of_kind
 from workbench.experiment.experiment import Experiment
+from workbench.machines.machine import THIS
 from workbench.plan.cells import DEFAULT_ENGINE
 from workbench.plan.plan import Configuration, MemoryEstimate, Plan
 from workbench.units import GIB, format_bytes, significant
@@ -50,7 +51,7 @@ def columns_of(plan: Plan) -> tuple[Column, ...]:
     if plan.experiment.engine.id != "auto" or {c.engine.id for c in cells} - {DEFAULT_ENGINE}:
         columns.append(Column("engine", "Engine"))
     columns += [Column(s.name, s.short or s.title, right=True) for s in load.swept if s.name != FOLDED]
-    if len({c.device for c in cells}) > 1:
+    if len({(c.machine, c.device) for c in cells}) > 1:
         columns.append(Column("machine", "Machine"))
     if trains:
         columns += [
@@ -67,11 +68,11 @@ def columns_of(plan: Plan) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-def values_of(cell: Configuration, columns: Sequence[Column], experiment: Experiment) -> dict[str, tuple[str, object]]:
-    """By column what is shown and what is sorted by."""
-    device = "this computer" if cell.device == "cpu" else "GPU"
-    if len(experiment.run.machines) > 1:
-        device = "CPU" if cell.device == "cpu" else f"GPU {cell.device.rpartition('-')[2][:6]}"
+def values_of(
+    cell: Configuration, columns: Sequence[Column], experiment: Experiment, titles: Mapping[str, str]
+) -> dict[str, tuple[str, object]]:
+    """By column what is shown and what is sorted by. `titles`: names of other machines."""
+    device = _where(cell, experiment, titles)
     needed, free = needs_text(cell.memory)
     trained, share = cell.memory.trained_parameters, cell.memory.trained_share
     values: dict[str, tuple[str, object]] = {
@@ -97,6 +98,18 @@ def values_of(cell: Configuration, columns: Sequence[Column], experiment: Experi
     return values
 
 
+def _where(cell: Configuration, experiment: Experiment, titles: Mapping[str, str]) -> str:
+    """The device, or the machine, or both: what tells the plan's rows apart."""
+    hosts = [name.partition("/")[0] for name in experiment.run.machines]
+    machine = "this computer" if cell.machine == THIS else titles.get(cell.machine, cell.machine)
+    device = "CPU" if cell.device == "cpu" else f"GPU {cell.device.rpartition('-')[2][:6]}"
+    if len(set(hosts)) > 1:
+        return f"{machine}, {device}" if hosts.count(cell.machine) > 1 else machine
+    if len(hosts) > 1:
+        return device
+    return machine if cell.device == "cpu" or cell.machine != THIS else "GPU"
+
+
 def folded(plan: Plan) -> list[tuple[Configuration, ...]]:
     """Configurations that share a row, in the plan's order."""
     rows: dict[str, list[Configuration]] = {}
@@ -105,17 +118,17 @@ def folded(plan: Plan) -> list[tuple[Configuration, ...]]:
         key = cell.hash
         if sweeps:
             load = msgspec.structs.replace(cell.workload, **{FOLDED: 0.0})
-            key = repr((cell.model.ref, cell.techniques, load, cell.engine, cell.device))
+            key = repr((cell.model.ref, cell.techniques, load, cell.engine, cell.machine, cell.device))
         rows.setdefault(key, []).append(cell)
     return [tuple(cells) for cells in rows.values()]
 
 
-def scales_of(plan: Plan) -> dict[str, int]:
-    """By device what the whole width of its memory bars stands for: the device, or the row that needs the most."""
-    scales: dict[str, int] = {}
+def scales_of(plan: Plan) -> dict[tuple[str, str], int]:
+    """By machine and device what the width of its memory bars stands for: the device, or the row that needs most."""
+    scales: dict[tuple[str, str], int] = {}
     for cell in plan.configurations:
-        total = cell.memory.device_total
-        scales[cell.device] = max(scales.get(cell.device, total), min(cell.memory.needed, _LONGEST * total))
+        total, place = cell.memory.device_total, (cell.machine, cell.device)
+        scales[place] = max(scales.get(place, total), min(cell.memory.needed, _LONGEST * total))
     return scales
 
 

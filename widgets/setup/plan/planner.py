@@ -5,6 +5,8 @@ Created, asked and answered on the main thread; `_work` runs on a thread of the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from engines.models.lookup.resolve import resolve
+from engines.protocol.client import RunnerError
 from engines.protocol.messages import ProbeResult
 from engines.techniques import MachineFacts
 from widgets.background.bridge import Bridge
@@ -19,7 +22,8 @@ from widgets.setup.models.rows import Resolved
 from widgets.setup.plan.rows import PlanView, Seeing, plan_view
 from workbench.experiment.experiment import Experiment
 from workbench.machines.facts import best_device, find_device, machine_facts
-from workbench.plan.plan import Plan
+from workbench.machines.machine import THIS
+from workbench.plan.plan import Plan, hosts
 from workbench.store.operations import Losses
 
 if TYPE_CHECKING:
@@ -102,12 +106,18 @@ class Planner(QObject):
         if workbench is None:
             raise RuntimeError("The database was closed.")
         probe = workbench.probe(refresh=refresh)
+        others = [host for host in hosts(experiment) if host != THIS]
+        if refresh:
+            for host in others:
+                with suppress(RunnerError):  # the plan says so
+                    workbench.probe(host, refresh=True)
         plan = workbench.plan(experiment, base, wait=False)
         models = {ref: resolve(ref, workbench.places, base) for ref in experiment.models}
-        view = plan_view(plan)
+        view = plan_view(plan, {host: workbench.title_of(host) for host in others})
         if experiment.workload.kind == "training":
             view = replace(view, seeing=_seeing(workbench, plan, view))
-        return Planned(experiment, plan, view, probe, Resolved(models, _machine(experiment, probe), base))
+        probes = {THIS: probe} | {m: known for m in others if (known := self._bridge.probes.get(m)) is not None}
+        return Planned(experiment, plan, view, probe, Resolved(models, _machine(experiment, probes), base))
 
     def _done(self, planned: Planned) -> None:
         self._busy = False
@@ -130,14 +140,15 @@ class Planner(QObject):
             self._start()
 
 
-def _machine(experiment: Experiment, probe: ProbeResult) -> MachineFacts:
-    """Facts of the first device the experiment names, which reasons and estimates are about."""
+def _machine(experiment: Experiment, probes: Mapping[str, ProbeResult]) -> MachineFacts:
+    """Facts of the first device the experiment names that is known, which reasons and estimates are about."""
     for name in experiment.run.machines:
-        wanted = name.partition("/")[2]
-        device = find_device(probe, wanted) if wanted else best_device(probe)
-        if device is not None:
+        host, _, wanted = name.partition("/")
+        probe = probes.get(host)
+        device = None if probe is None else find_device(probe, wanted) if wanted else best_device(probe)
+        if probe is not None and device is not None:
             return machine_facts(probe, device)
-    return machine_facts(probe)
+    return machine_facts(probes[THIS])
 
 
 def _seeing(workbench: Workbench, plan: Plan, view: PlanView) -> Seeing:

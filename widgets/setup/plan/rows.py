@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -120,12 +121,17 @@ class PlanView:
     seeing: Seeing = NOT_SAID
 
 
-def plan_view(plan: Plan) -> PlanView:
-    """Everything the plan panel and the Run bar show, but for what will not show."""
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+def plan_view(plan: Plan, titles: Mapping[str, str] = _NONE) -> PlanView:
+    """Everything the plan panel and the Run bar show, but for what will not show. `titles`: names of other machines."""
     columns = columns_of(plan)
     trials = Counter(hash for _, hash in plan.order)
     scales = scales_of(plan)
-    rows = tuple(_row(cells, columns, trials, plan, scales[cells[0].device]) for cells in folded(plan))
+    rows = tuple(
+        _row(cells, columns, trials, plan, scales[cells[0].machine, cells[0].device], titles) for cells in folded(plan)
+    )
     total = len(rows)
     left, why = _left_out(rows)
     unknown = any(r.state == "runs" and not r.sort["time"] for r in rows)
@@ -184,7 +190,12 @@ def _count(plan: Plan, rows: int) -> str:
 
 
 def _row(
-    cells: Sequence[Configuration], columns: tuple[Column, ...], trials: Counter[str], plan: Plan, scale: int
+    cells: Sequence[Configuration],
+    columns: tuple[Column, ...],
+    trials: Counter[str],
+    plan: Plan,
+    scale: int,
+    titles: Mapping[str, str],
 ) -> PlanRow:
     cell = cells[0]
     out = [c.hash in plan.skipped for c in cells]
@@ -194,7 +205,7 @@ def _row(
         if problem not in found:
             found.append(problem)
     problems = tuple(sorted(found, key=lambda p: RANK[p.severity]))
-    values = values_of(cell, columns, plan.experiment)
+    values = values_of(cell, columns, plan.experiment, titles)
     of_each = [trials[c.hash] for c in cells]
     values["check"] = ("", {"runs": 0, "cannot": 1, "left_out": 2}[state])
     values["trials"] = (trials_text(of_each), sum(of_each))
