@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from engines.protocol import PROTOCOL_VERSION
 from engines.protocol.client import RunnerClient, RunnerError
-from engines.protocol.messages import Hello, Probe, ProbeResult, Welcome
+from engines.protocol.messages import Probe, ProbeResult
 from engines.protocol.places import Places
 from workbench.machines.host_keys import HostKey, host_key
 from workbench.machines.links import connector
@@ -132,18 +131,15 @@ def _engines(shell: Shell, python: str) -> Tried:
 
 
 def _clock(client: RunnerClient) -> Tried:
-    """Far clock against the middle of the call: right within half of how long the answer took."""
-    before, begun = time.time_ns(), time.monotonic_ns()
-    answer = client.call(Hello(version=PROTOCOL_VERSION, client="test"))
-    took_ns = time.monotonic_ns() - begun
-    if not isinstance(answer, Welcome):
+    client.measure_clock()
+    clock = client.clock
+    if clock is None:
         return Tried("clock", "failed", "the runner did not say its time", "Set it up again.")
-    ahead_s, within_s = (answer.clock_wall_ns - before - took_ns / 2) / 1e9, took_ns / 2e9
-    bound = format_duration(max(within_s, 0.001))
-    if abs(ahead_s) <= max(_CLOCK_S, within_s):
+    bound = format_duration(max(clock.within_s, 0.001))
+    if abs(clock.ahead_s) <= max(_CLOCK_S, clock.within_s):
         return Tried("clock", "ok", f"the same within {bound}")
-    way = "ahead" if ahead_s > 0 else "behind"
-    said = f"{format_duration(abs(ahead_s))} {way} of this computer's, within {bound}"
+    way = "ahead" if clock.ahead_s > 0 else "behind"
+    said = f"{format_duration(abs(clock.ahead_s))} {way} of this computer's, within {bound}"
     return Tried("clock", "note", said, "Times of its trials are its own; durations do not depend on it.")
 
 

@@ -29,7 +29,7 @@ from workbench.plan.history import with_memory_learned
 from workbench.plan.identity import configuration_hash
 from workbench.plan.labels import technique_title
 from workbench.plan.memory import estimate_memory
-from workbench.plan.obstacles import problems_of
+from workbench.plan.obstacles import elsewhere, problems_of
 from workbench.plan.sites import Site
 from workbench.plan.types import Configuration
 
@@ -74,6 +74,7 @@ def make_cells(
                 hash=cell.hash + site.where(device, many=many),
                 title=" · ".join((cell.title, *places[device.id])),
                 machine=site.machine,
+                problems=tuple(elsewhere(p, site.machine, engine.id) for p in cell.problems),
             )
 
 

@@ -22,6 +22,7 @@ from engines.techniques.chosen import precision_of
 from engines.techniques.finetune import FINETUNE, method_of
 from engines.techniques.gguf import STORED
 from workbench.experiment.experiment import Experiment
+from workbench.machines.machine import THIS
 from workbench.plan.memory import estimate_memory, weight_bytes
 from workbench.plan.memory.changes import Case, Change, fitting_changes, largest
 from workbench.plan.training_rules import training_obstacles
@@ -164,6 +165,19 @@ def _install(cell: Configuration, technique: Technique, model: ResolvedModel, ma
         return ()
     what = next((e.title for e in engines() if e.packages[:1] == missing[:1]), missing[0])
     return (Fix(f"Install {what}", INSTALL, missing),)
+
+
+def elsewhere(problem: Problem, machine: str, engine: str) -> Problem:
+    """The same of a machine: what is missing on another one is installed by setting that up, not by the window here."""
+    missing = next((fix.value for fix in problem.fixes if fix.path == INSTALL), None)
+    if machine == THIS or not isinstance(missing, tuple):
+        return problem
+    return msgspec.structs.replace(
+        problem,
+        message=f"Needs {' and '.join(map(str, missing))}, which {machine} does not have.",
+        hint=f"llm-workbench machines setup {machine} --engines {engine}",
+        fixes=tuple(fix for fix in problem.fixes if fix.path != INSTALL),
+    )
 
 
 def _installable() -> set[str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
+
 from engines.protocol.problems import Problem
 from tests.workbench.plan.test_plan import ONE, experiment, probe
 from workbench.experiment.experiment import RunSettings
 from workbench.plan.history import History
+from workbench.plan.obstacles import INSTALL
 from workbench.plan.plan import Site, make_plan, orders, plan_sites, with_seed
 
 HERE = Site(probe(), ONE)
@@ -48,3 +51,15 @@ def test_that_a_machine_that_is_not_there_is_named() -> None:
     plan = plan_sites(both, [HERE], {"lab": down})
     assert down in plan.problems
     assert not plan.order
+
+
+def test_that_what_another_machine_lacks_is_installed_by_setting_it_up() -> None:
+    bare = msgspec.structs.replace(probe(), packages=())
+    both = experiment("a", run=RunSettings(machines=("this", "lab")))
+    plan = plan_sites(both, [Site(bare, ONE), Site(bare, ONE, machine="lab", title="Lab server")])
+    here = next(c for c in plan.configurations if c.machine == "this").problems[0]
+    there = next(c for c in plan.configurations if c.machine == "lab").problems[0]
+    assert [fix.path for fix in here.fixes if fix.path == INSTALL] == [INSTALL]
+    assert [fix.path for fix in there.fixes if fix.path == INSTALL] == []
+    assert there.hint == "llm-workbench machines setup lab --engines transformers"
+    assert "pip install" not in there.message
