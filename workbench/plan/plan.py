@@ -114,7 +114,7 @@ def plan_sites(
     if len(losses) > 1:
         from workbench.plan.seeds import seeds_note  # late, as above
 
-        note = seeds_note(experiment, [c.hash for c in runnable], losses, blocks)
+        note = seeds_note(experiment, runnable, losses, blocks)
         problems.extend([note] if note is not None else [])
     if configurations and not runnable and not unusable:
         problems.append(_wrong(experiment, "No configuration can run: each has a problem or was left out."))

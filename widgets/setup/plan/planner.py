@@ -156,5 +156,6 @@ def _seeing(workbench: Workbench, plan: Plan, view: PlanView) -> Seeing:
     from workbench.plan.seeds import known_seeds
 
     hashes = tuple(c.hash for c in plan.configurations)
-    known = known_seeds(hashes, workbench.store.execute(Losses(configurations=hashes)))
+    runs = [c for c in plan.configurations if c.runnable and c.hash not in plan.skipped]
+    known = known_seeds(runs, workbench.store.execute(Losses(configurations=hashes)))
     return seeing(known, plan.experiment.run.trials, sum(row.state == "runs" for row in view.rows))
