@@ -26,12 +26,16 @@ def convert_gguf(gguf: Path, folder: Path, report: Callable[[float, str], None])
     source = {"gguf_file": gguf.name, "local_files_only": True}
     report(0.0, "Reading the 4-bit weights")
     model = AutoModelForCausalLM.from_pretrained(
-        str(gguf.parent), dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True), **source
+        str(gguf.parent),
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True),
+        trust_remote_code=False,
+        **source,
     )
     report(0.6, "Writing bfloat16 weights")
     model.save_pretrained(folder)
     report(0.75, "Writing the tokenizer")
-    tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), **source)
+    tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), trust_remote_code=False, **source)
     tokenizer.backend_tokenizer.pre_tokenizer = splitting_rule(gguf)
     tokenizer.save_pretrained(folder)
     for file in folder.iterdir():

@@ -37,6 +37,12 @@ def _explanation(model: ModelOrder, error: Exception) -> WorkerFailure:
             f"{model.title} does not offer this attention backend: {first_line(error)}",
             "Choose the attention backend eager for this model.",
         )
+    if "custom code" in text:
+        return WorkerFailure(
+            "model",
+            f"{model.title} needs Python code that comes with it. Such code is not run: it could do all that you can.",
+            "Choose a model whose architecture transformers has itself, or update transformers if it is new.",
+        )
     if any(words in text for words in ("does not recognize this architecture", "Unrecognized", "trust_remote_code")):
         return WorkerFailure(
             "model",

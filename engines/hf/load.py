@@ -90,24 +90,32 @@ def empty_model(request: LoadRequest) -> PreTrainedModel:
         if model.kind == "random":
             config = _random_config(model)
         elif model.kind == "gguf":
-            config = AutoConfig.from_pretrained(str(Path(model.path).parent), gguf_file=Path(model.path).name)
-        else:
             config = AutoConfig.from_pretrained(
-                model.path, revision=model.revision or None, local_files_only=not request.allow_network
+                str(Path(model.path).parent), gguf_file=Path(model.path).name, trust_remote_code=False
             )
+        else:
+            config = _config(request)
         with torch.device("meta"):
-            empty: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+            empty: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     return empty
 
 
 def stored_of(request: LoadRequest) -> StoredPrecision | None:
     """What a model's files are quantised in, by its config.json."""
-    model = request.model
-    with explained(model):
-        config = AutoConfig.from_pretrained(
-            model.path, revision=model.revision or None, local_files_only=not request.allow_network
-        )
+    with explained(request.model):
+        config = _config(request)
     return stored_precision(config.to_dict())
+
+
+def _config(request: LoadRequest) -> PretrainedConfig:
+    """Of a folder or of the hub."""
+    config: PretrainedConfig = AutoConfig.from_pretrained(
+        request.model.path,
+        revision=request.model.revision or None,
+        local_files_only=not request.allow_network,
+        trust_remote_code=False,
+    )
+    return config
 
 
 def local_files(model: ModelOrder) -> Path | None:
@@ -142,7 +150,7 @@ def _random(request: LoadRequest, dtype: torch.dtype) -> PreTrainedModel:
     try:
         with torch.device(request.device):
             model: PreTrainedModel = AutoModelForCausalLM.from_config(
-                config, dtype=dtype, attn_implementation=attention
+                config, dtype=dtype, attn_implementation=attention, trust_remote_code=False
             )
     finally:
         torch.set_default_dtype(before)

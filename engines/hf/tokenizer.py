@@ -36,7 +36,7 @@ def load_tokenizer(model: ModelOrder, *, allow_network: bool = False) -> PreTrai
     else:
         source, arguments = model.path, {"revision": model.revision or None, "local_files_only": not allow_network}
     with explained(model):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, **arguments)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
     return tokenizer
 
 

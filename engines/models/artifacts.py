@@ -26,6 +26,7 @@ from engines.protocol.private import private_folder, write_private
 Kind = Literal["adapter", "model", "checkpoint"]
 PEFT_CONFIG = "adapter_config.json"
 """What makes a folder an adapter of peft."""
+PEFT_WEIGHTS = "adapter_model.safetensors"
 TRAINED = "trained.safetensors"
 """Tensors in place of the base's own: what a method without adapters has trained."""
 _CHECKPOINT = "step-"
@@ -122,6 +123,15 @@ def digest(folder: Path, of: Callable[[Path], str] = read_digest) -> str:
     return folder_fingerprint((file.name, of(file)) for file in _files(folder))
 
 
+def check_adapter(folder: Path) -> None:
+    """Raise `BrokenModel` for an adapter of peft whose weights are pickled: peft would unpickle them."""
+    if (folder / PEFT_CONFIG).is_file() and not (folder / PEFT_WEIGHTS).is_file():
+        raise BrokenModel(
+            f"The adapter {folder} has no {PEFT_WEIGHTS}.",
+            "Weights in pickle files (adapter_model.bin) are not loaded: convert them to safetensors.",
+        )
+
+
 def checkpoints(artifacts: Path, trial: str) -> list[tuple[Path, Made]]:
     """The whole checkpoints of a trial, the newest first."""
     found = ((folder, read(folder)) for folder in (artifacts / trial).glob(f"{_CHECKPOINT}*") if folder.is_dir())
@@ -158,8 +168,9 @@ def resumable(artifacts: Path, trial: str, before: str = "") -> ResumeOrder | No
     """The newest whole checkpoint of a trial, or the one at `before` that it continued from itself; None where there is
     none. Reads it whole. Raises `BrokenModel` where all of them are damaged."""
     written = checkpoints(artifacts, trial)
-    if before and (made := read(Path(before))) is not None:
-        written.append((Path(before), made))
+    earlier = Path(before)
+    if earlier.parent.parent == artifacts and earlier.name != ".." and (made := read(earlier)) is not None:
+        written.append((earlier, made))  # where checkpoints lie: a record from elsewhere may name any folder
     found = sound(written)
     if found is None:
         if written:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import msgspec
 
@@ -106,6 +106,7 @@ def _leading(folder: Path, config: Mapping[str, object]) -> Path:
     if named is not None:
         if not isinstance(named, str) or not named.endswith((".safetensors", ".safetensors.index.json")):
             raise BrokenModel(f"config.json in {folder} names weights that are no safetensors: {named!r}.", _ADVICE)
+        _check_within(folder, "config.json", named)
         if not (folder / named).is_file():
             raise BrokenModel(f"{folder} lacks {named}, the weights that its config.json names.", _FINISH)
         return folder / named
@@ -132,6 +133,8 @@ def _shards(index: Path) -> tuple[Path, ...]:
         names = sorted(set(msgspec.json.decode(index.read_bytes(), type=_Index).weight_map.values()))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BrokenModel(f"{index.name} in {folder} cannot be read: {error}.", "Download it again.") from error
+    for name in names:
+        _check_within(folder, index.name, name)
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         more = ", ..." if len(missing) > 1 else ""
@@ -139,6 +142,14 @@ def _shards(index: Path) -> tuple[Path, ...]:
             f"{len(missing)} of {len(names)} weight files are missing in {folder}: {missing[0]}{more}.", _FINISH
         )
     return tuple(folder / name for name in names)
+
+
+def _check_within(folder: Path, file: str, name: str) -> None:
+    """Raise `BrokenModel` where a file of the model names one outside its folder, which would be read, hashed and
+    copied to other machines, or a pickled one. Links of the hub's cache are the user's own and are followed."""
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts or path.suffix not in (".safetensors", ".json"):
+        raise BrokenModel(f"{file} in {folder} names what is no weight file of this folder: {name}.", _ADVICE)
 
 
 def _is_weights(name: str) -> bool:

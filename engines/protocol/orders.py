@@ -5,6 +5,7 @@ Values only. Written by `workbench.plan.plan`, read by the runner and the worker
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -25,6 +26,14 @@ ModelKind = Literal["folder", "gguf", "hub", "random"]
 
 TRAINED = "trained:"
 """Begins the ref of a model that its experiment trains first: "trained:NAME"."""
+
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
+
+
+def is_safe_name(trial: str) -> bool:
+    """Whether a trial's id can name a file or folder: it comes from other programs and from bundles."""
+    return _SAFE_NAME.fullmatch(trial) is not None
 
 
 class ModelOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

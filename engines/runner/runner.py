@@ -19,7 +19,7 @@ from engines.models.artifacts import model_of
 from engines.protocol.failures import cause
 from engines.protocol.file_errors import is_full, what_happened, what_to_do
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState, waiting_for
-from engines.protocol.orders import AfterOrder, TrialOrder
+from engines.protocol.orders import AfterOrder, TrialOrder, is_safe_name
 from engines.protocol.places import Places
 from engines.protocol.queue_file import Waiting
 from engines.protocol.records import TrialEnded
@@ -28,7 +28,7 @@ from engines.runner.cooldown import CoolDown
 from engines.runner.outcome import Ending, Judgement
 from engines.runner.queue import Queue
 from engines.runner.settings import RunnerSettings
-from engines.runner.spools.archive import Archive, Entry, is_safe_name
+from engines.runner.spools.archive import Archive, Entry
 from engines.runner.spools.end_records import (
     DIED,
     NEVER_RAN,

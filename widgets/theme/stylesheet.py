@@ -2,7 +2,8 @@
 
 What it knows by property: `role` (a name of the type scale), `tone` (a text colour: "secondary", "muted", "link",
 "good", "bad", "warn", "error", "info"), `ground` ("window", "panel", "base", "header", "raised"), `kind` of a
-button ("main", "flat", "danger", "segment", "inline"). Pure text; main thread.
+button ("main", "flat", "danger", "segment", "inline"). Every label and tooltip shows plain text, whatever is in it, but
+those with the property `markup`, whose text is ours. Pure text; main thread.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from widgets.theme.icons import tinted_file
 _BASE = Template("""
 QWidget { color: $text_primary; }
 QMainWindow, QDialog { background: $bg_panel; }
+QLabel, QToolTip { qproperty-textFormat: PlainText; }
+QLabel[markup="true"] { qproperty-textFormat: RichText; }
 QToolTip { background: $bg_raised; color: $text_primary; border: 1px solid $border_default; padding: ${p4}px; }
 
 QMenuBar { background: $bg_window; border: none; border-bottom: 1px solid $border_default; padding: 0 ${p8}px; }

@@ -19,6 +19,7 @@ from engines.hf.count import is_quantised
 from engines.hf.finetune import save_adapter, wrapper_of
 from engines.models import artifacts
 from engines.models.artifacts import PEFT_CONFIG, TRAINED
+from engines.models.files import BrokenModel
 from engines.protocol.orders import ModelOrder
 from engines.worker.failures import WorkerFailure
 
@@ -38,6 +39,10 @@ def save_trained(model: PreTrainedModel, folder: Path) -> None:
 def attach(model: PreTrainedModel, folder: Path) -> PreTrainedModel | PeftModel:
     """Put what `save_trained` wrote onto the base it was trained on: a wrapper of peft around the model, or the model
     with tensors replaced. Raises `WorkerFailure` where the folder belongs to another model."""
+    try:
+        artifacts.check_adapter(folder)
+    except BrokenModel as error:
+        raise WorkerFailure("model", str(error), error.advice) from error
     if (folder / PEFT_CONFIG).is_file():
         try:
             wrapper: PeftModel = PeftModel.from_pretrained(model, str(folder))

@@ -67,6 +67,7 @@ def of_adapter(ref: str, folder: Path, places: Places, resolve: Resolve) -> Reso
             f"{folder.name} holds virtual tokens ({config.peft_type}), which cannot be generated from here.",
             "Compare them by the held-out loss of their training trials.",
         )
+    artifacts.check_adapter(folder)
     found = artifacts.digest(folder, Digests(places.digests).of)
     if made is not None and found != made.sha256:
         artifacts.check(folder, made)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from engines.protocol.messages import Spool
-from engines.protocol.orders import TrialOrder
+from engines.protocol.orders import TrialOrder, is_safe_name
 from engines.protocol.private import open_private, private_folder
 from engines.runner.spools.spool import (
     RECORDS,
@@ -28,12 +27,6 @@ from engines.runner.spools.spool import (
 
 _log = logging.getLogger(__name__)
 _BURIED = ".buried"
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
-
-
-def is_safe_name(trial: str) -> bool:
-    """Whether a trial's id can be a folder's name."""
-    return _SAFE_NAME.fullmatch(trial) is not None
 
 
 @dataclass

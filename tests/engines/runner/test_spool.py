@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from engines.protocol import PROTOCOL_VERSION
 from engines.protocol.codec import decode_record
+from engines.protocol.orders import is_safe_name
 from engines.protocol.records import Log, Record, TrialEnded, UnknownRecord
-from engines.runner.spools.archive import Archive, is_safe_name
+from engines.runner.spools.archive import Archive
 from engines.runner.spools.journal import Journal
 from engines.runner.spools.spool import (
     RECORDS,

@@ -162,6 +162,22 @@ def test_that_a_file_missing_empty_or_a_folder_is_refused(
             refused(store, sealed(folder))
 
 
+@pytest.mark.parametrize("name", ["../t", "/etc/t", "..", "a/b", "a\n", "", "x" * 200])
+def test_that_a_trial_whose_name_could_be_a_path_is_refused(
+    whole: Files, store: LocalStore, tmp_path: Path, name: str
+) -> None:
+    """A trial's log is written to a file of its name, its artifacts lie in a folder of its name."""
+    folder = put(tmp_path / "b", whole)
+    for table in ("trials", "records", "samples", "tokens", "artifacts"):
+
+        def renamed(rows: pyarrow.Table) -> pyarrow.Table:
+            column = [name if trial == "t-1" else trial for trial in rows.column("trial").to_pylist()]
+            return rows.set_column(rows.column_names.index("trial"), "trial", pyarrow.array(column, pyarrow.string()))
+
+        change(folder, table, renamed)
+    assert "cannot be a trial's name" in refused(store, sealed(folder))
+
+
 def with_values(column: str, values: list[Any]) -> Change:
     return lambda rows: rows.set_column(rows.column_names.index(column), column, pyarrow.array(values * rows.num_rows))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
@@ -64,7 +66,7 @@ class RunBar(QFrame):
         self.left_out = ElidedLabel("", role="dense", tone="secondary")
         self.why = ElidedLabel("", role="dense", tone="error")
         self.seeing = label("", role="dense", tone="secondary", wrap=True)
-        self.seeing.setTextFormat(Qt.TextFormat.RichText)
+        self.seeing.setProperty("markup", "true")
         links = Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
         self.seeing.setTextInteractionFlags(links)
         self.seeing.linkActivated.connect(self._seeds_wanted)
@@ -123,8 +125,8 @@ class RunBar(QFrame):
 
     def _color_link(self) -> None:
         seeing, color = self._seeing, self._theme.color("text.link").name()
-        link = f'<a href="{seeing.seeds}" style="color: {color}; text-decoration: none">{seeing.offer}</a>'
-        self.seeing.setText(f"{seeing.text} {link}" if seeing.offer else seeing.text)
+        link = f'<a href="{seeing.seeds}" style="color: {color}; text-decoration: none">{escape(seeing.offer)}</a>'
+        self.seeing.setText(f"{escape(seeing.text)} {link if seeing.offer else ''}".rstrip())
 
     def _seeds_wanted(self, link: str) -> None:
         self.seeds_wanted.emit(int(link))

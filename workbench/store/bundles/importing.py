@@ -18,7 +18,7 @@ import pyarrow.compute
 import pyarrow.parquet
 
 from engines.protocol.codec import order_of
-from engines.protocol.orders import TrialOrder
+from engines.protocol.orders import TrialOrder, is_safe_name
 from workbench.store import recording
 from workbench.store.bundles.exporting import MANIFEST, PART, TABLES, TABLES_VERSION, Manifest, fault, file_hash
 from workbench.store.ingest import ingest
@@ -215,6 +215,8 @@ def _check(experiment: str, tables: dict[str, pyarrow.Table]) -> None:
         if (order.experiment, order.configuration, row["experiment"]) != (experiment, row["configuration"], experiment):
             raise _contradiction(f"Configuration {row['configuration']} is of another experiment.")
     for row in tables["trials"].to_pylist():
+        if not is_safe_name(row["trial"]):
+            raise _contradiction(f"{row['trial']!r} cannot be a trial's name.")
         if row["state"] != "ended":
             raise _contradiction(f"Trial {row['trial']} has not ended.")
         if row["experiment"] != experiment or row["configuration"] not in known:
