@@ -1,4 +1,4 @@
--- What a training step counted in its loss, and how many batches it added up. See docs/store.md.
+-- Training steps by name, what each counted in its loss, and how many batches it added up. See docs/store.md.
 CREATE OR REPLACE VIEW steps AS
 SELECT
     trial,
