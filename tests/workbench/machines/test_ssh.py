@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
+import pytest
 
 from engines.protocol.codec import read_head
+from engines.protocol.messages import GetQueue, QueueEntry, QueueState
 from tests.house import Heard, House, until
 from tests.sshd import Network, Sshd, add
 from workbench.experiment.experiment import Experiment
 from workbench.machines.ssh import Remote
 from workbench.running.events import RecordsArrived, RunnerLink
 from workbench.running.workbench import Workbench
-from workbench.store.operations import GetExperiment, ReadRecords
+from workbench.store.operations import GetExperiment, Query, ReadRecords
 
 ODD = ["a b", "it's", "", "$HOME `id` \\ \\\\", "*", "~", 'say "no"', "ä\u20ac", "-n", "=ls", "two\nlines", "!!", "#"]
 
@@ -85,3 +91,65 @@ def test_that_a_cut_link_shows_and_afterwards_no_record_is_missing(house: House,
     ]
     told = [r.seq for event in heard.of(RecordsArrived) for r in event.records]
     assert told == sorted(set(told)), "listeners have every record once, too"
+
+
+@pytest.mark.parametrize("cut", [Sshd.drop, Sshd.stop])
+def test_that_sessions_that_end_and_an_sshd_that_ends_cost_no_record(
+    house: House, far: Network, cut: Callable[[Sshd], None]
+) -> None:
+    lab = far.computer("lab")
+    add(house.places, lab)
+    session = house.open()
+    heard = Heard()
+    session.listen(heard)
+    session.follow()
+    name = session.run(session.plan(on_lab(house.experiment(new_tokens=(500,)))))
+    until(lambda: heard.of(RecordsArrived), what="records come")
+    cut(lab)
+    until(lambda: "lost" in [link.state for link in heard.of(RunnerLink)], what="the loss shows")
+    if lab.process is None:
+        lab.start()
+    (trial,) = house.finished(session, name)
+    assert trial.outcome == "completed"
+    assert stored(session, trial.trial) == said(lab, trial.trial)
+
+
+def test_that_a_clock_that_differs_is_measured_and_kept_and_times_stay_the_machine_s_own(
+    house: House, far: Network, tmp_path: Path
+) -> None:
+    lab = far.computer("lab")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time\nreal = time.time_ns\ntime.time_ns = lambda: real() + 3_600_000_000_000\n"
+    )
+    lab.stop()
+    lab.environment["PYTHONPATH"] = f"{tmp_path}:{lab.environment['PYTHONPATH']}"
+    lab.start()
+    add(house.places, lab)
+    session = house.open()
+    heard = Heard()
+    session.listen(heard)
+    session.follow()
+    began = time.time()
+    name = session.run(session.plan(on_lab(house.experiment())))
+    (trial,) = house.finished(session, name)
+    link = next(link for link in heard.of(RunnerLink) if link.state == "connected" and link.machine == "lab")
+    assert link.clock is not None
+    assert abs(link.clock.ahead_s - 3600) <= link.clock.within_s + 0.05
+    rows = session.store.execute(Query(sql="SELECT quantity, value FROM samples WHERE source LIKE 'clock%'")).rows
+    kept = dict(rows)
+    assert kept == {"ahead_s": link.clock.ahead_s, "ahead_within_s": link.clock.within_s}
+    assert trial.started_at is not None
+    started = datetime.fromisoformat(trial.started_at).replace(tzinfo=UTC).timestamp()
+    assert 3600 <= started - began < 3600 + 300, "the machine's own"
+    (entry,) = session.queue("lab").in_state("ended")
+    assert 0 <= entry.started_wall_ns / 1e9 - began < 300, "what is counted from now has this computer's clock"
+    (there,) = [e for e in queue_there(session) if e.trial == trial.trial]
+    assert there.started_wall_ns - entry.started_wall_ns == pytest.approx(3600e9, abs=1e9)
+
+
+def queue_there(session: Workbench) -> tuple[QueueEntry, ...]:
+    """As the machine says it."""
+    with session.link("lab").connect() as client:
+        reply = client.call(GetQueue())
+        assert isinstance(reply, QueueState)
+        return reply.entries
