@@ -1,0 +1,210 @@
+"""A far machine's figures beside this computer's own, what its link carries, and what a cut costs. Needs an sshd.
+
+    python -m benchmarks.ssh_link [--pairs N] [--seconds N] [--cut N]
+
+The far machine is this computer over a real sshd on a loopback port: the same hardware, so that figures must be equal.
+- Figures: trials of the tiny model on the transformers engine, followed to their ends, in pairs of one local and one
+  far trial in random order. Ratio of decode rates, 95 % t interval over pairs on logarithms.
+- Traffic: everything that passes the TCP connection, both ways, while a trial of 40 tokens/s is followed with telemetry
+  at 10 Hz. The bar is 20 kB/s.
+- Cut: nothing passes the connection for N seconds, then a new one can be made. How soon it shows (bar: 3 s), and which
+  records are missing or doubled afterwards (bar: none).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import socket
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.paired_comparison import compare, report_progress
+from benchmarks.runner_cpu import order as watched_order
+from benchmarks.trials import own_runner, records_of, trial_order
+from engines.protocol import messages
+from engines.protocol.client import RunnerClient, RunnerError
+from engines.protocol.codec import read_record
+from engines.protocol.orders import EngineOrder, ModelOrder
+from engines.protocol.places import places
+from engines.protocol.records import Request, TrialEnded
+from engines.protocol.work import Inference
+from engines.runner.settings import WORKER_VARIABLE
+from tests.sshd import Network, Sshd, free_port
+from tests.tiny_model import make_tiny_model
+from workbench.machines.ssh import Remote
+from workbench.machines.ssh_config import CONFIG_VARIABLE
+
+BAR_BYTES_S = 20_000.0
+BAR_LOST_S = 3.0
+SETTLE_S = 3.0
+STAND_IN = shlex.join([sys.executable, str(Path(__file__).with_name("runner_cpu.py")), "--be-worker"])
+
+
+class Cable:
+    """A TCP relay in front of a port: it counts what passes, and can be cut so that nothing does."""
+
+    def __init__(self, to_port: int) -> None:
+        self.port = free_port()
+        self.bytes = 0
+        self._to_port = to_port
+        self._is_whole = threading.Event()
+        self._is_whole.set()
+        self._listening = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        self._is_whole.clear()
+
+    def mend(self) -> None:
+        self._is_whole.set()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                far = socket.create_connection(("127.0.0.1", self._to_port))
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+
+    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(1 << 16):
+                self._is_whole.wait()
+                self.bytes += len(data)
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._listening.close()
+
+
+@contextlib.contextmanager
+def far_computer(folder: Path, worker: str) -> Iterator[tuple[Sshd, Cable]]:
+    network = Network(folder)
+    network.write_config()
+    os.environ[CONFIG_VARIABLE] = str(network.config)
+    computer = network.computer("far")
+    computer.environment.pop(WORKER_VARIABLE)
+    if worker:
+        computer.environment[WORKER_VARIABLE] = worker
+    computer.stop()
+    computer.start()
+    cable = Cable(computer.port)
+    try:
+        yield computer, cable
+    finally:
+        cable.mend()
+        cable.close()
+        network.close()
+
+
+def decode_rate(client: RunnerClient, model: Path, trial: str) -> float:
+    """Tokens a second of the median measured request of one trial."""
+    source = ModelOrder(ref="bench", title=model.name, kind="folder", path=str(model))
+    work = Inference(prompt_tokens=32, new_tokens=64, requests=12, window_s=0.0, warmup_requests=3, perplexity_tokens=0)
+    order = trial_order(source, "precision.float32", workload=work, engine=EngineOrder(threads=1), trial=trial)
+    rates, ended = [], None
+    for _, record in records_of(client, order):
+        if isinstance(record, Request) and not record.warmup:
+            rates.append(record.generated_tokens * 1e9 / (record.end_ns - record.start_ns))
+        ended = record
+    if not isinstance(ended, TrialEnded) or ended.outcome != "completed":
+        raise SystemExit(f"A trial did not complete: {ended}")
+    return statistics.median(rates)
+
+
+def figures(folder: Path, pairs: int) -> None:
+    model = make_tiny_model(folder / "tiny")
+    numbers = iter(range(10**6))
+    with far_computer(folder, "") as (computer, _), own_runner() as here, _connected(computer) as there:
+        state = compare(
+            lambda: decode_rate(there, model, f"far-{next(numbers)}"),
+            lambda: decode_rate(here, model, f"near-{next(numbers)}"),
+            margin=0.05,
+            least=min(6, pairs),
+            most=pairs,
+            report=report_progress,
+        )
+    print(state.line("over ssh", "here", "tokens/s"), flush=True)
+
+
+def traffic(folder: Path, seconds: float, cut_s: float) -> None:
+    with far_computer(folder, STAND_IN) as (computer, cable):
+        config = Path(os.environ[CONFIG_VARIABLE])
+        config.write_text(config.read_text().replace(f"Port {computer.port}", f"Port {cable.port}"))
+        known = folder / "known_hosts"
+        known.write_text(known.read_text().replace(f":{computer.port} ", f":{cable.port} "))
+        got: list[int] = []
+        with _connected(computer) as client:
+            client.call(messages.Submit(orders=(watched_order("followed"),)))
+            watching = threading.Thread(target=_follow, args=(client, got), daemon=True)
+            watching.start()
+            time.sleep(SETTLE_S)
+            before, lines, began = cable.bytes, len(got), time.monotonic()
+            payload = client.received_bytes + client.sent_bytes
+            time.sleep(seconds)
+            took = time.monotonic() - began
+            rate = (cable.bytes - before) / took
+            inside = (client.received_bytes + client.sent_bytes - payload) / took
+            print(
+                f"traffic {rate / 1000:.2f} kB/s on the wire, {inside / 1000:.2f} kB/s in lines "
+                f"({(len(got) - lines) / took:.1f} records/s over {took:.0f} s); bar {BAR_BYTES_S / 1000:g} kB/s: "
+                f"{'within' if rate <= BAR_BYTES_S else 'over'}",
+                flush=True,
+            )
+            cable.cut()
+            began = time.monotonic()
+            watching.join()
+            shown = time.monotonic() - began
+        time.sleep(max(0.0, cut_s - shown))
+        cable.mend()
+        with _connected(computer) as client:
+            threading.Timer(SETTLE_S, lambda: client.call(messages.Stop(trial="followed"))).start()
+            _follow(client, got)
+        spool = computer.places.spools / "followed" / "records.jsonl"
+        said = [record.seq for line in spool.read_bytes().splitlines()[1:] if (record := read_record(line)) is not None]
+        print(
+            f"cut of {cut_s:g} s: shown after {shown:.2f} s (bar {BAR_LOST_S:g} s), {len(set(said) - set(got))} of "
+            f"{len(said)} records missing, {len(got) - len(set(got))} doubled",
+            flush=True,
+        )
+
+
+def _connected(computer: Sshd) -> RunnerClient:
+    """As soon as it can be reached."""
+    while True:
+        try:
+            return Remote(computer.reach, places()).connect("bench")
+        except RunnerError:
+            time.sleep(1.0)
+
+
+def _follow(client: RunnerClient, got: list[int]) -> None:
+    """Take the numbers of a trial's records, from the last one on, until it or the link ends."""
+    with contextlib.suppress(RunnerError):
+        for reply in client.stream(messages.Attach(trial="followed", after=max(got, default=0))):
+            if isinstance(reply, messages.RecordLine):
+                got.append(reply.seq)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=40, help="at most (40)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of the traffic (30)")
+    parser.add_argument("--cut", type=float, default=30.0, help="seconds without a network (30)")
+    options = parser.parse_args()
+    for part in (lambda f: traffic(f, options.seconds, options.cut), lambda f: figures(f, options.pairs)):
+        with tempfile.TemporaryDirectory(prefix="lw-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+            part(Path(folder))
+
+
+if __name__ == "__main__":
+    main()
