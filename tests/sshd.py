@@ -23,12 +23,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from engines.protocol.places import Places
 from tests.engines.runner_harness import end_runner
 from tests.house import ROOT, sleeping_worker_variable
+from workbench.experiment.experiment import Experiment
 from workbench.machines.machine import Machine, Ssh, keep
 from workbench.machines.ssh_config import CONFIG_VARIABLE
 
@@ -231,6 +233,11 @@ def add(places: Places, computer: Sshd, title: str = "") -> Machine:
     machine = Machine(id=computer.name, title=title or computer.name.capitalize(), reach=computer.reach)
     keep(places, machine)
     return machine
+
+
+def on(computer: Sshd, experiment: Experiment) -> Experiment:
+    """The experiment to be run on that machine."""
+    return msgspec.structs.replace(experiment, run=msgspec.structs.replace(experiment.run, machines=(computer.name,)))
 
 
 def make_key(path: Path) -> None:

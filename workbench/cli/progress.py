@@ -73,6 +73,8 @@ class ExperimentFollower:
         self._said: list[str] = []
         self._note = ""
         self._paused_for = ""
+        self._links: dict[str, str] = {}
+        """What was last said of each machine's link."""
         self._bar = Bar()
 
     def wait(self) -> tuple[TrialRow, ...]:
@@ -114,9 +116,15 @@ class ExperimentFollower:
                 self._dirty = True
             elif isinstance(event, Notice):
                 self._messages.append(f"{event.severity}: {event.message} {event.advice}".rstrip())
-            elif isinstance(event, RunnerLink) and event.state == "lost":
-                self._messages.append(event.message)
+            elif isinstance(event, RunnerLink):
+                self._take_link(event)
             self._changed.notify_all()
+
+    def _take_link(self, link: RunnerLink) -> None:
+        """Each reason once, however often the link is tried again."""
+        before, self._links[link.machine] = self._links.get(link.machine), link.message
+        if link.state == "lost" and link.message != before:
+            self._messages.append(link.message)
 
     def _tell_note(self, row: ExperimentRow) -> None:
         """Why it ends early: the store says it also where another process owns the store and decided."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,15 @@ class Connector:
 
     def __call__(self) -> RunnerClient:
         return self.connect()
+
+    def within(self, seconds: float) -> RunnerClient:
+        """The same for who does not wait long for a machine that may be off."""
+        patience = threading.Timer(seconds, self.give_up)
+        patience.start()
+        try:
+            return self.connect()
+        finally:
+            patience.cancel()
 
 
 def connector(machine: Machine, places: Places, client: str) -> Connector:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
-from engines.protocol.records import ClockPair, TrialEnded, TrialStarted
+from engines.protocol.records import ClockPair, Telemetry, TrialEnded, TrialStarted
 from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
 from workbench.metrics.checks.timing import CLOCK_TOLERANCE_S
 from workbench.metrics.energy.wall import SOURCE
@@ -257,13 +257,17 @@ def import_wall_meter(
         raise WallMeterError(f"{path.name} is not text.", "Export the meter's log as CSV, in UTF-8.") from error
     row = store.execute(GetTrial(trial=trial))
     begin = end = None
+    ahead_ns = 0
     for record in replay(store, row.trial):
         if isinstance(record, TrialStarted):
             begin = record.clock
         elif isinstance(record, TrialEnded):
             end = record.clock
+        elif isinstance(record, Telemetry) and record.source == intake.CLOCK:  # the meter's clock is this computer's
+            ahead_ns = round(1e9 * (record.columns["ahead_s"][0] or 0.0))
     if begin is None or end is None:
         raise WallMeterError(f"Trial {row.number} has not run from start to end.", "Import when it has ended.")
+    begin, end = (ClockPair(clock.wall_ns - ahead_ns, clock.mono_ns) for clock in (begin, end))
     mapped = to_trial_clock(readings, begin, end)
     stored = store.execute(
         AddSamples(

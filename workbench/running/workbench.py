@@ -91,6 +91,8 @@ from workbench.store.operations import (
 
 R = TypeVar("R")
 Listener = Callable[[Event], None]
+_GLANCE_S = 5.0
+"""What a command that only reads waits for a machine elsewhere."""
 
 
 def _silent(_share: float | None, _text: str) -> None:
@@ -248,7 +250,7 @@ class Workbench:
         judge_leftovers(self._store, self.stored.assumed)
         unfinished = self._store.execute(ListUnfinished())
         for machine in {row.machine for row in unfinished}:
-            with contextlib.suppress(RunnerError), self.link(machine).connect() as client:
+            with contextlib.suppress(RunnerError), self.link(machine).connect.within(_GLANCE_S) as client:
                 for trial in catch_up(self._store, self.store_id, client, machine, self.stored.assumed):
                     self._judged(trial)
 

@@ -14,8 +14,7 @@ import pytest
 from engines.protocol.codec import read_head
 from engines.protocol.messages import GetQueue, QueueEntry, QueueState
 from tests.house import Heard, House, until
-from tests.sshd import Network, Sshd, add
-from workbench.experiment.experiment import Experiment
+from tests.sshd import Network, Sshd, add, on
 from workbench.machines.ssh import Remote
 from workbench.running.events import RecordsArrived, RunnerLink
 from workbench.running.workbench import Workbench
@@ -34,11 +33,6 @@ def stored(session: Workbench, trial: str) -> list[tuple[int, str, int]]:
     return heads([line.encode() for line in session.store.execute(ReadRecords(trial=trial))])
 
 
-def on_lab(experiment: Experiment) -> Experiment:
-    run = msgspec.structs.replace(experiment.run, machines=("lab",))
-    return msgspec.structs.replace(experiment, run=run)
-
-
 def heads(lines: list[bytes]) -> list[tuple[int, str, int]]:
     return [(h.seq, h.kind, h.t_ns) for h in map(read_head, lines) if h is not None]
 
@@ -48,7 +42,7 @@ def test_that_a_trial_runs_on_a_far_computer_and_every_record_comes_home(house: 
     add(house.places, lab)
     session = house.open()
     session.follow()
-    name = session.run(session.plan(on_lab(house.experiment(trials=2))))
+    name = session.run(session.plan(on(lab, house.experiment(trials=2))))
     trials = house.finished(session, name)
     assert [(t.outcome, t.machine) for t in trials] == [("completed", "lab")] * 2
     assert not list(house.places.spools.glob("*")), "nothing ran here"
@@ -72,7 +66,7 @@ def test_that_a_cut_link_shows_and_afterwards_no_record_is_missing(house: House,
     heard = Heard()
     session.listen(heard)
     session.follow()
-    name = session.run(session.plan(on_lab(house.experiment(new_tokens=(700,)))))
+    name = session.run(session.plan(on(lab, house.experiment(new_tokens=(700,)))))
     until(lambda: heard.of(RecordsArrived), what="records come")
     lab.send(signal.SIGSTOP)  # the network is there, and nobody answers
     until(lambda: heard.of(RunnerLink)[-1].state == "lost", what="the loss shows")
@@ -103,7 +97,7 @@ def test_that_sessions_that_end_and_an_sshd_that_ends_cost_no_record(
     heard = Heard()
     session.listen(heard)
     session.follow()
-    name = session.run(session.plan(on_lab(house.experiment(new_tokens=(500,)))))
+    name = session.run(session.plan(on(lab, house.experiment(new_tokens=(500,)))))
     until(lambda: heard.of(RecordsArrived), what="records come")
     cut(lab)
     until(lambda: "lost" in [link.state for link in heard.of(RunnerLink)], what="the loss shows")
@@ -130,7 +124,7 @@ def test_that_a_clock_that_differs_is_measured_and_kept_and_times_stay_the_machi
     session.listen(heard)
     session.follow()
     began = time.time()
-    name = session.run(session.plan(on_lab(house.experiment())))
+    name = session.run(session.plan(on(lab, house.experiment())))
     (trial,) = house.finished(session, name)
     link = next(link for link in heard.of(RunnerLink) if link.state == "connected" and link.machine == "lab")
     assert link.clock is not None

@@ -18,10 +18,11 @@ from engines.protocol.client import RunnerError
 from engines.protocol.messages import GetQueue, QueueState
 from engines.protocol.places import Places
 from tests.house import House, until
-from tests.sshd import Network, Sshd, free_port
+from tests.sshd import Network, Sshd, add, free_port, on
 from workbench.machines import keep_alive, ssh
 from workbench.machines.machine import Machine, Ssh, keep
 from workbench.machines.ssh import Remote
+from workbench.store.operations import GetExperiment
 
 
 @contextlib.contextmanager
@@ -155,3 +156,23 @@ def test_that_closing_does_not_wait_for_a_computer_that_does_not_answer(house: H
     began = time.monotonic()
     session.close()
     assert time.monotonic() - began < ssh._GREETING_S
+
+
+def test_that_a_command_that_reads_does_not_wait_for_a_computer_that_does_not_answer(
+    house: House, far: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = far.computer("lab")
+    add(house.places, lab)
+    session = house.open()
+    monkeypatch.setattr("workbench.running.workbench._GLANCE_S", 0.2)
+    name = session.run(session.plan(on(lab, house.experiment())))
+    until(lambda: session.queue("lab").in_state("ended"), what="the trial ends unseen")
+    lab.send(signal.SIGSTOP)
+    began = time.monotonic()
+    session.catch_up()
+    assert time.monotonic() - began < ssh._GREETING_S
+    assert [t.state for t in session.store.execute(GetExperiment(experiment=name)).trials] == ["waiting"]
+    lab.send(signal.SIGCONT)
+    monkeypatch.setattr("workbench.running.workbench._GLANCE_S", 60.0)
+    session.catch_up()
+    assert [t.outcome for t in session.store.execute(GetExperiment(experiment=name)).trials] == ["completed"]

@@ -22,7 +22,7 @@ from workbench.running.wall_meter import (
     to_trial_clock,
 )
 from workbench.store.local import LocalStore
-from workbench.store.operations import GetExperiment, Ingest, MetricRow, Query, StoreError
+from workbench.store.operations import AddSamples, GetExperiment, Ingest, MetricRow, Query, StoreError
 from workbench.store.records import load_trial
 
 NOON_NS = 1_772_366_400 * SECOND
@@ -141,8 +141,8 @@ def metric(store: LocalStore, id: str) -> MetricRow:
     return next(m for m in store.execute(GetExperiment()).metrics if m.metric == id)
 
 
-def meter_file(path: Path, watts: float, seconds: int = 40) -> Path:
-    start = datetime.fromtimestamp(WALL_NS / SECOND, UTC) - timedelta(seconds=3)
+def meter_file(path: Path, watts: float, seconds: int = 40, behind_s: float = 0.0) -> Path:
+    start = datetime.fromtimestamp(WALL_NS / SECOND, UTC) - timedelta(seconds=3 + behind_s)
     rows = [f"{(start + timedelta(seconds=i)).isoformat()},{watts}" for i in range(seconds)]
     path.write_text("time,watts\n" + "\n".join(rows) + "\n")
     return path
@@ -160,6 +160,17 @@ def test_that_an_imported_meter_gives_the_energy_of_the_measured_window(store: L
     assert "wall_meter/power_watts" in load_trial(store, "t-1").channels
     # the device's own energy stays what it was: not measured
     assert metric(store, "energy_joules").value is None
+
+
+def test_that_a_meter_here_is_tied_to_a_machine_whose_clock_is_ahead(store: LocalStore, tmp_path: Path) -> None:
+    stored_trial(store, records(FakeTrial()))
+    here = meter_file(tmp_path / "plug.csv", 120.0, behind_s=3600.0)
+    with pytest.raises(WallMeterError, match="not of this trial's time"):
+        import_wall_meter(store, "t-1", here)
+    clock = AddSamples(trial="t-1", source="clock", quantity="ahead_s", times_ns=(1,), values=(3600.0,))
+    store.execute(clock)
+    assert import_wall_meter(store, "t-1", here) > 10
+    assert metric(store, "wall_energy_joules").value is not None
 
 
 def test_that_importing_again_replaces_and_keeps_where_it_came_from(store: LocalStore, tmp_path: Path) -> None:
