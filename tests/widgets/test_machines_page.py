@@ -3,11 +3,12 @@ and keyboard."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QAbstractItemModelTester, QTest
 from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.qtbot import QtBot
@@ -16,12 +17,19 @@ from engines.protocol.client import RunnerError
 from tests.widgets.machines_kit import LAB, FarWorkbench, added, connected, lost
 from widgets.machines import known
 from widgets.machines.page import MachinesPage
+from widgets.machines.setup import run as setting_up
+from widgets.machines.trying import run as trying
 from widgets.machines.words import countdown
 from widgets.shell.services import Services
 from widgets.shell.status_line import link_words
 from workbench.machines.host_keys import HostKey
 from workbench.machines.machine import THIS, Machine, Slurm, Ssh, machines
+from workbench.machines.setup.link import Looked
+from workbench.machines.setup.plan import Choice, SetUpPlan, Step
+from workbench.machines.setup.run import Output, StepStarted
+from workbench.machines.setup.sizes import Folder, Sizes
 from workbench.machines.ssh_config import CONFIG_VARIABLE
+from workbench.machines.trying import Tried
 from workbench.running.events import RunnerLink
 
 
@@ -173,6 +181,138 @@ def test_that_a_host_key_is_shown_and_trusted_by_a_click_alone(
     qtbot.waitUntil(lambda: ("retry", "lab") in far.did)
     assert accepted == [key]
     assert not page.head.trust.isVisible()
+
+
+def test_that_a_test_shows_its_steps_as_they_end_and_what_things_take_there(
+    qtbot: QtBot, page: MachinesPage, far: FarWorkbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def steps(_machine: Machine, _places: object, tell: Callable[[Tried], None]) -> tuple[Tried, ...]:
+        tell(Tried("login", "ok", "in 0.2 s"))
+        assert go_on.wait(60)
+        tell(Tried("clock", "note", "3 s ahead", "Times are its own."))
+        return (Tried("login", "ok", "in 0.2 s"), Tried("clock", "note", "3 s ahead"))
+
+    room = Sizes(5 << 30, (Folder("engines", "~/engines", 3 << 30), Folder("models", "~/models", None)))
+    monkeypatch.setattr(trying, "try_machine", steps)
+    monkeypatch.setattr(trying, "sizes", lambda _shell, _home: room)
+    click_row(page, "lab")
+    qtbot.waitUntil(lambda: ("follow", "lab") in far.did)
+    far.say(connected("lab"))
+    qtbot.waitUntil(lambda: "NVIDIA H200" in words(page))
+    QTest.mouseClick(page.head.test, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "in 0.2 s" in words(page))
+    assert not page.head.test.isEnabled()
+    assert "3 s ahead" not in words(page)
+    go_on.set()
+    qtbot.waitUntil(lambda: "2 passed" in words(page))
+    assert page.head.test.isEnabled()
+    for text in ("3 s ahead", "Times are its own.", "3.00 GiB", "none yet", "5.00 GiB free"):
+        assert text in words(page)
+    assert ("retry", "lab") not in far.did, "it is connected"
+    click_row(page, THIS)
+    assert "2 passed" not in words(page)
+
+
+def test_that_a_test_that_fails_says_where_and_shows_a_key_to_decide_on(
+    qtbot: QtBot, page: MachinesPage, far: FarWorkbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = Tried("host_key", "failed", "unknown: SHA256:offered", "Compare it.", UNKNOWN)
+
+    def steps(_machine: Machine, _places: object, tell: Callable[[Tried], None]) -> tuple[Tried, ...]:
+        tell(failed)
+        return (failed,)
+
+    monkeypatch.setattr(trying, "try_machine", steps)
+    click_row(page, "lab")
+    QTest.mouseClick(page.head.test, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "1 failed" in words(page))
+    assert page.head.trust.isVisible()
+    assert "SHA256:offered" in words(page)
+
+
+class FakeRun:
+    """As `SetUpRun`: one step, whose end the test gives."""
+
+    go_on = threading.Event()
+    fails = False
+    stopped = False
+
+    def __init__(self, _shell: object, plan: SetUpPlan, tell: Callable[[object], None]) -> None:
+        self._plan, self._tell = plan, tell
+
+    def run(self) -> str:
+        self._tell(StepStarted(1, self._plan.steps[0]))
+        self._tell(Output("Collecting torch"))
+        assert FakeRun.go_on.wait(60)
+        if FakeRun.fails:
+            raise RunnerError("Install the packages: The disk is full.", "Free some space.", code="setup")
+        return "/opt/new/bin/python"
+
+    def stop(self) -> None:
+        FakeRun.fails = True
+        FakeRun.go_on.set()
+
+
+@pytest.fixture
+def set_up(monkeypatch: pytest.MonkeyPatch) -> list[Choice]:
+    """Setting up as the page sees it; -> what was asked for."""
+    asked: list[Choice] = []
+    looked = Looked(
+        base="/home/me/engines", system="Linux", machine="x86_64", free_bytes=1 << 40, writable=True, uv="",
+        nvidia=True, pythons=(), environments={},
+    )  # fmt: skip
+
+    def look(_shell: object, choice: Choice) -> SetUpPlan:
+        asked.append(choice)
+        step = Step("packages", "Install the packages", ("pip", "install", "-r", "lock.txt"))
+        return SetUpPlan((step,), (), ("pip takes several GB.",), "/opt/new/bin/python", "e", None, looked)
+
+    FakeRun.go_on, FakeRun.fails = threading.Event(), False
+    monkeypatch.setattr(setting_up, "look", look)
+    monkeypatch.setattr(setting_up, "SetUpRun", FakeRun)
+    return asked
+
+
+def test_that_setting_up_shows_every_command_first_and_then_its_output(
+    qtbot: QtBot, services: Services, page: MachinesPage, far: FarWorkbench, set_up: list[Choice]
+) -> None:
+    click_row(page, "lab")
+    QTest.mouseClick(page.head.set_up, Qt.MouseButton.LeftButton)
+    sheet = page.setup_sheet
+    qtbot.waitUntil(lambda: "$ pip install -r lock.txt" in sheet.log.toPlainText())
+    assert sheet.start.isVisible()
+    assert "pip takes several GB." in sheet.notes.text()
+    assert page.setups.state == "ready", "nothing runs by itself"
+    QTest.mouseClick(sheet.engines["transformers"], Qt.MouseButton.LeftButton, pos=QPoint(6, 8))
+    qtbot.waitUntil(lambda: len(set_up) == 2 and page.setups.state == "ready")
+    assert ("transformers" in set_up[1].engines) is not ("transformers" in set_up[0].engines)
+    QTest.mouseClick(sheet.start, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "Collecting torch" in sheet.log.toPlainText())
+    assert "1 of 1: Install the packages" in sheet.said.text()
+    QTest.keyClick(sheet, Qt.Key.Key_Escape)
+    assert not sheet.isVisible()
+    FakeRun.go_on.set()
+    qtbot.waitUntil(lambda: page.setups.state == "done")
+    assert machines(services.places)[-1].reach == Ssh(host="bench@gpu-box", python="/opt/new/bin/python")
+    qtbot.waitUntil(lambda: ("forget", "lab") in far.did)
+
+
+def test_that_setting_up_can_be_stopped_and_tried_again(
+    qtbot: QtBot, services: Services, page: MachinesPage, set_up: list[Choice]
+) -> None:
+    click_row(page, "lab")
+    QTest.mouseClick(page.head.set_up, Qt.MouseButton.LeftButton)
+    sheet = page.setup_sheet
+    qtbot.waitUntil(lambda: sheet.start.isVisible())
+    QTest.mouseClick(sheet.start, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: sheet.stop.isVisible())
+    QTest.mouseClick(sheet.stop, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: page.setups.state == "failed")
+    assert "Free some space." in sheet.said.text()
+    assert sheet.start.text() == "Try again"
+    assert machines(services.places)[-1] == LAB
 
 
 def test_that_a_machine_that_cannot_even_be_tried_says_why(qtbot: QtBot, page: MachinesPage, far: FarWorkbench) -> None:

@@ -21,6 +21,8 @@ class MachineHead(QFrame):
     retry_wanted = Signal()
     trust_wanted = Signal()
     """The host key that is shown is to be trusted."""
+    test_wanted = Signal()
+    setup_wanted = Signal()
     edit_wanted = Signal()
     removal_wanted = Signal()
     """Asked and answered."""
@@ -34,9 +36,11 @@ class MachineHead(QFrame):
         self.title = label(role="trial_title")
         self.chip = Chip(theme)
         self.about = label(role="dense", tone="muted", wrap=True)
+        self.test = push_button("Test", self.test_wanted.emit)
+        self.set_up = push_button("Set up…", self.setup_wanted.emit)
         self.edit = push_button("Edit…", self.edit_wanted.emit)
         self.remove = push_button("Remove…", self._ask, kind="danger")
-        self.buttons = (self.edit, self.remove)
+        self.buttons = (self.test, self.set_up, self.edit, self.remove)
         self.question = label(wrap=True)
         self.yes = push_button("Remove", self._removal_confirmed, kind="danger")
         self.no = push_button("Keep", self._answered)
@@ -126,8 +130,12 @@ class MachineHead(QFrame):
         self.about.setText(about)
         for button in self.buttons:
             button.setVisible(added)
-        self.edit.setAccessibleName(f"Edit {title}")
-        self.remove.setAccessibleName(f"Remove {title}")
+        for button in self.buttons:
+            button.setAccessibleName(f"{button.text().rstrip('…')} {title}")
+
+    def show_testing(self, testing: bool) -> None:
+        self.test.setEnabled(not testing)
+        self.test.setToolTip("The test is running" if testing else "Try each step from the host key to the devices")
 
     def show_link(self, words: LinkWords, retry_at: float | None) -> None:
         """`retry_at`: on the monotonic clock, when the next try is due."""
@@ -150,6 +158,7 @@ class MachineHead(QFrame):
         self._keys.setRowVisible(self.expected, words is not None and bool(words.known))
         if words is None:
             return
+        self.card.show()
         self.card_title.setText(words.title)
         self.offered.setText(words.offered)
         self.expected.setText("\n".join(words.known))

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidg
 
 from engines.catalogue import engines
 from engines.protocol.messages import ProbeResult, QueueState
-from widgets.machines.add_sheet import AddSheet
+from widgets.machines.adding.sheet import AddSheet
 from widgets.machines.detail import Offers, make_detail
 from widgets.machines.entries import ENTRIES
 from widgets.machines.facts import MachineFacts, machine_facts, report
@@ -25,6 +25,10 @@ from widgets.machines.list_panel import MachineList
 from widgets.machines.selfcheck import SelfChecks
 from widgets.machines.selfcheck_panel import SelfCheckPanel
 from widgets.machines.selfcheck_rows import measured_rates, text_report
+from widgets.machines.setup.run import SetUps
+from widgets.machines.setup.sheet import SetUpSheet
+from widgets.machines.trying.panel import alone, panels_of
+from widgets.machines.trying.run import MachineTests
 from widgets.machines.words import key_words, link_words, machine_row, reached
 from widgets.parts.components import EmptyState, tool_button
 from widgets.shell.entries import Does, fulfilled
@@ -56,6 +60,8 @@ class MachinesPage(Page):
         self.known = KnownMachines(services, self)
         self.checks = SelfChecks(services, self)
         self.installs = Installs(services, self)
+        self.tests = MachineTests(services, self)
+        self.setups = SetUps(services, self)
         self._wanted: tuple[str, ...] = ()
         """Packages to install that were asked for before this computer was looked at."""
         theme = services.theme
@@ -71,6 +77,7 @@ class MachinesPage(Page):
         self._arrange()
         self.sheet = InstallSheet(theme, self.installs, self)
         self.add_sheet = AddSheet(theme, self)
+        self.setup_sheet = SetUpSheet(theme, self.setups, self)
         self._choice = QTimer(self)
         self._choice.setSingleShot(True)
         self._choice.setInterval(_CHOICE_MS)
@@ -113,6 +120,11 @@ class MachinesPage(Page):
         self.head.retry_wanted.connect(self._retry)
         self.head.trust_wanted.connect(self._trust)
         self.head.edit_wanted.connect(self._edit)
+        self.head.test_wanted.connect(self._test)
+        self.head.setup_wanted.connect(self._set_up)
+        self.tests.changed.connect(self._tested)
+        self.setups.finished.connect(self.known.keep)
+        self.setup_sheet.copied.connect(self._copied)
         self.head.removal_wanted.connect(self._remove)
         self.add_sheet.decided.connect(self._keep)
         self._choice.timeout.connect(self._connect_to_chosen)
@@ -158,6 +170,28 @@ class MachinesPage(Page):
     def add(self) -> None:
         self.services.navigate(self.name, None)
         self.add_sheet.open_new(tuple(m.id for m in self.known.all), names())
+
+    def _test(self) -> None:
+        self.tests.start(self._machine)
+
+    def _tested(self, machine: str) -> None:
+        """A step of a test, or its end."""
+        result = self.tests.results[machine]
+        for step in result.steps:
+            if step.key is not None:
+                self.known.keys[machine] = step.key
+        link = self.services.bridge.links.get(machine)
+        if result.ended_at is not None and result.works and (link is None or link.state != "connected"):
+            self.known.retry(machine)
+        if machine == self.chosen:
+            self._shown = None
+            self._show_all()
+
+    def _set_up(self) -> None:
+        """With the engines that are installed here."""
+        probe = self.services.bridge.probe
+        here = {p.name for p in probe.packages if p.version} if probe is not None else set()
+        self.setup_sheet.open_for(self._machine, tuple(e.id for e in engines() if here.issuperset(e.packages[:1])))
 
     def _edit(self) -> None:
         self.add_sheet.open_for(self._machine, names())
@@ -247,6 +281,7 @@ class MachinesPage(Page):
     def shutdown(self) -> None:
         self.checks.shutdown()
         self.installs.shutdown()
+        self.setups.shutdown()
 
     # --- what arrives -----------------------------------------------------------------------------
 
@@ -275,6 +310,8 @@ class MachinesPage(Page):
             self.known.look_at_key(link.machine)
         if link.state == "connected":
             self.known.keys.pop(link.machine, None)
+        if not link.state:
+            self.tests.forget(link.machine)
         if link.machine == self.chosen and link.state in ("connected", ""):  # has answered, or is reached in a new way
             self.known.connect_to(link.machine)
         self._show_all()
@@ -298,7 +335,8 @@ class MachinesPage(Page):
         self.head.show_machine(machine.title, about, added=not here)
         words = link_words(machine, bridge.links.get(machine.id), probe)
         self.head.show_link(words, self._retry_at.get(machine.id))
-        key = self.known.keys.get(machine.id) if words.title else None
+        self.head.show_testing(self.tests.running(machine.id))
+        key = self.known.keys.get(machine.id)
         self.head.show_key(key_words(machine, key) if key is not None else None)
         self._show_looking()
         if probe is not None:
@@ -327,11 +365,15 @@ class MachinesPage(Page):
         place = bar.value()
         theme = self.services.theme
         offers = Offers(self._copy_command, self._install_row if here else None)
-        more = (SelfCheckPanel(theme, self.checks),) if here else ()
+        more = (SelfCheckPanel(theme, self.checks),) if here else panels_of(theme, self.tests.results.get(machine))
         self._right.setWidget(make_detail(theme, self._facts, offers, *more))
         bar.setValue(place)
 
     def _show_unknown(self, machine: Machine, state: str) -> None:
+        result = self.tests.results.get(machine.id)
+        if result is not None:
+            self._right.setWidget(alone(self.services.theme, result))
+            return
         name = "this computer" if machine.id == THIS else machine.title
         looking = machine.id == THIS or state in ("connecting", "connected")
         self._show_empty(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFormLayout, QFrame, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
-from widgets.machines.add_form import DEFAULTS, FIELDS, Field, Unfit, machine_of, proposed_id, values_of
+from widgets.machines.adding.form import DEFAULTS, FIELDS, Field, Unfit, machine_of, proposed_id, values_of
 from widgets.messages.overlay import Overlay
 from widgets.parts.components import (
     PanelHeader,

@@ -1,0 +1,1 @@
+"""Adding a machine, and changing how one is reached. Main thread."""

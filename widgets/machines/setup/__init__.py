@@ -1,0 +1,1 @@
+"""Setting up another machine from the window. Main thread."""

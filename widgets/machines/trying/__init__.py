@@ -1,0 +1,1 @@
+"""Testing another machine from the window. Main thread."""
