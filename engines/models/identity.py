@@ -39,15 +39,16 @@ def fingerprint(files: ModelFiles, digests: Sequence[str]) -> str:
         return folder_fingerprint((file.name, digest) for file, digest in zip(files.all, digests, strict=True))
     if len(digests) == 1:
         return f"{SCHEME}{digests[0]}"
-    return _joined(list(digests))
+    return joined(list(digests))
 
 
 def folder_fingerprint(files: Iterable[tuple[str, str]]) -> str:
     """ "sha256:…" of files in a folder by their names and digests, whatever their order."""
-    return _joined(sorted(f"{name} {digest}" for name, digest in files))
+    return joined(sorted(f"{name} {digest}" for name, digest in files))
 
 
-def _joined(lines: Sequence[str]) -> str:
+def joined(lines: Sequence[str]) -> str:
+    """ "sha256:…" of several lines in this order."""
     return SCHEME + hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -1,7 +1,8 @@
-"""`python -m engines receive`: takes a model that is copied from another machine, and keeps it under its fingerprint.
+"""`python -m engines receive`: takes a model, prompts or data that are copied from another machine, and keeps them
+under their fingerprint.
 
-    models/copied/HASH/          a whole model; HASH are the digits of its fingerprint
-    models/copied/.HASH.part/    one that is on its way
+    copied/HASH/          the whole of it; HASH are the digits of its fingerprint
+    copied/.HASH.part/    what is on its way
 
 Standard input carries an `Announced` as one JSON line and then, once `Ready` has gone out on standard output, the bytes
 of every file from the offset that `Ready` names. The last line is `Kept` or `Refused`. What has arrived stays when the
@@ -21,14 +22,13 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import msgspec
 
-from engines.models.files import BrokenModel, model_files
-from engines.models.identity import SCHEME, Digests, fingerprint
+from engines.models.identity import SCHEME, Digests, folder_fingerprint, joined
 from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places, places
 from engines.protocol.private import open_private, private_folder
@@ -44,7 +44,7 @@ _SPARE_BYTES = 64 << 20
 
 class FileAnnounced(msgspec.Struct, frozen=True, kw_only=True):
     name: str
-    """Relative to the model's folder, with "/"."""
+    """Relative to the folder that they share, with "/"."""
     size_bytes: int
     sha256: str
 
@@ -83,9 +83,9 @@ class _No(Exception):
 
 
 def copied(here: Places, fingerprint: str) -> Path | None:
-    """The folder or the first GGUF file of a model that was copied here; None without one."""
+    """The folder or the first file of what was copied here; None where it was not."""
     digits = _FINGERPRINT.fullmatch(fingerprint)
-    return _model_in(here.copied_models / digits[1]) if digits else None
+    return _content(here.copied / digits[1]) if digits else None
 
 
 def run(_options: argparse.Namespace) -> int:
@@ -98,7 +98,7 @@ def run(_options: argparse.Namespace) -> int:
         _say(Refused(message=str(no), advice=no.advice))
         return 1
     except OSError as error:
-        where = here.copied_models
+        where = here.copied
         _say(Refused(message=what_happened(error, where), advice=f"{what_to_do(error, where)} Then copy it again."))
         return 1
     _say(Kept(path=str(path)))
@@ -116,23 +116,22 @@ def _receive(stream: BinaryIO, here: Places) -> Path:
     kept = copied(here, announced.fingerprint)
     if kept is not None:
         return kept
-    private_folder(here.copied_models)
+    private_folder(here.copied)
     digits = announced.fingerprint.removeprefix(SCHEME)
-    draft = here.copied_models / f".{digits}.part"
-    with _alone(here.copied_models / f".{digits}.lock"):
+    draft = here.copied / f".{digits}.part"
+    with _alone(here.copied / f".{digits}.lock"):
         private_folder(draft)
         hashes = {file.name: _Arriving(draft, file) for file in announced.files}
-        _check_space(hashes, here.copied_models)
+        _check_space(hashes, here.copied)
         _say(Ready(have={name: one.have for name, one in hashes.items()}))
         for one in hashes.values():
             one.take(stream)
-        _check_whole(draft, announced)
-        folder = here.copied_models / digits
+        folder = here.copied / digits
         draft.rename(folder)
-        _to_disk(here.copied_models)
+        _to_disk(here.copied)
         for file in announced.files:
             Digests(here.digests).keep(folder / file.name, file.sha256)
-    path = _model_in(folder)
+    path = _content(folder)
     assert path is not None
     return path
 
@@ -142,7 +141,7 @@ def _announced(stream: BinaryIO) -> Announced:
     try:
         announced = msgspec.json.decode(line, type=Announced)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _No(f"This is no announcement of a model: {error}.", "Both sides need the same version.") from error
+        raise _No(f"This is no announcement of files: {error}.", "Both sides need the same version.") from error
     names = [file.name for file in announced.files]
     if (
         not _FINGERPRINT.fullmatch(announced.fingerprint)
@@ -151,7 +150,9 @@ def _announced(stream: BinaryIO) -> Announced:
         or not all(_is_inside(name) for name in names)
         or any(file.size_bytes < 0 for file in announced.files)
     ):
-        raise _No("The files of the model have names or sizes that no model has.", "Nothing was written.")
+        raise _No("The files have names or sizes that cannot be.", "Nothing was written.")
+    if announced.fingerprint not in _fingerprints(announced.files):
+        raise _No("The files are not what they are called.", "They changed meanwhile: copy them again.")
     return announced
 
 
@@ -193,7 +194,7 @@ class _Arriving:
             while self.missing:
                 block = stream.read1(min(_BLOCK_BYTES, self.missing))  # type: ignore[attr-defined]
                 if not block:
-                    raise _No("The link was lost while the model was copied.", "What has arrived is kept.")
+                    raise _No("The link was lost.", "What has arrived is kept.")
                 into.write(block)
                 self._hash.update(block)
                 self.have += len(block)
@@ -202,7 +203,7 @@ class _Arriving:
             self._path.unlink()
             raise _No(
                 f"{self._file.name} is not what was announced: it changed while it was copied, or was damaged.",
-                "Copy the model again; what else has arrived is kept.",
+                "Copy it again; what else has arrived is kept.",
             )
 
     def _is_right(self) -> bool:
@@ -219,26 +220,27 @@ def _check_space(files: Mapping[str, _Arriving], folder: Path) -> None:
         )
 
 
-def _check_whole(draft: Path, announced: Announced) -> None:
-    """Whether the files together are the model."""
-    path = _model_in(draft)
-    digests = {file.name: file.sha256 for file in announced.files}
+def _fingerprints(files: Sequence[FileAnnounced]) -> set[str]:
+    """What these files may be known as: one file by itself; parts of a GGUF model, files of data in their order; a
+    model's folder by their names."""
+    digests = [file.sha256 for file in files]
+    if len(digests) == 1:
+        return {f"{SCHEME}{digests[0]}"}
+    return {
+        joined(digests),
+        joined([f"{file.name} {file.sha256}" for file in files]),
+        folder_fingerprint((PurePosixPath(file.name).name, file.sha256) for file in files),
+    }
+
+
+def _content(folder: Path) -> Path | None:
+    """What a plan calls it by: a folder, or a file that is alone or the first part."""
     try:
-        files = model_files(path) if path is not None else None
-        named = [digests[file.relative_to(draft).as_posix()] for file in files.all] if files is not None else []
-    except (BrokenModel, KeyError) as error:
-        raise _No(f"The files that arrived are not a whole model: {error}.", "Copy the model again.") from error
-    if files is None or fingerprint(files, named) != announced.fingerprint:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise _No("The files that arrived are not the model that was announced.", "Copy the model again.")
-
-
-def _model_in(folder: Path) -> Path | None:
-    if (folder / "config.json").is_file():
-        return folder
-    with contextlib.suppress(OSError):
-        return next((path for path in sorted(folder.iterdir()) if path.is_file()), None)
-    return None
+        inside = sorted(folder.iterdir())
+    except OSError:
+        return None
+    is_file = len(inside) == 1 or all(path.suffix == ".gguf" for path in inside)
+    return inside[0] if inside and is_file and inside[0].is_file() else folder
 
 
 @contextlib.contextmanager
@@ -248,7 +250,7 @@ def _alone(lock: Path) -> Iterator[None]:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise _No("This model is being copied there already.", "Wait until that has ended.") from error
+            raise _No("This is being copied there already.", "Wait until that has ended.") from error
         yield
         lock.unlink(missing_ok=True)
 

@@ -121,6 +121,8 @@ class LookUp(_Tagged, frozen=True, kw_only=True, tag="look_up"):
     wanted: tuple[Wanted, ...] = ()
     own: tuple[Inference | Training, ...] = ()
     """Workloads whose prompts or data are looked up."""
+    own_copies: tuple[str, ...] = ()
+    """Fingerprints of prompts or data, as many as `own`: one that was copied there counts, whatever the path."""
     checkpoints: tuple[Checkpoint, ...] = ()
 
 

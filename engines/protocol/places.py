@@ -44,10 +44,10 @@ class Places:
         return self.cache / "models"
 
     @property
-    def copied_models(self) -> Path:
-        """Models that were copied from other machines, in folders named by their fingerprints' digits
+    def copied(self) -> Path:
+        """Models and data that were copied from other machines, in folders named by their fingerprints' digits
         (`engines.models.receiving`)."""
-        return self.models / "copied"
+        return self.cache / "copied"
 
     @property
     def digests(self) -> Path:

@@ -10,7 +10,8 @@ Severity = Literal["error", "warning", "note"]
 
 
 COPY = "copy"
-"""Path of a fix that copies a model to another machine: its value is (machine, model). No change of the experiment."""
+"""Path of a fix that copies something to another machine: its value is (machine, "model" or "data", as it was named).
+No change of the experiment."""
 
 
 class Fix(msgspec.Struct, frozen=True):

@@ -118,8 +118,8 @@ class DraftEditor(QObject):
             return
         self._session.edit(apply_fix(self._experiment, hash, fix), f"“{fix.label}”")
 
-    def _copy(self, machine: str, ref: str) -> None:
-        """A model to a machine. The plan says how far it is, once it has begun."""
+    def _copy(self, machine: str, kind: str, named: str) -> None:
+        """A model or data to a machine. The plan says how far it is, once it has begun."""
         workbench, base = self._services.workbench, self._session.draft.base
         if workbench is None:
             return
@@ -129,10 +129,11 @@ class DraftEditor(QObject):
             while waiting:
                 waiting.pop().emit()
 
-        job = partial(workbench.copy_model, ref, machine, base, report=report)
+        copy = workbench.copy_model if kind == "model" else workbench.copy_data
+        job = partial(copy, named, machine, base, report=report)
         self._services.bridge.run(job, self._copied, self._not_copied)
-        stop = partial(workbench.copies.stop, machine, ref)
-        self._services.toasts.show("info", f"Copying {ref} to {machine}.", action="Stop", handler=stop)
+        stop = partial(workbench.copies.stop, machine, named)
+        self._services.toasts.show("info", f"Copying {named} to {machine}.", action="Stop", handler=stop)
 
     def _copied(self, _path: str) -> None:
         self.copying.emit()

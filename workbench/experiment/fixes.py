@@ -3,7 +3,7 @@
 A fix's path is one of
     "skip"                        leave this configuration out
     "install"                     install the packages `value`: no change of the experiment, `apply_fix` refuses it
-    "copy"                        copy a model to a machine, (machine, model): as above
+    "copy"                        copy (machine, "model" or "data", what): as above
     "models.REF"                  put `value` in the place of this model; None takes it out
     "techniques.AXIS.SHORT"       put the technique `value` (full id) in the place of this one
     "techniques.AXIS.SHORT.NAME.OLD"  put `value` in the place of this value of a technique's setting

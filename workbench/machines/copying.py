@@ -1,4 +1,4 @@
-"""Copies a model of this computer to another machine, where `engines.models.receiving` takes it.
+"""Copies a model, prompts or data of this computer to another machine, where `engines.models.receiving` takes them.
 
 Blocks for as long as that takes; any thread. Interrupted by whatever `report` raises, by a lost link or a full disk, it
 continues the next time where it ended.
@@ -12,11 +12,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from engines.models.files import BrokenModel, ModelFiles, model_files
+from engines.data.training.sources import find, fingerprint
+from engines.models.files import BrokenModel, model_files
 from engines.models.identity import Digests
 from engines.models.receiving import Announced, FileAnnounced, Kept, Ready, Refused, Word
 from engines.protocol.orders import ModelOrder
@@ -34,54 +36,66 @@ _LONGEST_WORD = 4 << 20
 
 
 class CopyError(Exception):
-    """Why a model was not copied, and in `advice` what is safe and what to do."""
+    """Why something was not copied, and in `advice` what is safe and what to do."""
 
     def __init__(self, message: str, advice: str = "") -> None:
         super().__init__(message)
         self.advice = advice
 
 
-def copy_model(model: ModelOrder, engines: Engines, digests: Digests, title: str, report: Report) -> str:
-    """-> its path there. `model` has its fingerprint; `title` is the machine's. Raises `CopyError`."""
+@dataclass(frozen=True)
+class Parcel:
+    """What is copied."""
+
+    title: str
+    fingerprint: str
+    files: tuple[tuple[str, Path], ...]
+    """Names there, with "/", and where they are here."""
+
+
+def parcel_of_model(order: ModelOrder) -> Parcel:
+    """`order` has its fingerprint. Raises `BrokenModel`, OSError."""
+    files = model_files(Path(order.path))
+    folder = files.weights[0].parent
+    named = tuple((file.relative_to(folder).as_posix(), file) for file in files.all)
+    return Parcel(order.title, order.fingerprint, named)
+
+
+def parcel_of_data(path: str, base: Path, digests: Digests) -> Parcel:
+    """A file of prompts, a file or a folder of training data. Raises `FileError`."""
+    source = find(path, base)
+    named = tuple((file.relative_to(source.folder).as_posix(), file) for file, _ in source.files)
+    return Parcel(source.title, fingerprint(source, digests), named)
+
+
+def copy(parcel: Parcel, engines: Engines, digests: Digests, title: str, report: Report) -> str:
+    """-> its path there. `title` is the machine's. Raises `CopyError`."""
     try:
-        files = model_files(Path(model.path))
-        announced = _announced(model, files, digests)
+        announced = Announced(
+            fingerprint=parcel.fingerprint,
+            files=tuple(
+                FileAnnounced(name=name, size_bytes=file.stat().st_size, sha256=digests.of(file))
+                for name, file in parcel.files
+            ),
+        )
     except (BrokenModel, OSError) as error:
-        raise CopyError(f"{model.title} cannot be read: {error}.", getattr(error, "advice", "")) from error
+        raise CopyError(f"{parcel.title} cannot be read: {error}.", getattr(error, "advice", "")) from error
     process = engines(["receive"])
     said = _Said(process)
     try:
-        return _send(process, announced, files, f"Copying {model.title} to {title}", report)
+        return _send(process, announced, parcel, f"Copying {parcel.title} to {title}", report)
     except (BrokenPipeError, EOFError) as error:
         raise CopyError(
-            f"{model.title} was not copied to {title}: {said.text() or 'the link was lost'}.",
+            f"{parcel.title} was not copied to {title}: {said.text() or 'the link was lost'}.",
             "What has arrived is kept: copy it again, and it continues there.",
         ) from error
     except OSError as error:
-        raise CopyError(f"{model.title} cannot be read: {error.strerror or error}.") from error
+        raise CopyError(f"{parcel.title} cannot be read: {error.strerror or error}.") from error
     finally:
         _end(process)
 
 
-def _announced(model: ModelOrder, files: ModelFiles, digests: Digests) -> Announced:
-    """Raises `BrokenModel`, OSError."""
-    folder = _folder(files)
-    return Announced(
-        fingerprint=model.fingerprint,
-        files=tuple(
-            FileAnnounced(
-                name=file.relative_to(folder).as_posix(), size_bytes=file.stat().st_size, sha256=digests.of(file)
-            )
-            for file in files.all
-        ),
-    )
-
-
-def _folder(files: ModelFiles) -> Path:
-    return files.weights[0].parent
-
-
-def _send(process: subprocess.Popen[bytes], announced: Announced, files: ModelFiles, what: str, report: Report) -> str:
+def _send(process: subprocess.Popen[bytes], announced: Announced, parcel: Parcel, what: str, report: Report) -> str:
     """Raises `CopyError`; EOFError and BrokenPipeError where the other side is gone."""
     assert process.stdin is not None
     process.stdin.write(msgspec.json.encode(announced) + b"\n")
@@ -90,7 +104,7 @@ def _send(process: subprocess.Popen[bytes], announced: Announced, files: ModelFi
     if isinstance(word, Ready):
         progress = _Progress(announced, word, what, report)
         try:
-            for file, path in zip(announced.files, files.all, strict=True):
+            for file, (_, path) in zip(announced.files, parcel.files, strict=True):
                 _send_file(process, path, file, word.have.get(file.name, 0), progress)
             process.stdin.close()
         except BrokenPipeError:

@@ -5,25 +5,28 @@ their own. Any thread; blocks.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeGuard
 
 import msgspec
 
-from engines.data.own import find_own
+from engines.data.own import Found, FoundData, FoundPrompts, find_own
 from engines.models import artifacts
 from engines.models.files import BrokenModel
+from engines.models.identity import Digests
 from engines.models.lookup.answer import Answer, Own
 from engines.models.lookup.identified import Looked, files_of, size_of
 from engines.models.lookup.resolve import resolve
 from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import Checkpoint, LookUp, Wanted
-from engines.protocol.orders import TRAINED, ModelOrder, ResumeOrder
+from engines.protocol.orders import TRAINED, ResumeOrder
 from engines.protocol.places import Places
 from engines.protocol.problems import COPY, Fix, Problem, ProblemsFound
+from engines.protocol.text_file import FileError
 from engines.protocol.work import Inference, Training
 from workbench.experiment.experiment import Experiment
+from workbench.machines.copying import Parcel, parcel_of_data, parcel_of_model
 from workbench.machines.facts import visible
 from workbench.machines.machine import THIS, Machine
 from workbench.models.fetching import Report
@@ -33,6 +36,12 @@ from workbench.running.copies import Copies
 from workbench.running.far_lookup import FarLookups
 from workbench.running.machine_link import MachineLink
 from workbench.units import format_bytes
+
+_FAR_PATHS = "Relative paths start at the home there."
+
+
+_Reads = Inference | Training
+"""A workload that may name prompts or data."""
 
 
 class Sites:
@@ -48,16 +57,25 @@ class Sites:
         """Files on another machine were changed from here."""
         self._far.forget()
 
-    def copyable(self, ref: str, base: Path, report: Report) -> ModelOrder:
-        """A model of this computer with its fingerprint. Raises `ProblemsFound` where it is none to copy."""
+    def parcel_of_model(self, ref: str, base: Path, report: Report) -> Parcel:
+        """A model of this computer to copy. Raises `ProblemsFound` where it is none to copy."""
         (model,) = self._models((ref,), base, True, report).values()
         if isinstance(model, Problem):
             raise ProblemsFound((model,))
         if model.order.kind not in ("folder", "gguf") or not _may_be_copied(model):
             why = "an adapter stays with its model" if model.order.adapter else "it has no files on this computer"
-            message = f"{model.order.title} cannot be copied: {why}."
-            raise ProblemsFound((Problem(severity="error", place=ref, message=message),))
-        return model.order
+            raise _not_copied(ref, f"{model.order.title} cannot be copied: {why}.")
+        try:
+            return parcel_of_model(model.order)
+        except (BrokenModel, OSError) as error:
+            raise _not_copied(ref, f"{model.order.title} cannot be read: {error}.") from error
+
+    def parcel_of_data(self, path: str, base: Path) -> Parcel:
+        """Prompts or data of this computer to copy. Raises `ProblemsFound`."""
+        try:
+            return parcel_of_data(path, base, Digests(self._places.digests))
+        except FileError as error:
+            raise _not_copied(path, str(error), error.advice) from error
 
     def resumable(self, link: MachineLink, trial: str, before: str) -> ResumeOrder | None:
         """As `engines.models.artifacts.resumable`, on that machine. Raises `BrokenModel`, `RunnerError`."""
@@ -94,8 +112,9 @@ class Sites:
         workloads = (experiment.workload.first, *(t.workload.first for t in experiment.trained))
         asked = tuple(load for load in workloads if isinstance(load, (Inference, Training)))
         answer = self._far.ask(link, LookUp(refs=refs, own=asked), wait=wait, report=report)
-        said = iter(answer.own)
-        first, *of_trained = (next(said, Own()).found if load in asked else None for load in workloads)
+        said = [*answer.own, *(Own() for _ in asked)][: len(asked)]
+        owns = dict(zip(asked, self._own_from_here(link, asked, said, base, wait), strict=True))
+        first, *of_trained = (owns.get(load) if isinstance(load, (Inference, Training)) else None for load in workloads)
         models = {ref: _said(answer, ref, link.machine) for ref in refs}
         lacking = {ref: model for ref, model in models.items() if isinstance(model, Problem)}
         if lacking:
@@ -108,6 +127,39 @@ class Sites:
             own_of_trained=dict(zip((t.name for t in experiment.trained), of_trained, strict=True)),
             machine=link.machine.id,
             title=link.machine.title,
+        )
+
+    def _own_from_here(
+        self, link: MachineLink, asked: Sequence[_Reads], said: Sequence[Own], base: Path, wait: bool
+    ) -> list[Found | Problem | None]:
+        """The prompts or data of each workload, as that machine has said; those of this computer that are not there as
+        they are named were copied there, or are to be copied."""
+        owns = [own.found for own in said]
+        lacking: list[tuple[int, _Reads, str]] = []
+        for place, (load, own) in enumerate(zip(asked, owns, strict=True)):
+            here = find_own(load, base) if isinstance(own, Problem) else None
+            if isinstance(here, FoundPrompts) or (isinstance(here, FoundData) and Path(here.data).is_absolute()):
+                lacking.append((place, load, here.hash))
+        if not lacking:
+            return owns
+        question = LookUp(own=tuple(load for _, load, _ in lacking), own_copies=tuple(hash for _, _, hash in lacking))
+        answer = self._far.ask(link, question, wait=wait, report=lambda _share, _text: None)
+        for (place, load, _), there in zip(lacking, answer.own, strict=False):
+            owns[place] = self._data_offered(there.found, load, link.machine)
+        return owns
+
+    def _data_offered(self, found: Found | Problem | None, load: _Reads, machine: Machine) -> Found | Problem | None:
+        """The problem of prompts or data that are here and not there, with the way out."""
+        if not isinstance(found, Problem):
+            return found
+        named = load.data if isinstance(load, Training) else load.prompt_file
+        if on_its_way := self._copies.how_far(machine.id, named):
+            return msgspec.structs.replace(found, message=f"{on_its_way}.", hint="", fixes=())
+        return msgspec.structs.replace(
+            found,
+            message=f"{named} is not there.",
+            hint=f"It is on this computer: copy it, or name a file of that machine. {_FAR_PATHS}",
+            fixes=(Fix("Copy it there", COPY, (machine.id, "data", named)), *found.fixes),
         )
 
     def _from_here(
@@ -152,13 +204,17 @@ def _may_be_copied(model: Looked) -> TypeGuard[ResolvedModel]:
 def _copy_offered(problem: Problem, model: ResolvedModel, size_bytes: int, machine: Machine) -> Problem:
     """The problem of a model that is here and not there, with the way out."""
     size = format_bytes(size_bytes)
-    fix = Fix(f"Copy it there, {size}", COPY, (machine.id, model.order.ref))
+    fix = Fix(f"Copy it there, {size}", COPY, (machine.id, "model", model.order.ref))
     return msgspec.structs.replace(
         problem,
         message=f"{model.order.title} is not there.",
-        hint=f"It is on this computer: copy it ({size}), or name a model of that machine or of the hub.",
+        hint=f"It is on this computer: copy it ({size}), or name a model of that machine or of the hub. {_FAR_PATHS}",
         fixes=(fix, *problem.fixes),
     )
+
+
+def _not_copied(place: str, message: str, hint: str = "") -> ProblemsFound:
+    return ProblemsFound((Problem(severity="error", place=place, message=message, hint=hint),))
 
 
 def _refs(experiment: Experiment) -> tuple[str, ...]:
@@ -173,7 +229,8 @@ def _said(answer: Answer, ref: str, machine: Machine) -> Looked:
         return Problem(severity="error", place=ref, message=f"{machine.title} did not say whether it has it.")
     if isinstance(found, Problem):
         return msgspec.structs.replace(found, place=ref)
-    model = msgspec.structs.replace(found, order=msgspec.structs.replace(found.order, ref=ref))
+    # a model is not said to be one that this experiment trains
+    model = msgspec.structs.replace(found, order=msgspec.structs.replace(found.order, ref=ref, trained=""))
     return model if model.identified else _being_read(model, answer, machine)
 
 

@@ -37,6 +37,7 @@ from engines.protocol.places import Places, places
 from engines.protocol.problems import Problem, ProblemsFound
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import dump
+from workbench.machines.copying import Parcel
 from workbench.machines.links import Connector, connector
 from workbench.machines.machine import THIS, THIS_COMPUTER, MachinesError, find
 from workbench.models.fetching import Report
@@ -133,7 +134,7 @@ class Workbench:
         self._early = EarlyEnds(self._store)
         self._identities = Identities(Digests(self.places.digests))
         self.copies = Copies(self.places)
-        """Models on their way to other machines."""
+        """What is on its way to other machines."""
         self._sites = Sites(self.places, self._identities, self.copies)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
@@ -384,11 +385,16 @@ class Workbench:
         there. Continues where an earlier copy ended; what `report` raises interrupts it.
 
         Raises `ProblemsFound` where it cannot be copied, `CopyError`, `RunnerError`."""
-        link = self.link(machine)
-        order = self._sites.copyable(ref, base or Path.cwd(), report)
-        path = self.copies.copy(link.machine, order, report)
+        return self._copy(ref, machine, self._sites.parcel_of_model(ref, base or Path.cwd(), report), report)
+
+    def copy_data(self, path: str, machine: str, base: Path | None = None, *, report: Report = _silent) -> str:
+        """The same of a file of prompts, or a file or folder of training data."""
+        return self._copy(path, machine, self._sites.parcel_of_data(path, base or Path.cwd()), report)
+
+    def _copy(self, named: str, machine: str, parcel: Parcel, report: Report) -> str:
+        there = self.copies.copy(self.link(machine).machine, named, parcel, report)
         self._sites.forget()
-        return path
+        return there
 
     def _known(self, site: Site, plan: Plan) -> Site:
         """The same with what trials of the plan's configurations have shown there."""

@@ -3,7 +3,6 @@ machine; and their fingerprint. Reads names only, but for `fingerprint`; any thr
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from engines.data.training.docstrings import DOCSTRINGS
 from engines.data.training.files import READERS
 from engines.data.training.splits import Split, named_split
 from engines.models.hub_cache import hub_caches, snapshots
-from engines.models.identity import SCHEME, Digests
+from engines.models.identity import SCHEME, Digests, joined
 from engines.protocol.text_file import FileError, no_file
 
 NAMES = (BUILT_IN, DOCSTRINGS)
@@ -40,7 +39,7 @@ class Source:
         digests = [(file.relative_to(self.folder).as_posix(), digest_of(file)) for file, _ in self.files]
         if len(digests) == 1:
             return SCHEME + digests[0][1]
-        return SCHEME + hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in digests).encode()).hexdigest()
+        return joined([f"{name} {digest}" for name, digest in digests])
 
 
 def is_hub_id(data: str) -> bool:

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
@@ -31,6 +32,7 @@ from engines.protocol.messages import Checkpoint, LookUp, Wanted
 from engines.protocol.orders import ResumeOrder
 from engines.protocol.places import Places, places
 from engines.protocol.problems import Problem
+from engines.protocol.work import Inference, Training
 
 _EVERY_S = 0.5
 """How often it says how far the reading is."""
@@ -59,7 +61,8 @@ class _Looking:
         self._wanted = {wanted.fingerprint for wanted in asked.wanted}
         for wanted in asked.wanted:
             self._same.update(_perhaps(wanted, here, home))
-        self._own = tuple(Own.of(find_own(workload, home)) for workload in asked.own)
+        copies = zip_longest(asked.own, asked.own_copies[: len(asked.own)], fillvalue="")
+        self._own = tuple(Own.of(find_own(_copied(load, copy, here), home)) for load, copy in copies)  # type: ignore[arg-type]
         self._checkpoints: dict[str, ResumeOrder] = {}
         self._damaged: dict[str, str] = {}
         for one in asked.checkpoints:
@@ -130,6 +133,16 @@ def _known(models: dict[str, Looked], digests: Digests) -> dict[str, Looked]:
         return identified(model, fingerprint) if fingerprint else msgspec.structs.replace(model, identified=False)
 
     return each_identified(models, look)
+
+
+def _copied(workload: Inference | Training, fingerprint: str, here: Places) -> Inference | Training:
+    """With the copy in the place of the path, where there is one."""
+    there = copied(here, fingerprint)
+    if there is None:
+        return workload
+    if isinstance(workload, Training):
+        return msgspec.structs.replace(workload, data=str(there))
+    return msgspec.structs.replace(workload, prompt_file=str(there))
 
 
 def _perhaps(wanted: Wanted, here: Places, home: Path) -> Iterator[tuple[str, Looked]]:

@@ -20,7 +20,7 @@ from engines.protocol.places import Places
 from tests.house import ROOT
 from tests.tiny_gguf import write_tiny_gguf
 from tests.tiny_model import make_tiny_model
-from workbench.machines.copying import CopyError, Engines, copy_model
+from workbench.machines.copying import CopyError, Engines, copy, parcel_of_model
 from workbench.machines.links import local_engines
 
 
@@ -66,7 +66,7 @@ def engines(there: Places, *, file_limit: int = 0) -> Engines:
     return limited if file_limit else lambda arguments: local_engines(there, arguments)
 
 
-def copy(
+def copied_shares(
     model: ModelOrder, there: Places, digests: Digests, *, file_limit: int = 0, stop_at: float = 2.0
 ) -> list[float]:
     """-> the shares that were reported"""
@@ -78,7 +78,7 @@ def copy(
         if share >= stop_at:
             raise _Stopped
 
-    path = copy_model(model, engines(there, file_limit=file_limit), digests, "Lab", report)
+    path = copy(parcel_of_model(model), engines(there, file_limit=file_limit), digests, "Lab", report)
     assert Path(path) == copied(there, model.fingerprint)
     return shares
 
@@ -87,7 +87,7 @@ def test_that_a_folder_arrives_whole_and_is_known_by_its_contents(
     tiny: ModelOrder, there: Places, digests: Digests
 ) -> None:
     assert copied(there, tiny.fingerprint) is None
-    assert copy(tiny, there, digests)[-1] == 1.0
+    assert copied_shares(tiny, there, digests)[-1] == 1.0
     arrived = copied(there, tiny.fingerprint)
     assert arrived is not None
     assert Digests(there.digests).of_model(model_files(arrived)) == tiny.fingerprint
@@ -95,13 +95,13 @@ def test_that_a_folder_arrives_whole_and_is_known_by_its_contents(
         f.name: f.read_bytes() for f in model_files(Path(tiny.path)).all
     }
     assert {f.stat().st_mode & 0o077 for f in arrived.iterdir()} == {0}
-    assert copy(tiny, there, digests) == [], "a second time nothing is sent"
-    assert [path.name for path in there.copied_models.iterdir()] == [arrived.name], "nothing else is left"
+    assert copied_shares(tiny, there, digests) == [], "a second time nothing is sent"
+    assert [path.name for path in there.copied.iterdir()] == [arrived.name], "nothing else is left"
 
 
 def test_that_a_gguf_file_arrives(tmp_path: Path, there: Places, digests: Digests) -> None:
     model = order_of(write_tiny_gguf(tmp_path / "tiny.gguf"), digests)
-    copy(model, there, digests)
+    copied_shares(model, there, digests)
     arrived = copied(there, model.fingerprint)
     assert arrived is not None
     assert arrived.read_bytes() == Path(model.path).read_bytes()
@@ -109,12 +109,12 @@ def test_that_a_gguf_file_arrives(tmp_path: Path, there: Places, digests: Digest
 
 def test_that_a_copy_continues_where_it_was_interrupted(tiny: ModelOrder, there: Places, digests: Digests) -> None:
     with pytest.raises(_Stopped):
-        copy(tiny, there, digests, stop_at=0.0)  # before the first byte
+        copied_shares(tiny, there, digests, stop_at=0.0)  # before the first byte
     assert copied(there, tiny.fingerprint) is None
     half = next(f for f in model_files(Path(tiny.path)).weights)
-    (part,) = there.copied_models.glob("*.part")
+    (part,) = there.copied.glob("*.part")
     (part / half.name).write_bytes(half.read_bytes()[:100_000])
-    shares = copy(tiny, there, digests)
+    shares = copied_shares(tiny, there, digests)
     total = sum(f.stat().st_size for f in model_files(Path(tiny.path)).all)
     assert shares[0] == pytest.approx(100_000 / total), "what had arrived is not sent again"
     assert shares[-1] == 1.0
@@ -122,22 +122,22 @@ def test_that_a_copy_continues_where_it_was_interrupted(tiny: ModelOrder, there:
 
 def test_that_what_was_damaged_on_the_way_is_never_kept(tiny: ModelOrder, there: Places, digests: Digests) -> None:
     with pytest.raises(_Stopped):
-        copy(tiny, there, digests, stop_at=0.0)
+        copied_shares(tiny, there, digests, stop_at=0.0)
     half = next(f for f in model_files(Path(tiny.path)).weights)
-    (part,) = there.copied_models.glob("*.part")
+    (part,) = there.copied.glob("*.part")
     (part / half.name).write_bytes(b"\1" * 100_000)
     with pytest.raises(CopyError, match="not what was announced"):
-        copy(tiny, there, digests)
+        copied_shares(tiny, there, digests)
     assert copied(there, tiny.fingerprint) is None
-    copy(tiny, there, digests)  # and the next time it comes anew
+    copied_shares(tiny, there, digests)  # and the next time it comes anew
     assert Digests(there.digests).of_model(model_files(copied(there, tiny.fingerprint) or Path())) == tiny.fingerprint
 
 
 def test_that_a_full_disk_is_said_and_what_arrived_is_kept(tiny: ModelOrder, there: Places, digests: Digests) -> None:
     with pytest.raises(CopyError, match=r"The disk of .* is full") as refused:
-        copy(tiny, there, digests, file_limit=50_000)
+        copied_shares(tiny, there, digests, file_limit=50_000)
     assert "Free some space" in refused.value.advice
-    shares = copy(tiny, there, digests)
+    shares = copied_shares(tiny, there, digests)
     assert shares[0] > 0
 
 
@@ -154,16 +154,17 @@ def test_that_a_disk_that_is_too_small_is_said_before_anything_is_sent(there: Pl
 def test_that_no_file_leaves_its_folder(there: Places, name: str) -> None:
     said = announce(there, FileAnnounced(name=name, size_bytes=0, sha256="0" * 64))
     assert isinstance(said, Refused)
-    assert not there.copied_models.exists()
+    assert "names or sizes" in said.message
+    assert not there.copied.exists()
 
 
 def test_that_files_that_are_another_model_are_not_kept(tiny: ModelOrder, there: Places, digests: Digests) -> None:
-    with pytest.raises(CopyError, match="not the model that was announced"):
-        copy(msgspec.structs.replace(tiny, fingerprint="sha256:" + "0" * 64), there, digests)
-    assert not [path for path in there.copied_models.iterdir() if path.is_dir()]
+    with pytest.raises(CopyError, match="not what they are called"):
+        copied_shares(msgspec.structs.replace(tiny, fingerprint="sha256:" + "0" * 64), there, digests)
+    assert not there.copied.exists()
 
 
-def announce(there: Places, *files: FileAnnounced, fingerprint: str = "sha256:" + "a" * 64) -> Word:
+def announce(there: Places, *files: FileAnnounced, fingerprint: str = "sha256:" + "0" * 64) -> Word:
     process = local_engines(there, ["receive"])
     out, err = process.communicate(msgspec.json.encode(Announced(fingerprint=fingerprint, files=files)) + b"\n")
     assert process.returncode == 1, err

@@ -71,11 +71,11 @@ def test_that_a_model_of_this_computer_is_copied_and_runs_there(house: House, la
     (problem, *_) = errors(session.plan(experiment, base))
     assert problem.message == "On Lab: tiny is not there."
     (offered,) = [fix for fix in problem.fixes if fix.path == COPY]
-    assert offered.value == ("lab", "tiny")
+    assert offered.value == ("lab", "model", "tiny")
     assert offered.label.startswith("Copy it there, ")
     shares: list[float | None] = []
     path = session.copy_model("tiny", "lab", base, report=lambda share, _text: shares.append(share))
-    assert Path(path).is_relative_to(lab.places.copied_models)
+    assert Path(path).is_relative_to(lab.places.copied)
     assert shares[-1] == 1.0
     plan = session.plan(experiment, base)
     assert not errors(plan)
@@ -127,6 +127,51 @@ def test_that_prompts_and_data_are_those_of_that_computer(house: House, lab: Ssh
     assert isinstance(load, Training)
     assert load.data == str(lab.home / "data.jsonl")
     assert load.data_hash
+
+
+def test_that_prompts_and_data_of_this_computer_are_copied(house: House, lab: Sshd) -> None:
+    make_tiny_model(lab.home / "tiny")
+    base = house.model.parent
+    (base / "mine.txt").write_text("one\ntwo\nthree\n")
+    session = house.open()
+    experiment = on_lab(house, "tiny", prompt_file="mine.txt")
+    (problem, *_) = errors(session.plan(experiment, base))
+    assert problem.message == "On Lab: mine.txt is not there."
+    assert [fix.value for fix in problem.fixes if fix.path == COPY] == [("lab", "data", "mine.txt")]
+    path = session.copy_data("mine.txt", "lab", base)
+    plan = session.plan(experiment, base)
+    assert not errors(plan)
+    assert plan.configurations[0].inference.prompt_file == path
+    here = msgspec.structs.replace(experiment, run=RunSettings(trials=1))
+    assert session.plan(here, base).configurations[0].hash == plan.configurations[0].hash.partition("@")[0]
+    (base / "mine.txt").write_text("other\nprompts\nnow\n")
+    assert errors(session.plan(experiment, base)), "what was copied are other prompts"
+
+
+def test_that_a_folder_of_data_is_copied_with_its_splits(house: House, lab: Sshd) -> None:
+    make_tiny_model(lab.home / "tiny")
+    base = house.model.parent
+    for split in ("train", "validation"):
+        file = base / "mine" / "data" / f"{split}.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(json.dumps({"text": f"{split} {n}"}) + "\n" for n in range(40)))
+    training = WorkloadChoice.of("training", data="mine")
+    run = RunSettings(trials=1, machines=("lab",))
+    experiment = Experiment(name="t", models=("tiny",), workload=training, run=run)
+    session = house.open()
+    assert errors(session.plan(experiment, base))
+    path = session.copy_data("mine", "lab", base)
+    plan = session.plan(experiment, base)
+    load = plan.configurations[0].workload
+    assert isinstance(load, Training)
+    assert load.data == path
+    assert sorted(f.name for f in (Path(path) / "data").iterdir()) == ["train.jsonl", "validation.jsonl"]
+    here = msgspec.structs.replace(experiment, models=(str(house.model),), run=RunSettings(trials=1))
+    local = session.plan(here, base).configurations[0].workload
+    assert isinstance(local, Training)
+    assert local.data_hash == load.data_hash
+    with pytest.raises(ProblemsFound, match="There is no file"):
+        session.copy_data("nothing.jsonl", "lab", base)
 
 
 def test_that_large_files_are_read_there_while_the_person_goes_on(house: House, lab: Sshd) -> None:
