@@ -8,6 +8,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QSignalSpy
 from PySide6.QtWidgets import QComboBox
+from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
 from engines.data.training.preview import BadRow, Preview, ShownDocument, ShownRow
@@ -20,6 +21,7 @@ from tests.widgets.setup.kit import FakeWorkbench
 from widgets.background.bridge import Bridge
 from widgets.setup.models.rows import Resolved
 from widgets.setup.training import preview as preview_module
+from widgets.setup.training.all_rows import RowsModel, cells
 from widgets.setup.training.data_field import DataField
 from widgets.setup.training.data_panel import DataPanel, bad_text, split_text
 from widgets.setup.training.preview import Asked, PreviewSource
@@ -38,6 +40,7 @@ class Reader:
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.error: PreviewFailed | None = None
+        self.hash = "sha256:0"
 
     def __call__(self, asked: Asked) -> Preview:
         self.asked.append(asked)
@@ -49,7 +52,7 @@ class Reader:
         last = min(asked.first + 50, ROWS - 2)
         return Preview(
             name="pairs.csv",
-            hash="sha256:0",
+            hash=self.hash,
             rows=ROWS,
             first=asked.first,
             shown=tuple(row(number, bool(asked.model)) for number in range(asked.first, last)),
@@ -132,6 +135,79 @@ def test_that_rows_are_stepped_through_by_mouse_and_keyboard(qtbot: QtBot, panel
     panel.row.step(ROWS - 2 - 51)
     qtbot.waitUntil(lambda: panel.row.title.text() == "Row 118 as the model sees it")
     assert not panel.row.next.isEnabled(), "bad rows are not shown"
+
+
+def test_that_all_rows_are_a_table_that_reads_what_comes_into_view(
+    qtbot: QtBot, panel: DataPanel, reader: Reader
+) -> None:
+    assert not panel.show_all.isEnabled(), "nothing was read yet"
+    shown_panel(qtbot, panel)
+    panel.resize(900, 500)
+    qtbot.mouseClick(panel.show_all, Qt.MouseButton.LeftButton)
+    sheet = panel.all_rows
+    assert sheet is not None
+    assert sheet.isVisible()
+    assert sheet.header.count.text() == "118 can be used"
+    assert sheet.model.rowCount() == ROWS - 2
+
+    def row_of(number: int) -> list[object]:
+        return [sheet.model.index(number, column).data() for column in range(sheet.model.columnCount())]
+
+    assert row_of(0) == ["1", "line 2", "train", "8", "2", "<|im_start|>user↵ row0<|im_end|>↵answer."]
+    assert row_of(117) == ["118", "", "", "", "", ""]
+    sheet.view.setFocus()
+    qtbot.keyClick(sheet.view, Qt.Key.Key_End, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: row_of(117)[1] == "line 119")
+    assert sheet.view.currentIndex().row() == 117
+    assert 50 < reader.asked[-1].first < 117, "what is in view, and not what lies before it"
+    assert row_of(60)[1] == ""
+    qtbot.keyClick(sheet.view, Qt.Key.Key_Return)
+    assert not sheet.isVisible()
+    qtbot.waitUntil(lambda: panel.row.title.text() == "Row 118 as the model sees it")
+
+
+def test_that_rows_of_other_data_take_the_place_of_those_before(qtbot: QtBot, panel: DataPanel, reader: Reader) -> None:
+    shown_panel(qtbot, panel)
+    panel.resize(900, 500)
+    panel.show_all.click()
+    sheet = panel.all_rows
+    assert sheet is not None
+    qtbot.keyClick(sheet, Qt.Key.Key_Escape)
+    assert not sheet.isVisible()
+    reader.hash = "sha256:1"
+    panel.source.again()
+    qtbot.waitUntil(lambda: panel._preview is not None and panel._preview.hash == "sha256:1")
+    panel.show_all.click()
+    assert sheet.model._hash == "sha256:1"
+    reader.error = PreviewFailed("The data could not be read.", "Try again.")
+    sheet.view.scrollToBottom()
+    qtbot.waitUntil(lambda: sheet.hint.text() == "The data could not be read. Try again.")
+
+
+@pytest.mark.parametrize(
+    ("made", "texts"),
+    [
+        (None, ("3", "", "", "", "", "")),
+        (ShownRow(place="line 4", split="", left_out="it is too long"), ("3", "line 4", "left out", "", "not", "")),
+        (
+            ShownRow(place="l", split="test", turns=(("user", "a\nb"), ("assistant", "c"))),
+            ("3", "l", "test", "", "", "a b c"),
+        ),
+    ],
+)
+def test_that_a_row_without_tokens_has_no_counts(made: ShownRow | None, texts: tuple[str, ...]) -> None:
+    assert cells(2, made) == texts
+
+
+def test_that_the_rows_are_a_sound_model(qtmodeltester: ModelTester, reader: Reader) -> None:
+    model = RowsModel()
+    qtmodeltester.check(model)
+    model.take(reader(Asked(Training(), "/m", "/")))
+    qtmodeltester.check(model)
+    assert model.missing(0, 49) is None
+    assert model.missing(0, 50) == 50
+    assert model.missing(117, 400) == 117
+    assert model.missing(118, 400) is None
 
 
 def test_that_a_failure_says_what_to_do_and_can_be_tried_again(qtbot: QtBot, panel: DataPanel, reader: Reader) -> None:

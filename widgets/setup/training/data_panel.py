@@ -14,12 +14,13 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QW
 from engines.data.training.preview import OPTIONS, BadRow, Preview
 from engines.protocol.orders import Training
 from engines.protocol.problems import Problem
-from widgets.parts.components import IconLabel, Panel, SegmentedControl, ToolButton, label
+from widgets.parts.components import IconLabel, Panel, SegmentedControl, ToolButton, label, tool_button
 from widgets.setup.fields.form import Form
 from widgets.setup.fields.value_field import ValueField
 from widgets.setup.fields.values import tip
 from widgets.setup.models.rows import Resolved
 from widgets.setup.techniques.rows import chosen_models
+from widgets.setup.training.all_rows import AllRows
 from widgets.setup.training.columns_field import KINDS, ColumnsField
 from widgets.setup.training.data_field import BUILT_IN, DataField
 from widgets.setup.training.preview import Asked, PreviewSource
@@ -63,6 +64,11 @@ class DataPanel(Panel):
         self._theme = theme
         self.source = source
         self._asked: Asked | None = None
+        self.all_rows: AllRows | None = None
+        """Made when it is first wanted."""
+        self.show_all = tool_button(theme, "table", "All rows", "All rows as a table", self._show_all, compact=True)
+        self.show_all.setEnabled(False)
+        self.header.add_tool(self.show_all)
         self._preview: Preview | None = None
         self._workload = Training()
         self._uncut = ""
@@ -182,6 +188,7 @@ class DataPanel(Panel):
         rows = preview.rows if preview is not None and parts.split else 0
         left = f"{usable(preview):,} of {rows:,} rows" if preview is not None and preview.bad else f"{rows:,} rows"
         self.header.set_count(left if rows else "")
+        self.show_all.setEnabled(preview is not None and usable(preview) > 0)
         self.split_hint.setText(split_text(preview.splits) if preview is not None else "")
         self.split_hint.setVisible(bool(self.split_hint.text()))
         self.bad.show_rows(preview.bad_rows if preview is not None else (), preview.bad if preview is not None else 0)
@@ -212,6 +219,14 @@ class DataPanel(Panel):
         if self._asked is not None:
             self._asked = Asked(self._asked.workload, self._asked.model, self._asked.base, number)
             self.source.ask(self._asked)
+
+    def _show_all(self) -> None:
+        if self._asked is None:
+            return
+        if self.all_rows is None:
+            self.all_rows = AllRows(self._theme, self.window(), self.source.twin())
+            self.all_rows.row_chosen.connect(self.row.show_number)
+        self.all_rows.open(self._asked, self._preview, self.row.number)
 
     def _reading(self) -> None:
         self.row.show_reading("Reading the data")

@@ -76,6 +76,10 @@ class PreviewSource(QObject):
             self.reading.emit()
             self._timer.start(DELAY_MS)
 
+    def twin(self) -> PreviewSource:
+        """One that reads in the same way, for another view of the same data."""
+        return PreviewSource(self._bridge, self._reader)
+
     def again(self) -> None:
         """The same once more, after it failed."""
         asked, self._asked = self._asked, None

@@ -107,6 +107,10 @@ class RowView(QWidget):
         else:
             self.row_wanted.emit(wanted)
 
+    def show_number(self, number: int) -> None:
+        """Any of the usable rows, from 0."""
+        self.step(number - self._number)
+
     def _back(self) -> None:
         self.step(-1)
 
