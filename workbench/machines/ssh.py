@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from engines.protocol.client import RunnerClient, RunnerError
 from engines.protocol.places import HOME_VARIABLE, Places
@@ -46,6 +47,8 @@ _GREETING_S = 30.0
 _SAID_LINES = 40
 _HANG_UP_S = 2.0
 _TOO_LONG_S = 60.0
+_LONGEST_OUT = 16 << 20
+_BEGINS = "llm-workbench-begins"
 _PLAIN = re.compile(r"[A-Za-z0-9_./:,@+-][A-Za-z0-9_./:,@+=-]*")
 _QUOTE = re.compile(r"['\\]")
 _BARE = {"'": '"\'"', "\\": r'"\\"'}
@@ -78,30 +81,51 @@ class Remote:
         timeout: float = _TOO_LONG_S,
         environment: Mapping[str, str] | None = None,
     ) -> Ended:
-        """Run a command there and wait for its end. Raises `RunnerError` where the computer cannot be reached, or the
-        command takes longer than `timeout` seconds."""
-        try:
-            process = self.start(argv, environment=environment)
-            out, err = process.communicate(input, timeout=timeout)
-        except subprocess.TimeoutExpired as error:
+        """Run a command there and wait for its end; what a login there prints before is passed over. Raises
+        `RunnerError` where the computer cannot be reached, or the command takes longer than `timeout` seconds or prints
+        without end."""
+        process = self._begin(f"echo {_BEGINS}; {self._text(argv, environment)}")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = _Said(process)
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
             end(process)
-            process.communicate()
+
+        patience = threading.Timer(timeout, give_up)
+        feeding = threading.Thread(target=_feed, args=(process.stdin, input), name="ssh-stdin", daemon=True)
+        for thread in (patience, feeding):
+            thread.start()
+        with process.stdout as stream:
+            out = stream.read(_LONGEST_OUT + 1)
+        if len(out) > _LONGEST_OUT:
+            end(process)
+        code = process.wait()
+        patience.cancel()
+        feeding.join()
+        what = f"{self.title} %s: {far_text(argv)[:200]}"
+        if late.is_set():
             raise RunnerError(
-                f"{self.title} did not finish a command within {timeout:g} s: {far_text(argv)}",
-                "Try again; it may be busy.",
-                code="slow",
-            ) from error
-        said = err.decode("utf-8", "replace")
-        if process.returncode == 255:  # ssh's own
-            raise failure(self.reach, self.title, said)
-        return Ended(process.returncode, out.decode("utf-8", "replace"), said)
+                what % f"did not finish a command within {timeout:g} s", "Try again; it may be busy.", code="slow"
+            )
+        if len(out) > _LONGEST_OUT:
+            raise RunnerError(what % "prints more than a command should", "Try it in a terminal.", code="too_long")
+        if code == 255:  # ssh's own
+            raise failure(self.reach, self.title, said.text())
+        login, begins, printed = out.decode("utf-8", "replace").partition(f"{_BEGINS}\n")
+        return Ended(code, printed if begins else login, said.text())
 
     def start(self, argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Begin a command there, its three streams as pipes. The caller ends it (`end`). Raises `RunnerError` where
         this computer has no ssh."""
+        return self._begin(self._text(argv, environment))
+
+    def _begin(self, text: str) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
-                self.command(argv, environment),
+                arguments(self.reach, self._options(), text),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -112,12 +136,11 @@ class Remote:
         except OSError as error:
             raise no_ssh(error) from error
 
-    def command(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> list[str]:
-        """What `start` runs on this computer. Raises `RunnerError`."""
+    def _text(self, argv: Sequence[str], environment: Mapping[str, str] | None) -> str:
         there = {HOME_VARIABLE: self.reach.home} if self.reach.home else {}
         there.update(environment or {})
         setting = ["env", *(f"{name}={value}" for name, value in there.items())] if there else []
-        return arguments(self.reach, self._options(), far_text([*setting, *argv]))
+        return far_text([*setting, *argv])
 
     def connect(self, client: str) -> RunnerClient:
         """A connection to the runner there, which is started if none answers. Raises `RunnerError`."""
@@ -195,6 +218,11 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _feed(stream: IO[bytes], data: bytes) -> None:
+    with contextlib.suppress(OSError), stream:
+        stream.write(data)
 
 
 def _own_end(process: subprocess.Popen[bytes]) -> int | None:

@@ -11,6 +11,7 @@ from engines.protocol.client import RunnerError
 from workbench.machines.machine import Ssh
 
 _SAFE = "Trials that run there continue."
+_LONGEST_LINE = 400
 _NOT_FOUND, _NOT_EXECUTABLE, _OWN = 127, 126, 255
 
 
@@ -79,7 +80,7 @@ def ended_early(reach: Ssh, title: str, code: int, said: str) -> RunnerError | N
         )
     if code > 0:
         return RunnerError(
-            f"The runner of {title} could not be started: {said.strip() or f'exit code {code}'}",
+            f"The runner of {title} could not be started: {_last_lines(said, 8) or f'exit code {code}'}",
             "Test the machine on the Machines page; its runner keeps a log there.",
             code="start",
         )
@@ -87,5 +88,10 @@ def ended_early(reach: Ssh, title: str, code: int, said: str) -> RunnerError | N
 
 
 def _last_line(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    return _last_lines(said, 1)
+
+
+def _last_lines(said: str, count: int) -> str:
+    """Without what would move a terminal's cursor or colour it: another computer says it."""
+    plain = ("".join(c if c.isprintable() else " " for c in line).strip() for line in said.splitlines())
+    return "\n".join([line[:_LONGEST_LINE] for line in plain if line][-count:])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,3 +149,34 @@ def queue_there(session: Workbench) -> tuple[QueueEntry, ...]:
         reply = client.call(GetQueue())
         assert isinstance(reply, QueueState)
         return reply.entries
+
+
+def test_that_two_machines_work_at_once_and_nothing_of_a_link_stays_there(house: House, far: Network) -> None:
+    there = {name: far.computer(name) for name in ("lab", "den")}
+    for computer in there.values():
+        add(house.places, computer)
+    session = house.open()
+    session.follow()
+    both = on(there["lab"], house.experiment(trials=2))
+    both = msgspec.structs.replace(both, run=msgspec.structs.replace(both.run, machines=tuple(there)))
+    name = session.run(session.plan(both))
+    trials = house.finished(session, name)
+    assert Counter((t.machine, t.outcome) for t in trials) == {("lab", "completed"): 2, ("den", "completed"): 2}
+    for trial in trials:
+        assert stored(session, trial.trial) == said(there[trial.machine], trial.trial)
+    session.close()
+    for computer in there.values():
+        until(lambda c=computer: not [p for p in c.sessions() if "engines" in " ".join(p.cmdline())])
+
+
+def test_that_a_far_runner_that_is_killed_ends_its_trial_and_goes_on_with_the_queue(house: House, far: Network) -> None:
+    lab = far.computer("lab")
+    add(house.places, lab)
+    session = house.open()
+    session.follow()
+    name = session.run(session.plan(on(lab, house.experiment(trials=2, new_tokens=(400,)))))
+    until(lambda: any(e.phase in ("warmup", "measure") for e in session.queue("lab").in_state("running")))
+    with session.link("lab").connect() as client:
+        os.kill(client.welcome.pid, signal.SIGKILL)
+    trials = house.finished(session, name, seconds=150)
+    assert sorted(t.outcome or "" for t in trials) == ["completed", "lost"]

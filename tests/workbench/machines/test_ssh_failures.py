@@ -90,7 +90,7 @@ def test_that_python_and_engines_that_are_missing_there_are_said(home: Places, f
     with refused("setup", "not set up"):
         remote(lab, home, python="").connect("test")
     with refused("start", "could not be started: no room"):
-        remote(lab, home, python=script(lab, "echo no room >&2; exit 4")).connect("test")
+        remote(lab, home, python=script(lab, "printf 'no\\033room' >&2; exit 4")).connect("test")
 
 
 def test_that_banners_of_many_lines_are_passed_over(home: Places, far: Network) -> None:
@@ -102,6 +102,7 @@ def test_that_banners_of_many_lines_are_passed_over(home: Places, far: Network) 
     lab.start()
     with remote(lab, home).connect("test") as client:
         assert isinstance(client.call(GetQueue()), QueueState)
+    assert remote(lab, home).run(["echo", "only this"]).out == "only this\n"
 
 
 def test_that_another_version_and_what_is_no_runner_are_said(
@@ -130,6 +131,10 @@ def test_that_a_command_that_takes_too_long_is_ended(home: Places, far: Network)
     assert lab.run(["true"]).code == 0
     with refused("slow", "did not finish a command within 0.2 s: sleep 100"):
         lab.run(["sleep", "100"], timeout=0.2)
+    with refused("too_long", "The lab prints more than a command should: yes"):
+        lab.run(["yes"])
+    assert lab.run(["head", "-c", "3"], input=b"abc" + bytes(1 << 20)).out == "abc", "what is not read is no failure"
+    assert lab.run(["sh", "-c", "head -c 1000000 /dev/zero >&2"]).code == 0, "nobody waits for who reads"
 
 
 def test_that_a_frozen_runner_ends_a_call_that_waits(home: Places, far: Network) -> None:
