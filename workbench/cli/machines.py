@@ -17,10 +17,12 @@ from workbench.cli.tables import print_table
 from workbench.machines.host_keys import accept, host_key
 from workbench.machines.machine import Machine, MachinesError, Slurm, Ssh, find, keep, machines
 from workbench.machines.machine import remove as forget
+from workbench.machines.setup.hand import VERSIONS
 from workbench.machines.setup.plan import Choice, SetUpPlan, Step
 from workbench.machines.setup.run import Output, SetUpRun, StepStarted, Told, look
 from workbench.machines.setup.sizes import Sizes, sizes
 from workbench.machines.setup.target import home_of, python_of, shell_of, with_python
+from workbench.machines.setup.wheel import engines_wheel
 from workbench.machines.ssh_config import details
 from workbench.machines.trying import Tried, try_machine
 from workbench.units import format_bytes
@@ -218,4 +220,10 @@ def _reached(machine: Machine) -> str:
 def _set_up(machine: Machine) -> str:
     if machine.kind == "local":
         return "this application's"
-    return python_of(machine) or f"not set up: llm-workbench machines setup {machine.id}"
+    python = python_of(machine)
+    again = f"llm-workbench machines setup {machine.id}"
+    if not python:
+        return f"not set up: {again}"
+    if f"/{VERSIONS}/" in python and f"/{VERSIONS}/{engines_wheel().content}/" not in python:
+        return f"another version than here: {again}"
+    return python

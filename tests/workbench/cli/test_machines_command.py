@@ -10,6 +10,7 @@ from engines.protocol.places import Places
 from workbench.cli.main import main
 from workbench.machines.machine import FILE, Slurm, Ssh, find
 from workbench.machines.setup.target import home_of, python_of, with_python
+from workbench.machines.setup.wheel import engines_wheel
 
 
 def test_that_a_machine_is_kept_listed_and_forgotten(home: Places, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,6 +60,17 @@ def test_that_what_cannot_be_is_refused(
     assert main(["machines", "add", *wrong]) != 0
     assert said in capsys.readouterr().err
     assert not (home.config / FILE).exists()
+
+
+def test_that_an_older_version_of_the_engines_is_named(home: Places, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, version in (("new", engines_wheel().content), ("old", "0123456789ab"), ("own", "")):
+        python = f"/e/lock/versions/{version}/bin/python" if version else "/opt/bin/python"
+        assert main(["machines", "add", name, "--host", "lab", "--python", python]) == 0
+    capsys.readouterr()
+    assert main(["machines", "list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "another version than here: llm-workbench machines setup old" in lines["old"]
+    assert "another version" not in lines["new"] + lines["own"]
 
 
 def test_that_this_computer_is_not_set_up(home: Places, capsys: pytest.CaptureFixture[str]) -> None:

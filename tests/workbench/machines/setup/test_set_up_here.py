@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from workbench.machines.setup.failures import before
 from workbench.machines.setup.link import Looked, Python
 from workbench.machines.setup.lock import Lock, lock
-from workbench.machines.setup.plan import Choice, SetUpPlan, steps
+from workbench.machines.setup.plan import Choice, SetUpPlan, fitting, steps
 from workbench.machines.setup.run import Output, SetUpFailed, SetUpRun, StepStarted, Told, look
 from workbench.machines.setup.shell import LocalShell
 from workbench.machines.setup.wheel import EnginesWheel, engines_wheel
@@ -275,6 +276,53 @@ def looked(**changes: object) -> Looked:
         nvidia=False, pythons=(python,), environments={},
     )  # fmt: skip
     return Looked(**{**{f: getattr(known, f) for f in known.__struct_fields__}, **changes})  # type: ignore[arg-type]
+
+
+def interpreter(version: tuple[int, int, int], *, ensurepip: bool = True) -> Python:
+    return Python(path=f"/usr/bin/python3.{version[1]}", version=version, venv=True, ensurepip=ensurepip)
+
+
+SAME = (*sys.version_info[:2], 0)
+
+
+@pytest.mark.parametrize(
+    ("versions", "chosen"),
+    [
+        ([(3, 10, 9), SAME, (3, 99, 1)], SAME),
+        ([(3, 98, 0), (3, 99, 1), (3, 10, 9)], (3, 99, 1)),
+        ([(3, 10, 9)], None),
+        ([], None),
+    ],
+)
+def test_that_the_interpreter_of_the_version_here_is_chosen_else_the_newest(
+    versions: list[tuple[int, int, int]], chosen: tuple[int, int, int] | None
+) -> None:
+    found = fitting(looked(pythons=tuple(interpreter(v) for v in versions)))
+    assert (found.version if found else None) == chosen
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({"system": "Darwin"}, "measure on Linux only"),
+        ({"writable": False}, "may not write"),
+        ({"free_bytes": 59_999_999}, "about 57.2 MiB are needed"),
+        ({"free_bytes": 60_000_000}, None),
+        ({"free_bytes": 0, "environments": {"lock0": ()}}, None),
+    ],
+)
+def test_that_what_stands_against_it_is_said_before(changes: dict[str, object], said: str | None) -> None:
+    found = before(looked(**changes), looked().pythons[0], replace(a_lock(), needed_bytes=60_000_000), "")
+    assert [said in problem.message for problem in found if said] == ([True] if said else [])
+    assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize(("uv", "refused"), [("", True), ("/usr/bin/uv", False)])
+def test_that_a_python_without_pip_needs_uv(uv: str, refused: bool) -> None:
+    bare = interpreter((3, 12, 1), ensurepip=False)
+    found = before(looked(uv=uv, pythons=(bare,)), bare, a_lock(), "")
+    assert [problem.hint.startswith("sudo apt-get install python3.12-venv") for problem in found] == [True] * refused
 
 
 def test_that_uv_makes_the_environment_where_python_cannot() -> None:
