@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,6 +85,8 @@ def explained(step: Step, code: int, said: Sequence[str], base: str, free_bytes:
         message, hint = what_happened(error, where), what_to_do(error, where)
     elif free_bytes < _FULL_BYTES:  # venv keeps to itself what its pip said
         message, hint = f"The disk of {base} is full ({format_bytes(free_bytes)} free).", "Free some space there."
+    elif step.id == "rename" and any(os.strerror(number) in text for number in (errno.ENOTEMPTY, errno.EEXIST)):
+        message, hint = "Another setup has put the same in its place meanwhile.", "Run it again: that one is used."
     elif any(words in text for words in _CERTIFICATE):
         message = "The package index shows a certificate that the machine does not trust."
         hint = "Set PIP_CERT there to your organisation's certificates."

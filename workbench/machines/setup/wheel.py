@@ -22,7 +22,7 @@ DISTRIBUTION = "llm-workbench"
 _SHORT = 12
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time a zip file can hold."""
-_PARTS = (("engines", (".py", ".h")), ("assets/prompts", (".toml", ".txt")))
+_PARTS = (("engines", (".py", ".h")), ("assets", (".toml", ".txt")))
 """Packages of the application, and the kinds of their files that engines read."""
 
 
@@ -52,9 +52,8 @@ def engines_wheel() -> EnginesWheel:
 
 
 def _files() -> Iterator[tuple[str, bytes]]:
-    for part, kinds in _PARTS:
-        package, *inside = part.split("/")
-        yield from _below(files(package).joinpath(*inside), part, kinds)
+    for package, kinds in _PARTS:
+        yield from _below(files(package), package, kinds)
 
 
 def _below(folder: Traversable, place: str, kinds: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:

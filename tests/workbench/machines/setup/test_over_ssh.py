@@ -87,6 +87,7 @@ def silent_index() -> Iterator[str]:
 def test_that_a_machine_that_was_set_up_runs_trials_with_these_engines(house: House, far: Network) -> None:
     lab = far.computer("lab")
     a_machine(house, lab)
+    (lab.home / ".bashrc").write_text("echo Welcome to the lab\necho Careful >&2\n")
     shown = house.command("machines", "setup", "lab", "--show")
     assert "-m pip install" in shown.stdout, shown.stderr
     assert not engines_folder(lab).exists()

@@ -10,8 +10,11 @@ import pytest
 from packaging.requirements import Requirement
 
 from engines.protocol.problems import ProblemsFound
+from tests.house import ROOT
 from workbench.machines.setup.lock import RUNNER, lock
 from workbench.machines.setup.wheel import engines_wheel
+
+ASSETS = ROOT / "assets"
 
 
 def test_that_the_same_files_give_the_same_wheel() -> None:
@@ -29,7 +32,9 @@ def test_that_the_wheel_holds_the_engines_and_nothing_above_them() -> None:
     assert roots == {"engines", "assets"}
     for needed in ("engines/__main__.py", "engines/llama/amx_tiles.h", "assets/prompts/questions.txt"):
         assert needed in names
-    assert not [name for name in names if "__pycache__" in name or "icons" in name]
+    read = {f"assets/{p.relative_to(ASSETS)}" for p in ASSETS.rglob("*") if p.suffix in (".toml", ".txt")}
+    assert {name for name in names if name.startswith("assets/")} == read, "the engines' catalogue and texts, no icons"
+    assert not [name for name in names if "__pycache__" in name]
     assert [line.split(",")[0] for line in record] == names
 
 
