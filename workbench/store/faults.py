@@ -81,8 +81,8 @@ def disk_full(path: Path) -> StoreError:
 def damaged(path: Path, what: str) -> StoreError:
     return StoreError(
         f"{path} is damaged or cut short and cannot be read ({what}). The file is left as it is.",
-        "Restore a copy of it if you have one. Trials that ran lately may still be in their spools. "
-        f"To continue with a new database, use --database with another name, or move {path.name} away first.",
+        "`llm-workbench repair` makes a new database of what can be read, of spools and of copies, and keeps this file. "
+        "To continue without it, use --database with another name.",
         code="damaged",
     )
 

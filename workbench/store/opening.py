@@ -48,7 +48,7 @@ def open_database(path: Path, scheme: Scheme) -> duckdb.DuckDBPyConnection:
             raise faults.newer_schema(path, found.version, scheme.version, found.written_by)
         if found.version < scheme.version:
             return _migrated(path, found.version, scheme)
-        return _connect(path)
+        return connect(path)
     except duckdb.Error as error:
         raise faults.from_duckdb(error, path) from error
     except UnicodeEncodeError as error:
@@ -57,7 +57,7 @@ def open_database(path: Path, scheme: Scheme) -> duckdb.DuckDBPyConnection:
         raise faults.from_system(error, path) from error
 
 
-def _connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(str(path), read_only=read_only, config=_CONFIGURATION)
     narrow(path)
     narrow(log_of(path))
@@ -71,10 +71,10 @@ def log_of(path: Path) -> Path:
 
 def _look(path: Path) -> _Found:
     """Read the version without changing a byte: opening for writing would fold the write-ahead log into the file."""
-    connection = _connect(path, read_only=True)
+    connection = connect(path, read_only=True)
     try:
         row = connection.execute("SELECT schema_version, written_by FROM store").fetchone()
-        _check_length(path, connection)
+        check_length(path, connection)
     except duckdb.CatalogException as error:
         raise faults.foreign(path) from error
     finally:
@@ -84,7 +84,7 @@ def _look(path: Path) -> _Found:
     return _Found(int(row[0]), str(row[1]))
 
 
-def _check_length(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+def check_length(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     """Blocks are read late: a file cut short must be refused now, not in the middle of a comparison.
 
     Only blocks in use count: DuckDB cuts free ones off the end of a healthy file and still numbers them.
@@ -103,7 +103,7 @@ def _create(path: Path, scheme: Scheme) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        connection = _connect(unfinished)
+        connection = connect(unfinished)
         try:
             connection.execute("BEGIN TRANSACTION")
             connection.execute(scheme.schema)
@@ -126,13 +126,13 @@ def _create(path: Path, scheme: Scheme) -> None:
 
 
 def _migrated(path: Path, found: int, scheme: Scheme) -> duckdb.DuckDBPyConnection:
-    connection = _connect(path)
+    connection = connect(path)
     try:
         connection.execute("CHECKPOINT")  # rows still in the write-ahead log would be missing from the copy
     finally:
         connection.close()
     backup = migrate.back_up(path, found)
-    connection = _connect(path)
+    connection = connect(path)
     try:
         migrate.apply_steps(connection, path, found, scheme, backup)
         connection.execute("CHECKPOINT")

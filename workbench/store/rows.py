@@ -54,14 +54,15 @@ class Transaction:
         """Insert equally long columns (lists or arrays) by name. With `replace`, rows of the same key give way."""
         self.insert_table(table, pyarrow.table(dict(columns)), replace=replace)
 
-    def insert_table(self, table: str, rows: pyarrow.Table, *, replace: bool = False) -> None:
-        """Insert the rows of an Arrow table by the names of its columns."""
+    def insert_table(self, table: str, rows: pyarrow.Table, *, replace: bool = False, ignore: bool = False) -> None:
+        """Insert the rows of an Arrow table by the names of its columns. Of rows with a key that is there already, the
+        new ones win with `replace`, the old ones with `ignore`."""
         if not rows.num_rows:
             return
         self.connection.register(_VIEW, rows)
         try:
-            verb = "INSERT OR REPLACE INTO" if replace else "INSERT INTO"
-            self.connection.execute(f"{verb} {table} BY NAME SELECT * FROM {_VIEW}")
+            verb = "INSERT" + " OR REPLACE" * replace + " OR IGNORE" * ignore
+            self.connection.execute(f"{verb} INTO {table} BY NAME SELECT * FROM {_VIEW}")
         finally:
             self.connection.unregister(_VIEW)
 
