@@ -53,7 +53,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WORKER = ROOT / "tests" / "engines" / "fake_worker.py"
 VICTIMS = {"window": 3, "command": 2, "runner": 3, "worker": 8}
 """How often each kind is killed, as weights."""
-MOMENTS_S = {"window": 3.0, "command": 1.0, "runner": 3.0, "worker": 0.5}
+MOMENTS_S = {"window": 6.0, "command": 3.0, "runner": 6.0, "worker": 0.5}
 """How long after it was found a process is killed, at the most: it may just begin, work, or end."""
 APPEARS_S = 2.0
 KILLS_A_ROUND = 15
@@ -327,7 +327,7 @@ def drive(folder: Path, kills: int, seed: int) -> Home:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
-    parser.add_argument("--homes", type=int, default=4, help="independent homes side by side (4)")
+    parser.add_argument("--homes", type=int, default=8, help="independent homes side by side (8)")
     parser.add_argument("--seed", type=int, default=None, help="of victims and moments (default: drawn and printed)")
     parser.add_argument("--keep", action="store_true", help="leave the homes where something was found")
     options = parser.parse_args()

@@ -177,6 +177,8 @@ def build_parser() -> argparse.ArgumentParser:
     importing = add("import", "stored:import_", "Take in an experiment that `export --bundle` wrote.")
     importing.add_argument("folder", type=Path, metavar="FOLDER", help="the folder with bundle.json")
 
+    add("repair", "repair:repair", "Make a damaged database whole from what can be read, spools and copies.")
+
     again = add(
         "recompute", "stored:recompute", "Make figures and verdicts of stored trials again, from their records."
     )

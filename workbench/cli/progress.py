@@ -27,9 +27,9 @@ _BAR = 24
 class Bar:
     """One line that is written over. Only on a terminal; `line` prints above it."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
-        self._live = stream.isatty()
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
         self._shown = ""
 
     def show(self, fraction: float | None, text: str) -> None:

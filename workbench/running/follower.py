@@ -32,7 +32,16 @@ from engines.protocol.messages import (
 from engines.protocol.records import LostRecord, Record, TrialEnded
 from workbench.machines.machine import THIS
 from workbench.running.events import Event, Notice, QueueChanged, RecordsArrived, StoreChanged
-from workbench.running.intake import Assumed, evaluate, is_buried, judge_leftovers, nothing_assumed, stored_seq, take_in
+from workbench.running.intake import (
+    Assumed,
+    evaluate,
+    is_buried,
+    judge_leftovers,
+    nothing_assumed,
+    pending,
+    stored_seq,
+    take_in,
+)
 from workbench.running.kept_link import KeptLink
 from workbench.store.operations import (
     ListUnfinished,
@@ -180,9 +189,8 @@ class Follower:
         """Attach to every spool the store has not got whole."""
         if not self._ingest:
             return
-        for spool in self._spools(client):
-            if not (spool.complete and spool.acknowledged >= spool.last_seq):
-                self._attach(client, spool.trial)
+        for spool in pending(self._store, self._store_id, client):
+            self._attach(client, spool.trial)
         self._mark_unknown(client)
 
     def _spools(self, client: RunnerClient) -> tuple[Spool, ...]:

@@ -19,6 +19,7 @@ from workbench.store.operations import (
     Ingest,
     Ingested,
     ListUnjudged,
+    Query,
     SetMetrics,
     Store,
     StoreError,
@@ -28,6 +29,7 @@ from workbench.store.records import replay
 _LINES_AT_ONCE = 5000
 CLOCK = "clock"
 """Source of the samples that say how far the clock of a far machine was ahead of this computer's."""
+_LAST_NUMBERS = Query(sql="SELECT trial, last_seq FROM trials", limit=10_000_000)
 Assumed = Callable[[], Assumptions]
 """Says what the user has set, asked when a trial is judged: it may have changed since the follower began."""
 
@@ -80,12 +82,21 @@ def judge_leftovers(store: Store, assumed: Assumed = nothing_assumed) -> tuple[s
     return trials
 
 
-def pending(client: RunnerClient, store_id: str) -> tuple[Spool, ...]:
-    """The spools of a store that it has not acknowledged to their end. Raises `RunnerError`."""
+def pending(store: Store, store_id: str, client: RunnerClient) -> tuple[Spool, ...]:
+    """The spools that a store has not got whole. What it has decides, not what it once acknowledged: a database that
+    was restored from a copy, or that lost its log, has less. Raises `RunnerError`, `StoreError`."""
     reply = client.call(ListSpools(store=store_id))
     if not isinstance(reply, SpoolList):
         return ()
-    return tuple(s for s in reply.spools if not (s.complete and s.acknowledged >= s.last_seq))
+    stored = {str(trial): int(str(last)) for trial, last in store.execute(_LAST_NUMBERS).rows}
+    found = []
+    for spool in reply.spools:
+        has = stored.get(spool.trial, spool.acknowledged)  # one the store does not know was deleted, or is no loss
+        if not spool.complete or has < spool.last_seq:
+            found.append(spool)
+        if has > spool.acknowledged:
+            client.call(Acknowledge(trial=spool.trial, seq=has))  # whoever stored it died before it could
+    return tuple(found)
 
 
 def catch_up(
@@ -95,7 +106,7 @@ def catch_up(
 
     Raises `RunnerError`, `StoreError`."""
     changed = []
-    for spool in pending(client, store_id):
+    for spool in pending(store, store_id, client):
         stored = stored_seq(store, spool.trial, machine)
         if stored is None:
             if is_buried(store, spool.trial):
@@ -120,13 +131,13 @@ def catch_up(
                     lines = []
             if lines:
                 result = take_in(store, spool.trial, lines, assumed, client.clock)
-        if result is not None and result.buried:
+        if result is None:
+            continue
+        if result.buried:
             client.call(Bury(trials=(spool.trial,)))
-        elif result is not None:
+        else:
             client.call(Acknowledge(trial=spool.trial, seq=result.last_seq))
             changed.append(spool.trial)
-        else:
-            client.call(Acknowledge(trial=spool.trial, seq=stored))
     return tuple(changed)
 
 

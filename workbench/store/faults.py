@@ -81,7 +81,7 @@ def disk_full(path: Path) -> StoreError:
 def damaged(path: Path, what: str) -> StoreError:
     return StoreError(
         f"{path} is damaged or cut short and cannot be read ({what}). The file is left as it is.",
-        "`llm-workbench repair` makes a new database of what can be read, of spools and of copies, and keeps this file. "
+        "`llm-workbench repair` makes a new database of what can be read, of spools and of copies, and keeps this one. "
         "To continue without it, use --database with another name.",
         code="damaged",
     )

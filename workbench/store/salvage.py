@@ -1,4 +1,4 @@
-"""A damaged database made whole again, as far as it can be: what is readable goes into a new file, and what is not comes
+"""A damaged database made whole again, as far as it can be: what is readable goes into a new file, what is not comes
 from spools and from the copies that migrations made. The damaged file is kept beside it under another name.
 
     done = salvage(database, places.spools)
@@ -13,6 +13,7 @@ rather than wrong.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -53,6 +54,7 @@ _MADE_FROM_RECORDS = ("phases", "requests", "logs", "environments")
 _ROWS_AT_ONCE = (122_880, 6_144)
 """Rows of a part of a table: first as DuckDB groups them, then smaller where a part cannot be read."""
 _PAGE = 5_000
+_BROKEN_ENTRY = re.compile(r"Corrupt WAL file: entry at byte position (\d+)")
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class _Salvage:
         damaged = _Source.opened(_copied(self._path, self._folder / "damaged.duckdb"))
         copies = [_Source.migrated(_copied(copy, self._folder / copy.name)) for copy in _backups(self._path)]
         sources = [source for source in (damaged, *copies) if source is not None]
+        if damaged is None:
+            self._unread |= dict.fromkeys((*_NAMED, *_OF_TRIALS), 1)
         new = self._folder / "new.duckdb"
         LocalStore(new).close()
         try:
@@ -115,28 +119,28 @@ class _Salvage:
                 self._identify(db, sources)
                 for source in sources:
                     self._copy(db, source, is_damaged=source is damaged)
-                if damaged is not None and damaged.is_whole and not self._unread:
-                    raise StoreError(
-                        f"{self._path.name} is not damaged.", "There is nothing to repair.", code="healthy"
-                    )
+                if damaged is not None and not self._unread and damaged.is_whole():
+                    raise StoreError(f"{self._path.name} is not damaged.", "Nothing needs repair.", code="healthy")
                 self._make_consistent(db)
                 restored, incomplete = self._complete(db, sources)
                 adopted = self._adopt(db)
+                row = db.one("SELECT count(*) FROM trials")
+                trials = 0 if row is None else int(str(row[0]))
+                if damaged is None and not trials:
+                    raise _nothing_found(self._path)
                 db.run("COMMIT")
                 db.run("CHECKPOINT")
-                row = db.one("SELECT count(*) FROM trials")
         finally:
             for source in sources:
                 source.close()
         kept = self._replace(new)
-        trials = 0 if row is None else int(str(row[0]))
         return Salvaged(self._path, kept, trials, (*restored, *adopted), incomplete, dict(self._unread))
 
     def _identify(self, db: Transaction, sources: list[_Source]) -> None:
         """The new store has the old one's identity: spools and queues belong to it."""
-        names = Counter(spool.order.store for spool in self._spools.values())
-        found = next((name for source in sources if (name := source.store_id())), None)
-        name = found or next((name for name, _ in names.most_common(1)), None)
+        stores = Counter(spool.order.store for spool in self._spools.values())
+        found = next((name for name in (source.store_id() for source in sources) if name), None)
+        name = found or next((name for name, _ in stores.most_common(1)), None)
         if name is not None:
             db.run("UPDATE store SET id = ?", name)
         row = db.one("SELECT id FROM store")
@@ -170,8 +174,8 @@ class _Salvage:
             if order is not None:
                 add_experiment_row(db, str(experiment), order.experiment_title, definition="", seed=order.seed)
         db.run(
-            "DELETE FROM trials t WHERE NOT EXISTS (FROM experiments e WHERE e.experiment = t.experiment) OR NOT EXISTS "
-            "(FROM configurations c WHERE c.experiment = t.experiment AND c.configuration = t.configuration)"
+            "DELETE FROM trials t WHERE NOT EXISTS (FROM experiments e WHERE e.experiment = t.experiment) OR "
+            "NOT EXISTS (FROM configurations c WHERE c.experiment = t.experiment AND c.configuration = t.configuration)"
         )
         _drop_orphans(db)
         for counter in ("experiments", "trials"):
@@ -243,21 +247,25 @@ class _Salvage:
 class _Source:
     """A database opened read-only, a private copy of the file it is about."""
 
-    def __init__(self, path: Path, *, without_log: bool = False) -> None:
+    def __init__(self, path: Path, *, log_is_whole: bool = True) -> None:
         self.path = path
-        self._without_log = without_log
+        self._log_is_whole = log_is_whole
         self._connection = connect(path, read_only=True)
 
     @classmethod
     def opened(cls, path: Path) -> _Source | None:
-        """The damaged file, without its log where that is what is damaged; None where nothing can be read."""
-        for without_log in (False, True):
-            if without_log:
-                log_of(path).unlink(missing_ok=True)
+        """The damaged file with as much of its log as is sound; None where nothing can be read."""
+        for log_is_whole in (True, False, False):
             try:
-                return cls(path, without_log=without_log)
-            except (duckdb.Error, OSError):
-                continue
+                return cls(path, log_is_whole=log_is_whole)
+            except OSError:
+                return None
+            except duckdb.Error as error:
+                broken = _BROKEN_ENTRY.search(str(error))
+                if broken is None:
+                    log_of(path).unlink(missing_ok=True)
+                else:
+                    os.truncate(log_of(path), int(broken.group(1)))
         return None
 
     @classmethod
@@ -268,14 +276,19 @@ class _Source:
         except (StoreError, duckdb.Error):
             return None
 
-    @property
     def is_whole(self) -> bool:
-        """Whether nothing is missing at its end. What is damaged within shows when it is read."""
+        """Whether nothing is missing at its end, and its indexes take rows. Its rows show damage when they are read."""
         try:
             check_length(self.path, self._connection)
+            self._connection.close()
+            self._connection = connect(self.path)
+            self._ask("BEGIN TRANSACTION")
+            for table in _NAMED:
+                self._ask(f"INSERT OR IGNORE INTO {table} SELECT * FROM {table}")
+            self._ask("ROLLBACK")
         except (StoreError, duckdb.Error):
             return False
-        return not self._without_log
+        return self._log_is_whole
 
     def close(self) -> None:
         self._connection.close()
@@ -415,6 +428,14 @@ def _order_in(resolved: str) -> TrialOrder | None:
         return order_of(fields | {"trial": "", "block": 0, "position": 0, "seed": 0})
     except msgspec.MsgspecError:
         return None
+
+
+def _nothing_found(path: Path) -> StoreError:
+    return StoreError(
+        f"Nothing of {path.name} can be read, and no spool and no copy beside it has a trial of it. It stays.",
+        "Restore a copy if you have one, or continue with a new database: --database with another name.",
+        code="damaged",
+    )
 
 
 def _sync(path: Path) -> None:

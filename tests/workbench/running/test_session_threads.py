@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
-import msgspec
 import pytest
 
 from engines.protocol.client import RunnerClient, RunnerError
-from engines.protocol.messages import GetQueue, QueueState, Reply, Request, Spool, SpoolList
+from engines.protocol.messages import Acknowledge, Done, GetQueue, QueueState, Reply, Request, Spool, SpoolList
 from engines.protocol.places import Places
 from tests.house import Heard, until
 from tests.workbench.store_kit import add_experiment, ended, lines, started
@@ -20,6 +19,7 @@ from workbench.running import kept_link
 from workbench.running import workbench as session
 from workbench.running.events import Event, Notice, RunnerLink
 from workbench.running.follower import Follower
+from workbench.running.intake import pending
 from workbench.running.workbench import Workbench
 from workbench.store.open import ReopeningStore
 from workbench.store.operations import GetCounts, GetStoreId, GetTrial, Ingest, ListTrials, Operation, StoreError
@@ -138,14 +138,29 @@ def test_that_closing_waits_for_a_follower_that_is_being_replaced(opened: Workbe
 class Runner:
     """A client of a runner that knows some trials."""
 
-    def __init__(self, *trials: str) -> None:
-        self.trials = trials
+    def __init__(self, *spools: Spool) -> None:
+        self.spools = spools
+        self.acknowledged: dict[str, int] = {}
 
     def call(self, request: Request) -> Reply:
         if isinstance(request, GetQueue):
             return QueueState(entries=(), paused=False)
-        spool = Spool(store="", experiment="e-1", trial="", last_seq=0, complete=False, acknowledged=0, size_bytes=0)
-        return SpoolList(spools=tuple(msgspec.structs.replace(spool, trial=trial) for trial in self.trials))
+        if isinstance(request, Acknowledge):
+            self.acknowledged[request.trial] = request.seq
+            return Done()
+        return SpoolList(spools=self.spools)
+
+
+def spool(trial: str, last_seq: int = 0, *, acknowledged: int = 0, complete: bool = True) -> Spool:
+    return Spool(
+        trial=trial,
+        store="",
+        experiment="e-1",
+        last_seq=last_seq,
+        complete=complete,
+        acknowledged=acknowledged,
+        size_bytes=0,
+    )
 
 
 def follower_of(opened: Workbench, told: list[Event]) -> Follower:
@@ -163,10 +178,29 @@ def test_that_a_trial_on_its_way_to_the_runner_is_not_lost(opened: Workbench, mo
     assert [(t.state, t.outcome) for t in opened.store.execute(ListTrials())] == [("waiting", None)]
     assert told == []
     monkeypatch.setattr(follow, "_UNKNOWN_AFTER_S", 0.0)
-    follower._mark_unknown(cast("RunnerClient", Runner("t-1")))
+    follower._mark_unknown(cast("RunnerClient", Runner(spool("t-1"))))
     assert told == []
     follower._mark_unknown(cast("RunnerClient", Runner()))
     assert [(t.state, t.outcome) for t in opened.store.execute(ListTrials())] == [("ended", "lost")]
+
+
+def test_that_what_the_store_has_decides_what_it_still_needs(opened: Workbench) -> None:
+    """A database that was set back, to a copy or by a lost log, had acknowledged more than it has."""
+    add_experiment(opened.store, "set-back", "whole", "runs", "nothing-yet")
+    opened.store.execute(Ingest(trial="set-back", lines=lines([started()])))
+    for trial in ("whole", "runs"):
+        opened.store.execute(Ingest(trial=trial, lines=lines([started(), ended(2)])))
+    runner = Runner(
+        spool("set-back", 5, acknowledged=5),
+        spool("whole", 2, acknowledged=1),
+        spool("runs", 9, acknowledged=1, complete=False),
+        spool("nothing-yet", 3),
+        spool("deleted", 4, acknowledged=4),
+        spool("unheard-of", 4),
+    )
+    found = pending(opened.store, opened.store_id, cast("RunnerClient", runner))
+    assert [s.trial for s in found] == ["set-back", "runs", "nothing-yet", "unheard-of"]
+    assert runner.acknowledged == {"whole": 2, "runs": 2}
 
 
 def test_that_a_trial_never_handed_over_is_lost_also_while_the_link_stays(

@@ -1,0 +1,36 @@
+"""`llm-workbench repair`: a damaged database made whole."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+
+from engines.protocol.places import places
+from workbench.cli import OK
+from workbench.cli.progress import Bar
+from workbench.cli.stored import count
+from workbench.running.workbench import Workbench
+from workbench.store.salvage import salvage
+
+
+def repair(options: argparse.Namespace) -> int:
+    """The damaged file is kept. Figures of what was repaired are made again at once."""
+    bar = Bar()
+    here = places()
+    try:
+        done = salvage(options.database or here.database, here.spools, bar.show)
+    finally:
+        bar.clear()
+    with Workbench(done.database, client="repair") as workbench:
+        workbench.catch_up()
+    if options.json:
+        print(msgspec.json.encode(done).decode())
+        return OK
+    print(f"{done.database} is repaired: {count(done.trials, 'trial')}.")
+    if done.restored:
+        print(f"Taken from spools or copies: {count(len(done.restored), 'trial')}.")
+    if done.incomplete:
+        print(f"Invalid now, because records are lost: {', '.join(done.incomplete)}")
+    print(f"The damaged file is kept as {done.kept}")
+    return OK
