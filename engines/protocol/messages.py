@@ -124,6 +124,8 @@ class LookUp(_Tagged, frozen=True, kw_only=True, tag="look_up"):
     own_copies: tuple[str, ...] = ()
     """Fingerprints of prompts or data, as many as `own`: one that was copied there counts, whatever the path."""
     checkpoints: tuple[Checkpoint, ...] = ()
+    every_model: bool = False
+    """Whether all models that are found there are listed."""
 
 
 class Cancel(_Tagged, frozen=True, kw_only=True, tag="cancel"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engines import catalogue as engine_catalogue
 from engines.models.lookup.catalogue import catalogue
+from engines.models.lookup.local_model import LocalModel
 from engines.models.lookup.local_models import local_models
 from engines.models.lookup.resolve import resolve
 from engines.protocol import kinds
@@ -27,6 +28,8 @@ from workbench.models.gguf_files import all_files
 from workbench.models.starter import StarterError, ensure_starter
 from workbench.units import format_bytes, format_count
 
+_HEAD = ("ref", "model", "size", "found in")
+
 
 def models(options: argparse.Namespace) -> int:
     """Models on this computer first, then the catalogue."""
@@ -42,12 +45,14 @@ def models(options: argparse.Namespace) -> int:
         bar.clear()
     if options.copy or options.to:
         return _copy(options.copy, options.to)
+    if options.machine:
+        return _elsewhere(options.machine, as_json=options.json)
     local = local_models(here, ())
     made = all_files(here)
     entries = catalogue()
     if options.json:
         whole = {
-            "local": [{"ref": m.ref, "title": m.title, "bytes": m.size_bytes, "source": m.source} for m in local],
+            "local": _rows(local),
             "catalogue": [
                 {"ref": e.id, "title": e.title, "parameters": e.parameters, "architecture": e.architecture}
                 for e in entries
@@ -61,9 +66,7 @@ def models(options: argparse.Namespace) -> int:
         print(json.dumps(whole, indent=2))
         return OK
     print("On this computer")
-    print_table(
-        ("ref", "model", "size", "found in"), [(m.ref, m.title, format_bytes(m.size_bytes), m.source) for m in local]
-    )
+    print_table(_HEAD, [(m.ref, m.title, format_bytes(m.size_bytes), m.source) for m in local])
     if made:
         print("\nGGUF files made of them (llm-workbench quantise)")
         print_table(
@@ -74,6 +77,23 @@ def models(options: argparse.Namespace) -> int:
     print('\nCatalogue ("random:REF" runs one with random weights: speed and memory are true, quality is not)')
     rows = [(e.id, e.title, format_count(e.parameters), e.architecture, e.licence) for e in entries]
     print_table(("ref", "model", "parameters", "architecture", "licence"), rows, right=frozenset({2}))
+    return OK
+
+
+def _rows(found: Iterable[LocalModel]) -> list[dict[str, object]]:
+    return [{"ref": m.ref, "title": m.title, "bytes": m.size_bytes, "source": m.source} for m in found]
+
+
+def _elsewhere(machine: str, *, as_json: bool) -> int:
+    """Raises `RunnerError`."""
+    from workbench.running.workbench import Workbench
+
+    with Workbench(client="models") as workbench:
+        found = workbench.models_on(machine)
+    if as_json:
+        print(json.dumps({"local": _rows(found)}, indent=2))
+    else:
+        print_table(_HEAD, [(m.ref, m.title, format_bytes(m.size_bytes), m.source) for m in found])
     return OK
 
 

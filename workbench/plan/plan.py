@@ -82,6 +82,7 @@ def plan_sites(
     parts = [_on_site(experiment, site, titled=len(sites) > 1) for site in sites]
     for part in parts:
         problems.extend(p for p in part.problems if p not in problems)
+    problems.extend(_differing(experiment, sites))
     unusable = any(p.severity == "error" for p in problems)
     if sum(part.count for part in parts) > MAX_CONFIGURATIONS:
         unusable = True
@@ -146,7 +147,7 @@ class _Part:
 
 
 def _on_site(experiment: Experiment, site: Site, *, titled: bool) -> _Part:
-    problems = [*own_problems(experiment, site.own), *task_problems(experiment, site.probe)]
+    problems = [*own_problems(experiment, site.own), *task_problems(experiment, site.probe, here=site.machine == THIS)]
     devices = _devices(experiment, site, problems)
     first = train_first(experiment, devices, site, titled=titled)
     problems.extend(first.problems)
@@ -171,6 +172,25 @@ def _unplanned(experiment: Experiment, sites: Sequence[Site], unreached: Mapping
             fix = Fix('Use "this"', "run.machines", (THIS,))
             hint = "llm-workbench machines list shows those there are."
             yield _wrong(experiment, f"There is no machine {host!r}.", hint, (fix,))
+
+
+def _differing(experiment: Experiment, sites: Sequence[Site]) -> Iterable[Problem]:
+    """Models that are not the same files on every machine: their figures would not compare the machines."""
+    for ref in experiment.models:
+        known: dict[str, list[str]] = {}
+        for site in sites:
+            model = site.models.get(ref)
+            if isinstance(model, ResolvedModel) and model.order.kind in ("folder", "gguf") and model.order.fingerprint:
+                known.setdefault(model.order.fingerprint, []).append(site.title)
+        if len(known) > 1:
+            where = "; ".join(" and ".join(titles) for titles in known.values())
+            yield Problem(
+                severity="warning",
+                place=ref,
+                message=f"Machines have different files under this name: {where}.",
+                hint="They are different models, and their figures do not compare the machines. Give one of them "
+                "another name, or name the model by its hub id.",
+            )
 
 
 def hosts(experiment: Experiment) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from engines.data.own import Found, FoundData, FoundPrompts
 from engines.protocol.messages import ProbeResult
 from engines.protocol.problems import Problem, Severity
 from engines.protocol.settings import did_you_mean
-from engines.protocol.tasks import FETCH, HARNESS, LOCAL_TASKS, harness_name, harness_task, local_task
+from engines.protocol.tasks import FETCH, FETCH_THERE, HARNESS, LOCAL_TASKS, harness_name, harness_task, local_task
 from workbench.experiment.experiment import Experiment
 from workbench.plan.data import data_problems
 
@@ -53,7 +53,7 @@ def prompt_problems(experiment: Experiment, prompts: FoundPrompts | Problem | No
         yield _of_prompts("note", f"{prompts.repeated} {what} what an earlier one says, and count once.")
 
 
-def task_problems(experiment: Experiment, machine: ProbeResult) -> Iterator[Problem]:
+def task_problems(experiment: Experiment, machine: ProbeResult, *, here: bool = True) -> Iterator[Problem]:
     """Tasks that there are not, and what is missing for those there are. What is missing is a warning: the other
     figures are measured without it."""
     load = experiment.workload.inference
@@ -72,8 +72,9 @@ def task_problems(experiment: Experiment, machine: ProbeResult) -> Iterator[Prob
         yield _of_tasks("warning", f"Accuracy will be missing: {HARNESS} is not installed.", f"Install it: {command}")
     missing = [name for name in known if local_task(name) and name not in machine.task_data]
     if missing:
-        what = f"the questions of {', '.join(missing)} are not on this computer"
-        yield _of_tasks("warning", f"Accuracy will be missing: {what}.", f"Fetch them: {FETCH}")
+        what = f"the questions of {', '.join(missing)} are not {'on this computer' if here else 'there'}"
+        how = f"Fetch them: {FETCH}" if here else f"Fetch them there: {FETCH_THERE}"
+        yield _of_tasks("warning", f"Accuracy will be missing: {what}.", how)
     yield from _online_notes([theirs for name in known if (theirs := harness_name(name))])
 
 

@@ -17,6 +17,7 @@ from engines.models.files import BrokenModel
 from engines.models.identity import Digests
 from engines.models.lookup.answer import Answer, Own
 from engines.models.lookup.identified import Looked, files_of, size_of
+from engines.models.lookup.local_model import LocalModel
 from engines.models.lookup.resolve import resolve
 from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import Checkpoint, LookUp, Wanted
@@ -76,6 +77,11 @@ class Sites:
             return parcel_of_data(path, base, Digests(self._places.digests))
         except FileError as error:
             raise _not_copied(path, str(error), error.advice) from error
+
+    def models_on(self, link: MachineLink) -> tuple[LocalModel, ...]:
+        """Every model that is found on another machine, for lists to choose from. Raises `RunnerError`."""
+        question = LookUp(every_model=True)
+        return self._far.ask(link, question, wait=True, report=lambda _share, _text: None).found
 
     def resumable(self, link: MachineLink, trial: str, before: str) -> ResumeOrder | None:
         """As `engines.models.artifacts.resumable`, on that machine. Raises `BrokenModel`, `RunnerError`."""

@@ -21,6 +21,7 @@ import msgspec
 
 from engines.models import artifacts
 from engines.models.identity import Digests
+from engines.models.lookup.local_model import LocalModel
 from engines.protocol.client import RunnerError
 from engines.protocol.client_environment import submission
 from engines.protocol.messages import (
@@ -379,6 +380,11 @@ class Workbench:
         plan = plan_sites(experiment, sites, unreached)
         known = [self._known(site, plan) for site in sites]
         return plan if known == sites else plan_sites(experiment, known, unreached)
+
+    def models_on(self, machine: str) -> tuple[LocalModel, ...]:
+        """The models that are on another machine; each `ref` can be written in an experiment for it. Raises
+        `RunnerError`."""
+        return self._sites.models_on(self.link(machine))
 
     def copy_model(self, ref: str, machine: str, base: Path | None = None, *, report: Report = _silent) -> str:
         """Copy a model of this computer to another machine, where plans then find it by its contents. -> its path

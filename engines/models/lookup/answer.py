@@ -6,6 +6,7 @@ import msgspec
 
 from engines.data.own import Found, FoundData, FoundPrompts
 from engines.models.lookup.identified import Looked
+from engines.models.lookup.local_model import LocalModel
 from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.orders import ResumeOrder
 from engines.protocol.problems import Problem
@@ -39,6 +40,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     same: dict[str, ResolvedModel] = {}
     """Wanted models that are there, by fingerprint; their title and `ref` are those of the place where they lie."""
     own: tuple[Own, ...] = ()
+    found: tuple[LocalModel, ...] = ()
+    """Every model, where that was asked."""
     checkpoints: dict[str, ResumeOrder] = {}
     """By trial."""
     damaged: dict[str, str] = {}

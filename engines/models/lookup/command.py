@@ -63,6 +63,7 @@ class _Looking:
             self._same.update(_perhaps(wanted, here, home))
         copies = zip_longest(asked.own, asked.own_copies[: len(asked.own)], fillvalue="")
         self._own = tuple(Own.of(find_own(_copied(load, copy, here), home)) for load, copy in copies)  # type: ignore[arg-type]
+        self._found = local_models(here) if asked.every_model else ()
         self._checkpoints: dict[str, ResumeOrder] = {}
         self._damaged: dict[str, str] = {}
         for one in asked.checkpoints:
@@ -88,6 +89,7 @@ class _Looking:
             problems={ref: model for ref, model in self._models.items() if isinstance(model, Problem)},
             same=dict(self._proven()),
             own=self._own,
+            found=self._found,
             checkpoints=self._checkpoints,
             damaged=self._damaged,
             read_bytes=self._read,

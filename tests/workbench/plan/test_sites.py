@@ -6,6 +6,7 @@ from collections import Counter
 
 import msgspec
 
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.problems import Problem
 from tests.workbench.plan.test_plan import ONE, experiment, probe
 from workbench.experiment.experiment import RunSettings
@@ -63,3 +64,22 @@ def test_that_what_another_machine_lacks_is_installed_by_setting_it_up() -> None
     assert [fix.path for fix in there.fixes if fix.path == INSTALL] == []
     assert there.hint == "llm-workbench machines setup lab --engines transformers"
     assert "pip install" not in there.message
+
+
+def test_that_other_files_under_the_same_name_are_said() -> None:
+    def having(fingerprint: str, **site: str) -> Site:
+        (model,) = ONE.values()
+        assert isinstance(model, ResolvedModel)
+        order = msgspec.structs.replace(model.order, kind="folder", path="/m", fingerprint=fingerprint)
+        return Site(probe(), {"a": msgspec.structs.replace(model, order=order)}, **site)  # type: ignore[arg-type]
+
+    both = experiment("a", run=RunSettings(machines=("this", "lab")))
+    here = having("sha256:1")
+
+    def warned(there: Site) -> list[str]:
+        return [p.message for p in plan_sites(both, [here, there]).problems if "different files" in p.message]
+
+    assert warned(having("sha256:1", machine="lab", title="Lab")) == []
+    (message,) = warned(having("sha256:2", machine="lab", title="Lab"))
+    assert message.endswith("This computer; Lab.")
+    assert warned(having("", machine="lab", title="Lab")) == [], "not read yet"

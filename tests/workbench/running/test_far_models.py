@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from engines.models import artifacts
@@ -24,6 +26,7 @@ from tests.tiny_model import large_model, make_tiny_model
 from tests.workbench.store_kit import add_experiment, ended, lines, started
 from workbench.experiment.experiment import Experiment, RunSettings, WorkloadChoice
 from workbench.machines.copying import CopyError
+from workbench.models.fetching import Report
 from workbench.plan.plan import Plan
 from workbench.running.far_lookup import _usable
 from workbench.store.operations import Ingest
@@ -172,6 +175,47 @@ def test_that_a_folder_of_data_is_copied_with_its_splits(house: House, lab: Sshd
     assert local.data_hash == load.data_hash
     with pytest.raises(ProblemsFound, match="There is no file"):
         session.copy_data("nothing.jsonl", "lab", base)
+
+
+def test_that_a_copy_survives_a_link_that_breaks(house: House, lab: Sshd) -> None:
+    base = large_model(house.model.parent / "large", 40 << 20).parent
+    session = house.open()
+    shares: list[float] = []
+
+    def report(share: float | None, text: str) -> None:
+        if text.startswith("Copying"):
+            assert share is not None
+            shares.append(share)
+            if len(shares) == 2:  # some of it is under way
+                lab.drop()
+
+    with pytest.raises(CopyError, match="was not copied to Lab") as broken:
+        session.copy_model("large", "lab", base, report=report)
+    assert "is kept" in broken.value.advice
+    (part,) = lab.places.copied.glob("*.part")
+    until(lambda: not [p for p in psutil.process_iter(["cmdline"]) if receives(p, lab)], what="the other end has gone")
+    arrived = sum(file.stat().st_size for file in part.iterdir())
+    shares.clear()
+    path = session.copy_model("large", "lab", base, report=heard(shares))
+    assert shares[0] * sum(f.stat().st_size for f in model_files(base / "large").all) == pytest.approx(arrived)
+    assert Digests(lab.places.digests).of_model(model_files(Path(path)))
+
+
+def heard(shares: list[float]) -> Report:
+    return lambda share, text: shares.append(share or 0.0) if text.startswith("Copying") else None
+
+
+def receives(process: psutil.Process, lab: Sshd) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()[-2:] == ["engines", "receive"] and process.environ().get("HOME") == str(lab.home)
+    return False
+
+
+def test_that_the_models_of_a_machine_are_listed(house: House, lab: Sshd) -> None:
+    make_tiny_model(lab.home / ".lmstudio" / "models" / "somebody" / "mine")
+    (found,) = house.open().models_on("lab")
+    assert (found.title, found.source) == ("mine", "LM Studio")
+    assert found.ref == str(lab.home / ".lmstudio" / "models" / "somebody" / "mine")
 
 
 def test_that_large_files_are_read_there_while_the_person_goes_on(house: House, lab: Sshd) -> None:
