@@ -340,9 +340,13 @@ def _connect(options: argparse.Namespace) -> int:
 
 
 def _slurm(options: argparse.Namespace) -> int:
+    from engines.runner.spools.archive import is_safe_name
     from engines.slurm.commands import SlurmSettings
     from engines.slurm.front import front_places, write_settings
 
+    if not is_safe_name(options.name):
+        _tell(f"{options.name!r} cannot be the name of a queue.")
+        return USAGE
     try:
         settings = msgspec.json.decode(options.settings, type=SlurmSettings)
         here = front_places(places(), options.name)

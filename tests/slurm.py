@@ -86,17 +86,27 @@ class Slurm:
         until(lambda: "idle" in self.say("sinfo", "--noheader", "--format=%T"), "the node is idle")
 
     def start_node(self) -> None:
-        self._daemon("slurmd", "-D", "-f", self.environment["SLURM_CONF"])
+        """A slurmd in the background, so that a test can start another: it is no child of the test's process."""
+        self.say("slurmd", "-f", self.environment["SLURM_CONF"])
+        until(self._node_file.exists, f"slurmd runs: {self.folder}/slurmd.log")
 
     def stop_node(self) -> None:
         """End slurmd; what runs on the node continues under its slurmstepd."""
-        self._end("slurmd")
+        try:
+            pid = int(self._node_file.read_text())
+            os.kill(pid, signal.SIGTERM)
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        until(lambda: not Path(f"/proc/{pid}").exists(), "slurmd has ended")
+        self._node_file.unlink(missing_ok=True)
+
+    @property
+    def _node_file(self) -> Path:
+        return self.folder / "slurmd.pid"
 
     def say(self, *command: str) -> str:
         """What a command of this Slurm prints; "" where it fails."""
-        done = subprocess.run(
-            command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, env=self._own_environment, capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
     def jobs(self, *states: str) -> list[str]:
@@ -105,12 +115,22 @@ class Slurm:
         return self.say("squeue", "--noheader", "--format=%A", *wanted).split()
 
     def close(self) -> None:
-        if "slurmctld" in self._daemons:
-            for job in self.jobs():
-                self.say("scancel", job)
-            until(lambda: not self.jobs(), "every job has ended")
-        for name in ("slurmd", "slurmctld", "munged"):
-            self._end(name)
+        """Jobs end first: a slurmstepd outlives the daemons."""
+        try:
+            if "slurmctld" in self._daemons:
+                for job in self.jobs():
+                    self.say("scancel", job)
+                until(lambda: not self.jobs(), "every job has ended")
+        finally:
+            self.stop_node()
+            for name in ("slurmctld", "munged"):
+                self._end(name)
+
+    @property
+    def _own_environment(self) -> dict[str, str]:
+        """Without this program's own variables: a slurmd that a test starts is none of its processes."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LLM_WORKBENCH_")}
+        return {**inherited, **self.environment}
 
     def _write(self) -> None:
         self.folder.chmod(0o711)  # munge's socket has to be within everybody's reach
@@ -139,7 +159,7 @@ class Slurm:
         with (self.folder / f"{command[0]}.out").open("ab") as out:
             self._daemons[command[0]] = subprocess.Popen(
                 [shutil.which(command[0], path=_PATH) or command[0], *command[1:]],
-                env={**os.environ, **self.environment},
+                env=self._own_environment,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -13,7 +14,7 @@ from engines.protocol.messages import Allocation as Shown
 from engines.protocol.orders import TrialOrder
 from engines.runner.outcome import Judgement
 from engines.slurm.commands import Job
-from engines.slurm.folder import JobFile, JobFolder, NodeFile
+from engines.slurm.folder import JobFile, JobFolder, NodeFile, read_order
 from engines.slurm.outcome import judgement
 
 Block = tuple[str, int]
@@ -41,6 +42,9 @@ class Allocation:
         self.spools: frozenset[str] = frozenset()
         """Trials that have a spool there."""
         self._ended = asyncio.Event()
+        self.handed_before: frozenset[str] = frozenset()
+        """Trials that an earlier front handed over."""
+        self._handed = 0
 
     @property
     def places(self) -> int:
@@ -72,11 +76,22 @@ class Allocation:
         """Whether a block fits before the time limit. The first always does: elsewhere it would have no more."""
         return not self.blocks or sum(order.expected_s for order in orders) <= self.left_s - _BEFORE_LIMIT_S
 
-    def hand(self, order: TrialOrder) -> None:
+    def has(self, order: TrialOrder) -> None:
         """Note that it has the trial."""
         block = (order.experiment, order.block)
         self.trials[order.trial] = block
         self.blocks.add(block)
+
+    def take_up(self, handed: Mapping[str, Path]) -> None:
+        """What an earlier front handed over."""
+        self.handed_before = frozenset(handed)
+        self._handed = len(handed)
+        orders = (read_order(path) for path in handed.values())
+        self.blocks.update((order.experiment, order.block) for order in orders if order is not None)
+
+    def next_number(self) -> int:
+        self._handed += 1
+        return self._handed
 
     def end(self) -> None:
         """Slurm says that nothing of the job runs any more."""

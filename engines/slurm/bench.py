@@ -64,9 +64,7 @@ class SlurmBench(Bench):
                 continue
             allocation = Allocation(folder, file)
             allocation.node = folder.read_node()
-            for order in map(folder.order, folder.handed()):
-                if order is not None:
-                    allocation.blocks.add((order.experiment, order.block))
+            allocation.take_up(folder.handed())
             self._allocations.append(allocation)
         self._task = asyncio.create_task(self._watch())
 
@@ -114,12 +112,12 @@ class SlurmBench(Bench):
         return next((a for a in free if a.has_time_for(orders)), None)
 
     def run(self, order: TrialOrder, entry: Entry, around: Surroundings) -> Run:
-        has_it = self._placed.pop(order.trial, None)
-        if has_it is None:  # handed over by an earlier front
-            has_it = next((a for a in self._allocations if order.trial in a.folder.handed()), None)
+        placed = self._placed.pop(order.trial, None)
+        earlier = (a for a in self._allocations if order.trial in a.handed_before)
+        has_it = placed or next(earlier, None)
         if has_it is not None:
-            has_it.hand(order)
-        return JobRun(order, entry, around, has_it, self._pace.look_s)
+            has_it.has(order)
+        return JobRun(order, entry, around, has_it, self._pace.look_s, is_handed=placed is None)
 
     async def probe(self) -> ProbeResult:
         return await asyncio.to_thread(lambda: cluster_probe(read_settings(self._here), kept_probe(self._here)))

@@ -1,6 +1,6 @@
 """The folder of one job, which front and node share: orders in, spools out. Each file has one writer and appears whole.
 
-`job.json` (front): the job that was asked for. `in/TRIAL.json` (front): an order to run, in the order of `in/list`.
+`job.json` (front): the job that was asked for. `in/NUMBER-TRIAL` (front): an order to run, in that order.
 `stop/TRIAL` (front): "keep" or "kill". `node.json` (node): where the job runs, once its runner listens. `state/`
 (node): its runner's queue and spools. `job.out`: what Slurm caught of the job's output.
 """
@@ -42,10 +42,6 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True):
     probe: ProbeResult
 
 
-class _Handed(msgspec.Struct, frozen=True):
-    trials: tuple[str, ...]
-
-
 class JobFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,12 +66,9 @@ class JobFolder:
     def write_job(self, job: JobFile) -> None:
         replace_private(self.path / "job.json", msgspec.json.encode(job))
 
-    def hand(self, order: TrialOrder) -> None:
-        """Raises OSError."""
-        replace_private(self.path / "in" / f"{order.trial}.json", encode_order(order))
-        handed = self.handed()
-        if order.trial not in handed:
-            replace_private(self.path / "in" / "list", msgspec.json.encode(_Handed((*handed, order.trial))))
+    def hand(self, order: TrialOrder, number: int) -> None:
+        """`number`: its place among those handed over. Raises OSError."""
+        replace_private(self.path / "in" / f"{number:06}-{order.trial}", encode_order(order))
 
     def ask_stop(self, trial: str, *, kill: bool) -> None:
         """Raises OSError."""
@@ -93,21 +86,16 @@ class JobFolder:
         """Raises OSError."""
         replace_private(self.path / "node.json", msgspec.json.encode(node))
 
-    def handed(self) -> tuple[str, ...]:
-        """Trials in the order they were handed over."""
-        found = _read(self.path / "in" / "list", _Handed)
-        return () if found is None else found.trials
-
-    def order(self, trial: str) -> TrialOrder | None:
-        with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
-            return decode_order((self.path / "in" / f"{trial}.json").read_bytes())
-        return None
+    def handed(self) -> dict[str, Path]:
+        """Trials in the order they were handed over, and their files. A draft begins with a dot."""
+        names = sorted(path.name for path in (self.path / "in").iterdir() if path.name[0] != ".")
+        return {name.partition("-")[2]: self.path / "in" / name for name in names}
 
     def stops(self) -> dict[str, str]:
         """How trials are to stop, by trial."""
         found = {}
         for path in (self.path / "stop").iterdir():
-            with contextlib.suppress(OSError, UnicodeDecodeError):  # a draft is no trial, and goes
+            with contextlib.suppress(OSError, UnicodeDecodeError):  # a draft is no trial, and has no time to stay
                 found[path.name] = path.read_text(encoding="ascii")
         return {trial: how for trial, how in found.items() if how in ("keep", "kill")}
 
@@ -129,6 +117,13 @@ def _read(path: Path, kind: type[T]) -> T | None:
     """None where the file is missing or not that."""
     with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return msgspec.json.decode(path.read_bytes(), type=kind)
+    return None
+
+
+def read_order(path: Path) -> TrialOrder | None:
+    """None for a file that went or holds none."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return decode_order(path.read_bytes())
     return None
 
 

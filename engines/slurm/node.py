@@ -17,7 +17,7 @@ from engines.host.probe import probe
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import TrialOrder
 from engines.runner.runner import Refused, Runner
-from engines.slurm.folder import JobFolder, NodeFile
+from engines.slurm.folder import JobFolder, NodeFile, read_order
 
 ANY_GPU = "cuda:allocated"
 """The device of an order that goes to whatever GPU Slurm gives."""
@@ -31,12 +31,14 @@ async def serve_share(runner: Runner, folder: JobFolder, look_s: float) -> None:
     found = await asyncio.to_thread(probe)
     devices = allocated(found, os.environ)
     await asyncio.to_thread(folder.write_node, _node_file(found, devices))
-    share = _Share(devices)
+    share = Share(devices)
     while True:
         handed, stops = await asyncio.to_thread(lambda: (folder.handed(), folder.stops()))
-        new = [trial for trial in handed if not runner.knows(trial)]
-        orders = await asyncio.to_thread(lambda: [folder.order(trial) for trial in new])  # noqa: B023  awaited here
-        runner.submit([share.placed(order) for order in orders if order is not None], {})
+        orders = [
+            await asyncio.to_thread(read_order, path) for trial, path in handed.items() if not runner.knows(trial)
+        ]
+        if orders:
+            runner.submit([share.placed(order) for order in orders if order is not None], {})
         for trial, how in stops.items():
             if runner.knows(trial) and share.is_news(trial, how):
                 with contextlib.suppress(Refused):  # it has ended meanwhile
@@ -57,7 +59,7 @@ def allocated(found: ProbeResult, variables: Mapping[str, str]) -> tuple[str, ..
     return tuple(ids)
 
 
-class _Share:
+class Share:
     """Which device each block has here, and which stops were passed on."""
 
     def __init__(self, devices: Sequence[str]) -> None:

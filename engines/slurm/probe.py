@@ -14,13 +14,16 @@ def cluster_probe(settings: SlurmSettings, node: ProbeResult | None) -> ProbeRes
     """Packages and data are those of this machine, which nodes share. `node`: as the last one that ran saw itself."""
     here = probe()
     seen = node or msgspec.structs.replace(here, devices=(_cpu_of_partition(settings),), sensors=(), facts={})
-    devices = [device for device in seen.devices if not device.id.startswith("cuda:")]
-    if settings.gpus:
-        found = [device for device in seen.devices if device.id.startswith("cuda:")]
-        devices.append(_any_gpu(found))
     return msgspec.structs.replace(
-        here, machine=seen.machine, devices=tuple(devices), sensors=seen.sensors, facts=seen.facts
+        here, machine=seen.machine, devices=cluster_devices(settings, seen), sensors=seen.sensors, facts=seen.facts
     )
+
+
+def cluster_devices(settings: SlurmSettings, node: ProbeResult) -> tuple[Device, ...]:
+    """Those that trials can name: the node's processor, and any GPU of a job that has one."""
+    gpus = [device for device in node.devices if device.id.startswith("cuda:")]
+    others = [device for device in node.devices if device not in gpus]
+    return (*others, _any_gpu(gpus)) if settings.gpus else tuple(others)
 
 
 def _any_gpu(found: list[Device]) -> Device:

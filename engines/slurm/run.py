@@ -71,7 +71,14 @@ class JobRun:
     worker: WorkerProcess | None = None
 
     def __init__(
-        self, order: TrialOrder, entry: Entry, around: Surroundings, allocation: Allocation | None, look_s: float
+        self,
+        order: TrialOrder,
+        entry: Entry,
+        around: Surroundings,
+        allocation: Allocation | None,
+        look_s: float,
+        *,
+        is_handed: bool,
     ) -> None:
         self.order = order
         self.entry = entry
@@ -84,6 +91,7 @@ class JobRun:
         self._around = around
         self._allocation = allocation
         self._look_s = look_s
+        self._is_handed = is_handed
         self._owed: list[Record] = []
         """Read and not yet in the spool."""
         self._disk_is_full = False
@@ -100,7 +108,8 @@ class JobRun:
         if allocation is None:
             raise PutBack
         try:
-            await asyncio.to_thread(allocation.folder.hand, self.order)
+            if not self._is_handed:
+                await asyncio.to_thread(allocation.folder.hand, self.order, allocation.next_number())
         except OSError as error:
             raise CannotStart(error) from error
         try:

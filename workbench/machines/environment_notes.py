@@ -17,6 +17,8 @@ from workbench.store.operations import ExperimentDetail, TrialRow
 _NAMED = 4
 """Changed facts that a note names."""
 _ROOM = 40
+_MACHINE = f"{ORDER}machine"
+"""Explains any difference: trials were sent to another machine. Nodes of one cluster are not asked for."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +48,24 @@ class Change:
 
 
 def changes(detail: ExperimentDetail) -> tuple[Change, ...]:
-    """Facts that matter and were not shared by the completed trials, in the order of the groups."""
+    """Facts that matter and were not shared by the completed trials: the computer, then by group."""
     completed = [t.trial for t in detail.trials if t.state == "ended" and t.outcome == "completed"]
     side = side_of(detail, completed, "")
     names = {n for facts in side.facts.values() for n in facts if fact_kind(n).nature == "matters"}
     found = [change for name in names if (change := _change(name, side)) is not None]
-    return tuple(sorted(found, key=lambda c: (GROUPS.index(fact_kind(c.name).group), fact_kind(c.name).title)))
+    return tuple(sorted(found, key=_place))
+
+
+def _place(change: Change) -> tuple[bool, int, str]:
+    """Another computer comes first: it explains the rest."""
+    kind = fact_kind(change.name)
+    return change.name != "host.name", GROUPS.index(kind.group), kind.title
 
 
 def _change(name: str, side: Side) -> Change | None:
     if len({facts[name] for facts in side.facts.values() if name in facts}) < 2:
         return None
-    asked_by = fact_kind(name).asked_by
+    asked_by = (*fact_kind(name).asked_by, _MACHINE)
     alike: dict[tuple[tuple[str, str], ...], dict[str, list[TrialRow]]] = {}
     for trial in side.trials:
         facts = side.facts[trial.trial]

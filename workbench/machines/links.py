@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from engines.protocol.client import RunnerClient, RunnerError, connect_local, engine_environment
-from engines.protocol.places import Places
-from workbench.machines.machine import Local, Machine, Ssh
+from engines.protocol.places import HOME_VARIABLE, Places
+from workbench.machines.machine import Local, Machine, Slurm, Ssh
+from workbench.machines.slurm import connect_front, front_words
 from workbench.machines.ssh import Remote
 
 
@@ -36,32 +37,45 @@ class Connector:
 
 
 def connector(machine: Machine, places: Places, client: str) -> Connector:
-    """Raises `RunnerError` for a kind of machine that this version does not know."""
+    """How a client of that name connects to the machine's runner."""
     if isinstance(machine.reach, Local):
         return Connector(lambda: connect_local(places, client=client))
     if isinstance(machine.reach, Ssh):
         remote = Remote(machine.reach, places, machine.title)
         return Connector(lambda: remote.connect(client), remote.give_up)
-    raise RunnerError(f"{machine.title} cannot be reached.", code="start")
+    words = front_words(machine.id, machine.reach)
+    if machine.reach.login is not None:
+        remote = Remote(machine.reach.login, places, machine.title)
+        return Connector(lambda: remote.connect(client, words), remote.give_up)
+    engines = engines_on(machine, places)
+    return Connector(lambda: connect_front(engines(words), machine.title, client))
 
 
 def engines_on(machine: Machine, places: Places) -> Callable[[Sequence[str]], subprocess.Popen[bytes]]:
-    """The function that starts `python -m engines ARGUMENTS` on a machine, its three streams as pipes; it raises
-    `RunnerError`."""
-    if isinstance(machine.reach, Ssh):
-        return Remote(machine.reach, places, machine.title).engines
-    if isinstance(machine.reach, Local):
+    """The function that starts `python -m engines ARGUMENTS` on a machine, of a cluster on its login node, its three
+    streams as pipes; it raises `RunnerError`."""
+    reach = machine.reach
+    if isinstance(reach, Local):
         return lambda arguments: local_engines(places, arguments)
-    raise RunnerError(f"{machine.title} cannot be reached.", code="start")
+    login = reach.login if isinstance(reach, Slurm) else reach
+    if login is None:
+        return lambda arguments: local_engines(places, arguments, python=reach.python, home=reach.home)
+    return Remote(login, places, machine.title).engines
 
 
-def local_engines(places: Places, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    """The same on this computer."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "engines", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd="/",
-        env=engine_environment(places),
-    )
+def local_engines(
+    places: Places, arguments: Sequence[str], *, python: str = "", home: str = ""
+) -> subprocess.Popen[bytes]:
+    """The same on this computer. Raises `RunnerError` where `python` cannot be started."""
+    environment = engine_environment(places)
+    try:
+        return subprocess.Popen(
+            [python or sys.executable, "-m", "engines", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd="/",
+            env={**environment, HOME_VARIABLE: home} if home else environment,
+        )
+    except OSError as error:
+        raise RunnerError(f"{python or sys.executable} cannot be started: {error.strerror}", code="start") from error

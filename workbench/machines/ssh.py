@@ -150,9 +150,10 @@ class Remote:
             )
         return self.start([self.reach.python, "-m", "engines", *arguments])
 
-    def connect(self, client: str) -> RunnerClient:
-        """A connection to the runner there, which is started if none answers. Raises `RunnerError`."""
-        process = self.engines(["connect"])
+    def connect(self, client: str, words: Sequence[str] = ("connect",)) -> RunnerClient:
+        """A connection to the runner there, which is started if none answers. `words`: of `python -m engines`, which
+        then joins its streams to the runner. Raises `RunnerError`."""
+        process = self.engines(words)
         with self._lock:
             self._connecting.add(process)
         try:

@@ -21,6 +21,7 @@ def joined(queues: Mapping[str, QueueState]) -> QueueState:
         paused=all(q.paused for q in counted.values()),
         pause_reason=" ".join(_of(m, q.pause_reason) for m, q in counted.items() if q.pause_reason),
         nothing_starts=" ".join(_of(m, q.nothing_starts) for m, q in counted.items() if q.nothing_starts),
+        allocations=tuple(each for q in queues.values() for each in q.allocations),
     )
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
 
+from engines.protocol import messages
 from engines.protocol.client import RunnerClient
-from engines.protocol.messages import QueueState
+from engines.protocol.codec import decode_record
 from engines.protocol.places import Places
+from engines.protocol.records import Environment, TrialEnded, TrialStarted
 from engines.slurm.commands import SlurmSettings
 from engines.slurm.front import PACE_VARIABLE, front_places
-from tests.engines.runner_harness import ROOT, RunnerProcess, end_runner
+from tests.engines.runner_harness import ROOT, RunnerProcess, end_runner, is_alive, until
 from tests.slurm import Slurm, running_slurm, why_not
 
-TWO_GPU_JOBS = SlurmSettings(partition="short", gpus=1, allocations=2, time_limit_minutes=5)
+TWO_GPU_JOBS = SlurmSettings(partition="short", gpus=1, allocations=2, time_limit_minutes=60)
 
 
 class Front(RunnerProcess):
@@ -45,23 +48,40 @@ class Front(RunnerProcess):
         self._clients.append(client)
         return client
 
-    @property
-    def nodes(self) -> dict[str, Path]:
-        """Folder of each job that the front knows, by the job's id."""
-        return {each.id: self._folder(each.id) for each in self.queue().allocations}
+    def kill(self) -> None:
+        """SIGKILL of the front's process; its jobs run on."""
+        pid = self.client.welcome.pid
+        self.hang_up()
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not is_alive(pid), what="the front is dead")
 
-    def _folder(self, job: str) -> Path:
-        name = self.slurm.say("squeue", "--noheader", "--states=all", "--format=%j", f"--jobs={job}")
-        return self.places.state / "jobs" / name
+    def end_of(self, trial: str) -> TrialEnded:
+        """Waits for it."""
+        ended = self.records(trial)[-1]
+        assert isinstance(ended, TrialEnded)
+        return ended
 
-    def until(self, true: object) -> QueueState:
-        raise NotImplementedError
+    def facts(self, trial: str) -> dict[str, str]:
+        """All facts of a trial that has ended."""
+        records = self.records(trial)
+        return {n: v for record in records if isinstance(record, Environment) for n, v in record.facts.items()}
+
+    def worker_of(self, trial: str) -> int:
+        """Process of a trial's worker, once it has said its first word."""
+        self.until_phase(trial, "measure")
+        stream = self.client.stream(messages.Attach(trial=trial))
+        lines = (decode_record(reply.line) for reply in stream if isinstance(reply, messages.RecordLine))
+        return next(record.worker_pid for record in lines if isinstance(record, TrialStarted))
+
+    def until_phase(self, trial: str, phase: str) -> None:
+        until(lambda: self.entry(trial).phase == phase, 90, f"{trial} is in {phase}: {self.log}")
 
     def close(self) -> None:
-        for job in self.slurm.jobs():
-            self.slurm.say("scancel", job)
         self.hang_up()
         end_runner(self.places)
+        for job in self.slurm.jobs():
+            self.slurm.say("scancel", job)
+        until(lambda: not self.slurm.jobs(), what="every job has ended")
         for link in self._links:
             link.wait(60)
 

@@ -153,6 +153,29 @@ def test_that_a_change_between_blocks_is_said_to_touch_ratios_less(plain: Experi
     assert "Within each block it was the same" in note
 
 
+def test_that_nodes_of_a_cluster_are_named_first_and_whether_blocks_span_them(plain: ExperimentDetail) -> None:
+    here, there = {"host.name": "node01"}, {"host.name": "node02", "cpu.model": "Other CPU"}
+    by_block = {t.number: there if t.block == 1 else here for t in plain.trials}
+    (note,) = environment_notes(told(plain, dict(by_block)))
+    assert "one environment. Computer: node01 (trials 1 to 4), node02 (trials 5 to 8); Processor: " in note
+    assert "Within each block it was the same" in note
+    (note,) = environment_notes(told(plain, {**by_block, 2: there}))
+    assert "Computer: node01 (trials 1, 3, 4), node02 (trials 2, 5 to 8)" in note
+    assert "ratios may show this" in note
+
+
+def test_that_another_machine_that_was_asked_for_is_no_note(plain: ExperimentDetail) -> None:
+    first, *others = plain.configurations
+    resolved = json.dumps(json.loads(first.resolved) | {"machine": "lab"})
+    detail = msgspec.structs.replace(plain, configurations=(msgspec.structs.replace(first, resolved=resolved), *others))
+    there = {"host.name": "lab", "cpu.model": "Other CPU"}
+    sent = {t.number: there for t in detail.trials if t.configuration == first.configuration}
+    assert environment_notes(told(detail, dict(sent))) == ()
+    (number, *_) = sent
+    (note,) = environment_notes(told(detail, {**sent, number: {"host.name": "lab2", "cpu.model": "Other CPU"}}))
+    assert f"Computer: lab2 (trial {number})" in note
+
+
 @pytest.mark.parametrize("name", ["load.average_1m", "template.pid", "host.boot", "worker.seed", "never.heard_of"])
 def test_that_what_moves_or_does_not_matter_is_no_note(plain: ExperimentDetail, name: str) -> None:
     assert environment_notes(told(plain, {2: {name: "something else"}})) == ()
