@@ -340,7 +340,7 @@ def _connect(options: argparse.Namespace) -> int:
 
 
 def _slurm(options: argparse.Namespace) -> int:
-    from engines.runner.spools.archive import is_safe_name
+    from engines.protocol.orders import is_safe_name
     from engines.slurm.commands import SlurmSettings
     from engines.slurm.front import front_places, write_settings
 

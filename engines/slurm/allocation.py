@@ -39,6 +39,8 @@ class Allocation:
         """Handed over and not ended."""
         self.blocks: set[Block] = set()
         """All that it was given."""
+        self.has_worked = False
+        """A trial began in it."""
         self.spools: frozenset[str] = frozenset()
         """Trials that have a spool there."""
         self._ended = asyncio.Event()
@@ -112,6 +114,13 @@ class Allocation:
         ended_itself = state in ("COMPLETED", "FAILED")
         node = self.node.node if self.node is not None else ""
         return judgement(self.file.job, node, state, at_time_limit=ended_itself and self.left_s < _BEFORE_LIMIT_S)
+
+    @property
+    def is_fruitless(self) -> bool:
+        """It ended without a trial, and another would too: nobody else ended it."""
+        state = self.job.state if self.job is not None else ""
+        by_others = state in ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL") or (state == "CANCELLED" and self.node is not None)
+        return not (self.has_worked or self.is_unwanted or by_others) and (self.node is None or bool(self.blocks))
 
     def shown(self) -> Shown:
         """For the queue's state."""

@@ -184,8 +184,11 @@ class SlurmBench(Bench):
         over = [a for a in self._allocations if a.is_over and not a.trials]
         for allocation in over:
             self._allocations.remove(allocation)
-            if allocation.node is None and not allocation.is_unwanted:
-                self._pause(await asyncio.to_thread(_never_ready, allocation))
+            problem = await asyncio.to_thread(allocation.folder.problem)
+            if problem:
+                self._pause(f"On {allocation.node.node if allocation.node else 'a node'}: {problem}")
+            elif allocation.is_fruitless:
+                self._pause(await asyncio.to_thread(_fruitless, allocation))
             await asyncio.to_thread(shutil.rmtree, allocation.folder.path, True)
         return bool(over)
 
@@ -246,12 +249,12 @@ class SlurmBench(Bench):
         return f"#!/bin/sh\n{exports}cd /\nexec {command}\n"
 
 
-def _never_ready(allocation: Allocation) -> str:
+def _fruitless(allocation: Allocation) -> str:
     state = allocation.job.state if allocation.job is not None else ""
     said = allocation.folder.last_words()
     how = {"CANCELLED": "was cancelled", "": "ended"}.get(state, f"ended ({state})")
     words = f" Its last words: {said}" if said else ""
     return (
-        f"Slurm job {allocation.file.job} {how} before its runner started.{words} "
+        f"Slurm job {allocation.file.job} {how} before a trial began.{words} "
         "What waits stays in the queue: resume it to ask for another job."
     )

@@ -2,7 +2,7 @@
 
 `job.json` (front): the job that was asked for. `in/NUMBER-TRIAL` (front): an order to run, in that order.
 `stop/TRIAL` (front): "keep" or "kill". `node.json` (node): where the job runs, once its runner listens. `state/`
-(node): its runner's queue and spools. `job.out`: what Slurm caught of the job's output.
+(node): its runner's queue and spools. `problem` (node): why it ends early. `job.out`: what Slurm caught of the job's output.
 """
 
 from __future__ import annotations
@@ -74,6 +74,16 @@ class JobFolder:
         """Raises OSError."""
         replace_private(self.path / "stop" / trial, b"kill" if kill else b"keep")
 
+    # --- the node writes ----------------------------------------------------------------------------------
+
+    def write_node(self, node: NodeFile) -> None:
+        """Raises OSError."""
+        replace_private(self.path / "node.json", msgspec.json.encode(node))
+
+    def write_problem(self, text: str) -> None:
+        """Raises OSError."""
+        replace_private(self.path / "problem", text.encode())
+
     # --- what either reads ------------------------------------------------------------------------------
 
     def read_job(self) -> JobFile | None:
@@ -82,9 +92,11 @@ class JobFolder:
     def read_node(self) -> NodeFile | None:
         return _read(self.path / "node.json", NodeFile)
 
-    def write_node(self, node: NodeFile) -> None:
-        """Raises OSError."""
-        replace_private(self.path / "node.json", msgspec.json.encode(node))
+    def problem(self) -> str:
+        """Why the node's runner ended early; "" where it said nothing."""
+        with contextlib.suppress(OSError):
+            return (self.path / "problem").read_text(encoding="utf-8", errors="replace")
+        return ""
 
     def handed(self) -> dict[str, Path]:
         """Trials in the order they were handed over, and their files. A draft begins with a dot."""

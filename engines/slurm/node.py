@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import platform
+import signal
 import time
 from collections.abc import Mapping, Sequence
 
@@ -27,7 +28,7 @@ _CUDA = "cuda:"
 
 
 async def serve_share(runner: Runner, folder: JobFolder, look_s: float) -> None:
-    """Until cancelled: say where this is, then take in what comes."""
+    """Until cancelled: say where this is, then take in what comes. Ends the process where its queue is paused."""
     found = await asyncio.to_thread(probe)
     devices = allocated(found, os.environ)
     await asyncio.to_thread(folder.write_node, _node_file(found, devices))
@@ -43,6 +44,14 @@ async def serve_share(runner: Runner, folder: JobFolder, look_s: float) -> None:
             if runner.knows(trial) and share.is_news(trial, how):
                 with contextlib.suppress(Refused):  # it has ended meanwhile
                     runner.stop(trial, kill=how == "kill")
+        state = runner.queue_state()
+        if (
+            state.paused
+        ):  # what is wrong with the machine is wrong for every trial, and a paused job would hold its node
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(folder.write_problem, state.pause_reason)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         await asyncio.sleep(look_s)
 
 

@@ -125,6 +125,7 @@ class JobRun:
             there_is = over or self.order.trial in allocation.spools
             new = await asyncio.to_thread(source.read) if there_is else []
             self._take(new)
+            allocation.has_worked |= self.begun
             if over and not new and self._ended is None:
                 self._take(source.rest())
                 if not self.begun and not self._stopped:

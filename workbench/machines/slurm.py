@@ -1,5 +1,5 @@
-"""The connection to a cluster's front: a runner whose trials run in Slurm jobs, on the login node or on this computer. Any
-thread; blocks.
+"""The connection to a cluster's front: a runner on its login node, or on this computer, whose trials run in Slurm jobs.
+Any thread; blocks.
 """
 
 from __future__ import annotations

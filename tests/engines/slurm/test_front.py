@@ -13,6 +13,7 @@ import pytest
 from engines.protocol import messages
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Stamps, TrialEnded
+from engines.runner.settings import WORKER_VARIABLE
 from engines.slurm.commands import SlurmSettings
 from engines.slurm.node import ANY_GPU
 from tests.engines.runner_harness import make_order, until
@@ -129,6 +130,31 @@ def test_jobs_that_wait_show_in_the_queue_and_are_taken_back_with_their_trials(f
     until(lambda: not front.queue().allocations, what="the job is taken back")
     assert front.slurm.jobs() == [blocking]
     assert not front.queue().paused
+
+
+def test_a_job_cancelled_while_it_waits_pauses_the_queue_and_no_other_is_asked_for(front: Front) -> None:
+    front.settings = SlurmSettings(partition="short", gpus=2, time_limit_minutes=5)
+    blocking = front.slurm.say("sbatch", "--parsable", "--gres=gpu:2", "--output=/dev/null", "--wrap=sleep 300")
+    until(lambda: front.slurm.jobs("RUNNING") == [blocking], what="the other job runs")
+    front.submit(gpu_order("t"))
+    until(lambda: any(a.reason for a in front.queue().allocations), what="the job waits")
+    (allocation,) = front.queue().allocations
+    front.slurm.say("scancel", allocation.id)
+    until(lambda: front.queue().paused, what="the queue is paused")
+    assert f"Slurm job {allocation.id} was cancelled before a trial began." in front.queue().pause_reason
+    assert front.entry("t").state == "waiting"
+    assert front.slurm.jobs() == [blocking]
+
+
+def test_a_node_that_can_start_no_worker_pauses_the_queue_and_is_given_back(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WORKER_VARIABLE, "/nowhere/worker")
+    front.submit(gpu_order("t"))
+    until(lambda: front.queue().paused, what="the queue is paused")
+    assert "/nowhere/worker" in front.queue().pause_reason
+    assert front.entry("t").state == "waiting"
+    until(lambda: not front.slurm.jobs(), what="the job has ended")
 
 
 def test_what_slurm_refuses_pauses_the_queue_with_its_words(front: Front) -> None:
