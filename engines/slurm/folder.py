@@ -2,7 +2,8 @@
 
 `job.json` (front): the job that was asked for. `in/NUMBER-TRIAL` (front): an order to run, in that order.
 `stop/TRIAL` (front): "keep" or "kill". `node.json` (node): where the job runs, once its runner listens. `state/`
-(node): its runner's queue and spools. `problem` (node): why it ends early. `job.out`: what Slurm caught of the job's output.
+(node): its runner's queue and spools. `problem` (node): why it ends early. `job.out`: the job's
+output, by Slurm.
 """
 
 from __future__ import annotations
