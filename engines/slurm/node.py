@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import platform
 import signal
@@ -20,6 +21,7 @@ from engines.protocol.orders import TrialOrder
 from engines.runner.runner import Refused, Runner
 from engines.slurm.folder import JobFolder, NodeFile, read_order
 
+_log = logging.getLogger(__name__)
 ANY_GPU = "cuda:allocated"
 """The device of an order that goes to whatever GPU Slurm gives."""
 IDLE_S = 60.0
@@ -28,30 +30,37 @@ _CUDA = "cuda:"
 
 
 async def serve_share(runner: Runner, folder: JobFolder, look_s: float) -> None:
-    """Until cancelled: say where this is, then take in what comes. Ends the process where its queue is paused."""
+    """Say where this is, then take in what comes. Ends the process where nothing can start here: what is wrong with a
+    machine is wrong for every trial, and a job that starts nothing must not hold its node."""
     found = await asyncio.to_thread(probe)
     devices = allocated(found, os.environ)
     await asyncio.to_thread(folder.write_node, _node_file(found, devices))
-    share = Share(devices)
+    problem = await _take_in(runner, folder, Share(devices), look_s)
+    _log.error("the job ends: %s", problem)
+    with contextlib.suppress(OSError):
+        await asyncio.to_thread(folder.write_problem, problem)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _take_in(runner: Runner, folder: JobFolder, share: Share, look_s: float) -> str:
+    """Orders and stops, as they come. -> why nothing starts any more."""
     while True:
-        handed, stops = await asyncio.to_thread(lambda: (folder.handed(), folder.stops()))
-        orders = [
-            await asyncio.to_thread(read_order, path) for trial, path in handed.items() if not runner.knows(trial)
-        ]
-        if orders:
-            runner.submit([share.placed(order) for order in orders if order is not None], {})
-        for trial, how in stops.items():
-            if runner.knows(trial) and share.is_news(trial, how):
-                with contextlib.suppress(Refused):  # it has ended meanwhile
-                    runner.stop(trial, kill=how == "kill")
         state = runner.queue_state()
-        if (
-            state.paused
-        ):  # what is wrong with the machine is wrong for every trial, and a paused job would hold its node
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(folder.write_problem, state.pause_reason)
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
+        if state.paused:
+            return state.pause_reason
+        with contextlib.suppress(OSError):  # a shared file system may be away for a moment
+            handed, stops = await asyncio.to_thread(lambda: (folder.handed(), folder.stops()))
+            new = [path for trial, path in handed.items() if not runner.knows(trial)]
+            orders = [await asyncio.to_thread(read_order, path) for path in new]
+            try:
+                if orders:
+                    runner.submit([share.placed(order) for order in orders if order is not None], {})
+            except Refused as refused:
+                return f"{refused} {refused.advice}"
+            for trial, how in stops.items():
+                if runner.knows(trial) and share.is_news(trial, how):
+                    with contextlib.suppress(Refused):  # it has ended meanwhile
+                        runner.stop(trial, kill=how == "kill")
         await asyncio.sleep(look_s)
 
 
