@@ -70,7 +70,7 @@ class Slurm:
         self.folder = folder
         self.environment = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": _PATH}
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
-        self._host = socket.gethostname().partition(".")[0]
+        self.host = socket.gethostname().partition(".")[0]
         self._kill_wait_s = kill_wait_s
 
     def start(self) -> None:
@@ -145,14 +145,14 @@ class Slurm:
         controller, node = _free_ports(2)
         conf = _CONF.format(
             folder=self.folder,
-            host=self._host,
+            host=self.host,
             controller=controller,
             node=node,
             cpus=os.sysconf("SC_NPROCESSORS_ONLN"),
             kill_wait=self._kill_wait_s,
         )
         (self.folder / "slurm.conf").write_text(conf)
-        gres = f"AutoDetect=off\nNodeName={self._host} Name=gpu File={self.folder}/nvidia[0-1]\n"
+        gres = f"AutoDetect=off\nNodeName={self.host} Name=gpu File={self.folder}/nvidia[0-1]\n"
         (self.folder / "gres.conf").write_text(gres)
 
     def _daemon(self, *command: str) -> None:

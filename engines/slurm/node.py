@@ -35,14 +35,14 @@ async def serve_share(runner: Runner, folder: JobFolder, look_s: float) -> None:
     found = await asyncio.to_thread(probe)
     devices = allocated(found, os.environ)
     await asyncio.to_thread(folder.write_node, _node_file(found, devices))
-    problem = await _take_in(runner, folder, Share(devices), look_s)
+    problem = await take_in(runner, folder, Share(devices), look_s)
     _log.error("the job ends: %s", problem)
     with contextlib.suppress(OSError):
         await asyncio.to_thread(folder.write_problem, problem)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def _take_in(runner: Runner, folder: JobFolder, share: Share, look_s: float) -> str:
+async def take_in(runner: Runner, folder: JobFolder, share: Share, look_s: float) -> str:
     """Orders and stops, as they come. -> why nothing starts any more."""
     while True:
         state = runner.queue_state()

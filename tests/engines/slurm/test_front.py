@@ -13,7 +13,6 @@ import pytest
 from engines.protocol import messages
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Stamps, TrialEnded
-from engines.runner.settings import WORKER_VARIABLE
 from engines.slurm.commands import SlurmSettings
 from engines.slurm.node import ANY_GPU
 from tests.engines.runner_harness import make_order, until
@@ -144,17 +143,6 @@ def test_a_job_cancelled_while_it_waits_pauses_the_queue_and_no_other_is_asked_f
     assert f"Slurm job {allocation.id} was cancelled before a trial began." in front.queue().pause_reason
     assert front.entry("t").state == "waiting"
     assert front.slurm.jobs() == [blocking]
-
-
-def test_a_node_that_can_start_no_worker_pauses_the_queue_and_is_given_back(
-    front: Front, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(WORKER_VARIABLE, "/nowhere/worker")
-    front.submit(gpu_order("t"))
-    until(lambda: front.queue().paused, what="the queue is paused")
-    assert "/nowhere/worker" in front.queue().pause_reason
-    assert front.entry("t").state == "waiting"
-    until(lambda: not front.slurm.jobs(), what="the job has ended")
 
 
 def test_what_slurm_refuses_pauses_the_queue_with_its_words(front: Front) -> None:

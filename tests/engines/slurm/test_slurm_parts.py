@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
 from engines.protocol.messages import Allocation, Device, ProbeResult, waiting_for
 from engines.protocol.orders import EnvironmentOrder
+from engines.protocol.places import Places
+from engines.protocol.private import replace_private
+from engines.protocol.queue_file import QueueFile
+from engines.runner.runner import Runner
+from engines.runner.settings import default_settings
 from engines.slurm.commands import SlurmSettings
-from engines.slurm.node import ANY_GPU, Share, allocated
+from engines.slurm.folder import JobFolder, read_order
+from engines.slurm.node import ANY_GPU, Share, allocated, take_in
 from engines.slurm.outcome import judgement
 from engines.slurm.probe import cluster_devices
 from tests.engines.runner_harness import make_order
@@ -115,3 +123,33 @@ def test_plans_see_the_least_gpu_that_a_job_was_given_under_a_name_for_all() -> 
     assert seen.memory_free_bytes == 40 << 30
     assert [device.id for device in cluster_devices(one_gpu, found(CPU))] == ["cpu", ANY_GPU]
     assert cluster_devices(SlurmSettings(), found(CPU, gpu("GPU-a"))) == (CPU,)
+
+
+def test_a_node_whose_queue_is_paused_gives_the_reason_and_ends(short_home: Places) -> None:
+    folder = JobFolder(short_home.state / "job")
+    folder.make()
+    folder.hand(make_order("t", device=ANY_GPU), 1)
+    there = folder.places(short_home)
+    replace_private(there.queue_file, msgspec.json.encode(QueueFile(paused=True, pause_reason="The disk is full.")))
+
+    async def reason() -> str:
+        runner = Runner(there, default_settings())
+        runner.start()
+        try:
+            return await take_in(runner, folder, Share(()), 0.01)
+        finally:
+            await runner.shut_down()
+
+    assert asyncio.run(reason()) == "The disk is full."
+
+
+def test_orders_are_taken_in_the_order_they_were_handed_over_in(short_home: Places) -> None:
+    folder = JobFolder(short_home.state / "job")
+    folder.make()
+    trials = ["t2", "t1", "t10"]
+    for number, trial in enumerate(trials, 1):
+        folder.hand(make_order(trial), number)
+    assert list(folder.handed()) == trials
+    orders = [read_order(path) for path in folder.handed().values()]
+    assert [order.trial for order in orders if order is not None] == trials
+    assert read_order(folder.path / "in" / "gone") is None
