@@ -81,6 +81,14 @@ def surroundings(own: Mapping[str, str], order: EnvironmentOrder | None, secrets
     return {**{n: v for n, v in own.items() if not is_passed_on(n)}, **order.variables, **secrets}
 
 
+def never_written(secrets: Mapping[str, str]) -> tuple[bytes, ...]:
+    """What of the secrets must not be in what a worker says, as it is and as in JSON, the longest first: a library may
+    log its variables, or the proxy it goes through. Short values are left out: they would be found in words."""
+    words = {*secrets.values(), *(part[3:-1] for value in secrets.values() for part in _CREDENTIALS.findall(value))}
+    forms = {form for w in words if len(w) >= 8 for form in (os.fsencode(w), msgspec.json.encode(w)[1:-1])}
+    return tuple(sorted(forms, key=len, reverse=True))
+
+
 def client_facts(order: EnvironmentOrder | None, secrets: Collection[str]) -> dict[str, str]:
     """What the runner tells of the client; values of variables are the worker's to tell. `secrets`: those it has."""
     if order is None:

@@ -27,10 +27,12 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class LineSplitter:
-    """Bytes in, whole lines out (without newline). A line over `longest` bytes comes out cut, in pieces."""
+    """Bytes in, whole lines out (without newline). A line over `longest` bytes comes out cut, in pieces. What is in
+    `hidden` (secrets) comes out as "[hidden]"."""
 
-    def __init__(self, longest: int) -> None:
+    def __init__(self, longest: int, hidden: tuple[bytes, ...] = ()) -> None:
         self._longest = longest
+        self._hidden = hidden
         self._parts: list[bytes] = []
         self._held = 0
 
@@ -43,11 +45,19 @@ class LineSplitter:
             self._parts.append(rest)
             self._held += len(rest)
         if self._held > self._longest:
-            whole.append(self.rest())
-        return whole
+            whole.append(self._join())
+        return [self._without_secrets(line) for line in whole]
 
     def rest(self) -> bytes:
         """What came without a newline at the end."""
+        return self._without_secrets(self._join())
+
+    def _without_secrets(self, line: bytes) -> bytes:
+        for secret in self._hidden:
+            line = line.replace(secret, b"[hidden]")
+        return line
+
+    def _join(self) -> bytes:
         held = b"".join(self._parts)
         self._parts, self._held = [], 0
         return held
@@ -56,8 +66,8 @@ class LineSplitter:
 class RecordPipe:
     """The worker's records; what is none becomes a warning in the log, a few times."""
 
-    def __init__(self) -> None:
-        self._lines = LineSplitter(_LONGEST_RECORD)
+    def __init__(self, hidden: tuple[bytes, ...] = ()) -> None:
+        self._lines = LineSplitter(_LONGEST_RECORD, hidden)
         self.garbage = 0
 
     def feed(self, data: bytes) -> list[Record]:
@@ -95,9 +105,9 @@ class RecordPipe:
 class TextPipe:
     """Standard output or error as log lines: a burst of 200 at most, then 20 a second; the rest is counted."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, hidden: tuple[bytes, ...] = ()) -> None:
         self._source = source
-        self._lines = LineSplitter(_LONGEST_TEXT)
+        self._lines = LineSplitter(_LONGEST_TEXT, hidden)
         self._allowance = float(_BURST)
         self._refilled_ns = monotonic_ns()
         self._left_out = 0

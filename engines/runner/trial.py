@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from engines.protocol.client_environment import SECRETS_LOST, client_facts
+from engines.protocol.client_environment import SECRETS_LOST, client_facts, never_written
 from engines.protocol.orders import TelemetryOrder, TrialOrder
 from engines.protocol.records import (
     Cue,
@@ -101,8 +101,9 @@ class TrialRun:
         """It came as far as its measured phase."""
         self._around = around
         self._journal = Journal(entry.writer, grew=around.grew, failed=self._disk_failed)
-        self._records = RecordPipe()
-        self._texts = {"stdout": TextPipe("stdout"), "stderr": TextPipe("stderr")}
+        hidden = never_written(around.secrets)
+        self._records = RecordPipe(hidden)
+        self._texts = {name: TextPipe(name, hidden) for name in ("stdout", "stderr")}
         self._ring: RingReader | None = None
         self._stamps = 0
         self._ending: Ending | None = None

@@ -112,6 +112,16 @@ class Worker:
             if gap_s:
                 time.sleep(gap_s)
 
+    def do_betray(self, name: str) -> int:
+        """Say a variable in every way there is."""
+        value = os.environ[name]
+        os.write(1, f"stdout {value}\n".encode())
+        os.write(2, f"stderr {value}\n".encode())
+        self.say("log", level="info", source="fake", text=f"log {value}")
+        self.say("environment", facts={"betrayed": value})
+        time.sleep(0.3)
+        return self.do_fail("model", f"refused {value}\nadvice {value}")
+
     def do_sleep(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not self.stopped and (left := deadline - time.monotonic()) > 0:

@@ -8,13 +8,14 @@ import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from workbench.charts.stored import Chart
+from workbench.export.spreadsheet import tab_separated
 
 Index = QModelIndex | QPersistentModelIndex
 
 
 def chart_as_tsv(chart: Chart) -> str:
     """Every point of a chart with its interval; the provenance in the last line."""
-    lines = ["\t".join(("series", *_column_names(chart)))]
+    lines: list[Sequence[str]] = [("series", *_column_names(chart))]
     for series in chart.series:
         for i in range(len(series.x)):
             name = series.title
@@ -22,10 +23,10 @@ def chart_as_tsv(chart: Chart) -> str:
                 name = chart.y.categories[round(series.y[i])]
             arrays = (series.x, series.x_low, series.x_high, series.y, series.y_low, series.y_high)
             cells = [_cell(a, i) for a in (arrays[:3] if chart.y.categories else arrays)]
-            lines.append("\t".join((name, *cells)))
+            lines.append((name, *cells))
     if chart.provenance:
-        lines.append(chart.provenance)
-    return "\n".join(lines) + "\n"
+        lines.append((chart.provenance,))
+    return tab_separated(lines)
 
 
 def _column_names(chart: Chart) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QVBoxL
 from widgets.parts.components import label
 from widgets.theme.theme import Theme
 from workbench.comparison.training.ranks import Rank, Ranking
+from workbench.export.spreadsheet import tab_separated
 from workbench.metrics.registry import metric
 from workbench.units import format_value
 
@@ -72,11 +73,11 @@ class RankModel(QAbstractTableModel):
 
     def as_tsv(self) -> str:
         """Everything, as tab-separated text."""
-        lines = ["\t".join(("size", "method", *(metric(m).title for m in self._metrics)))]
+        lines = [("size", "method", *(metric(m).title for m in self._metrics))]
         for size, method in self._rows:
             ranks = (self._ranks.get((size, method, m)) for m in self._metrics)
-            lines.append("\t".join((size, method, *("" if r is None else rank_text(r) for r in ranks))))
-        return "\n".join(lines) + "\n"
+            lines.append((size, method, *("" if r is None else rank_text(r) for r in ranks)))
+        return tab_separated(lines)
 
 
 def rank_text(rank: Rank) -> str:

@@ -8,6 +8,7 @@ from PySide6.QtCore import QSize, Qt, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLineEdit, QStackedWidget, QTableView, QWidget
 
+from engines.protocol.private import private_folder, write_private
 from widgets.messages.toasts import Toasts
 from widgets.monitor.log_model import LogModel, since_start, wall_clock
 from widgets.parts.components import EmptyState, Panel, set_look, tool_button
@@ -164,8 +165,8 @@ class LogPanel(Panel):
             return None
         path = self._folder / f"{self._data.trial}.log"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(self.model.text_of(range(self.model.rowCount())), encoding="utf-8")
+            private_folder(self._folder)
+            write_private(path, self.model.text_of(range(self.model.rowCount())).encode())
         except OSError as error:
             self._toasts.show("error", f"The log could not be written: {error.strerror}.", "The stored log is safe.")
             return None

@@ -15,6 +15,7 @@ from workbench.charts.stored import Chart
 from workbench.comparison.courses import Read
 from workbench.comparison.results import Comparison
 from workbench.export.bundle import export_comparison, file_name
+from workbench.export.spreadsheet import tab_separated
 from workbench.export.tables import comparison_table
 
 CHART_FORMATS = ("png", "svg", "pdf")
@@ -132,4 +133,4 @@ def write_charts(charts: Sequence[Chart], name: str, formats: Sequence[str], fol
 def table_text(comparison: Comparison, metrics: Sequence[str]) -> str:
     """The table as tab-separated text, two lines of a cell joined."""
     header, rows = comparison_table(comparison, metrics)
-    return "".join("\t".join(c.replace("\n", " ") for c in row) + "\n" for row in (header, *rows))
+    return tab_separated((header, *rows))

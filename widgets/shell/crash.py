@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from engines.protocol.private import open_private, private_folder
+
 KEPT = 20
 """Reports kept; older ones go."""
 
@@ -36,8 +38,8 @@ class CrashGuard:
         """Open the file and catch crashes and uncaught exceptions. A disk that refuses leaves the hooks out."""
         name = f"window-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._file = (self.folder / name).open("w", encoding="utf-8")
+            private_folder(self.folder)
+            self._file = os.fdopen(open_private(self.folder / name, os.O_WRONLY | os.O_TRUNC), "w", encoding="utf-8")
         except OSError:
             return
         self.path = self.folder / name

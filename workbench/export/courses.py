@@ -11,6 +11,7 @@ from workbench.charts.courses import CLOCK
 from workbench.comparison.courses import Read
 from workbench.comparison.results import Comparison
 from workbench.export.provenance import Provenance, of_comparison
+from workbench.export.spreadsheet import safe
 from workbench.metrics.model import NotAvailable
 from workbench.metrics.training.progress import Progress
 from workbench.store.operations import TrialRow
@@ -54,7 +55,7 @@ def courses_csv(comparison: Comparison, read: Read, origin: Provenance | None = 
         out.write(f"# {' '.join(line.split())}\n")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(rows)
+    writer.writerows([safe(value) for value in row] for row in rows)
     return out.getvalue()
 
 

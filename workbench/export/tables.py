@@ -16,6 +16,7 @@ from pathlib import Path
 
 from workbench.comparison.results import Cell, Comparison, Row
 from workbench.export.provenance import Provenance, of_comparison
+from workbench.export.spreadsheet import safe
 from workbench.export.training import training_json
 from workbench.metrics.registry import find
 from workbench.statistics.outliers import MARK
@@ -175,7 +176,7 @@ def comparison_csv(comparison: Comparison, metrics: Sequence[str] = (), origin: 
         out.write(f"# {' '.join(line.split())}\n")
     writer = csv.DictWriter(out, names, lineterminator="\n", restval="")
     writer.writeheader()
-    writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
+    writer.writerows({name: "" if value is None else safe(value) for name, value in row.items()} for row in rows)
     return out.getvalue()
 
 
@@ -271,7 +272,7 @@ def comparison_markdown(comparison: Comparison, metrics: Sequence[str] = (), ori
 def _markdown(text: str) -> str:
     for special in "\\|*_<>`":
         text = text.replace(special, f"\\{special}")
-    return text.replace("\n", "<br>")
+    return text.replace("](", "]\\(").replace("\n", "<br>")  # a link; brackets alone are intervals
 
 
 def comparison_latex(comparison: Comparison, metrics: Sequence[str] = (), origin: Provenance | None = None) -> str:
@@ -301,9 +302,9 @@ def _latex_rows(cells: Sequence[str]) -> list[str]:
     """A row whose cells have several lines becomes as many rows."""
     split = [cell.split("\n") for cell in cells]
     depth = max(len(lines) for lines in split)
-    return [
-        f"    {' & '.join(_latex(lines[i]) if i < len(lines) else '' for lines in split)} \\\\" for i in range(depth)
-    ]
+    rows = (" & ".join(_latex(lines[i]) if i < len(lines) else "" for lines in split) for i in range(depth))
+    # "[" or "*" after the end of a row would be an argument of it
+    return [f"    {'{}' if row.startswith(('[', '*')) else ''}{row} \\\\" for row in rows]
 
 
 _LATEX = {

@@ -13,7 +13,7 @@ import msgspec
 
 from engines.host.machine import share_here
 from engines.host.processors import Share
-from engines.protocol.client_environment import processors_of, surroundings
+from engines.protocol.client_environment import never_written, processors_of, surroundings
 from engines.protocol.codec import encode_order
 from engines.protocol.orders import EnvironmentOrder, Inference, TrialOrder
 from engines.protocol.private import write_private
@@ -157,7 +157,7 @@ class Starter:
             return worker
         worker.send(signal.SIGKILL)
         code = await worker.exit_code()
-        text = TextPipe("stderr")
+        text = TextPipe("stderr", never_written(self._secrets))
         errors = (*text.feed(worker.discard()), *text.finish())
         why = f"a worker forked from it said nothing within {self._settings.first_word_s:g} s"
         if code != -signal.SIGKILL:

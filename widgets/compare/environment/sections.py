@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from widgets.compare.table.views import Loaded, RowView
+from workbench.export.spreadsheet import tab_separated
 from workbench.machines.environment_diff import NOT_RECORDED, EnvironmentDiff, Line, Side, side_of
 from workbench.machines.environment_facts import GROUPS
 from workbench.plan.labels import short_title
@@ -89,4 +90,4 @@ def as_text(diff: EnvironmentDiff, lines: Sequence[Line] | None = None) -> str:
     for line in diff.lines if lines is None else lines:
         values = (" | ".join(side) or NOT_RECORDED for side in line.raw)
         rows.append((line.name, line.group, "yes" if line.differs else "no", *values))
-    return "".join("\t".join(row) + "\n" for row in rows)
+    return tab_separated(rows)

@@ -13,6 +13,7 @@ from widgets.compare.table.header import TwoLineHeader
 from widgets.compare.table.model import ROW_ROLE, CompareModel, Index
 from widgets.compare.table.views import RowView, TableView
 from widgets.theme.theme import Theme
+from workbench.export.spreadsheet import tab_separated
 
 _WIDEST_LABEL = 280
 _LEAST_LABEL = 140
@@ -245,11 +246,10 @@ class CompareTable(QTreeView):
         """The selected rows as tab-separated text under the heads."""
         model = self.compare_model
         heads = [" ".join(p for p in (c.title, c.detail) if p) for c in self.view.columns]
-        lines = ["\t".join(heads)]
+        lines = [heads]
         for index in self.selectionModel().selectedRows():
-            texts = (str(model.index(index.row(), c, index.parent()).data()) for c in range(len(heads)))
-            lines.append("\t".join(t.replace("\n", " ") for t in texts))
-        QGuiApplication.clipboard().setText("\n".join(lines) + "\n")
+            lines.append([str(model.index(index.row(), c, index.parent()).data()) for c in range(len(heads))])
+        QGuiApplication.clipboard().setText(tab_separated(lines))
 
     # --- column widths ----------------------------------------------------------------------------
 
