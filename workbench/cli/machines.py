@@ -19,6 +19,7 @@ from workbench.machines.machine import Machine, MachinesError, Slurm, Ssh, find,
 from workbench.machines.machine import remove as forget
 from workbench.machines.setup.hand import VERSIONS
 from workbench.machines.setup.plan import Choice, SetUpPlan, Step
+from workbench.machines.setup.renewal import renew_runner
 from workbench.machines.setup.run import Output, SetUpRun, StepStarted, Told, look
 from workbench.machines.setup.sizes import Sizes, sizes
 from workbench.machines.setup.target import home_of, python_of, shell_of, with_python
@@ -123,8 +124,10 @@ def setup(options: argparse.Namespace) -> int:
         return OK
     run = SetUpRun(shell, plan, lambda told: _say_told(told, len(plan.steps), say), options.python)
     python = run.run()
-    keep(here, with_python(machine, python))
-    say(f"{machine.title} has the engines: {python}. Next: llm-workbench machines test {machine.id}")
+    machine = with_python(machine, python)
+    keep(here, machine)
+    say(f"{machine.title} has the engines: {python}")
+    say(f"{renew_runner(machine, here)} Next: llm-workbench machines test {machine.id}".lstrip())
     if options.json:
         print(json.dumps({**_plan_as_json(plan), "set_up": True}, indent=2))
     return OK

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engines.protocol.client import RunnerClient, RunnerError
-from engines.protocol.messages import Probe, ProbeResult
+from engines.protocol.messages import Probe, ProbeResult, Welcome
 from engines.protocol.places import Places
 from workbench.machines.host_keys import HostKey, host_key
 from workbench.machines.links import connector
@@ -74,7 +74,7 @@ def _steps(machine: Machine, places: Places) -> Iterator[Tried]:
 
     def connected() -> Tried:
         made.append(connector(machine, places, "test")())
-        return Tried("runner", "ok", f"answers on {plain(made[0].welcome.machine)}")
+        return _runner(made[0].welcome, machine, places)
 
     yield _tried("runner", connected)
     with made[0] as client:
@@ -128,6 +128,17 @@ def _engines(shell: Shell, python: str) -> Tried:
         return Tried("engines", "ok", f"this version, {there}")
     advice = f"Set it up again for the version here, {here}."
     return Tried("engines", "note", f"another version than here: {there}", advice)
+
+
+def _runner(welcome: Welcome, machine: Machine, places: Places) -> Tried:
+    said = f"answers on {plain(welcome.machine)}"
+    if isinstance(machine.reach, Ssh):
+        ended = shell_of(machine, places).run(["cat", f"/proc/{welcome.pid}/cmdline"])
+        started = plain(ended.out.partition("\0")[0])
+        if started and ended.code == 0 and started != machine.reach.python:
+            advice = "It continues while it has trials, and ends when it has been idle for ten minutes."
+            return Tried("runner", "note", f"{said}, with other engines: {started}", advice)
+    return Tried("runner", "ok", said)
 
 
 def _clock(client: RunnerClient) -> Tried:

@@ -85,8 +85,6 @@ def explained(step: Step, code: int, said: Sequence[str], base: str, free_bytes:
         message, hint = what_happened(error, where), what_to_do(error, where)
     elif free_bytes < _FULL_BYTES:  # venv keeps to itself what its pip said
         message, hint = f"The disk of {base} is full ({format_bytes(free_bytes)} free).", "Free some space there."
-    elif step.id == "rename" and any(os.strerror(number) in text for number in (errno.ENOTEMPTY, errno.EEXIST)):
-        message, hint = "Another setup has put the same in its place meanwhile.", "Run it again: that one is used."
     elif any(words in text for words in _CERTIFICATE):
         message = "The package index shows a certificate that the machine does not trust."
         hint = "Set PIP_CERT there to your organisation's certificates."
@@ -107,6 +105,12 @@ def explained(step: Step, code: int, said: Sequence[str], base: str, free_bytes:
     else:
         message, hint = f"The command ended with code {code}.", "Its last lines say why."
     return _error(step.title, f"{message} Nothing half-made is left there.", hint)
+
+
+def is_there(step: Step, said: Sequence[str]) -> bool:
+    """Whether a step that failed found its work done: what another setup has put in place under this name is the same,
+    and complete."""
+    return step.id == "rename" and any(os.strerror(n) in line for n in (errno.ENOTEMPTY, errno.EEXIST) for line in said)
 
 
 def not_spoken(code: int, said: Sequence[str], python: str) -> Problem:

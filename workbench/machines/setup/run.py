@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from engines.protocol.client import RunnerError
 from engines.protocol.problems import Problem, ProblemsFound
-from workbench.machines.setup.failures import before, explained, not_spoken
+from workbench.machines.setup.failures import before, explained, is_there, not_spoken
 from workbench.machines.setup.link import Hand, HandEnded
 from workbench.machines.setup.lock import Lock, lock
 from workbench.machines.setup.plan import Choice, SetUpPlan, Step, fitting, python_of, steps
@@ -119,6 +119,9 @@ class SetUpRun:
                     said.clear()
                     self._tell(StepStarted(number, step))
                     code = self._do(hand, step, said)
+                    if code and is_there(step, said):
+                        self._tell(Output("It is there already, by another setup; that one is used."))
+                        code = 0
                     self._tell(StepEnded(number, step, code))
                     if code:
                         now = hand.look(self._plan.looked.base, self._python)

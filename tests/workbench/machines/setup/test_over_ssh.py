@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from workbench.experiment.file import dump
 from workbench.machines.machine import Machine, Ssh, find, keep
 from workbench.machines.setup.lock import Lock, lock
 from workbench.machines.setup.plan import Choice
+from workbench.machines.setup.renewal import renew_runner
 from workbench.machines.setup.run import SetUpFailed, SetUpRun, look
 from workbench.machines.setup.target import shell_of, with_python
 from workbench.machines.setup.wheel import engines_wheel
@@ -137,6 +139,19 @@ def test_that_a_machine_that_was_set_up_runs_trials_with_these_engines(house: Ho
     assert facts["project.version"] == engines_wheel().version
     differing = house.json("diff", one["trial"], two["trial"])
     assert "package.msgspec" in json.dumps(differing)
+
+    # another version of the engines comes, while the runner of this one still waits for trials
+    newer = replace(engines_wheel(), content="0123456789ab")
+    python = SetUpRun(shell, look(shell, choice, fixed=fixed, wheel=newer), lambda _: None).run()
+    assert python != its_python
+    keep(house.places, with_python(other, python))
+    assert _states(house, "old")["runner"] == "note"
+    assert renew_runner(with_python(other, python), house.places) == ""
+    assert _states(house, "old")["runner"] == "ok"
+
+
+def _states(house: House, machine: str) -> dict[str, str]:
+    return {step["id"]: step["state"] for step in house.json("machines", "test", machine)["steps"]}
 
 
 def _line(name: str) -> str:
