@@ -199,7 +199,7 @@ def _follow(client: RunnerClient, got: list[int]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=40, help="at most (40)")
+    parser.add_argument("--pairs", type=int, default=20, help="at most (20)")
     parser.add_argument("--seconds", type=float, default=30.0, help="of the traffic (30)")
     parser.add_argument("--cut", type=float, default=30.0, help="seconds without a network (30)")
     options = parser.parse_args()

@@ -37,7 +37,7 @@ def test_that_a_key_is_unknown_until_the_user_accepts_it(house: House, far: Netw
 def test_that_a_changed_key_shows_both_and_replaces_the_old_one_only_when_accepted(house: House, far: Network) -> None:
     lab = far.computer("lab")
     other = far.computer("other")
-    before = fingerprint(lab)
+    before, old = fingerprint(lab), (lab.folder / "host_key.pub").read_text().split()[1]
     lab.stop()
     for file in (lab.folder / "host_key", lab.folder / "host_key.pub"):
         file.unlink()
@@ -53,6 +53,7 @@ def test_that_a_changed_key_shows_both_and_replaces_the_old_one_only_when_accept
     assert far.known_hosts.read_text() == kept
     assert accept(lab.reach, key).state == "known"
     assert remote.run(["true"]).code == 0
+    assert old not in far.known_hosts.read_text(), "whoever has the old key is not trusted any more"
     assert host_key(other.reach).state == "known", "other lines stay"
 
 

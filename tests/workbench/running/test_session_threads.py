@@ -17,7 +17,7 @@ from tests.workbench.store_kit import add_experiment, ended, lines, started
 from workbench.running import follower as follow
 from workbench.running import kept_link
 from workbench.running import workbench as session
-from workbench.running.events import Event, Notice, RunnerLink
+from workbench.running.events import Event, Notice, RecordsArrived, RunnerLink
 from workbench.running.follower import Follower
 from workbench.running.intake import pending
 from workbench.running.workbench import Workbench
@@ -256,3 +256,15 @@ def test_that_a_lost_link_says_why_and_when_it_is_tried_again_and_can_be_hurried
         "lost", "gpu-box refused the key. Add it there. Stored figures are safe.", "lab", "refused", 3600.0
     )
     assert heard.of(RunnerLink) == [RunnerLink("connecting", machine="lab"), lost, lost]
+
+
+def test_that_listeners_hear_a_record_once_that_a_link_made_anew_brings_again(opened: Workbench) -> None:
+    def connect() -> RunnerClient:
+        raise RunnerError("nobody there")
+
+    heard = Heard()
+    follower = Follower(opened.store, opened.store_id, connect, heard, ingest=False, machine="lab")
+    said = [follow._Line("t-1", seq, line) for seq, line in enumerate(lines([started(), ended(2)]), 1)]
+    for batch in (said[:1], said, said):
+        follower._tell_listeners({"t-1": follow._Inbox(list(batch))})
+    assert [[r.seq for r in event.records] for event in heard.of(RecordsArrived)] == [[1], [2]]
