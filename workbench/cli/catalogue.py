@@ -44,7 +44,9 @@ def models(options: argparse.Namespace) -> int:
             return DOWNLOAD
         bar.clear()
     if options.copy or options.to:
-        return _copy(options.copy, options.to)
+        from workbench.cli.copying import copy_model  # imported late, as the store is
+
+        return copy_model(options)
     if options.machine:
         return _elsewhere(options.machine, as_json=options.json)
     local = local_models(here, ())
@@ -94,28 +96,6 @@ def _elsewhere(machine: str, *, as_json: bool) -> int:
         print(json.dumps({"local": _rows(found)}, indent=2))
     else:
         print_table(_HEAD, [(m.ref, m.title, format_bytes(m.size_bytes), m.source) for m in found])
-    return OK
-
-
-def _copy(model: str | None, machine: str | None) -> int:
-    """Raises `ProblemsFound`, `RunnerError`."""
-    from workbench.machines.copying import CopyError
-    from workbench.running.workbench import Workbench
-
-    if not model or not machine:
-        print("llm-workbench: --copy MODEL and --to MACHINE go together.", file=sys.stderr)
-        return WRONG
-    bar = Bar()
-    try:
-        with Workbench(client="models") as workbench:
-            path = workbench.copy_model(model, machine, report=bar.show)
-    except CopyError as error:
-        bar.clear()
-        print(f"llm-workbench: {error}\n  {error.advice}", file=sys.stderr)
-        return DOWNLOAD
-    finally:
-        bar.clear()
-    print(f"{model} is on {machine}: {path}")
     return OK
 
 

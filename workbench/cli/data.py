@@ -23,6 +23,10 @@ _BAD = 10
 
 def data(options: argparse.Namespace) -> int:
     """Look at data; with a model, at its rows as tokens."""
+    if options.copy_to:
+        from workbench.cli.copying import copy_data  # imported late, as the store is
+
+        return copy_data(options)
     here, base = places(), Path.cwd()
     model = ""
     if options.model:

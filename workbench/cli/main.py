@@ -225,6 +225,7 @@ def build_parser() -> argparse.ArgumentParser:
         "data", "data:data", "Training data: columns, bad rows, splits, and rows as a model sees them.", database=False
     )
     data.add_argument("data", metavar="DATA", help="built-in, docstrings, a file, a folder or a hub id")
+    data.add_argument("--copy-to", metavar="MACHINE", help="copy them, or a file of prompts, to a machine")
     data.add_argument("--model", metavar="REF", help="show tokens of this model, and which of them the loss counts")
     data.add_argument("--first", type=int, default=0, metavar="N", help="first of the usable rows to show (0)")
     data.add_argument("--rows", type=int, default=3, metavar="N", help="how many to show (3)")

@@ -218,6 +218,24 @@ def test_that_the_models_of_a_machine_are_listed(house: House, lab: Sshd) -> Non
     assert found.ref == str(lab.home / ".lmstudio" / "models" / "somebody" / "mine")
 
 
+def test_that_commands_list_and_copy(house: House, lab: Sshd) -> None:
+    (house.model.parent / "rows.jsonl").write_text(json.dumps({"text": "a"}) + "\n")
+    copied = house.command("models", "--copy", str(house.model), "--to", "lab")
+    assert (copied.returncode, copied.stderr) == (0, "")
+    assert copied.stdout.startswith(f"{house.model} is on lab: {lab.places.copied}")
+    copied = house.command("data", str(house.model.parent / "rows.jsonl"), "--copy-to", "lab")
+    assert (copied.returncode, copied.stderr) == (0, "")
+    assert Path(copied.stdout.rpartition(": ")[2].strip()).read_text() == '{"text": "a"}\n'
+    make_tiny_model(lab.home / ".lmstudio" / "models" / "somebody" / "mine")
+    assert [row["title"] for row in house.json("models", "--machine", "lab")["local"]] == ["mine"]
+    wrong = house.command("models", "--copy", str(house.model))
+    assert wrong.returncode == 2
+    assert "go together" in wrong.stderr
+    unknown = house.command("models", "--copy", str(house.model), "--to", "nowhere")
+    assert unknown.returncode == 4
+    assert "nowhere" in unknown.stderr
+
+
 def test_that_large_files_are_read_there_while_the_person_goes_on(house: House, lab: Sshd) -> None:
     large_model(lab.home / "large", 100 << 20)
     session = house.open()

@@ -11,6 +11,7 @@ from workbench.machines.setup.shell import Shell
 _FOLDERS = {
     "engines": ("~/.local/share/llm-workbench/engines", "data/engines"),
     "models": ("~/.cache/llm-workbench/models", "cache/models"),
+    "copies": ("~/.cache/llm-workbench/copied", "cache/copied"),
     "artifacts": ("~/.local/share/llm-workbench/artifacts", "data/artifacts"),
     "records": ("~/.local/state/llm-workbench/spools", "state/spools"),
     "hub cache": ("~/.cache/huggingface", "~/.cache/huggingface"),
