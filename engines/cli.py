@@ -38,6 +38,7 @@ from engines.protocol.unix_socket import connect
 if TYPE_CHECKING:
     from engines.runner.bench import Bench
     from engines.runner.serve import Beside
+    from engines.runner.settings import RunnerSettings
 
 DONE, FAILED, USAGE, UNKNOWN_TRIAL, NO_RUNNER, ALREADY_RUNNING, NOT_COMPLETED = range(7)
 
@@ -149,10 +150,6 @@ def _serve(options: argparse.Namespace) -> int:
     changes: dict[str, float] = {}
     if options.idle_seconds is not None:
         changes["idle_s"] = options.idle_seconds
-    elif options.share is not None:
-        from engines.slurm.node import IDLE_S
-
-        changes["idle_s"] = IDLE_S
     if options.grace_seconds is not None:
         changes["grace_s"] = options.grace_seconds
     if options.keep_days is not None:
@@ -165,7 +162,7 @@ def _serve(options: argparse.Namespace) -> int:
     if options.every_processor:  # the command that happens to start the runner is not the one whose trials it runs
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
-    here, bench, beside = _place_of_trials(options)
+    here, settings, bench, beside = _place_of_trials(options, settings)
     logging.raiseExceptions = False  # a full disk must not turn every log line into a traceback
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -182,22 +179,25 @@ def _serve(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _place_of_trials(options: argparse.Namespace) -> tuple[Places, Bench | None, Beside | None]:
-    """Where the runner's own files are, where its trials run, and what runs beside it."""
+def _place_of_trials(
+    options: argparse.Namespace, settings: RunnerSettings
+) -> tuple[Places, RunnerSettings, Bench | None, Beside | None]:
+    """Where the runner's own files are, its settings there, where its trials run, and what runs beside it."""
     if options.share is not None:
         from engines.slurm.folder import JobFolder
         from engines.slurm.front import pace
-        from engines.slurm.node import serve_share
+        from engines.slurm.node import job_settings, serve_share
 
         folder = JobFolder(options.share)
-        return folder.places(places()), None, lambda runner: serve_share(runner, folder, pace().look_s)
+        settings = job_settings(settings, folder)
+        return folder.places(places()), settings, None, lambda runner: serve_share(runner, folder, pace().look_s)
     if options.slurm is not None:
         from engines.slurm.bench import SlurmBench
         from engines.slurm.front import front_places, pace
 
         here = front_places(places(), options.slurm)
-        return here, SlurmBench(here, pace()), None
-    return places(), None, None
+        return here, settings, SlurmBench(here, pace()), None
+    return places(), settings, None, None
 
 
 # --- being a client -------------------------------------------------------------------------------

@@ -42,6 +42,9 @@ class RunnerSettings:
     """Seconds a forked worker has until its first record; then it is started plainly."""
     hold: bool = False
     """Begin with the queue only when somebody submits, resumes or follows: a command that reads must not measure."""
+    rings: Path | None = None
+    """Folder in this computer's memory for rings, where spools lie on a network's file system: a stamp would wait for
+    the network there. None: they lie beside the spools, and outlive a runner that is killed."""
     template_idle_s: float = 60.0
     """Seconds without a running trial after which the template is ended."""
 
@@ -60,7 +63,9 @@ def default_settings(*, hold: bool = False, **changes: float) -> RunnerSettings:
         "look_s": float(os.environ.get(LOOK_VARIABLE) or LOOK_S),
         **changes,
     }
-    return RunnerSettings(worker_command=tuple(command), template_command=tuple(template), hold=hold, **given)
+    return RunnerSettings(
+        worker_command=tuple(command), template_command=tuple(template), hold=hold, rings=None, **given
+    )
 
 
 def import_path() -> str:

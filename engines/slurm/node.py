@@ -10,8 +10,11 @@ import logging
 import os
 import platform
 import signal
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
@@ -19,6 +22,7 @@ from engines.host.probe import probe
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import TrialOrder
 from engines.runner.runner import Refused, Runner
+from engines.runner.settings import RunnerSettings
 from engines.slurm.folder import JobFolder, NodeFile, read_order
 
 _log = logging.getLogger(__name__)
@@ -62,6 +66,13 @@ async def take_in(runner: Runner, folder: JobFolder, share: Share, look_s: float
                     with contextlib.suppress(Refused):  # it has ended meanwhile
                         runner.stop(trial, kill=how == "kill")
         await asyncio.sleep(look_s)
+
+
+def job_settings(settings: RunnerSettings, folder: JobFolder) -> RunnerSettings:
+    """Those of a job's runner. Its rings are in memory, where the system has such a place, and go with the node."""
+    memory = Path("/dev/shm")
+    near = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+    return replace(settings, idle_s=IDLE_S, rings=near / folder.path.name)
 
 
 def allocated(found: ProbeResult, variables: Mapping[str, str]) -> tuple[str, ...]:

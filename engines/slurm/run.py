@@ -10,8 +10,6 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from engines.protocol.codec import read_record
 from engines.protocol.orders import TrialOrder
 from engines.protocol.private import write_private
@@ -22,7 +20,6 @@ from engines.protocol.records import (
     PhaseStarted,
     Progress,
     Record,
-    Stamps,
     TrialEnded,
     TrialStarted,
 )
@@ -30,8 +27,8 @@ from engines.protocol.sound_lines import SoundLines
 from engines.runner.bench import PutBack
 from engines.runner.outcome import Ending
 from engines.runner.spools.archive import Entry
-from engines.runner.spools.end_records import NEVER_RAN, rest_of_ring
-from engines.runner.spools.spool import ORDER, RECORDS, RING
+from engines.runner.spools.end_records import DIED, NEVER_RAN, ended_record
+from engines.runner.spools.spool import ORDER, RECORDS
 from engines.runner.trial import CannotStart, Surroundings
 from engines.runner.workers.worker import WorkerProcess
 from engines.slurm.allocation import Allocation
@@ -44,10 +41,10 @@ class Source:
     """A spool on a shared file system, read forward: it is opened anew for every look, or the file system may show an
     old state of it."""
 
-    def __init__(self, spool: Path, after: int) -> None:
+    def __init__(self, spool: Path) -> None:
         self._path = spool / RECORDS
         self._offset = 0
-        self._sound = SoundLines(after)
+        self._sound = SoundLines()
 
     def read(self) -> list[Record]:
         """The next records; [] where nothing has come, or there is no spool yet."""
@@ -95,6 +92,8 @@ class JobRun:
         self._owed: list[Record] = []
         """Read and not yet in the spool."""
         self._disk_is_full = False
+        self._known = entry.writer.last_seq
+        """What an earlier front copied."""
         self._stopped = False
         self._ended: TrialEnded | None = None
         self._asked_to_end: TrialEnded | None = None
@@ -106,7 +105,7 @@ class JobRun:
     async def run(self) -> TrialEnded:
         allocation = self._allocation
         if allocation is None:
-            raise PutBack
+            return self._end_without_job()
         try:
             if not self._is_handed:
                 await asyncio.to_thread(allocation.folder.hand, self.order, allocation.next_number())
@@ -119,7 +118,7 @@ class JobRun:
 
     async def _follow(self, allocation: Allocation) -> TrialEnded:
         there = allocation.folder.spools / self.order.trial
-        source = Source(there, self.entry.writer.last_seq)
+        source = Source(there)
         while True:
             over = allocation.is_over  # before the look: what was written until then is seen by it
             there_is = over or self.order.trial in allocation.spools
@@ -130,9 +129,7 @@ class JobRun:
                 self._take(source.rest())
                 if not self.begun and not self._stopped:
                     raise PutBack
-                self._write()
-                if not self._owed:
-                    self._end(allocation, await asyncio.to_thread(rest_of_ring, self.entry, there / RING))
+                self._end(allocation)
             self._write()
             if self._ended is not None and not self._owed:
                 await asyncio.to_thread(self._keep_order, there)
@@ -161,7 +158,8 @@ class JobRun:
                     self._ended = record
                 case _:
                     pass
-            self._owed.append(record)
+            if record.seq > self._known:
+                self._owed.append(record)
         if records:
             self._around.status_changed()
 
@@ -179,23 +177,31 @@ class JobRun:
         self._owed, self._disk_is_full = [], False
         self._around.grew()
 
-    def _end(self, allocation: Allocation, ring: Sequence[Record]) -> None:
+    def _end(self, allocation: Allocation) -> None:
         """The job ended under the trial. Times are the node's, whose clocks nobody can read any more."""
         found = allocation.judgement() if self.begun else NEVER_RAN
         asked, clock = self._asked_to_end, self._clock
-        stamps = [r for r in ring if isinstance(r, Stamps)]
-        t_ns = max([self._t_ns, *(time for r in stamps for time in r.times_ns)])
-        wall_ns = 0 if clock is None else clock.wall_ns + t_ns - clock.mono_ns
+        wall_ns = 0 if clock is None else clock.wall_ns + self._t_ns - clock.mono_ns
         self._ended = TrialEnded(
-            t_ns=t_ns,
+            t_ns=self._t_ns,
             outcome=found.outcome,
             failure=found.failure,
             message=found.message,
             advice=found.advice,
-            clock=asked.clock if asked is not None else ClockPair(wall_ns, t_ns),
+            clock=asked.clock if asked is not None else ClockPair(wall_ns, self._t_ns),
             exit_code=asked.exit_code if asked is not None else None,
         )
-        self._owed += [*(msgspec.structs.replace(r, t_ns=t_ns) for r in stamps), self._ended]
+        self._owed.append(self._ended)
+
+    def _end_without_job(self) -> TrialEnded:
+        """Somebody removed the job's folder."""
+        if not self.begun:
+            raise PutBack
+        self._ended = ended_record(DIED)
+        self._owed.append(self._ended)
+        self._write()
+        self.end_is_written = not self._owed
+        return self._ended
 
     def _keep_order(self, there: Path) -> None:
         """The order as it ran, with the device it had there."""

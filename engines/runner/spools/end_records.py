@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from time import monotonic_ns
 
 from engines.protocol.codec import BadLine, decode_record, read_record
@@ -127,11 +126,11 @@ def read_end(entry: Entry) -> TrialEnded | None:
     return None
 
 
-def rest_of_ring(entry: Entry, path: Path | None = None) -> list[Record]:
-    """Stamps that a killed runner had not read yet: the ring outlived it. `path`: where it is not in the spool."""
+def rest_of_ring(entry: Entry) -> list[Record]:
+    """Stamps that a killed runner had not read yet: the ring outlived it."""
     known = 0
     try:
-        ring = RingReader(path or entry.folder / RING)
+        ring = RingReader(entry.folder / RING)
     except (OSError, BadRing):
         return []
     try:

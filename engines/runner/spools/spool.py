@@ -155,6 +155,8 @@ class SpoolWriter:
 
     def clear(self) -> None:
         """Remove what only a running trial needs: ballast and ring."""
+        with contextlib.suppress(OSError):  # a ring that lies elsewhere (`RunnerSettings.rings`)
+            (self.folder / RING).readlink().unlink()
         for name in ("ballast.0", "ballast.1", RING):
             (self.folder / name).unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ from engines.host.processors import Share
 from engines.protocol.client_environment import never_written, processors_of, surroundings
 from engines.protocol.codec import encode_order
 from engines.protocol.orders import EnvironmentOrder, Inference, TrialOrder
-from engines.protocol.private import write_private
+from engines.protocol.private import private_folder, write_private
 from engines.protocol.records import Record
 from engines.protocol.ring import capacity_for, create_ring
 from engines.runner.lines import TextPipe
@@ -105,7 +105,7 @@ class Starter:
 
     async def start(self, order: TrialOrder, share: Share, folder: Path, on_data: OnData) -> Started | None:
         """None when it was given up before there was a worker. Raises OSError."""
-        create_ring(folder / RING, capacity_for(order))
+        self._make_ring(order, folder / RING)
         wanted = self._wanted(order, share, folder)
         why = ""
         errors: tuple[Record, ...] = ()
@@ -121,6 +121,14 @@ class Starter:
             return None
         _write_order(order, wanted)
         return Started(start_plainly(self._settings.worker_command, wanted, on_data), order, why, errors)
+
+    def _make_ring(self, order: TrialOrder, path: Path) -> None:
+        rings = self._settings.rings
+        if rings is not None:
+            private_folder(rings)
+            path.symlink_to(rings / order.trial)
+            path = rings / order.trial
+        create_ring(path, capacity_for(order))
 
     def _wanted(self, order: TrialOrder, share: Share, folder: Path) -> WorkerOrder:
         mark = mark_of(self._state, order.trial)

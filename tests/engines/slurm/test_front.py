@@ -72,7 +72,7 @@ def test_a_killed_worker_fails_its_trial_alone(front: Front) -> None:
     assert front.facts("next")["slurm.job"] == front.facts("long")["slurm.job"]
 
 
-def test_a_killed_runner_of_a_job_loses_its_trial_but_no_stamp(front: Front) -> None:
+def test_a_killed_runner_of_a_job_loses_its_trial_but_not_what_it_wrote(front: Front) -> None:
     front.submit(gpu_order("long", ["stamps", 4], LONG), gpu_order("next", position=1, configuration="c2"))
     worker = psutil.Process(front.worker_of("long"))
     os.kill(worker.ppid(), signal.SIGKILL)
@@ -156,8 +156,13 @@ def test_what_slurm_refuses_pauses_the_queue_with_its_words(front: Front) -> Non
 def test_running_and_waiting_trials_of_a_job_can_be_stopped(front: Front) -> None:
     front.submit(gpu_order("long", ["stamps", 3], LONG), gpu_order("next", position=1, configuration="c2"))
     front.until_phase("long", "measure")
+    (ring,) = front.places.state.glob("jobs/*/state/spools/long/ring")
+    assert ring.is_symlink(), "stamps do not wait for a network's file system"
+    in_memory = ring.readlink()
+    assert in_memory.exists()
     front.client.call(messages.Stop(trial="next"))
     assert front.end_of("next").outcome == "stopped"
     front.client.call(messages.Stop(trial="long"))
     ended = front.end_of("long")
     assert (ended.outcome, ended.message) == ("stopped", "Stopped by the user.")
+    assert not in_memory.exists()
