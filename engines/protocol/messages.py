@@ -244,7 +244,8 @@ def waiting_for(allocations: Sequence[Allocation]) -> str:
         return ""
     reasons = " or ".join(sorted({each.reason for each in allocations if each.reason}))
     jobs = ", ".join(each.id for each in allocations if each.id)
-    return f"Waiting for the cluster to start job {jobs}" + (f" ({reasons})." if reasons else ".")
+    what = f"Waiting for the cluster to start job {jobs}" if jobs else "Waiting for the cluster"
+    return f"{what} ({reasons})." if reasons else f"{what}."
 
 
 class QueueState(_Tagged, frozen=True, kw_only=True, tag="queue_state"):

@@ -52,8 +52,9 @@ class Bench:
     outlives_the_runner = False
     """Whether trials continue without their runner, and are taken up again by the next one."""
 
-    def begin(self, *, look: Callable[[], None], pause: Callable[[str], None]) -> None:
-        """Before the first trial. `look`: start what can start now. `pause`: the queue, for this reason."""
+    def begin(self, *, look: Callable[[], None], pause: Callable[[str], None], changed: Callable[[], None]) -> None:
+        """Before the first trial. `look`: start what can start now. `pause`: the queue, for this reason. `changed`:
+        what `allocations` says."""
 
     async def close(self) -> None:
         """The runner ends."""

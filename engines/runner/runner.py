@@ -91,7 +91,7 @@ class Runner:
         """Mark what a dead runner left as lost, or take it up again where it continued without one; delete old spools,
         begin with the queue."""
         died = {waiting.order.trial: waiting for waiting in self._queue.load()}
-        self._bench.begin(look=self._start_next, pause=self._pause)
+        self._bench.begin(look=self._start_next, pause=self._pause, changed=self.changed.notify)
         for entry in self.archive.recover():
             waiting = died.get(entry.trial)
             if waiting is not None and self._bench.outlives_the_runner:

@@ -88,6 +88,7 @@ class Allocation:
         """What an earlier front handed over."""
         self.handed_before = frozenset(handed)
         self._handed = len(handed)
+        self.has_worked = bool(self.folder.spooled())
         orders = (read_order(path) for path in handed.values())
         self.blocks.update((order.experiment, order.block) for order in orders if order is not None)
 

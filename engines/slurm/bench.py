@@ -34,6 +34,9 @@ from engines.slurm.run import JobRun
 _log = logging.getLogger(__name__)
 
 
+_NO_ANSWER = Shown(id="", state="waiting", reason="Slurm does not answer")
+
+
 class SlurmBench(Bench):
     """`here`: the front's own places."""
 
@@ -51,11 +54,14 @@ class SlurmBench(Bench):
         self._nudged = asyncio.Event()
         self._look: Callable[[], None] = lambda: None
         self._pause: Callable[[str], None] = lambda _: None
+        self._changed: Callable[[], None] = lambda: None
         self._task: asyncio.Task[None] | None = None
         self._asked_at = 0.0
+        self._is_unanswered = False
+        """The last time a job was asked for."""
 
-    def begin(self, *, look: Callable[[], None], pause: Callable[[str], None]) -> None:
-        self._look, self._pause = look, pause
+    def begin(self, *, look: Callable[[], None], pause: Callable[[str], None], changed: Callable[[], None]) -> None:
+        self._look, self._pause, self._changed = look, pause, changed
         private_folder(self._jobs)
         for folder in folders(self._jobs):
             file = folder.read_job()
@@ -123,7 +129,8 @@ class SlurmBench(Bench):
         return await asyncio.to_thread(lambda: cluster_probe(read_settings(self._here), kept_probe(self._here)))
 
     def allocations(self) -> tuple[Shown, ...]:
-        return tuple(each.shown() for each in self._allocations)
+        missing = (_NO_ANSWER,) if self._is_unanswered else ()
+        return (*(each.shown() for each in self._allocations), *missing)
 
     # --- jobs -----------------------------------------------------------------------------------------
 
@@ -172,7 +179,11 @@ class SlurmBench(Bench):
         for allocation in self._allocations:
             if not allocation.file.job and allocation.file.name in by_name:  # the last front died before it knew
                 await asyncio.to_thread(allocation.named, by_name[allocation.file.name].id)
+            if not allocation.file.job:
+                allocation.is_unwanted = True  # it died before it asked
             job = known.get(allocation.file.job) or Job(allocation.file.job, "")
+            if job != allocation.job:
+                self._changed()
             changed |= job != allocation.job
             allocation.job = job
             if (job.is_over or not job.state) and not allocation.is_over:
@@ -218,7 +229,10 @@ class SlurmBench(Bench):
 
         try:
             await asyncio.to_thread(ask)
+            self._is_unanswered = False
         except SlurmError as error:
+            self._is_unanswered = error.unreachable
+            self._changed()
             await asyncio.to_thread(shutil.rmtree, folder.path, True)
             if error.unreachable:
                 _log.warning("Slurm does not answer: %s", error)
@@ -231,7 +245,7 @@ class SlurmBench(Bench):
             return
         self._allocations.append(allocation)
         self._nudged.set()
-        self._look()
+        self._changed()
 
     async def _take_back(self, allocation: Allocation) -> None:
         allocation.is_unwanted = True
