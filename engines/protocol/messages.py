@@ -243,8 +243,9 @@ def waiting_for(allocations: Sequence[Allocation]) -> str:
     if any(each.state != "waiting" for each in allocations):
         return ""
     reasons = " or ".join(sorted({each.reason for each in allocations if each.reason}))
-    jobs = ", ".join(each.id for each in allocations if each.id)
-    what = f"Waiting for the cluster to start job {jobs}" if jobs else "Waiting for the cluster"
+    jobs = [each.id for each in allocations if each.id]
+    start = f" to start job{'s' * (len(jobs) > 1)} {', '.join(jobs)}" if jobs else ""
+    what = f"Waiting for the cluster{start}"
     return f"{what} ({reasons})." if reasons else f"{what}."
 
 

@@ -112,7 +112,7 @@ def test_a_queue_says_which_jobs_it_waits_for_until_one_has_a_node() -> None:
     first = Allocation(id="7", state="waiting", reason="Resources")
     second = Allocation(id="8", state="waiting")
     assert waiting_for((first,)) == "Waiting for the cluster to start job 7 (Resources)."
-    assert waiting_for((first, second)) == "Waiting for the cluster to start job 7, 8 (Resources)."
+    assert waiting_for((first, second)) == "Waiting for the cluster to start jobs 7, 8 (Resources)."
     assert (
         waiting_for((Allocation(id="", state="waiting", reason="no answer"),)) == "Waiting for the cluster (no answer)."
     )
