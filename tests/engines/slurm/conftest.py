@@ -15,7 +15,7 @@ from engines.protocol import messages
 from engines.protocol.client import RunnerClient
 from engines.protocol.codec import decode_record
 from engines.protocol.places import Places
-from engines.protocol.records import Environment, TrialEnded, TrialStarted
+from engines.protocol.records import Environment, Record, TrialEnded, TrialStarted
 from engines.slurm.commands import SlurmSettings
 from engines.slurm.front import PACE_VARIABLE, front_places
 from tests.engines.runner_harness import ROOT, RunnerProcess, end_runner, is_alive, until
@@ -69,9 +69,12 @@ class Front(RunnerProcess):
     def worker_of(self, trial: str) -> int:
         """Process of a trial's worker, once it has said its first word."""
         self.until_phase(trial, "measure")
+        return next(record.worker_pid for record in self.coming(trial) if isinstance(record, TrialStarted))
+
+    def coming(self, trial: str) -> Iterator[Record]:
+        """A trial's records, as they come."""
         stream = self.client.stream(messages.Attach(trial=trial))
-        lines = (decode_record(reply.line) for reply in stream if isinstance(reply, messages.RecordLine))
-        return next(record.worker_pid for record in lines if isinstance(record, TrialStarted))
+        return (decode_record(reply.line) for reply in stream if isinstance(reply, messages.RecordLine))
 
     def until_phase(self, trial: str, phase: str) -> None:
         until(lambda: self.entry(trial).phase == phase, 90, f"{trial} is in {phase}: {self.log}")

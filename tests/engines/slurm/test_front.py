@@ -12,7 +12,7 @@ import pytest
 
 from engines.protocol import messages
 from engines.protocol.orders import TrialOrder
-from engines.protocol.records import Stamps, TrialEnded
+from engines.protocol.records import Stamps, TrialEnded, TrialStarted
 from engines.slurm.commands import SlurmSettings
 from engines.slurm.node import ANY_GPU
 from tests.engines.runner_harness import make_order, until
@@ -75,12 +75,28 @@ def test_a_killed_worker_fails_its_trial_alone(front: Front) -> None:
 def test_a_killed_runner_of_a_job_loses_its_trial_but_not_what_it_wrote(front: Front) -> None:
     front.submit(gpu_order("long", ["stamps", 4], LONG), gpu_order("next", position=1, configuration="c2"))
     worker = psutil.Process(front.worker_of("long"))
+    next(record for record in front.coming("long") if isinstance(record, Stamps))
     os.kill(worker.ppid(), signal.SIGKILL)
     ended = front.end_of("long")
     assert (ended.outcome, ended.failure) == ("lost", "runner_died")
     assert sum(len(r.times_ns) for r in front.records("long") if isinstance(r, Stamps)) == 4
     assert front.end_of("next").outcome == "completed"
     until(lambda: not worker.is_running(), what="the worker has ended with its runner")
+
+
+def test_a_node_that_fails_loses_its_trial_and_the_rest_runs_when_it_is_back(front: Front) -> None:
+    front.submit(gpu_order("long", ["stamps", 4], LONG), gpu_order("next", position=1, configuration="c2"))
+    front.until_phase("long", "measure")
+    node = f"nodename={front.slurm.host}"
+    front.slurm.say("scontrol", "update", node, "state=down", "reason=test")
+    try:
+        ended = front.end_of("long")
+    finally:
+        front.slurm.say("scontrol", "update", node, "state=resume")
+    assert (ended.outcome, ended.failure) == ("lost", "node_failed"), ended
+    started = next(record for record in front.records("long") if isinstance(record, TrialStarted))
+    assert started.clock.mono_ns <= ended.t_ns == ended.clock.mono_ns, "times are the node's"
+    assert front.end_of("next").outcome == "completed"
 
 
 def test_a_trial_runs_on_while_slurmd_is_restarted(front: Front) -> None:
