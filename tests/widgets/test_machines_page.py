@@ -271,6 +271,7 @@ def set_up(monkeypatch: pytest.MonkeyPatch) -> list[Choice]:
 
     FakeRun.go_on, FakeRun.fails = threading.Event(), False
     monkeypatch.setattr(setting_up, "look", look)
+    monkeypatch.setattr("widgets.machines.known.renew_runner", lambda _machine, _places: "")
     monkeypatch.setattr(setting_up, "SetUpRun", FakeRun)
     return asked
 

@@ -14,6 +14,7 @@ from widgets.machines.words import login_of
 from widgets.shell.services import Services
 from workbench.machines.host_keys import HostKey, accept, host_key
 from workbench.machines.machine import THIS, THIS_COMPUTER, Machine, MachinesError, keep, machines, remove
+from workbench.machines.setup.renewal import renew_runner
 from workbench.running.events import RunnerLink
 from workbench.running.workbench import Workbench
 
@@ -56,11 +57,17 @@ class KnownMachines(QObject):
         """Add a machine, or reach it another way from now on. -> whether it could be written down"""
         return self._write(machine.id, lambda: keep(self._services.places, machine))
 
+    def set_up(self, machine: Machine) -> bool:
+        """Reach it with its new engines: a runner there that has nothing to do is one of them from now on."""
+        places = self._services.places
+        return self._write(machine.id, lambda: keep(places, machine), lambda: renew_runner(machine, places))
+
     def remove(self, machine: str) -> bool:
         """Forget how it is reached; its stored trials stay."""
         return self._write(machine, lambda: remove(self._services.places, machine))
 
-    def _write(self, machine: str, work: Callable[[], None]) -> bool:
+    def _write(self, machine: str, work: Callable[[], None], then: Callable[[], object] = lambda: None) -> bool:
+        """`then`: what follows in the background, before it is connected to again."""
         try:
             work()
         except MachinesError as error:
@@ -68,7 +75,12 @@ class KnownMachines(QObject):
             return False
         workbench = self._services.workbench
         if workbench is not None:
-            self._run(lambda: workbench.forget(machine), lambda _none: self._forgotten(machine))
+
+            def renew() -> None:
+                workbench.forget(machine)
+                then()
+
+            self._run(renew, lambda _none: self._forgotten(machine))
         self.read()
         return True
 

@@ -123,7 +123,7 @@ class MachinesPage(Page):
         self.head.test_wanted.connect(self._test)
         self.head.setup_wanted.connect(self._set_up)
         self.tests.changed.connect(self._tested)
-        self.setups.finished.connect(self.known.keep)
+        self.setups.finished.connect(self.known.set_up)
         self.setup_sheet.copied.connect(self._copied)
         self.head.removal_wanted.connect(self._remove)
         self.add_sheet.decided.connect(self._keep)
