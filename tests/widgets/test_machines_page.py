@@ -116,12 +116,14 @@ def test_that_a_lost_link_says_when_it_is_tried_again_and_keeps_the_last_values(
     assert "gpu-box does not answer" in words(page)
     assert "Trying again in" in words(page)
     assert "NVIDIA H200" in words(page)
+    assert "2, as of " in words(page), "values of a machine that does not answer have their time"
     QTest.mouseClick(page.head.retry, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: ("retry", "lab") in far.did)
     assert state(page, "lab") == "connecting"
     assert "does not answer" not in words(page)
     far.say(connected("lab"))
     qtbot.waitUntil(lambda: state(page, "lab") == "connected")
+    assert "as of" not in words(page)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +241,7 @@ class FakeRun:
     fails = False
     stopped = False
 
-    def __init__(self, _shell: object, plan: SetUpPlan, tell: Callable[[object], None]) -> None:
+    def __init__(self, _shell: object, plan: SetUpPlan, tell: Callable[[object], None], _python: str) -> None:
         self._plan, self._tell = plan, tell
 
     def run(self) -> str:
@@ -289,6 +291,11 @@ def test_that_setting_up_shows_every_command_first_and_then_its_output(
     QTest.mouseClick(sheet.engines["transformers"], Qt.MouseButton.LeftButton, pos=QPoint(6, 8))
     qtbot.waitUntil(lambda: len(set_up) == 2 and page.setups.state == "ready")
     assert ("transformers" in set_up[1].engines) is not ("transformers" in set_up[0].engines)
+    QTest.keyClicks(sheet.index, "https://example.org/whl")
+    QTest.keyClick(sheet.index, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: len(set_up) == 3 and page.setups.state == "ready")
+    assert set_up[2].index == "https://example.org/whl"
+    assert set_up[2].engines == set_up[1].engines
     QTest.mouseClick(sheet.start, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "Collecting torch" in sheet.log.toPlainText())
     assert "1 of 1: Install the packages" in sheet.said.text()
@@ -371,7 +378,7 @@ def test_that_a_slurm_cluster_is_added_with_what_an_allocation_has(services: Ser
     page.add()
     sheet = page.add_sheet
     sheet.kinds.choose(1)
-    assert not sheet.hosts.isVisible()
+    assert sheet.hosts.accessibleName() == "Login node"
     for key, text in (("id", "cluster"), ("partition", "gpu"), ("gpus", "2"), ("memory", "64")):
         sheet.fields[key].clear()
         QTest.keyClicks(sheet.fields[key], text)
@@ -440,5 +447,21 @@ def test_that_the_status_line_says_the_worst_link_first() -> None:
     assert link_words({THIS: here}, titles) == "Runner: connected"
     assert link_words({"lab": lab}, titles) == said
     assert link_words({THIS: here, "lab": connected("lab")}, titles) == "2 machines connected"
+    assert link_words({"lab": lost("lab", "setup")}, titles).startswith("gpu-box: not set up. ")
     three = {THIS: here, "cluster": slow, "lab": lab}
     assert link_words(three, titles) == f"{said} · Cluster: connecting · 1 of 3 machines connected"
+
+
+@pytest.mark.parametrize("width", [1200, 560, 420])
+def test_that_no_button_of_the_head_is_cut_in_a_narrow_window(page: MachinesPage, width: int) -> None:
+    click_row(page, "lab")
+    head = page.head
+    head.setParent(None)
+    head.resize(width, 300)
+    head.show()
+    try:
+        for button in head.buttons:
+            assert button.width() >= button.sizeHint().width()
+            assert head.rect().contains(button.geometry())
+    finally:
+        head.setParent(page)

@@ -24,15 +24,16 @@ class Offers:
     install: Callable[[str], None] | None
 
 
-def make_detail(theme: Theme, facts: MachineFacts, offers: Offers, *more: QWidget) -> QWidget:
-    """`more`: panels under the engines."""
+def make_detail(theme: Theme, facts: MachineFacts, offers: Offers, *more: QWidget, as_of: str = "") -> QWidget:
+    """`more`: panels under the engines. `as_of`: since when nothing newer is known, where the link is lost."""
     detail = QWidget()
     detail.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
     detail.setProperty("ground", "panel")
     column = QVBoxLayout(detail)
     column.setContentsMargins(0, 0, 0, 0)
     column.setSpacing(0)
-    column.addWidget(PanelHeader(theme, "Devices", str(len(facts.devices))))
+    count = str(len(facts.devices))
+    column.addWidget(PanelHeader(theme, "Devices", f"{count}, as of {as_of}" if as_of else count))
     column.addWidget(device_table(theme, facts.devices))
     column.addWidget(line())
     halves = QHBoxLayout()

@@ -7,8 +7,8 @@ from __future__ import annotations
 import time
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QFormLayout, QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
+from PySide6.QtWidgets import QBoxLayout, QFormLayout, QFrame, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from widgets.machines.words import KeyWords, LinkWords, countdown
 from widgets.parts.components import Chip, IconLabel, label, line, push_button, set_look
@@ -31,6 +31,8 @@ class MachineHead(QFrame):
         super().__init__(parent)
         self._theme = theme
         self._retry_at: float | None = None
+        self._columns = 0
+        """Buttons in a row."""
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setProperty("ground", "panel")
         self.title = label(role="trial_title")
@@ -65,7 +67,9 @@ class MachineHead(QFrame):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        self._top = QHBoxLayout()
+        self._top = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._button_grid = QGridLayout()
+        self._arrange(len(self.buttons))
         names = QVBoxLayout()
         names.setSpacing(2)
         first = QHBoxLayout()
@@ -75,9 +79,9 @@ class MachineHead(QFrame):
         self._first = first
         names.addLayout(first)
         names.addWidget(self.about)
+        self._names = names
         self._top.addLayout(names, 1)
-        for button in self.buttons:
-            self._top.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+        self._top.addLayout(self._button_grid)
         column.addLayout(self._top)
         self.asking = QFrame()
         self._asking_row = QHBoxLayout(self.asking)
@@ -93,10 +97,12 @@ class MachineHead(QFrame):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
         outer.addWidget(line())
-        self._card_row = QHBoxLayout()
-        self._card_row.addWidget(self.icon, 0, Qt.AlignmentFlag.AlignTop)
+        self._card_row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         words = QVBoxLayout()
-        words.addWidget(self.card_title)
+        self._card_head = QHBoxLayout()
+        self._card_head.addWidget(self.icon)
+        self._card_head.addWidget(self.card_title, 1)
+        words.addLayout(self._card_head)
         words.addWidget(self.text)
         self._keys = QFormLayout()
         self._keys.addRow(label("Offered now", tone="muted"), self.offered)
@@ -114,11 +120,35 @@ class MachineHead(QFrame):
     def _restyle(self) -> None:
         m, s, xs = (self._theme.spacing(name) for name in ("m", "s", "xs"))
         self._top.setContentsMargins(m, m, m, m)
-        for row in (self._top, self._first, self._asking_row, self._card_row):
+        for row in (self._top, self._first, self._asking_row, self._card_row, self._card_head, self._button_grid):
             row.setSpacing(s)
         self._asking_row.setContentsMargins(m, 0, m, m)
         self._card_row.setContentsMargins(m, m, m, m)
         self._words.setSpacing(xs)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Buttons beside the name where there is room, else under it, two or four in a row."""
+        gap = self._theme.spacing("s")
+        room = self.width() - 2 * self._theme.spacing("m")
+        row = sum(button.sizeHint().width() + gap for button in self.buttons)
+        beside = self._first.sizeHint().width() + row <= room
+        across, down = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
+        self._top.setDirection(across if beside else down)
+        self._arrange(len(self.buttons) if beside or row <= room else 2)
+        answers = self.trust.sizeHint().width() + self.retry.sizeHint().width()
+        self._card_row.setDirection(across if 2 * answers <= room else down)
+
+    def _arrange(self, columns: int) -> None:
+        if columns == self._columns:
+            return
+        self._columns = columns
+        for place, button in enumerate(self.buttons):
+            self._button_grid.addWidget(button, place // columns, place % columns, Qt.AlignmentFlag.AlignTop)
 
     # --- what is shown ----------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetrics, QPainter
+from PySide6.QtGui import QFontMetrics, QPainter, QResizeEvent
 from PySide6.QtWidgets import QFrame, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from widgets.machines.words import MachineRow
@@ -20,6 +20,7 @@ HERE = (
     "opens again."
 )
 FAR = "Trials continue there when the link breaks or the window closes; the window catches up when it is back."
+_LOW = 360
 _TONES = {"good": "status.good", "warn": "status.warn", "error": "status.error", "neutral": "text.muted"}
 
 
@@ -153,6 +154,11 @@ class MachineList(Panel):
     def _current_changed(self) -> None:
         if not self._quiet and self.current:
             self.chosen.emit(self.current)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a low window the rows come first."""
+        super().resizeEvent(event)
+        self.hint.setVisible(self.height() > self._theme.px(_LOW))
 
     def _restyle(self) -> None:
         edge = self._theme.spacing("m")

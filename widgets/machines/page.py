@@ -6,6 +6,7 @@ A machine is connected when it is chosen here, or used elsewhere. Main thread.
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QResizeEvent
@@ -52,8 +53,9 @@ class MachinesPage(Page):
     def __init__(self, services: Services, parent: QWidget | None = None) -> None:
         super().__init__(services, parent)
         self._facts: MachineFacts | None = None
-        self._shown: tuple[str, ProbeResult] | None = None
-        """The machine and the probe that the details are of."""
+        self._shown: tuple[str, ProbeResult, str] | None = None
+        """The machine and the probe that the details are of; the time of the probe, where the link is lost."""
+        self._probed_at: dict[str, datetime] = {}
         self._retry_at: dict[str, float] = {}
         """On the monotonic clock, when each lost link is tried again."""
         self.chosen = THIS
@@ -92,14 +94,14 @@ class MachinesPage(Page):
         self._right.setWidgetResizable(True)
         self._right.setFrameShape(QFrame.Shape.NoFrame)
         self._right.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
-        right = QWidget()
-        column = QVBoxLayout(right)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.head)
-        column.addWidget(self._right, 1)
+        inner = QWidget()
+        self._column = QVBoxLayout(inner)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(0)
+        self._column.addWidget(self.head)
+        self._right.setWidget(inner)
         splitter.addWidget(self.list)
-        splitter.addWidget(right)
+        splitter.addWidget(self._right)
         splitter.setStretchFactor(1, 1)
         splitter.setSizes([self.services.theme.width("machines_list"), 1000])
         self.body.addWidget(splitter, 1)
@@ -157,6 +159,7 @@ class MachinesPage(Page):
             return
         self.chosen = machine
         self._show_all()
+        self._right.verticalScrollBar().setValue(0)
         self._choice.start()
 
     def _connect_to_chosen(self) -> None:
@@ -286,6 +289,7 @@ class MachinesPage(Page):
     # --- what arrives -----------------------------------------------------------------------------
 
     def _probed(self, machine: str, result: ProbeResult) -> None:
+        self._probed_at[machine] = datetime.now()
         if machine == THIS:
             self.checks.look_up(result.machine)
             wanted, self._wanted = self._wanted, ()
@@ -340,12 +344,26 @@ class MachinesPage(Page):
         self.head.show_key(key_words(machine, key) if key is not None else None)
         self._show_looking()
         if probe is not None:
-            if self._shown is None or self._shown[0] != machine.id or self._shown[1] is not probe:
-                self._shown = (machine.id, probe)
+            lost = bool(words.title) and machine.id in self._probed_at
+            as_of = f"{self._probed_at[machine.id]:%H:%M}" if lost else ""
+            before = self._shown
+            if before is None or before[1] is not probe or (before[0], before[2]) != (machine.id, as_of):
+                self._shown = (machine.id, probe, as_of)
                 self._show_again()
         else:
             self._shown = self._facts = None
             self._show_unknown(machine, words.state)
+
+    def _show_under_head(self, widget: QWidget) -> None:
+        """The old one goes away with everything in it."""
+        while self._column.count() > 1:
+            old = self._column.takeAt(1).widget()
+            if old is not None:
+                old.hide()
+                old.setParent(None)
+                old.deleteLater()  # a button in it may be what asked for another
+        self._column.addWidget(widget, 1)
+        widget.show()
 
     def _show_looking(self) -> None:
         busy = self.chosen in self.known.looking
@@ -358,21 +376,18 @@ class MachinesPage(Page):
         """A probe or a self-check has come, or the text has another size; the view stays where it was scrolled to."""
         if self._shown is None:
             return
-        machine, probe = self._shown
+        machine, probe, as_of = self._shown
         here = machine == THIS
         self._facts = machine_facts(probe, measured_rates(self.checks.result) if here else None)
-        bar = self._right.verticalScrollBar()
-        place = bar.value()
         theme = self.services.theme
         offers = Offers(self._copy_command, self._install_row if here else None)
         more = (SelfCheckPanel(theme, self.checks),) if here else panels_of(theme, self.tests.results.get(machine))
-        self._right.setWidget(make_detail(theme, self._facts, offers, *more))
-        bar.setValue(place)
+        self._show_under_head(make_detail(theme, self._facts, offers, *more, as_of=as_of))
 
     def _show_unknown(self, machine: Machine, state: str) -> None:
         result = self.tests.results.get(machine.id)
         if result is not None:
-            self._right.setWidget(alone(self.services.theme, result))
+            self._show_under_head(alone(self.services.theme, result))
             return
         name = "this computer" if machine.id == THIS else machine.title
         looking = machine.id == THIS or state in ("connecting", "connected")
@@ -382,7 +397,7 @@ class MachinesPage(Page):
         )
 
     def _show_empty(self, title: str, text: str, *, failed: bool = False) -> None:
-        self._right.setWidget(
+        self._show_under_head(
             EmptyState(
                 self.services.theme,
                 title,

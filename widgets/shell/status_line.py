@@ -8,12 +8,12 @@ from pathlib import Path
 from PySide6.QtWidgets import QStatusBar, QWidget
 
 from widgets.parts.components import ElidedLabel, label
+from widgets.parts.link_state import LOST, NO_ANSWER
 from widgets.theme.theme import Theme
 from workbench.machines.machine import THIS
 from workbench.running.events import RunnerLink
 from workbench.store.operations import Counts
 
-LINKS = {"connected": "connected", "connecting": "connecting", "lost": "no answer"}
 _WORST_FIRST = ("lost", "connecting", "connected")
 
 
@@ -34,7 +34,8 @@ def link_words(links: Mapping[str, RunnerLink], title_of: Callable[[str], str]) 
 
 
 def _one(name: str, link: RunnerLink) -> str:
-    text = f"{name}: {LINKS[link.state]}"
+    state = link.state if link.state != "lost" else LOST.get(link.code, NO_ANSWER)[0]
+    text = f"{name}: {state}"
     return f"{text}. {link.message}" if link.message and link.state != "connected" else text
 
 

@@ -26,8 +26,7 @@ class Field:
 
 
 FIELDS = (
-    Field("host", "Host", "A name from ~/.ssh/config, or user@address", ("ssh",)),
-    Field("login", "Login node", "As for ssh; empty where Slurm's commands are on this computer", ("slurm",)),
+    Field("host", "Host", "A name from ~/.ssh/config, or user@address"),
     Field("title", "Title", "What lists and charts call it"),
     Field("id", "Id", "What experiment files and commands call it; it cannot be changed later"),
     Field("partition", "Partition", "Empty for the cluster's default", ("slurm",)),
@@ -49,6 +48,8 @@ FIELDS = (
     Field("python", "Python", "Absolute path of an interpreter there that has the engines", more=True),
     Field("home", "Home", "Folder for everything the workbench keeps there", more=True),
 )
+LOGIN = Field("host", "Login node", "As for SSH; empty where Slurm's commands are on this computer")
+"""The same field for a cluster."""
 DEFAULTS = {"gpus": "0", "cpus": "1", "memory": "0", "time_limit": "60", "allocations": "1", "port": "0"}
 _HIGHEST_PORT = 65535
 _ODD = re.compile(r"[^a-z0-9_]+")
@@ -92,11 +93,11 @@ def machine_of(kind: str, values: Mapping[str, str], taken: Collection[str]) -> 
             numbers[field.key] = int(text)
     if numbers.get("port", 0) > _HIGHEST_PORT:
         wrong["port"] = f"A port is at most {_HIGHEST_PORT}."
-    host = texts["host" if kind == "ssh" else "login"]
+    host = texts["host"]
     if kind == "ssh" and not host:
         wrong["host"] = "Where is it? A name from ~/.ssh/config, or user@address."
     elif host.startswith("-") or not all(c.isprintable() and not c.isspace() for c in host):
-        wrong["host" if kind == "ssh" else "login"] = f"{host!r} cannot be a computer's name."
+        wrong["host"] = f"{host!r} cannot be a computer's name."
     if texts["id"] in taken:
         wrong["id"] = f"There is a machine {texts['id']!r} already."
     try:
@@ -137,8 +138,7 @@ def values_of(machine: Machine) -> dict[str, str]:
         return values
     ssh = reach if isinstance(reach, Ssh) else reach.login
     if ssh is not None:
-        host = "host" if isinstance(reach, Ssh) else "login"
-        values |= {host: ssh.host, "port": str(ssh.port), "python": ssh.python, "home": ssh.home}
+        values |= {"host": ssh.host, "port": str(ssh.port), "python": ssh.python, "home": ssh.home}
     if isinstance(reach, Slurm):
         if reach.login is None:
             values |= {"python": reach.python, "home": reach.home}

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QFormLayout, QFrame, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
-from widgets.machines.adding.form import DEFAULTS, FIELDS, Field, Unfit, machine_of, proposed_id, values_of
+from widgets.machines.adding.form import DEFAULTS, FIELDS, LOGIN, Field, Unfit, machine_of, proposed_id, values_of
 from widgets.messages.overlay import Overlay
 from widgets.parts.components import (
     PanelHeader,
@@ -65,7 +75,6 @@ class AddSheet(Overlay):
         self.kinds.chosen.connect(self._show)
         self.more.toggled.connect(self._show)
         self.fields["host"].textChanged.connect(self._propose)
-        self.fields["login"].textChanged.connect(self._propose)
         for key in ("title", "id"):
             self.fields[key].textEdited.connect(lambda _text, key=key: self._own.add(key))
         theme.follow(self._restyle)
@@ -78,13 +87,14 @@ class AddSheet(Overlay):
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
         self._rows: dict[str, QWidget] = {}
+        self._names: dict[str, QLabel] = {}
         before_more = True
         for field in FIELDS:
             if field.more and before_more:
                 self._form.addRow("", self.more)
                 before_more = False
             self._rows[field.key] = row = self._row(field)
-            name = label(field.label)
+            self._names[field.key] = name = label(field.label)
             name.setBuddy(self.fields[field.key])
             self._form.addRow(name, row)
         self._upper.addLayout(self._form)
@@ -95,7 +105,10 @@ class AddSheet(Overlay):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         scroll.setWidget(form)
-        self._buttons = QHBoxLayout()
+        foot = QFrame()
+        foot.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        foot.setProperty("ground", "panel")
+        self._buttons = QHBoxLayout(foot)
         self._buttons.addWidget(self.wrong, 1)
         self._buttons.addWidget(self.cancel)
         self._buttons.addWidget(self.save)
@@ -105,7 +118,7 @@ class AddSheet(Overlay):
         column.addWidget(self.header)
         column.addWidget(scroll, 1)
         column.addWidget(line())
-        column.addLayout(self._buttons)
+        column.addWidget(foot)
 
     def _row(self, field: Field) -> QWidget:
         holder = QWidget()
@@ -119,7 +132,10 @@ class AddSheet(Overlay):
             widget.setAccessibleDescription(field.hint)
         edit.returnPressed.connect(self._decide)
         column.addWidget(shown)
-        column.addWidget(label(field.hint, role="caption", tone="muted", wrap=True))
+        hint = label(field.hint, role="caption", tone="muted", wrap=True)
+        if field.key == "host":
+            self._host_hint = hint
+        column.addWidget(hint)
         return holder
 
     def _restyle(self) -> None:
@@ -174,11 +190,17 @@ class AddSheet(Overlay):
         self._say_wrong({})
         self._show()
         self.place()
-        self.appear(self.hosts if kind == "ssh" else self.fields["login"])
+        self.appear(self.hosts)
 
     def _show(self) -> None:
         """The fields of the kind, those behind "More" where it is open."""
         self.about.setText(ABOUT[self.kind])
+        host = LOGIN if self.kind == "slurm" else FIELDS[0]
+        self._names["host"].setText(host.label)
+        self._host_hint.setText(host.hint)
+        for widget in (self.hosts, self.fields["host"]):
+            widget.setAccessibleName(host.label)
+            widget.setAccessibleDescription(host.hint)
         self.more.set_icon("chevron-down" if self.more.isChecked() else "chevron-right")
         for field in FIELDS:
             shown = self.kind in field.kinds and (not field.more or self.more.isChecked())

@@ -55,12 +55,13 @@ class SetUps(QObject):
     def busy(self) -> bool:
         return self.state == "running"
 
-    def prepare(self, machine: Machine, engines: tuple[str, ...], *, anew: bool = False) -> None:
-        """Look at the machine and say what would be run for these engines; it changes nothing there."""
+    def prepare(self, machine: Machine, engines: tuple[str, ...], python: str = "", index: str = "") -> None:
+        """Look at the machine and say what would be run for these engines; it changes nothing there. `python` and
+        `index` as `Choice` has them."""
         if self.busy:
             return
         places = self._services.places
-        self.machine, self._choice = machine, Choice(engines=engines, home=home_of(machine), anew=anew)
+        self.machine, self._choice = machine, Choice(engines, python, home_of(machine), index)
         self.plan, self.problems, self.lines, self.outcome, self.step = None, (), [], "", ""
         self._asked += 1
         asked, choice = self._asked, self._choice
@@ -78,7 +79,7 @@ class SetUps(QObject):
         if self.state not in ("ready", "failed") or machine is None or plan is None or not plan.can_start:
             return
         self.lines, self.outcome, self.step, self._waiting = [], "", "", []
-        run = self._run = SetUpRun(shell_of(machine, self._services.places), plan, self._take)
+        run = self._run = SetUpRun(shell_of(machine, self._services.places), plan, self._take, self._choice.python)
         self._set("running")
         self._timer.start()
         self._services.bridge.run(run.run, self._done, self._failed, receiver=self)

@@ -4,9 +4,18 @@ thread.
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QTextCursor
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFrame,
+    QHBoxLayout,
+    QLineEdit,
+    QPlainTextEdit,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from widgets.machines.setup.run import SetUps
 from widgets.messages.overlay import Overlay
@@ -34,10 +43,18 @@ class SetUpSheet(Overlay):
     def __init__(self, theme: Theme, setups: SetUps, host: QWidget) -> None:
         super().__init__(theme, host, "Set up")
         self.setups = setups
+        self._asked = ("", "")
+        """Interpreter and index of the last look."""
         self.header = PanelHeader(theme, "Set up")
         self.header.add_tool(tool_button(theme, "close", tip="Close (Esc)", clicked=self.leave, compact=True))
         self.about = label(ABOUT, role="dense", tone="muted", wrap=True)
         self.engines = {engine.id: QCheckBox(engine.title) for engine in engines_to_tick()}
+        self.python = QLineEdit()
+        self.python.setPlaceholderText("/usr/bin/python3; empty finds one")
+        self.python.setAccessibleName("Interpreter there")
+        self.index = QLineEdit()
+        self.index.setPlaceholderText("Empty for the machine's own index alone")
+        self.index.setAccessibleName("Further package index")
         self.notes = label(role="dense", tone="secondary", wrap=True)
         self.start = push_button("Set up", setups.start, kind="main")
         self.again = push_button("Look again", self._look)
@@ -54,6 +71,8 @@ class SetUpSheet(Overlay):
         self._build()
         for check in self.engines.values():
             check.clicked.connect(self._look)
+        for field in (self.python, self.index):
+            field.editingFinished.connect(self._look_if_changed)
         setups.changed.connect(self._show)
         setups.printed.connect(self._append)
         theme.follow(self._restyle)
@@ -69,6 +88,12 @@ class SetUpSheet(Overlay):
         ticks.addStretch(1)
         self._ticks = ticks
         self._upper.addLayout(ticks)
+        more = QHBoxLayout()
+        for name, field in (("Interpreter there (--python)", self.python), ("Package index (--index)", self.index)):
+            more.addWidget(label(name, tone="muted"))
+            more.addWidget(field, 1)
+        self._more = more
+        self._upper.addLayout(more)
         self._upper.addWidget(self.notes)
         buttons = QHBoxLayout()
         for button in (self.start, self.again, self.stop):
@@ -76,21 +101,33 @@ class SetUpSheet(Overlay):
         buttons.addWidget(self.said, 1)
         self._buttons = buttons
         self._upper.addLayout(buttons)
+        inner = QWidget()
+        below = QVBoxLayout(inner)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.setSpacing(0)
+        below.addLayout(self._upper)
+        below.addWidget(line())
+        below.addWidget(self.output)
+        below.addWidget(self.log, 1)
+        scroll = QScrollArea()  # large text in a small window
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inner)
         column = QVBoxLayout(self)
         column.setContentsMargins(1, 1, 1, 1)
         column.setSpacing(0)
         column.addWidget(self.header)
-        column.addLayout(self._upper)
-        column.addWidget(line())
-        column.addWidget(self.output)
-        column.addWidget(self.log, 1)
+        column.addWidget(scroll, 1)
 
     def _restyle(self) -> None:
         px = self.theme.px
         self._upper.setContentsMargins(px(12), px(10), px(12), px(12))
         self._upper.setSpacing(px(8))
-        for row in (self._buttons, self._ticks):
+        for row in (self._buttons, self._ticks, self._more):
             row.setSpacing(px(12))
+        self.log.setMinimumHeight(px(120))
         self.log.setFont(self.theme.font("mono"))
         self.log.setStyleSheet(f"QPlainTextEdit {{ border: none; border-radius: 0; padding: {px(4)}px {px(8)}px; }}")
         self.place()
@@ -105,14 +142,24 @@ class SetUpSheet(Overlay):
         if not self.setups.busy:
             for id, check in self.engines.items():
                 check.setChecked(id in engines)
-            self.setups.prepare(machine, engines)
+            for field in (self.python, self.index):
+                field.clear()
+            self._look_at(machine)
         self.place()
         self.appear(self.stop if self.setups.busy else None)
 
     def _look(self) -> None:
-        machine = self.setups.machine
-        if machine is not None:
-            self.setups.prepare(machine, tuple(id for id, check in self.engines.items() if check.isChecked()))
+        if self.setups.machine is not None:
+            self._look_at(self.setups.machine)
+
+    def _look_at(self, machine: Machine) -> None:
+        self._asked = (self.python.text().strip(), self.index.text().strip())
+        ticked = tuple(id for id, check in self.engines.items() if check.isChecked())
+        self.setups.prepare(machine, ticked, *self._asked)
+
+    def _look_if_changed(self) -> None:
+        if self.isVisible() and self._asked != (self.python.text().strip(), self.index.text().strip()):
+            self._look()
 
     # --- what is shown ----------------------------------------------------------------------------
 
@@ -126,6 +173,8 @@ class SetUpSheet(Overlay):
         self.stop.setVisible(state == "running")
         for check in self.engines.values():
             check.setEnabled(state not in ("running", "looking"))
+        for field in (self.python, self.index):
+            field.setEnabled(state != "running")
         notes = [f"{p.message} {p.hint}".strip() for p in setups.problems]
         if setups.plan is not None and state != "done":
             notes += setups.plan.cautions

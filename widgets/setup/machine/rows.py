@@ -68,17 +68,20 @@ def machine_rows(experiment: Experiment, machines: Sequence[Known]) -> tuple[Mac
             m.title if many else "",
             m.state,
             m.status,
-            device_rows(experiment, m.probe, m.id) if m.probe is not None else (_unknown(experiment, m),),
+            device_rows(experiment, m.probe, m.id, named=many) if m.probe is not None else (_unknown(experiment, m),),
         )
         for m in machines
     )
 
 
-def device_rows(experiment: Experiment, probe: ProbeResult, machine: str = THIS) -> tuple[DeviceRow, ...]:
-    """The devices trials can run on, GPUs first."""
+def device_rows(
+    experiment: Experiment, probe: ProbeResult, machine: str = THIS, *, named: bool = False
+) -> tuple[DeviceRow, ...]:
+    """The devices trials can run on, GPUs first. `named`: the machine's name stands over them."""
     chosen = devices_of(experiment, probe, machine)
     devices = sorted(probe.devices, key=lambda d: d.id == "cpu")
-    return tuple(_device(d, d.id in chosen, len(devices) > 1, machine) for d in devices)
+    alone = len(devices) == 1 and not named and machine == THIS
+    return tuple(_device(d, d.id in chosen, alone, machine) for d in devices)
 
 
 def measured(experiment: Experiment, machines: Sequence[Known], plan: Plan | None) -> tuple[Measured, ...]:
@@ -96,17 +99,16 @@ def _unknown(experiment: Experiment, machine: Known) -> DeviceRow:
     return DeviceRow(f"{machine.id}/", "Best device", "Its devices appear once it answers", named, 0.0, "")
 
 
-def _device(device: Device, checked: bool, many: bool, machine: str) -> DeviceRow:
+def _device(device: Device, checked: bool, alone: bool, machine: str) -> DeviceRow:
     details = device.details
     if device.id == "cpu":
         cores, threads = details.get("cores", ""), details.get("threads_default", "")
-        here = machine == THIS
-        title = "Processor" if many or not here else "this computer"
+        title = "this computer" if alone else "Processor"
         parts = [f"{cores} core{'' if cores == '1' else 's'}" if cores else device.title]
         if threads:
             parts.append(f"{threads} thread{'' if threads == '1' else 's'}")
         detail = ", ".join(parts)
-        detail = detail if many or not here else f"CPU · {detail}"
+        detail = f"CPU · {detail}" if alone else detail
     else:
         title, detail = device.title, "GPU of this computer" if machine == THIS else "GPU"
     total, free = device.memory_total_bytes, device.memory_free_bytes
