@@ -356,8 +356,8 @@ class MachinesPage(Page):
 
     def _show_under_head(self, widget: QWidget) -> None:
         """The old one goes away with everything in it."""
-        while self._column.count() > 1:
-            old = self._column.takeAt(1).widget()
+        while (item := self._column.takeAt(1)) is not None:
+            old = item.widget()
             if old is not None:
                 old.hide()
                 old.setParent(None)
