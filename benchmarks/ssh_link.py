@@ -24,12 +24,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.paired_comparison import compare, report_progress
+from benchmarks.paired_comparison import compare, interval, report_progress
 from benchmarks.runner_cpu import order as watched_order
+from benchmarks.start_methods import processor_rate
 from benchmarks.trials import own_runner, records_of, trial_order
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient, RunnerError
@@ -46,6 +48,7 @@ from workbench.machines.ssh_config import CONFIG_VARIABLE
 
 BAR_BYTES_S = 20_000.0
 BAR_LOST_S = 3.0
+MARGIN = 0.05
 SETTLE_S = 3.0
 STAND_IN = shlex.join([sys.executable, str(Path(__file__).with_name("runner_cpu.py")), "--be-worker"])
 
@@ -108,34 +111,45 @@ def far_computer(folder: Path, worker: str) -> Iterator[tuple[Sshd, Cable]]:
         network.close()
 
 
-def decode_rate(client: RunnerClient, model: Path, trial: str) -> float:
-    """Tokens a second of one trial, in the quickest tenth of its requests: others use this computer, too."""
-    source = ModelOrder(ref="bench", title=model.name, kind="folder", path=str(model))
-    work = Inference(prompt_tokens=32, new_tokens=64, requests=20, window_s=0.0, warmup_requests=3, perplexity_tokens=0)
-    order = trial_order(source, "precision.float32", workload=work, engine=EngineOrder(threads=1), trial=trial)
-    rates, ended = [], None
-    for _, record in records_of(client, order):
-        if isinstance(record, Request) and not record.warmup:
-            rates.append(record.generated_tokens * 1e9 / (record.end_ns - record.start_ns))
-        ended = record
-    if not isinstance(ended, TrialEnded) or ended.outcome != "completed":
-        raise SystemExit(f"A trial did not complete: {ended}")
-    return float(np.quantile(rates, 0.9))
+@dataclass(frozen=True)
+class Side:
+    """One way to run trials, and the tokens per second of processor time of each: neighbours hardly change those."""
+
+    client: RunnerClient
+    name: str
+    per_processor_second: list[float] = field(default_factory=list)
+
+    def decode_rate(self, model: Path) -> float:
+        """Tokens a second of one trial, in the quickest tenth of its requests: others use this computer, too."""
+        source = ModelOrder(ref="bench", title=model.name, kind="folder", path=str(model))
+        work = Inference(
+            prompt_tokens=32, new_tokens=64, requests=20, window_s=0.0, warmup_requests=3, perplexity_tokens=0
+        )
+        trial = f"{self.name}-{len(self.per_processor_second)}"
+        order = trial_order(source, "precision.float32", workload=work, engine=EngineOrder(threads=1), trial=trial)
+        records = [record for _, record in records_of(self.client, order)]
+        if not isinstance(records[-1], TrialEnded) or records[-1].outcome != "completed":
+            raise SystemExit(f"A trial did not complete: {records[-1]}")
+        self.per_processor_second.append(processor_rate(records))
+        measured = [r for r in records if isinstance(r, Request) and not r.warmup]
+        return float(np.quantile([r.generated_tokens * 1e9 / (r.end_ns - r.start_ns) for r in measured], 0.9))
 
 
 def figures(folder: Path, pairs: int) -> None:
     model = make_tiny_model(folder / "tiny")
-    numbers = iter(range(10**6))
     with far_computer(folder, "") as (computer, _), own_runner() as here, _connected(computer) as there:
+        far, near = Side(there, "far"), Side(here, "near")
         state = compare(
-            lambda: decode_rate(there, model, f"far-{next(numbers)}"),
-            lambda: decode_rate(here, model, f"near-{next(numbers)}"),
-            margin=0.05,
+            lambda: far.decode_rate(model),
+            lambda: near.decode_rate(model),
+            margin=MARGIN,
             least=min(6, pairs),
             most=pairs,
             report=report_progress,
         )
     print(state.line("over ssh", "here", "tokens/s"), flush=True)
+    spent = list(zip(far.per_processor_second, near.per_processor_second, strict=True))
+    print("  " + interval(spent, MARGIN, 0.95).line("over ssh", "here", "tokens per second of processor time"))
 
 
 def traffic(folder: Path, seconds: float, cut_s: float) -> None:

@@ -48,6 +48,8 @@ _SAID_LINES = 40
 _HANG_UP_S = 2.0
 _TOO_LONG_S = 60.0
 _LONGEST_OUT = 16 << 20
+_SHOWN = 200
+"""Characters of a command that a message names."""
 _BEGINS = "llm-workbench-begins"
 _PLAIN = re.compile(r"[A-Za-z0-9_./:,@+-][A-Za-z0-9_./:,@+=-]*")
 _QUOTE = re.compile(r"['\\]")
@@ -95,6 +97,7 @@ class Remote:
             end(process)
 
         patience = threading.Timer(timeout, give_up)
+        patience.daemon = True
         feeding = threading.Thread(target=_feed, args=(process.stdin, input), name="ssh-stdin", daemon=True)
         for thread in (patience, feeding):
             thread.start()
@@ -105,13 +108,17 @@ class Remote:
         code = process.wait()
         patience.cancel()
         feeding.join()
-        what = f"{self.title} %s: {far_text(argv)[:200]}"
+        shown = far_text(argv)[:_SHOWN]
         if late.is_set():
             raise RunnerError(
-                what % f"did not finish a command within {timeout:g} s", "Try again; it may be busy.", code="slow"
+                f"{self.title} did not finish a command within {timeout:g} s: {shown}",
+                "Try again; it may be busy.",
+                code="slow",
             )
         if len(out) > _LONGEST_OUT:
-            raise RunnerError(what % "prints more than a command should", "Try it in a terminal.", code="too_long")
+            raise RunnerError(
+                f"{self.title} prints more than a command should: {shown}", "Try it in a terminal.", code="too_long"
+            )
         if code == 255:  # ssh's own
             raise failure(self.reach, self.title, said.text())
         login, begins, printed = out.decode("utf-8", "replace").partition(f"{_BEGINS}\n")
@@ -188,7 +195,11 @@ class Remote:
             raise reason or error from error
         codes.append(None)
         keep_alive(made)
-        made.measure_clock()
+        try:
+            made.measure_clock()
+        except RunnerError:
+            made.close()
+            raise
         return made
 
     def _options(self) -> dict[str, str]:
