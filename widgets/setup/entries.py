@@ -35,5 +35,11 @@ ENTRIES = (
         icon="target",
         words="every precision both engines preset gguf quantisation",
     ),
+    Entry(
+        "setup.train-first",
+        "Train these models first, then compare them",
+        "Run",
+        words="fine-tuning trained merge quantise inference use as model",
+    ),
     Entry("setup.look", "Look at this computer again", "Machines", shortcut="F5", icon="refresh"),
 )

@@ -20,6 +20,7 @@ from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import parse
 from workbench.experiment.presets import Preset, presets
 from workbench.experiment.studies import LeftOut, find_study, make
+from workbench.experiment.train_first import train_first
 from workbench.store.operations import ExperimentDetail, GetExperiment, GetTrial, TrialRow
 
 _NAMED = 6
@@ -113,6 +114,27 @@ class Openings(QObject):
 
         self._services.bridge.run(
             lambda: make(study, ref, workbench.places, workbench.probe(), base), done, failed, receiver=self
+        )
+
+    # --- train, then use --------------------------------------------------------------------------
+
+    def trains(self) -> bool:
+        return self._session.experiment.workload.kind == "training"
+
+    def train_first(self) -> None:
+        """An experiment of inference whose models this one trains, in place of it."""
+        try:
+            made = train_first(self._session.experiment)
+        except ProblemsFound as error:
+            self._problems.show_problems(error.problems, "No model would be trained. Nothing was changed.")
+            return
+        self._problems.close_list()
+        new = len(made.trained) - len(self._session.experiment.trained)
+        self._session.load(State(made, made, None, "Trained first"), "training these models first")
+        self._services.toasts.show(
+            "info",
+            f"{new} model{'' if new == 1 else 's'} trained first, then compared with the models as they are.",
+            "Choose what is measured, and precisions if you like. Ctrl+Z brings the fine-tuning back.",
         )
 
     # --- files ------------------------------------------------------------------------------------

@@ -168,6 +168,10 @@ class SetupPage(Page):
             made.data.values_wanted.connect(self.editor.values)
             made.data.source.file_changed.connect(self._plan_again)
             made.training.values_wanted.connect(self.editor.values)
+            made.training.train_first_wanted.connect(self._train_first)
+
+    def _train_first(self) -> None:
+        self.openings.train_first()
 
     # --- hooks ------------------------------------------------------------------------------------
 

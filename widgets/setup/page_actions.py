@@ -26,6 +26,9 @@ def page_actions(page: SetupPage) -> tuple[Action, ...]:
         ),
         "copy-command": Does(page.copy_command),
         "look": Does(page.look_again),
+        "train-first": Does(
+            page.openings.train_first, page.openings.trains, "Setup shows no fine-tuning; choose it on top"
+        ),
         **{f"study-{study.id}": Does(partial(page.openings.study, study.id)) for study in STUDIES},
     }
     return fulfilled(ENTRIES, {f"setup.{id}": made for id, made in does.items()})

@@ -148,3 +148,29 @@ def test_that_learning_rates_are_written_as_powers_of_ten(qtbot: QtBot, page: Se
     turn(qtbot, page, "Inference")
     turn(qtbot, page, "Fine-tuning")
     assert page.workload.fields["learning_rate"].line.text() == "1e-4, 3e-4, 1e-3, 0.02"
+
+
+def test_that_a_fine_tuning_becomes_models_that_are_trained_first_and_can_be_had_back(
+    qtbot: QtBot, page: SetupPage
+) -> None:
+    assert not page.openings.trains()
+    click_row(qtbot, page.models.tree, SMOL)
+    turn(qtbot, page, "Fine-tuning")
+    training = page.draft.experiment
+    assert isinstance(page.kind, TrainingPanels)
+    qtbot.mouseClick(page.kind.training.train_first, Qt.MouseButton.LeftButton)
+    settle(qtbot, page)
+    made = page.draft.experiment
+    assert made.workload.kind == "inference"
+    (first,) = made.trained
+    assert made.models == (SMOL, first.ref)
+    assert page.planned is not None
+    cells = page.planned.plan.configurations
+    assert {str(c.workload.__struct_config__.tag) for c in cells} == {"training", "inference"}
+    assert page.plan.table.model_.rowCount() == 3, "the training, and both models in use"
+    page.undo_stack.undo()
+    settle(qtbot, page)
+    assert page.draft.experiment == training
+    page.openings.train_first()
+    page.openings.train_first()
+    assert page.openings._problems.isVisible(), "inference trains nothing"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engines.protocol.messages import Device, ProbeResult
+from engines.protocol.orders import Inference
 from engines.protocol.records import Sensor
 from widgets.parts.phrases import as_clause
 from widgets.setup.edits import devices_of
@@ -161,10 +162,11 @@ def _quality(experiment: Experiment, plan: Plan | None) -> Measured:
     wanted = [part for part in ("perplexity on held-out text" if load.perplexity_tokens else "", tasks) if part]
     if not wanted:
         return Measured("Quality", "left out: 0 tokens for perplexity, no task", False)
-    cells = plan.configurations if plan is not None else ()
-    models = {c.model.ref: c for c in cells}
-    without = [c for c in models.values() if not (c.inference.perplexity_tokens or c.inference.tasks)]
-    random = all(c.model.kind == "random" for c in without)
+    # of the configurations that train a model first, nothing is measured in this way
+    works = [(c.model, c.workload) for c in (plan.configurations if plan is not None else ())]
+    models = {model.ref: (model, work) for model, work in works if isinstance(work, Inference)}
+    without = [model for model, work in models.values() if not (work.perplexity_tokens or work.tasks)]
+    random = all(model.kind == "random" for model in without)
     if without and len(without) == len(models):
         why = "the weights are random" if random else "no model has a tokenizer and weights of its own"
         return Measured("Quality", f"not available: {why}", False)

@@ -9,7 +9,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from engines.protocol.settings import Setting
-from widgets.parts.components import SegmentedControl, ToolButton, label
+from widgets.parts.components import SegmentedControl, ToolButton, label, tool_button
 from widgets.setup.fields.value_field import ValueField
 from widgets.setup.fields.values import tip
 from widgets.setup.training.data_panel import GROUP
@@ -31,6 +31,8 @@ class TrainingPanel(WorkPanel):
 
     values_wanted = Signal(object)
     """Several settings at once, by name."""
+    train_first_wanted = Signal()
+    """Use what is trained as models of another experiment."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         run = RunGroup(theme, "Seeds, one trial each", SEEDS, stops_early=False)
@@ -41,6 +43,15 @@ class TrainingPanel(WorkPanel):
         special = {"stop_at": self.stop_at, "batch_size": self.batch}
         super().__init__(theme, "Training", "training", run, special, elsewhere=(GROUP, "accumulation"), parent=parent)
         self.header.set_count("the same for all methods")
+        self.train_first = tool_button(
+            theme,
+            "bars",
+            "",
+            "Train these models first, then compare them in use: quality and speed, merged and in any precision",
+            self.train_first_wanted.emit,
+            compact=True,
+        )
+        self.header.add_tool(self.train_first)
         self.stop_at.chosen.connect(self._stop_chosen)
         self.batch.changed.connect(self.changed)
         self.batch.broke.connect(self.broke)
