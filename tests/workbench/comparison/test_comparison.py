@@ -16,6 +16,7 @@ from workbench.comparison.results import Comparison, Row
 from workbench.comparison.trade_offs import quality_metric, trade_offs
 from workbench.comparison.trials import Trouble
 from workbench.metrics.registry import find
+from workbench.plan.labels import short_title
 from workbench.statistics.intervals import Interval, RatioEstimate
 from workbench.store.operations import ExperimentDetail, ReasonRow
 
@@ -381,3 +382,22 @@ def test_that_a_broken_stored_order_costs_labels_only(detail: ExperimentDetail) 
     odd = (msgspec.structs.replace(broken[0], resolved=json.dumps({"techniques": [1], "workload": 3})), *broken[1:])
     found = compare(msgspec.structs.replace(detail, configurations=odd))
     assert [r.cells[DECODE].value for r in found.rows] == [r.cells[DECODE].value for r in compare(detail).rows]
+
+
+def test_that_the_machine_is_a_factor_like_any_other(detail: ExperimentDetail) -> None:
+    first, second = detail.configurations[:2]
+    same = msgspec.structs.replace(
+        second, resolved=first.resolved, configuration=f"{first.configuration}@lab", position=second.position
+    )
+    trials = tuple(
+        msgspec.structs.replace(t, machine="lab", configuration=same.configuration)
+        if t.configuration == second.configuration
+        else t
+        for t in detail.trials
+        if t.configuration in (first.configuration, second.configuration)
+    )
+    metrics = tuple(m for m in detail.metrics if m.trial in {t.trial for t in trials})
+    both = msgspec.structs.replace(detail, configurations=(first, same), trials=trials, metrics=metrics)
+    found = compare(both)
+    assert found.varying == ("machine",)
+    assert [short_title(r.labels, found.varying, r.title) for r in found.rows] == ["this computer", "lab"]
