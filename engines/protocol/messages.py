@@ -9,13 +9,19 @@ side by side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Sensor
 from engines.protocol.work import Inference, Training
+
+_LONGEST_TEXT = 4_000
+_LATEST_NS = 1 << 62
+_LONGEST_S = 1e9
+_LARGEST = 1 << 31
+_MOST_MEMORY_BYTES = 1 << 50
 
 
 class _Tagged(msgspec.Struct, frozen=True, kw_only=True, tag_field="do"):
@@ -268,14 +274,28 @@ class QueueState(_Tagged, frozen=True, kw_only=True, tag="queue_state"):
 
     def of_machine(self, machine: str, ahead_s: float = 0.0) -> QueueState:
         """The same, every entry marked as that machine's, its times as the clock of who asks has them; the machine's is
-        `ahead_s` ahead."""
+        `ahead_s` ahead. Figures that cannot be come as the nearest that can: they are shown and reckoned with."""
         return msgspec.structs.replace(self, entries=tuple(_marked(e, machine, ahead_s) for e in self.entries))
 
 
 def _marked(entry: QueueEntry, machine: str, ahead_s: float) -> QueueEntry:
     names = ("submitted_wall_ns", "started_wall_ns", "ended_wall_ns")
-    times = {name: max(0, getattr(entry, name) - round(ahead_s * 1e9)) for name in names if getattr(entry, name)}
-    return msgspec.structs.replace(entry, machine=machine, **times)
+    changes: dict[str, Any] = {name: value[:_LONGEST_TEXT] for name, value in _texts(entry).items()}
+    for name in names:
+        if told := getattr(entry, name):
+            changes[name] = min(max(0, told - round(ahead_s * 1e9)), _LATEST_NS)
+    if entry.fraction is not None:
+        changes["fraction"] = min(max(0.0, entry.fraction), 1.0)
+    changes["expected_s"] = min(max(0.0, entry.expected_s), _LONGEST_S)
+    for name in ("color", "block", "position", "total"):
+        changes[name] = min(max(0, getattr(entry, name)), _LARGEST)
+    return msgspec.structs.replace(entry, **changes | {"machine": machine})
+
+
+def _texts(of: msgspec.Struct) -> dict[str, str]:
+    """Those that are longer than anybody reads: a label would lay them out for minutes."""
+    found = {name: getattr(of, name) for name in of.__struct_fields__}
+    return {name: text for name, text in found.items() if isinstance(text, str) and len(text) > _LONGEST_TEXT}
 
 
 class Spool(msgspec.Struct, frozen=True, kw_only=True):
@@ -303,6 +323,17 @@ class Device(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """"driver", "governor", "power_limit_watts", "clock_max_hertz", "cores", "threads_default", ..."""
 
 
+def _plausible(device: Device) -> Device:
+    total = min(max(0, device.memory_total_bytes), _MOST_MEMORY_BYTES)
+    return Device(
+        id=device.id[:_LONGEST_TEXT],
+        title=device.title[:_LONGEST_TEXT],
+        memory_total_bytes=total,
+        memory_free_bytes=min(max(0, device.memory_free_bytes), total),
+        details={name: value[:_LONGEST_TEXT] for name, value in device.details.items()},
+    )
+
+
 class Package(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A library an engine uses. `version` is "" where missing; then `install` is the command that installs it."""
 
@@ -322,6 +353,10 @@ class ProbeResult(_Tagged, frozen=True, kw_only=True, tag="probe_result"):
     facts: dict[str, str]
     task_data: tuple[str, ...] = ()
     """Ids of the sample tasks (`engines.protocol.tasks`) whose questions are on the machine."""
+
+    def plausible(self) -> ProbeResult:
+        """The same, with memory that can be and texts that a page can show: a far machine may say anything."""
+        return msgspec.structs.replace(self, devices=tuple(_plausible(device) for device in self.devices))
 
 
 class LookedUp(_Tagged, frozen=True, kw_only=True, tag="looked_up"):

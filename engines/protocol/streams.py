@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import sys
+from collections.abc import Callable
+from functools import partial
 
 _ESCAPES = "llm-workbench-escapes"
+_COMMANDS = re.compile(r"\x1b(?!\[K)|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+"""What a terminal obeys, but for our own erasing of a line."""
 
 
 def take_any_text() -> None:
@@ -18,6 +23,14 @@ def take_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors != _ESCAPES:
             stream.reconfigure(errors=_ESCAPES)
+            if stream.isatty():
+                stream.write = partial(_show, stream.write)  # type: ignore[method-assign]
+
+
+def _show(write: Callable[[str], int], text: str) -> int:
+    """To a terminal, no control characters: names and logs come from files and other machines, and would move
+    its cursor, set its title or type for the user."""
+    return write(_COMMANDS.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

@@ -73,4 +73,4 @@ def machine_facts(machine: ProbeResult, device: Device | None = None) -> Machine
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) < 10 else 0

@@ -94,9 +94,10 @@ class MachineLink:
         reply = self.call(Probe(), timeout=60.0)
         if not isinstance(reply, ProbeResult):
             raise RunnerError(f"The runner answered a probe with {type(reply).__name__}.", code="version")
-        self._probed = (now, reply)
-        self._tell(ProbeFinished(reply, self.machine.id))
-        return reply
+        found = reply.plausible()
+        self._probed = (now, found)
+        self._tell(ProbeFinished(found, self.machine.id))
+        return found
 
     def queue(self) -> QueueState:
         reply = self.call(GetQueue())
