@@ -112,7 +112,7 @@ class Allocation:
     def judgement(self) -> Judgement:
         """Of a trial that ran when the job ended."""
         state = self.job.state if self.job is not None else ""
-        ended_itself = state in ("COMPLETED", "FAILED")
+        ended_itself = state == "COMPLETED"  # a runner that was killed leaves "FAILED"
         node = self.node.node if self.node is not None else ""
         return judgement(self.file.job, node, state, at_time_limit=ended_itself and self.left_s < _BEFORE_LIMIT_S)
 

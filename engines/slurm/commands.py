@@ -41,6 +41,12 @@ class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("Time limit, processors and allocations are at least 1, GPUs and memory at least 0.")
 
     @property
+    def warning_s(self) -> int:
+        """How long before the time limit the job's runner hears of it. A sixth of a short limit: Slurm looks every half
+        a minute and warns at the look before, which must not come before the runner listens."""
+        return min(60, self.time_limit_minutes * 10)
+
+    @property
     def options(self) -> tuple[str, ...]:
         """For sbatch."""
         given = (
@@ -92,9 +98,15 @@ _UNREACHABLE = ("Unable to contact slurm controller", "Connection refused", "Soc
 def submit(script: Path, name: str, output: Path, settings: SlurmSettings) -> str:
     """Ask for a job. -> its id. Raises `SlurmError`.
 
-    `B:TERM@60`: the runner in it hears a minute before the time limit that it has to end, and keeps what it measured.
+    `B:TERM`: the runner in it hears before the time limit that it has to end, and keeps what it measured.
     """
-    words = ("--parsable", "--no-requeue", "--signal=B:TERM@60", f"--job-name={name}", f"--output={output}")
+    words = (
+        "--parsable",
+        "--no-requeue",
+        f"--signal=B:TERM@{settings.warning_s}",
+        f"--job-name={name}",
+        f"--output={output}",
+    )
     said = _run(("sbatch", *words, *settings.options, str(script)))
     return said.strip().partition(";")[0]
 

@@ -44,6 +44,13 @@ def test_a_job_asks_for_what_its_settings_say_and_no_more() -> None:
     )
 
 
+@pytest.mark.parametrize(("minutes", "seconds"), [(1, 10), (2, 20), (5, 50), (6, 60), (7, 60), (600, 60)])
+def test_a_job_is_warned_a_minute_before_its_limit_and_later_where_the_limit_is_short(
+    minutes: int, seconds: int
+) -> None:
+    assert SlurmSettings(time_limit_minutes=minutes).warning_s == seconds
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
