@@ -15,20 +15,24 @@ from engines.models.artifacts import Made
 from engines.models.files import model_files
 from engines.models.identity import Digests
 from engines.models.lookup.answer import Answer, Own, decode_answer
+from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import LookedUp, LookUp, Wanted
 from engines.protocol.orders import ModelOrder
 from engines.protocol.problems import COPY, Fix, Problem, ProblemsFound
 from engines.protocol.records import Artifact
 from engines.protocol.work import Inference, Training
+from engines.techniques import ModelFacts
 from tests.house import House, until
 from tests.sshd import Network, Sshd, add
 from tests.tiny_model import large_model, make_tiny_model
 from tests.workbench.store_kit import add_experiment, ended, lines, started
 from workbench.experiment.experiment import Experiment, RunSettings, WorkloadChoice
 from workbench.machines.copying import CopyError
+from workbench.machines.machine import THIS_COMPUTER
 from workbench.models.fetching import Report
 from workbench.plan.plan import Plan
 from workbench.running.far_lookup import _usable
+from workbench.running.sites import _said
 from workbench.store.operations import Ingest
 
 
@@ -353,3 +357,11 @@ def test_that_a_runner_answers_about_models_it_has_by_contents(house: House) -> 
     assert answer.same == {}, "it is in none of the places where models are kept"
     assert [own.found is None for own in answer.own] == [True, False], "data are built in"
     assert answer.is_complete
+
+
+def test_that_no_machine_says_a_model_is_one_that_this_experiment_trains() -> None:
+    order = ModelOrder(ref="other", title="m", kind="folder", path="/m", trained="0a1b")
+    facts = ModelFacts(kind="folder", architecture="llama", parameters=1, stored_bytes=4, stored_dtype="float32")
+    said = _said(Answer(models={"m": ResolvedModel(order=order, facts=facts)}), "m", THIS_COMPUTER)
+    assert isinstance(said, ResolvedModel)
+    assert (said.order.ref, said.order.trained) == ("m", "")
