@@ -8,7 +8,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LIBRARIES = {"__init__", "__main__", "crash_evidence", "finetuning", "llama_bench", "paired_comparison", "trials"}
+LIBRARIES = {
+    "__init__",
+    "__main__",
+    "crash_evidence",
+    "finetuning",
+    "fuzzed",
+    "llama_bench",
+    "mutation",
+    "paired_comparison",
+    "trials",
+}
 
 
 def main(names: list[str]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol, TypeVar
+
 import msgspec
 
 from engines.protocol.kinds import TrialOrder
@@ -18,12 +20,30 @@ from engines.protocol.records import (
     WrittenText,
 )
 
+_LONG = 2**63
 _KINDS = frozenset(str(kind.__struct_config__.tag) for kind in KnownRecord.__args__)
 _FOR_PEOPLE = frozenset(str(kind.__struct_config__.tag) for kind in (PhaseStarted, Progress, Log, WrittenText))
 _record_decoder: msgspec.json.Decoder[KnownRecord] = msgspec.json.Decoder(KnownRecord)
 _call_decoder = msgspec.json.Decoder(Call)
 _answer_decoder = msgspec.json.Decoder(Answer)
+_any_decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
+
+
+T = TypeVar("T", covariant=True)
+
+
+class _Decoder(Protocol[T]):
+    def decode(self, data: bytes, /) -> T: ...
+
+
+def decoded(decoder: _Decoder[T], data: bytes) -> T:
+    """The value of a JSON text that somebody else wrote. Raises `msgspec.MsgspecError`, `UnicodeDecodeError`, and
+    nothing else: brackets within brackets without end are no JSON of ours."""
+    try:
+        return decoder.decode(data)
+    except RecursionError as error:
+        raise msgspec.DecodeError("brackets within brackets, too deep to read") from error
 
 
 class BadLine(ValueError):
@@ -48,7 +68,7 @@ def decode_record(line: bytes | str) -> Record:
     """The record of one JSON line. Raises `BadLine`; an unknown kind is an `UnknownRecord`, not an error."""
     raw = line.encode() if isinstance(line, str) else line
     try:
-        return _record_decoder.decode(raw)
+        return decoded(_record_decoder, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         head = read_head(raw)
         if head is None:
@@ -65,14 +85,15 @@ def read_record(line: bytes | str) -> Record | None:
         return decode_record(line)
     except BadLine:
         head = read_head(line.encode() if isinstance(line, str) else line) or Head("")
-        return None if head.kind in _FOR_PEOPLE else LostRecord(seq=head.seq, t_ns=head.t_ns)
+        t_ns = max(-_LONG, min(_LONG - 1, head.t_ns))
+        return None if head.kind in _FOR_PEOPLE else LostRecord(seq=head.seq, t_ns=t_ns)
 
 
 def read_head(line: bytes) -> Head | None:
     """Kind, number and time of a line; None for one that is no JSON object with a kind, or not UTF-8."""
     try:
         line.decode()  # msgspec does not look at strings that it passes over
-        return _head_decoder.decode(line)
+        return decoded(_head_decoder, line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
@@ -83,7 +104,7 @@ def encode_call(call: Call) -> bytes:
 
 def decode_call(line: bytes) -> Call:
     """Raises `msgspec.MsgspecError`, `UnicodeDecodeError`."""
-    return _call_decoder.decode(line)
+    return decoded(_call_decoder, line)
 
 
 def encode_answer(answer: Answer) -> bytes:
@@ -92,7 +113,7 @@ def encode_answer(answer: Answer) -> bytes:
 
 def decode_answer(line: bytes) -> Answer:
     """Raises `msgspec.MsgspecError`, `UnicodeDecodeError`."""
-    return _answer_decoder.decode(line)
+    return decoded(_answer_decoder, line)
 
 
 def encode_order(order: TrialOrder) -> bytes:
@@ -101,7 +122,7 @@ def encode_order(order: TrialOrder) -> bytes:
 
 def decode_order(line: bytes) -> TrialOrder:
     """Raises `msgspec.MsgspecError`, `UnicodeDecodeError`."""
-    return order_of(msgspec.json.decode(line))
+    return order_of(decoded(_any_decoder, line))
 
 
 def order_of(value: object) -> TrialOrder:

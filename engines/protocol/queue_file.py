@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from engines.protocol.codec import decoded
 from engines.protocol.kinds import TrialOrder
 from engines.protocol.messages import QueueEntry, QueueState
 from engines.protocol.old_orders import upgraded
@@ -60,11 +61,15 @@ class QueueFile(msgspec.Struct, kw_only=True):
     ended: list[QueueEntry] = []
 
 
+_decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder()
+
+
 def decode_queue(data: bytes) -> QueueFile:
     """Also of a file that an earlier version wrote. Raises `msgspec.MsgspecError`, `UnicodeDecodeError`."""
-    file = msgspec.json.decode(data)
+    file = decoded(_decoder, data)
     for listed in ("waiting", "running"):
-        for entry in file.get(listed, ()) if isinstance(file, dict) else ():
+        entries = file.get(listed) if isinstance(file, dict) else None
+        for entry in entries if isinstance(entries, list) else ():
             if isinstance(entry, dict):
                 entry["order"] = upgraded(entry.get("order"))
     return msgspec.convert(file, QueueFile)

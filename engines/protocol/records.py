@@ -8,7 +8,7 @@ not know a kind gets an `UnknownRecord` and keeps it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -32,38 +32,41 @@ method to the loaded model. `measure` encloses the `prefill`
 and `decode` of every measured request; `prefill_energy` encloses the `prefill` of requests of one token, which have no
 `Request` record."""
 
+Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What arrays and databases can hold: a line with a larger number is damaged."""
+
 OutcomeName = Literal["completed", "stopped", "failed", "lost"]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class _Base(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
-    seq: int = 0
-    t_ns: int = 0
+    seq: Whole = 0
+    t_ns: Whole = 0
 
 
 class ClockPair(msgspec.Struct, frozen=True):
     """Wall clock and monotonic clock read together: a suspend or a stepped clock shows as their difference."""
 
-    wall_ns: int
-    mono_ns: int
+    wall_ns: Whole
+    mono_ns: Whole
 
 
 class TrialStarted(_Base, frozen=True, kw_only=True, tag="trial_started"):
     """The runner has started a worker."""
 
     clock: ClockPair
-    worker_pid: int
+    worker_pid: Whole
     start_method: str = "plain"
     """"plain" or "template", as it really was: cold-start figures of a template start mean nothing."""
-    threads: int = 0
+    threads: Whole = 0
     processors: tuple[int, ...] = ()
     """Processor numbers the worker may use."""
 
 
 class PhaseStarted(_Base, frozen=True, kw_only=True, tag="phase_started"):
     name: PhaseName
-    index: int = 0
+    index: Whole = 0
     """Request or iteration number within the name; warm-up and measured requests count apart."""
 
 
@@ -71,8 +74,8 @@ class PhaseEnded(_Base, frozen=True, kw_only=True, tag="phase_ended"):
     """`t_ns` is the end; `start_ns` repeats the start so that one record describes the span."""
 
     name: PhaseName
-    index: int = 0
-    start_ns: int
+    index: Whole = 0
+    start_ns: Whole
     cpu_seconds: float | None = None
     """Processor time of the worker, all its threads, within the span; None where it was not read."""
 
@@ -87,10 +90,10 @@ class Progress(_Base, frozen=True, kw_only=True, tag="progress"):
 class ModelLoaded(_Base, frozen=True, kw_only=True, tag="model_loaded"):
     """Counted from the tensors, quantised sub-tensors included."""
 
-    parameters: int
-    tensor_bytes: int
+    parameters: Whole
+    tensor_bytes: Whole
     bytes_by_dtype: dict[str, int]
-    original_bytes: int
+    original_bytes: Whole
     """Bytes of the same tensors in the model's own stored precision, for compression ratios."""
     nominal_bits: float
     """Bits per weight the technique promises (32, 16, 8, 4)."""
@@ -105,18 +108,18 @@ class ModelLoaded(_Base, frozen=True, kw_only=True, tag="model_loaded"):
 class Request(_Base, frozen=True, kw_only=True, tag="request"):
     """One finished request. `start_ns`..`end_ns` are read around the call, independent of the token stamps."""
 
-    index: int
+    index: Whole
     warmup: bool
-    start_ns: int
-    end_ns: int
-    first_stamp: int
-    stamps: int
+    start_ns: Whole
+    end_ns: Whole
+    first_stamp: Whole
+    stamps: Whole
     """Its tokens are ring stamps `first_stamp` .. `first_stamp + stamps - 1`."""
-    prompt_tokens: int
+    prompt_tokens: Whole
     """Of one sequence; every sequence of the batch has as many."""
-    generated_tokens: int
+    generated_tokens: Whole
     """Over the whole batch: batch_size x tokens per sequence."""
-    batch_size: int
+    batch_size: Whole
     synchronised: bool = True
     """Whether the loop waited for each token (a host stamp is then the token's true time)."""
 
@@ -124,40 +127,40 @@ class Request(_Base, frozen=True, kw_only=True, tag="request"):
 class Step(_Base, frozen=True, kw_only=True, tag="step"):
     """One finished training step. `start_ns`..`end_ns` are read around the step, the optimiser's included."""
 
-    index: int
+    index: Whole
     """From 0; warm-up steps come first and share the numbering."""
     warmup: bool
-    start_ns: int
-    end_ns: int
-    tokens: int
+    start_ns: Whole
+    end_ns: Whole
+    tokens: Whole
     """Of this step alone, over all its sequences; padding does not count."""
-    samples: int
+    samples: Whole
     """Of this step alone."""
     loss: float | None = None
     """Mean loss a predicted token (nats), computed before the step changed the weights."""
     gradient_norm: float | None = None
     """Of all trained parameters together, before clipping."""
     learning_rate: float | None = None
-    padding_tokens: int = 0
+    padding_tokens: Whole = 0
     """Computed, but part of no sequence; not in `tokens`."""
     data_s: float = 0.0
     """Time it waited for its batch to be made, before `start_ns`."""
-    loss_tokens: int = 0
+    loss_tokens: Whole = 0
     """Predicted tokens that `loss` is the mean of, over all sequences; 0: not said, all are."""
-    micro_batches: int = 1
+    micro_batches: Whole = 1
     """Batches whose gradients the step added up."""
 
 
 class MemoryParts(_Base, frozen=True, kw_only=True, tag="memory_parts"):
     """What the device's memory held at the peak of one untimed training step, by part."""
 
-    weights_bytes: int
-    gradients_bytes: int
-    optimiser_bytes: int
-    activations_bytes: int
+    weights_bytes: Whole
+    gradients_bytes: Whole
+    optimiser_bytes: Whole
+    activations_bytes: Whole
     """Kept for the way back."""
-    temporary_bytes: int
-    peak_bytes: int
+    temporary_bytes: Whole
+    peak_bytes: Whole
     """All parts together at the peak; parts are of that moment."""
     method: Literal["mem_tracker", "saved_tensors"]
 
@@ -175,7 +178,7 @@ class FlopCount(_Base, frozen=True, kw_only=True, tag="flop_count"):
 class Resumed(_Base, frozen=True, kw_only=True, tag="resumed"):
     """The trial continued from a checkpoint of an earlier one."""
 
-    step: int
+    step: Whole
     """Steps that were done."""
     path: str
     sha256: str
@@ -184,8 +187,8 @@ class Resumed(_Base, frozen=True, kw_only=True, tag="resumed"):
 class Stamps(_Base, frozen=True, kw_only=True, tag="stamps"):
     """Token stamps the runner has read from the worker's ring: times of stamps `first`, `first + 1`, ..."""
 
-    first: int
-    times_ns: list[int]
+    first: Whole
+    times_ns: list[Whole]
 
 
 class Evaluation(_Base, frozen=True, kw_only=True, tag="evaluation"):
@@ -193,22 +196,22 @@ class Evaluation(_Base, frozen=True, kw_only=True, tag="evaluation"):
 
     name: str = "perplexity"
     """"perplexity"; of a training trial "held_out_before", "held_out" (in between) and "held_out_after"."""
-    step: int | None = None
+    step: Whole | None = None
     """Training steps done before it; None outside training."""
     split: Literal["", "validation", "test"] = ""
     """Of a training trial: which of the rows that training does not see."""
     nll_sum: float
-    tokens: int
-    text_bytes: int
+    tokens: Whole
+    text_bytes: Whole
     data_name: str
     data_hash: str
-    context_tokens: int = 0
+    context_tokens: Whole = 0
     begin: str | None = None
     """The begin token before every window, by the tokenizer's own rule ("<bos> (2)"); "" where it adds none. None: from
     a version that added none whatever the rule."""
-    first_byte: int = 0
+    first_byte: Whole = 0
     """Where in the text the scored tokens begin."""
-    part_tokens: int = 0
+    part_tokens: Whole = 0
     """Scored tokens of each part but the last, which may be shorter; 0: no parts were kept."""
     part_nll: tuple[float, ...] = ()
     """Loss of the parts in order; they add up to `nll_sum`."""
@@ -224,7 +227,7 @@ class WrittenText(_Base, frozen=True, kw_only=True, tag="written_text"):
     prompt: str
     """As the user would type it; a chat template may have been put around it (`templated`)."""
     text: str
-    tokens: int
+    tokens: Whole
     templated: bool = False
     ended: bool = False
     """Whether the model ended by itself before the limit."""
@@ -240,10 +243,10 @@ class TaskScore(_Base, frozen=True, kw_only=True, tag="task_score"):
     measure: str
     """"acc", "acc_norm", "exact_match"."""
     score: float
-    samples: int
+    samples: Whole
     stderr: float | None = None
     chance: float | None = None
-    shots: int = 0
+    shots: Whole = 0
     harness: str = ""
     """Program and version that scored: "lm-eval 0.4.9"."""
     data_name: str
@@ -270,7 +273,7 @@ class Artifact(_Base, frozen=True, kw_only=True, tag="artifact"):
     """What it is: "adapter"."""
     path: str
     """Absolute."""
-    bytes: int
+    bytes: Whole
     sha256: str
 
 
@@ -280,14 +283,14 @@ class MemoryPeak(_Base, frozen=True, kw_only=True, tag="memory_peak"):
 
     phase: PhaseName
     source: Literal["allocator", "rusage"]
-    peak_bytes: int
+    peak_bytes: Whole
 
 
 class Telemetry(_Base, frozen=True, kw_only=True, tag="telemetry"):
     """A batch of readings of one source: `columns[q][i]` was read at `times_ns[i]`; None = that reading failed."""
 
     source: str
-    times_ns: list[int]
+    times_ns: list[Whole]
     columns: dict[str, list[float | None]]
 
 
@@ -318,10 +321,10 @@ class TelemetryTurn(_Base, frozen=True, kw_only=True, tag="telemetry_turn"):
     """A stretch of the measured phase with telemetry on, or off on purpose (`TelemetryOrder.turns_s`); told by the
     runner when it is over. `t_ns` is its end."""
 
-    index: int
+    index: Whole
     """From 0 within the trial; 2n and 2n + 1 are a pair, one of them on."""
     on: bool
-    start_ns: int
+    start_ns: Whole
     runner_cpu_seconds: float | None = None
     """Processor time of the runner, all its threads, within the turn."""
 
@@ -372,15 +375,15 @@ class TrialEnded(_Base, frozen=True, kw_only=True, tag="trial_ended"):
     advice: str = ""
     """What is safe and what to do."""
     clock: ClockPair
-    exit_code: int | None = None
+    exit_code: Whole | None = None
 
 
 class UnknownRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A record of a kind this version does not know: kept whole, skipped by readers."""
 
     kind: str
-    seq: int
-    t_ns: int
+    seq: Whole
+    t_ns: Whole
     raw: bytes
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from engines.protocol.codec import Head, encode_record, read_head
+from engines.protocol.codec import Head, decoded, encode_record, read_head
 from engines.protocol.records import ClockPair, LostRecord, TrialEnded, TrialStarted
 
 LARGEST_HOLE = 1_000_000
@@ -26,6 +26,9 @@ _STARTED, _ENDED = (str(kind.__struct_config__.tag) for kind in (TrialStarted, T
 
 class _Started(msgspec.Struct):
     clock: ClockPair
+
+
+_started_decoder = msgspec.json.Decoder(_Started)
 
 
 class SoundLines:
@@ -84,7 +87,7 @@ class SoundLines:
         self.last_seq, self._kind, self._t_ns = head.seq, head.kind, max(self._t_ns, head.t_ns)
         if head.kind == _STARTED:
             with contextlib.suppress(msgspec.MsgspecError):
-                self._clock = msgspec.json.decode(line, type=_Started).clock
+                self._clock = decoded(_started_decoder, line).clock
 
     def _fill(self, until: int, sound: list[tuple[int, bytes]]) -> None:
         """Stand-ins for the numbers before `until`."""

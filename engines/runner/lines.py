@@ -11,7 +11,7 @@ from time import monotonic_ns
 
 import msgspec
 
-from engines.protocol.codec import BadLine, decode_record
+from engines.protocol.codec import BadLine, decode_record, decoded
 from engines.protocol.records import Log, LogLevel, Record, TrialEnded, TrialStarted, UnknownRecord
 
 _LONGEST_RECORD = 16 << 20
@@ -24,6 +24,9 @@ _TAIL_LINES = 160
 _NS = 1_000_000_000
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 """Terminal colours and control characters, which a progress bar writes and a log cannot show."""
+
+
+_decoder: msgspec.json.Decoder[object] = msgspec.json.Decoder()
 
 
 class LineSplitter:
@@ -87,7 +90,7 @@ class RecordPipe:
         try:
             record = decode_record(line)
             if isinstance(record, UnknownRecord):
-                msgspec.json.decode(line.decode())  # nobody else has looked at its fields
+                decoded(_decoder, line)  # nobody else has looked at its fields
         except (BadLine, msgspec.MsgspecError, UnicodeDecodeError) as error:
             return self._refused(str(error), line)
         if isinstance(record, (TrialStarted, TrialEnded)):

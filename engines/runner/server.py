@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from engines.protocol import LONGEST_LINE, MAGIC, PROTOCOL_VERSION, messages
-from engines.protocol.codec import decode_call, encode_answer
+from engines.protocol.codec import decode_call, decoded, encode_answer
 from engines.protocol.messages import Answer, Call, Done, Failure, RecordLine, Reply, SpoolList, StreamEnded, Welcome
 from engines.protocol.unix_socket import closed_on_failure, listen, same_user
 from engines.runner.looking_up import looked_up
@@ -37,6 +37,9 @@ Send = Callable[[Reply], Coroutine[None, None, None]]
 
 class _IdOnly(msgspec.Struct):
     id: int = 0
+
+
+_id_decoder = msgspec.json.Decoder(_IdOnly)
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -167,7 +170,7 @@ class _Connection:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             number = 0
             with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
-                number = msgspec.json.decode(line, type=_IdOnly).id
+                number = decoded(_id_decoder, line).id
             await self._answer(number, Failure(code="bad_request", message=f"Not a call: {error}"))
             return None
         if isinstance(call.body, messages.Hello):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from engines.protocol.codec import decoded
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import TrialEnded, TrialStarted
 from workbench.store import faults
@@ -18,6 +19,8 @@ from workbench.store.renewed_hashes import renewed
 from workbench.store.rows import Transaction, now, wall_time
 from workbench.store.unpack import Unpacked, unpack
 from workbench.store.writing import add_configurations, add_experiment_row, drop_unused_environments, insert_trials
+
+_started_decoder = msgspec.json.Decoder(TrialStarted)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def _stored_start(db: Transaction, trial: str) -> TrialStarted | None:
         "SELECT record FROM records WHERE trial = ? AND kind = 'trial_started' ORDER BY seq DESC LIMIT 1", trial
     )
     try:
-        return None if row is None else msgspec.json.decode(str(row[0]), type=TrialStarted)
+        return None if row is None else decoded(_started_decoder, str(row[0]).encode())
     except msgspec.MsgspecError:
         return None
 

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pyarrow
 
-from engines.protocol.codec import BadLine, decode_record, read_head
+from engines.protocol.codec import BadLine, decode_record, decoded, read_head
 from engines.protocol.records import (
     Environment,
     KnownRecord,
@@ -200,7 +200,7 @@ def unpack(trial: str, lines: Iterable[str], after: int) -> Unpacked:
 
 def _decode(line: str) -> tuple[Record, bool]:
     try:
-        return _strict.decode(line), True
+        return decoded(_strict, line.encode()), True
     except msgspec.MsgspecError:
         return decode_record(line), False
 

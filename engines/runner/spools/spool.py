@@ -25,7 +25,7 @@ from pathlib import Path
 import msgspec
 
 from engines.protocol import PROTOCOL_VERSION
-from engines.protocol.codec import decode_order, encode_order, encode_record, read_head
+from engines.protocol.codec import decode_order, decoded, encode_order, encode_record, read_head
 from engines.protocol.orders import TrialOrder
 from engines.protocol.private import write_private
 from engines.protocol.records import ClockPair, Record, TrialEnded, UnknownRecord
@@ -54,6 +54,9 @@ class SpoolHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="file", t
     boot: str
     """Boot of the machine under test: monotonic times of two boots do not compare."""
     created: ClockPair
+
+
+_header_decoder = msgspec.json.Decoder(SpoolHeader)
 
 
 class BadSpool(ValueError):
@@ -244,7 +247,7 @@ def _plausible(seq: int, size: int) -> int:
 def _checked_header(text: bytes) -> int:
     line, newline, _ = text.partition(b"\n")
     try:
-        msgspec.json.decode(line if newline else b"", type=SpoolHeader)
+        decoded(_header_decoder, line if newline else b"")
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadSpool(f"no spool header and no record: {error}") from error
     return len(line) + 1
@@ -254,7 +257,7 @@ def read_header(folder: Path) -> SpoolHeader:
     """A header that is damaged is made again from the order beside it. Raises `BadSpool`, OSError."""
     with (folder / RECORDS).open("rb") as file:
         try:
-            return msgspec.json.decode(file.readline(_TAIL_BYTES), type=SpoolHeader)
+            return decoded(_header_decoder, file.readline(_TAIL_BYTES))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             damage = error
     try:

@@ -17,7 +17,7 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.parquet
 
-from engines.protocol.codec import order_of
+from engines.protocol.codec import decoded, order_of
 from engines.protocol.orders import TrialOrder, is_safe_name
 from workbench.store import recording
 from workbench.store.bundles.exporting import MANIFEST, PART, TABLES, TABLES_VERSION, Manifest, fault, file_hash
@@ -42,6 +42,7 @@ _ASKED = (
 )
 _LOST = ("failure", "message", "advice", "ended_at")
 _PAGE = 5_000
+_manifest_decoder = msgspec.json.Decoder(Manifest)
 
 
 def import_bundle(db: Transaction, operation: ImportBundle) -> Bundled:
@@ -143,7 +144,7 @@ def _add_experiment(db: Transaction, experiment: str, tables: dict[str, pyarrow.
 def _manifest(folder: Path) -> Manifest:
     """The manifest of a folder whose files are as they were written."""
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        manifest = decoded(_manifest_decoder, (folder / MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         if any((folder / f"{table}.parquet{end}").exists() for table in TABLES for end in ("", PART)):
             raise fault(
