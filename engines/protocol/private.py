@@ -46,11 +46,16 @@ def replace_private(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             Path(draft).unlink()
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk confirm which files a folder has: a renamed or new one outlives a power loss. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def narrow(path: Path) -> None:

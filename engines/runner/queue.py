@@ -16,6 +16,7 @@ import msgspec
 
 from engines.protocol.messages import QueueEntry, QueueState
 from engines.protocol.orders import TrialOrder
+from engines.protocol.private import sync_folder
 from engines.protocol.queue_file import QueueFile, Waiting, decode_queue
 
 _log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Queue:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(self._path)
+            sync_folder(self._path.parent)
         except OSError as error:
             _log.error("the queue could not be written: %s", error)
             self.saved = False

@@ -29,6 +29,7 @@ import pyarrow
 
 from engines.protocol.codec import decode_order, encode_record, order_of
 from engines.protocol.orders import TrialOrder
+from engines.protocol.private import sync_folder
 from engines.protocol.records import LostRecord
 from engines.protocol.sound_lines import SoundLines
 from workbench.store import faults
@@ -237,7 +238,7 @@ class _Salvage:
             log_of(self._path).rename(log_of(kept))
         _sync(new)
         new.replace(self._path)
-        _sync(self._path.parent)
+        sync_folder(self._path.parent)
         return kept
 
 

@@ -141,6 +141,8 @@ class Archive:
             listed = open_private(self.folder / _BURIED, os.O_WRONLY | os.O_APPEND)
             with open(listed, "a", encoding="ascii") as file:  # noqa: PTH123  a descriptor, for its mode
                 file.write(trial + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # before anything is deleted: a power loss must not bring the trial back
             self._buried.add(trial)
         entry = self._entries.pop(trial, None)
         if entry is not None:

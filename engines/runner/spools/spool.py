@@ -27,7 +27,7 @@ import msgspec
 from engines.protocol import PROTOCOL_VERSION
 from engines.protocol.codec import decode_order, decoded, encode_order, encode_record, read_head
 from engines.protocol.orders import TrialOrder
-from engines.protocol.private import write_private
+from engines.protocol.private import sync_folder, write_private
 from engines.protocol.records import ClockPair, Record, TrialEnded, UnknownRecord
 from engines.protocol.sound_lines import SoundLines
 
@@ -169,6 +169,8 @@ class SpoolWriter:
             fd, self._fd = self._fd, -1
             with contextlib.suppress(OSError):  # a disk that fails here has already been reported by `append`
                 os.fsync(fd)
+                sync_folder(self.folder)
+                sync_folder(self.folder.parent)
             os.close(fd)
 
 
