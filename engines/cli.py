@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import logging
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -176,6 +177,9 @@ def _serve(options: argparse.Namespace) -> int:
     except CannotServe as error:
         _tell(str(error))
         return FAILED
+    finally:
+        if settings.rings is not None:
+            shutil.rmtree(settings.rings, ignore_errors=True)
     return DONE
 
 

@@ -182,3 +182,6 @@ def test_running_and_waiting_trials_of_a_job_can_be_stopped(front: Front) -> Non
     ended = front.end_of("long")
     assert (ended.outcome, ended.message) == ("stopped", "Stopped by the user.")
     assert not in_memory.exists()
+    for job in front.slurm.jobs():
+        front.slurm.say("scancel", job)
+    until(lambda: not in_memory.parent.exists(), what="the job leaves nothing in the node's memory")
