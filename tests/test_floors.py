@@ -119,6 +119,7 @@ NAMED_IN_TEXT = {
     "workbench/machines/environment_facts.py": "what facts are called for people",
     "workbench/machines/environment_notes.py": "a package with its version",
     "workbench/machines/installing.py": "what is compiled, and for how long",
+    "workbench/machines/setup/plan.py": "the title of the step that compiles it",
     "workbench/plan/baseline.py": "the frozen values that hashes are counted from",
 }
 """Files above the engines that may name one, in words for people and not to decide anything."""

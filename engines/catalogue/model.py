@@ -88,6 +88,10 @@ class EngineInfo:
     """Those that tables name at their default too."""
     extra: str = ""
     """The extra of this application's package that installs them."""
+    modules: tuple[str, ...] = ()
+    """What is imported to see that they are installed."""
+    installed_bytes: int = 0
+    """About, with what they need; 0 where nobody has looked."""
     obstacles: Callable[[Planned, ModelFacts | None], Iterable[Obstacle]] = _none
     """What it refuses before it is loaded. Asked by the planner, and without facts of the model by the worker."""
     passes: Callable[[EngineOrder], Passes] = _whole_prompts

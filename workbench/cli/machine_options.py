@@ -44,7 +44,7 @@ def add_machines(machines: argparse.ArgumentParser, number: Callable[[str], floa
     test.add_argument("--accept", default="", metavar="FINGERPRINT", help="trust the host key with this fingerprint")
 
     setup = add("setup", "Install the engines of this version on a machine, without root.")
-    setup.add_argument("--engines", nargs="+", default=[], metavar="NAME", help="transformers, llama.cpp (runner only)")
+    setup.add_argument("--engines", nargs="+", default=[], metavar="NAME", help="engines beside the runner (none)")
     setup.add_argument("--python", default="", metavar="PATH", help="interpreter there to use (the one that fits best)")
     setup.add_argument("--index", default="", metavar="URL", help="a further package index, for another build of torch")
     setup.add_argument("--anew", action="store_true", help="make the environment again where it is there")

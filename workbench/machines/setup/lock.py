@@ -28,7 +28,6 @@ _INDEX = re.compile(r"https?://[!-~]+")
 _SHORT = 16
 _MB = 1_000_000
 _RUNNER_BYTES = 60 * _MB
-_ENGINE_BYTES = {"transformers": 3000 * _MB, "llama.cpp": 1000 * _MB}
 _CUDA_BYTES = 6000 * _MB
 """What the NVIDIA build of torch takes on top."""
 
@@ -43,6 +42,7 @@ class Lock:
     engines: tuple[str, ...]
     loose: tuple[str, ...] = ()
     compiled: tuple[str, ...] = ()
+    has_torch: bool = False
     needed_bytes: int = 0
     """About, while it is made."""
 
@@ -75,7 +75,7 @@ def lock(wanted: Sequence[str], python: str, machine: str, *, nvidia: bool = Fal
     lines += [f"--extra-index-url {index}"] if index else []
     lines += sorted(line for name, line in found.items() if name not in COMPILED)
     text = "\n".join(lines) + "\n"
-    needed = _RUNNER_BYTES + sum(_ENGINE_BYTES.get(e.id, 0) for e in chosen)
+    needed = _RUNNER_BYTES + sum(e.installed_bytes for e in chosen)
     needed += _CUDA_BYTES if nvidia and "torch" in found else 0
     return Lock(
         text,
@@ -83,6 +83,7 @@ def lock(wanted: Sequence[str], python: str, machine: str, *, nvidia: bool = Fal
         tuple(engine.id for engine in chosen),
         tuple(sorted(line for name, line in found.items() if "==" not in line and name not in COMPILED)),
         compiled,
+        "torch" in found,
         needed,
     )
 

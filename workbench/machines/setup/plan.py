@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from engines.catalogue import engines
 from engines.protocol.problems import Problem
 from workbench.machines.installing import shown_command
 from workbench.machines.setup.hand import VERSIONS
@@ -24,7 +25,6 @@ from workbench.units import format_bytes
 OLDEST = (3, 11)
 """Python that the engines run on."""
 BASE = "~/.local/share/llm-workbench/engines"
-_IMPORTS = {"transformers": "torch, transformers, accelerate", "llama.cpp": "llama_cpp, gguf"}
 _SHARED = "../../../../../lib/python{minor}/site-packages\n"
 """From a version's packages to the shared ones: relative, as an environment is renamed when it is complete."""
 
@@ -148,7 +148,9 @@ def _environment(
             "compile", "Compile llama.cpp", command, needs="a C++ compiler; 8 to 15 minutes on two cores, once",
             environment={"PYTHONPATH": unpacked},
         )  # fmt: skip
-    imports = ", ".join(("msgspec, platformdirs, pynvml", *(_IMPORTS[e] for e in lock.engines if e in _IMPORTS)))
+    imports = ", ".join(
+        ("msgspec, platformdirs, pynvml", *(m for e in engines() if e.id in lock.engines for m in e.modules))
+    )
     yield _check(own, imports)
     yield Step("rename", "Put the environment in its place", ("mv", "-T", making, place))
 

@@ -88,7 +88,7 @@ def _cautions(made: Lock, choice: Choice) -> tuple[str, ...]:
     cautions = []
     if made.loose:
         cautions.append(f"Not installed here, so the package index decides on their versions: {', '.join(made.loose)}.")
-    if "transformers" in made.engines and not choice.index:
+    if made.has_torch and not choice.index:
         cautions.append(_LARGE_TORCH)
     return tuple(cautions)
 
