@@ -199,7 +199,7 @@ def test_that_a_login_banner_is_passed_over() -> None:
     [
         (f"{MAGIC} 99\n", "speaks protocol version 99", "version"),
         ("bash: python: command not found\n", "link to the runner is lost", "link"),
-        ("noise\n" * 500, "not a runner", "link"),
+        ("noise\n" * 500, "not a runner", "not_a_runner"),
     ],
 )
 def test_that_what_is_no_runner_is_named(greeting: str, message: str, code: str) -> None:

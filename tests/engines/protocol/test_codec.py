@@ -35,6 +35,7 @@ JSON = st.recursive(
 
 for plain, strategy in ((int, INT64), (float, FLOAT), (str, TEXT), (object, JSON)):
     st.register_type_strategy(plain, strategy)
+st.register_type_strategy(msgspec.Raw, TEXT.map(lambda text: msgspec.Raw(msgspec.json.encode(text))))
 st.register_type_strategy(messages.Device, st.builds(messages.Device, details=st.dictionaries(TEXT, TEXT, max_size=2)))
 
 
