@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from widgets.machines.facts import MachineFacts
@@ -14,6 +15,10 @@ from widgets.parts.components import Panel, PanelHeader, label, line
 from widgets.theme.theme import Theme
 
 OUTSIDE = "Readings come from outside the worker: they cost the trial nothing in its own process."
+
+
+_BESIDE = 980
+"""Pixels that both tables need beside each other."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,6 @@ def make_detail(theme: Theme, facts: MachineFacts, offers: Offers, *more: QWidge
     column.addWidget(PanelHeader(theme, "Devices", f"{count}, as of {as_of}" if as_of else count))
     column.addWidget(device_table(theme, facts.devices))
     column.addWidget(line())
-    halves = QHBoxLayout()
-    halves.setContentsMargins(0, 0, 0, 0)
-    halves.setSpacing(0)
     sensors = Panel(theme, "What can be measured", f"{len(facts.sensors)} of {facts.quantities}")
     sensors.body.addWidget(sensor_table(theme, facts.sensors, facts.missing))
     note = label(OUTSIDE, tone="muted", wrap=True)
@@ -50,14 +52,39 @@ def make_detail(theme: Theme, facts: MachineFacts, offers: Offers, *more: QWidge
     missing = f", {facts.missing_engines} missing" if facts.missing_engines else ""
     engines = Panel(theme, "Engines", f"{installed} installed{missing}")
     engines.body.addWidget(engine_table(theme, facts.engines, offers.copy, offers.install))
-    right = QVBoxLayout()
+    more_column = QWidget()
+    right = QVBoxLayout(more_column)
+    right.setContentsMargins(0, 0, 0, 0)
     right.setSpacing(0)
     for panel in (engines, *more):
         right.addWidget(panel)
         right.addWidget(line())
     right.addStretch(1)
-    halves.addWidget(sensors, 3)
-    halves.addWidget(line(vertical=True))
-    halves.addLayout(right, 2)
-    column.addLayout(halves, 1)
+    column.addWidget(_Halves(sensors, more_column), 1)
     return detail
+
+
+class _Halves(QWidget):
+    """Two parts beside each other, in a narrow window one below the other."""
+
+    def __init__(self, left: QWidget, right: QWidget) -> None:
+        super().__init__()
+        self._between = line(vertical=True)
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.setSpacing(0)
+        self._row.addWidget(left, 3)
+        self._row.addWidget(self._between)
+        self._row.addWidget(right, 2)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        wide = self.width() >= _BESIDE
+        self._between.setVisible(wide)
+        self._row.setDirection(QHBoxLayout.Direction.LeftToRight if wide else QHBoxLayout.Direction.TopToBottom)
+        super().resizeEvent(event)
+
+    def minimumSizeHint(self) -> QSize:
+        """Narrower than both beside each other: it is then that they are stacked."""
+        hint = super().minimumSizeHint()
+        widest = max(item.minimumSize().width() for item in map(self._row.itemAt, range(self._row.count())) if item)
+        return QSize(widest, hint.height())

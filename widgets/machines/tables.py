@@ -64,23 +64,25 @@ class Grid(QFrame):
 
 
 def device_table(theme: Theme, rows: tuple[DeviceRow, ...]) -> QWidget:
-    """Devices with their free memory; a dash where the driver or the system says nothing."""
-    grid = Grid(
-        theme,
-        ("Device", "Name", "Memory", "", "Driver or governor", "Power limit", "Clock, max"),
-        {1: 2, 2: 1},
-        "Devices",
-    )
-    for row in rows:
+    """Devices with their free memory. What none of them says has no column, and a dash stands where one does not."""
+    told = {
+        title: values
+        for title, values in (
+            ("Driver or governor", [row.driver for row in rows]),
+            ("Power limit", [row.power_limit for row in rows]),
+            ("Clock, max", [row.clock for row in rows]),
+        )
+        if any(values)
+    }
+    grid = Grid(theme, ("Device", "Name", "Memory", "", *told), {1: 2, 2: 1}, "Devices")
+    for place, row in enumerate(rows):
         grid.add(
             (
                 label(row.device),
                 _strong(row.name),
                 MemoryBar(theme, row.total_bytes, row.free_bytes),
                 label(row.memory),
-                label(row.driver or "–", tone="secondary"),
-                label(row.power_limit or "–", tone="secondary"),
-                label(row.clock or "–", tone="secondary"),
+                *(label(values[place] or "–", tone="secondary") for values in told.values()),
             )
         )
     return grid
