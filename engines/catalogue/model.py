@@ -10,8 +10,6 @@ from engines.protocol.orders import EngineOrder, ModelOrder, Scalar, TechniqueOr
 from engines.protocol.settings import Setting
 from engines.techniques.facts import ModelFacts
 
-Work = Literal["inference", "training"]
-
 
 class Planned(Protocol):
     """What a planned configuration and a `TrialOrder` have in common."""
@@ -78,8 +76,8 @@ class EngineInfo:
     """Checks the order before anything heavy is imported; raises `WorkerFailure`. "" for none."""
     template: str = ""
     """The module whose import is all that a template process does; "" where every worker starts plainly."""
-    works: tuple[Work, ...] = ("inference",)
-    """Kinds of work it can do."""
+    works: tuple[str, ...] = ("inference",)
+    """Kinds of work it can do, other packages' too."""
     packages: tuple[str, ...] = ()
     """What it needs installed, the engine's own package first."""
     settings: tuple[Setting, ...] = ()

@@ -88,6 +88,7 @@ class HfEngine:
         self._begin = NONE
         self._session: Session | None = None
         self._effects: list[TookEffect] = []
+        self._adapted: list[TookEffect] = []
         self._trained_facts: dict[str, str] = {}
 
     def start(self) -> dict[str, str]:
@@ -138,6 +139,7 @@ class HfEngine:
             attach_for_inference(model, order.model)
         self._model = model
         _check_context(model, order)
+        self._effects = self._change_modules(only_trains=False)
         counted = count.count(model)
         self._apply_to(model, technique, counted)
         return ModelLoaded(
@@ -189,20 +191,24 @@ class HfEngine:
         return self._effects
 
     def adapt(self) -> Sequence[TookEffect]:
+        self._adapted = self._change_modules(only_trains=True)
+        return self._adapted
+
+    def _change_modules(self, *, only_trains: bool) -> list[TookEffect]:
+        """Apply the techniques of stage "model": those that only training uses, or all others."""
         model, order = self._loaded(), self._order
         # of the block, as the data are: what begins at random is a part of the spread between its trials
         seed = random.Random(f"adapters {order.seed} {order.block}").getrandbits(32)
         found: list[TookEffect] = []
         for chosen in order.techniques:
             technique = find(chosen.id)
-            if technique is not None and technique.stage == "model":
+            if technique is not None and technique.stage == "model" and technique.only_trains is only_trains:
                 module, _, name = technique.implementation.partition(":")
                 apply: Callable[[PreTrainedModel, TechniqueOrder, int], dict[str, float]]
                 apply = getattr(importlib.import_module(module), name)
                 complete = TechniqueOrder(id=chosen.id, parameters={**technique.defaults(), **chosen.parameters})
                 changed = apply(model, complete, seed)
                 found.append(TookEffect(technique=technique.id, stage=technique.stage, changed=changed))
-        self._effects.extend(found)
         return found
 
     def _make_tokenizer(self) -> list[int]:
@@ -251,9 +257,7 @@ class HfEngine:
     def trained(self) -> Sequence[TookEffect]:
         changed, self._trained_facts = self._training().changed()
         return [
-            TookEffect(technique=t.technique, stage=t.stage, changed={**t.changed, **changed})
-            for t in self._effects
-            if t.stage == "model"
+            TookEffect(technique=t.technique, stage=t.stage, changed={**t.changed, **changed}) for t in self._adapted
         ]
 
     def checkpoint(self, steps: int, spent: Mapping[str, float]) -> Artifact:

@@ -171,7 +171,7 @@ class _Connection:
             number = 0
             with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
                 number = decoded(_id_decoder, line).id
-            await self._answer(number, Failure(code="bad_request", message=f"Not a call: {error}"))
+            await self._answer(number, _not_understood(error))
             return None
         if isinstance(call.body, messages.Hello):
             if call.body.version != PROTOCOL_VERSION:
@@ -324,6 +324,15 @@ def _welcome() -> Welcome:
         machine=platform.node(),
         clock_wall_ns=time.time_ns(),
         clock_mono_ns=time.monotonic_ns(),
+    )
+
+
+def _not_understood(error: Exception) -> Failure:
+    return Failure(
+        code="bad_request",
+        message=f"This machine's runner does not understand the call: {error}",
+        advice="It knows only what was installed when it started. While no trial runs, "
+        f"`kill {os.getpid()}` there ends it; the next call starts a new one.",
     )
 
 

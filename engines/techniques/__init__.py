@@ -1,7 +1,7 @@
 """The techniques of every axis, as data. No torch here, no Qt: forms, reasons and plans are made from this alone.
 
 To add a technique: one entry (a `Technique` in a module of this package, listed in `registry._BUILT_IN`, or a third
-party's entry point of group `llm_workbench.techniques`) and one implementing module. Nothing else changes.
+party's entry point of group `llm_workbench.techniques`) and one implementing module; see CONTRIBUTING.md.
 """
 
 from engines.techniques.facts import MachineFacts, ModelFacts

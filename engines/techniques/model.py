@@ -113,6 +113,11 @@ class Technique:
         """ "int8" of "precision.int8"."""
         return self.id.partition(".")[2]
 
+    @property
+    def only_trains(self) -> bool:
+        """Whether only training uses it."""
+        return self.works == ("training",)
+
     def defaults(self) -> dict[str, Scalar]:
         return {p.name: cast("Scalar", p.default) for p in self.parameters}
 

@@ -17,6 +17,7 @@ dummy = llm_workbench_dummy.info
 dummy-broken = llm_workbench_dummy.broken
 
 [llm_workbench.techniques]
+dummy-zeros = llm_workbench_dummy.zeros
 dummy = llm_workbench_dummy.axis
 
 [llm_workbench.works]

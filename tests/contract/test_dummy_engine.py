@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder
-from engines.protocol.records import Environment
+from engines.protocol.records import Environment, TookEffect
 from engines.runner.settings import WORKER_VARIABLE
-from tests.engines.worker_harness import run_worker, trial_order
+from tests.engines.worker_harness import folder_model, run_worker, trial_order
 from tests.house import ROOT, House
+from tests.tiny_model import make_tiny_model
 
 EXPERIMENT = """
 schema = 1
@@ -69,6 +70,18 @@ def test_that_an_engine_of_another_package_runs_in_a_real_worker(dummy_package: 
     assert facts["dummy.axis"] == "dummy_axis.on"
 
 
+@pytest.mark.real
+def test_that_an_axis_of_another_package_is_applied_by_the_transformers_engine(
+    dummy_package: Path, tmp_path: Path
+) -> None:
+    plain = trial_order(folder_model(make_tiny_model(tmp_path / "tiny")))
+    small = TechniqueOrder(id="zeros.small", parameters={"share": 0.25})
+    outcome = run_worker(msgspec.structs.replace(plain, techniques=(*plain.techniques, small)), tmp_path / "trial")
+    assert outcome.exit_code == 0, outcome.stderr
+    (effect,) = (e for e in outcome.all(TookEffect) if e.technique == "zeros.small")
+    assert (effect.stage, effect.changed["zeros"]) == ("model", pytest.approx(0.25, abs=0.01))
+
+
 def test_that_a_worker_names_the_engines_it_has_and_those_that_failed(dummy_package: Path, tmp_path: Path) -> None:
     outcome = run_worker(order("another"), tmp_path / "trial")
     assert (outcome.exit_code, outcome.failure) == (3, "order")
@@ -86,6 +99,8 @@ def test_that_a_kind_of_work_of_another_package_runs_to_a_table(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(dummy_package), str(ROOT))))
     file = tmp_path / "counting.toml"
     file.write_text(COUNTING)
+    planned = house.command("run", "--plan", str(file))
+    assert planned.stdout.endswith("2 trials in 1 block\n"), "nobody knows how long it takes"
     done = house.command("run", str(file), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     told = house.json("compare", "--metrics", "training_step_s")["configurations"]

@@ -206,7 +206,8 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
         print(f"{problem.severity}: {problem}")
     most = "at most " if plan.experiment.run.stop_at_ratio is not None else ""
     size = f"{counted(plan.trials, 'trials')} in {counted(plan.experiment.run.trials, 'blocks')}"
-    print(f"{most}{size}, about {format_duration(plan.expected_s)}")
+    about = f", about {format_duration(plan.expected_s)}" if plan.expected_s else ""
+    print(f"{most}{size}{about}")
     return WRONG if errors else OK
 
 

@@ -75,7 +75,7 @@ def tell_effects(trial: Trial, effects: Sequence[TookEffect], *, only_trains: bo
     nothing: of those that only training uses, or of all others."""
     for order in trial.order.techniques:
         technique = find(order.id)
-        if only_trains is not (technique is not None and technique.works == ("training",)):
+        if only_trains is not (technique is not None and technique.only_trains):
             continue
         if not any(effect.technique == order.id and effect.changed for effect in effects):
             raise WorkerFailure(

@@ -226,6 +226,8 @@ def test_that_garbage_on_the_socket_ends_that_connection_only(runner: RunnerProc
     assert answer.startswith(f"{MAGIC} {PROTOCOL_VERSION}\n".encode())
     if b"\n" in garbage:
         assert b'"do":"failure"' in answer
+    if b"unheard_of" in garbage:
+        assert b"kill %d" % runner.pid in answer, "an older runner says how to end it"
     assert runner.queue().entries == ()
 
 

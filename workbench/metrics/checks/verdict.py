@@ -82,7 +82,7 @@ def _outcome(records: TrialRecords) -> tuple[Reason, ...]:
             return (Reason("not_completed", "warning", f"{what} after its measurement was complete."),)
         return (Reason("not_completed", "invalid", f"{what} before its measurement was complete."),)
     if records.window() is None:
-        return (Reason("no_measurement", "invalid", "The trial completed without a measured request."),)
+        return (Reason("no_measurement", "invalid", "The trial completed without a measured request or step."),)
     return ()
 
 
