@@ -13,6 +13,7 @@ source, work on the very context of our engine, in turns with our requests: what
 
 The figure is what each loop reaches in its best quarter: on a shared machine, one request in three may take half as
 long again, whichever loop it is.
+Beside it stands what the comparison cannot resolve: the share of our requests that is spent outside llama.cpp's calls.
 Each file runs in a process of its own. Prints figure / reference / ratio [low, high] n and the verdict on the margin.
 """
 
@@ -20,9 +21,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 from benchmarks import llama_bench
 from benchmarks.llama_bench_parity import order_for, starter_file
@@ -30,6 +36,9 @@ from benchmarks.paired_comparison import compare, quiet_quarter, report_progress
 from benchmarks.trials import loaded_engine
 from engines.llama.engine import LlamaEngine
 from engines.worker.phases import collect_between, quiet_collector
+
+_COUNTED = 20
+"""Requests that are taken apart."""
 
 
 def main() -> int:
@@ -56,13 +65,17 @@ def _measure_file(options: argparse.Namespace, file: Path) -> None:
         size, batch = (options.prompt_tokens, options.new_tokens - 1), options.batch_tokens
         number = 0
 
-        def ours(*, prompt: bool) -> float:
+        def spent_by_ours(*, prompt: bool) -> tuple[int, int]:
+            """From when to when, in ns."""
             nonlocal number
             collect_between()
             done = engine.prefill() if prompt else engine.request(number := number + 1)
             assert done is not None
-            ends = (done.start_ns, done.first_token_ns) if prompt else (done.first_token_ns, done.last_token_ns)
-            return size[not prompt] / ((ends[1] - ends[0]) / 1e9)
+            return (done.start_ns, done.first_token_ns) if prompt else (done.first_token_ns, done.last_token_ns)
+
+        def ours(*, prompt: bool) -> float:
+            start_ns, end_ns = spent_by_ours(prompt=prompt)
+            return size[not prompt] / ((end_ns - start_ns) / 1e9)
 
         def reference(*, prompt: bool) -> float:
             if prompt:
@@ -86,6 +99,42 @@ def _measure_file(options: argparse.Namespace, file: Path) -> None:
                 report=report_progress,
             )
             print(f"{name}: {result.line('engine', 'llama-bench loop', 'tokens/s')}", flush=True)
+            calls, shares = _outside(engine, lambda prompt=prompt: spent_by_ours(prompt=prompt))  # type: ignore[misc]
+            middle, most = 100 * statistics.median(shares), 100 * max(shares)
+            print(
+                f"{name}: {calls} calls of llama_decode a request; outside llama.cpp our loop spends {middle:.4f} % "
+                f"of its time (highest of {len(shares)}: {most:.4f} %)",
+                flush=True,
+            )
+
+
+def _outside(engine: LlamaEngine, run: Callable[[], tuple[int, int]]) -> tuple[int, list[float]]:
+    """How often a request calls `llama_decode`, and the share of its time that is spent neither there nor in waiting
+    for logits: all that can differ from llama-bench's loop, which makes the same calls. The clock's own readings count
+    as ours."""
+    library = engine._library
+    shares: list[float] = []
+    spans: list[tuple[int, int, bool]] = []
+
+    def timed(function: Callable[..., Any], *, decode: bool) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            start_ns = time.monotonic_ns()
+            result = function(*arguments)
+            spans.append((start_ns, time.monotonic_ns(), decode))
+            return result
+
+        return call
+
+    with (
+        mock.patch.object(library.api, "llama_decode", timed(library.api.llama_decode, decode=True)),
+        mock.patch.object(library, "logits_address", timed(library.logits_address, decode=False)),
+    ):
+        for _ in range(_COUNTED):
+            spans.clear()
+            first_ns, last_ns = run()
+            inside = [span for span in spans if span[0] >= first_ns and span[1] <= last_ns]
+            shares.append(1 - sum(end - start for start, end, _ in inside) / (last_ns - first_ns))
+    return sum(decode for _, _, decode in inside), shares
 
 
 def _options() -> argparse.Namespace:
