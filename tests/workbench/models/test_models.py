@@ -156,7 +156,7 @@ def test_that_a_folder_is_found_by_absolute_relative_and_home_path(home: Places,
         ("a\0b", "Unknown model"),
         ("~nobody-of-that-name/x", "cannot be read"),
         ("x" * 5000, "cannot be read"),
-        ("llama-3.2-1b-instruct", "not on this computer"),
+        ("llama-3.2-1b-instruct", "not downloaded"),
     ],
 )
 def test_that_a_ref_that_names_nothing_says_what_to_do(ref: str, words: str, home: Places, tmp_path: Path) -> None:
