@@ -208,7 +208,8 @@ def test_that_every_command_has_a_handler_that_exists() -> None:
         "metrics",
         "doctor",
     }
-    of_machines = commands.pop("machines")._subparsers._group_actions[0].choices  # a group: its own commands do the work
+    group = commands.pop("machines")  # its own commands do the work
+    of_machines = group._subparsers._group_actions[0].choices
     for command in (*commands.values(), *of_machines.values()):
         module, _, function = command.get_default("handler").partition(":")
         assert callable(getattr(importlib.import_module(f"workbench.cli.{module}"), function))
