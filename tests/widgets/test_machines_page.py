@@ -182,7 +182,7 @@ def test_that_a_host_key_is_shown_and_trusted_by_a_click_alone(
     QTest.mouseClick(page.head.trust, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: ("retry", "lab") in far.did)
     assert accepted == [key]
-    assert not page.head.trust.isVisible()
+    qtbot.waitUntil(lambda: not page.head.trust.isVisible())
 
 
 def test_that_a_test_shows_its_steps_as_they_end_and_what_things_take_there(
