@@ -169,7 +169,7 @@ def test_that_a_host_key_is_shown_and_trusted_by_a_click_alone(
         accepted.append(taken)
         return HostKey("known")
 
-    monkeypatch.setattr(known, "host_key", lambda _reach: key)
+    monkeypatch.setattr(known, "host_key", lambda _reach: HostKey("known") if accepted else key)
     monkeypatch.setattr(known, "accept", take)
     click_row(page, "lab")
     far.say(lost("lab", "host_key"))

@@ -116,7 +116,16 @@ class KnownMachines(QObject):
         """The user's decision: exactly the key that was shown is trusted from now on."""
         reach, key = login_of(self.find(machine)), self.keys.pop(machine, None)
         if reach is not None and key is not None:
-            self._run(lambda: accept(reach, key), lambda now: self._key_seen(machine, now))
+            self._asked.add(machine)  # a link lost meanwhile asks for the same key
+            self._run(
+                lambda: accept(reach, key),
+                lambda now: self._key_seen(machine, now),
+                lambda error: self._not_accepted(machine, error),
+            )
+
+    def _not_accepted(self, machine: str, error: BaseException) -> None:
+        self._asked.discard(machine)
+        self._services.toasts.error(error)
 
     def _key_seen(self, machine: str, key: HostKey) -> None:
         """Known: the link is tried; else it is shown, perhaps that of the next computer on the way."""
