@@ -202,7 +202,9 @@ class HfEngine:
         found: list[TookEffect] = []
         for chosen in order.techniques:
             technique = find(chosen.id)
-            if technique is not None and technique.stage == "model" and technique.only_trains is only_trains:
+            if technique is None or not technique.implementation:  # loading a model does that one by itself
+                continue
+            if technique.stage == "model" and technique.only_trains is only_trains:
                 module, _, name = technique.implementation.partition(":")
                 apply: Callable[[PreTrainedModel, TechniqueOrder, int], dict[str, float]]
                 apply = getattr(importlib.import_module(module), name)
