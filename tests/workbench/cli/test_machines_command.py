@@ -31,16 +31,16 @@ def test_that_a_machine_is_kept_listed_and_forgotten(home: Places, capsys: pytes
 
 def test_that_a_cluster_has_a_login_node_or_is_here(home: Places) -> None:
     asked = ["--partition", "gpu", "--gpus", "2", "--minutes", "30", "--memory", "1.5"]
-    assert main(["machines", "add", "far", "--slurm", "--host", "login", "--home", "/work/me", *asked]) == 0
-    assert main(["machines", "add", "near", "--slurm", "--home", "/work/me", *asked]) == 0
+    assert main(["machines", "add", "far", "--slurm", "--host", "login", "--home", "/scratch/me", *asked]) == 0
+    assert main(["machines", "add", "near", "--slurm", "--home", "/scratch/me", *asked]) == 0
     for name in ("far", "near"):
         machine = find(home, name)
         assert isinstance(machine.reach, Slurm)
         assert (machine.reach.partition, machine.reach.gpus, machine.reach.time_limit_minutes) == ("gpu", 2, 30)
         assert machine.reach.memory_bytes == 3 << 29
         assert (machine.reach.login is not None) == (name == "far")
-        assert home_of(machine) == "/work/me"
-        assert python_of(with_python(machine, "/work/me/python")) == "/work/me/python"
+        assert home_of(machine) == "/scratch/me"
+        assert python_of(with_python(machine, "/scratch/me/python")) == "/scratch/me/python"
 
 
 @pytest.mark.parametrize(
