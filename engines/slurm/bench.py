@@ -204,7 +204,7 @@ class SlurmBench(Bench):
         return bool(over)
 
     async def _fit(self) -> None:
-        """Ask for jobs while blocks find no place, and take back those that nothing waits for."""
+        """Request jobs while blocks lack a place, and cancel requests that no block needs any more."""
         alive = [a for a in self._allocations if a.lives]
         room = sum(a.free_places for a in alive if not a.is_ready)
         settings = read_settings(self._here)
