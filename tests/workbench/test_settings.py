@@ -113,7 +113,7 @@ def test_that_a_full_disk_leaves_the_old_settings(tmp_path: Path, monkeypatch: p
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("workbench.settings.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(SettingsError, match="No space left"):
         save(path, Assumptions())
     assert load(path) == EVERYTHING
