@@ -9,12 +9,13 @@ from pathlib import Path
 
 import msgspec
 
+from engines.data.text_corpus import TextLook, look_text
 from engines.data.training.columns import ColumnError
 from engines.data.training.look import look
 from engines.protocol.problems import Fix, Problem
 from engines.protocol.prompt_file import read_prompt_file
 from engines.protocol.text_file import FileError
-from engines.protocol.work import Inference, OtherWork, Training
+from engines.protocol.work import AnyTraining, Inference, OtherWork, Pretraining, Training
 
 _DATA = "workload.data"
 _PROMPTS = "workload.prompt_file"
@@ -51,10 +52,10 @@ class FoundData(msgspec.Struct, frozen=True, kw_only=True, tag="data"):
 Found = FoundPrompts | FoundData
 
 
-def find_own(workload: Inference | Training | OtherWork, base: Path) -> Found | Problem | None:
+def find_own(workload: Inference | AnyTraining | OtherWork, base: Path) -> Found | Problem | None:
     """The prompt file or the training data of a workload, whose relative path starts at `base`; None where it has
     neither."""
-    if isinstance(workload, Training):
+    if isinstance(workload, AnyTraining):
         return _find_data(workload, base)
     if isinstance(workload, Inference) and workload.prompt_file:
         return _find_prompts(workload.prompt_file, base)
@@ -70,8 +71,11 @@ def _find_prompts(written: str, base: Path) -> FoundPrompts | Problem:
     return FoundPrompts(path=str(path), hash=found.hash, different=len(found.prompts), repeated=found.repeated)
 
 
-def _find_data(training: Training, base: Path) -> FoundData | Problem:
+def _find_data(training: AnyTraining, base: Path) -> FoundData | Problem:
     try:
+        if isinstance(training, Pretraining):
+            return _text(look_text(training, base))
+        assert isinstance(training, Training)
         found = look(training, base)
     except ColumnError as error:
         fix = Fix("Guess it", f"workload.{error.setting}", "")
@@ -87,5 +91,18 @@ def _find_data(training: Training, base: Path) -> FoundData | Problem:
         rows=found.rows,
         bad=found.bad,
         first_bad="; ".join(map(str, found.first_bad)) + ("; …" if found.bad > len(found.first_bad) else ""),
+        own_splits=tuple(sorted(found.own_splits)),
+    )
+
+
+def _text(found: TextLook) -> FoundData:
+    """Of a pretraining: its rows are documents."""
+    return FoundData(
+        data=found.data,
+        hash=found.hash,
+        columns=f"text: {found.column}" if found.column else "",
+        rows=found.documents,
+        bad=found.left_out,
+        first_bad="they have no text" if found.left_out else "",
         own_splits=tuple(sorted(found.own_splits)),
     )

@@ -33,12 +33,20 @@ from engines.hf.load import LoadRequest, local_files, stored_of  # noqa: E402
 from engines.hf.perplexity import bytes_to, window_losses, window_size  # noqa: E402
 from engines.hf.precision import import_needed  # noqa: E402
 from engines.hf.preflight import precision_of  # noqa: E402
+from engines.hf.pretraining import PretrainingData, PretrainingText  # noqa: E402
 from engines.hf.reader import HfReader, end_tokens  # noqa: E402
 from engines.hf.settings import settings_of  # noqa: E402
 from engines.hf.tokenizer import begin_of, load_tokenizer  # noqa: E402
 from engines.hf.training_data import TrainingData  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
-from engines.protocol.orders import Inference, ResumeOrder, TechniqueOrder, Training, TrialOrder  # noqa: E402
+from engines.protocol.orders import (  # noqa: E402
+    AnyTraining,
+    Inference,
+    Pretraining,
+    ResumeOrder,
+    TechniqueOrder,
+    TrialOrder,
+)
 from engines.protocol.places import places  # noqa: E402
 from engines.protocol.records import Artifact, Evaluation, FlopCount, MemoryParts, ModelLoaded, Step, TookEffect  # noqa: E402
 from engines.protocol.ring import RingWriter  # noqa: E402
@@ -86,6 +94,8 @@ class HfEngine:
         self._text_ids: list[int] = []
         self._ends: frozenset[int] = frozenset()
         self._begin = NONE
+        load = order.workload
+        self._text = PretrainingText(order, load) if isinstance(load, Pretraining) else None
         self._session: Session | None = None
         self._effects: list[TookEffect] = []
         self._adapted: list[TookEffect] = []
@@ -112,11 +122,15 @@ class HfEngine:
         return CudaPeaks(self._device) if self._device.type == "cuda" else AllocatorPeaks()
 
     def files_missing(self) -> str:
+        if self._text is not None:
+            return self._text.missing()
         if not asks_for_merged(self._order) or merged_model(self._order.model):
             return ""
         return f"{self._order.model.title}, its adapter merged"
 
     def make_files(self, report: Callable[[str, float], None]) -> dict[str, str]:
+        if self._text is not None:
+            return self._text.make(report)
         return merge(self._order, settings_of(self._order.engine).attention)
 
     def reader(self) -> Reader | None:
@@ -125,7 +139,8 @@ class HfEngine:
         return HfReader(self._loaded(), self._tokenizer, self._ends, self._begin, self._stop)
 
     def load(self) -> ModelLoaded:
-        order = self._order = with_merged(self._order)
+        order = with_merged(self._order)
+        order = self._order = self._text.built_by(order) if self._text is not None else order
         technique, request = self._request()
         import_needed(technique.packages)
         start = time.monotonic()
@@ -152,7 +167,7 @@ class HfEngine:
             attention=str(model.config._attn_implementation) if shape.layers_of(model.config).attend else "none",
             device=str(self._device),
             load_s=load_s,
-            details=_details(model, counted),
+            details=_details(model, counted, all_trained=self._text is not None),
         )
 
     def _request(self) -> tuple[Technique, LoadRequest]:
@@ -166,7 +181,8 @@ class HfEngine:
             attention=settings_of(order.engine).attention,
             parameters={**technique.defaults(), **chosen.parameters},
             allow_network=order.allow_network,
-            trains=isinstance(order.workload, Training),
+            trains=isinstance(order.workload, AnyTraining),
+            seed=self._text.seed if self._text is not None else None,
         )
 
     def _apply_to(self, model: PreTrainedModel, precision: Technique, counted: count.Counted) -> None:
@@ -191,6 +207,8 @@ class HfEngine:
         return self._effects
 
     def adapt(self) -> Sequence[TookEffect]:
+        if self._text is not None:  # from random numbers: everything is trained
+            self._loaded().requires_grad_(True)
         self._adapted = self._change_modules(only_trains=True)
         return self._adapted
 
@@ -243,11 +261,17 @@ class HfEngine:
         }
 
     def prepare_training(self) -> dict[str, str]:
-        from engines.hf.training.session import Session
+        from engines.hf.training.session import Data, Session
 
-        self._make_tokenizer()
-        data = TrainingData(self._order, self._tokenizer, self._begin, _vocabulary(self._loaded()))
-        self._session = Session(self._order, self._loaded(), data, self._stop)
+        order, load = self._order, self._order.workload
+        data: Data
+        if self._text is not None and isinstance(load, Pretraining):
+            self._tokenizer = self._text.tokenizer()
+            data = PretrainingData(order, load, self._text.corpus)
+        else:
+            self._make_tokenizer()
+            data = TrainingData(order, self._tokenizer, self._begin, _vocabulary(self._loaded()))
+        self._session = Session(order, self._loaded(), data, self._stop)
         return {**self._session.facts(), "tokenizer.begin": self._begin.told or "none"}
 
     def begin(self) -> Iterator[MemoryParts | FlopCount]:
@@ -257,7 +281,8 @@ class HfEngine:
         return self._training().train(steps, budget)
 
     def trained(self) -> Sequence[TookEffect]:
-        changed, self._trained_facts = self._training().changed()
+        changed, hashes = self._training().changed()
+        self._trained_facts = {**hashes, **{f"training.{name}": f"{value:g}" for name, value in changed.items()}}
         return [
             TookEffect(technique=t.technique, stage=t.stage, changed={**t.changed, **changed}) for t in self._adapted
         ]
@@ -384,7 +409,7 @@ def _stored_bits(request: LoadRequest) -> float:
 def _check_context(model: PreTrainedModel, order: TrialOrder) -> None:
     work = order.workload
     wanted, advice = 0, "Shorten the prompt or the output."
-    if isinstance(work, Training):
+    if isinstance(work, AnyTraining):
         wanted, advice = work.sequence_tokens, "Lower sequence_tokens."
     elif isinstance(work, Inference):
         wanted = work.prompt_tokens + work.new_tokens
@@ -408,13 +433,15 @@ def _original_bytes(order: TrialOrder, parameters: int) -> int:
     return parameters * int(dtype.itemsize)
 
 
-def _details(model: PreTrainedModel, counted: count.Counted) -> dict[str, str]:
+def _details(model: PreTrainedModel, counted: count.Counted, *, all_trained: bool) -> dict[str, str]:
     details = {
         "architecture": type(model).__name__,
         "compute": str(model.dtype).removeprefix("torch."),
         "quantised_parameters": str(counted.quantised_parameters),
         **shape.shape_facts(model, counted.parameters),
     }
+    if all_trained:
+        details["trained_parameters"] = str(sum(p.numel() for p in model.parameters()))
     experts = getattr(model.config, "_experts_implementation", None)
     if experts and shape.expert_count(model.config):  # transformers names one for dense models too
         details["experts"] = str(experts)

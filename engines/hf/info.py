@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from engines.catalogue.model import EngineInfo, Obstacle, Passes, Planned
 from engines.hf.settings import HfSettings, settings_of
-from engines.protocol.orders import EngineOrder, Inference
+from engines.protocol.orders import EngineOrder, Inference, Pretraining
 from engines.protocol.settings import settings_of as described
 from engines.techniques.facts import ModelFacts
 from engines.techniques.unfit import EAGER_ONLY
@@ -22,6 +22,11 @@ def _obstacles(order: Planned, model: ModelFacts | None) -> Iterator[Obstacle]:
         yield Obstacle(
             "Training on a base with an adapter beside it is not possible yet.",
             'Train on the merged model: keep = "model" writes one.',
+        )
+    if isinstance(order.workload, Pretraining) and order.model.kind != "random":
+        yield Obstacle(
+            "Pretraining begins with random weights, and this model has its own.",
+            "Choose a shape, for example shape/tiny, or fine-tune the model.",
         )
     if model is None:
         return
@@ -43,7 +48,7 @@ ENGINE = EngineInfo(
     factory="engines.hf.engine:HfEngine",
     preflight="engines.hf.preflight:preflight",
     template="engines.hf.beforehand",
-    works=("inference", "training"),
+    works=("inference", "training", "pretraining"),
     packages=("torch", "transformers", "accelerate"),
     extra="transformers",
     modules=("torch", "transformers", "accelerate"),

@@ -45,6 +45,8 @@ class LoadRequest:
     allow_network: bool = False
     trains: bool = False
     """Whether the model is trained."""
+    seed: int | None = None
+    """Of random weights; None: by the configuration alone, the same in every trial."""
 
 
 def load_weights(
@@ -145,7 +147,7 @@ def _random(request: LoadRequest, dtype: torch.dtype) -> PreTrainedModel:
     config = _random_config(request.model)
     attention = _attention(request, config)
     before = torch.get_default_dtype()
-    torch.manual_seed(random_seed(request.model.config))
+    torch.manual_seed(random_seed(request.model.config) if request.seed is None else request.seed)
     torch.set_default_dtype(dtype)
     try:
         with torch.device(request.device):

@@ -16,6 +16,7 @@ from engines.hf.tokenizer import TrainingTokenizer
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Evaluation
 from engines.protocol.text_file import FileError
+from engines.protocol.work import Training
 from engines.worker.engine import HeldOut
 from engines.worker.failures import WorkerFailure
 
@@ -29,8 +30,9 @@ class TrainingData:
         self, order: TrialOrder, tokenizer: PreTrainedTokenizerBase | None, begin: Begin, vocabulary: int
     ) -> None:
         """Random tokens without a tokenizer. Raises `WorkerFailure`."""
-        self._training, self._tokenizer, self._begin = order.training, tokenizer, begin
-        training = self._training
+        training = order.workload
+        assert isinstance(training, Training)
+        self._training, self._tokenizer, self._begin = training, tokenizer, begin
         self._dataset: Dataset | None = None
         seed = f"{order.seed} {order.block}"
         if tokenizer is None:

@@ -10,20 +10,22 @@ import operator
 from engines.protocol import orders
 from engines.protocol.orders import TrialOrder as TrialOrder
 from engines.protocol.plugins import load_plugins
-from engines.protocol.work import Inference, OtherWork, Training, tag_of
+from engines.protocol.work import AnyTraining, Inference, OtherWork, Pretraining, Training, tag_of
 
 ENTRY_POINTS = "llm_workbench.works"
 """Modules with `WORKLOAD`, a struct derived from `OtherWork`, and `WORK`, the "module:class" of
 `engines.worker.works.work.MakesWork` that a worker runs it with."""
 
-KINDS: dict[str, type[Inference] | type[Training] | type[OtherWork]] = {
+KINDS: dict[str, type[Inference] | type[AnyTraining] | type[OtherWork]] = {
     "inference": Inference,
     "training": Training,
+    "pretraining": Pretraining,
 }
 """By tag, in the order they are offered in; those of other packages last."""
 WORKS = {
     "inference": "engines.worker.works.inference:InferenceWork",
     "training": "engines.worker.works.training:TrainingWork",
+    "pretraining": "engines.worker.works.training:TrainingWork",
 }
 """Tag -> "module:class"."""
 

@@ -15,7 +15,7 @@ import msgspec
 
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Sensor
-from engines.protocol.work import Inference, Training
+from engines.protocol.work import Inference, Pretraining, Training
 
 _LONGEST_TEXT = 4_000
 _LATEST_NS = 1 << 62
@@ -125,7 +125,7 @@ class LookUp(_Tagged, frozen=True, kw_only=True, tag="look_up"):
     refs: tuple[str, ...] = ()
     """Models, as the experiment names them."""
     wanted: tuple[Wanted, ...] = ()
-    own: tuple[Inference | Training, ...] = ()
+    own: tuple[Inference | Training | Pretraining, ...] = ()
     """Workloads whose prompts or data are looked up."""
     own_copies: tuple[str, ...] = ()
     """Fingerprints of prompts or data, as many as `own`: one that was copied there counts, whatever the path."""

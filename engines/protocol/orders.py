@@ -11,7 +11,9 @@ from typing import Literal
 import msgspec
 
 from engines.protocol.settings import Scalar as Scalar
+from engines.protocol.work import AnyTraining as AnyTraining
 from engines.protocol.work import Inference as Inference
+from engines.protocol.work import Pretraining as Pretraining
 from engines.protocol.work import TaskName as TaskName
 from engines.protocol.work import Training as Training
 from engines.protocol.work import Workload as Workload
@@ -198,7 +200,7 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
         return inference_of(self.workload)
 
     @property
-    def training(self) -> Training:
+    def training(self) -> AnyTraining:
         """Raises TypeError where the work is another."""
         return training_of(self.workload)
 

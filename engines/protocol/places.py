@@ -55,6 +55,11 @@ class Places:
         return self.cache / "digests"
 
     @property
+    def corpora(self) -> Path:
+        """Texts as tokens of a vocabulary of their own (`engines.data.tokenised`)."""
+        return self.cache / "corpora"
+
+    @property
     def tasks(self) -> Path:
         """Questions of `engines.protocol.tasks` once they have been fetched (`engines.data.task_data`)."""
         return self.cache / "tasks"

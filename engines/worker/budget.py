@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engines.protocol.work import Training
+from engines.protocol.work import AnyTraining
 
 
 class Budget:
     """What training has spent so far, and whether that is all it may."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: AnyTraining) -> None:
         self._training = training
         self.tokens = 0
         self.time_s = 0.0

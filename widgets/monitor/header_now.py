@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
-from engines.protocol.orders import Inference, Training, TrialOrder
+from engines.protocol.orders import AnyTraining, Inference, TrialOrder
 from engines.protocol.work import tag_of
 from widgets.monitor.header_view import HeaderView, header_view
 from widgets.queue.rows import entry_seconds_left
@@ -56,7 +56,7 @@ def workload_text(order: TrialOrder | None) -> str:
     if order is None:
         return ""
     work = order.workload
-    if isinstance(work, Training):
+    if isinstance(work, AnyTraining):
         batch = str(work.batch_size) if work.accumulation == 1 else f"{work.batch_size} × {work.accumulation}"
         return f"{work.steps} steps, batch {batch}, {work.sequence_tokens} tokens a sequence"
     if not isinstance(work, Inference):

@@ -33,7 +33,7 @@ from engines.protocol.records import (
     TrialStarted,
     UnknownRecord,
 )
-from engines.protocol.work import Training, Workload, sequences_of
+from engines.protocol.work import AnyTraining, Workload, sequences_of
 from workbench.charts import training_series
 from workbench.charts.channel import Channel, Floats
 from workbench.charts.token_series import TokenSeries, append_rising
@@ -91,7 +91,7 @@ class TrialData:
     batch_size: int | None = None
     """Sequences generated together, from the trial's order. Without it throughput begins with the first finished
     request, which says so itself."""
-    training: Training | None = None
+    training: AnyTraining | None = None
     """What was asked of a training trial, once that is known."""
     last_seq: int = 0
     """Highest number taken."""
@@ -112,7 +112,7 @@ class TrialData:
     def take_order(self, workload: Workload) -> None:
         """What was asked of the trial, once that is known."""
         self.batch_size = sequences_of(workload)
-        self.training = workload if isinstance(workload, Training) else None
+        self.training = workload if isinstance(workload, AnyTraining) else None
 
     def take(self, record: Record) -> None:
         """Add one record. Unknown kinds are ignored. Records of the same seq taken twice count once.

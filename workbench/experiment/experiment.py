@@ -36,7 +36,7 @@ from engines.catalogue import engines
 from engines.protocol.kinds import KINDS as KINDS
 from engines.protocol.orders import TRAINED
 from engines.protocol.settings import Scalar, Setting, settings_of
-from engines.protocol.work import Inference, Workload, tag_of
+from engines.protocol.work import AnyTraining, Inference, Workload, tag_of
 
 SCHEMA = 1
 MAX_TRIALS = 1000
@@ -71,6 +71,10 @@ class WorkloadChoice(msgspec.Struct, frozen=True):
     @property
     def kind(self) -> str:
         return tag_of(type(self.first))
+
+    @property
+    def trains(self) -> bool:
+        return isinstance(self.first, AnyTraining)
 
     @property
     def settings(self) -> tuple[Setting, ...]:

@@ -40,6 +40,7 @@ Table = Mapping[str, object]
 _TOML_LINE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _BASE = Setting("model", "Model", default="", maximum=4096, example='"smollm2-135m-instruct"')
+_TRAINS = replace(KIND, default="training", choices=("training", "pretraining"), help="kind of training")
 _TOML_END = " (at end of document)"
 
 
@@ -74,14 +75,13 @@ def dump(experiment: Experiment) -> str:
     }
     document["techniques"] = _grouped(experiment.techniques)
     load, engine = experiment.workload, experiment.engine
-    kind = {} if load.kind == KIND.default else {KIND.name: load.kind}
-    document["workload"] = kind | _load_table(load)
+    document["workload"] = _kind_of(load, KIND) | _load_table(load)
     if experiment.trained:
         document["trained"] = {
             t.name: {
                 "model": t.model,
                 "techniques": _grouped(t.techniques),
-                "workload": _load_table(t.workload),
+                "workload": _kind_of(t.workload, _TRAINS) | _load_table(t.workload),
             }
             for t in experiment.trained
         }
@@ -97,6 +97,10 @@ def _grouped(choices: Sequence[TechniqueChoice]) -> dict[str, object]:
         chosen = {name: _one_or_list(values) for name, values in choice.parameters.items()}
         grouped.setdefault(axis, []).append({"id": short, **chosen} if chosen else short)
     return {axis: _one_or_list(entries) for axis, entries in grouped.items()}
+
+
+def _kind_of(load: WorkloadChoice, setting: Setting) -> dict[str, object]:
+    return {} if load.kind == setting.default else {setting.name: load.kind}
 
 
 def _load_table(load: WorkloadChoice) -> dict[str, object]:
@@ -171,7 +175,9 @@ class _Reader:
                 self._say((*path, "workload"), f"workload is a table, not {_kind(load)}.")
                 load = {}
             where = (*path, "workload")
-            values = {"keep": "model"} | self._values(load, where, settings_of(KINDS["training"]))
+            kind = self._single(_TRAINS, load.get(KIND.name, _TRAINS.default), (*where, KIND.name))
+            kind = kind if isinstance(kind, str) else str(_TRAINS.default)
+            values = {"keep": "model"} | self._values(load, where, settings_of(KINDS[kind]), also=(KIND.name,))
             if values["keep"] == "nothing":
                 self._say((*where, "keep"), "The trained model is used, so it has to be kept.", "Leave keep out.")
             found.append(
@@ -179,7 +185,7 @@ class _Reader:
                     name=name,
                     model=str(model),
                     techniques=self._techniques(inner.get("techniques", {}), (*path, "techniques")),
-                    workload=WorkloadChoice.of("training", **values),
+                    workload=WorkloadChoice.of(kind, **values),
                 )
             )
         return tuple(found)

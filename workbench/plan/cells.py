@@ -18,12 +18,13 @@ from engines.catalogue import find as find_engine
 from engines.data.own import Found, FoundData, FoundPrompts
 from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import Device
-from engines.protocol.orders import EngineOrder, Inference, Scalar, TechniqueOrder, Training, Workload
+from engines.protocol.orders import AnyTraining, EngineOrder, Inference, Scalar, TechniqueOrder, Workload
 from engines.techniques import Axis, MachineFacts, find
 from engines.techniques.chosen import UNNAMED_PRECISION, applied
 from workbench.experiment.experiment import Experiment, TechniqueChoice
 from workbench.machines.facts import machine_facts
 from workbench.machines.machine import THIS
+from workbench.plan.built import as_built
 from workbench.plan.estimates import estimate_once_seconds, estimate_seconds
 from workbench.plan.history import with_memory_learned
 from workbench.plan.identity import configuration_hash
@@ -144,7 +145,7 @@ def _workloads(experiment: Experiment, own: Found | None) -> Iterator[Workload]:
     for load in experiment.workload.each():
         if isinstance(own, FoundPrompts) and isinstance(load, Inference):
             load = msgspec.structs.replace(load, prompt_file=own.path, prompt_file_hash=own.hash)
-        if isinstance(own, FoundData) and isinstance(load, Training):
+        if isinstance(own, FoundData) and isinstance(load, AnyTraining):
             load = msgspec.structs.replace(load, data=own.data, data_hash=own.hash)
         yield load
 
@@ -161,10 +162,11 @@ def _cell(
 ) -> Configuration:
     if not model.quality_available and isinstance(load, Inference):
         load = msgspec.structs.replace(load, perplexity_tokens=0, text_tokens=0, tasks=())
+    model = as_built(model, load)
     used = applied(model.order, chosen)
     what = configuration_hash(model.order, chosen, load, engine)
     memory = estimate_memory(model.facts, used, load, engine, machine)
-    if isinstance(load, Training):
+    if isinstance(load, AnyTraining):
         memory = with_memory_learned(memory, needed.get(machine.device_kind, ()))
     cell = Configuration(
         hash=what,

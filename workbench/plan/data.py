@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from engines.data.own import FoundData
 from engines.protocol.problems import Problem, Severity
-from engines.protocol.work import Training
+from engines.protocol.work import AnyTraining
 from workbench.experiment.experiment import Experiment
 
 _PLACE = "workload.data"
@@ -17,7 +17,7 @@ _MANY = 0.1
 def data_problems(experiment: Experiment, found: FoundData | Problem | None) -> Iterator[Problem]:
     """What is wrong with the data of an experiment that trains, and what is worth knowing of them."""
     training = experiment.workload.first
-    if not isinstance(training, Training):
+    if not isinstance(training, AnyTraining):
         return
     if isinstance(found, Problem):
         yield found
@@ -28,7 +28,7 @@ def data_problems(experiment: Experiment, found: FoundData | Problem | None) -> 
         yield from _of_rows(training, found)
 
 
-def _of_rows(training: Training, found: FoundData) -> Iterator[Problem]:
+def _of_rows(training: AnyTraining, found: FoundData) -> Iterator[Problem]:
     if found.bad and found.rows:
         share = found.bad / found.rows
         yield _of_data(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder, Training, Workload
+from engines.protocol.orders import AnyTraining, EngineOrder, Inference, TechniqueOrder, Workload
 from engines.protocol.tasks import OTHER_LOAD, OTHER_QUESTIONS, harness_name, harness_task, local_task
 from engines.techniques import MachineFacts, ModelFacts
 from workbench.plan.memory.inference import passes_of
@@ -39,7 +39,7 @@ def estimate_seconds(
     if facts.parameters <= 0:
         return 0.0
     pace = pace_of(facts, techniques, engine, machine)
-    if isinstance(workload, Training):
+    if isinstance(workload, AnyTraining):
         step = training_step_seconds(facts, techniques, workload, engine, machine)
         steps = steps_made(workload, step)
         judge = evaluations(workload, steps) * pace.work_s * workload.evaluation_tokens * _EVALUATION_CONTEXT

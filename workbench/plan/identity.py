@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from engines.protocol.canonical import digest
-from engines.protocol.orders import IDENTITY, EngineOrder, Inference, ModelOrder, TechniqueOrder, Training, Workload
+from engines.protocol.orders import IDENTITY, AnyTraining, EngineOrder, Inference, ModelOrder, TechniqueOrder, Workload
 from engines.techniques.chosen import applied, keeps_of
 from workbench.plan import baseline
 
@@ -75,7 +75,7 @@ def _workload(workload: Workload) -> dict[str, object]:
     left_out: set[str] = set()
     if isinstance(workload, Inference) and workload.prompt_file_hash:
         left_out = {"prompt_file"}
-    if isinstance(workload, Training):
+    if isinstance(workload, AnyTraining):
         left_out = {name for rule, name in _BUDGETS.items() if workload.stop_at != rule}
         left_out |= {"data"} if workload.data_hash else set()
     fields = {name: getattr(workload, name) for name in workload.__struct_fields__ if name not in left_out}

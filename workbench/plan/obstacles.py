@@ -13,7 +13,7 @@ import msgspec
 from engines.catalogue import engines
 from engines.catalogue import find as find_engine
 from engines.models.lookup.resolved import ResolvedModel
-from engines.protocol.orders import Inference, TechniqueOrder, Training
+from engines.protocol.orders import AnyTraining, Inference, TechniqueOrder, Training
 from engines.protocol.problems import Fix, Problem
 from engines.protocol.settings import settings_of
 from engines.protocol.work import sequences_of
@@ -117,13 +117,13 @@ def _work(cell: Configuration, machine: MachineFacts) -> Iterator[Problem]:
     if kind == "training" and all(technique.axis != FINETUNE for technique in known):
         hint = "Choose one of the axis Fine-tuning, for example LoRA."
         yield _error(cell, "Training needs a technique that says which parameters it changes.", hint, _leave_out())
-    if isinstance(cell.workload, Training):
+    if isinstance(cell.workload, AnyTraining):
         for message, hint, fixes in training_obstacles(cell.workload, machine):
             yield _error(cell, message, hint, (*fixes, *_leave_out()))
         yield from _unused_rate(cell, cell.workload)
 
 
-def _unused_rate(cell: Configuration, load: Training) -> Iterator[Problem]:
+def _unused_rate(cell: Configuration, load: AnyTraining) -> Iterator[Problem]:
     """A rate that was set for a method, where the workload sets one for all."""
     order = method_of(cell.techniques)
     method = find(order.id) if order is not None else None
@@ -207,7 +207,7 @@ def _made_first(cell: Configuration, model: ResolvedModel, machine: MachineFacts
 def _context(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
     """More tokens than the model was made for."""
     limit, load = model.facts.context_tokens, cell.workload
-    if isinstance(load, Training) and 0 < limit < load.sequence_tokens:
+    if isinstance(load, AnyTraining) and 0 < limit < load.sequence_tokens:
         what = f"Sequences of {load.sequence_tokens:,} tokens are more than the {limit:,}"
         fix = Fix(f"Sequence {limit}", f"workload.sequence_tokens.{load.sequence_tokens}", limit)
         yield _error(cell, f"{what} that {model.order.title} can hold.", fixes=(fix, *_leave_out()))
@@ -276,7 +276,7 @@ def _memory(
 def _smaller(cell: Configuration, model: ResolvedModel, machine: MachineFacts, experiment: Experiment) -> Iterator[Fix]:
     """Changes of the work after which it fits. A sweep only gets a value of its own replaced."""
     load, swept = cell.workload, experiment.workload.sweeps
-    if isinstance(load, Training):
+    if isinstance(load, AnyTraining):
         case = Case(model.facts, cell.applied, load, cell.engine, machine)
         for change in fitting_changes(case, round(cell.memory.device_free / cell.memory.learned_ratio)):
             if not swept.keys() & change.workload.keys():
@@ -286,7 +286,7 @@ def _smaller(cell: Configuration, model: ResolvedModel, machine: MachineFacts, e
     asked = sequences_of(load)
     batch = largest(asked - 1, 1, lambda n: _fits(cell, model, machine, batch=n))
     if batch:
-        note = "makes another step: comparable only at the same batch" if isinstance(load, Training) else ""
+        note = "makes another step: comparable only at the same batch" if isinstance(load, AnyTraining) else ""
         yield Fix(f"Batch {batch}", f"workload.batch_size.{asked}", batch, note)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
-from engines.protocol.orders import Training
+from engines.protocol.orders import AnyTraining
 from engines.protocol.problems import Fix, Problem
 from workbench.experiment.experiment import MAX_TRIALS, Experiment
 from workbench.plan.types import Configuration
@@ -39,7 +39,7 @@ def _methods(planned: Sequence[Configuration]) -> int:
             repr(
                 (
                     *(c.model.ref, c.techniques, c.engine, c.device),
-                    msgspec.structs.replace(c.workload, **rate) if isinstance(c.workload, Training) else c.workload,
+                    msgspec.structs.replace(c.workload, **rate) if isinstance(c.workload, AnyTraining) else c.workload,
                 )
             )
             for c in planned

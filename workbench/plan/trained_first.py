@@ -13,7 +13,7 @@ import msgspec
 
 from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import Device
-from engines.protocol.orders import TRAINED, AfterOrder, ModelOrder, Training
+from engines.protocol.orders import TRAINED, AfterOrder, AnyTraining, ModelOrder
 from engines.protocol.problems import Fix, Problem
 from workbench.experiment.experiment import Experiment, TrainedModel
 from workbench.plan.cells import count_cells, make_cells
@@ -90,7 +90,7 @@ def after(cell: Configuration, by_hash: Mapping[str, Configuration], trial_of: M
 
 def kept_by(workload: object) -> Literal["adapter", "model"]:
     """What is used of what a training keeps."""
-    return "adapter" if isinstance(workload, Training) and workload.keep == "adapter" else "model"
+    return "adapter" if isinstance(workload, AnyTraining) and workload.keep == "adapter" else "model"
 
 
 def _cells(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from engines.protocol.orders import Training
+from engines.protocol.orders import AnyTraining
 from engines.protocol.problems import Fix
 from engines.techniques import MachineFacts
 from workbench.plan.training_time import tokens_a_step
@@ -14,7 +14,7 @@ INTERVALS = 10
 """Validation losses in a training that a target loss ends, where a fix chooses how often."""
 
 
-def training_obstacles(load: Training, machine: MachineFacts) -> Iterator[tuple[str, str, tuple[Fix, ...]]]:
+def training_obstacles(load: AnyTraining, machine: MachineFacts) -> Iterator[tuple[str, str, tuple[Fix, ...]]]:
     """Message, hint and fixes of each; all of them stop a trial."""
     if load.stop_at == "tokens" and not load.token_budget:
         hint = "Set token_budget, or stop at steps."

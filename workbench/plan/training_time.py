@@ -10,10 +10,10 @@ import math
 from collections.abc import Sequence
 
 from engines.data.training.built_in import BUILT_IN
-from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
+from engines.protocol.orders import AnyTraining, EngineOrder, TechniqueOrder
 from engines.techniques import MachineFacts, ModelFacts
 from engines.techniques.finetune import method_of
-from workbench.plan.memory.methods import blocks_with_gradients, kept_of, trained_of, virtual_tokens
+from workbench.plan.memory.methods import blocks_with_gradients, kept_of, trained_of, virtual_tokens, with_method
 from workbench.plan.pace import pace_of
 
 _UPDATE_BYTES = 28
@@ -27,13 +27,14 @@ _SLOWER = {"finetune.dora": 1.2, "finetune.loha": 2.1}
 def training_step_seconds(
     facts: ModelFacts,
     techniques: Sequence[TechniqueOrder],
-    workload: Training,
+    workload: AnyTraining,
     engine: EngineOrder,
     machine: MachineFacts,
 ) -> float:
     """Of one step, all its micro-batches and the optimiser. 0 where the model's size is unknown."""
     if facts.parameters <= 0:
         return 0.0
+    techniques = with_method(techniques, workload)
     pace, method, order = pace_of(facts, techniques, engine, machine), kept_of(techniques), method_of(techniques)
     with_gradients = blocks_with_gradients(facts, techniques) / max(1, facts.layers)
     passes = 1 + with_gradients * (1 + method.weights + workload.checkpointing)
@@ -45,7 +46,7 @@ def training_step_seconds(
     return workload.accumulation * micro_batch * slower + update
 
 
-def steps_made(workload: Training, step_s: float) -> int:
+def steps_made(workload: AnyTraining, step_s: float) -> int:
     """All steps, where the budget of tokens or time may end them early: steps of the warm-up count, and one after it is
     made in any case. A target loss is taken as not reached."""
     most, allowed = workload.warmup_steps + workload.steps, math.inf
@@ -56,12 +57,12 @@ def steps_made(workload: Training, step_s: float) -> int:
     return most if allowed >= most else max(workload.warmup_steps + 1, math.ceil(allowed))
 
 
-def tokens_a_step(workload: Training) -> int:
+def tokens_a_step(workload: AnyTraining) -> int:
     """At the most: rows may be shorter."""
     return workload.batch_size * workload.accumulation * workload.sequence_tokens
 
 
-def evaluations(workload: Training, steps: int) -> int:
+def evaluations(workload: AnyTraining, steps: int) -> int:
     """How often a loss is taken in training of so many steps: before, between, after, and on test text."""
     every = workload.evaluate_every
     tested = workload.data == BUILT_IN or workload.test_share > 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engines.models.lookup.resolve import resolve
 from engines.models.lookup.resolved import ResolvedModel
-from engines.protocol.orders import Training, TrialOrder
+from engines.protocol.orders import AnyTraining, TrialOrder
 from engines.protocol.places import places
 from engines.protocol.records import Environment, MemoryParts, MemoryPeak, Record, Telemetry
 from engines.techniques import MachineFacts
@@ -29,7 +29,7 @@ def explain(store: Store, trial: str) -> None:
     if row.failure not in _FAILURES:
         return
     order = store.execute(GetOrder(trial=row.trial))
-    if not isinstance(order.workload, Training):
+    if not isinstance(order.workload, AnyTraining):
         return
     model = resolve(order.model.path or order.model.ref, places(), Path("/"))
     if not isinstance(model, ResolvedModel):
@@ -40,7 +40,7 @@ def explain(store: Store, trial: str) -> None:
     store.execute(SetAdvice(trial=row.trial, advice=f"{found}{words}"))
 
 
-def _better(order: TrialOrder, workload: Training, model: ResolvedModel, records: Iterable[Record]) -> str:
+def _better(order: TrialOrder, workload: AnyTraining, model: ResolvedModel, records: Iterable[Record]) -> str:
     facts: dict[str, str] = {}
     measured: MemoryParts | None = None
     peak = 0.0

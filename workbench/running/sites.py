@@ -25,7 +25,7 @@ from engines.protocol.orders import TRAINED, ResumeOrder
 from engines.protocol.places import Places
 from engines.protocol.problems import COPY, Fix, Problem, ProblemsFound
 from engines.protocol.text_file import FileError
-from engines.protocol.work import Inference, Training
+from engines.protocol.work import AnyTraining, Inference, Pretraining, Training
 from workbench.experiment.experiment import Experiment
 from workbench.machines.copying import Parcel, parcel_of_data, parcel_of_model
 from workbench.machines.facts import visible
@@ -41,7 +41,7 @@ from workbench.units import format_bytes
 _FAR_PATHS = "Relative paths start at the home there."
 
 
-_Reads = Inference | Training
+_Reads = Inference | Training | Pretraining
 """A workload that may name prompts or data."""
 
 
@@ -116,11 +116,11 @@ class Sites:
     def _there(self, link: MachineLink, experiment: Experiment, base: Path, wait: bool, report: Report) -> Site:
         refs = _refs(experiment)
         workloads = (experiment.workload.first, *(t.workload.first for t in experiment.trained))
-        asked = tuple(load for load in workloads if isinstance(load, (Inference, Training)))
+        asked = tuple(load for load in workloads if isinstance(load, _Reads))
         answer = self._far.ask(link, LookUp(refs=refs, own=asked), wait=wait, report=report)
         said = [*answer.own, *(Own() for _ in asked)][: len(asked)]
         owns = dict(zip(asked, self._own_from_here(link, asked, said, base, wait), strict=True))
-        first, *of_trained = (owns.get(load) if isinstance(load, (Inference, Training)) else None for load in workloads)
+        first, *of_trained = (owns.get(load) if isinstance(load, _Reads) else None for load in workloads)
         models = {ref: _said(answer, ref, link.machine) for ref in refs}
         lacking = {ref: model for ref, model in models.items() if isinstance(model, Problem)}
         if lacking:
@@ -158,7 +158,7 @@ class Sites:
         """The problem of prompts or data that are here and not there, with the way out."""
         if not isinstance(found, Problem):
             return found
-        named = load.data if isinstance(load, Training) else load.prompt_file
+        named = load.data if isinstance(load, AnyTraining) else load.prompt_file
         if on_its_way := self._copies.how_far(machine.id, named):
             return msgspec.structs.replace(found, message=f"{on_its_way}.", hint="", fixes=())
         return msgspec.structs.replace(

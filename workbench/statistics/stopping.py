@@ -90,8 +90,9 @@ def problems_of(experiment: Experiment, configurations: int) -> tuple[Problem, .
     if run.stop_at_ratio is None:
         return ()
     found: list[Problem] = []
-    kind, instead = experiment.workload.kind, Fix("Decode throughput", "run.stop_metric", METRIC)
-    if kind == "training":
+    kind, trains = experiment.workload.kind, experiment.workload.trains
+    instead = Fix("Decode throughput", "run.stop_metric", METRIC)
+    if trains:
         instead = Fix("Test loss", "run.stop_metric", "test_loss")
     if run.stop_metric is not None and find(run.stop_metric) is None:
         hint = did_you_mean(run.stop_metric, tuple(m.id for m in METRICS), show=0)
@@ -99,8 +100,7 @@ def problems_of(experiment: Experiment, configurations: int) -> tuple[Problem, .
         found.append(Problem(severity="error", place=place, message=message, hint=hint, fixes=(instead,)))
     known = find(run.stop_metric or METRIC)
     if known is not None and (
-        (kind == "training" and (known.task == "generate" or known.of_requests))
-        or (kind == "inference" and known.task == "train")
+        (trains and (known.task == "generate" or known.of_requests)) or (kind == "inference" and known.task == "train")
     ):
         message = f"{known.title} is no figure of {kind}: nothing would end it early, and all trials are run."
         found.append(Problem(severity="warning", place=place, message=message, fixes=(instead,)))

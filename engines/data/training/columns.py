@@ -88,8 +88,7 @@ def _guessed(names: Sequence[str], sample: Sequence[Mapping[str, object]]) -> Co
     text = _named(names, _TEXTS)
     if text:
         return Columns(text=text)
-    length = {name: fmean(len(v) if isinstance(v := f.get(name), str) else 0 for f in sample) for name in names}
-    longest = sorted((name for name in names if length[name] > 0), key=lambda name: -length[name])[:2]
+    longest = _longest(names, sample)[:2]
     if len(longest) < 2:
         return Columns(text="".join(longest))
     first, second = sorted(longest, key=list(names).index)
@@ -171,3 +170,21 @@ def _turns(value: object) -> list[Turn] | None:
             return None
         turns.append((_ROLES.get(role.lower(), role.lower()), text))
     return turns
+
+
+def text_column(sample: Sequence[Mapping[str, object]], named: str = "") -> str:
+    """The column that holds plain text: the one that is named, or by its name, or the one with the longest texts.
+    Raises `ColumnError` where there is no such column."""
+    names = list(dict.fromkeys(name for fields in sample for name in fields))
+    if named and named not in names:
+        raise ColumnError(f"The data has no column {named!r}.", did_you_mean(named, names, show=20), "text_column")
+    found = named or _named(names, _TEXTS) or next(iter(_longest(names, sample)), "")
+    if not found:
+        raise FileError(f"No column holds text. There is: {', '.join(names)}.", "Name one: text_column.")
+    return found
+
+
+def _longest(names: Sequence[str], sample: Sequence[Mapping[str, object]]) -> list[str]:
+    """Columns with text, those with the longest first."""
+    length = {name: fmean(len(v) if isinstance(v := f.get(name), str) else 0 for f in sample) for name in names}
+    return sorted((name for name in names if length[name] > 0), key=lambda name: -length[name])

@@ -189,13 +189,18 @@ def read_table(workload: Training, base: Path = Path()) -> Table:
         name, hash = docstrings.pairs_name(), docstrings.pairs_hash()
         return Table(name, hash, columns, ("function", "docstring"), found, numbers, (None,) * len(found))
     source = find(workload.data, base)
+    return table_of(source, as_planned(source, workload.data_hash), workload)
+
+
+def as_planned(source: Source, planned: str) -> str:
+    """The fingerprint of data that are still those that were planned ("" where nobody planned). Raises `FileError`."""
     hash = fingerprint_of(source)
-    if workload.data_hash and hash != workload.data_hash:
+    if planned and hash != planned:
         raise FileError(
             f"{source.title} is not the data that was planned: it has changed since.",
             "Nothing was trained with other data than the experiment's. Plan the experiment again.",
         )
-    return table_of(source, hash, workload)
+    return hash
 
 
 def fingerprint_of(source: Source) -> str:
@@ -205,7 +210,7 @@ def fingerprint_of(source: Source) -> str:
 
 def table_of(source: Source, hash: str, workload: Training) -> Table:
     """All rows, with the columns that the workload names or that are guessed. Raises `FileError`."""
-    rows = list(_rows(source))
+    rows = list(rows_of(source))
     columns = columns_of(workload, sample_of(source, rows))
     all_names = tuple(
         dict.fromkeys(name for _, row in rows[:SAMPLE_ROWS] if isinstance(row, Raw) for name in row.fields)
@@ -237,10 +242,10 @@ def sample_of(source: Source, rows: Sequence[tuple[Split | None, Raw | Bad]]) ->
 
 def first_rows(source: Source) -> list[tuple[Split | None, Raw | Bad]]:
     """Enough to guess columns from. Raises `FileError`."""
-    return list(islice(_rows(source), SAMPLE_ROWS))
+    return list(islice(rows_of(source), SAMPLE_ROWS))
 
 
-def _rows(source: Source) -> Iterator[tuple[Split | None, Raw | Bad]]:
+def rows_of(source: Source) -> Iterator[tuple[Split | None, Raw | Bad]]:
     several = len(source.files) > 1
     for file, named in source.files:
         for row in read_rows(file):

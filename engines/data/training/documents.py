@@ -53,8 +53,8 @@ class Batches:
         if not documents:
             raise ValueError("there is no document to train on")
         self._documents, self._batch_size, self._seed = documents, batch_size, seed
-        lengths = [len(one.ids) for one in documents]
-        self._rows = packed(lengths, sequence_tokens) if packing else [(place,) for place in range(len(lengths))]
+        whole = packed([len(one.ids) for one in documents], sequence_tokens) if packing else None
+        self._rows = whole or [(place,) for place in range(len(documents))]
         self._epoch, self._order = -1, list[int]()
 
     def __len__(self) -> int:

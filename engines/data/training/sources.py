@@ -21,7 +21,7 @@ NAMES = (BUILT_IN, DOCSTRINGS)
 """Data that every machine has."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _DEPTH = 2
-_NOTES = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json", "config.json", "package.json"}
+NOTES = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json", "config.json", "package.json"}
 """JSON files about data, not of data."""
 FETCH = "llm-workbench data"
 
@@ -71,19 +71,19 @@ def _of_folder(folder: Path, title: str) -> Source:
         file
         for depth in range(_DEPTH + 1)
         for file in sorted(folder.glob("*/" * depth + "*"))
-        if file.suffix.lower() in READERS and file.name not in _NOTES and file.is_file()
+        if file.suffix.lower() in READERS and file.name not in NOTES and file.is_file()
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     ]  # fmt: skip
     if not found:
         raise FileError(f"The folder {folder} holds no data files.", f"Data files end in {', '.join(sorted(READERS))}.")
     kind = Counter(file.suffix.lower() for file in found).most_common(1)[0][0]
-    files = [(file, _split_of(file.relative_to(folder))) for file in found if file.suffix.lower() == kind]
+    files = [(file, split_of(file.relative_to(folder))) for file in found if file.suffix.lower() == kind]
     if any(split is not None for _, split in files):
         files = [(file, split) for file, split in files if split is not None]
     return Source(title, folder, tuple(files))
 
 
-def _split_of(name: Path) -> Split | None:
+def split_of(name: Path) -> Split | None:
     """By the words of its folders and of its own name: "data/train-00000-of-00002.parquet"."""
     words = [word for part in (*name.parts[:-1], name.stem) for word in re.split(r"[^a-zA-Z]+", part)]
     return next((split for word in words if (split := named_split(word)) is not None), None)

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from transformers import PreTrainedModel
 
+from engines.data.held_out import Losses
+from engines.data.training.documents import Batches
 from engines.hf.artifacts import checkpoint
 from engines.hf.finetune import callback, parameter_groups
 from engines.hf.perplexity import window_losses, window_size
@@ -18,10 +21,9 @@ from engines.hf.training.micro_batches import micro_batches
 from engines.hf.training.optimisers import described, states
 from engines.hf.training.trainer import STEPS_TOGETHER, Trainer
 from engines.hf.training.untimed import look
-from engines.hf.training_data import TrainingData
 from engines.protocol.orders import ResumeOrder, TrialOrder
 from engines.protocol.records import Evaluation, FlopCount, MemoryParts, Step
-from engines.protocol.work import Training
+from engines.protocol.work import AnyTraining
 from engines.techniques.finetune import learning_rate, method_of, virtual_tokens
 from engines.worker.budget import Budget
 from engines.worker.engine import HeldOut
@@ -29,10 +31,27 @@ from engines.worker.failures import WorkerFailure, first_line
 from engines.worker.stop import Stop
 
 
+class Data(Protocol):
+    """What a trial trains on, and what judges it."""
+
+    batches: Batches
+
+    def facts(self) -> dict[str, str]: ...
+
+    def splits(self) -> frozenset[HeldOut]:
+        """What is held out."""
+        ...
+
+    def held_out(self, split: HeldOut, size: int, losses: Losses) -> Evaluation | None:
+        """Loss on text that training does not see; in windows of `size` where it is one long text. None when stopped,
+        and where there is none. Raises what `losses` raises."""
+        ...
+
+
 class Session:
     """Trains a loaded model. `begin` comes after the fine-tuning method was applied."""
 
-    def __init__(self, order: TrialOrder, model: PreTrainedModel, data: TrainingData, stop: Stop) -> None:
+    def __init__(self, order: TrialOrder, model: PreTrainedModel, data: Data, stop: Stop) -> None:
         """Raises `WorkerFailure`."""
         self._model, self._data, self._stop = model, data, stop
         self._training = order.training
@@ -133,9 +152,10 @@ class Session:
         return counts, hashes
 
 
-def _schedule(training: Training) -> str:
+def _schedule(training: AnyTraining) -> str:
     ends = {"tokens": " or where the tokens are spent", "time": " or where the time is spent, if that comes first"}
-    return f"linear warm-up, then cosine to 0 at the last step{ends.get(training.stop_at, '')}"
+    to = f"{training.rate_floor:g} of it" if training.rate_floor else "0"
+    return f"linear warm-up, then cosine to {to} at the last step{ends.get(training.stop_at, '')}"
 
 
 def enable_checkpointing(model: PreTrainedModel) -> None:

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from engines.hf.training.micro_batches import MicroBatch, token_losses
-from engines.protocol.work import Training
+from engines.protocol.work import AnyTraining
 
 
 class Callback(Protocol):
@@ -35,7 +35,7 @@ class Stepper:
     def __init__(
         self,
         model: PreTrainedModel,
-        training: Training,
+        training: AnyTraining,
         optimiser: torch.optim.Optimizer,
         callback: Callback | None = None,
     ) -> None:

@@ -22,7 +22,7 @@ from engines.hf.training.optimisers import Group, make_optimiser
 from engines.hf.training.schedule import rate_factor
 from engines.hf.training.step import Callback, Stepper
 from engines.protocol.records import Step
-from engines.protocol.work import Training
+from engines.protocol.work import AnyTraining
 from engines.worker.budget import Budget
 from engines.worker.failures import WorkerFailure
 from engines.worker.stop import Stop
@@ -63,7 +63,7 @@ class Trainer:
     def __init__(
         self,
         model: PreTrainedModel,
-        training: Training,
+        training: AnyTraining,
         batches: Batches,
         stop: Stop,
         groups: Sequence[Group],
@@ -121,7 +121,9 @@ class Trainer:
 
     def _set_rate(self, index: int, budget: Budget) -> float:
         """For every group its own rate; returns the first one's."""
-        factor = rate_factor(index, self._total, self._training.schedule_warmup_steps, budget.share)
+        factor = rate_factor(
+            index, self._total, self._training.schedule_warmup_steps, budget.share, self._training.rate_floor
+        )
         for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
         return self._rates[0] * factor

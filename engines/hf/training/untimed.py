@@ -19,13 +19,13 @@ from engines.hf.training.micro_batches import MicroBatch
 from engines.hf.training.optimisers import Group, make_optimiser
 from engines.hf.training.step import Stepper
 from engines.protocol.records import FlopCount, MemoryParts
-from engines.protocol.work import Training
+from engines.protocol.work import AnyTraining
 from engines.worker.failures import is_out_of_memory
 
 
 def look(
     model: PreTrainedModel,
-    training: Training,
+    training: AnyTraining,
     groups: Sequence[Group],
     batches: Sequence[MicroBatch],
     *,
@@ -47,7 +47,7 @@ def look(
 
 
 def _flops(
-    model: PreTrainedModel, training: Training, stepper: Stepper, batches: Sequence[MicroBatch], *, counts: bool
+    model: PreTrainedModel, training: AnyTraining, stepper: Stepper, batches: Sequence[MicroBatch], *, counts: bool
 ) -> FlopCount:
     """One micro-batch forward and back; others are taken by their shapes."""
     linears = Linears(model)

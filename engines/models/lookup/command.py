@@ -32,8 +32,9 @@ from engines.protocol.messages import Checkpoint, LookUp, Wanted
 from engines.protocol.orders import ResumeOrder
 from engines.protocol.places import Places, places
 from engines.protocol.problems import Problem
-from engines.protocol.work import Inference, Training
+from engines.protocol.work import AnyTraining, Inference, Pretraining, Training
 
+_Reads = Inference | Training | Pretraining
 _EVERY_S = 0.5
 """How often it says how far the reading is."""
 
@@ -137,12 +138,12 @@ def _known(models: dict[str, Looked], digests: Digests) -> dict[str, Looked]:
     return each_identified(models, look)
 
 
-def _copied(workload: Inference | Training, fingerprint: str, here: Places) -> Inference | Training:
+def _copied(workload: _Reads, fingerprint: str, here: Places) -> _Reads:
     """With the copy in the place of the path, where there is one."""
     there = copied(here, fingerprint)
     if there is None:
         return workload
-    if isinstance(workload, Training):
+    if isinstance(workload, AnyTraining):
         return msgspec.structs.replace(workload, data=str(there))
     return msgspec.structs.replace(workload, prompt_file=str(there))
 

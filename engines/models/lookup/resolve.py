@@ -18,6 +18,7 @@ from engines.models.lookup.facts import FLOATS, inspect_folder, inspect_gguf
 from engines.models.lookup.local_models import hub_file, hub_snapshot
 from engines.models.lookup.resolved import ResolvedModel
 from engines.models.lookup.self_check import SELF_CHECK, resolved_model
+from engines.models.lookup.shapes import SHAPE, SHAPES, resolved_shape
 from engines.models.lookup.trained import is_adapter, of_adapter, of_model
 from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.orders import TRAINED, ModelOrder
@@ -38,7 +39,8 @@ def resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
     """The model that `ref` names, or what is wrong and what to do. Relative paths start at `base`. What the model is
     the same as is not looked at: its order has no fingerprint (`workbench.models.identity`).
 
-    In this order: "random:ID"; an id of the catalogue; a path that exists; a hub id. Never raises for what is written.
+    In this order: "random:ID" and "shape/NAME"; an id of the catalogue; a path that exists; a hub id. Never raises for
+    what is written.
     """
     ref = ref.strip()
     try:
@@ -55,6 +57,8 @@ def _resolve(ref: str, places: Places, base: Path) -> ResolvedModel | Problem:
         return _random(ref)
     if ref.startswith(TRAINED):
         return _trained_first(ref)
+    if ref.startswith(SHAPE):
+        return _shape(ref)
     entry = next((e for e in catalogue() if e.id == ref), None)
     if entry is not None:
         return _of_catalogue(entry, places)
@@ -95,6 +99,11 @@ def _random(ref: str) -> ResolvedModel | Problem:
         hint = did_you_mean(ref.removeprefix(RANDOM), known)
         return _problem(ref, "Random weights need an architecture of the catalogue.", hint)
     return ResolvedModel(order=entry.random_order(), facts=entry.facts("random"), quality_available=False)
+
+
+def _shape(ref: str) -> ResolvedModel | Problem:
+    name = ref.removeprefix(SHAPE)
+    return resolved_shape(name) or _problem(ref, "There is no such shape.", did_you_mean(name, tuple(SHAPES)))
 
 
 def _of_catalogue(entry: CatalogueEntry, places: Places) -> ResolvedModel | Problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engines.protocol.orders import Scalar, TechniqueOrder, Training
+from engines.protocol.orders import AnyTraining, Scalar, TechniqueOrder
 from engines.techniques.facts import ModelFacts
 from engines.techniques.finetune import adapters, lora, parts, prompts
 from engines.techniques.model import Axis
@@ -40,7 +40,7 @@ def virtual_tokens(techniques: Sequence[TechniqueOrder]) -> int:
     return found if isinstance(found, int) else 0
 
 
-def learning_rate(training: Training, techniques: Sequence[TechniqueOrder]) -> float:
+def learning_rate(training: AnyTraining, techniques: Sequence[TechniqueOrder]) -> float:
     """The highest rate of the schedule: the experiment's, or the method's own where that is 0. 0.0 without a method."""
     order = method_of(techniques)
     if training.learning_rate or order is None:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from engines.protocol.orders import ResumeOrder, Training
+from engines.protocol.orders import AnyTraining, ResumeOrder
 from engines.protocol.records import Resumed
 from engines.worker.budget import Budget
 from engines.worker.engine import Engine, HeldOut, NotKept, Trains
@@ -45,10 +45,10 @@ WEIGHTS = {
 }
 
 
-def asked(workload: Training) -> dict[str, str]:
+def asked(workload: AnyTraining) -> dict[str, str]:
     """What the trial was asked for, as facts: its figures are checked against them, and its target is among them."""
     names = ("batch_size", "accumulation", "sequence_tokens", "packing", "stop_at", "steps", "target_loss")
-    return {f"workload.{name}": f"{getattr(workload, name)}" for name in names}
+    return {f"workload.{name}": f"{getattr(workload, name)}" for name in names if name in workload.__struct_fields__}
 
 
 class TrainingWork:
@@ -59,7 +59,7 @@ class TrainingWork:
     def __init__(self, engine: Engine, trial: Trial) -> None:
         if not isinstance(engine, Trains):
             raise cannot(trial.order, "train")
-        assert isinstance(trial.order.workload, Training)
+        assert isinstance(trial.order.workload, AnyTraining)
         self._engine, self._trial, self._workload = engine, trial, trial.order.workload
         self._budget = Budget(self._workload)
         self._total = self._workload.warmup_steps + self._workload.steps
@@ -214,7 +214,7 @@ class Stretch:
     """Whether a checkpoint is written before it, after the validation loss."""
 
 
-def stretches(training: Training, first: int = 0, first_measured: int | None = None) -> Iterator[Stretch]:
+def stretches(training: AnyTraining, first: int = 0, first_measured: int | None = None) -> Iterator[Stretch]:
     """All steps from `first` on, in order; a warm-up of no steps is there too. Where `first` is a step after which the
     validation loss is due, it is taken (again): the trial that is continued may have ended before it."""
     warm = training.warmup_steps if first_measured is None else first_measured

@@ -38,7 +38,7 @@ class Column:
 def columns_of(plan: Plan) -> tuple[Column, ...]:
     """What tells configurations apart first, then what each needs."""
     cells, load = plan.configurations, plan.experiment.workload
-    trains = load.kind == "training"
+    trains = load.trains
     columns = [Column("check", "")]
     if not trains or len({c.model.ref for c in cells}) > 1:
         columns.append(Column("model", "Model"))

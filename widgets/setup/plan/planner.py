@@ -114,7 +114,7 @@ class Planner(QObject):
         plan = workbench.plan(experiment, base, wait=False)
         models = {ref: resolve(ref, workbench.places, base) for ref in experiment.models}
         view = plan_view(plan, {host: workbench.title_of(host) for host in others})
-        if experiment.workload.kind == "training":
+        if experiment.workload.trains:
             view = replace(view, seeing=_seeing(workbench, plan, view))
         probes = {THIS: probe} | {m: known for m in others if (known := self._bridge.probes.get(m)) is not None}
         return Planned(experiment, plan, view, probe, Resolved(models, _machine(experiment, probes), base))

@@ -183,7 +183,7 @@ def _counted(count: int, what: str) -> str:
 def _count(plan: Plan, rows: int) -> str:
     """ "24 configurations × 3 trials", "8 methods × 4 rates × 5 seeds"."""
     blocks, swept = plan.experiment.run.trials, len(plan.experiment.workload.sweeps.get(FOLDED, ()))
-    if plan.experiment.workload.kind != "training":
+    if not plan.experiment.workload.trains:
         return f"{_counted(rows, 'configuration')} × {_counted(blocks, 'trial')}"
     rates = [_counted(swept, "rate")] if swept else []
     return " × ".join((_counted(rows, "configuration"), *rates, _counted(blocks, "seed")))

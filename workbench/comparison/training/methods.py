@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import msgspec
 
+from engines.protocol.work import Pretraining, Training, tag_of
 from engines.techniques import find
 from workbench.plan import labels as naming
 from workbench.store.operations import ConfigurationRow, ExperimentDetail
 
 RATE = "learning_rate"
+_TRAINS = frozenset(tag_of(kind) for kind in (Training, Pretraining))
 RATE_FACT = "training.learning_rate"
 """Environment fact with the rate that the worker used."""
 
@@ -46,7 +48,7 @@ def order_of(configuration: ConfigurationRow) -> dict[str, object]:
 def workload_of(configuration: ConfigurationRow) -> dict[str, object]:
     """Its workload where that is training, else {}."""
     found = order_of(configuration).get("workload")
-    return found if isinstance(found, dict) and found.get("kind") == "training" else {}
+    return found if isinstance(found, dict) and found.get("kind") in _TRAINS else {}
 
 
 def methods_of(detail: ExperimentDetail) -> tuple[Method, ...]:

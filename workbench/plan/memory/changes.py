@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
+from engines.protocol.orders import AnyTraining, EngineOrder, TechniqueOrder
 from engines.protocol.settings import Scalar
 from engines.techniques import MachineFacts, ModelFacts
 from engines.techniques.finetune import method_of
@@ -55,7 +55,7 @@ class Case:
 
     facts: ModelFacts
     techniques: tuple[TechniqueOrder, ...]
-    workload: Training
+    workload: AnyTraining
     engine: EngineOrder
     machine: MachineFacts
 

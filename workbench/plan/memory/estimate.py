@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder, Training, Workload
+from engines.protocol.orders import AnyTraining, EngineOrder, Inference, TechniqueOrder, Workload
 from engines.techniques import MachineFacts, ModelFacts
 from workbench.plan.memory.inference import activation_bytes, cache_bits, cache_bytes
 from workbench.plan.memory.training import CUDA_CONTEXT_BYTES, training_parts
@@ -19,12 +19,12 @@ transformers 5.23 and torchao 0.18 imported and one forward pass done (Linux x86
 def estimate_memory(
     facts: ModelFacts,
     techniques: Sequence[TechniqueOrder],
-    workload: Workload,
+    workload: Workload | AnyTraining,
     engine: EngineOrder,
     machine: MachineFacts,
 ) -> MemoryEstimate:
     """Bytes on the device. All parts are 0 but the overhead where nothing is known of the model (a hub id)."""
-    if isinstance(workload, Training):
+    if isinstance(workload, AnyTraining):
         parts = training_parts(facts, techniques, workload, machine, engine)
         return MemoryEstimate(
             weights=parts.weights,

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engines.protocol.orders import TechniqueOrder
+from engines.data.training.built_in import BUILT_IN
+from engines.protocol.orders import AnyTraining, Pretraining, TechniqueOrder, Training
 from engines.techniques import ModelFacts
 from engines.techniques.finetune import method_of, trained_parameters
 from workbench.plan.memory.block import Kept
@@ -32,6 +33,17 @@ _KEPT = {
     "finetune.oft": Kept(inputs="all-linear", own_inputs=True, per_input=3),  # of each rotation three matrices
 }
 """Of methods that do not keep what LoRA keeps."""
+
+
+def with_method(techniques: Sequence[TechniqueOrder], workload: AnyTraining) -> tuple[TechniqueOrder, ...]:
+    """Pretraining trains every weight, as full fine-tuning does."""
+    return (*techniques, TechniqueOrder(id=_FULL)) if isinstance(workload, Pretraining) else tuple(techniques)
+
+
+def shares_rows(workload: AnyTraining) -> bool:
+    """Whether rows hold several documents that a mask keeps apart: not those of the built-in text, which are one each,
+    and not those of pretraining, which see all that is before them."""
+    return isinstance(workload, Training) and workload.packing and workload.data != BUILT_IN
 
 
 def trained_of(facts: ModelFacts, techniques: Sequence[TechniqueOrder]) -> int:

@@ -12,12 +12,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engines.data.training.built_in import BUILT_IN
-from engines.protocol.orders import EngineOrder, TechniqueOrder, Training
+from engines.protocol.orders import AnyTraining, EngineOrder, TechniqueOrder
 from engines.techniques import MachineFacts, ModelFacts
 from workbench.plan.memory.block import Numbers, built_bytes, kept_bytes, shape_of, thrown_away_bytes
 from workbench.plan.memory.inference import evaluation_bytes, passes_of
-from workbench.plan.memory.methods import blocks_with_gradients, kept_of, trained_of, virtual_tokens
+from workbench.plan.memory.methods import (
+    blocks_with_gradients,
+    kept_of,
+    shares_rows,
+    trained_of,
+    virtual_tokens,
+    with_method,
+)
 from workbench.plan.memory.weights import compute_bits, weight_bytes
 
 FORMULA = 2
@@ -59,7 +65,7 @@ class TrainingParts:
 def training_parts(
     facts: ModelFacts,
     techniques: Sequence[TechniqueOrder],
-    workload: Training,
+    workload: AnyTraining,
     machine: MachineFacts,
     engine: EngineOrder,
 ) -> TrainingParts:
@@ -68,6 +74,7 @@ def training_parts(
     overhead = CUDA_CONTEXT_BYTES if on_gpu else PROCESS_BYTES
     if facts.parameters <= 0:
         return TrainingParts(overhead=overhead)
+    techniques = with_method(techniques, workload)
     bits = compute_bits(facts, techniques, machine)
     numbers = Numbers(bits // 8, 2 if workload.autocast == "bfloat16" else bits // 8, workload.autocast != "off")
     method, trained = kept_of(techniques), trained_of(facts, techniques)
@@ -75,7 +82,7 @@ def training_parts(
     gradients = trained * a_number
     tokens = workload.batch_size * (workload.sequence_tokens + virtual_tokens(techniques))
     blocks = blocks_with_gradients(facts, techniques)
-    shape, masked = shape_of(facts), workload.packing and workload.data != BUILT_IN  # whose rows are one document each
+    shape, masked = shape_of(facts), shares_rows(workload)
     a_token = kept_bytes(shape, numbers, method, masked=masked) + _scores(facts, workload, engine)
     a_block = tokens * a_token + built_bytes(shape, numbers, method)
     stream = tokens * facts.hidden * 4
@@ -110,7 +117,7 @@ def training_parts(
     )
 
 
-def _scores(facts: ModelFacts, workload: Training, engine: EngineOrder) -> int:
+def _scores(facts: ModelFacts, workload: AnyTraining, engine: EngineOrder) -> int:
     """Of a token in a block: a row of eager attention's scores and of their softmax, for each head, in float32."""
     return 2 * 4 * facts.heads * workload.sequence_tokens if passes_of(engine).holds_scores else 0
 
