@@ -92,7 +92,11 @@ class Runner:
         begin with the queue."""
         died = {waiting.order.trial: waiting for waiting in self._queue.load()}
         self._bench.begin(look=self._start_next, pause=self._pause, changed=self.changed.notify)
-        for entry in self.archive.recover():
+        left = list(self.archive.recover())
+        for trial in [waiting.order.trial for waiting in self._queue.waiting]:
+            if self.archive.get(trial) is not None and (begun := self._queue.take(trial)) is not None:
+                died[trial] = begun  # the runner died between making its spool and writing the queue
+        for entry in left:
             waiting = died.get(entry.trial)
             if waiting is not None and self._bench.outlives_the_runner:
                 self._queue.running[entry.trial] = died.pop(entry.trial)

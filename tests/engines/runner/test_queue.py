@@ -20,6 +20,8 @@ from engines.protocol.queue_file import last_known, runner_process
 from engines.protocol.records import Log, Stamps, TrialEnded
 from engines.protocol.ring import RingWriter
 from engines.runner.leases import startable
+from engines.runner.spools.archive import Archive
+from engines.runner.spools.end_records import DIED, ended_record
 from engines.runner.spools.spool import RECORDS
 from engines.worker.failures import FailureKind
 from tests.engines.runner_harness import ROOT, RunnerProcess, is_alive, make_order, until
@@ -283,6 +285,25 @@ def test_that_a_killed_runner_takes_its_worker_along_and_the_next_one_goes_on(
     for trial in ("t2", "t3"):
         runner.until_state(trial, "ended")
         assert runner.entry(trial).outcome == "completed"
+
+
+@pytest.mark.parametrize(("died_twice", "outcome"), [(False, "completed"), (True, "lost")])
+def test_that_a_runner_killed_between_spool_and_queue_leaves_a_queue_that_goes_on(
+    runner: RunnerProcess, died_twice: bool, outcome: str
+) -> None:
+    """The spool is there, and the queue's file still says that the trial waits."""
+    pause(runner, True)
+    runner.submit(make_order("t1"), make_order("t2"))
+    runner.kill()
+    spool = Archive(runner.places.spools).create(make_order("t1")).writer
+    if died_twice:
+        spool.append([ended_record(DIED)])
+    spool.close()
+    runner.start()
+    pause(runner, False)
+    assert runner.until_state("t1", "ended").outcome == outcome
+    assert runner.until_state("t2", "ended").outcome == "completed"
+    assert not runner.queue().paused
 
 
 def test_that_stamps_the_killed_runner_had_not_read_are_saved(runner: RunnerProcess) -> None:
