@@ -100,6 +100,7 @@ class HfEngine:
         self._effects: list[TookEffect] = []
         self._adapted: list[TookEffect] = []
         self._trained_facts: dict[str, str] = {}
+        self._cache_held: dict[str, str] | None = None
 
     def start(self) -> dict[str, str]:
         threads = self._order.engine.threads
@@ -322,7 +323,15 @@ class HfEngine:
     def request(self, number: int) -> Finished | None:
         assert self._generator is not None
         assert self._prompts is not None
-        return self._generator.run(self._prompts.next_batch(self._order.inference.batch_size))
+        work = self._order.inference
+        prompts = self._prompts.next_batch(work.batch_size)
+        if self._cache_held is not None:
+            return self._generator.run(prompts)
+        with shape.LastCache(self._loaded()) as cache:  # of the first request: a warm-up, where there is one
+            done = self._generator.run(prompts)
+            if done is not None:  # the last token is generated, and not read again
+                self._cache_held = cache.facts(done.batch_size, work.prompt_tokens + work.new_tokens - 1)
+        return done
 
     def prefill(self) -> Finished | None:
         assert self._prompts is not None
@@ -365,7 +374,7 @@ class HfEngine:
 
     def unload(self) -> dict[str, str]:
         facts = shape.cache_facts(self._model) if self._model is not None else {}
-        facts |= self._trained_facts
+        facts |= self._trained_facts | (self._cache_held or {})
         self._model = self._generator = self._one_token = self._prompts = self._session = None
         gc.collect()
         if self._device.type == "cuda":

@@ -15,6 +15,8 @@ from engines.techniques.layers_config import layers_of_config, sizes
 
 KV_FACT = "cache.bytes_per_token"
 _PROBE_TOKENS = 2
+_CACHES = ("past_key_values", "cache_params", "state")
+"""Names under which models return theirs."""
 
 
 def shape_facts(model: PreTrainedModel, parameters: int) -> dict[str, str]:
@@ -67,9 +69,45 @@ def cache_facts(model: PreTrainedModel) -> dict[str, str]:
 
 def _cache_bytes(model: PreTrainedModel, tokens: int) -> int:
     ids = torch.zeros((1, tokens), dtype=torch.long, device=model.device)
-    cache = getattr(model(input_ids=ids, use_cache=True), "past_key_values", None)
+    return cache_size(_cache_of(model(input_ids=ids, use_cache=True)))
+
+
+def cache_size(cache: object) -> int:
+    """Bytes of all tensors of a cache object."""
     # views of one tensor are one storage; a layer may keep its keys in any number of tensors
     return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(cache, set()))
+
+
+def _cache_of(output: object) -> object:
+    """Keys and values, or the state of a model without attention, in what a forward pass returns."""
+    return next((cache for name in _CACHES if (cache := getattr(output, name, None)) is not None), None)
+
+
+class LastCache:
+    """Within `with`: what the model's cache holds after its last forward pass. A hook on every pass, so for a request
+    whose time does not count."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._cache: object = None
+
+    def __enter__(self) -> LastCache:
+        self._handle = self._model.register_forward_hook(self._keep)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.remove()
+        self._cache = None
+
+    def _keep(self, _model: object, _inputs: object, output: object) -> None:
+        self._cache = _cache_of(output)
+
+    def facts(self, sequences: int, tokens: int) -> dict[str, str]:
+        """Of so many sequences with `tokens` each in the cache; {} of a model that keeps none."""
+        size = cache_size(self._cache)
+        if not size:
+            return {}
+        return {"cache.bytes": str(size), "cache.sequences": str(sequences), "cache.tokens": str(tokens)}
 
 
 def _tensors(thing: object, seen: set[int]) -> Iterator[torch.Tensor]:
@@ -85,5 +123,5 @@ def _tensors(thing: object, seen: set[int]) -> Iterator[torch.Tensor]:
     elif isinstance(thing, list | tuple):
         for part in thing:
             yield from _tensors(part, seen)
-    elif type(thing).__module__.startswith("transformers.") and hasattr(thing, "__dict__"):
+    elif type(thing).__module__.startswith(("transformers.", "engines.")) and hasattr(thing, "__dict__"):
         yield from _tensors(vars(thing), seen)

@@ -14,7 +14,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt, Signal
 from PySide6.QtGui import QContextMenuEvent, QGuiApplication, QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QLabel, QMenu, QVBoxLayout, QWidget
 
-from widgets.charts.axes import Ground, Gutter, powers, strip, ticks
+from widgets.charts.axes import Ground, Gutter, Ticks, powers, strip, ticks
 from widgets.charts.frame import BottomAxis, CategoryGutter, TitledGutter
 from widgets.charts.marks import SPAN_ROW, Marks, Target
 from widgets.charts.table import chart_as_tsv
@@ -144,7 +144,7 @@ class ChartView(QWidget):
             box.invertY(True)
         else:
             _, (low, high) = self._ranges(chart)
-            self._left = TitledGutter(theme, chart.y.label, ticks(low, high, 6))
+            self._left = TitledGutter(theme, chart.y.label, _marked(low, high, 6, chart.y))
         layout = self._view.ci
         layout.addItem(self._left, row=0, col=0)
         layout.addItem(box, row=0, col=1)
@@ -167,10 +167,10 @@ class ChartView(QWidget):
         for reference in chart.references:
             (xs if reference.orientation == "vertical" else ys).append(np.array([reference.value]))
         xs += [np.array([s.low, s.high]) for s in chart.spans]
-        x = _extent(np.log10(_within(xs, chart.x)) if chart.x.log else _within(xs, chart.x), chart.x)
+        x = _extent(_placed(xs, chart.x), chart.x)
         if chart.x.log:
             x = _padded(x, chart.x)
-        y = _extent(_within(ys, chart.y), chart.y)
+        y = _extent(_placed(ys, chart.y), chart.y)
         if chart.y.categories:
             count = len(chart.y.categories)
             return (min(0.0, x[0]), x[1]), (-0.5, count - 0.5)
@@ -238,7 +238,7 @@ class ChartView(QWidget):
         (low, high), (bottom, top) = self._box.viewRange()
         width, height = self._box.width(), self._box.height()
         most = max(2, int(width / self._theme.px(70)))
-        across = powers(low, high, most) if self._chart.x.log else ticks(low, high, most)
+        across = _marked(low, high, most, self._chart.x)
         places = [(v - low) / (high - low) * width for v in across.values]
         self._bottom.show_ticks(across, places)
         rows: list[float] = []
@@ -246,7 +246,7 @@ class ChartView(QWidget):
             count = len(self._chart.y.categories)
             self._left.show_centers([(i - bottom) / (top - bottom) * height for i in range(count)])
         else:
-            upright = ticks(bottom, top, max(2, int(height / self._theme.px(44))))
+            upright = _marked(bottom, top, max(2, int(height / self._theme.px(44))), self._chart.y)
             self._left.show_ticks(upright, bottom, top)
             rows = [height - (v - bottom) / (top - bottom) * height for v in upright.values]
         self._ground.show_lines(places, rows)
@@ -352,6 +352,16 @@ def _within(values: list[np.ndarray], axis: ChartAxis) -> np.ndarray:
     """All of them in one array, intervals cut where the axis says."""
     joined = np.concatenate(values) if values else np.empty(0)
     return joined if axis.maximum is None else np.minimum(joined, axis.maximum)
+
+
+def _placed(values: list[np.ndarray], axis: ChartAxis) -> np.ndarray:
+    """The same where they stand on the axis: a logarithmic one counts in powers of ten."""
+    within = _within(values, axis)
+    return np.log10(within[within > 0]) if axis.log else within
+
+
+def _marked(low: float, high: float, count: int, axis: ChartAxis) -> Ticks:
+    return powers(low, high, count) if axis.log else ticks(low, high, count)
 
 
 def _extent(values: np.ndarray, axis: ChartAxis) -> tuple[float, float]:

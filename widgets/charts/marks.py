@@ -150,7 +150,8 @@ class Marks(QGraphicsItem):
     def _map(self, x: float, y: float) -> QPointF:
         """Pixels of a value; the box itself counts in powers of ten on a logarithmic axis."""
         along = math.log10(x) if self._chart.x.log else x
-        return QPointF(self._box.mapFromView(QPointF(along, y)))
+        up = math.log10(y) if self._chart.y.log else y
+        return QPointF(self._box.mapFromView(QPointF(along, up)))
 
     def _lay_references(self) -> None:
         rect = self._box.rect()
@@ -298,7 +299,7 @@ class Marks(QGraphicsItem):
         rect, spans = self._box.rect(), self._chart.spans
         for i, span in enumerate(spans):
             y = rect.bottom() - (len(spans) - i) * row + row / 2
-            left, right, at = (self._map(v, 0.0).x() for v in (span.low, span.high, span.at))
+            left, right, at = (self._map(v, 1.0).x() for v in (span.low, span.high, span.at))
             bar = QRectF(left, y - self._theme.px(2), max(right - left, 1.0), self._theme.px(4))
             self._laid.spans.append(_Span(bar, QPointF(at, y), self.color(span.color), span.open_low, span.open_high))
             low = f"{_number(span.low)}{' or lower' if span.open_low else ''}"

@@ -101,6 +101,8 @@ def draw(chart: Chart, style: Look, width: float, origin: Provenance | None) -> 
     marks.draw_bands(axes, chart, style)
     if chart.x.log:
         axes.set_xscale("log")
+    if chart.y.log:
+        axes.set_yscale("log")
     marks.draw_series(axes, chart, style)
     marks.draw_spans(axes, chart, style)
     _axis(axes, "x", chart.x, style)

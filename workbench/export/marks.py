@@ -298,7 +298,7 @@ def draw_labels(figure: Figure, axes: Axes, chart: Chart, style: Look, renderer:
         _bar_labels(figure, axes, chart, style, renderer)
     elif any(s.style == "markers" for s in chart.series):
         _point_labels(axes, chart, style, renderer)
-    else:
+    if not chart.y.categories and any(s.style != "markers" for s in chart.series):
         _legend(axes, chart, style, draw_lane(axes, chart, style, renderer))
 
 
@@ -402,7 +402,8 @@ def _whisker_boxes(axes: Axes, series: Series, chart: Chart, i: int) -> list[Bbo
 def _legend(axes: Axes, chart: Chart, style: Look, phases: list[Patch]) -> None:
     """Names of the curves in one row above the plot, where they cover nothing."""
     lines = (line for line in axes.lines if not str(line.get_label()).startswith("_"))
-    named = chart.series if len(chart.series) > 1 else ()
+    curves = [s for s in chart.series if s.style != "markers"]
+    named = curves if len(curves) > 1 else []
     marks = [Patch(facecolor=style.memory[s.token.rpartition(".")[2]]) if s.token else next(lines) for s in named]
     if not marks and not phases:
         return

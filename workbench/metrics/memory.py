@@ -179,6 +179,21 @@ def kv_cache(records: TrialRecords) -> Value | NotAvailable:
     return Value(size, method, 1, scope)
 
 
+def cache_held(records: TrialRecords) -> Value | NotAvailable:
+    """Bytes of one sequence's cache or state at the end of a request."""
+    if records.model is None:
+        return NotAvailable("The model was not loaded.")
+    try:
+        size, sequences = (float(records.environment[f"cache.{name}"]) for name in ("bytes", "sequences"))
+        tokens = int(records.environment["cache.tokens"])
+    except (KeyError, ValueError):
+        return NotAvailable("The engine did not count the cache of a request.")
+    if size <= 0 or sequences <= 0:
+        return NotAvailable("The engine did not count the cache of a request.")
+    method = "counted from the cache's own tensors after the first request, over its sequences"
+    return Value(size / sequences, method, 1, f"{tokens:,} tokens")
+
+
 def lifetime_peak(records: TrialRecords) -> Value | NotAvailable:
     """Exact where the worker recorded it at the end of its phases. One that was killed or crashed recorded nothing of
     its last phase, the very one that mattered: there a larger reading from outside counts."""
@@ -355,6 +370,22 @@ METRICS = (
         version=2,
         compute=kv_cache,
         shown_unit="KiB/token",
+        group="memory",
+        exact=True,
+        task="generate",
+        needs=("model_loaded", "environment"),
+    ),
+    Metric(
+        id="cache_bytes",
+        title="Cache of a sequence",
+        definition="Bytes of the cache of keys and values, or of the state of a model without attention, that one "
+        "sequence holds at the end of a request: prompt and generated tokens less the last.",
+        unit="B",
+        better="lower",
+        window="a request",
+        version=1,
+        compute=cache_held,
+        shown_unit="MiB",
         group="memory",
         exact=True,
         task="generate",

@@ -41,6 +41,9 @@ class Interval:
     low: float
     high: float
 
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
     def inside(self, low: float, high: float) -> bool:
         return low <= self.low and self.high <= high
 

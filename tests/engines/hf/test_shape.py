@@ -48,3 +48,32 @@ def test_that_the_cache_is_measured_as_its_shape_says_for_several_architectures(
     ).eval()
     assert KV_FACT not in cache_facts(recurrent)
     assert layers_of_details(shape_facts(recurrent, 1)).groups == (LayerGroup(2, 0, 0),)
+
+
+def test_that_the_cache_of_a_request_is_counted_where_it_stands() -> None:
+    """Sliding layers keep their window, a state space its state, whatever the length."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from engines.hf.generate import fixed_length
+    from engines.hf.shape import LastCache
+
+    def held(kind: str, prompt: int, **more: object) -> int:
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(
+            AutoConfig.for_model(kind, hidden_size=32, num_hidden_layers=3, vocab_size=64, **more)
+        ).eval()
+        with LastCache(model) as cache:
+            model.generate(torch.ones((2, prompt), dtype=torch.long), generation_config=fixed_length(4))
+            facts = cache.facts(2, prompt + 3)
+        assert not model._forward_hooks, "no hook stays on the measured requests"
+        assert (facts["cache.sequences"], facts["cache.tokens"]) == ("2", str(prompt + 3))
+        return int(facts["cache.bytes"])
+
+    grouped = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 48}
+    each = 2 * 2 * 8 * 4  # key and value, heads, size, float32
+    assert held("llama", 8, **grouped) == 2 * 3 * each * 11
+    windowed = {**grouped, "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
+    short, long = (held("qwen2", n, **windowed) for n in (8, 16))
+    assert long - short == 2 * 1 * each * 8, "only the layer without a window grows"
+    assert held("mamba", 8, state_size=4) == held("mamba", 16, state_size=4)

@@ -240,6 +240,14 @@ def test_that_the_cache_is_what_the_engine_measured_or_a_sentence() -> None:
     assert reason("kv_cache_bytes_per_token", [*TRIAL, none]) == none.facts["cache.problem"]
 
 
+def test_that_the_cache_of_a_request_is_shared_out_over_its_sequences() -> None:
+    told = Environment(facts={"cache.bytes": "3072", "cache.sequences": "2", "cache.tokens": "191"})
+    assert found("cache_bytes", [*TRIAL, told]).value == 1536
+    assert found("cache_bytes", [*TRIAL, told]).scope == "191 tokens"
+    for missing in ({}, {"cache.bytes": "0", "cache.sequences": "1", "cache.tokens": "1"}):
+        assert reason("cache_bytes", [*TRIAL, Environment(facts=missing)]).startswith("The engine did not count")
+
+
 def test_that_memory_has_its_share_of_the_device_where_its_size_is_told() -> None:
     stream = list(records(FakeTrial()))
     share, mean = found("memory_mean_ratio", stream).value, found("memory_mean_bytes", stream).value

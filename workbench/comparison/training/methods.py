@@ -5,14 +5,12 @@ The rate counts as it was used: a workload's, or the method's own where the work
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from engines.protocol.work import Pretraining, Training, tag_of
 from engines.techniques import find
+from workbench.comparison.families import families, order_of
 from workbench.plan import labels as naming
 from workbench.store.operations import ConfigurationRow, ExperimentDetail
 
@@ -36,15 +34,6 @@ class Method:
         return tuple(self.configurations)
 
 
-def order_of(configuration: ConfigurationRow) -> dict[str, object]:
-    """The stored order; {} where it cannot be read."""
-    try:
-        found = json.loads(configuration.resolved)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def workload_of(configuration: ConfigurationRow) -> dict[str, object]:
     """Its workload where that is training, else {}."""
     found = order_of(configuration).get("workload")
@@ -53,15 +42,10 @@ def workload_of(configuration: ConfigurationRow) -> dict[str, object]:
 
 def methods_of(detail: ExperimentDetail) -> tuple[Method, ...]:
     """In the order of their first configurations; () where nothing trains."""
-    groups: dict[str, list[tuple[float, ConfigurationRow]]] = {}
-    for configuration in sorted(detail.configurations, key=lambda c: c.position):
-        if not workload_of(configuration):
-            continue
-        rate = rate_of(configuration, detail)
-        groups.setdefault(_without_rate(configuration), []).append((rate, configuration))
-    titles = _titles([found[0][1] for found in groups.values()])
+    trained = [c for c in detail.configurations if workload_of(c)]
     return tuple(
-        Method(title, _by_rate(found), found[0][1].color) for title, found in zip(titles, groups.values(), strict=True)
+        Method(family.title, _by_rate([(rate_of(row, detail), row) for row in family.rows]), family.color)
+        for family in families(trained, RATE, alone="finetune")
     )
 
 
@@ -92,37 +76,3 @@ def _number(value: object) -> float:
         return float(str(value))
     except ValueError:
         return 0.0
-
-
-def _stripped(configuration: ConfigurationRow) -> dict[str, object]:
-    order = order_of(configuration)
-    workload = {k: v for k, v in workload_of(configuration).items() if k != RATE}
-    techniques = order.get("techniques")
-    kept = [_without(choice) for choice in techniques] if isinstance(techniques, list) else []
-    return {**order, "workload": workload, "techniques": kept}
-
-
-def _without(choice: object) -> object:
-    if not isinstance(choice, dict):
-        return choice
-    parameters = choice.get("parameters")
-    kept = {k: v for k, v in parameters.items() if k != RATE} if isinstance(parameters, dict) else {}
-    return {**choice, "parameters": kept}
-
-
-def _without_rate(configuration: ConfigurationRow) -> str:
-    """All that is run but the learning rate, as text to compare by."""
-    order = _stripped(configuration)
-    parts = {name: order.get(name) for name in ("model", "techniques", "workload", "engine", "device")}
-    return json.dumps(parts, sort_keys=True)
-
-
-def _titles(rows: Sequence[ConfigurationRow]) -> list[str]:
-    labelled = [naming.labels_of(msgspec.structs.replace(row, resolved=json.dumps(_stripped(row)))) for row in rows]
-    naming.fill_axes(labelled)
-    varying, _ = naming.split(labelled)
-    alone = naming.axis_label("finetune")
-    return [
-        naming.short_title(labels, varying, labels.get(alone, row.title))
-        for labels, row in zip(labelled, rows, strict=True)
-    ]

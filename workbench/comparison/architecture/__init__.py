@@ -1,0 +1,1 @@
+"""What architectures cost to run: curves against length, how they grow, where they cross."""
