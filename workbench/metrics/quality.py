@@ -48,7 +48,7 @@ def _perplexity(found: Evaluation) -> float | None:
     return math.exp(loss) if loss < 700 else None
 
 
-def _bits_per_byte(found: Evaluation) -> float | None:
+def bits_per_byte(found: Evaluation) -> float | None:
     return found.nll_sum / math.log(2) / found.text_bytes if found.text_bytes > 0 else None
 
 
@@ -67,10 +67,10 @@ def scope_of(found: Evaluation) -> str:
     """Which tokens were scored: windows of another size begin elsewhere in the text."""
     windows = f", windows of {found.context_tokens:,} tokens" if found.context_tokens > 0 else ""
     after = f", each after {found.begin}" if found.begin else ""
-    return f"{found.tokens:,} tokens, {found.text_bytes:,} bytes of {_text(found)}{windows}{after}"
+    return f"{found.tokens:,} tokens, {found.text_bytes:,} bytes of {text_of(found)}{windows}{after}"
 
 
-def _text(found: Evaluation) -> str:
+def text_of(found: Evaluation) -> str:
     """The text by name and the first digits of its hash. A figure that may lack the model's begin token compares with
     none that follows its tokenizer's rule."""
     digits = found.data_hash.removeprefix("sha256:")[:8]
@@ -84,7 +84,7 @@ def _begin(found: Evaluation) -> str:
     return f"begin token {found.begin} in every window" if found.begin else "no begin token"
 
 
-def _stretch(found: Evaluation) -> str:
+def stretch_of(found: Evaluation) -> str:
     """Bytes are a method, not a scope: the same number of tokens is another stretch of the text for every tokenizer."""
     return f"Σ token loss / ln 2 / bytes, over {found.text_bytes:,} bytes, {found.tokens:,} tokens"
 
@@ -123,7 +123,7 @@ METRICS = (
         better="lower",
         window="evaluate",
         version=3,
-        compute=_quality(_bits_per_byte, _stretch, _text, "The evaluated text has no bytes."),
+        compute=_quality(bits_per_byte, stretch_of, text_of, "The evaluated text has no bytes."),
         group="quality",
         task="generate",
         counts="tokens",

@@ -16,6 +16,7 @@ from engines.protocol.messages import Device
 from engines.protocol.orders import TRAINED, AfterOrder, AnyTraining, ModelOrder
 from engines.protocol.problems import Fix, Problem
 from workbench.experiment.experiment import Experiment, TrainedModel
+from workbench.plan.built import as_built
 from workbench.plan.cells import count_cells, make_cells
 from workbench.plan.sites import Site
 from workbench.plan.types import Configuration
@@ -41,18 +42,20 @@ def train_first(experiment: Experiment, devices: Sequence[Device], site: Site, *
     cells: list[Configuration] = []
     problems: list[Problem] = []
     found: dict[str, Looked] = {}
-    for wanted in experiment.trained:
-        made = _cells(experiment, wanted, devices, site, titled)
+    used = {*experiment.models, *(wanted.model for wanted in experiment.trained)}
+    for wanted in _in_order(experiment.trained):
+        base = found.get(wanted.model) or site.models.get(wanted.model)
+        made = _cells(experiment, wanted, base, devices, site, titled)
         if isinstance(made, Problem):
             found[wanted.ref] = made
-            if wanted.ref not in experiment.models:
+            if wanted.ref not in used:
                 problems.append(made)
             continue
         cell, model, notes = made
         cells.append(cell)
         problems.extend(notes)
         found[wanted.ref] = model
-        if wanted.ref not in experiment.models:
+        if wanted.ref not in used:
             message = f'It is trained and used by nothing: models does not name "{wanted.ref}".'
             problems.append(Problem(severity="note", place=_place(wanted), message=message))
     for ref in experiment.models:
@@ -61,11 +64,22 @@ def train_first(experiment: Experiment, devices: Sequence[Device], site: Site, *
     return TrainedFirst(tuple(cells), found, tuple(problems))
 
 
+def _in_order(trained: Sequence[TrainedModel]) -> list[TrainedModel]:
+    """Those that others are trained from first; what begins nowhere (in a circle) last, in the order it is written."""
+    waiting, done = list(trained), list[TrainedModel]()
+    while ready := [one for one in waiting if one.model not in {other.ref for other in waiting}]:
+        done += ready
+        waiting = [one for one in waiting if one not in ready]
+    return done + waiting
+
+
 def held_back(
     cells: Iterable[Configuration], first: Sequence[Configuration], skipped: Iterable[str]
 ) -> tuple[Configuration, ...]:
     """The cells that use a trained model with what that means for them: an error where it cannot be trained."""
-    left_out, by_hash = set(skipped), {cell.hash: cell for cell in first}
+    left_out, by_hash = set(skipped), dict[str, Configuration]()
+    for cell in first:  # one may be trained from another
+        by_hash[cell.hash] = _held_back(cell, by_hash.get(cell.model.trained), left_out)
     return tuple(_held_back(cell, by_hash.get(cell.model.trained), left_out) for cell in cells)
 
 
@@ -96,11 +110,19 @@ def kept_by(workload: object) -> Literal["adapter", "model"]:
 def _cells(
     experiment: Experiment,
     wanted: TrainedModel,
+    base: Looked | None,
     devices: Sequence[Device],
     site: Site,
     titled: bool,
 ) -> tuple[Configuration, ResolvedModel, list[Problem]] | Problem:
-    base, own = site.models.get(wanted.model), site.own_of_trained.get(wanted.name)
+    own = site.own_of_trained.get(wanted.name)
+    if isinstance(base, ResolvedModel) and base.order.trained == wanted.model:  # nothing of the experiment trains it
+        if all(other.ref != wanted.model for other in experiment.trained):
+            return msgspec.structs.replace(_unknown(wanted.model, experiment), place=_place(wanted), fixes=())
+        message = f"It is trained from {wanted.model}, which is trained from it."
+        return Problem(
+            severity="error", place=_place(wanted), message=message, hint="Name another model in one of them."
+        )
     if not isinstance(base, ResolvedModel):
         missing = Problem(severity="error", place=_place(wanted), message="Its model was not looked up.")
         return _of_part(base) if base is not None else missing
@@ -132,12 +154,20 @@ def _of_part(problem: Problem) -> Problem:
 
 def _model(wanted: TrainedModel, base: ResolvedModel, cell: Configuration) -> ResolvedModel:
     """What will be there once the cell's trial has completed."""
+    base = as_built(base, cell.workload)
     facts = base.facts
     if kept_by(cell.workload) == "adapter":
         method = next((t.id.partition(".")[2] for t in cell.techniques if t.id.startswith("finetune.")), "")
         facts = msgspec.structs.replace(facts, adapter=method or "weights")
     else:
-        facts = msgspec.structs.replace(facts, kind="folder", quantised="", quantised_by="", quantised_packages=())
+        facts = msgspec.structs.replace(
+            facts,
+            kind="folder",
+            has_tokenizer=base.quality_available,
+            quantised="",
+            quantised_by="",
+            quantised_packages=(),
+        )
     order = ModelOrder(
         ref=wanted.ref,
         title=f"{cell.title} (trained)",

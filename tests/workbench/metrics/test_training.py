@@ -51,6 +51,16 @@ def test_that_the_final_the_best_and_the_test_loss_are_told_apart() -> None:
     assert value("test_perplexity", *said).value == pytest.approx(math.exp(2.75))
 
 
+def test_that_bits_per_byte_are_of_the_scored_text_whatever_its_tokens() -> None:
+    said = training({0: 4.0, 12: math.log(2)}, test=2 * math.log(2))
+    assert value("held_out_bits_per_byte", *said).value == pytest.approx(100 / 400)
+    assert value("test_bits_per_byte", *said).value == pytest.approx(200 / 400)
+    assert value("held_out_bits_per_byte", *said).scope == "text (01234567)"
+    no_bytes = (*training({}), evaluation(2.0, 12, "held_out_after", text_bytes=0))
+    assert "no bytes" in reason("held_out_bits_per_byte", *no_bytes)
+    assert "evaluation_tokens" in reason("test_bits_per_byte", *training({0: 4.0}))
+
+
 def test_that_the_untrained_model_is_never_the_best() -> None:
     assert value("held_out_best_step", *training({0: 1.0, 6: 3.0, 12: 2.0})).value == 12.0
 

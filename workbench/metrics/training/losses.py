@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 from engines.protocol.records import Evaluation
 from workbench.metrics.model import Metric, NotAvailable, Value
-from workbench.metrics.quality import scope_of
+from workbench.metrics.quality import bits_per_byte, scope_of, stretch_of, text_of
 from workbench.metrics.training.progress import mean_loss, progress_of, validation
 from workbench.metrics.training.throughput import NO_STEP, STEPS_MEASURED
 from workbench.metrics.trial import TrialRecords
 
 LAST_STEPS = 10
+_NOT_TESTED = "The trial has no loss on test text: test_share or evaluation_tokens was 0, or it ended before."
 _NOT_EVALUATED = "The trial has no loss on held-out text: evaluation_tokens was 0, or it ended before."
 
 Found = Value | NotAvailable
@@ -40,15 +41,20 @@ def _before(records: TrialRecords) -> Found:
     return _of(found, _NOT_EVALUATED, "held-out text")
 
 
+def _last(records: TrialRecords) -> Evaluation | None:
+    return next((e for e in reversed(validation(records)) if e.name == "held_out_after"), None)
+
+
+def _tested(records: TrialRecords) -> Evaluation | None:
+    return next((e for e in reversed(records.evaluations) if e.split == "test"), None)
+
+
 def _after(records: TrialRecords) -> Found:
-    found = next((e for e in reversed(validation(records)) if e.name == "held_out_after"), None)
-    return _of(found, _NOT_EVALUATED, "held-out text")
+    return _of(_last(records), _NOT_EVALUATED, "held-out text")
 
 
 def _test(records: TrialRecords) -> Found:
-    found = next((e for e in reversed(records.evaluations) if e.split == "test"), None)
-    missing = "The trial has no loss on test text: test_share or evaluation_tokens was 0, or it ended before."
-    return _of(found, missing, "test text, which chose nothing")
+    return _of(_tested(records), _NOT_TESTED, "test text, which chose nothing")
 
 
 def _best(records: TrialRecords) -> Found:
@@ -86,6 +92,15 @@ def _perplexity(loss: Callable[[TrialRecords], Found]) -> Callable[[TrialRecords
         return Value(math.exp(found.value), f"exp of the {found.method}", found.n, found.scope)
 
     return compute
+
+
+def _bits_per_byte(found: Evaluation | None, missing: str) -> Found:
+    if found is None:
+        return NotAvailable(missing)
+    value = bits_per_byte(found)
+    if value is None or not math.isfinite(value):
+        return NotAvailable("The evaluated text has no bytes, or its loss is not finite.")
+    return Value(value, stretch_of(found), found.tokens, text_of(found))
 
 
 def _metric(
@@ -155,6 +170,13 @@ METRICS = (
         unit="ratio",
     ),
     _metric(
+        "held_out_bits_per_byte",
+        "Held-out bits per byte",
+        "Σ token loss / ln 2 / bytes of the held-out text, after the last step: comparable where tokenizers differ.",
+        lambda records: _bits_per_byte(_last(records), _NOT_EVALUATED),
+        unit="bit/B",
+    ),
+    _metric(
         "held_out_loss_best",
         "Best held-out loss",
         "Lowest held-out loss after any step; its step is in the method.",
@@ -182,5 +204,12 @@ METRICS = (
         "exp of the test loss.",
         _perplexity(_test),
         unit="ratio",
+    ),
+    _metric(
+        "test_bits_per_byte",
+        "Test bits per byte",
+        "Σ token loss / ln 2 / bytes of the test text: comparable where tokenizers differ.",
+        lambda records: _bits_per_byte(_tested(records), _NOT_TESTED),
+        unit="bit/B",
     ),
 )
