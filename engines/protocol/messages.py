@@ -9,7 +9,7 @@ side by side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Sensor
 from engines.protocol.work import Inference, Pretraining, Training
 
+_S = TypeVar("_S", bound=msgspec.Struct)
 _LONGEST_TEXT = 4_000
 _LATEST_NS = 1 << 62
 _LONGEST_S = 1e9
@@ -275,12 +276,16 @@ class QueueState(_Tagged, frozen=True, kw_only=True, tag="queue_state"):
     def of_machine(self, machine: str, ahead_s: float = 0.0) -> QueueState:
         """The same, every entry marked as that machine's, its times as the clock of who asks has them; the machine's is
         `ahead_s` ahead. Figures that cannot be come as the nearest that can: they are shown and reckoned with."""
-        return msgspec.structs.replace(self, entries=tuple(_marked(e, machine, ahead_s) for e in self.entries))
+        return msgspec.structs.replace(
+            _shortened(self),
+            entries=tuple(_marked(e, machine, ahead_s) for e in self.entries),
+            allocations=tuple(_shortened(a) for a in self.allocations),
+        )
 
 
 def _marked(entry: QueueEntry, machine: str, ahead_s: float) -> QueueEntry:
     names = ("submitted_wall_ns", "started_wall_ns", "ended_wall_ns")
-    changes: dict[str, Any] = {name: value[:_LONGEST_TEXT] for name, value in _texts(entry).items()}
+    changes: dict[str, Any] = {}
     for name in names:
         if told := getattr(entry, name):
             changes[name] = min(max(0, told - round(ahead_s * 1e9)), _LATEST_NS)
@@ -289,13 +294,14 @@ def _marked(entry: QueueEntry, machine: str, ahead_s: float) -> QueueEntry:
     changes["expected_s"] = min(max(0.0, entry.expected_s), _LONGEST_S)
     for name in ("color", "block", "position", "total"):
         changes[name] = min(max(0, getattr(entry, name)), _LARGEST)
-    return msgspec.structs.replace(entry, **changes | {"machine": machine})
+    return msgspec.structs.replace(_shortened(entry), **changes | {"machine": machine})
 
 
-def _texts(of: msgspec.Struct) -> dict[str, str]:
-    """Those that are longer than anybody reads: a label would lay them out for minutes."""
+def _shortened(of: _S) -> _S:
+    """Without text that is longer than anybody reads: a label would lay it out for minutes."""
     found = {name: getattr(of, name) for name in of.__struct_fields__}
-    return {name: text for name, text in found.items() if isinstance(text, str) and len(text) > _LONGEST_TEXT}
+    long = {n: text[:_LONGEST_TEXT] for n, text in found.items() if isinstance(text, str) and len(text) > _LONGEST_TEXT}
+    return msgspec.structs.replace(of, **long) if long else of
 
 
 class Spool(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
+import msgspec
 import pytest
 from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
-from engines.protocol.messages import QueueEntry, QueueState
+from engines.protocol.messages import Allocation, QueueEntry, QueueState
+from widgets.queue.allocations import jobs_text, waiting_text
 from widgets.queue.strip import QueueStrip
 from widgets.queue.strip_view import about, seconds_left, strip_view
 from widgets.theme.theme import Theme
+from workbench.running.queues import joined
 
 S = 1_000_000_000
 NOW = 1_000_000.0
@@ -181,3 +185,55 @@ def test_that_the_strip_names_a_machine_that_is_paused_alone(qtbot: QtBot, theme
     qtbot.addWidget(strip)
     strip.set_queue(queue(entry("a", "running")), ("gpu-box",))
     assert strip.detail.text().endswith("gpu-box paused")
+
+
+def job(id: str, state: Literal["waiting", "running", "ending"] = "waiting", **more: str) -> Allocation:
+    return Allocation(id=id, state=state, **more)  # type: ignore[arg-type]
+
+
+def test_that_the_strip_says_why_a_cluster_starts_nothing_yet() -> None:
+    waiting = tuple(job(str(n), reason="Resources") for n in range(3))
+    state = QueueState(entries=(entry("a", "waiting"),), paused=False, nothing_starts="Odd.", allocations=waiting)
+    assert strip_view(state, NOW).idle == (
+        "No trial can start yet: 3 jobs waiting in Slurm: no node has room (Resources)."
+    )
+    held = msgspec.structs.replace(state, allocations=(), nothing_starts="It has not begun with what waits.")
+    assert strip_view(held, NOW).idle == "It has not begun with what waits."
+    paused = msgspec.structs.replace(state, paused=True)
+    assert "paused" in strip_view(paused, NOW).idle
+    assert strip_view(queue(entry("a", "waiting")), NOW).idle == "The next trial is about to start."
+
+
+def test_that_a_running_trial_does_not_hide_the_jobs_that_wait() -> None:
+    state = QueueState(
+        entries=(entry("a", "running"), entry("b", "waiting")),
+        paused=False,
+        allocations=(job("7", "running", node="node-1"), job("8", reason="Priority")),
+    )
+    assert strip_view(state, NOW).detail.endswith("1 job waiting in Slurm: other jobs come first (Priority)")
+    assert jobs_text(state.allocations) == (
+        "1 job running on node-1; 1 job waiting in Slurm: other jobs come first (Priority)"
+    )
+
+
+def test_that_a_reason_that_is_not_known_stays_in_slurm_s_words() -> None:
+    assert waiting_text((job("8", reason="QOSGrpNodeLimit"),)) == "1 job waiting in Slurm: QOSGrpNodeLimit"
+    assert waiting_text((job("8"),)) == "1 job waiting in Slurm"
+    assert waiting_text((job("", reason="Slurm does not answer"),)) == "Slurm does not answer"
+    assert waiting_text(()) == ""
+    nodes = tuple(job(str(n), "running", node=f"n{n}") for n in range(5))
+    assert jobs_text(nodes) == "5 jobs running on n0, n1, n2 and 2 more"
+
+
+def test_that_several_queues_name_the_machine_by_its_title() -> None:
+    held = QueueState(entries=(entry("a", "waiting", machine="lab"),), paused=False, nothing_starts="Not begun.")
+    state = joined({"this": queue(), "lab": held}, {"lab": "gpu-box"}.__getitem__)
+    assert strip_view(state, NOW).idle == "gpu-box: Not begun."
+
+
+def test_that_what_a_cluster_says_is_never_longer_than_anybody_reads() -> None:
+    state = QueueState(
+        entries=(), paused=False, nothing_starts="x" * 100_000, allocations=(job("1", reason="y" * 100_000),)
+    )
+    shown = state.of_machine("lab")
+    assert len(shown.nothing_starts) == len(shown.allocations[0].reason) == 4_000

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QGridLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from engines.protocol.messages import QueueState
 from widgets.parts.components import ElidedLabel, ToolButton, label, line
+from widgets.queue.allocations import jobs_text
 from widgets.queue.rows import heading
 from widgets.theme.theme import Theme
 from workbench.machines.machine import THIS
@@ -26,6 +27,8 @@ class Lane:
     title: str
     text: str
     paused: bool
+    note: str = ""
+    """Of a cluster, its jobs; of any, why no trial starts."""
 
 
 def lanes(
@@ -35,7 +38,7 @@ def lanes(
     busy = {m: q for m, q in queues.items() if q.paused or q.in_state("waiting") or q.in_state("running")}
     if not busy.keys() - {THIS}:
         return ()
-    return tuple(Lane(m, title_of(m), _text(q, links.get(m), now_s), q.paused) for m, q in busy.items())
+    return tuple(Lane(m, title_of(m), _text(q, links.get(m), now_s), q.paused, _note(q)) for m, q in busy.items())
 
 
 def _text(state: QueueState, link: RunnerLink | None, now_s: float) -> str:
@@ -45,6 +48,11 @@ def _text(state: QueueState, link: RunnerLink | None, now_s: float) -> str:
     if link is not None and link.state == "lost":
         parts.insert(0, "no answer, last known")
     return ", ".join(parts)
+
+
+def _note(state: QueueState) -> str:
+    jobs = jobs_text(state.allocations)
+    return jobs if jobs or state.paused or state.in_state("running") else state.nothing_starts
 
 
 class QueueLanes(QWidget):
@@ -59,6 +67,7 @@ class QueueLanes(QWidget):
         self._shown: tuple[Lane, ...] = ()
         self.buttons: dict[str, ToolButton] = {}
         self._texts: dict[str, ElidedLabel] = {}
+        self.notes: dict[str, QLabel] = {}
         self.setAccessibleName("Queue by machine")
         self._grid = QGridLayout(self)
         self._grid.setColumnStretch(1, 1)
@@ -84,6 +93,9 @@ class QueueLanes(QWidget):
             button.setAccessibleName(name)
             button.set_tip(name)
             self._texts[lane.machine].setText(lane.text)
+            note = self.notes[lane.machine]
+            note.setText(lane.note)
+            note.setVisible(bool(lane.note))
         self.setVisible(bool(new))
 
     def _build(self, new: tuple[Lane, ...]) -> None:
@@ -92,7 +104,7 @@ class QueueLanes(QWidget):
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()
-        self.buttons, self._texts = {}, {}
+        self.buttons, self._texts, self.notes = {}, {}, {}
         for row, lane in enumerate(new):
             title = label(lane.title, role="dense")
             title.setProperty("strong", "500")
@@ -100,8 +112,10 @@ class QueueLanes(QWidget):
             self.buttons[lane.machine] = button = ToolButton(self._theme, "pause", compact=True, tip="Pause")
             button.clicked.connect(partial(self._toggle, lane.machine))
             for column, widget in enumerate((title, text, button)):
-                self._grid.addWidget(widget, row, column)
-        self._grid.addWidget(line(), len(new), 0, 1, 3)
+                self._grid.addWidget(widget, 2 * row, column)
+            self.notes[lane.machine] = note = label(role="dense", tone="muted", wrap=True)
+            self._grid.addWidget(note, 2 * row + 1, 0, 1, 3)
+        self._grid.addWidget(line(), 2 * len(new), 0, 1, 3)
 
     def _toggle(self, machine: str) -> None:
         lane = next(lane for lane in self._shown if lane.machine == machine)

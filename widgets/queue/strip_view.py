@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engines.protocol.messages import QueueEntry, QueueState
+from widgets.queue.allocations import waiting_text, why_nothing_starts
 from workbench.charts.phases import doing
 from workbench.units import format_duration
 
@@ -117,7 +118,7 @@ def strip_view(state: QueueState | None, now_s: float, note: str = "") -> StripV
         elif state.paused:
             idle = state.pause_reason or "The queue is paused; no trial starts until it is resumed."
         else:
-            idle = "The next trial is about to start."
+            idle = why_nothing_starts(state) or "The next trial is about to start."
         return StripView(
             state.paused, state.pause_reason, "", "", None, None, "", following, len(waiting), failed, idle
         )
@@ -125,7 +126,7 @@ def strip_view(state: QueueState | None, now_s: float, note: str = "") -> StripV
     detail = [first.experiment_title, f"trial {first.position + 1} of {first.total}", doing(first.text, first.phase)]
     if len(running) > 1:
         detail.append(f"and {len(running) - 1} more")
-    detail.append(note)
+    detail += [note, waiting_text(state.allocations)]
     own = [e for e in state.entries if e.experiment == first.experiment]
     done = sum(1.0 if e.state == "ended" else (e.fraction or 0.0) if e.state == "running" else 0.0 for e in own)
     # trials that ended long ago have left the queue's memory: the experiment's own count is the better denominator

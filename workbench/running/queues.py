@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from engines.protocol.messages import QueueState
 from workbench.machines.machine import THIS
 
 
-def joined(queues: Mapping[str, QueueState]) -> QueueState:
+def joined(queues: Mapping[str, QueueState], title_of: Callable[[str], str] = str) -> QueueState:
     """Running, waiting and ended entries of all, each group in the order of the machines. Paused where every machine
     with something to do is; the reasons of those that are, one a sentence."""
     if len(queues) == 1:
@@ -19,8 +19,8 @@ def joined(queues: Mapping[str, QueueState]) -> QueueState:
     return QueueState(
         entries=entries,
         paused=all(q.paused for q in counted.values()),
-        pause_reason=" ".join(_of(m, q.pause_reason) for m, q in counted.items() if q.pause_reason),
-        nothing_starts=" ".join(_of(m, q.nothing_starts) for m, q in counted.items() if q.nothing_starts),
+        pause_reason=" ".join(_of(m, q.pause_reason, title_of) for m, q in counted.items() if q.pause_reason),
+        nothing_starts=" ".join(_of(m, q.nothing_starts, title_of) for m, q in counted.items() if q.nothing_starts),
         allocations=tuple(each for q in queues.values() for each in q.allocations),
     )
 
@@ -39,5 +39,5 @@ def by_machine(state: QueueState, trials: Sequence[str]) -> dict[str, tuple[str,
     return {m: tuple(t for t in trials if where.get(t, THIS) == m) for m in machines}
 
 
-def _of(machine: str, reason: str) -> str:
-    return reason if machine == THIS else f"{machine}: {reason}"
+def _of(machine: str, reason: str, title_of: Callable[[str], str]) -> str:
+    return reason if machine == THIS else f"{title_of(machine)}: {reason}"

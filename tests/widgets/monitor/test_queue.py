@@ -7,7 +7,7 @@ from PySide6.QtCore import Qt
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 
-from engines.protocol.messages import QueueState
+from engines.protocol.messages import Allocation, QueueState
 from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue
 from tests.widgets.queue_kit import entry, queue
 from widgets.monitor.page import MonitorPage
@@ -167,3 +167,19 @@ def test_that_one_switch_pauses_those_with_something_to_do() -> None:
     assert to_pause(queues, False) == ("lab",)
     assert to_pause({"this": queue()}, True) == ("this",)
     assert to_pause({}, True) == ()
+
+
+def test_that_a_cluster_s_lane_says_what_its_jobs_do(page: MonitorPage, qtbot: QtBot) -> None:
+    there = queue(entry("l-2", "waiting", 2), entry("l-3", "waiting", 3)).of_machine("lab")
+    jobs = tuple(Allocation(id=str(n), state="waiting", reason="Resources") for n in range(3))
+    arrive_both(page, {"this": queue(), "lab": msgspec.structs.replace(there, allocations=jobs)})
+    note = page.queue.lanes.notes["lab"]
+    assert note.isVisible()
+    assert note.text() == "3 jobs waiting in Slurm: no node has room (Resources)"
+    running = (Allocation(id="7", state="running", node="node-1"), *jobs[:1])
+    arrive_both(page, {"this": queue(), "lab": msgspec.structs.replace(there, allocations=running)})
+    assert page.queue.lanes.notes["lab"].text().startswith("1 job running on node-1; 1 job waiting in Slurm")
+    arrive_both(page, {"this": queue(), "lab": msgspec.structs.replace(there, nothing_starts="It has not begun.")})
+    assert page.queue.lanes.notes["lab"].text() == "It has not begun."
+    arrive_both(page, {"this": queue(), "lab": there})
+    assert not page.queue.lanes.notes["lab"].isVisible()
