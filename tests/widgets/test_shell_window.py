@@ -33,7 +33,7 @@ class FakeWorkbench:
     error: Exception | None = None
     made: list[FakeWorkbench]
 
-    def __init__(self, database: Path, *, places_: Places, client: str) -> None:
+    def __init__(self, database: Path, *, places_: Places, client: str, read_only: bool = False) -> None:
         if self.error is not None:
             raise self.error
         self.database = database

@@ -28,7 +28,7 @@ from workbench.running.events import (
     StoreChanged,
 )
 from workbench.running.queues import joined as joined_queue
-from workbench.store.operations import Operation
+from workbench.store.operations import Operation, StoreError
 
 if TYPE_CHECKING:
     from engines.protocol.records import Record
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 FRAME_MS = 33
 """The shortest time between two drains: thirty times a second is as often as anyone reads."""
+_DAMAGED = "damaged"
+"""`StoreError.code`"""
 
 
 class Job:
@@ -84,6 +86,8 @@ class Bridge(QObject):
     """`workbench.running.events.Notice`"""
     work_reported = Signal(str)
     """What long work of a page is at, in words; "" when it ended."""
+    damaged = Signal(object)
+    """The `StoreError` that says it of the open database."""
     opened = Signal()
     """A workbench was attached: `bridge.workbench` is not None any more."""
 
@@ -202,7 +206,7 @@ class Bridge(QObject):
                 stores.append(event)
             elif isinstance(event, QueueChanged):
                 self.queues[event.machine] = event.state
-                queue = joined_queue(self.queues)
+                queue = joined_queue(self.queues, self.title_of)
             elif isinstance(event, RunnerLink):
                 links[event.machine] = event
             elif isinstance(event, ProbeFinished):
@@ -225,7 +229,7 @@ class Bridge(QObject):
         if stores:
             self.store_changed.emit(joined(stores))
         for entry in notices:
-            self.notice.emit(entry)
+            self._say(entry)
 
     def say_link(self, link: RunnerLink) -> None:
         """What the main thread itself knows of a link: nothing could be started, or (state "") it is no more. What was
@@ -237,7 +241,7 @@ class Bridge(QObject):
             for known in (self.links, self.probes, self.queues):
                 known.pop(link.machine, None)
             if self.queues:
-                self.queue = joined_queue(self.queues)
+                self.queue = joined_queue(self.queues, self.title_of)
                 self.queue_changed.emit(self.queue)
         self.link_changed.emit(link)
 
@@ -292,8 +296,16 @@ class Bridge(QObject):
                 job.success(future.result())
         elif job.failure is not None:
             job.failure(error)
+            if isinstance(error, StoreError) and error.code == _DAMAGED:
+                self.damaged.emit(error)
         else:
-            self.notice.emit(Notice("error", str(error) or type(error).__name__, str(getattr(error, "advice", ""))))
+            code = error.code if isinstance(error, StoreError) else ""
+            self._say(Notice("error", str(error) or type(error).__name__, str(getattr(error, "advice", "")), code))
+
+    def _say(self, notice: Notice) -> None:
+        self.notice.emit(notice)
+        if notice.code == _DAMAGED:
+            self.damaged.emit(StoreError(notice.message, notice.advice, code=notice.code))
 
 
 def joined(changes: list[StoreChanged]) -> StoreChanged:

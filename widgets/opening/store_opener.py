@@ -29,20 +29,21 @@ class StoreOpener(QObject):
         self._made: Workbench | None = None
         """Opened on the other thread and not yet handed over."""
         self.database = places.database
+        self._read_only = False
 
     @property
     def busy(self) -> bool:
         return self._job is not None
 
-    def open(self, database: Path) -> None:
+    def open(self, database: Path, *, read_only: bool = False) -> None:
         if self._job is None:
-            self.database = database
+            self.database, self._read_only = database, read_only
             self._job = self._bridge.run(self._open, self._opened, self._failed)
 
     def _open(self) -> Workbench:
         from workbench.running.workbench import Workbench
 
-        self._made = Workbench(self.database, places_=self._places, client="window")
+        self._made = Workbench(self.database, places_=self._places, client="window", read_only=self._read_only)
         return self._made
 
     def _opened(self, workbench: Workbench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from PySide6.QtCore import QObject
 
@@ -30,6 +31,14 @@ class Navigation(QObject):
         rail.asked.connect(self.go)
         opening.again.connect(database.open)
         opening.other.connect(database.ask)
+        card, repairs = opening.repair, database.repairs
+        card.repair_wanted.connect(database.repair)
+        card.stop_wanted.connect(repairs.stop)
+        card.read_wanted.connect(database.open_read_only)
+        repairs.progressed.connect(card.show_progress)
+        repairs.repaired.connect(card.show_result)
+        repairs.failed.connect(card.show_failure)
+        database.repairing.connect(self._show_repairing)
         database.opening.connect(self._show_waiting)
         database.failed.connect(self._show_error)
 
@@ -65,6 +74,10 @@ class Navigation(QObject):
         self._opening.show_waiting(self._database.path)
         self._stack.show_other(self._opening)
 
+    def _show_repairing(self, path: Path) -> None:
+        self._opening.show_repairing(path)
+        self._stack.show_other(self._opening)
+
     def _show_error(self, error: BaseException) -> None:
-        self._opening.show_error(error, self._database.path)
+        self._opening.show_error(error, self._database.path, readable=not self._database.read_only)
         self._stack.show_other(self._opening)

@@ -27,6 +27,7 @@ from widgets.messages.toasts import Toasts
 from widgets.monitor import entries as monitor
 from widgets.opening.database import Database
 from widgets.opening.file_opener import FileOpener
+from widgets.opening.read_only_bar import ReadOnlyBar
 from widgets.opening.state import OpeningPage
 from widgets.queue.strip import QueueStrip
 from widgets.setup import entries as setup
@@ -109,6 +110,7 @@ class Window(QMainWindow):
         self.strip = QueueStrip(theme, self)
         self.status = StatusLine(theme, self)
         self.status.set_database(self.database.path)
+        self.read_only_bar = ReadOnlyBar(theme)
         self.opening = OpeningPage(theme)
         self.opening.show_waiting(self.database.path)
         wanted = session_state.restore(self, self.settings, theme)
@@ -138,6 +140,7 @@ class Window(QMainWindow):
         row.setSpacing(0)
         row.addWidget(self.rail)
         row.addWidget(self.stack, 1)
+        column.addWidget(self.read_only_bar)
         column.addLayout(row, 1)
         column.addWidget(self.strip)
         self.setCentralWidget(centre)
@@ -151,6 +154,9 @@ class Window(QMainWindow):
         self.strip.pause_toggled.connect(self._pause)
         for asked in (self.strip.opened, self.strip.failures_opened):
             asked.connect(self.navigation.go_to_queue)
+        self.read_only_bar.repair_wanted.connect(database.repair)
+        for closed in (database.opening, database.repairing):
+            closed.connect(self.read_only_bar.hide)
         database.opening.connect(self._database_changed)
         database.failed.connect(self.status.set_closed)
         database.ready.connect(self._database_ready)
@@ -202,6 +208,7 @@ class Window(QMainWindow):
             self._settings_page.set_database(path)
 
     def _database_ready(self) -> None:
+        self.read_only_bar.setVisible(self.database.read_only)
         self.actions_.update()
         self.stack.refresh(StoreChanged())
         self.navigation.go_where_wanted()
@@ -246,7 +253,8 @@ class Window(QMainWindow):
         self.status.set_counts(counts, is_owner=workbench is None or workbench.is_owner)
 
     def _notice(self, notice: Notice) -> None:
-        self.toasts.show(notice.severity, notice.message, notice.advice)
+        if notice.code != "damaged" or self.database.read_only:  # else the database says it, with the way out
+            self.toasts.show(notice.severity, notice.message, notice.advice)
 
     # --- queue ----------------------------------------------------------------------------------
 

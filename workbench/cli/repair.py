@@ -28,8 +28,10 @@ def repair(options: argparse.Namespace) -> int:
         print(msgspec.json.encode(done).decode())
         return OK
     print(f"{done.database} is repaired: {count(done.trials, 'trial')}.")
+    for source, trials in done.found.items():
+        print(f"From {source}: {count(trials, 'trial')}.")
     if done.restored:
-        print(f"Taken from spools or copies: {count(len(done.restored), 'trial')}.")
+        print(f"Whole because of spools or copies: {count(len(done.restored), 'trial')}.")
     if done.incomplete:
         print(f"Invalid now, because records are lost: {', '.join(done.incomplete)}")
     print(f"The damaged file is kept as {done.kept}")

@@ -66,6 +66,8 @@ class Notice:
     """ "info", "warning", "error"."""
     message: str
     advice: str = ""
+    code: str = ""
+    """Of an error of the store, as `StoreError.code`."""
 
 
 Event = QueueChanged | RecordsArrived | StoreChanged | RunnerLink | ProbeFinished | Notice

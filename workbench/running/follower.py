@@ -387,13 +387,13 @@ class Follower:
             return  # the link is the follow thread's to report
 
     def _say_store_error(self, error: StoreError) -> None:
-        self._say_once("error", str(error), error.advice)
+        self._say_once("error", str(error), error.advice, error.code)
 
-    def _say_once(self, severity: Literal["warning", "error"], text: str, advice: str) -> None:
+    def _say_once(self, severity: Literal["warning", "error"], text: str, advice: str, code: str = "") -> None:
         now = time.monotonic()
         if now - self._noticed.get(text, -_SAME_NOTICE_S) >= _SAME_NOTICE_S:
             self._noticed[text] = now
-            self._tell(Notice(severity, text, advice))
+            self._tell(Notice(severity, text, advice, code))
 
     def _send(self, message: Acknowledge | Bury) -> None:
         """Tell the runner; if the link is down the next catch-up does it again."""

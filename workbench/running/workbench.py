@@ -106,14 +106,21 @@ class Workbench:
 
     Opening: becomes the store's owner if nobody is (opens the file, migrates, opens the socket beside it), or a guest
     of the owner that answers. Only the owner ingests; a guest becomes the owner when the owner goes away.
+    `read_only`: a damaged file, to be looked at; nothing is ingested, runners keep what their trials say.
     Raises `StoreError` with a message for people.
     """
 
     def __init__(
-        self, database: Path | None = None, *, places_: Places | None = None, client: str = "workbench"
+        self,
+        database: Path | None = None,
+        *,
+        places_: Places | None = None,
+        client: str = "workbench",
+        read_only: bool = False,
     ) -> None:
         self.places = places_ or places()
         self.database = (database or self.places.database).expanduser().absolute()
+        self.read_only = read_only
         self._client_name = client
         self._listeners: list[Listener] = []
         self._lock = threading.RLock()
@@ -123,7 +130,9 @@ class Workbench:
         self._taking_over: threading.Thread | None = None
         self._closed = False
         # guests are heard, and the owner may go, from here on
-        self._store = ReopeningStore(self.database, on_owner_change=self._owner_changed, listener=self._guest_did)
+        self._store = ReopeningStore(
+            self.database, on_owner_change=self._owner_changed, listener=self._guest_did, read_only=read_only
+        )
         self.store: Store = self._store
         try:
             self.store_id: str = self._store.execute(GetStoreId())
@@ -142,6 +151,10 @@ class Workbench:
     @property
     def is_owner(self) -> bool:
         return self._store.is_owner
+
+    @property
+    def _ingests(self) -> bool:
+        return self.is_owner and not self.read_only
 
     def close(self) -> None:
         """Stop following, close the store. Trials and queue continue in the runner."""
@@ -196,7 +209,12 @@ class Workbench:
             if self._closed or not self._following:
                 return
         self.link(THIS).follow()
-        for machine in {row.machine for row in self._store.execute(ListUnfinished())}:
+        try:
+            unfinished = self._store.execute(ListUnfinished())
+        except StoreError as error:  # the file is damaged there
+            self._tell(Notice("error", str(error), error.advice, error.code))
+            return
+        for machine in {row.machine for row in unfinished}:
             with contextlib.suppress(RunnerError):  # a machine that was removed: its trials wait for it
                 self.link(machine).follow()
 
@@ -206,7 +224,7 @@ class Workbench:
             self.store_id,
             connect,
             self._tell,
-            ingest=self.is_owner,
+            ingest=self._ingests,
             machine=machine,
             assumed=self.stored.assumed,
             judged=self._judged,
@@ -247,7 +265,7 @@ class Workbench:
     def catch_up(self) -> None:
         """Take in what trials said while nobody followed, for commands that only read. Without a runner that answers
         the store is read as it is."""
-        if not self.is_owner:
+        if not self._ingests:
             return
         judge_leftovers(self._store, self.stored.assumed)
         unfinished = self._store.execute(ListUnfinished())

@@ -87,6 +87,14 @@ def damaged(path: Path, what: str) -> StoreError:
     )
 
 
+def read_only(path: Path) -> StoreError:
+    return StoreError(
+        f"{path.name} is damaged and open read-only: nothing can be stored or changed.",
+        "Repair it first. Trials continue and keep their data in spools, which are stored then.",
+        code="read_only",
+    )
+
+
 def locked(path: Path, text: str = "") -> StoreError:
     found = _PID.search(text)
     who = f"Process {found.group(1)}" if found else "Another program, or this one a second time,"

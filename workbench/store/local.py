@@ -19,7 +19,7 @@ from workbench.store import faults, imported, ingest, operations, query, reading
 from workbench.store.bundles.exporting import export_bundle
 from workbench.store.bundles.importing import import_bundle
 from workbench.store.migrate import Scheme, current_scheme, roll_back
-from workbench.store.opening import log_of, open_database
+from workbench.store.opening import log_of, open_database, open_to_read
 from workbench.store.operations import Operation, not_utf8
 from workbench.store.rows import Transaction
 
@@ -71,15 +71,18 @@ _CLOSING_TURN_S = 0.05
 class LocalStore:
     """One open database file. Close it before the process exits: that folds the write-ahead log into the file."""
 
-    def __init__(self, path: Path, *, scheme: Scheme | None = None) -> None:
-        """Open, make or migrate `path`. Raises `StoreError`: "newer_schema", "damaged", "locked", "disk_full", ..."""
+    def __init__(self, path: Path, *, scheme: Scheme | None = None, read_only: bool = False) -> None:
+        """Open, make or migrate `path`. Raises `StoreError`: "newer_schema", "damaged", "locked", "disk_full", ...
+
+        `read_only`: a damaged file as it is; what writes is refused ("read_only")."""
         self.path = path
+        self._read_only = read_only
         self._scheme = scheme or current_scheme()
         self._writing = threading.Lock()
         self._readers = threading.Condition()
         self._cursors: dict[duckdb.DuckDBPyConnection, int] = {}
         """Those in use, and by which thread."""
-        self._connection: duckdb.DuckDBPyConnection | None = open_database(path, self._scheme)
+        self._connection: duckdb.DuckDBPyConnection | None = self._open()
         self._closed = False
 
     def execute(self, operation: Operation[R]) -> R:
@@ -126,7 +129,12 @@ class LocalStore:
             if connection is not None:
                 connection.close()
 
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        return open_to_read(self.path, self._scheme) if self._read_only else open_database(self.path, self._scheme)
+
     def _write(self, handler: Handler, operation: Operation[R]) -> object:
+        if self._read_only:
+            raise faults.read_only(self.path)
         with self._writing:
             connection = self._open_connection()
             connection.execute("BEGIN TRANSACTION")
@@ -162,7 +170,7 @@ class LocalStore:
             if self._closed:
                 raise faults.closed(self.path)
             if self._connection is None:  # given up after a fatal error
-                self._connection = open_database(self.path, self._scheme)
+                self._connection = self._open()
             return self._connection
 
     def _forget_connection(self, broken: duckdb.DuckDBPyConnection | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,12 +29,14 @@ _PAUSE_S = 0.05
 _REOPENINGS = 3
 
 
-def open_store(path: Path, *, patience: float = _PATIENCE_S, listener: Listener | None = None) -> tuple[Store, bool]:
+def open_store(
+    path: Path, *, patience: float = _PATIENCE_S, listener: Listener | None = None, read_only: bool = False
+) -> tuple[Store, bool]:
     """The store of a database file, and whether this process owns it. Any thread; blocks for up to `patience` seconds
     where an owner does not answer.
 
-    `listener` is called after every operation of a guest, on a thread of the owner. Raises `StoreError`: "locked" where
-    the owner is silent, and all that opening a file can raise.
+    `listener` is called after every operation of a guest, on a thread of the owner. `read_only`: a damaged file, as
+    `LocalStore` has it. Raises `StoreError`: "locked" where the owner is silent, and all that opening a file can raise.
     """
     database = path.expanduser().resolve()
     deadline = time.monotonic() + patience
@@ -43,7 +46,7 @@ def open_store(path: Path, *, patience: float = _PATIENCE_S, listener: Listener 
         except OSError as error:
             raise _cannot_lock(database, error) from error
         if lock is not None:
-            return _own(database, lock, listener), True
+            return _own(database, lock, listener, read_only), True
         holder = lockfile.holder(database)
         remaining = deadline - time.monotonic()
         if holder is not None and holder.socket and remaining > 0:
@@ -74,16 +77,15 @@ class ReopeningStore:
         on_owner_change: Callable[[], None] | None = None,
         listener: Listener | None = None,
         patience: float = _PATIENCE_S,
+        read_only: bool = False,
     ) -> None:
         """Open as `open_store`. `on_owner_change` is called on the thread whose operation noticed, after this process
         has become the owner; it must return at once."""
-        self._path = path
+        self._open = partial(open_store, path, patience=patience, listener=listener, read_only=read_only)
         self._on_owner_change = on_owner_change
-        self._listener = listener
-        self._patience = patience
         self._lock = threading.Lock()
         self._closed = False
-        self._store, self._is_owner = open_store(path, patience=patience, listener=listener)
+        self._store, self._is_owner = self._open()
 
     @property
     def is_owner(self) -> bool:
@@ -111,7 +113,7 @@ class ReopeningStore:
             if self._closed or self._store is not gone:
                 return  # closed, or another thread has been here
             # the old one is closed last: where nothing can be opened now, the next operation tries again
-            self._store, self._is_owner = open_store(self._path, patience=self._patience, listener=self._listener)
+            self._store, self._is_owner = self._open()
             became_owner = self._is_owner
             gone.close()
         if became_owner and self._on_owner_change is not None:
@@ -144,7 +146,7 @@ class OwnedStore:
             self._lock.release()
 
 
-def _own(database: Path, lock: OwnerLock, listener: Listener | None) -> OwnedStore:
+def _own(database: Path, lock: OwnerLock, listener: Listener | None, read_only: bool) -> OwnedStore:
     # duckdb is loaded by the first store that is opened, not by whoever imports this module
     from workbench.store import faults
     from workbench.store.local import LocalStore
@@ -153,7 +155,7 @@ def _own(database: Path, lock: OwnerLock, listener: Listener | None) -> OwnedSto
     local: LocalStore | None = None
     try:
         lock.announce()
-        local = LocalStore(database)
+        local = LocalStore(database, read_only=read_only)
         server = OwnerServer(local, database, listener=listener, interrupt=local.interrupt)
         lock.announce(str(server.path))
     except OSError as error:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +42,7 @@ class _Found:
 
 def open_database(path: Path, scheme: Scheme) -> duckdb.DuckDBPyConnection:
     """The open connection of `path`, at the scheme's version. Raises `StoreError`; a file it refuses is untouched."""
-    try:
+    with _in_words(path):
         if not path.exists():
             _create(path, scheme)
         found = _look(path)
@@ -49,6 +51,28 @@ def open_database(path: Path, scheme: Scheme) -> duckdb.DuckDBPyConnection:
         if found.version < scheme.version:
             return _migrated(path, found.version, scheme)
         return connect(path)
+
+
+def open_to_read(path: Path, scheme: Scheme) -> duckdb.DuckDBPyConnection:
+    """A damaged file, as far as DuckDB reads it: nothing is written, and missing blocks show when they are read. Raises
+    `StoreError`."""
+    with _in_words(path):
+        connection = connect(path, read_only=True)
+        try:
+            found = _found(path, connection)
+            if found.version != scheme.version:
+                raise faults.damaged(path, f"and its schema has version {found.version}, not {scheme.version}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    """What DuckDB and the system raise meanwhile becomes a `StoreError`."""
+    try:
+        yield
     except duckdb.Error as error:
         raise faults.from_duckdb(error, path) from error
     except UnicodeEncodeError as error:
@@ -73,12 +97,18 @@ def _look(path: Path) -> _Found:
     """Read the version without changing a byte: opening for writing would fold the write-ahead log into the file."""
     connection = connect(path, read_only=True)
     try:
-        row = connection.execute("SELECT schema_version, written_by FROM store").fetchone()
+        found = _found(path, connection)
         check_length(path, connection)
-    except duckdb.CatalogException as error:
-        raise faults.foreign(path) from error
+        return found
     finally:
         connection.close()
+
+
+def _found(path: Path, connection: duckdb.DuckDBPyConnection) -> _Found:
+    try:
+        row = connection.execute("SELECT schema_version, written_by FROM store").fetchone()
+    except duckdb.CatalogException as error:
+        raise faults.foreign(path) from error
     if row is None:
         raise faults.foreign(path)
     return _Found(int(row[0]), str(row[1]))

@@ -40,7 +40,7 @@ class StoreError(Exception):
         self.code = code
         """"newer_schema", "damaged", "locked", "disk_full", "not_found", "store"; also "owner_gone" (the process that
         owned the file went away: open it again), "foreign", "closed", "migration", "query", "version", "timeout",
-        "memory", "not_utf8"."""
+        "memory", "not_utf8", "read_only"."""
 
 
 def not_utf8(error: UnicodeEncodeError) -> StoreError:

@@ -42,6 +42,7 @@ from workbench.store.rows import Transaction
 from workbench.store.sharing import lockfile
 from workbench.store.writing import add_experiment_row
 
+SPOOLS = "spools"
 Report = Callable[[float | None, str], None]
 """Called with the share done, None where that is not known, and what is being done."""
 
@@ -68,6 +69,8 @@ class Salvaged:
     """The damaged one."""
     trials: int
     """In the new file."""
+    found: Mapping[str, int] = field(default_factory=dict)
+    """How many of them by where they come from: names of files, "spools"."""
     restored: tuple[str, ...] = ()
     """Trials that are whole because of spools or copies."""
     incomplete: tuple[str, ...] = ()
@@ -104,6 +107,8 @@ class _Salvage:
         self._report = report
         self._spools = _find_spools(spools)
         self._unread: Counter[str] = Counter()
+        self._from: dict[str, str] = {}
+        """The file that each trial was read from."""
 
     def run(self) -> Salvaged:
         damaged = _Source.opened(_copied(self._path, self._folder / "damaged.duckdb"))
@@ -125,8 +130,7 @@ class _Salvage:
                 self._make_consistent(db)
                 restored, incomplete = self._complete(db, sources)
                 adopted = self._adopt(db)
-                row = db.one("SELECT count(*) FROM trials")
-                trials = 0 if row is None else int(str(row[0]))
+                trials = _trials_in(db)
                 if damaged is None and not trials:
                     raise _nothing_found(self._path)
                 db.run("COMMIT")
@@ -135,7 +139,9 @@ class _Salvage:
             for source in sources:
                 source.close()
         kept = self._replace(new)
-        return Salvaged(self._path, kept, trials, (*restored, *adopted), incomplete, dict(self._unread))
+        self._from |= dict.fromkeys(adopted, SPOOLS)
+        found = dict(Counter(self._from[trial] for trial in trials))
+        return Salvaged(self._path, kept, len(trials), found, (*restored, *adopted), incomplete, dict(self._unread))
 
     def _identify(self, db: Transaction, sources: list[_Source]) -> None:
         """The new store has the old one's identity: spools and queues belong to it."""
@@ -149,9 +155,10 @@ class _Salvage:
 
     def _copy(self, db: Transaction, source: _Source, *, is_damaged: bool) -> None:
         """Everything that can be read and that is not there yet; of a trial, all rows come from one source."""
-        before = {str(row[0]) for row in db.all("SELECT trial FROM trials")}
+        name = self._path.name if is_damaged else source.path.name
+        before = _trials_in(db)
         for number, table in enumerate((*_NAMED, *_OF_TRIALS)):
-            self._report(number / len((*_NAMED, *_OF_TRIALS)), f"Reading {table} of {source.path.name}")
+            self._report(number / len((*_NAMED, *_OF_TRIALS)), f"Reading {table} of {name}")
             unread = 0
             for rows in source.parts(table):
                 if isinstance(rows, int):
@@ -159,10 +166,11 @@ class _Salvage:
                 elif table in _NAMED:
                     _insert_new(db, table, rows)
                 else:
-                    keep = [name not in before for name in rows.column("trial").to_pylist()]
+                    keep = [trial not in before for trial in rows.column("trial").to_pylist()]
                     db.insert_table(table, rows.filter(pyarrow.array(keep)))
             if is_damaged and unread:
                 self._unread[table] = unread
+        self._from |= dict.fromkeys(_trials_in(db) - before, name)
         _drop_orphans(db)  # the next source may have the trials that they belong to, with all their rows
 
     def _make_consistent(self, db: Transaction) -> None:
@@ -391,6 +399,10 @@ def _insert_new(db: Transaction, table: str, rows: pyarrow.Table) -> None:
     """Rows whose keys are not there yet; columns that an older version had are left out."""
     own = {str(row[0]) for row in db.all(f"SELECT column_name FROM (DESCRIBE {table})")}
     db.insert_table(table, rows.select([name for name in rows.column_names if name in own]), ignore=True)
+
+
+def _trials_in(db: Transaction) -> set[str]:
+    return {str(row[0]) for row in db.all("SELECT trial FROM trials")}
 
 
 def _drop_orphans(db: Transaction) -> None:
