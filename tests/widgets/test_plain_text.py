@@ -8,8 +8,9 @@ from importlib import import_module
 
 import msgspec
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QApplication, QLabel, QMessageBox, QTextEdit, QToolTip, QWidget
+from PySide6.QtCore import QEvent, QPoint, QRect, Qt
+from PySide6.QtGui import QHelpEvent
+from PySide6.QtWidgets import QAbstractItemView, QApplication, QLabel, QMessageBox, QTextEdit, QToolTip, QWidget
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.messages import Device, Package, ProbeResult, QueueState
@@ -41,6 +42,28 @@ def offenders(*roots: QWidget) -> list[str]:
                 found.append(f"{type(label.parent()).__name__}: {label.textFormat().name} {label.text()[:60]!r}")
         found += [f"{type(text).__name__} of {type(text.parent()).__name__}" for text in root.findChildren(QTextEdit)]
     return found
+
+
+def hovered(page: QWidget) -> Iterator[QLabel]:
+    """The tooltip of everything on a page that has one, as the mouse brings it up."""
+    for widget in page.findChildren(QWidget):
+        view = widget.parentWidget()
+        points = [widget.rect().center()] if widget.toolTip() else []
+        if isinstance(view, QAbstractItemView) and widget is view.viewport() and view.model() is not None:
+            points += [rect.center() for rect in _cells(view)]
+        for point in points if widget.isVisible() else []:
+            QApplication.sendEvent(widget, QHelpEvent(QEvent.Type.ToolTip, point, widget.mapToGlobal(point)))
+            yield from (w for w in QApplication.topLevelWidgets() if w.metaObject().className() == "QTipLabel")  # type: ignore[misc]
+    QToolTip.hideText()
+
+
+def _cells(view: QAbstractItemView) -> Iterator[QRect]:
+    model = view.model()
+    for row in range(min(20, model.rowCount())):
+        for column in range(model.columnCount()):
+            rect = view.visualRect(model.index(row, column))
+            if rect.isValid() and view.viewport().rect().contains(rect.center()):
+                yield rect
 
 
 @pytest.fixture
@@ -89,6 +112,8 @@ def test_that_no_page_takes_a_name_for_markup(qtbot: QtBot, services: Services, 
     qtbot.wait(1000)
     assert page.findChildren(QLabel), "the page shows something"
     assert offenders(page) == []
+    for tip in hovered(page):
+        assert offenders(tip) == []
     page.deactivated()
     page.shutdown()
 

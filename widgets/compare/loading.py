@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -10,6 +11,7 @@ from widgets.compare.table.views import Loaded
 from widgets.shell.services import Services
 from workbench.comparison.comparison import compare
 from workbench.comparison.trials import ConfigurationTrials
+from workbench.machines.machine import machine_titles
 from workbench.store.operations import ExperimentDetail, GetExperiment, ListExperiments
 
 _SETTLE_MS = 400
@@ -91,7 +93,8 @@ class Loader(QObject):
         self._services.bridge.run(GetExperiment(experiment=self._experiment), self._read_done, self._read_failed)
 
     def _read_done(self, detail: ExperimentDetail) -> None:
-        work = partial(compared, detail, include_invalid=self._include_invalid)
+        called = partial(machine_titles, self._services.places)
+        work = partial(compared, detail, include_invalid=self._include_invalid, called=called)
         self._services.bridge.run(work, self._compared, self._read_failed)
 
     def _compared(self, loaded: Loaded) -> None:
@@ -110,7 +113,10 @@ class Loader(QObject):
             self.failed.emit(error)
 
 
-def compared(detail: ExperimentDetail, *, include_invalid: bool = False) -> Loaded:
-    """All that the page shows of an experiment. Any thread."""
+def compared(
+    detail: ExperimentDetail, *, include_invalid: bool = False, called: Callable[[], Mapping[str, str]] = dict
+) -> Loaded:
+    """All that the page shows of an experiment. `called` says what people call machines. Any thread."""
     kept = {c.configuration: ConfigurationTrials(c, detail, include_invalid) for c in detail.configurations}
-    return Loaded(detail, compare(detail, include_invalid=include_invalid), include_invalid, kept)
+    comparison = compare(detail, include_invalid=include_invalid, titles=called())
+    return Loaded(detail, comparison, include_invalid, kept)

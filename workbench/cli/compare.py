@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from engines.protocol.places import places
 from engines.protocol.problems import Problem, ProblemsFound
 from workbench.cli import NOT_FOUND, OK, WRONG
 from workbench.cli.tables import print_comparison
@@ -14,6 +15,7 @@ from workbench.comparison.courses import Read, read_all
 from workbench.comparison.results import Comparison
 from workbench.comparison.training.reaching import reach_at
 from workbench.comparison.training.which import reach_words
+from workbench.machines.machine import machine_titles
 from workbench.metrics.registry import METRICS, find
 from workbench.metrics.training.progress import Progress
 from workbench.running.workbench import Workbench
@@ -61,7 +63,13 @@ def compare_(options: argparse.Namespace) -> int:
             )
             return NOT_FOUND
         baseline = matches[0]
-    result = compare(detail, baseline=baseline, include_invalid=options.include_invalid, margin=options.margin)
+    result = compare(
+        detail,
+        baseline=baseline,
+        include_invalid=options.include_invalid,
+        margin=options.margin,
+        titles=machine_titles(places()),
+    )
     print_comparison(result, as_json=options.json, metrics=metrics)
     if options.difference is not None and not options.json:
         seeds = result.training.seeds if result.training is not None else None
@@ -110,7 +118,7 @@ def export(options: argparse.Namespace) -> int:
         return WRONG
     metrics = _metrics(options.metrics)
     detail = _detail(options)
-    comparison = compare(detail)
+    comparison = compare(detail, titles=machine_titles(places()))
     read = _read(options, detail) if comparison.training is not None else None
     paths = export_comparison(comparison, options.to, formats=formats, metrics=metrics, theme=options.theme, read=read)
     print(json.dumps([str(p) for p in paths]) if options.json else "\n".join(str(p) for p in paths))

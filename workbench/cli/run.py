@@ -19,6 +19,7 @@ from workbench.comparison.comparison import compare
 from workbench.comparison.courses import read_all
 from workbench.experiment.experiment import MAX_TRIALS, Experiment
 from workbench.experiment.file import load
+from workbench.machines.machine import machine_titles
 from workbench.metrics.model import counted
 from workbench.plan.plan import MemoryEstimate, Plan
 from workbench.running.workbench import Workbench
@@ -161,7 +162,7 @@ def _follow(
     followed = ExperimentFollower(workbench, identity, expected_s, before).wait()
     trials = [t for t in followed if t.trial not in before]
     detail = workbench.store.execute(GetExperiment(experiment=identity))
-    comparison = compare(detail)
+    comparison = compare(detail, titles=machine_titles(workbench.places))
     print_comparison(comparison, as_json=as_json)
     if export_to is not None:
         from workbench.export.bundle import export_comparison

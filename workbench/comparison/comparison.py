@@ -10,12 +10,14 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from workbench.comparison import compression as comparison_compression
 from workbench.comparison.notes import footnotes
 from workbench.comparison.results import Cell, Comparison, Row
 from workbench.comparison.training.which import sentences, training_comparison
 from workbench.comparison.trials import ConfigurationTrials, in_order, metric_ids
+from workbench.machines.machine import THIS
 from workbench.metrics.model import Metric
 from workbench.metrics.registry import find
 from workbench.metrics.tasks import standing
@@ -30,6 +32,7 @@ from workbench.store.operations import ConfigurationRow, ExperimentDetail
 
 _FIGURES = re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?")
 """Figures within a method."""
+_NO_TITLES: Mapping[str, str] = MappingProxyType({})
 
 
 def compare(
@@ -38,9 +41,10 @@ def compare(
     baseline: str | None = None,
     include_invalid: bool = False,
     margin: float = 0.03,
+    titles: Mapping[str, str] = _NO_TITLES,
 ) -> Comparison:
     """`baseline` overrides the stored one; without either, the first configuration with results is it.
-    `margin` is what "equivalent" allows, as a ratio."""
+    `margin` is what "equivalent" allows, as a ratio. `titles`: what people call machines, by id."""
     kept = {c.configuration: ConfigurationTrials(c, detail, include_invalid) for c in detail.configurations}
     configurations = sorted(detail.configurations, key=lambda c: c.position)
     pinned = baseline_of(configurations, kept, baseline, detail.experiment.baseline)
@@ -51,7 +55,9 @@ def compare(
         table |= {m: {c: _derived(m, f) for c, f in found.items()} for m, found in against_original.items()}
     table = {m: table[m] for m in in_order(table)}
     with_value = tuple(m for m, cells in table.items() if any(c.value is not None for c in cells.values()))
-    labelled = [naming.labels_of(c, kept[c.configuration].machine) for c in configurations]
+    called = {**titles, THIS: "this computer"}
+    ran_on = {c: called.get(trials.machine, trials.machine) for c, trials in kept.items()}
+    labelled = [naming.labels_of(c, ran_on[c.configuration]) for c in configurations]
     naming.fill_axes(labelled)
     varying, constant = naming.split(labelled)
     rows = tuple(
@@ -69,8 +75,8 @@ def compare(
         )
         for c, labels in zip(configurations, labelled, strict=True)
     )
-    titles = {r.configuration: naming.short_title(r.labels, varying, r.title) for r in rows}
-    training = training_comparison(detail, kept, pinned, margin, titles)
+    short = {r.configuration: naming.short_title(r.labels, varying, r.title) for r in rows}
+    training = training_comparison(detail, kept, pinned, margin, short)
     return Comparison(
         experiment=detail.experiment.experiment,
         name=detail.experiment.name,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -126,6 +127,17 @@ def find(places: Places, machine: str) -> Machine:
             f"There is no machine {machine!r}.", f"There are: {names}. Add one: llm-workbench machines add"
         )
     return found
+
+
+def machine_titles(places: Places) -> dict[str, str]:
+    """What people call each machine, by id; with the id where two are called alike. Empty where the list cannot be
+    read."""
+    try:
+        known = machines(places)
+    except MachinesError:
+        return {}
+    count = Counter(m.title.casefold() for m in known)
+    return {m.id: m.title if count[m.title.casefold()] == 1 else f"{m.title} ({m.id})" for m in known}
 
 
 def keep(places: Places, machine: Machine) -> None:

@@ -24,7 +24,8 @@ OF_ENGINE = frozenset(setting.label for engine in engines() for setting in engin
 
 
 def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, str]:
-    """Labels of one configuration from its resolved order; unknown or missing parts are left out."""
+    """Labels of one configuration from its resolved order; unknown or missing parts are left out. `machine`: the title
+    of the one it ran on."""
     try:
         resolved = json.loads(configuration.resolved)
     except ValueError:
@@ -45,7 +46,7 @@ def labels_of(configuration: ConfigurationRow, machine: str = "") -> dict[str, s
     if resolved.get("device"):
         labels["device"] = "CPU" if resolved["device"] == "cpu" else str(resolved["device"])
     if machine:
-        labels["machine"] = "this computer" if machine == "this" else machine
+        labels["machine"] = machine
     return labels
 
 

@@ -401,3 +401,5 @@ def test_that_the_machine_is_a_factor_like_any_other(detail: ExperimentDetail) -
     found = compare(both)
     assert found.varying == ("machine",)
     assert [short_title(r.labels, found.varying, r.title) for r in found.rows] == ["this computer", "lab"]
+    named = compare(both, titles={"lab": "GPU box", "this": "This computer"})
+    assert [r.labels["machine"] for r in named.rows] == ["this computer", "GPU box"]
