@@ -10,7 +10,16 @@ import msgspec
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QRect, Qt
 from PySide6.QtGui import QHelpEvent
-from PySide6.QtWidgets import QAbstractItemView, QApplication, QLabel, QMessageBox, QTextEdit, QToolTip, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QLabel,
+    QListView,
+    QMessageBox,
+    QTextEdit,
+    QToolTip,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.messages import Device, Package, ProbeResult, QueueState
@@ -59,8 +68,9 @@ def hovered(page: QWidget) -> Iterator[QLabel]:
 
 def _cells(view: QAbstractItemView) -> Iterator[QRect]:
     model = view.model()
+    columns = 1 if isinstance(view, QListView) else model.columnCount()
     for row in range(min(20, model.rowCount())):
-        for column in range(model.columnCount()):
+        for column in range(columns):
             rect = view.visualRect(model.index(row, column))
             if rect.isValid() and view.viewport().rect().contains(rect.center()):
                 yield rect

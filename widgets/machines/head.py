@@ -47,15 +47,18 @@ class MachineHead(QFrame):
         self.yes = push_button("Remove", self._removal_confirmed, kind="danger")
         self.no = push_button("Keep", self._answered)
         self.icon = IconLabel(theme, "error", "status.error", 16)
-        self.card_title = label()
+        self.card_title = label(wrap=True)
         self.card_title.setProperty("strong", 500)
         self.text = label(tone="secondary", wrap=True, selectable=True)
         self.when = label(role="dense", tone="muted")
         self.retry = push_button("Try again now", self.retry_wanted.emit)
-        self.offered = label(role="mono", wrap=True, selectable=True)
+        self._key: KeyWords | None = None
+        self.offered = label(role="mono", selectable=True)
         self.offered.setAccessibleName("Fingerprint offered now")
-        self.expected = label(role="mono", wrap=True, selectable=True)
+        self.expected = label(role="mono", selectable=True)
         self.expected.setAccessibleName("Fingerprints known so far")
+        for fingerprint in (self.offered, self.expected):
+            fingerprint.setMinimumWidth(1)  # their lines are broken to fit
         self.trust = push_button("Trust this key", self.trust_wanted.emit)
         self._clock = QTimer(self)
         self._clock.setInterval(1000)
@@ -142,6 +145,16 @@ class MachineHead(QFrame):
         self._arrange(len(self.buttons) if beside or row <= room else 2)
         answers = self.trust.sizeHint().width() + self.retry.sizeHint().width()
         self._card_row.setDirection(across if 2 * answers <= room else down)
+        self._break_fingerprints(room - (answers if 2 * answers <= room else 0))
+
+    def _break_fingerprints(self, room: int) -> None:
+        """A fingerprint is one long word: it is broken where the line ends, so that all of it can be compared."""
+        if self._key is None:
+            return
+        names = self._keys.labelForField(self.offered).sizeHint().width() + 2 * self._theme.spacing("m")
+        columns = max(8, (room - names) // max(1, self.offered.fontMetrics().horizontalAdvance("0")))
+        self.offered.setText(_broken(self._key.offered, columns))
+        self.expected.setText("\n".join(_broken(known, columns) for known in self._key.known))
 
     def _arrange(self, columns: int) -> None:
         if columns == self._columns:
@@ -186,12 +199,14 @@ class MachineHead(QFrame):
         self.trust.setVisible(words is not None)
         self._keys.setRowVisible(self.offered, words is not None)
         self._keys.setRowVisible(self.expected, words is not None and bool(words.known))
+        self._key = words
         if words is None:
             return
         self.card.show()
         self.card_title.setText(words.title)
-        self.offered.setText(words.offered)
-        self.expected.setText("\n".join(words.known))
+        self.text.setText(words.text)
+        self.text.show()
+        self._fit()
         self.trust.setText(words.button)
         set_look(self.trust, kind="danger" if words.changed else "")
         if words.changed:
@@ -239,3 +254,7 @@ class MachineHead(QFrame):
         self.asking.hide()
         if had:
             self.remove.setFocus(Qt.FocusReason.OtherFocusReason)
+
+
+def _broken(text: str, columns: int) -> str:
+    return "\n".join(text[start : start + columns] for start in range(0, len(text), columns))

@@ -100,10 +100,20 @@ class KeyWords:
     """A host key to be decided on: what is offered, what is known, and the words on the button."""
 
     title: str
+    text: str
     offered: str
     known: tuple[str, ...]
     button: str
     changed: bool
+
+
+_UNKNOWN = (
+    "Nothing has been sent. Compare the fingerprint with what the computer's owner says; trust it if it is the same."
+)
+_CHANGED = (
+    "Nothing has been sent. The computer may have been installed anew, or another one poses as it. Ask its owner for "
+    "the fingerprint, and replace the key only if it is the same."
+)
 
 
 def key_words(machine: Machine, key: HostKey) -> KeyWords:
@@ -112,7 +122,8 @@ def key_words(machine: Machine, key: HostKey) -> KeyWords:
     changed = key.state == "changed"
     title = f"The host key of {whose} has changed" if changed else f"The host key of {whose} is not known yet"
     button = "Replace the known key" if changed else "Trust this key"
-    return KeyWords(title, f"{key.kind} {key.fingerprint}".strip(), key.expected, button, changed)
+    text = _CHANGED if changed else _UNKNOWN
+    return KeyWords(title, text, f"{key.kind} {key.fingerprint}".strip(), key.expected, button, changed)
 
 
 def _host(machine: Machine) -> str:

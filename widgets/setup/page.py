@@ -21,9 +21,11 @@ from widgets.setup.files import Files, read_paths, write_paths
 from widgets.setup.kinds import TrainingPanels, WorkPanels, make_panels
 from widgets.setup.machine.known import known_machines
 from widgets.setup.machine.panel import MachinePanel
+from widgets.setup.models.far_search import FarSearch
 from widgets.setup.models.model_search import ModelSearch
 from widgets.setup.models.panel import ModelsPanel
 from widgets.setup.models.rows import FETCH, model_groups
+from widgets.setup.models.there import Elsewhere
 from widgets.setup.opening import Openings
 from widgets.setup.panels import Halves, Panels
 from widgets.setup.plan.panel import PlanPanel
@@ -41,7 +43,9 @@ from widgets.shell.services import Services
 from widgets.shell.targets import AddModel, ShowTrial
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.presets import presets
-from workbench.plan.plan import Plan, command_line
+from workbench.machines.machine import THIS
+from workbench.plan.plan import Plan, command_line, hosts
+from workbench.running.events import RunnerLink
 
 _KEEP_MS = 1000
 """An edit is kept for the next session after this long without another."""
@@ -62,6 +66,7 @@ class SetupPage(Page):
         self._run_when_planned = False
         self.planner = Planner(services.bridge, self)
         self.model_search = ModelSearch(services, self)
+        self.far_models = FarSearch(services, self)
         self.files = Files(services, self)
         self.editor = DraftEditor(services, self.session)
         self.submission = Submission(services, self)
@@ -93,8 +98,9 @@ class SetupPage(Page):
         self.planner.planned.connect(self._planned)
         self.planner.failed.connect(self._not_planned)
         self.model_search.changed.connect(self._show_models)
+        self.far_models.changed.connect(self._show_models)
         self.model_search.fetched.connect(self._fetched)
-        self.editor.copying.connect(self._plan_again)
+        self.editor.copying.connect(self._copying)
         self.submission.submitted.connect(self._submitted)
         self.submission.first_found.connect(self._first_found)
         self.submission.failed.connect(self._not_submitted)
@@ -115,7 +121,7 @@ class SetupPage(Page):
         self.models.folder_wanted.connect(self.add_folder)
         self.machine.toggled.connect(self.editor.device)
         self.machine.refresh_wanted.connect(self.look_again)
-        self.services.bridge.link_changed.connect(self._machine_heard)
+        self.services.bridge.link_changed.connect(self._link_heard)
         self.services.bridge.machine_probed.connect(self._machine_heard)
         self.plan.problems.fix_wanted.connect(self.editor.fix_experiment)
         self.plan.problems.action_wanted.connect(self._problem_action)
@@ -247,7 +253,10 @@ class SetupPage(Page):
 
     def _show_models(self) -> None:
         chosen = self.draft.experiment.models
-        groups = model_groups(self.model_search.library, chosen, self.session.resolved, self.model_search.fetching)
+        self.far_models.want([host for host in hosts(self.draft.experiment) if host != THIS])
+        search = self.model_search
+        elsewhere = Elsewhere(self.far_models.machines, self._plan)
+        groups = model_groups(search.library, chosen, self.session.resolved, search.fetching, elsewhere)
         self.models.show_groups(groups, len(chosen))
         self._show_empty()
 
@@ -256,6 +265,11 @@ class SetupPage(Page):
             known = known_machines(self.services, self.planned.probe)
             self.machine.show_experiment(self.draft.experiment, known, self._plan)
             self.workload.show_machine(self.planned.probe)
+
+    def _link_heard(self, link: RunnerLink) -> None:
+        if link.state == "connected":
+            self.far_models.heard_from(link.machine)
+        self._machine_heard()
 
     def _machine_heard(self) -> None:
         """A link changed, or a machine has answered."""
@@ -274,8 +288,14 @@ class SetupPage(Page):
     def _plan_again(self) -> None:
         self._ask(now=True)
 
+    def _copying(self) -> None:
+        """A model or data is on its way to another machine, or has arrived."""
+        self.far_models.forget()
+        self._plan_again()
+
     def look_again(self) -> None:
         """Probe the machine anew and plan on what it says."""
+        self.far_models.forget()
         self._ask(refresh=True, now=True)
 
     def _planned(self, planned: Planned) -> None:

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QTextCursor
 from PySide6.QtWidgets import (
     QCheckBox,
+    QFormLayout,
     QFrame,
     QHBoxLayout,
     QLineEdit,
@@ -88,10 +89,10 @@ class SetUpSheet(Overlay):
         ticks.addStretch(1)
         self._ticks = ticks
         self._upper.addLayout(ticks)
-        more = QHBoxLayout()
+        more = QFormLayout()
+        more.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)  # large text in a small window
         for name, field in (("Interpreter there (--python)", self.python), ("Package index (--index)", self.index)):
-            more.addWidget(label(name, tone="muted"))
-            more.addWidget(field, 1)
+            more.addRow(label(name, tone="muted"), field)
         self._more = more
         self._upper.addLayout(more)
         self._upper.addWidget(self.notes)

@@ -24,6 +24,9 @@ _FOLDERS = {
     "hub cache": "Hugging Face cache",
 }
 
+_DECIDE = "Decide above whether it is to be trusted."
+"""In the place of an option of the command."""
+
 
 def tried_panel(theme: Theme, result: Tested) -> Panel:
     """ "Last test": chips with how many passed; while it runs, those that were tried."""
@@ -55,8 +58,9 @@ def _step(theme: Theme, step: Tried) -> QWidget:
     grid.addWidget(IconLabel(theme, icon, color, 14, _WORDS[step.state]), 0, 0, Qt.AlignmentFlag.AlignTop)
     grid.addWidget(title, 0, 1, Qt.AlignmentFlag.AlignTop)
     grid.addWidget(said, 0, 2)
-    if step.advice:
-        grid.addWidget(label(step.advice, role="dense", tone="muted", wrap=True, selectable=True), 1, 2)
+    advice = _DECIDE if step.key is not None else step.advice
+    if advice:
+        grid.addWidget(label(advice, role="dense", tone="muted", wrap=True, selectable=True), 1, 2)
     return row
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,11 +13,14 @@ from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.problems import Problem
 from engines.techniques import MachineFacts, ModelFacts, axes, techniques
 from widgets.setup.models.library import Library
+from widgets.setup.models.there import NOWHERE_ELSE, Elsewhere, There, only_there
 from workbench.units import format_bytes, format_count
 
 FETCH = "Fetch, 93 MB"
 STARTER_SIZE = "0.25 GiB"
 SIZES = (("≤ 0.5 B", 0.5e9), ("≤ 1 B", 1e9), ("≤ 3 B", 3e9), ("≤ 8 B", 8e9))
+_HUB = ("Hugging Face cache", "Hub")
+"""Sources that every machine downloads from by itself."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -28,6 +31,7 @@ class ModelRow:
     key: str
     title: str
     size: str = ""
+    size_bytes: int = 0
     detail: str = ""
     state: str = ""
     checked: bool = False
@@ -94,20 +98,29 @@ class Resolved:
 
 
 def model_groups(
-    library: Library, chosen: tuple[str, ...], resolved: Resolved, fetching: Fetching
+    library: Library,
+    chosen: tuple[str, ...],
+    resolved: Resolved,
+    fetching: Fetching,
+    elsewhere: Elsewhere = NOWHERE_ELSE,
 ) -> tuple[ModelGroup, ...]:
-    """Everything there is to choose from, unfiltered. Every ref of the experiment has exactly one row."""
+    """Everything there is to choose from, unfiltered. Every ref of the experiment has one row, or one for each machine
+    that alone has it."""
     here = [_local_row(model, library, resolved) for model in library.models]
     if library.scanned and not library.starter_here:
         here.insert(0, _starter_row(fetching))
     random = [_catalogue_row(entry, resolved) for entry in catalogue()]
     known = {name for row in (*here, *random) for name in (row.key, *row.aliases)}
+    far = [_far_group(there, known) for there in elsewhere.machines]
+    known |= {row.key for group in far for row in group.rows}
     named = [_named_row(ref, resolved) for ref in chosen if ref not in known]
     here += [row for row in named if row.source == "path"]
     other = [row for row in named if row.source != "path"]
+    here, other = ([_said_there(row, elsewhere) for row in rows] for rows in (here, other))
     groups = [ModelGroup("here", "On this computer", tuple(here))]
     if other:
         groups.append(ModelGroup("named", "Named in the experiment", tuple(other)))
+    groups += far
     groups.append(ModelGroup("catalogue", "Catalogue: random weights until downloaded", tuple(random)))
     taken = set(chosen)
     return tuple(
@@ -210,6 +223,7 @@ def _local_row(model: LocalModel, library: Library, resolved: Resolved) -> Model
         key=model.ref,
         title=model.title.removesuffix(f" ({model.aside})"),
         size=format_bytes(model.size_bytes) if model.size_bytes else "",
+        size_bytes=model.size_bytes,
         detail=" · ".join(part for part in (model.aside, describe(guess)) if part),
         state="GGUF" if model.kind == "gguf" else _state(model.source),
         reason=reason,
@@ -243,6 +257,45 @@ def _starter_row(fetching: Fetching) -> ModelRow:
     return row
 
 
+def _said_there(row: ModelRow, elsewhere: Elsewhere) -> ModelRow:
+    """With what other machines have of it before its facts: those give way in a narrow list."""
+    if row.reason or row.action or row.busy:
+        return row
+    size, names = row.size_bytes, (row.key, *row.aliases)
+    said = elsewhere.says_of(names, size, is_hub=row.source in _HUB)
+    return replace(row, detail=f"{said} · {row.detail}", tip=f"{row.tip}\n{said}") if said else row
+
+
+def _far_group(there: There, here: Collection[str]) -> ModelGroup:
+    key, title = f"on {there.machine}", f"Only on {there.title}"
+    if there.error:
+        row = ModelRow(key=key, title=f"{there.title} does not say what models it has", reason=there.error)
+    elif there.models is None:
+        row = ModelRow(
+            key=key, title=f"Asking {there.title} for its models", busy="Lists and headers; no weights are read"
+        )
+    else:
+        return ModelGroup(key, title, tuple(_far_row(model, there) for model in only_there(there, here)))
+    return ModelGroup(key, there.title, (row,))
+
+
+def _far_row(model: LocalModel, there: There) -> ModelRow:
+    entry = find_entry(model.ref)
+    return ModelRow(
+        key=model.ref,
+        title=model.title,
+        size=format_bytes(model.size_bytes) if model.size_bytes else "",
+        size_bytes=model.size_bytes,
+        detail=" · ".join(part for part in (f"on {there.title}", model.architecture) if part),
+        state="GGUF" if model.kind == "gguf" else "",
+        reason=model.problem,
+        source=there.title,
+        family=entry.family if entry else "",
+        architecture=model.architecture,
+        tip=f"{model.path} on {there.title}\n{model.problem}".strip(),
+    )
+
+
 def _catalogue_row(entry: CatalogueEntry, resolved: Resolved) -> ModelRow:
     facts = entry.facts("random")
     return ModelRow(
@@ -269,6 +322,7 @@ def _named_row(ref: str, resolved: Resolved) -> ModelRow:
         return ModelRow(
             key=ref,
             title=found.order.title,
+            size_bytes=facts.stored_bytes,
             size=format_bytes(facts.stored_bytes) if facts.stored_bytes else "size unknown",
             detail=describe(facts) or ref,
             state="downloaded when it runs" if found.order.kind == "hub" else "",
