@@ -103,7 +103,7 @@ class MachineHead(QFrame):
         self._card_row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         words = QVBoxLayout()
         self._card_head = QHBoxLayout()
-        self._card_head.addWidget(self.icon)
+        self._card_head.addWidget(self.icon, 0, Qt.AlignmentFlag.AlignTop)
         self._card_head.addWidget(self.card_title, 1)
         words.addLayout(self._card_head)
         words.addWidget(self.text)
@@ -151,7 +151,7 @@ class MachineHead(QFrame):
         """A fingerprint is one long word: it is broken where the line ends, so that all of it can be compared."""
         if self._key is None:
             return
-        names = self._keys.labelForField(self.offered).sizeHint().width() + 2 * self._theme.spacing("m")
+        names = self._keys.labelForField(self.offered).sizeHint().width() + 4 * self._theme.spacing("m")
         columns = max(8, (room - names) // max(1, self.offered.fontMetrics().horizontalAdvance("0")))
         self.offered.setText(_broken(self._key.offered, columns))
         self.expected.setText("\n".join(_broken(known, columns) for known in self._key.known))
@@ -257,4 +257,7 @@ class MachineHead(QFrame):
 
 
 def _broken(text: str, columns: int) -> str:
-    return "\n".join(text[start : start + columns] for start in range(0, len(text), columns))
+    """In lines of nearly the same length."""
+    lines = max(1, -(-len(text) // columns))
+    step = max(1, -(-len(text) // lines))
+    return "\n".join(text[start : start + step] for start in range(0, len(text), step))

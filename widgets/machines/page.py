@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
 
 from engines.catalogue import engines
 from engines.protocol.messages import ProbeResult, QueueState
@@ -98,8 +98,12 @@ class MachinesPage(Page):
         self._column = QVBoxLayout(inner)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(0)
-        self._column.addWidget(self.head)
+        over = QHBoxLayout()
+        over.addWidget(self.head, 1)
+        over.addStretch()
+        self._column.addLayout(over)
         self._right.setWidget(inner)
+        self._right.viewport().installEventFilter(self)
         splitter.addWidget(self.list)
         splitter.addWidget(self._right)
         splitter.setStretchFactor(1, 1)
@@ -268,6 +272,12 @@ class MachinesPage(Page):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self.sheet.follow_host()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """The head is never wider than what is seen, also where a table under it is."""
+        if event.type() == QEvent.Type.Resize and watched is self._right.viewport():
+            self.head.setMaximumWidth(self._right.viewport().width())
+        return super().eventFilter(watched, event)
 
     # --- the report -------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QWidget
 
 from widgets.machines.facts import DeviceRow, EngineRow, MissingRow, SensorRow
 from widgets.parts.components import ElidedLabel, IconLabel, label, line, push_button, tool_button
@@ -136,8 +136,8 @@ def engine_table(
     return grid
 
 
-def _strong(text: str) -> QLabel:
-    made = label(text)
+def _strong(text: str) -> ElidedLabel:
+    made = ElidedLabel(text)
     made.setProperty("strong", 500)
     return made
 

@@ -95,10 +95,15 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(self.fontMetrics().averageCharWidth() * 4, super().minimumSizeHint().height())
+        return QSize(self.fontMetrics().averageCharWidth() * 4 + self._sides(), super().minimumSizeHint().height())
 
     def sizeHint(self) -> QSize:
-        return QSize(self.fontMetrics().horizontalAdvance(self._full) + 2, super().sizeHint().height())
+        wide = self.fontMetrics().horizontalAdvance(self._full) + 2 + self._sides()
+        return QSize(wide, super().sizeHint().height())
+
+    def _sides(self) -> int:
+        margins = self.contentsMargins()
+        return margins.left() + margins.right()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -110,7 +115,7 @@ class ElidedLabel(QLabel):
             self._elide()
 
     def _elide(self) -> None:
-        shown = self.fontMetrics().elidedText(self._full, self._mode, self.width())
+        shown = self.fontMetrics().elidedText(self._full, self._mode, self.width() - self._sides())
         if shown != super().text():
             super().setText(shown)
         self.setToolTip(self._full if shown != self._full else "")

@@ -44,8 +44,7 @@ def test_that_a_model_is_there_under_its_name_or_is_copied_or_downloaded() -> No
     assert says("/m/a", model("/m/b")) == "to copy to gpu-box, 3.00 GiB"
     assert says(HUB, is_hub=True) == "downloaded on gpu-box when it runs"
     assert says(HUB, model(HUB), is_hub=True) == "on gpu-box"
-    as_large = says("/m/a", model("/there/x", 3 << 30))
-    assert as_large == "gpu-box has one as large, compared when this one is chosen"
+    assert says("/m/a", model("/there/x", 3 << 30)) == "perhaps on gpu-box (same size)"
 
 
 def test_that_nothing_is_said_before_a_machine_has_answered() -> None:
@@ -150,7 +149,7 @@ def test_that_the_plan_knows_a_chosen_model_by_its_contents(qtbot: QtBot, page: 
     size = next(m.size_bytes for m in page.model_search.library.models if m.ref == mine)
     far.models = (model("/there/of-the-same-size", size),)
     tick_lab(qtbot, page)
-    qtbot.waitUntil(lambda: "has one as large" in getattr(row_of(page, "mine"), "detail", ""))
+    qtbot.waitUntil(lambda: "(same size)" in getattr(row_of(page, "mine"), "detail", ""))
     click_row(qtbot, page.models.tree, mine)
     qtbot.waitUntil(lambda: "to copy to gpu-box" in getattr(row_of(page, "mine"), "detail", ""))
 

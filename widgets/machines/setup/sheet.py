@@ -173,7 +173,7 @@ class SetUpSheet(Overlay):
         self.again.setVisible(state == "refused")
         self.stop.setVisible(state == "running")
         for check in self.engines.values():
-            check.setEnabled(state not in ("running", "looking"))
+            check.setEnabled(state != "running")
         for field in (self.python, self.index):
             field.setEnabled(state != "running")
         notes = [f"{p.message} {p.hint}".strip() for p in setups.problems]

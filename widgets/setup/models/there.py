@@ -45,7 +45,7 @@ class Elsewhere:
         if self._runs(there.machine, names):
             return f"on {there.title}"
         if any(model.size_bytes == size_bytes for model in there.models):
-            return f"{there.title} has one as large, compared when this one is chosen"
+            return f"perhaps on {there.title} (same size)"
         return copies
 
     def _offers_copy(self, machine: str, names: Collection[str]) -> bool:
