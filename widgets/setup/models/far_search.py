@@ -33,7 +33,9 @@ class FarSearch(QObject):
         """These, besides this computer, are ticked."""
         self._wanted = tuple(machines)
         workbench = self._services.workbench
-        for machine in machines if workbench is not None else ():
+        if workbench is None:
+            return
+        for machine in machines:
             if machine not in self._known:
                 self._known[machine] = asked = There(machine, self._services.bridge.title_of(machine))
                 self._services.bridge.run(
