@@ -18,6 +18,7 @@ import tomli_w
 from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places
 from engines.protocol.private import replace_private
+from engines.protocol.problems import Advised
 from engines.protocol.settings import Setting, did_you_mean, shown
 from workbench.metrics.assumptions import Assumptions
 from workbench.typed_numbers import NotANumber, parse_number
@@ -88,12 +89,8 @@ _CHANGING = threading.Lock()
 _BY_NAME = {s.name: s for s in SETTINGS}
 
 
-class SettingsError(ValueError):
+class SettingsError(Advised, ValueError):
     """What is wrong with a setting or with the file. The file was left as it is."""
-
-    def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 def settings_path(places: Places) -> Path:

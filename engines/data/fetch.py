@@ -23,18 +23,15 @@ from types import FrameType
 from typing import NoReturn
 
 from engines.protocol.file_errors import error_in
+from engines.protocol.problems import Advised
 from engines.protocol.streams import take_any_text
 
 Report = Callable[[str, float, str], None]
 """(stage, fraction 0..1 of the whole, text)"""
 
 
-class FetchFailure(Exception):
+class FetchFailure(Advised):
     """Why something could not be fetched, and what to do."""
-
-    def __init__(self, message: str, advice: str) -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 @dataclass(frozen=True)

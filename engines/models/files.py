@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 import msgspec
 
 from engines.protocol.gguf_parts import parts_of
+from engines.protocol.problems import Advised
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -31,12 +32,8 @@ _VOCABULARIES = frozenset({"vocab.txt", "merges.txt", "dict.txt", "vocab.bpe"})
 _NOT_DECIDING = frozenset({"trainer_state.json", "all_results.json", "eval_results.json", "train_results.json"})
 
 
-class BrokenModel(Exception):
+class BrokenModel(Advised):
     """A file or folder that is no whole model. `advice` says what to do."""
-
-    def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 @dataclass(frozen=True)

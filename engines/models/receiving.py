@@ -32,6 +32,7 @@ from engines.models.identity import SCHEME, Digests, folder_fingerprint, joined
 from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places, places
 from engines.protocol.private import open_private, private_folder
+from engines.protocol.problems import Advised
 
 _FINGERPRINT = re.compile(rf"{SCHEME}([0-9a-f]{{64}})")
 _LONGEST_LINE = 4 << 20
@@ -76,10 +77,8 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
 Word = Ready | Kept | Refused
 
 
-class _No(Exception):
-    def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
+class _No(Advised):
+    pass
 
 
 def copied(here: Places, fingerprint: str) -> Path | None:

@@ -29,6 +29,7 @@ from engines.protocol.codec import decode_answer, encode_call
 from engines.protocol.messages import Call, Cancel, Failure, Hello, Reply, Request, StreamEnded, Welcome
 from engines.protocol.places import HOME_VARIABLE, Places
 from engines.protocol.private import narrow, open_private, private_folder
+from engines.protocol.problems import Advised
 from engines.protocol.unix_socket import connect, hang_up
 
 _Answers = queue.SimpleQueue["tuple[Reply | RunnerError, int]"]
@@ -46,13 +47,12 @@ _LEAST_S = 5.0
 """What a runner has for its greeting however late it is by then: it may have taken long to start."""
 
 
-class RunnerError(Exception):
+class RunnerError(Advised):
     """The runner refused a call, or cannot be reached. `code` as `Failure.code`, or "link", "start", "version",
     "not_running"; for a machine far away also those of `workbench.machines.ssh_failures`."""
 
     def __init__(self, message: str, advice: str = "", *, code: str = "link") -> None:
-        super().__init__(message)
-        self.advice = advice
+        super().__init__(message, advice)
         self.code = code
 
 

@@ -52,3 +52,16 @@ class ProblemsFound(Exception):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("; ".join(str(p) for p in problems))
         self.problems = problems
+
+
+class Advised(Exception):
+    """What happened and what is safe, in `str(error)`; what to do, in `advice`."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+def advice_of(error: BaseException) -> str:
+    """ "" for an error that gives none."""
+    return error.advice if isinstance(error, Advised) else ""

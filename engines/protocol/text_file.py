@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engines.protocol.problems import Advised
+
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _SAMPLE = 100
 _SAVE = "Open it in an editor and save it as UTF-8; nothing was run with it, and the file is as it was."
 
 
-class FileError(Exception):
+class FileError(Advised):
     """What is wrong with a file, in a sentence, and what to do in `advice`."""
-
-    def __init__(self, message: str, advice: str) -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 def no_file(path: Path) -> FileError:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import errno
 from typing import Literal
 
+from engines.protocol.problems import Advised
+
 FailureKind = Literal["model", "out_of_memory", "technique", "package", "order", "engine", "fetch"]
 """Each is an entry of `engines.protocol.failures.CAUSES`."""
 
 
-class WorkerFailure(Exception):
+class WorkerFailure(Advised):
     """The trial cannot go on. `message` says what happened; `advice` what is safe and what to do."""
 
     def __init__(self, kind: FailureKind, message: str, advice: str) -> None:
-        super().__init__(message)
+        super().__init__(message, advice)
         self.kind = kind
         self.message = message
-        self.advice = advice
 
 
 _MEMORY_WORDS = (

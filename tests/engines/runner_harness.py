@@ -17,9 +17,10 @@ from engines.protocol import messages
 from engines.protocol.client import RunnerClient, RunnerError, connect_local
 from engines.protocol.codec import decode_record
 from engines.protocol.messages import QueueEntry, QueueState, RecordLine
-from engines.protocol.orders import EngineOrder, Limits, ModelOrder, TelemetryOrder, TrialOrder
+from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
 from engines.protocol.places import Places
 from engines.protocol.records import Record
+from tests.builders import trial_order
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
@@ -44,27 +45,9 @@ def is_alive(pid: int) -> bool:
 
 def make_order(trial: str, *steps: list[object], device: str = "cpu", **changes: object) -> TrialOrder:
     """An order for the fake worker, with telemetry off unless asked for."""
-    fields: dict[str, object] = {
-        "telemetry": TelemetryOrder(enabled=False),
-        "limits": Limits(),
-        "engine": EngineOrder(),
-        "configuration": "c1",
-        "block": 0,
-        **changes,
-    }
-    return TrialOrder(
-        trial=trial,
-        experiment="e1",
-        store="s1",
-        title=f"fake {trial}",
-        position=0,
-        total=1,
-        seed=1,
-        experiment_title="fake",
-        model=ModelOrder(ref="fake", title="fake", kind="random", config={"steps": list(steps)}),
-        device=device,
-        **fields,  # type: ignore[arg-type]
-    )
+    model = ModelOrder(ref="fake", title="fake", kind="random", config={"steps": list(steps)})
+    own = {"experiment": "e1", "store": "s1", "configuration": "c1", "telemetry": TelemetryOrder(enabled=False)}
+    return trial_order(trial, title=f"fake {trial}", model=model, device=device, **(own | changes))
 
 
 def end_runner(home: Places) -> None:

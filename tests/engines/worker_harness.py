@@ -17,6 +17,7 @@ from engines.protocol.codec import decode_record, encode_order
 from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder, TrialOrder
 from engines.protocol.records import Cue, Record, Request, Stamps
 from engines.protocol.ring import RingReader, capacity_for, create_ring
+from tests import builders
 
 R = TypeVar("R")
 QUICK = Inference(prompt_tokens=16, new_tokens=8, requests=2, window_s=0.0, warmup_requests=3)
@@ -24,21 +25,9 @@ QUICK = Inference(prompt_tokens=16, new_tokens=8, requests=2, window_s=0.0, warm
 
 def trial_order(model: ModelOrder, precision: str = "float32", workload: Inference = QUICK) -> TrialOrder:
     """A small order for one trial on the processor with one thread."""
-    return TrialOrder(
-        trial="t-1",
-        experiment="e-1",
-        store="s-1",
-        configuration="c-1",
-        title="test",
-        block=0,
-        position=0,
-        total=1,
-        seed=7,
-        experiment_title="test",
-        model=model,
-        techniques=(TechniqueOrder(id=f"precision.{precision}"),),
-        workload=workload,
-        engine=EngineOrder(threads=1),
+    techniques = (TechniqueOrder(id=f"precision.{precision}"),)
+    return builders.trial_order(
+        seed=7, model=model, techniques=techniques, workload=workload, engine=EngineOrder(threads=1)
     )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 from pytestqt.qtbot import QtBot
 
-from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.records import Sensor
+from tests.builders import probe_result, processor
 from widgets.background.demo_run import DemoRun, has_ended
 from widgets.first_start.facts import DemoOutlook, computer_summary, demo_cost, demo_facts, measurable
 from widgets.first_start.page import ComputerCard, DemoCard
@@ -20,13 +20,9 @@ from widgets.theme.theme import Theme
 from workbench.running.demo import demo_experiment
 from workbench.store.operations import TrialRow
 
-PROBE = ProbeResult(
+PROBE = probe_result(
+    processor(24 << 30, 20 << 30, details={"cores": "2"}),
     machine="host",
-    devices=(
-        Device(
-            id="cpu", title="CPU", memory_total_bytes=24 * 2**30, memory_free_bytes=20 * 2**30, details={"cores": "2"}
-        ),
-    ),
     sensors=(
         Sensor(source="proc.tree", quantity="rss_bytes", title="Memory", method="/proc", rate_hz=10.0),
         Sensor(source="proc.tree", quantity="cpu_utilisation_ratio", title="CPU", method="/proc", rate_hz=10.0),
@@ -40,8 +36,6 @@ PROBE = ProbeResult(
             hint="sudo chmod a+r ...",
         ),
     ),
-    packages=(),
-    facts={},
 )
 
 

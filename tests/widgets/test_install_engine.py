@@ -15,8 +15,9 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
-from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.tasks import LOCAL_TASKS, QUESTIONS
+from tests.builders import probe_result
 from tests.widgets.queue_kit import entry, queue
 from widgets.machines.page import MachinesPage
 from widgets.shell.services import Services
@@ -45,17 +46,8 @@ class FakeWorkbench:
     def probe(self, _machine: str = "this", *, refresh: bool = False) -> ProbeResult:
         self.probes += refresh
         there = self.installed.read_text().split() if self.installed.exists() else []
-        device = Device(id="cpu", title="CPU, 2 cores", memory_total_bytes=8 * 2**30, memory_free_bytes=2**30)
-        return ProbeResult(
-            machine="here",
-            devices=(device,),
-            sensors=(),
-            packages=(
-                Package(name="torch", version="2.13.0", gives="tensors"),
-                *(self._package(name, there) for name in ("llama-cpp-python", "gguf", "torchao")),
-            ),
-            facts={},
-        )
+        others = (self._package(name, there) for name in ("llama-cpp-python", "gguf", "torchao"))
+        return probe_result(packages=(Package(name="torch", version="2.13.0", gives="tensors"), *others))
 
     def _package(self, name: str, there: list[str]) -> Package:
         if name in there:

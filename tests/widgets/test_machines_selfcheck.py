@@ -15,8 +15,9 @@ from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.instruments import ClockFigures, Instruments, QuantityRate, SourceRate
-from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.records import Sensor
+from tests.builders import probe_result
 from widgets.machines.page import MachinesPage
 from widgets.machines.selfcheck import SelfChecks
 from widgets.machines.selfcheck_panel import SelfCheckPanel
@@ -28,15 +29,12 @@ from widgets.shell.targets import ShowExperiment
 from workbench.selfcheck.result import Effect, SelfCheck, Share
 from workbench.store.operations import ListSelfChecks, Operation
 
-PROBE = ProbeResult(
-    machine="here",
-    devices=(Device(id="cpu", title="CPU", memory_total_bytes=8 << 30, memory_free_bytes=6 << 30),),
+PROBE = probe_result(
     sensors=(
         Sensor(source="proc.tree", quantity="rss_bytes", title="Resident memory", method="/proc", rate_hz=10),
         Sensor(source="proc.tree", quantity="swap_bytes", title="Memory in swap", method="/proc", rate_hz=1),
     ),
     packages=(Package(name="torch", version="2.13.0"),),
-    facts={},
 )
 INSTRUMENTS = Instruments(
     clock=ClockFigures(name="tsc", resolution_ns=1.0, step_ns=30, read_ns=51.0, stamp_ns=157.0),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from engines.protocol.codec import encode_record
 from engines.protocol.orders import Inference, ModelOrder, TechniqueOrder, TrialOrder
 from engines.protocol.records import ClockPair, Log, Record, TrialEnded, TrialStarted
+from tests.builders import trial_order
 from workbench.store.operations import AddExperiment, GetStoreId, Store
 
 WALL_NS = 1_790_000_000_000_000_000
@@ -22,8 +23,8 @@ def order(
     position: int = 0,
     machine: str = "this",
 ) -> TrialOrder:
-    return TrialOrder(
-        trial=trial,
+    return trial_order(
+        trial,
         experiment=experiment,
         store=store,
         configuration=configuration,

@@ -31,7 +31,6 @@ from engines.protocol.records import (
     PhaseStarted,
     Progress,
     Record,
-    Request,
     Sensor,
     Sensors,
     Stamps,
@@ -39,6 +38,8 @@ from engines.protocol.records import (
     TrialEnded,
     TrialStarted,
 )
+from tests import builders
+from tests.builders import trial_order
 
 MIB = 1024.0**2
 SECOND = 1_000_000_000
@@ -198,19 +199,9 @@ def _generate(tape: _Tape, fake: FakeTrial, rng: np.random.Generator, speed: flo
             times.append(tape.now)
         tape.close("decode", decode, index)
         tape.wait(0.0002)
-        tape.say(
-            Request(
-                index=index,
-                warmup=warmup,
-                start_ns=start,
-                end_ns=tape.now,
-                first_stamp=stamp,
-                stamps=fake.new_tokens,
-                prompt_tokens=fake.prompt_tokens,
-                generated_tokens=fake.new_tokens * fake.batch_size,
-                batch_size=fake.batch_size,
-            )
-        )
+        own = {"prompt_tokens": fake.prompt_tokens, "batch_size": fake.batch_size, "warmup": warmup}
+        tokens = fake.new_tokens * fake.batch_size
+        tape.say(builders.request(index, start, tape.now, stamp, fake.new_tokens, generated_tokens=tokens, **own))
         for first in range(0, fake.new_tokens, 20):
             part = times[first : first + 20]
             tape.say(Stamps(first=stamp + first, times_ns=part), at=part[-1] + 1_000_000)
@@ -382,8 +373,8 @@ def order(fake: FakeTrial, *, block: int = 0, position: int = 0, total: int = 1,
         origin="dequantised from Q4_1",
         fingerprint="f" * 16,
     )
-    return TrialOrder(
-        trial=fake.trial,
+    return trial_order(
+        fake.trial,
         experiment="e-fake",
         store="s-fake",
         configuration=f"c-{fake.precision}",

@@ -14,7 +14,6 @@ from engines.protocol.records import (
     ClockPair,
     Environment,
     Evaluation,
-    ModelLoaded,
     PhaseEnded,
     Record,
     Step,
@@ -22,6 +21,7 @@ from engines.protocol.records import (
     TrialEnded,
     TrialStarted,
 )
+from tests.builders import model_loaded
 from workbench.metrics.evaluate import evaluate_trial
 from workbench.store.operations import ConfigurationRow, ExperimentDetail, ExperimentRow, MetricRow, ReasonRow, TrialRow
 
@@ -54,11 +54,8 @@ def training(
     told: list[Record] = [
         TrialStarted(clock=ClockPair(wall_ns=0, mono_ns=0), worker_pid=1, threads=1),
         Environment(facts=dict(facts or {})),
-        ModelLoaded(
-            parameters=1000, tensor_bytes=4000, bytes_by_dtype={"float32": 4000}, original_bytes=4000, nominal_bits=32,
-            details={"trained_parameters": "40"},
-        ),
-    ]  # fmt: skip
+        model_loaded(details={"trained_parameters": "40"}),
+    ]
     now = 0
 
     def evaluate(done: int) -> None:

@@ -12,7 +12,6 @@ from engines.protocol.records import (
     ClockPair,
     Evaluation,
     MemoryParts,
-    ModelLoaded,
     PhaseEnded,
     PhaseStarted,
     Record,
@@ -24,6 +23,7 @@ from engines.protocol.records import (
     TrialStarted,
 )
 from engines.protocol.work import Training
+from tests.builders import model_loaded
 from workbench.charts.series import TrialData
 
 S = 10**9
@@ -58,9 +58,7 @@ def training_records(
             for q in ("power_watts", "energy_joules")
         )
     )
-    yield ModelLoaded(
-        parameters=1000, tensor_bytes=4000, bytes_by_dtype={}, original_bytes=4000, nominal_bits=32.0, device="cpu"
-    )
+    yield model_loaded(device="cpu")
     yield PhaseEnded(name="load", start_ns=0, t_ns=2 * S)
     yield from _evaluation("held_out_before", 0, 2)
     if parts:

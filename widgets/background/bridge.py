@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from PySide6.QtCore import QElapsedTimer, QObject, Qt, QTimer, Signal, Slot
 from shiboken6 import isValid
 
+from engines.protocol.problems import advice_of
 from workbench.machines.machine import THIS, THIS_COMPUTER
 from workbench.running.events import (
     Event,
@@ -111,8 +112,7 @@ class Bridge(QObject):
         self._waiting: list[tuple[Operation[Any], Job]] = []
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="bridge")
         self._closed = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
+        self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._drain)
         self._since_drain = QElapsedTimer()
         self._woken.connect(self._arm, Qt.ConnectionType.QueuedConnection)
@@ -300,7 +300,7 @@ class Bridge(QObject):
                 self.damaged.emit(error)
         else:
             code = error.code if isinstance(error, StoreError) else ""
-            self._say(Notice("error", str(error) or type(error).__name__, str(getattr(error, "advice", "")), code))
+            self._say(Notice("error", str(error) or type(error).__name__, advice_of(error), code))
 
     def _say(self, notice: Notice) -> None:
         self.notice.emit(notice)

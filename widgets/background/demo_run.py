@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from engines.protocol.problems import advice_of
 from widgets.background.bridge import Bridge
 from workbench.running.events import StoreChanged
 from workbench.store.operations import ListTrials, TrialRow
@@ -77,7 +78,7 @@ class DemoRun(QObject):
 
     def _failed(self, error: BaseException) -> None:
         self.state = "idle"
-        self.failed.emit(str(error) or type(error).__name__, str(getattr(error, "advice", "")))
+        self.failed.emit(str(error) or type(error).__name__, advice_of(error))
 
     # --- waiting for the end ------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+from engines.protocol.problems import advice_of
 from widgets.shell.services import Services
 
 _FOLDER = "stored/meter-folder"
@@ -55,7 +56,7 @@ class WallMeterImport(QObject):
 
         def failed(error: BaseException) -> None:
             message = f"{error} Nothing was stored."
-            advice = str(getattr(error, "advice", ""))
+            advice = advice_of(error)
             if getattr(error, "is_other_time", False) and zone is None:
                 again = partial(self.take, trial, path, UTC)
                 self._services.toasts.show("error", message, advice, action="Read its times as UTC", handler=again)

@@ -12,13 +12,14 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPoint, QPointF, Qt, Signal
 from PySide6.QtGui import QContextMenuEvent, QGuiApplication, QKeyEvent, QMouseEvent, QResizeEvent
-from PySide6.QtWidgets import QLabel, QMenu, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QMenu, QWidget
 
 from widgets.charts.axes import Ground, Gutter, Ticks, powers, strip, ticks
 from widgets.charts.frame import BottomAxis, CategoryGutter, TitledGutter
 from widgets.charts.marks import SPAN_ROW, Marks, Target
 from widgets.charts.table import chart_as_tsv
 from widgets.parts.components import PanelHeader, tool_button
+from widgets.parts.layout import flush_column
 from widgets.theme import icons
 from widgets.theme.theme import Theme
 from workbench.charts.stored import Chart, ChartAxis
@@ -56,9 +57,7 @@ class ChartView(QWidget):
         self._notes = QLabel()
         self._notes.setWordWrap(True)
         self._notes.setContentsMargins(12, 0, 12, 8)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(self)
         column.addWidget(self._head)
         column.addWidget(self._view, 1)
         column.addWidget(self._empty, 1)

@@ -13,7 +13,7 @@ import math
 import pyqtgraph as pg
 from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QPixmap, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QWidget
 
 from widgets.charts.axes import Ticks, strip, ticks
 from widgets.charts.cursors import Cursors, Selection
@@ -23,6 +23,7 @@ from widgets.charts.phases import Placed, Spans
 from widgets.charts.readout import Entry, Readout
 from widgets.charts.strips import AxisStrip, PhaseLane
 from widgets.charts.window import FIRST_S, following, seconds_text, whole
+from widgets.parts.layout import flush_column, scroll_area
 from widgets.theme.theme import Theme
 from workbench.charts.curves import Curve, TrialChart, best_held_out, charts_of, figure, latest_place, latest_time
 from workbench.charts.curves import why_no_axis as why_no_axis_of
@@ -73,12 +74,9 @@ class LiveCharts(QWidget):
         self.setAccessibleName("Live charts")
         self._build()
         self._since = QElapsedTimer()
-        self._due = QTimer(self)
-        self._due.setSingleShot(True)
+        self._due = QTimer(self, singleShot=True)
         self._due.timeout.connect(self.redraw)
-        self._frame = QTimer(self)
-        self._frame.setSingleShot(True)
-        self._frame.setInterval(FRAME_MS)
+        self._frame = QTimer(self, interval=FRAME_MS, singleShot=True)
         self._frame.timeout.connect(self._move_crosshair)
         theme.follow(self._restyle)
 
@@ -93,19 +91,12 @@ class LiveCharts(QWidget):
         self._view.setContextMenuPolicy(Qt.ContextMenuPolicy.NoContextMenu)
         self._view.ci.layout.setContentsMargins(0, 0, 0, 0)
         self._view.ci.layout.setSpacing(1)
-        self._scroll = QScrollArea()
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._scroll.setWidget(self._view)
+        self._scroll = scroll_area(self._view)
         self._missing = QLabel()
         self._missing.setTextFormat(Qt.TextFormat.PlainText)
         self._missing.setWordWrap(True)
         self._missing.hide()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(self)
         for widget in (self.lane, self._scroll, self.axis, self._missing):
             column.addWidget(widget, 1 if widget is self._scroll else 0)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QAbstractItemView, QFrame, QHBoxLayout, QTableView, QVBoxLayout, QWidget
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QWidget
 
 from widgets.charts.live_plot import LivePlot
 from widgets.charts.table import ColumnsModel
 from widgets.parts.components import label, line, tool_button
+from widgets.parts.layout import flush_column, plain_table, set_ground
 from widgets.theme.theme import Theme
 from workbench.charts.x_axis import TITLES, XAxis, position_text, shown_unit
 
@@ -22,8 +22,7 @@ class TableTwin(QWidget):
         self._theme = theme
         self.model = ColumnsModel(self)
         head = QFrame()
-        head.setProperty("ground", "panel")
-        head.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        set_ground(head, "panel")
         self._head = head
         self._said = label(role="dense", tone="muted")
         row = QHBoxLayout(head)
@@ -33,18 +32,9 @@ class TableTwin(QWidget):
             theme, "copy", "Copy", "Copy the chosen rows, or all, as tab-separated text", self.copy, compact=True
         )
         row.addWidget(copy)
-        self.view = QTableView()
-        self.view.setModel(self.model)
-        self.view.setAccessibleName("Visible samples")
-        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.view.verticalHeader().hide()
-        self.view.setShowGrid(False)
+        self.view = plain_table(self.model, "Visible samples", self.copy)
         self.view.setAlternatingRowColors(True)
-        self.view.setTabKeyNavigation(False)
-        QShortcut(QKeySequence.StandardKey.Copy, self.view, self.copy, context=Qt.ShortcutContext.WidgetShortcut)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(self)
         column.addWidget(head)
         column.addWidget(line(self))
         column.addWidget(self.view, 1)

@@ -9,6 +9,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QWidget
 
 from widgets.parts.components import IconLabel, label, push_button, set_look
+from widgets.parts.layout import set_ground
 from widgets.theme.theme import Theme
 
 
@@ -20,9 +21,7 @@ class AskBar(QFrame):
         self._theme = theme
         self._yes: Callable[[], None] | None = None
         self._named: Callable[[str], None] | None = None
-        self.setProperty("ground", "raised")
-        self.setProperty("edge", "bottom")
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        set_ground(self, "raised", "bottom")
         self._icon = IconLabel(theme, "warning", "status.warn")
         self.text = label(wrap=True)
         self.field = QLineEdit()

@@ -6,7 +6,7 @@ Main thread.
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QSizePolicy, QSplitter, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSizePolicy, QTabBar, QWidget
 
 from widgets.compare.chart_panel import ChartPanel, fill_chooser
 from widgets.compare.course_panel import CoursePanel
@@ -14,6 +14,7 @@ from widgets.compare.entries import AGAINST
 from widgets.compare.rank_table import RankTable
 from widgets.compare.table.views import Loaded
 from widgets.parts.components import SegmentedControl, label
+from widgets.parts.layout import flush_column, set_ground, splitter
 from widgets.theme.theme import Theme
 from workbench.charts.stored import Chart, bar_chart, scatter_chart
 from workbench.comparison.courses import Courses
@@ -81,21 +82,12 @@ class ChartsArea(QWidget):
         self.tabs.addTab("Loss")
         self.tabs.setAccessibleName("Charts")
         self.tabs.currentChanged.connect(self._arrange)
-        self.splitter = QSplitter(Qt.Orientation.Horizontal)
-        self.splitter.setObjectName("three charts")
-        self.splitter.setHandleWidth(1)
-        self.splitter.setChildrenCollapsible(False)
-        self.splitter.addWidget(self.course)
-        self.splitter.addWidget(self.scatter)
-        self.splitter.addWidget(self.bars)
+        self.splitter = splitter(Qt.Orientation.Horizontal, "three charts", self.course, self.scatter, self.bars)
         self.splitter.setSizes([456, 456, 456])
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(self)
         column.addWidget(self.tabs)
         column.addWidget(self.splitter, 1)
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
+        set_ground(self, "panel")
         self._arrange()
 
     # --- content ----------------------------------------------------------------------------------

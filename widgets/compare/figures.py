@@ -6,13 +6,14 @@ Main thread.
 from __future__ import annotations
 
 from PySide6.QtCore import QSettings, Qt
-from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from widgets.compare import kept_view
 from widgets.compare.charts_area import ChartsArea
 from widgets.compare.table.notes import NotesBar
 from widgets.compare.table.table import CompareTable
 from widgets.parts.components import EmptyState
+from widgets.parts.layout import flush_column, splitter
 from widgets.theme.theme import Theme
 
 NARROW = 1280
@@ -34,19 +35,12 @@ class Figures(QStackedWidget):
         self.notes = NotesBar(theme)
         self.charts = ChartsArea(theme)
         upper = QWidget()
-        column = QVBoxLayout(upper)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(upper)
         column.addWidget(self.table, 1)
         column.addWidget(self.notes)
         upper.setMinimumHeight(theme.px(150))
         self.charts.setMinimumHeight(theme.px(180))
-        self._split = QSplitter(Qt.Orientation.Vertical)
-        self._split.setObjectName("main")
-        self._split.setHandleWidth(1)
-        self._split.setChildrenCollapsible(False)
-        self._split.addWidget(upper)
-        self._split.addWidget(self.charts)
+        self._split = splitter(Qt.Orientation.Vertical, "main", upper, self.charts)
         # table and charts grow and shrink together
         self._split.setStretchFactor(0, 344)
         self._split.setStretchFactor(1, 416)

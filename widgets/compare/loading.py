@@ -34,9 +34,7 @@ class Loader(QObject):
         self._experiment = ""
         self._include_invalid = False
         self._busy = self._stale = self._listing = self._list_stale = False
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(_SETTLE_MS)
+        self._settle = QTimer(self, interval=_SETTLE_MS, singleShot=True)
         self._settle.timeout.connect(self._settled)
 
     @property

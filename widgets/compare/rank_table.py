@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from widgets.parts.components import label
+from widgets.parts.layout import flush_column, set_ground
 from widgets.theme.theme import Theme
 from workbench.comparison.training.ranks import Rank, Ranking
 from workbench.export.spreadsheet import tab_separated
@@ -91,8 +92,7 @@ class RankTable(QWidget):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "base")
+        set_ground(self, "base")
         self.model = RankModel(self)
         self.view = QTableView()
         self.view.setModel(self.model)
@@ -105,9 +105,7 @@ class RankTable(QWidget):
         QShortcut(QKeySequence.StandardKey.Copy, self.view, self.copy, context=Qt.ShortcutContext.WidgetShortcut)
         self.notes = label("", role="dense", tone="muted")
         self.notes.setWordWrap(True)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(self)
         column.addWidget(self.view, 1)
         column.addWidget(self.notes)
         theme.follow(self._restyle)

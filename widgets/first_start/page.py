@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from engines.protocol.messages import ProbeResult
+from engines.protocol.problems import advice_of
 from widgets.background.demo_run import DemoRun, starter_is_here
 from widgets.first_start.facts import DemoOutlook, Fact, computer_summary, demo_cost, demo_facts, measurable
 from widgets.parts.action_row import ActionRow
@@ -241,7 +242,7 @@ class DemoCard(_Card):
     def set_error(self, error: BaseException) -> None:
         """The demo cannot be offered, and why."""
         grid = self.new_grid()
-        text = f"The demo is not available: {error} {getattr(error, 'advice', '')}".strip()
+        text = f"The demo is not available: {error} {advice_of(error)}".strip()
         grid.addWidget(label(text, tone="error", wrap=True))
         self.button.setToolTip(text)
 
@@ -313,7 +314,7 @@ class ComputerCard(_Card):
 
     def set_error(self, error: BaseException) -> None:
         grid = self.new_grid()
-        grid.addWidget(label(f"{error} {getattr(error, 'advice', '')}".strip(), tone="error", wrap=True))
+        grid.addWidget(label(f"{error} {advice_of(error)}".strip(), tone="error", wrap=True))
 
     def _show_hints(self) -> None:
         self._hint_link.hide()

@@ -12,6 +12,7 @@ from widgets.messages.overlay import Overlay
 from widgets.messages.toast_layer import LOOKS, WIDTH
 from widgets.messages.toasts import Toast, Toasts
 from widgets.parts.components import IconLabel, PanelHeader, label, line, tool_button
+from widgets.parts.layout import flush_column
 from widgets.theme.theme import Theme
 
 
@@ -22,9 +23,7 @@ class HistoryPanel(Overlay):
         super().__init__(theme, host, "Messages")
         self._toasts = toasts
         self._below: QWidget | None = None
-        column = QVBoxLayout(self)
-        column.setContentsMargins(1, 1, 1, 1)
-        column.setSpacing(0)
+        column = self.inner_column()
         self._header = PanelHeader(theme, "Messages")
         self._header.add_tool(tool_button(theme, "copy", tip="Copy all messages", clicked=self._copy, compact=True))
         self._header.add_tool(tool_button(theme, "trash", tip="Forget all messages", clicked=self._clear, compact=True))
@@ -60,9 +59,7 @@ class HistoryPanel(Overlay):
     def _fill(self) -> None:
         inner = QWidget()
         inner.setProperty("ground", "base")
-        column = QVBoxLayout(inner)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(inner)
         messages = self._toasts.history
         self._header.set_count(str(len(messages)) if messages else "")
         for toast in reversed(messages):

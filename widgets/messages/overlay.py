@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QApplication, QFrame, QWidget
+from PySide6.QtWidgets import QApplication, QFrame, QVBoxLayout, QWidget
 
+from widgets.parts.layout import flush_column
 from widgets.theme.theme import Theme
 
 
@@ -28,6 +29,12 @@ class Overlay(QFrame):
         self.hide()
         host.installEventFilter(self)
         theme.changed.connect(self._refit)
+
+    def inner_column(self) -> QVBoxLayout:
+        """A column that fills the card within its border."""
+        made = flush_column(self)
+        made.setContentsMargins(1, 1, 1, 1)
+        return made
 
     def place(self) -> None:
         """Take the size and place that suit the window and the text size; asked while it is open. The base does

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from PySide6.QtCore import QObject, Signal
 
+from engines.protocol.problems import advice_of
+
 HISTORY = 200
 """Messages kept; older ones go."""
 
@@ -72,7 +74,7 @@ class Toasts(QObject):
     def error(self, error: BaseException) -> None:
         """An exception of background work in words; `advice` is taken from it where it has one. Fits `Bridge.run`'s
         `failure`."""
-        self.show("error", str(error) or type(error).__name__, str(getattr(error, "advice", "")))
+        self.show("error", str(error) or type(error).__name__, advice_of(error))
 
     def mark_read(self) -> None:
         self.unread = 0

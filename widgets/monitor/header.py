@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolTip, QVBoxL
 
 from widgets.monitor.header_view import HeaderView, Segment
 from widgets.parts.components import ElidedLabel, label, line, push_button, set_look
+from widgets.parts.layout import flush_column, set_ground
 from widgets.theme.icons import icon
 from widgets.theme.swatch import Swatch
 from widgets.theme.theme import Theme
@@ -97,8 +98,7 @@ class TrialHeader(QFrame):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
+        set_ground(self, "panel")
         self.setAccessibleName("Trial")
         self._swatch = Swatch(theme)
         self.title = ElidedLabel(role="trial_title", mode=Qt.TextElideMode.ElideMiddle)
@@ -114,9 +114,7 @@ class TrialHeader(QFrame):
         self.pause.setToolTip("This trial ends as planned; no other starts until the queue is resumed")
         self.stop.setToolTip("End this trial now and keep what was measured (Ctrl+.)")
         self.kill.setToolTip("End the process at once; what was measured so far is kept, the rest is lost")
-        self._asking = QTimer(self)
-        self._asking.setSingleShot(True)
-        self._asking.setInterval(_KILL_PATIENCE_MS)
+        self._asking = QTimer(self, interval=_KILL_PATIENCE_MS, singleShot=True)
         self._asking.timeout.connect(self._stop_asking)
         names = QVBoxLayout()
         names.setSpacing(0)
@@ -134,9 +132,7 @@ class TrialHeader(QFrame):
         times.addWidget(self.left)
         times.addWidget(self.so_far)
         times.addStretch(1)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
+        outer = flush_column(self)
         self._row = QHBoxLayout()
         self._row.addLayout(names, 4)
         self._row.addWidget(self.bar, 4)

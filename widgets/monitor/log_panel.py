@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt, QTimer, QUrl
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLineEdit, QStackedWidget, QTableView, QWidget
+from PySide6.QtCore import QSize, QTimer, QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLineEdit, QWidget
 
 from engines.protocol.private import private_folder, write_private
 from widgets.messages.toasts import Toasts
 from widgets.monitor.log_model import LogModel, since_start, wall_clock
 from widgets.parts.components import EmptyState, Panel, set_look, tool_button
+from widgets.parts.layout import plain_table, stacked
 from widgets.theme.theme import Theme
 from workbench.charts.series import TrialData
 
@@ -41,9 +42,7 @@ class LogPanel(Panel):
         self.filter.setPlaceholderText("Filter: text or regular expression")
         self.filter.setAccessibleName("Filter of the log")
         self.filter.setClearButtonEnabled(True)
-        self._typed = QTimer(self)
-        self._typed.setSingleShot(True)
-        self._typed.setInterval(_TYPING_MS)
+        self._typed = QTimer(self, interval=_TYPING_MS, singleShot=True)
         self._typed.timeout.connect(self._filter_now)
         self.filter.textChanged.connect(self._typing)
         self.follow = tool_button(
@@ -62,23 +61,14 @@ class LogPanel(Panel):
         row.insertWidget(2, self.filter)
         for button in (self.follow, copy, opened):
             self.header.add_tool(button)
-        self.view = QTableView()
-        self.view.setModel(self.model)
-        self.view.setAccessibleName("Log")
-        self.view.setShowGrid(False)
+        self.view = plain_table(self.model, "Log", self.copy)
         self.view.setWordWrap(False)
-        self.view.verticalHeader().hide()
         self.view.horizontalHeader().hide()
-        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.view.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.view.setTabKeyNavigation(False)
         self.view.verticalScrollBar().valueChanged.connect(self._scrolled)
-        QShortcut(QKeySequence.StandardKey.Copy, self.view, self.copy, context=Qt.ShortcutContext.WidgetShortcut)
         self.empty = EmptyState(theme, "Nothing logged yet", "Output of the engine and its libraries appears here.")
-        self._pages = QStackedWidget()
-        self._pages.addWidget(self.empty)
-        self._pages.addWidget(self.view)
+        self._pages = stacked(self.empty, self.view)
         self.body.addWidget(self._pages)
         theme.follow(self._restyle)
 

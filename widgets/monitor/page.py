@@ -10,7 +10,7 @@ import time
 
 from PySide6.QtCore import QSettings, Qt, QTimer
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from engines.protocol.messages import QueueEntry, QueueState
 from widgets.background.wall_meter import WallMeterImport
@@ -26,6 +26,7 @@ from widgets.monitor.sensor_panel import SensorPanel
 from widgets.monitor.side_column import SideColumn
 from widgets.monitor.toolbar import ChartToolbar
 from widgets.parts.components import EmptyState
+from widgets.parts.layout import flush_column, splitter, stacked
 from widgets.queue.edits import QueueEdits
 from widgets.queue.lanes import lanes
 from widgets.queue.panel import QueuePanel
@@ -72,34 +73,19 @@ class MonitorPage(Page):
 
     def _build(self) -> None:
         theme = self.services.theme
-        self._drawing = QStackedWidget()
-        self._drawing.addWidget(self.charts)
-        self._drawing.addWidget(self.table)
+        self._drawing = stacked(self.charts, self.table)
         self._drawing.setMinimumHeight(theme.px(160))
-        self._left = QSplitter(Qt.Orientation.Vertical)
-        self._left.setObjectName("charts")
-        self._left.addWidget(self._drawing)
-        self._left.addWidget(self.log)
+        self._left = splitter(Qt.Orientation.Vertical, "charts", self._drawing, self.log)
         self._left.setStretchFactor(0, 1)
         self._left.setSizes([560, 158])
-        self._live = QStackedWidget()
-        self._live.addWidget(self.empty)
-        self._live.addWidget(self._left)
+        self._live = stacked(self.empty, self._left)
         working = QWidget()
-        column = QVBoxLayout(working)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(working)
         column.addWidget(self.tools)
         column.addWidget(self._live, 1)
-        self._across = QSplitter(Qt.Orientation.Horizontal)
-        self._across.setObjectName("across")
-        self._across.addWidget(working)
-        self._across.addWidget(self.side)
+        self._across = splitter(Qt.Orientation.Horizontal, "across", working, self.side)
         self._across.setStretchFactor(0, 1)
         self._across.setSizes([968, theme.width("monitor_side")])
-        for splitter in (self._left, self._across):
-            splitter.setHandleWidth(1)
-            splitter.setChildrenCollapsible(False)
         self.body.addWidget(self.header)
         self.body.addWidget(self._across, 1)
 

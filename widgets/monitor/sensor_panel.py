@@ -12,24 +12,22 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QFontMetrics, QGuiApplication, QKeySequence, QPainter, QShortcut
+from PySide6.QtGui import QFontMetrics, QGuiApplication, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
     QHBoxLayout,
     QHeaderView,
     QListView,
-    QStackedWidget,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
-    QTableView,
-    QVBoxLayout,
     QWidget,
 )
 
 from widgets.monitor.sensor_rows import SensorRow, sensor_rows
 from widgets.parts.components import EmptyState, ToolButton, label, line, tool_button
+from widgets.parts.layout import flush_column, plain_table, set_ground, stacked
 from widgets.theme.theme import Theme
 from workbench.charts.series import TrialData
 from workbench.machines.environment_facts import GROUPS, fact_kind, fact_text
@@ -188,8 +186,7 @@ class SensorPanel(QFrame):
         self._theme = theme
         self._data: TrialData | None = None
         self._revision = -1
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "base")
+        set_ground(self, "base")
         self.setAccessibleName("Sensors and environment")
         self._tabs = (
             ToolButton(theme, text="Sensors", checkable=True, compact=True),
@@ -198,8 +195,7 @@ class SensorPanel(QFrame):
         self.count = label(tone="muted", role="dense")
         self.close_button = tool_button(theme, "close", "", "Hide sensors and queue", self.closed.emit, compact=True)
         head = QFrame()
-        head.setProperty("ground", "panel")
-        head.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        set_ground(head, "panel")
         self._head = head
         self._row = QHBoxLayout(head)
         self._row.addWidget(self._tabs[0])
@@ -216,24 +212,11 @@ class SensorPanel(QFrame):
         self.sensor_view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.sensor_view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.facts = EnvironmentModel(self)
-        self.fact_view = QTableView()
-        self.fact_view.setModel(self.facts)
-        self.fact_view.setAccessibleName("Environment")
-        self.fact_view.setShowGrid(False)
-        self.fact_view.verticalHeader().hide()
+        self.fact_view = plain_table(self.facts, "Environment", self._copy_facts)
         self.fact_view.horizontalHeader().hide()
-        self.fact_view.setTabKeyNavigation(False)
-        self.fact_view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        QShortcut(
-            QKeySequence.StandardKey.Copy, self.fact_view, self._copy_facts, context=Qt.ShortcutContext.WidgetShortcut
-        )
         self.empty = EmptyState(theme, "No sensors yet", "Sensors and their values appear here when a trial runs.")
-        self._pages = QStackedWidget()
-        for page in (self.empty, self.sensor_view, self.fact_view):
-            self._pages.addWidget(page)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        self._pages = stacked(self.empty, self.sensor_view, self.fact_view)
+        column = flush_column(self)
         column.addWidget(head)
         column.addWidget(line(self))
         column.addWidget(self._pages, 1)

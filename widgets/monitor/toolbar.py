@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QAction, QFontMetricsF, QResizeEvent
-from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QMenu, QSizePolicy, QToolButton, QWidget
 
 from widgets.charts.stack import ChartStack
 from widgets.charts.strips import PhaseLegend
 from widgets.parts.components import SegmentedControl, label, line, tool_button
 from widgets.parts.exports import CHART_FORMATS
+from widgets.parts.layout import flush_column, set_ground
 from widgets.theme.theme import Theme
 from workbench.charts.x_axis import X_AXES, XAxis, position_text
 
@@ -35,8 +36,7 @@ class ChartToolbar(QFrame):
     def __init__(self, theme: Theme, stack: ChartStack, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme, self._stack = theme, stack
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
+        set_ground(self, "panel")
         self.x_title = label("X axis", tone="muted", role="dense")
         self.x_axis = SegmentedControl(theme, [_X_TITLES[x] for x in X_AXES], "X axis")
         self.x_axis.chosen.connect(self._x_chosen)
@@ -101,9 +101,7 @@ class ChartToolbar(QFrame):
         self.moment.setToolTip("Where the cursor is, or the newest step, on every axis")
         self.side = tool_button(theme, "panel-right", "", "Show sensors and queue", compact=True, checkable=True)
         self.side.clicked.connect(self.side_toggled)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
+        outer = flush_column(self)
         self._row = QHBoxLayout()
         for widget in (
             self.x_title,

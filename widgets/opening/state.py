@@ -7,9 +7,11 @@ from pathlib import Path
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QStackedLayout, QWidget
 
+from engines.protocol.problems import advice_of
 from widgets.opening.card import Card
 from widgets.opening.repair_card import RepairCard
 from widgets.parts.components import EmptyState, label, push_button
+from widgets.parts.layout import set_ground
 from widgets.theme.theme import Theme
 
 DAMAGED = "damaged"
@@ -24,8 +26,7 @@ class OpeningPage(QWidget):
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
+        set_ground(self, "panel")
         self._stack = QStackedLayout(self)
         self._waiting = EmptyState(theme, "Opening the database")
         self._error = Card(theme, "The database could not be opened")
@@ -57,7 +58,7 @@ class OpeningPage(QWidget):
             self._stack.setCurrentWidget(self.repair)
             return
         self.message.setText(str(error) or type(error).__name__)
-        advice = str(getattr(error, "advice", ""))
+        advice = advice_of(error)
         self.advice.setText(advice or "The file was not changed. Running trials continue and keep their data.")
         self.path.setText(str(database))
         self._stack.setCurrentWidget(self._error)

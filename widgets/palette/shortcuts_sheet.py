@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtGui import QKeySequence
-from PySide6.QtWidgets import QGridLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QScrollArea, QWidget
 
 from widgets.messages.overlay import Overlay
 from widgets.parts.components import PanelHeader, label, tool_button
@@ -34,9 +34,7 @@ class ShortcutsSheet(Overlay):
     def __init__(self, theme: Theme, actions: Actions, host: QWidget) -> None:
         super().__init__(theme, host, "Keyboard shortcuts")
         self._actions = actions
-        column = QVBoxLayout(self)
-        column.setContentsMargins(1, 1, 1, 1)
-        column.setSpacing(0)
+        column = self.inner_column()
         header = PanelHeader(theme, "Keyboard shortcuts", "only on their page where a page is named")
         header.add_tool(tool_button(theme, "close", tip="Close", clicked=self.leave, compact=True))
         column.addWidget(header)

@@ -6,8 +6,9 @@ from PySide6.QtCore import QEvent, QModelIndex, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTreeView, QWidget
 
-from widgets.parts.grouped_model import GROUP_ROLE, ROW_ROLE, Group, GroupedModel, Index, Row, can_toggle
+from widgets.parts.grouped_model import GROUP_ROLE, ROW_ROLE, Group, GroupedModel, Row, can_toggle
 from widgets.parts.strokes import draw_focus, draw_icon, draw_text
+from widgets.parts.two_levels import Index
 from widgets.theme.theme import Theme
 
 

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.parts.labels import STATUS_ICONS, ElidedLabel, IconLabel, label, line, set_look
+from widgets.parts.layout import flush_column, flush_row, set_ground
 from widgets.theme.icons import icon
 from widgets.theme.theme import Theme
 
@@ -164,9 +165,7 @@ class PanelHeader(QFrame):
     def __init__(self, theme: Theme, title: str, count: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
-        self.setProperty("edge", "bottom")
+        set_ground(self, "panel", "bottom")
         self.row = QHBoxLayout(self)
         self.title = label(title, role="panel_title")
         self.count = label(count, tone="muted")
@@ -198,12 +197,9 @@ class Panel(QFrame):
         self, theme: Theme, title: str, count: str = "", *, ground: str = "panel", parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", ground)
+        set_ground(self, ground)
         self.setAccessibleName(title)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(self)
         self.header = PanelHeader(theme, title, count, self)
         self.body = QVBoxLayout()
         self.body.setContentsMargins(0, 0, 0, 0)
@@ -220,9 +216,7 @@ class SegmentedControl(QWidget):
     def __init__(self, theme: Theme, labels: Sequence[str], name: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAccessibleName(name)
-        self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(0, 0, 0, 0)
-        self._row.setSpacing(0)
+        self._row = flush_row(self)
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
         self._theme = theme

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
+from PySide6.QtCore import QModelIndex, QObject, Qt, Signal
 
-Index = QModelIndex | QPersistentModelIndex
+from widgets.parts.two_levels import Index, TwoLevelModel
+
 ROW_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 GROUP_ROLE = int(Qt.ItemDataRole.UserRole) + 2
 
@@ -41,7 +42,7 @@ class Group(Protocol):
     def rows(self) -> Sequence[Row]: ...
 
 
-class GroupedModel(QAbstractItemModel):
+class GroupedModel(TwoLevelModel):
     """Two levels, one column. Rows that stay are changed in place, so that focus and scrolling stay with them."""
 
     toggle_wanted = Signal(str, bool)
@@ -87,22 +88,11 @@ class GroupedModel(QAbstractItemModel):
 
     # --- the model --------------------------------------------------------------------------------
 
-    def index(self, row: int, column: int, parent: Index = QModelIndex()) -> QModelIndex:  # noqa: B008
-        if not self.hasIndex(row, column, parent):
-            return QModelIndex()
-        return self.createIndex(row, column, parent.row() + 1 if parent.isValid() else 0)
+    def top_count(self) -> int:
+        return len(self._groups)
 
-    def parent(self, index: Index = QModelIndex()) -> QModelIndex:  # type: ignore[override]  # noqa: B008
-        if not index.isValid() or index.internalId() == 0:
-            return QModelIndex()
-        return self.createIndex(index.internalId() - 1, 0, 0)
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        if not parent.isValid():
-            return len(self._groups)
-        if parent.internalId() == 0 and parent.column() == 0:
-            return len(self._groups[parent.row()].rows)
-        return 0
+    def inner_count(self, place: int) -> int:
+        return len(self._groups[place].rows)
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         return 1

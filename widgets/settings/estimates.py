@@ -10,8 +10,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from engines.protocol.messages import Device
+from engines.protocol.problems import advice_of
 from widgets.background.recomputing import Recomputing
 from widgets.parts.components import UnitLineEdit, label, push_button, set_look
+from widgets.parts.layout import flush_row
 from widgets.settings.rows import Rows
 from widgets.shell.services import Services
 from workbench import settings
@@ -128,7 +130,7 @@ class EstimatesGroup(QWidget):
 
     def _unusable(self, error: BaseException) -> None:
         """The file cannot be read, or not be written: say so where it matters, and change nothing."""
-        self.problem.setText(f"{error} {getattr(error, 'advice', '')}".strip())
+        self.problem.setText(f"{error} {advice_of(error)}".strip())
         self.problem.show()
         for field in self.fields.values():
             field.setEnabled(False)
@@ -286,9 +288,7 @@ def _raw(name: str, text: str) -> object:
 def _side_by_side(*fields: QWidget) -> QWidget:
     """Fields of their own width at the left end."""
     whole = QWidget()
-    row = QHBoxLayout(whole)
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(8)
+    row = flush_row(whole, 8)
     for field in fields:
         row.addWidget(field)
     row.addStretch(1)

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 from widgets.background.disk_use import DiskUse, clear_folder, measure
 from widgets.background.recomputing import Recomputing
 from widgets.parts.components import SegmentedControl, label, line, push_button
+from widgets.parts.layout import flush_column
 from widgets.settings.estimates import EstimatesGroup
 from widgets.settings.rows import Rows
 from widgets.shell.page import Page
@@ -50,9 +51,7 @@ class SettingsPage(Page):
         self._content = QWidget()
         outer.addWidget(self._content, 100)
         outer.addStretch(1)
-        column = QVBoxLayout(self._content)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(theme.px(12))
+        column = flush_column(self._content, theme.px(12))
 
         column.addWidget(label("Look", role="panel_title"))
         self.mode = SegmentedControl(theme, ("Light", "Dark", "As the system"), "Theme")

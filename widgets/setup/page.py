@@ -13,6 +13,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
 from engines.models.lookup.catalogue import catalogue
+from engines.protocol.problems import advice_of
 from widgets.setup import edits
 from widgets.setup.draft import dump_session, load_session
 from widgets.setup.draft_editor import DraftEditor
@@ -84,9 +85,7 @@ class SetupPage(Page):
         self.body.addWidget(self.halves, 1)
         self.body.addWidget(self.run_bar)
         self.foot = self.run_bar
-        self._keep = QTimer(self)
-        self._keep.setSingleShot(True)
-        self._keep.setInterval(_KEEP_MS)
+        self._keep = QTimer(self, interval=_KEEP_MS, singleShot=True)
         self._keep.timeout.connect(self._keep_session)
         self.tools.fill_presets(presets())
         self._connect()
@@ -315,7 +314,7 @@ class SetupPage(Page):
     def _not_planned(self, error: BaseException) -> None:
         self._run_when_planned = False
         self.session.planned = None
-        advice = str(getattr(error, "advice", ""))
+        advice = advice_of(error)
         self.plan.show_view(PlanView())
         self.plan.problems.show_problems(())
         self.plan.empty.set("The plan could not be made", f"{error} {advice}".strip())

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QSplitter, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from widgets.parts.components import Panel
+from widgets.parts.layout import flush_column, scroll_area, set_ground, splitter
 from widgets.theme.theme import Theme
 
 NARROW = 1280
@@ -132,11 +133,8 @@ class Pair(QFrame):
         self._theme = theme
         self._panels = (left, right)
         self.narrow = False
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        set_ground(self, "panel")
+        column = flush_column(self)
         titles = [panel.header.title.text() for panel in self._panels]
         self.tabs = QTabBar()
         self.tabs.setAccessibleName(" or ".join(titles))
@@ -146,20 +144,14 @@ class Pair(QFrame):
             self.tabs.addTab(title)
         self.tabs.currentChanged.connect(self._show)
         self._head = QFrame()
-        self._head.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self._head.setProperty("edge", "bottom")
-        self._head.setProperty("ground", "panel")
+        set_ground(self._head, "panel", "bottom")
         head = QVBoxLayout(self._head)
         head.setContentsMargins(theme.px(4), 0, 0, 0)
         head.addWidget(self.tabs, 0, Qt.AlignmentFlag.AlignBottom)
         column.addWidget(self._head)
-        self._split = QSplitter(Qt.Orientation.Horizontal)
-        self._split.setObjectName("pair")
-        self._split.setHandleWidth(1)
-        self._split.setChildrenCollapsible(False)
-        for panel, width in zip(self._panels, widths, strict=True):
-            self._split.addWidget(panel)
-            self._split.setStretchFactor(self._split.count() - 1, width)
+        self._split = splitter(Qt.Orientation.Horizontal, "pair", *self._panels)
+        for place, width in enumerate(widths):
+            self._split.setStretchFactor(place, width)
         self._split.setSizes([theme.px(width) for width in widths])
         column.addWidget(self._split, 1)
         theme.follow(self._restyle)
@@ -189,11 +181,7 @@ class Halves(Arranged):
         super().__init__(theme, "plan", Qt.Orientation.Vertical)
         self._upper = upper
         # large text on a small screen: what does not fit side by side scrolls, it never overlaps
-        self._scroll = QScrollArea()
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._scroll.setWidget(upper)
+        self._scroll = scroll_area(upper, across=True)
         self._scroll.setMinimumHeight(theme.px(150))
         self.addWidget(self._scroll)
         self.addWidget(lower)

@@ -38,9 +38,7 @@ class AboutCard(Overlay):
 
     def __init__(self, theme: Theme, host: QWidget) -> None:
         super().__init__(theme, host, "About LLM Workbench")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(1, 1, 1, 1)
-        column.setSpacing(0)
+        column = self.inner_column()
         header = PanelHeader(theme, "About")
         header.add_tool(tool_button(theme, "close", tip="Close", clicked=self.leave, compact=True))
         column.addWidget(header)

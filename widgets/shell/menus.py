@@ -24,9 +24,7 @@ class Menus(QObject):
         super().__init__(bar)
         self._actions = actions
         self._menus: dict[str, QMenu] = {}
-        self._late = QTimer(self)
-        self._late.setSingleShot(True)
-        self._late.setInterval(0)
+        self._late = QTimer(self, interval=0, singleShot=True)
         self._late.timeout.connect(self.build)
         actions.changed.connect(self._late.start)
         for name in MENUS:

@@ -9,6 +9,7 @@ from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
 
 from widgets.parts.components import label, line
+from widgets.parts.layout import flush_column, set_ground
 from widgets.shell.services import Services
 from widgets.shell.targets import AddModel, EditAsNew, NewExperiment, OpenExperimentFile, ShowExperiment, ShowTrial
 from workbench.running.events import StoreChanged
@@ -41,13 +42,10 @@ class Page(QWidget):
     def __init__(self, services: Services, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.services = services
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
+        set_ground(self, "panel")
         self.setAccessibleName(self.title)
         self.setProperty("ring", False)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
+        outer = flush_column(self)
         self.toolbar = PageToolbar(services, self.title, self)
         self.body = QVBoxLayout()
         self.body.setContentsMargins(0, 0, 0, 0)
@@ -146,9 +144,7 @@ class PageToolbar(QFrame):
     def __init__(self, services: Services, title: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = services.theme
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
-        self.setProperty("edge", "bottom")
+        set_ground(self, "panel", "bottom")
         self._row = QHBoxLayout(self)
         self.title: QLabel = label(title, role="page_title")
         self._row.addWidget(self.title)

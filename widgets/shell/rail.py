@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QButtonGroup, QFrame, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QFrame, QSizePolicy, QToolButton, QWidget
 
+from widgets.parts.layout import flush_column
 from widgets.theme.icons import icon
 from widgets.theme.theme import Theme
 
@@ -79,9 +80,7 @@ class Rail(QFrame):
         self.setProperty("ground", "window")
         self.setAccessibleName("Pages")
         self.setProperty("edge", "right")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(self)
         theme.follow(self._restyle)
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)

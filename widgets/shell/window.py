@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSettings, Qt, QUrl, Signal
 from PySide6.QtGui import QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QWidget
 
 from engines.protocol.messages import QueueState
 from engines.protocol.places import Places
@@ -29,6 +29,7 @@ from widgets.opening.database import Database
 from widgets.opening.file_opener import FileOpener
 from widgets.opening.read_only_bar import ReadOnlyBar
 from widgets.opening.state import OpeningPage
+from widgets.parts.layout import flush_column
 from widgets.queue.strip import QueueStrip
 from widgets.setup import entries as setup
 from widgets.shell import session_state
@@ -133,9 +134,7 @@ class Window(QMainWindow):
 
     def _arrange(self) -> None:
         centre = QWidget()
-        column = QVBoxLayout(centre)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(centre)
         row = QHBoxLayout()
         row.setSpacing(0)
         row.addWidget(self.rail)

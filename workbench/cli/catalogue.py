@@ -20,12 +20,12 @@ from engines.protocol.plugins import Broken
 from engines.protocol.problems import Problem
 from engines.techniques import MachineFacts, ModelFacts, Technique, axes, techniques
 from engines.techniques.registry import broken
-from workbench.cli import DOWNLOAD, OK, WRONG
+from workbench.cli import OK, WRONG
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
 from workbench.metrics.registry import BROKEN, METRICS
 from workbench.models.gguf_files import all_files
-from workbench.models.starter import StarterError, ensure_starter
+from workbench.models.starter import ensure_starter
 from workbench.units import format_bytes, format_count
 
 _HEAD = ("ref", "model", "size", "found in")
@@ -35,14 +35,8 @@ def models(options: argparse.Namespace) -> int:
     """Models on this computer first, then the catalogue."""
     here = places()
     if options.fetch_starter:
-        bar = Bar()
-        try:
+        with Bar() as bar:
             ensure_starter(here, bar.show)
-        except StarterError as error:
-            bar.clear()
-            print(f"llm-workbench: {error}\n  {error.advice}", file=sys.stderr)
-            return DOWNLOAD
-        bar.clear()
     if options.copy or options.to:
         from workbench.cli.copying import copy_model  # imported late, as the store is
 

@@ -6,16 +6,15 @@ import argparse
 import json
 from collections.abc import Callable
 
-from workbench.cli import DOWNLOAD, OK, WRONG
+from workbench.cli import OK, WRONG
 from workbench.cli.main import complain
 from workbench.cli.progress import Bar
-from workbench.machines.copying import CopyError
 from workbench.models.fetching import Report
 from workbench.running.workbench import Workbench
 
 
 def copy_model(options: argparse.Namespace) -> int:
-    """Raises `ProblemsFound`, `RunnerError`."""
+    """Raises `ProblemsFound`, `RunnerError`, `CopyError`."""
     if not options.copy or not options.to:
         complain(options, "--copy MODEL and --to MACHINE go together.")
         return WRONG
@@ -35,15 +34,7 @@ def copy_data(options: argparse.Namespace) -> int:
 
 
 def _copied(options: argparse.Namespace, named: str, machine: str, work: Callable[[Workbench, Report], str]) -> int:
-    bar = Bar()
-    try:
-        with Workbench(client="copy") as workbench:
-            path = work(workbench, bar.show)
-    except CopyError as error:
-        bar.clear()
-        complain(options, str(error), error.advice)
-        return DOWNLOAD
-    finally:
-        bar.clear()
+    with Bar() as bar, Workbench(client="copy") as workbench:
+        path = work(workbench, bar.show)
     print(json.dumps({"machine": machine, "path": path}) if options.json else f"{named} is on {machine}: {path}")
     return OK

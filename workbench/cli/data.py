@@ -15,14 +15,14 @@ from engines.protocol.problems import Problem
 from engines.protocol.work import Training
 from workbench.cli import OK, WRONG
 from workbench.cli.main import complain
-from workbench.running.data_preview import PreviewFailed, read_preview
+from workbench.running.data_preview import read_preview
 
 _BAD = 10
 """Bad rows that are named."""
 
 
 def data(options: argparse.Namespace) -> int:
-    """Look at data; with a model, at its rows as tokens."""
+    """Look at data; with a model, at its rows as tokens. Raises `PreviewFailed`."""
     if options.copy_to:
         from workbench.cli.copying import copy_data  # imported late, as the store is
 
@@ -50,11 +50,7 @@ def data(options: argparse.Namespace) -> int:
         sequence_tokens=options.sequence_tokens,
     )
     rows = range(options.first, options.first + options.rows)
-    try:
-        shown = read_preview(here, workload, base=base, rows=rows, model=model, fetch=True)
-    except PreviewFailed as failure:
-        complain(options, str(failure), failure.advice)
-        return WRONG
+    shown = read_preview(here, workload, base=base, rows=rows, model=model, fetch=True)
     if options.json:
         print(json.dumps(msgspec.to_builtins(shown), indent=2, ensure_ascii=False))
     else:

@@ -6,13 +6,13 @@ import argparse
 import json
 import sys
 
-from workbench.cli import DOWNLOAD, OK, TRIALS_FAILED
+from workbench.cli import OK, TRIALS_FAILED
 from workbench.cli.gui import has_display, open_window
 from workbench.cli.progress import Bar, ExperimentFollower
 from workbench.cli.run import refuse_problems
 from workbench.cli.tables import print_comparison
 from workbench.export.tables import comparison_json
-from workbench.models.starter import StarterError, ensure_starter
+from workbench.models.starter import ensure_starter
 from workbench.running.demo import DemoReport, demo_experiment, report
 from workbench.running.workbench import Workbench
 from workbench.units import format_duration
@@ -25,14 +25,8 @@ def demo(options: argparse.Namespace) -> int:
     if not options.headless:
         print("There is no display here: the demo runs in the terminal.", file=sys.stderr)
     with Workbench(options.database, client="demo") as workbench:
-        bar = Bar()
-        try:
+        with Bar() as bar:
             ensure_starter(workbench.places, bar.show)
-        except StarterError as error:
-            bar.clear()
-            print(f"llm-workbench: {error}\n  {error.advice}", file=sys.stderr)
-            return DOWNLOAD
-        bar.clear()
         plan = workbench.plan(demo_experiment())
         refuse_problems(plan, skip_unfit=True)
         workbench.follow()

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from engines.protocol.client import RunnerError
-from engines.protocol.problems import ProblemsFound
+from engines.protocol.problems import Advised, ProblemsFound
 from engines.protocol.streams import take_any_text
-from workbench.cli import INTERRUPTED, NOT_FOUND, RUNNER, STORE, WRONG
+from workbench.cli import DOWNLOAD, INTERRUPTED, NOT_FOUND, RUNNER, STORE, WRONG
 from workbench.cli.machine_options import add_machines
 from workbench.experiment import MORE_BLOCKS
-from workbench.machines.machine import MachinesError
 from workbench.store.operations import StoreError
 from workbench.typed_numbers import NotANumber, parse_number
 from workbench.version import version
@@ -272,20 +271,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             complain(options, str(problem))
         return WRONG
-    except StoreError as error:
+    except Advised as error:
         complain(options, str(error), error.advice)
-        return NOT_FOUND if error.code == "not_found" else STORE
-    except MachinesError as error:
-        complain(options, str(error), error.advice)
-        return WRONG
-    except RunnerError as error:
-        complain(options, str(error), error.advice)
-        return RUNNER
+        return _exit_code(error)
     except KeyboardInterrupt:
         complain(options, "Interrupted.", "Trials already submitted continue; `llm-workbench queue` shows them.")
         return INTERRUPTED
     except BrokenPipeError:
         return 0  # `llm-workbench list | head`
+
+
+def _exit_code(error: Advised) -> int:
+    from workbench.machines.copying import CopyError  # late: nothing has failed where a command starts
+    from workbench.models.fetching import FetchError
+
+    if isinstance(error, StoreError):
+        return NOT_FOUND if error.code == "not_found" else STORE
+    if isinstance(error, RunnerError):
+        return RUNNER
+    return DOWNLOAD if isinstance(error, FetchError | CopyError) else WRONG
 
 
 def complain(options: argparse.Namespace, message: str, advice: str = "") -> None:

@@ -25,12 +25,18 @@ _BAR = 24
 
 
 class Bar:
-    """One line that is written over. Only on a terminal; `line` prints above it."""
+    """One line that is written over, and gone at the end of a `with`. Only on a terminal; `line` prints above it."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
         self._shown = ""
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
 
     def show(self, fraction: float | None, text: str) -> None:
         if not self._live:

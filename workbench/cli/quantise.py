@@ -40,21 +40,18 @@ def quantise(options: argparse.Namespace) -> int:
     if obstacle:
         complain(options, f"{found.order.title}: {obstacle}")
         return WRONG
-    bar = Bar(sys.stderr)
     try:
-        if options.list:
-            made = files_of(found.order, here)
-        else:
-            made = make_files(found.order, wanted, here, bar.show, threads=options.threads or 0)
+        with Bar() as bar:
+            if options.list:
+                made = files_of(found.order, here)
+            else:
+                made = make_files(found.order, wanted, here, bar.show, threads=options.threads or 0)
     except FetchError as error:
-        bar.clear()
         complain(options, str(error), error.advice)
         return TRIALS_FAILED
     except KeyboardInterrupt:
-        bar.clear()
         complain(options, "Interrupted.", "Files that were finished stay; nothing half-made was left.")
         return INTERRUPTED
-    bar.clear()
     _show(made, found.order.title, as_json=options.json)
     return OK
 

@@ -16,12 +16,9 @@ from workbench.store.salvage import salvage
 
 def repair(options: argparse.Namespace) -> int:
     """The damaged file is kept. Figures of what was repaired are made again at once."""
-    bar = Bar()
     here = places()
-    try:
+    with Bar() as bar:
         done = salvage(options.database or here.database, here.spools, bar.show)
-    finally:
-        bar.clear()
     with Workbench(done.database, client="repair") as workbench:
         workbench.catch_up()
     if options.json:

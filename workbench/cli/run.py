@@ -67,11 +67,8 @@ def _say_what_stays_behind() -> None:
 
 def plan_shown(workbench: Workbench, experiment: Experiment, base: Path) -> Plan:
     """The plan; a bar says how far the reading of models' files is, where they have to be read."""
-    bar = Bar()
-    try:
+    with Bar() as bar:
         return workbench.plan(experiment, base, report=bar.show)
-    finally:
-        bar.clear()
 
 
 def refuse_problems(plan: Plan, *, skip_unfit: bool) -> None:

@@ -41,7 +41,6 @@ def selfcheck(options: argparse.Namespace) -> int:
         print("llm-workbench: --blocks and --minutes must be above 0.", file=sys.stderr)
         return WRONG
     signal.signal(signal.SIGTERM, _interrupt)
-    bar = Bar()
     if not options.json:
         print(f"Self-check of this computer, {at_most(wanted)}. Do not use it meanwhile.", file=sys.stderr)
 
@@ -55,13 +54,11 @@ def selfcheck(options: argparse.Namespace) -> int:
     from workbench.cli.main import complain  # late: that module makes the parser that leads here
 
     try:
-        result = self_check(wanted, report, database=options.database)
+        with Bar() as bar:
+            result = self_check(wanted, report, database=options.database)
     except SelfCheckError as error:
-        bar.clear()
         complain(options, str(error), error.advice)
         return TRIALS_FAILED
-    finally:
-        bar.clear()
     print_result(result, as_json=options.json)
     missed = "missed" in (loss_verdict(result.telemetry), share_verdict(result.runner))
     return TRIALS_FAILED if missed else OK

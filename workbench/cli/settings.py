@@ -7,30 +7,26 @@ import json
 from dataclasses import fields
 
 from engines.protocol.places import places
-from workbench.cli import OK, WRONG
-from workbench.cli.main import complain
+from workbench.cli import OK
 from workbench.cli.tables import print_table
 from workbench.metrics.assumptions import Assumptions
 from workbench.settings import SETTINGS, SettingsError, load, save, settings_path, with_value, without
 
 
 def settings(options: argparse.Namespace) -> int:
-    """Show what is set; with --set or --unset change it first. Either all changes are made, or none."""
+    """Show what is set; with --set or --unset change it first. Either all changes are made, or none. Raises
+    `SettingsError`."""
     path = settings_path(places())
-    try:
-        found = before = load(path)
-        for text in options.set or ():
-            name, equals, value = text.partition("=")
-            if not equals:
-                raise SettingsError(f"--set {text} has no value.", "Write --set name=value.")
-            found = with_value(found, name.strip(), value.strip())
-        for name in options.unset or ():
-            found = without(found, name.strip())
-        if found != before:
-            save(path, found)
-    except SettingsError as error:
-        complain(options, str(error), error.advice)
-        return WRONG
+    found = before = load(path)
+    for text in options.set or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SettingsError(f"--set {text} has no value.", "Write --set name=value.")
+        found = with_value(found, name.strip(), value.strip())
+    for name in options.unset or ():
+        found = without(found, name.strip())
+    if found != before:
+        save(path, found)
     if options.json:
         values: dict[str, object] = {f.name: getattr(found, f.name) for f in fields(found)}
         values["device_peaks"] = dict(found.device_peaks)

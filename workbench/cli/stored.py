@@ -15,27 +15,19 @@ from workbench.cli.main import complain
 from workbench.cli.progress import Bar
 from workbench.running.wall_meter import WallMeterError
 from workbench.running.workbench import Workbench
-from workbench.settings import SettingsError
 from workbench.store.operations import GetExperiment, GetTrial
 
 
 def recompute(options: argparse.Namespace) -> int:
     """Make the figures of stored trials again. Ctrl+C stops between two trials; those that are done stay."""
-    bar = Bar()
 
     def progress(done: int, total: int) -> bool:
         bar.show(done / total if total else None, f"{done} of {total} trials")
         return True
 
-    try:
-        with Workbench(options.database, client="recompute") as workbench:
-            workbench.catch_up()
-            done = workbench.stored.recompute(options.experiment, progress)
-    except SettingsError as error:
-        complain(options, str(error), error.advice)
-        return WRONG
-    finally:
-        bar.clear()
+    with Bar() as bar, Workbench(options.database, client="recompute") as workbench:
+        workbench.catch_up()
+        done = workbench.stored.recompute(options.experiment, progress)
     if options.json:
         print(json.dumps({"recomputed": done}))
     else:

@@ -12,11 +12,11 @@ from importlib import metadata
 
 from engines.protocol.places import places
 from engines.protocol.tasks import FETCH, HARNESS, LOCAL_TASKS, tasks_ready
-from workbench.cli import DOWNLOAD, OK
+from workbench.cli import OK
 from workbench.cli.progress import Bar
 from workbench.cli.tables import print_table
 from workbench.comparison.texts import ConfigurationText, PromptTexts, written_texts
-from workbench.models.fetching import FetchError, ensure_tasks
+from workbench.models.fetching import ensure_tasks
 from workbench.running.workbench import Workbench
 
 _NARROWEST = 30
@@ -29,14 +29,8 @@ def tasks(options: argparse.Namespace) -> int:
     """Sample tasks with their state here, then how to name those of the harness."""
     here = places()
     if options.fetch:
-        bar = Bar()
-        try:
+        with Bar() as bar:
             ensure_tasks(here, bar.show)
-        except FetchError as error:
-            bar.clear()
-            print(f"llm-workbench: {error}\n  {error.advice}", file=sys.stderr)
-            return DOWNLOAD
-        bar.clear()
     ready = tasks_ready(here)
     try:
         version = metadata.version(HARNESS)

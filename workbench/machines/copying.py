@@ -22,6 +22,7 @@ from engines.models.files import BrokenModel, model_files
 from engines.models.identity import Digests
 from engines.models.receiving import Announced, FileAnnounced, Kept, Ready, Refused, Word
 from engines.protocol.orders import ModelOrder
+from engines.protocol.problems import Advised, advice_of
 from workbench.models.fetching import Report
 from workbench.units import format_bytes
 
@@ -35,12 +36,8 @@ _SAID_LINES = 5
 _LONGEST_WORD = 4 << 20
 
 
-class CopyError(Exception):
+class CopyError(Advised):
     """Why something was not copied, and in `advice` what is safe and what to do."""
-
-    def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def copy(parcel: Parcel, engines: Engines, digests: Digests, title: str, report:
             ),
         )
     except (BrokenModel, OSError) as error:
-        raise CopyError(f"{parcel.title} cannot be read: {error}.", getattr(error, "advice", "")) from error
+        raise CopyError(f"{parcel.title} cannot be read: {error}.", advice_of(error)) from error
     process = engines(["receive"])
     said = _Said(process)
     try:

@@ -15,6 +15,7 @@ import tomli_w
 from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places
 from engines.protocol.private import replace_private
+from engines.protocol.problems import Advised
 
 THIS = "this"
 """Id of this computer, which is always there."""
@@ -22,12 +23,8 @@ FILE = "machines.toml"
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
-class MachinesError(Exception):
+class MachinesError(Advised):
     """`machines.toml` cannot be read or written, or an id is taken or unknown."""
-
-    def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 class _Reach(

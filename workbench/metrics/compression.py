@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from workbench.metrics.model import Metric, NotAvailable
 from workbench.metrics.trial import TrialRecords
 
@@ -23,54 +25,38 @@ def _elsewhere(records: TrialRecords) -> NotAvailable:
     return NotAvailable("Needs the original beside it: computed in the comparison.")
 
 
+_against_original = partial(Metric, unit="ratio", better="higher", compute=_elsewhere, compared=True, counts="blocks")
+
 METRICS = (
-    Metric(
+    _against_original(
         id="compression_rate",
         title="Compression rate",
         definition="MCR of EfficientLLM: (original size / compressed size) x (compressed quality / original quality), "
         "from counted bytes of the tensors and perplexity (its ratio is original / compressed). Blank without quality "
         "and near chance.",
-        unit="ratio",
-        better="higher",
         window="load and evaluate",
-        version=1,
-        compute=_elsewhere,
         group="quality",
         beside=("compression_nominal_ratio",),
-        compared=True,
-        counts="blocks",
         needs=("tensor_bytes", "perplexity", "above_chance_ratio"),
     ),
-    Metric(
+    _against_original(
         id="compression_rate_accuracy",
         title="Compression rate, by accuracy",
         definition="MCR of EfficientLLM with the mean accuracy on tasks as quality: (original size / compressed size) "
         "x (accuracy / original accuracy), over the same questions. Blank near chance.",
-        unit="ratio",
-        better="higher",
         window="load and evaluate",
-        version=1,
-        compute=_elsewhere,
         group="quality",
         beside=("compression_nominal_ratio",),
-        compared=True,
-        counts="blocks",
         needs=("tensor_bytes", "accuracy_mean_ratio", "accuracy_above_chance_errors"),
     ),
-    Metric(
+    _against_original(
         id="compression_nominal_ratio",
         title="Compression, nominal",
         definition="Nominal bits per weight of the original / of this configuration (16/4), as papers often state it: "
         "no bytes counted, no quality.",
-        unit="ratio",
-        better="higher",
         window="load",
-        version=1,
-        compute=_elsewhere,
         group="memory",
         exact=True,
-        compared=True,
-        counts="blocks",
         needs=("nominal_bits_per_weight",),
     ),
 )

@@ -6,11 +6,12 @@ Per-token lists belong to one request: gaps are taken inside `TrialRecords.token
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from workbench.metrics.model import Metric, NotAvailable, Value
-from workbench.metrics.speed import MEASURED, no_stamps, waiting, whole
+from workbench.metrics.speed import no_stamps, waiting, whole
 from workbench.metrics.trial import Floats, TrialRecords
 from workbench.metrics.window import NS, no_window
 from workbench.statistics.intervals import needed_for_percentile, percentile
@@ -89,101 +90,66 @@ def average_latency(records: TrialRecords) -> Value | NotAvailable:
     return Value(spent / len(measured), "clock readings around each measured call", len(measured))
 
 
+_seconds = partial(Metric, unit="s", better="lower", shown_unit="ms", group="latency", needs=("request", "stamps"))
+
+
 def _percentile_metric(q: float) -> Metric:
-    return Metric(
+    return _seconds(
         id=f"inter_token_latency_p{f'{q:g}'.replace('.', '')}_s",
         title=f"Inter-token latency, p{q:g}",
         definition=f"{q:g}th percentile of the gaps between neighbouring tokens of a request; blank under "
         f"{needed_for_percentile(q):,} gaps.",
-        unit="s",
-        better="lower",
         window="decode of the measured requests",
-        version=1,
         compute=_gap_percentile(q),
         counts="gaps",
-        shown_unit="ms",
-        group="latency",
         task="generate",
-        needs=("request", "stamps"),
     )
 
 
 METRICS = (
-    Metric(
+    _seconds(
         id="time_to_first_token_s",
         title="Time to first token",
         definition="From the call to the first token, mean over the measured requests.",
-        unit="s",
-        better="lower",
         window="prefill of the measured requests",
-        version=1,
         compute=_first_token(lambda times: float(np.mean(times)), "mean"),
         counts="requests",
-        shown_unit="ms",
-        group="latency",
         primary=True,
-        needs=("request", "stamps"),
     ),
-    Metric(
+    _seconds(
         id="time_to_first_token_median_s",
         title="Time to first token, median",
         definition="From the call to the first token, median over the measured requests.",
-        unit="s",
-        better="lower",
         window="prefill of the measured requests",
-        version=1,
         compute=_first_token(lambda times: float(np.median(times)), "median"),
         counts="requests",
-        shown_unit="ms",
-        group="latency",
-        needs=("request", "stamps"),
     ),
-    Metric(
+    _seconds(
         id="inter_token_latency_s",
         title="Inter-token latency",
         definition="Mean gap between neighbouring tokens of a request.",
-        unit="s",
-        better="lower",
         window="decode of the measured requests",
-        version=1,
         compute=gap_mean,
         counts="gaps",
-        shown_unit="ms",
-        group="latency",
-        needs=("request", "stamps"),
     ),
     _percentile_metric(50),
     _percentile_metric(90),
     _percentile_metric(99),
     _percentile_metric(99.9),
-    Metric(
+    _seconds(
         id="time_per_output_token_s",
         title="Time per output token",
         definition="(end-to-end − time to first token)/(tokens − 1), mean over the measured requests.",
-        unit="s",
-        better="lower",
-        window=MEASURED,
-        version=1,
         compute=per_output_token,
         counts="requests",
-        shown_unit="ms",
-        group="latency",
-        needs=("request", "stamps"),
     ),
-    Metric(
+    _seconds(
         id="tail_s",
         title="Return after the last token",
         definition="From the last token to the call's return, mean over the measured requests: freeing the cache, "
         "leaving the library. Part of latency and inference throughput, not of decode throughput.",
-        unit="s",
-        better="lower",
-        window=MEASURED,
-        version=1,
         compute=tail,
         counts="requests",
-        shown_unit="ms",
-        group="latency",
-        needs=("request", "stamps"),
     ),
     Metric(
         id="latency_s",
@@ -191,8 +157,6 @@ METRICS = (
         definition="AL of EfficientLLM: Σ time of the measured requests / their number.",
         unit="s/request",
         better="lower",
-        window=MEASURED,
-        version=1,
         compute=average_latency,
         counts="requests",
         group="latency",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from engines.protocol.records import ModelLoaded
 from engines.techniques.layers import layers_of_details
 from workbench.metrics.model import Metric, NotAvailable, Value, counted
-from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import Floats, Longs, TrialRecords
 from workbench.metrics.window import (
     NS,
@@ -259,19 +259,20 @@ def _bits(which: Callable[[ModelLoaded], float], method: str) -> Callable[[Trial
     return compute
 
 
+_of_model = partial(
+    Metric, better="lower", window="load", group="memory", exact=True, counts="parameters", needs=("model_loaded",)
+)
+
+_bytes = partial(Metric, unit="B", better="lower", shown_unit="GiB", group="memory")
+
 METRICS = (
-    Metric(
+    _bytes(
         id="memory_mean_bytes",
         title="Memory, mean",
         definition="AMU of EfficientLLM: (1/T) ∫ memory used dt. The device's memory in use on a GPU, the proportional "
         "set size of the worker's process tree on a processor, at the rate of its resident set.",
-        unit="B",
-        better="lower",
-        window=MEASURED,
         version=3,
         compute=mean_memory,
-        shown_unit="GiB",
-        group="memory",
         primary=True,
         by_device=True,
         beside=("memory_mean_ratio",),
@@ -284,7 +285,6 @@ METRICS = (
         "its control group, on a processor).",
         unit="ratio",
         better="lower",
-        window=MEASURED,
         version=3,
         compute=memory_share,
         shown_unit="%",
@@ -292,71 +292,45 @@ METRICS = (
         by_device=True,
         needs=("request", "step", "memory_used_bytes", "pss_bytes", "rss_bytes", "environment"),
     ),
-    Metric(
+    _bytes(
         id="memory_pss_peak_bytes",
         title="Peak process memory (PSS)",
         definition="Largest proportional set size of the worker's process tree, shared pages divided among their "
         "users, at the rate of its resident set, and no less than any of its own readings.",
-        unit="B",
-        better="lower",
-        window=MEASURED,
         version=3,
         compute=_polled_peak("pss_bytes", "Proportional set size"),
-        shown_unit="GiB",
-        group="memory",
         needs=("request", "step", "pss_bytes", "rss_bytes"),
     ),
-    Metric(
+    _bytes(
         id="memory_rss_peak_bytes",
         title="Peak resident memory (RSS)",
         definition="Largest resident set of the worker's process tree, shared pages counted in each process. Polled: "
         "a lower bound.",
-        unit="B",
-        better="lower",
-        window=MEASURED,
-        version=1,
         compute=_polled_peak("rss_bytes", "Resident memory"),
-        shown_unit="GiB",
-        group="memory",
         needs=("request", "step", "rss_bytes"),
     ),
-    Metric(
+    _bytes(
         id="memory_lifetime_peak_bytes",
         title="Peak memory with loading",
         definition="Largest resident memory of the worker over its whole life, loading and conversion included.",
-        unit="B",
-        better="lower",
         window="whole trial",
         version=2,
         compute=lifetime_peak,
-        shown_unit="GiB",
-        group="memory",
         needs=("memory_peak", "rss_bytes"),
     ),
-    Metric(
+    _bytes(
         id="allocator_peak_bytes",
         title="Allocator peak",
         definition="Largest amount the engine's device allocator had handed out.",
-        unit="B",
-        better="lower",
-        window=MEASURED,
-        version=1,
         compute=allocator_peak,
-        shown_unit="GiB",
-        group="memory",
         needs=("memory_peak",),
     ),
-    Metric(
+    _bytes(
         id="device_process_peak_bytes",
         title="Peak device memory of the worker",
         definition="Largest device memory that the driver attributes to the worker's processes. Polled: a lower bound.",
-        unit="B",
-        better="lower",
         window="up to the end of the measured requests",
-        version=1,
         compute=device_process_peak,
-        shown_unit="GiB",
-        group="memory",
         needs=("request", "step", "process_memory_bytes"),
     ),
     Metric(
@@ -383,7 +357,6 @@ METRICS = (
         unit="B",
         better="lower",
         window="a request",
-        version=1,
         compute=cache_held,
         shown_unit="MiB",
         group="memory",
@@ -391,62 +364,36 @@ METRICS = (
         task="generate",
         needs=("model_loaded", "environment"),
     ),
-    Metric(
+    _bytes(
         id="device_memory_change_bytes",
         title="Device memory added",
         definition="Largest device memory in use in the window less what was in use when the trial began, before the "
         "model was loaded: everything the trial brought, context and libraries included.",
-        unit="B",
-        better="lower",
-        window=MEASURED,
         version=2,
         compute=device_change,
-        shown_unit="GiB",
-        group="memory",
         needs=("request", "step", "memory_used_bytes"),
     ),
-    Metric(
+    _of_model(
         id="tensor_bytes",
         title="Model size",
         definition="Bytes of the loaded tensors, scales and other parts of quantised tensors included.",
         unit="B",
-        better="lower",
-        window="load",
-        version=1,
         compute=tensor_bytes,
         shown_unit="MiB",
-        group="memory",
-        exact=True,
-        counts="parameters",
-        needs=("model_loaded",),
     ),
-    Metric(
+    _of_model(
         id="nominal_bits_per_weight",
         title="Bits per weight, nominal",
         definition="What the technique's name promises: 16 of bfloat16, 4 of int4. Says nothing of scales or of parts "
         "left as they were.",
         unit="bit",
-        better="lower",
-        window="load",
-        version=1,
         compute=_bits(lambda model: model.nominal_bits, "as the technique names it"),
-        group="memory",
-        exact=True,
-        counts="parameters",
-        needs=("model_loaded",),
     ),
-    Metric(
+    _of_model(
         id="stored_bits_per_weight",
         title="Bits per weight, stored",
         definition="Bits per quantised weight as really stored, scales included; per weight where none is quantised.",
         unit="bit",
-        better="lower",
-        window="load",
-        version=1,
         compute=_bits(lambda model: model.stored_bits, "counted from the loaded tensors"),
-        group="memory",
-        exact=True,
-        counts="parameters",
-        needs=("model_loaded",),
     ),
 )

@@ -37,7 +37,7 @@ def counted(n: int, what: str) -> str:
     return f"{n:,} {what.removesuffix('s') if n == 1 else what}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Metric:
     id: str
     """"decode_tokens_per_second"."""
@@ -48,9 +48,10 @@ class Metric:
     unit: str
     """Base unit as stored: "tokens/s", "s", "B", "J/token", "ratio"."""
     better: Better
-    window: str
-    """"measured requests", "decode", "whole trial", ..."""
-    version: int
+    window: str = "measured requests"
+    """Or "decode", "whole trial", ..."""
+    version: int = 1
+    """Rises with the formula: stored values of older ones are made again."""
     compute: Callable[[TrialRecords], Value | NotAvailable]
     shown_unit: str = ""
     """Practical unit ("GiB", "ms"); "" as stored."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from engines.protocol.records import Evaluation
 from workbench.metrics.model import Metric, NotAvailable, Value
@@ -89,8 +90,12 @@ def stretch_of(found: Evaluation) -> str:
     return f"Σ token loss / ln 2 / bytes, over {found.text_bytes:,} bytes, {found.tokens:,} tokens"
 
 
+_held_out = partial(
+    Metric, window="evaluate", version=3, group="quality", task="generate", counts="tokens", same_scope=True
+)
+
 METRICS = (
-    Metric(
+    _held_out(
         id="perplexity",
         title="Perplexity",
         definition="exp(mean token loss) on held-out text. Compared only over the same tokens: perplexities of "
@@ -98,53 +103,35 @@ METRICS = (
         "it adds one.",
         unit="ratio",
         better="lower",
-        window="evaluate",
-        version=3,
         compute=_quality(
             _perplexity,
             lambda _: "exponential of the mean token loss",
             scope_of,
             "The loss is too large for a perplexity.",
         ),
-        group="quality",
-        task="generate",
-        counts="tokens",
         primary=True,
         beside=("bits_per_byte",),
-        same_scope=True,
         needs=("evaluation",),
     ),
-    Metric(
+    _held_out(
         id="bits_per_byte",
         title="Bits per byte",
         definition="Σ token loss / ln 2 / bytes of the text: comparable where tokenizers differ. Compared only over "
         "the same text; tokenizers that make longer tokens are asked over a longer stretch of it.",
         unit="bit/B",
         better="lower",
-        window="evaluate",
-        version=3,
         compute=_quality(bits_per_byte, stretch_of, text_of, "The evaluated text has no bytes."),
-        group="quality",
-        task="generate",
-        counts="tokens",
-        same_scope=True,
         needs=("evaluation",),
     ),
-    Metric(
+    _held_out(
         id="above_chance_ratio",
         title="Quality above chance",
         definition="1 − mean token loss / ln(vocabulary): 0 is guessing evenly among all tokens, 1 is certainty. "
         "Near 0 a model has no quality to compare.",
         unit="ratio",
         better="higher",
-        window="evaluate",
-        version=3,
         compute=above_chance,
         shown_unit="%",
-        group="quality",
-        task="generate",
-        counts="tokens",
-        same_scope=True,
         needs=("evaluation", "model_loaded"),
     ),
 )

@@ -7,8 +7,6 @@ from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.trial import MISSING, TrialRecords
 from workbench.metrics.window import NS, no_window
 
-MEASURED = "measured requests"
-
 
 def whole(records: TrialRecords) -> tuple[Request, ...]:
     """Measured requests whose every token has a stamp."""
@@ -115,7 +113,6 @@ METRICS = (
         unit="tokens/s",
         better="higher",
         window="decode of the measured requests",
-        version=1,
         compute=decode_rate,
         counts="tokens",
         primary=True,
@@ -128,7 +125,6 @@ METRICS = (
         unit="tokens/s",
         better="higher",
         window="prefill of the measured requests",
-        version=1,
         compute=prefill_rate,
         counts="prompt tokens",
         needs=("request", "stamps"),
@@ -139,8 +135,6 @@ METRICS = (
         definition="IT of EfficientLLM: Σ generated tokens / Σ time of the measured requests, prefill included.",
         unit="tokens/s",
         better="higher",
-        window=MEASURED,
-        version=1,
         compute=throughput,
         counts="tokens",
         needs=("request",),
@@ -153,7 +147,6 @@ METRICS = (
         unit="s",
         better="lower",
         window="load",
-        version=1,
         compute=load_time,
         group="latency",
         needs=("model_loaded", "phase_ended"),
@@ -166,7 +159,6 @@ METRICS = (
         unit="s",
         better="lower",
         window="first request of the warm-up",
-        version=1,
         compute=first_call,
         group="latency",
         task="generate",

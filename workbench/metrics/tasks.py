@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from engines.protocol.records import TaskScore
 from engines.protocol.tasks import LOCAL_TASKS
@@ -142,57 +143,46 @@ def _scope(score: TaskScore) -> str:
     return f"{score.samples} questions of {score.task}{data}, {score.measure}, {score.shots} examples{rule}"
 
 
+_of_tasks = partial(
+    Metric,
+    unit="ratio",
+    better="higher",
+    window="evaluate",
+    version=2,
+    group="quality",
+    counts="questions",
+    same_scope=True,
+    needs=("task_score",),
+)
+
+
 def _metric(task: str, title: str) -> Metric:
-    return Metric(
+    return _of_tasks(
         id=accuracy_id(task),
         title=f"Accuracy, {title}",
         definition=f"Share of right answers on {title}, as lm-evaluation-harness scores it, with the standard error "
         "over questions. Marked near chance where guessing could do as well.",
-        unit="ratio",
-        better="higher",
-        window="evaluate",
-        version=2,
         compute=_accuracy(task),
         shown_unit="%",
-        group="quality",
-        counts="questions",
-        same_scope=True,
-        needs=("task_score",),
     )
 
 
 METRICS = (
-    Metric(
+    _of_tasks(
         id=MEAN,
         title="Accuracy, mean of tasks",
         definition="Mean of the scores of all the trial's tasks, each counting alike (EfficientLLM's average "
         "performance). Compared only over the same questions.",
-        unit="ratio",
-        better="higher",
-        window="evaluate",
-        version=2,
         compute=mean_accuracy,
         shown_unit="%",
         primary=True,
-        group="quality",
-        counts="questions",
-        same_scope=True,
-        needs=("task_score",),
     ),
     *(_metric(task.id, task.title) for task in LOCAL_TASKS),
-    Metric(
+    _of_tasks(
         id="accuracy_above_chance_errors",
         title="Accuracy above chance",
         definition="(mean accuracy − mean chance) / its standard error over questions. Under 1.96 the model is not "
         "better than chance, and no ratio of its accuracy is shown.",
-        unit="ratio",
-        better="higher",
-        window="evaluate",
-        version=2,
         compute=errors_above_chance,
-        group="quality",
-        counts="questions",
-        same_scope=True,
-        needs=("task_score",),
     ),
 )

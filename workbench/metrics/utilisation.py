@@ -8,7 +8,6 @@ import numpy as np
 
 from engines.techniques.layers import LayerGroup, Layers, attended, layers_of_details
 from workbench.metrics.model import Metric, NotAvailable, Value, counted
-from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords
 from workbench.metrics.window import (
     NS,
@@ -196,7 +195,6 @@ METRICS = (
         "any kernel running, not of FLOPs; on a processor the cores used over the worker's threads.",
         unit="ratio",
         better="higher",
-        window=MEASURED,
         version=2,
         compute=utilisation,
         shown_unit="%",
@@ -213,7 +211,6 @@ METRICS = (
         "user set it.",
         unit="ratio",
         better="higher",
-        window=MEASURED,
         version=3,
         compute=model_flops_utilisation,
         counts="requests or steps",
@@ -230,7 +227,6 @@ METRICS = (
         "measured requests or steps.",
         unit="FLOP/s",
         better="higher",
-        window=MEASURED,
         version=3,
         compute=flop_rate,
         counts="requests or steps",
@@ -245,8 +241,6 @@ METRICS = (
         definition="Share of processor time that the host took away from this machine.",
         unit="ratio",
         better="neither",
-        window=MEASURED,
-        version=1,
         compute=steal,
         shown_unit="%",
         group="energy",

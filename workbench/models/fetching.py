@@ -13,18 +13,15 @@ from pathlib import Path
 
 from engines.protocol.client import engine_environment
 from engines.protocol.places import Places
+from engines.protocol.problems import Advised
 from engines.protocol.tasks import LOCAL_TASKS, tasks_ready
 
 Report = Callable[[float | None, str], None]
 """Called with (fraction 0..1 or None, text) as the work progresses."""
 
 
-class FetchError(Exception):
+class FetchError(Advised):
     """Why something could not be fetched, with what is safe and what to do in `advice`."""
-
-    def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 def run_fetch(module: str, places: Places, report: Report, arguments: Sequence[str] = ()) -> list[dict[str, object]]:

@@ -10,17 +10,14 @@ from pathlib import Path
 from engines.protocol.places import Places, starter_folder
 from workbench.models.fetching import FetchError, Report, run_fetch
 
-StarterError = FetchError
-"""Why there is no starter model, with what is safe and what to do in `advice`."""
-
 
 def ensure_starter(places: Places, report: Report) -> Path:
-    """The starter model's folder, fetched and converted if it is not there yet. Raises `StarterError`."""
+    """The starter model's folder, fetched and converted if it is not there yet. Raises `FetchError`."""
     ready = starter_folder(places)
     if ready is not None:
         return ready
     run_fetch("engines.data.starter", places, report)
     made = starter_folder(places)
     if made is None:
-        raise StarterError("The fetch ended without a model.", "Nothing was left half done; try again.")
+        raise FetchError("The fetch ended without a model.", "Nothing was left half done; try again.")
     return made

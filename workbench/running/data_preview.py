@@ -14,6 +14,7 @@ import msgspec
 from engines.data.training.preview import OPTIONS, Preview
 from engines.protocol.client import engine_environment
 from engines.protocol.places import Places
+from engines.protocol.problems import Advised
 from engines.protocol.work import Training
 from workbench.units import format_duration
 
@@ -21,12 +22,8 @@ _PATIENCE_S = 120.0
 _FETCH_S = 3600.0
 
 
-class PreviewFailed(Exception):
+class PreviewFailed(Advised):
     """Why the data cannot be shown, and what to do."""
-
-    def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 def read_preview(

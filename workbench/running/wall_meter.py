@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
+from engines.protocol.problems import Advised
 from engines.protocol.records import ClockPair, Telemetry, TrialEnded, TrialStarted
 from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
 from workbench.metrics.checks.timing import CLOCK_TOLERANCE_S
@@ -40,12 +41,11 @@ _TIME_UNITS = (1.0, 1e3, 1e6, 1e9)
 _EARLIEST_S, _LATEST_S = 946_684_800.0, 4_102_444_800.0  # 2000 .. 2100
 
 
-class WallMeterError(ValueError):
+class WallMeterError(Advised, ValueError):
     """What is wrong with a meter's file, and what to do about it. Nothing was stored."""
 
     def __init__(self, message: str, advice: str = "", *, is_other_time: bool = False) -> None:
-        super().__init__(message)
-        self.advice = advice
+        super().__init__(message, advice)
         self.is_other_time = is_other_time
         """The readings are whole, but of another time: perhaps the zone is wrong."""
 

@@ -19,6 +19,7 @@ from engines.protocol.instruments import Instruments
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places, places
+from engines.protocol.problems import Advised
 from workbench.experiment.experiment import MAX_SEED
 from workbench.experiment.file import dump
 from workbench.plan.plan import new_id
@@ -39,12 +40,8 @@ _MOST_FAILURES = 3
 _PER_MINUTE = 60.0
 
 
-class SelfCheckError(Exception):
+class SelfCheckError(Advised):
     """Why there is no self-check, with what is safe and what to do in `advice`."""
-
-    def __init__(self, message: str, advice: str = "") -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from engines.protocol.orders import TrialOrder
+from engines.protocol.problems import Advised
 from workbench.selfcheck.result import SelfCheck
 
 R = TypeVar("R", covariant=True)
@@ -31,12 +32,11 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-class StoreError(Exception):
+class StoreError(Advised):
     """What happened to the store, what is safe and what to do, in `str(error)` and `advice`."""
 
     def __init__(self, message: str, advice: str = "", *, code: str = "store") -> None:
-        super().__init__(message)
-        self.advice = advice
+        super().__init__(message, advice)
         self.code = code
         """"newer_schema", "damaged", "locked", "disk_full", "not_found", "store"; also "owner_gone" (the process that
         owned the file went away: open it again), "foreign", "closed", "migration", "query", "version", "timeout",

@@ -22,23 +22,12 @@ from engines.host.environment import (
 )
 from engines.host.neighbours import Neighbour, busy_neighbours
 from engines.host.project import project_commit, project_facts, source_hash
-from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
+from engines.protocol.orders import ModelOrder, TelemetryOrder
+from tests.builders import trial_order
 from tests.engines.runner_harness import until
 from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError_DriverNotLoaded, NVMLError_NotSupported
 
-ORDER = TrialOrder(
-    trial="t1",
-    experiment="e1",
-    store="s1",
-    configuration="c1",
-    title="model",
-    block=0,
-    position=0,
-    total=1,
-    seed=0,
-    experiment_title="experiment",
-    model=ModelOrder(ref="m", title="m", kind="random"),
-)
+ORDER = trial_order()
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

@@ -23,6 +23,7 @@ from engines.protocol.records import (
     TrialStarted,
 )
 from engines.runner.workers.start import with_method
+from tests.builders import trial_order
 from tests.engines.runner_harness import RunnerProcess
 from tests.tiny_model import make_tiny_model
 
@@ -30,17 +31,9 @@ pytestmark = pytest.mark.real
 
 
 def real_order(trial: str, folder: Path, limits: Limits | None = None) -> TrialOrder:
-    return TrialOrder(
-        trial=trial,
-        experiment="e1",
+    return trial_order(
+        trial,
         store="s1",
-        configuration="c1",
-        title="tiny",
-        block=0,
-        position=0,
-        total=1,
-        seed=1,
-        experiment_title="real",
         model=ModelOrder(ref="tiny", title="tiny", kind="folder", path=str(folder)),
         techniques=(TechniqueOrder(id="precision.float32"),),
         workload=Inference(prompt_tokens=16, new_tokens=8, requests=2, window_s=2.0, warmup_requests=3),

@@ -13,29 +13,17 @@ from functools import partial
 import msgspec
 import pytest
 
-from engines.protocol.orders import ModelOrder, TelemetryOrder, TrialOrder
+from engines.protocol.orders import TelemetryOrder
 from engines.protocol.records import Log, Record, Sensor, SensorLost, Sensors, Telemetry
 from engines.telemetry import sampler as sampler_module
 from engines.telemetry.base import Reading, Source, SourceEnded, SourceFailure
 from engines.telemetry.sampler import Sampler, _Polled
 from engines.telemetry.sources import available_sensors, open_sources, period_of
+from tests.builders import trial_order
 from tests.engines.runner_harness import until
 from tests.fake_nvml import FakeGpu, FakeNvml, NVMLError, NVMLError_LibraryNotFound
 
-ORDER = TrialOrder(
-    trial="t1",
-    experiment="e1",
-    store="s1",
-    configuration="c1",
-    title="model",
-    block=0,
-    position=0,
-    total=1,
-    seed=0,
-    experiment_title="experiment",
-    model=ModelOrder(ref="m", title="m", kind="random"),
-    telemetry=TelemetryOrder(rate_hz=20),
-)
+ORDER = trial_order(telemetry=TelemetryOrder(rate_hz=20))
 
 
 class Scripted:

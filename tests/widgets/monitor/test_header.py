@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from pytestqt.qtbot import QtBot
 
-from engines.protocol.messages import Device, ProbeResult
-from engines.protocol.orders import ModelOrder, Training, TrialOrder
+from engines.protocol.orders import Training
 from engines.protocol.records import TrialEnded
+from tests.builders import probe_result, processor, trial_order
 from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue
 from tests.widgets.queue_kit import entry
 from tests.workbench.synthetic import FakeTrial, records
@@ -59,28 +59,14 @@ def test_that_a_failed_trial_says_what_happened_and_what_to_do(page: MonitorPage
 def test_that_a_trial_names_the_machine_it_ran_on_and_not_this_one() -> None:
     waits = entry("t-1", "waiting")
     told = TrialData(trial="t-1", title="x", environment={"cpu.model": "Another Processor", "cpu.cores": "2"})
-    cpu = Device(id="cpu", title="This Processor, 8 cores", memory_total_bytes=1, memory_free_bytes=1)
-    here = ProbeResult(machine="host", devices=(cpu,), sensors=(), packages=(), facts={})
+    here = probe_result(processor(title="This Processor, 8 cores"))
     assert where_it_runs(told, None, waits, here) == "Another Processor, 2 cores"
     assert where_it_runs(TrialData(trial="t-1", title="x"), None, waits, here) == "This Processor, 8 cores"
     assert where_it_runs(None, None, None, here) == ""
 
 
 def test_that_the_line_of_a_training_counts_its_micro_batches() -> None:
-    order = TrialOrder(
-        trial="t-1",
-        experiment="e-1",
-        experiment_title="e",
-        store="",
-        configuration="c",
-        title="x",
-        block=0,
-        position=0,
-        total=1,
-        seed=0,
-        model=ModelOrder(ref="m", title="m", kind="folder"),
-        workload=Training(),
-    )
+    order = trial_order(workload=Training())
     assert workload_text(order) == "60 steps, batch 4, 128 tokens a sequence"
     more = msgspec.structs.replace(order, workload=Training(accumulation=2))
     assert workload_text(more) == "60 steps, batch 4 × 2, 128 tokens a sequence"

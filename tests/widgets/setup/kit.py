@@ -12,8 +12,9 @@ from pytestqt.qtbot import QtBot
 
 from engines.models.identity import Digests
 from engines.models.lookup.resolve import resolve
-from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.places import Places
+from tests.builders import probe_result, processor
 from widgets.parts.check_tree import CheckTree
 from widgets.setup import make_page
 from widgets.setup.page import SetupPage
@@ -35,7 +36,8 @@ from workbench.store.operations import (
 )
 
 GIB = 2**30
-
+PROCESSOR = processor(title="Test processor", details={"cores": "4", "threads_default": "3"})
+PACKAGES = tuple(Package(name=n, version="1") for n in ("torch", "transformers", "torchao"))
 
 QWEN, SMOL, LLAMA = "random:qwen2.5-0.5b-instruct", "random:smollm2-135m-instruct", "random:llama-3.1-8b-instruct"
 
@@ -69,15 +71,7 @@ class FakeWorkbench:
         return lambda: None
 
     def probe(self, *, refresh: bool = False) -> ProbeResult:
-        device = Device(
-            id="cpu",
-            title="Test processor",
-            memory_total_bytes=16 * GIB,
-            memory_free_bytes=12 * GIB,
-            details={"cores": "4", "threads_default": "3"},
-        )
-        packages = tuple(Package(name=n, version="1") for n in ("torch", "transformers", "torchao"))
-        return ProbeResult(machine="host", devices=(device,), sensors=(), packages=packages, facts={})
+        return probe_result(PROCESSOR, machine="host", packages=PACKAGES)
 
     def plan(self, experiment: Experiment, base: Path | None = None, *, wait: bool = True) -> Plan:
         self.threads.add(threading.current_thread().name)

@@ -17,7 +17,7 @@ from tests.widgets.setup.kit import FakeWorkbench, settle
 from widgets.setup.page import SetupPage
 from widgets.shell.services import Services
 from widgets.shell.targets import AddModel
-from workbench.models.starter import StarterError
+from workbench.models.fetching import FetchError
 
 
 def test_that_a_typed_hub_id_is_taken_with_enter(qtbot: QtBot, page: SetupPage) -> None:
@@ -63,7 +63,7 @@ def test_that_a_failed_fetch_says_so_and_can_be_tried_again(
     qtbot: QtBot, page: SetupPage, monkeypatch: pytest.MonkeyPatch, services: Services
 ) -> None:
     def ensure(places: Places, report: object) -> Path:
-        raise StarterError("There is no network.", "Nothing was left half done; try again.")
+        raise FetchError("There is no network.", "Nothing was left half done; try again.")
 
     monkeypatch.setattr(workbench.models.starter, "ensure_starter", ensure)
     qtbot.mouseClick(page.plan.empty.button, Qt.MouseButton.LeftButton)

@@ -13,13 +13,15 @@ from PySide6.QtCore import Qt
 
 from engines.models.lookup.local_model import LocalModel
 from engines.models.lookup.resolve import resolve
-from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.orders import Inference
 from engines.protocol.places import Places
 from engines.protocol.problems import Fix, Problem
 from engines.protocol.records import Sensor
 from engines.protocol.settings import Setting, SettingType, settings_of
 from engines.techniques import ModelFacts, find
+from tests.builders import probe_result, processor
+from tests.widgets.setup.kit import PACKAGES, PROCESSOR
 from widgets.setup import edits
 from widgets.setup.draft import Draft, State, dump_session, load_session
 from widgets.setup.fields.values import Parsed, parse_values, show_values
@@ -38,18 +40,9 @@ from workbench.machines.facts import machine_facts
 from workbench.plan.plan import Plan, Site, make_plan, plan_sites
 
 GIB = 2**30
-PROBE = ProbeResult(
-    machine="host",
-    devices=(
-        Device(
-            id="cpu",
-            title="Test processor",
-            memory_total_bytes=16 * GIB,
-            memory_free_bytes=12 * GIB,
-            details={"cores": "4", "threads_default": "3"},
-        ),
-        Device(id="cuda:GPU-abcdef12", title="Test GPU", memory_total_bytes=24 * GIB, memory_free_bytes=23 * GIB),
-    ),
+PROBE = probe_result(
+    PROCESSOR,
+    processor(24 * GIB, 23 * GIB, id="cuda:GPU-abcdef12", title="Test GPU"),
     sensors=(
         Sensor(
             source="rapl",
@@ -62,12 +55,9 @@ PROBE = ProbeResult(
         ),
         Sensor(source="nvml.GPU-abcdef12", quantity="power_watts", title="Power", method="NVML", rate_hz=10.0),
     ),
-    packages=tuple(Package(name=n, version="1") for n in ("torch", "transformers", "torchao")),
-    facts={},
+    packages=PACKAGES,
 )
-CPU_ONLY = ProbeResult(
-    machine="host", devices=PROBE.devices[:1], sensors=PROBE.sensors, packages=PROBE.packages, facts={}
-)
+CPU_ONLY = msgspec.structs.replace(PROBE, devices=PROBE.devices[:1])
 PROMPT = next(s for s in settings_of(Inference) if s.name == "prompt_tokens")
 RANK = Setting("rank", "Rank", type="int", default=16, minimum=1, maximum=512, sweep=True)
 FREE = Setting("free", "Free", sweep=True)
@@ -383,7 +373,7 @@ def test_that_attention_is_named_by_its_heads() -> None:
 
 
 def test_that_techniques_without_their_package_are_grey_with_the_command(home: Places) -> None:
-    bare = ProbeResult(machine="h", devices=CPU_ONLY.devices, sensors=(), packages=PROBE.packages[:2], facts={})
+    bare = msgspec.structs.replace(CPU_ONLY, packages=PACKAGES[:2])
     experiment = Experiment(models=(SMALL,))
     found = {r.key: r for g in technique_groups(experiment, resolved_of(experiment, home, bare)) for r in g.rows}
     assert found["precision.int8"].reason == "Needs torchao: pip install torchao"

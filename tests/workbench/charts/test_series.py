@@ -31,6 +31,7 @@ from engines.protocol.records import (
     TrialStarted,
     UnknownRecord,
 )
+from tests import builders
 from workbench.charts.curves import charts_of
 from workbench.charts.series import Phase, TrialData
 
@@ -55,10 +56,7 @@ def stamps(first: int, *seconds: float) -> Stamps:
 
 
 def request(first: int, count: int, batch: int = 1) -> Request:
-    return Request(
-        index=0, warmup=False, start_ns=0, end_ns=0, first_stamp=first, stamps=count,
-        prompt_tokens=8, generated_tokens=count * batch, batch_size=batch,
-    )  # fmt: skip
+    return builders.request(0, 0, 0, first, count, generated_tokens=count * batch, batch_size=batch)
 
 
 def prefill(seconds: float) -> PhaseStarted:

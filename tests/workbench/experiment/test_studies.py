@@ -9,11 +9,12 @@ import pytest
 
 from engines.models.lookup.catalogue import find_entry
 from engines.models.lookup.resolved import ResolvedModel
-from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 from engines.protocol.problems import ProblemsFound
 from engines.techniques import MachineFacts, techniques
+from tests.builders import probe_result, processor
 from tests.tiny_gguf import write_tiny_gguf
 from workbench.experiment.file import dump, parse
 from workbench.experiment.presets import presets
@@ -40,9 +41,8 @@ def machine(packages: dict[str, str], free: int = 24 * GIB) -> MachineFacts:
 
 
 def probe(packages: dict[str, str]) -> ProbeResult:
-    device = Device(id="cpu", title="CPU", memory_total_bytes=32 * GIB, memory_free_bytes=24 * GIB)
     listed = tuple(Package(name=n, version=v) for n, v in packages.items())
-    return ProbeResult(machine="here", devices=(device,), sensors=(), packages=listed, facts={})
+    return probe_result(processor(32 * GIB, 24 * GIB), packages=listed)
 
 
 def chosen(resolved: ResolvedModel, facts: MachineFacts) -> set[str]:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from engines.protocol.records import PhaseEnded, Record, Request, Stamps, Step, Telemetry, TrialEnded
+from tests.builders import request
 from tests.workbench.metrics.test_metrics_energy import TRIAL, found, model, reason, span
 from tests.workbench.synthetic import GPU, SECOND
 from workbench.metrics.checks.machine import counter_against_curve
@@ -33,19 +34,7 @@ def requests(*ends_s: float, start_s: float = 5.0, tokens: int = 2) -> list[Reco
         first = index * tokens
         times = [round((start + (end - start) * (i + 1) / (tokens + 1)) * SECOND) for i in range(tokens)]
         made.append(Stamps(first=first, times_ns=times))
-        made.append(
-            Request(
-                index=index,
-                warmup=False,
-                start_ns=round(start * SECOND),
-                end_ns=round(end * SECOND),
-                first_stamp=first,
-                stamps=tokens,
-                prompt_tokens=10,
-                generated_tokens=tokens,
-                batch_size=1,
-            )
-        )
+        made.append(request(index, round(start * SECOND), round(end * SECOND), first, tokens))
     return made
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engines.protocol.records import ModelLoaded, Record, Request, Stamps, Step
+from engines.protocol.records import Record, Stamps, Step
+from tests.builders import model_loaded, request
 from tests.workbench.synthetic import SECOND
 from workbench.metrics.latency import token_gaps
 from workbench.metrics.model import Value
@@ -26,19 +27,7 @@ def test_that_token_gaps_do_not_leak_from_one_iteration_to_the_next() -> None:
         start = iteration * 10 * SECOND
         times = [start + (i + 1) * SECOND // 10 for i in range(17)]
         stream.append(Stamps(first=17 * iteration, times_ns=times))
-        stream.append(
-            Request(
-                index=max(0, iteration - 2),
-                warmup=iteration < 2,
-                start_ns=start,
-                end_ns=times[-1],
-                first_stamp=17 * iteration,
-                stamps=17,
-                prompt_tokens=5,
-                generated_tokens=17,
-                batch_size=1,
-            )
-        )
+        stream.append(request(max(0, iteration - 2), start, times[-1], 17 * iteration, 17, warmup=iteration < 2))
     arranged = arrange(stream)
     leaking = arranged.stamps_ns[1:] - arranged.stamps_ns[:-1]
     assert len(leaking) == 50  # what one list would hold: 3 x 16 gaps and 2 pauses
@@ -53,11 +42,7 @@ def test_that_token_gaps_do_not_leak_from_one_iteration_to_the_next() -> None:
 def test_that_training_throughput_does_not_grow_with_the_number_of_steps(steps: int) -> None:
     """1,024 tokens and 8 samples a step of half a second: 2,048 tokens/s, however many steps are measured. Tokens of
     all steps over the time of one would be `steps` times that."""
-    stream: list[Record] = [
-        ModelLoaded(
-            parameters=1_000_000, tensor_bytes=1, bytes_by_dtype={}, original_bytes=1, nominal_bits=32.0, load_s=1.0
-        )
-    ]
+    stream: list[Record] = [model_loaded(parameters=1_000_000, load_s=1.0)]
     for index in range(steps):
         start = index * SECOND
         stream.append(

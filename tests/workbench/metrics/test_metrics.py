@@ -27,6 +27,7 @@ from engines.protocol.records import (
     TrialStarted,
     UnknownRecord,
 )
+from tests import builders
 from tests.workbench.synthetic import GPU, NO_POWER, SECOND, FakeTrial, records
 from workbench.metrics.evaluate import evaluate_trial
 from workbench.metrics.latency import token_gaps
@@ -37,18 +38,8 @@ from workbench.store.operations import MetricRow
 
 
 def request(index: int, start: float, first: int, stamps: int, end: float, **more: object) -> Request:
-    fields: dict[str, object] = {
-        "index": index,
-        "warmup": False,
-        "start_ns": round(start * SECOND),
-        "end_ns": round(end * SECOND),
-        "first_stamp": first,
-        "stamps": stamps,
-        "prompt_tokens": 100,
-        "generated_tokens": stamps,
-        "batch_size": 1,
-    }
-    return Request(**(fields | more))  # type: ignore[arg-type]
+    asked = {"prompt_tokens": 100} | more
+    return builders.request(index, round(start * SECOND), round(end * SECOND), first, stamps, **asked)
 
 
 def times(first: int, *seconds: float) -> Stamps:

@@ -7,8 +7,9 @@ import itertools
 import msgspec
 import pytest
 
-from engines.protocol.records import Environment, ModelLoaded, PhaseEnded, Record, Request, Sensors, Stamps, Telemetry
+from engines.protocol.records import Environment, ModelLoaded, PhaseEnded, Record, Sensors, Stamps, Telemetry
 from engines.techniques.layers import LayerGroup, Layers, layer_details
+from tests.builders import model_loaded, request
 from tests.workbench.synthetic import GPU, SECOND, FakeTrial, records
 from workbench.metrics.assumptions import NOTHING_ASSUMED, Assumptions
 from workbench.metrics.model import NotAvailable, Value
@@ -30,15 +31,7 @@ def reason(id: str, stream: list[Record], assumptions: Assumptions = NOTHING_ASS
 
 
 def model(device: str = GPU.replace("nvml.", "cuda:"), **details: str) -> ModelLoaded:
-    return ModelLoaded(
-        parameters=1_000,
-        tensor_bytes=4_000,
-        bytes_by_dtype={},
-        original_bytes=4_000,
-        nominal_bits=32.0,
-        device=device,
-        details=details,
-    )
+    return model_loaded(device=device, details=details)
 
 
 def span(name: str, start: float, end: float, index: int = 0) -> PhaseEnded:
@@ -59,20 +52,7 @@ WATTS = [50.0] * 5 + [250.0] * 6 + [150.0] * 5
 TRIAL: list[Record] = [
     model(layers="2", attention_width="8", vocabulary="100"),
     span("idle", 0, 4),
-    *(
-        Request(
-            index=i,
-            warmup=False,
-            start_ns=(5 * SECOND * 2 + 5 * SECOND * i) // 2,
-            end_ns=(5 * SECOND * 2 + 5 * SECOND * (i + 1)) // 2,
-            first_stamp=5 * i,
-            stamps=5,
-            prompt_tokens=10,
-            generated_tokens=5,
-            batch_size=1,
-        )
-        for i in range(2)
-    ),
+    *(request(i, (10 + 5 * i) * SECOND // 2, (15 + 5 * i) * SECOND // 2, 5 * i, 5) for i in range(2)),
     Stamps(first=0, times_ns=[5_500_000_000 + i * SECOND // 2 for i in range(5)]),
     Stamps(first=5, times_ns=[8 * SECOND + i * SECOND // 2 for i in range(5)]),
     span("prefill_energy", 10.9, 15),

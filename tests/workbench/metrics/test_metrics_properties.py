@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.protocol.records import ModelLoaded, PhaseEnded, Record, Request, Stamps, Step, Telemetry
+from engines.protocol.records import PhaseEnded, Record, Request, Stamps, Step, Telemetry
+from tests.builders import model_loaded
 from tests.workbench.synthetic import FakeTrial, records
 from workbench.metrics.assumptions import Assumptions
 from workbench.metrics.evaluate import evaluate_trial
@@ -191,9 +192,7 @@ training_steps = st.lists(
 def test_that_totals_and_durations_of_training_cover_the_same_steps(
     made: list[tuple[int, int, int, int]], parameters: int
 ) -> None:
-    loaded = ModelLoaded(
-        parameters=parameters, tensor_bytes=1, bytes_by_dtype={}, original_bytes=1, nominal_bits=16.0, load_s=1.0
-    )
+    loaded = model_loaded(parameters=parameters, load_s=1.0)
     stream: list[Record] = [loaded, CLEAN[-1]]
     now = 0
     for index, (length, pause, tokens, samples) in enumerate(made):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.protocol.records import ModelLoaded, Record, Request, Stamps, Telemetry, TrialStarted
+from tests.builders import request
 from tests.workbench.synthetic import GPU, SECOND, FakeTrial, records
 from workbench.metrics.checks.pace import PACE_CHECKS, low_utilisation, stall, uneven_pace
 from workbench.metrics.checks.verdict import judge
@@ -54,19 +55,8 @@ def trial(
             number += 1
         end = now + round((0.0002 + (late or {}).get(index, 0.0)) * SECOND)
         made.append(Stamps(first=number - tokens, times_ns=times))
-        made.append(
-            Request(
-                index=index,
-                warmup=False,
-                start_ns=start,
-                end_ns=end,
-                first_stamp=number - tokens,
-                stamps=tokens,
-                prompt_tokens=64,
-                generated_tokens=tokens * batch,
-                batch_size=batch,
-            )
-        )
+        whole = tokens * batch
+        made.append(request(index, start, end, number - tokens, tokens, generated_tokens=whole, batch_size=batch))
         now = end + round(pause_s * SECOND)
     return made
 
@@ -261,21 +251,8 @@ def test_that_the_verdict_asks_for_the_pace() -> None:
 
 
 def at_once(index: int, start: int, end: int, times: list[int]) -> list[Record]:
-    stamps = Stamps(first=index * len(times), times_ns=times)
-    return [
-        stamps,
-        Request(
-            index=index,
-            warmup=False,
-            start_ns=start,
-            end_ns=end,
-            first_stamp=stamps.first,
-            stamps=len(times),
-            prompt_tokens=8,
-            generated_tokens=len(times),
-            batch_size=1,
-        ),
-    ]
+    first = index * len(times)
+    return [Stamps(first=first, times_ns=times), request(index, start, end, first, len(times))]
 
 
 @pytest.mark.parametrize("tokens", [1, 8, 20])

@@ -9,9 +9,10 @@ import pytest
 
 from engines.models.lookup.resolve import resolve
 from engines.models.lookup.resolved import ResolvedModel
-from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.orders import Training
 from engines.protocol.problems import Problem
+from tests.builders import probe_result, processor
 from tests.tiny_model import make_tiny_model
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import dump, parse
@@ -41,8 +42,7 @@ def tiny(tmp_path: Path) -> Path:
 def machine(*without: str) -> ProbeResult:
     names = ("torch", "transformers", "accelerate", "torchao", "peft")
     packages = tuple(Package(name=name, version="1") for name in names if name not in without)
-    cpu = Device(id="cpu", title="cpu", memory_total_bytes=8 * GIB, memory_free_bytes=8 * GIB)
-    return ProbeResult(machine="here", devices=(cpu,), sensors=(), packages=packages, facts={})
+    return probe_result(processor(8 * GIB, 8 * GIB), packages=packages)
 
 
 def experiment(tiny: Path, text: str = FILE) -> Experiment:

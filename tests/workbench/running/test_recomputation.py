@@ -21,7 +21,6 @@ from engines.protocol.records import (
     Evaluation,
     FlopCount,
     MemoryParts,
-    ModelLoaded,
     Record,
     Step,
     TaskScore,
@@ -29,6 +28,7 @@ from engines.protocol.records import (
     TrialEnded,
     TrialStarted,
 )
+from tests.builders import model_loaded
 from tests.workbench.store_kit import add_experiment, lines
 from tests.workbench.synthetic import GPU, NO_POWER, SECOND, START_NS, WALL_NS, FakeTrial, records
 from workbench.export.records_parquet import export_bundle
@@ -58,12 +58,7 @@ def training() -> tuple[Record, ...]:
     clock = ClockPair(WALL_NS, START_NS)
     stream: list[Record] = [
         TrialStarted(clock=clock, worker_pid=1, t_ns=START_NS, threads=1),
-        ModelLoaded(
-            parameters=1000,
-            tensor_bytes=4000,
-            bytes_by_dtype={},
-            original_bytes=4000,
-            nominal_bits=32.0,
+        model_loaded(
             device=f"cuda:{GPU.removeprefix('nvml.')}",
             details={"trained_parameters": "160"},
             t_ns=START_NS,

@@ -8,18 +8,15 @@ import msgspec
 import pytest
 
 from engines.models.lookup.resolve import resolve
-from engines.protocol.messages import Device, Package, ProbeResult
+from engines.protocol.messages import Package
 from engines.protocol.places import places
 from engines.protocol.problems import ProblemsFound
+from tests.builders import probe_result
 from workbench.experiment.file import dump, parse
 from workbench.selfcheck import load
 
-MACHINE = ProbeResult(
-    machine="here",
-    devices=(Device(id="cpu", title="CPU", memory_total_bytes=8 << 30, memory_free_bytes=6 << 30),),
-    sensors=(),
-    packages=(Package(name="torch", version="2.13.0"), Package(name="transformers", version="5.23.0")),
-    facts={},
+MACHINE = probe_result(
+    packages=(Package(name="torch", version="2.13.0"), Package(name="transformers", version="5.23.0"))
 )
 
 

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from engines.protocol.records import Record, Request, Stamps, Telemetry, TelemetryTurn
+from engines.protocol.records import Record, Stamps, Telemetry, TelemetryTurn
 from engines.runner.turns import sides
+from tests.builders import request
 from workbench.metrics.trial import TrialRecords, arrange
 from workbench.selfcheck.blocks import OFF, ON, TrialFigures, effect, enough, turn_rates
 from workbench.selfcheck.turns import LEAST_TOKENS, in_turns
@@ -47,19 +48,7 @@ def requests(times_s: Sequence[float], prefill_s: float = 0.01, tokens: int = TO
     found: list[Record] = [Stamps(first=0, times_ns=times)]
     for index in range(len(times) // tokens):
         first, last = index * tokens, (index + 1) * tokens - 1
-        found.append(
-            Request(
-                index=index,
-                warmup=False,
-                start_ns=times[first] - round(prefill_s * SECOND),
-                end_ns=times[last],
-                first_stamp=first,
-                stamps=tokens,
-                prompt_tokens=16,
-                generated_tokens=tokens,
-                batch_size=1,
-            )
-        )
+        found.append(request(index, times[first] - round(prefill_s * SECOND), times[last], first, tokens))
     return found
 
 

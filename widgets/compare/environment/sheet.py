@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QWidget
 
 from widgets.compare.environment.sections import as_text, counts
 from widgets.compare.environment.table import MATTERS, EnvironmentTable
 from widgets.messages.overlay import Overlay
 from widgets.parts.components import EmptyState, IconLabel, PanelHeader, label, tool_button
+from widgets.parts.layout import set_ground, stacked
 from widgets.parts.search_field import SearchField
 from widgets.theme.theme import Theme
 from workbench.machines.environment_diff import Side, compare_environments
@@ -39,22 +40,16 @@ class EnvironmentSheet(Overlay):
         self.header.add_tool(tool_button(theme, "close", tip="Close (Esc)", clicked=self.leave, compact=True))
         self.table = EnvironmentTable(theme)
         self.empty = EmptyState(theme, "No fact matches")
-        self._pages = QStackedWidget()
-        self._pages.addWidget(self.table)
-        self._pages.addWidget(self.empty)
+        self._pages = stacked(self.table, self.empty)
         self._legend = QFrame()
         self._legend_row = QHBoxLayout(self._legend)
         self._legend_row.addWidget(IconLabel(theme, "warning", "status.warn", 14, meaning="warning"))
         self._legend_row.addWidget(label(MATTERS, role="dense", tone="muted"))
         self._legend_row.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(1, 1, 1, 1)
-        column.setSpacing(0)
+        column = self.inner_column()
         column.addWidget(self.header)
         column.addWidget(self._pages, 1)
-        self._legend.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self._legend.setProperty("ground", "panel")
-        self._legend.setProperty("edge", "top")
+        set_ground(self._legend, "panel", "top")
         column.addWidget(self._legend)
         theme.follow(self._restyle)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtCore import QModelIndex, QObject, QRect, QSize, Qt
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -16,10 +16,10 @@ from PySide6.QtWidgets import (
 
 from widgets.compare.environment.sections import Section, as_text, sections
 from widgets.parts.strokes import RIGHT, draw_focus, draw_ground, draw_icon, draw_text
+from widgets.parts.two_levels import Index, TwoLevelModel
 from widgets.theme.theme import Theme
 from workbench.machines.environment_diff import NOT_RECORDED, EnvironmentDiff, Line, told_apart
 
-Index = QModelIndex | QPersistentModelIndex
 _ROLE = Qt.ItemDataRole
 LINE_ROLE = int(_ROLE.UserRole) + 1
 SECTION_ROLE = int(_ROLE.UserRole) + 2
@@ -30,7 +30,7 @@ _MEASURED = 200
 MATTERS = "It may change figures although nobody chose it."
 
 
-class EnvironmentModel(QAbstractItemModel):
+class EnvironmentModel(TwoLevelModel):
     """Sections at the top, lines below; an index' internal id is 0 for a section, otherwise 1 + its section's place."""
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -53,22 +53,11 @@ class EnvironmentModel(QAbstractItemModel):
 
     # --- structure --------------------------------------------------------------------------------
 
-    def index(self, row: int, column: int, parent: Index = QModelIndex()) -> QModelIndex:  # noqa: B008
-        if not self.hasIndex(row, column, parent):
-            return QModelIndex()
-        return self.createIndex(row, column, parent.row() + 1 if parent.isValid() else 0)
+    def top_count(self) -> int:
+        return len(self.sections)
 
-    def parent(self, index: Index = QModelIndex()) -> QModelIndex:  # type: ignore[override]  # noqa: B008
-        if not index.isValid() or index.internalId() == 0:
-            return QModelIndex()
-        return self.createIndex(int(index.internalId()) - 1, 0, 0)
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        if not parent.isValid():
-            return len(self.sections)
-        if parent.column() != 0 or parent.internalId() != 0:
-            return 0
-        return len(self.sections[parent.row()].lines)
+    def inner_count(self, place: int) -> int:
+        return len(self.sections[place].lines)
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         return 1 + len(self.diff.sides)

@@ -6,8 +6,9 @@ from PySide6.QtCore import QObject, QPoint, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPen
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from widgets.compare.table.model import CELL_ROLE, ROW_ROLE, Index
+from widgets.compare.table.model import CELL_ROLE, ROW_ROLE
 from widgets.compare.table.views import CellView, RowView
+from widgets.parts.two_levels import Index
 from widgets.theme.icons import pixmap
 from widgets.theme.run_paint import paint_swatch
 from widgets.theme.swatch import EDGE

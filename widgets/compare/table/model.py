@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QModelIndex, QObject, Qt
 
 from widgets.compare.table.views import CellView, Column, RowView, TableView
+from widgets.parts.two_levels import Index, TwoLevelModel
 
-Index = QModelIndex | QPersistentModelIndex
 ROW_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 CELL_ROLE = int(Qt.ItemDataRole.UserRole) + 2
 _ROLE = Qt.ItemDataRole
 
 
-class CompareModel(QAbstractItemModel):
+class CompareModel(TwoLevelModel):
     """Shows a `TableView`. An index' internal id is 0 for a row at the top, otherwise 1 + the place of its parent."""
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -49,22 +49,11 @@ class CompareModel(QAbstractItemModel):
 
     # --- structure --------------------------------------------------------------------------------
 
-    def index(self, row: int, column: int, parent: Index = QModelIndex()) -> QModelIndex:  # noqa: B008
-        if not self.hasIndex(row, column, parent):
-            return QModelIndex()
-        return self.createIndex(row, column, parent.row() + 1 if parent.isValid() else 0)
+    def top_count(self) -> int:
+        return len(self._view.rows)
 
-    def parent(self, index: Index = QModelIndex()) -> QModelIndex:  # type: ignore[override]  # noqa: B008
-        if not index.isValid() or index.internalId() == 0:
-            return QModelIndex()
-        return self.createIndex(int(index.internalId()) - 1, 0, 0)
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        if not parent.isValid():
-            return len(self._view.rows)
-        if parent.column() != 0 or parent.internalId() != 0:
-            return 0
-        return len(self._view.rows[parent.row()].children)
+    def inner_count(self, place: int) -> int:
+        return len(self._view.rows[place].children)
 
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         return len(self._view.columns)

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from widgets.parts.components import ElidedLabel, label, push_button
+from widgets.parts.layout import set_ground
 from widgets.theme.theme import Theme
 from workbench.comparison.comparison import worth_listing
 from workbench.comparison.results import Comparison
@@ -27,9 +28,7 @@ class NotesBar(QFrame):
         self._theme = theme
         self._open = False
         self._notes: tuple[str, ...] = ()
-        self.setProperty("ground", "panel")
-        self.setProperty("edge", "top")
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        set_ground(self, "panel", "top")
         self._same = ElidedLabel(role="dense", tone="muted")
         self._show = push_button("Show", self.constant_toggled.emit, kind="link")
         self._said = ElidedLabel(role="dense", tone="muted")

@@ -10,8 +10,9 @@ from PySide6.QtWidgets import QAbstractItemView, QStyleOptionViewItem, QTreeView
 
 from widgets.compare.table.delegate import PAD, TONES, CompareDelegate, message_left
 from widgets.compare.table.header import TwoLineHeader
-from widgets.compare.table.model import ROW_ROLE, CompareModel, Index
+from widgets.compare.table.model import ROW_ROLE, CompareModel
 from widgets.compare.table.views import RowView, TableView
+from widgets.parts.two_levels import Index
 from widgets.theme.theme import Theme
 from workbench.export.spreadsheet import tab_separated
 

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QTextEdit, QV
 
 from widgets.compare.texts.rows import TextColumn, found_in
 from widgets.parts.components import ElidedLabel, set_look, tool_button
+from widgets.parts.layout import flush_column, set_ground
 from widgets.theme.swatch import Swatch
 from widgets.theme.theme import Theme
 
@@ -46,9 +47,7 @@ class TextColumnView(QFrame):
         self._theme = theme
         self._column = TextColumn("", "", 0, "", "")
         self._search = ""
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "base")
-        self.setProperty("edge", "right")
+        set_ground(self, "base", "right")
         self.swatch = Swatch(theme)
         self.title = ElidedLabel(role="panel_title")
         self.copy = tool_button(theme, "copy", tip="Copy this text", clicked=self._copy, compact=True)
@@ -59,14 +58,11 @@ class TextColumnView(QFrame):
         head.addWidget(self.title, 1)
         head.addWidget(self.copy)
         self._head = QWidget()
-        self._head.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self._head.setProperty("ground", "panel")
+        set_ground(self._head, "panel")
         self._upper = QVBoxLayout(self._head)
         self._upper.addLayout(head)
         self._upper.addWidget(self.meta)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(self)
         column.addWidget(self._head)
         column.addWidget(self.area, 1)
         theme.follow(self._restyle)

@@ -13,9 +13,6 @@ from PySide6.QtWidgets import (
     QListWidgetItem,
     QMenu,
     QPlainTextEdit,
-    QScrollArea,
-    QSplitter,
-    QStackedWidget,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -28,6 +25,7 @@ from widgets.compare.texts.column import TextColumnView
 from widgets.compare.texts.rows import NOTHING_KNOWN, Standing, as_text, columns, prompt_rows, shown_columns
 from widgets.compare.toolbar import StayOpenMenu, calling
 from widgets.parts.components import EmptyState, Panel, PanelHeader, ToolButton, label, tool_button
+from widgets.parts.layout import flush_column, scroll_area, set_ground, splitter, stacked
 from widgets.parts.search_field import SearchField
 from widgets.parts.strokes import draw_focus, draw_ground, draw_text
 from widgets.theme.theme import Theme
@@ -126,36 +124,21 @@ class TextsView(QWidget):
         self._columns_row.setSpacing(0)
         inner = QWidget()
         inner.setLayout(self._columns_row)
-        self._scroll = QScrollArea()
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._scroll.setWidget(inner)
+        self._scroll = scroll_area(inner, across=True)
         above = QFrame()
-        above.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        above.setProperty("ground", "panel")
-        above.setProperty("edge", "bottom")
+        set_ground(above, "panel", "bottom")
         self._above = QVBoxLayout(above)
         self._above.addWidget(self.prompt)
         self._above.addWidget(self.prompt_note)
         right = QWidget()
-        column = QVBoxLayout(right)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(right)
         column.addWidget(self.header)
         column.addWidget(above)
         column.addWidget(self._scroll, 1)
-        self._split = QSplitter(Qt.Orientation.Horizontal)
-        self._split.setObjectName("texts")
-        self._split.setHandleWidth(1)
-        self._split.setChildrenCollapsible(False)
-        self._split.addWidget(left)
-        self._split.addWidget(right)
+        self._split = splitter(Qt.Orientation.Horizontal, "texts", left, right)
         self._split.setStretchFactor(1, 1)
         self.empty = EmptyState(theme, "", icon_name="file", action="Go to Setup", clicked=self.setup_asked.emit)
-        self._pages = QStackedWidget()
-        self._pages.addWidget(self.empty)
-        self._pages.addWidget(self._split)
+        self._pages = stacked(self.empty, self._split)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self._pages)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, Signal
 from PySide6.QtGui import QFontMetrics, QResizeEvent
-from PySide6.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QLineEdit, QWidget
 
 from engines.protocol.settings import Scalar, Setting
 from widgets.parts.components import UnitLineEdit, label, set_look
+from widgets.parts.layout import flush_column
 from widgets.setup.fields.values import Parsed, parse_values, show_values
 from widgets.theme.theme import Theme
 
@@ -40,9 +41,7 @@ class ValueField(QWidget):
         choices = ("on", "off") if setting.type == "bool" else setting.choices
         self._values: tuple[Scalar, ...] | None = None
         self.error = ""
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(theme.px(2))
+        column = flush_column(self, theme.px(2))
         self.combo: QComboBox | None = None
         self.line: QLineEdit
         if choices:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QFrame, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from widgets.parts.components import ElidedLabel, IconLabel, Panel, label, line, tool_button
+from widgets.parts.layout import flush_column, scroll_area, set_ground
 from widgets.parts.memory_bar import MemoryBar
 from widgets.setup.machine.rows import DeviceRow, Known, MachineRows, Measured, machine_rows, measured
 from widgets.theme.theme import Theme
@@ -35,15 +36,8 @@ class MachinePanel(Panel):
         )
         self.header.add_tool(self.refresh)
         inner = QWidget()
-        self._column = QVBoxLayout(inner)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(0)
-        self._scroll = QScrollArea()
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._scroll.setWidget(inner)
+        self._column = flush_column(inner)
+        self._scroll = scroll_area(inner)
         self.body.addWidget(self._scroll, 1)
         self.say("Looking at this computer")
         theme.follow(self._restyle)
@@ -100,8 +94,7 @@ class MachinePanel(Panel):
         """The name over its devices, and the state of its link."""
         px = self._theme.px
         row = QFrame()
-        row.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        row.setProperty("ground", "header")
+        set_ground(row, "header")
         across = QHBoxLayout(row)
         across.setContentsMargins(px(12), px(4), px(12), px(4))
         title = ElidedLabel(group.title, role="dense")
@@ -113,8 +106,7 @@ class MachinePanel(Panel):
     def _device(self, device: DeviceRow, machine: str, *, only: bool) -> QWidget:
         theme, px = self._theme, self._theme.px
         row = QFrame()
-        row.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        row.setProperty("ground", "base")
+        set_ground(row, "base")
         grid = QGridLayout(row)
         grid.setContentsMargins(px(12), px(8), px(12), px(10))
         grid.setHorizontalSpacing(px(8))

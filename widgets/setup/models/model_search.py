@@ -10,6 +10,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 
 from engines.protocol.places import Places
+from engines.protocol.problems import advice_of
 from widgets.setup.models.library import Library, scan
 from widgets.setup.models.rows import Fetching
 from widgets.shell.services import Services
@@ -88,7 +89,7 @@ class ModelSearch(QObject):
         self.fetched.emit()
 
     def _failed(self, error: BaseException) -> None:
-        advice = str(getattr(error, "advice", ""))
+        advice = advice_of(error)
         self.fetching = Fetching(error=f"{error} {advice}".strip())
         self.changed.emit()
         self._services.toasts.error(error)

@@ -6,9 +6,10 @@ from functools import partial
 
 from PySide6.QtCore import QSettings, QSize
 from PySide6.QtGui import QAction, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QStackedWidget, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QWidget
 
 from widgets.parts.components import EmptyState, Panel, SegmentedControl, ToolButton, label, line
+from widgets.parts.layout import stacked
 from widgets.setup.plan.problem_list import ProblemList
 from widgets.setup.plan.rows import FILTERS, PlanView, filtered
 from widgets.setup.plan.table import PlanTable
@@ -49,9 +50,7 @@ class PlanPanel(Panel):
         self.table = PlanTable(theme)
         self.empty = EmptyState(theme, "The plan appears here", icon_name="table", action=" ")
         self.nothing = EmptyState(theme, "No configuration of this kind")
-        self._stack = QStackedWidget()
-        for page in (self.empty, self.table, self.nothing):
-            self._stack.addWidget(page)
+        self._stack = stacked(self.empty, self.table, self.nothing)
         self.body.addWidget(self._stack, 1)
         theme.follow(self._restyle)
         self.show_view(PlanView())

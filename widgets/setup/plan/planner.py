@@ -59,14 +59,10 @@ class Planner(QObject):
         self._wanted: tuple[Experiment, Path] | None = None
         self._busy = False
         self._look_again = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(DELAY_MS)
+        self._timer = QTimer(self, interval=DELAY_MS, singleShot=True)
         self._timer.timeout.connect(self._start)
-        self._reading = QTimer(self)
+        self._reading = QTimer(self, interval=READING_MS, singleShot=True)
         """Runs while a model's files are being read: the plan says how far that is."""
-        self._reading.setSingleShot(True)
-        self._reading.setInterval(READING_MS)
         self._reading.timeout.connect(self._look_at_reading)
         self._last: tuple[Experiment, Path] | None = None
         bridge.opened.connect(self._opened)

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWi
 
 from engines.protocol.problems import Problem
 from widgets.parts.components import IconLabel, label, push_button, tool_button
+from widgets.parts.layout import flush_row, set_ground
 from widgets.theme.theme import Theme
 
 _ICONS = {"error": ("error", "status.error", "Error"), "warning": ("warning", "status.warn", "Warning")}
@@ -46,9 +47,7 @@ class ProblemList(QFrame):
         self._shown: object = None
         self.problems: tuple[Problem, ...] = ()
         self.setAccessibleName(name)
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
-        self.setProperty("edge", "bottom")
+        set_ground(self, "panel", "bottom")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, theme.px(8), 0)
         row.setSpacing(0)
@@ -114,9 +113,7 @@ class ProblemList(QFrame):
     def _row(self, problem: Problem, action: tuple[str, str] | None) -> QWidget:
         px = self._theme.px
         made = QWidget()
-        row = QHBoxLayout(made)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(px(8))
+        row = flush_row(made, px(8))
         name, color, word = _ICONS.get(problem.severity, _NOTE)
         row.addWidget(IconLabel(self._theme, name, color, meaning=word))
         if not problem.message.startswith(problem.place):

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.parts.components import ElidedLabel, label, line, set_look, tool_button
+from widgets.parts.layout import set_ground
 from widgets.setup.plan.rows import Seeing
 from widgets.theme.theme import Theme
 
@@ -44,9 +45,7 @@ class RunBar(QFrame):
         self._theme = theme
         self._saved = False
         self._seeing = Seeing()
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
-        self.setProperty("edge", "top")
+        set_ground(self, "panel", "top")
         self._row = row = QHBoxLayout(self)
         self.caption = label("Same on the command line", tone="secondary")
         row.addWidget(self.caption)

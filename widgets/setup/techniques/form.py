@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 from engines.protocol.settings import Setting
 from engines.techniques import Technique
 from widgets.parts.components import ElidedLabel, IconLabel, label, line, push_button
+from widgets.parts.layout import set_ground
 from widgets.setup.edits import values_of
 from widgets.setup.fields.form import Form
 from widgets.setup.fields.value_field import ValueField
@@ -43,8 +44,7 @@ class TechniqueForm(QWidget):
         self.fields: dict[str, ValueField] = {}
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
+        set_ground(self, "panel")
 
     def show_technique(
         self, row: TechniqueRow, experiment: Experiment, resolved: Resolved, *, force: bool = False

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from PySide6.QtCore import QRect, Qt, Signal
 from PySide6.QtGui import QPainter
-from PySide6.QtWidgets import QFrame, QScrollArea, QSplitter, QStyleOptionViewItem, QWidget
+from PySide6.QtWidgets import QStyleOptionViewItem, QWidget
 
 from widgets.parts.check_tree import CheckTree, RowDelegate
 from widgets.parts.components import Panel
 from widgets.parts.grouped_model import Row
+from widgets.parts.layout import scroll_area, splitter
 from widgets.parts.search_field import SearchField
 from widgets.parts.strokes import LEFT, draw_check, draw_ground, draw_text
 from widgets.setup.models.rows import Resolved
@@ -57,18 +58,10 @@ class TechniquesPanel(Panel):
         self.form.changed.connect(self.parameter_changed)
         self.form.broke.connect(self.parameter_broke)
         self.form.install_wanted.connect(self.install_wanted)
-        self._scroll = QScrollArea()
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._scroll.setWidget(self.form)
-        self._split = QSplitter(Qt.Orientation.Horizontal if across else Qt.Orientation.Vertical)
-        self._split.setObjectName(title.lower())
-        self._split.setHandleWidth(1)
-        self._split.setChildrenCollapsible(False)
-        self._split.addWidget(self.tree)
-        self._split.addWidget(self._scroll)
+        self._scroll = scroll_area(self.form)
+        self._split = splitter(
+            Qt.Orientation.Horizontal if across else Qt.Orientation.Vertical, title.lower(), self.tree, self._scroll
+        )
         self._split.setStretchFactor(0, 1)
         self.body.addWidget(self._split, 1)
         theme.follow(self._restyle)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import QAbstractTableModel, QLocale, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyledItemDelegate, QTableView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyledItemDelegate, QTableView, QWidget
 
 from engines.data.training.preview import Preview, ShownRow
 from widgets.messages.overlay import Overlay
@@ -137,9 +137,7 @@ class AllRows(Overlay):
         self.view.verticalScrollBar().valueChanged.connect(self._read_visible)
         self.view.doubleClicked.connect(self._choose)
         self.hint = label(_HINT, role="dense", tone="muted")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(1, 1, 1, 1)
-        layout.setSpacing(0)
+        layout = self.inner_column()
         layout.addWidget(self.header)
         layout.addWidget(self.view, 1)
         layout.addWidget(self.hint)

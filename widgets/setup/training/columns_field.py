@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
 
 from engines.protocol.orders import Training
 from widgets.parts.components import label
+from widgets.parts.layout import flush_column
 from widgets.theme.theme import Theme
 
 KINDS = ("prompt", "response", "messages", "text")
@@ -25,9 +26,7 @@ class ColumnsField(QWidget):
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(theme.px(4))
+        column = flush_column(self, theme.px(4))
         row = QHBoxLayout()
         row.setSpacing(theme.px(8))
         self.first = self._box("What a row holds, and in which column")

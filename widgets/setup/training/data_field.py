@@ -6,10 +6,11 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QFileDialog, QWidget
 
 from engines.data.training.files import READERS
 from widgets.parts.components import push_button
+from widgets.parts.layout import flush_row
 from widgets.theme.theme import Theme
 
 BUILT_IN = (
@@ -47,9 +48,7 @@ class DataField(QWidget):
         line.editingFinished.connect(self._typed)
         self.browse = push_button("Browse", self.ask)
         self.browse.setToolTip(_TIP)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(theme.px(8))
+        row = flush_row(self, theme.px(8))
         row.addWidget(self.box, 1)
         row.addWidget(self.browse)
         self.setFocusProxy(self.box)

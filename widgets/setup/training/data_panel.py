@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QVBoxLayout, QWidget
 
 from engines.data.training.preview import OPTIONS, BadRow, Preview
 from engines.protocol.orders import Training
 from engines.protocol.problems import Problem
 from widgets.parts.components import IconLabel, Panel, SegmentedControl, ToolButton, label, tool_button
+from widgets.parts.layout import flush_row
 from widgets.setup.fields.form import Form
 from widgets.setup.fields.value_field import ValueField
 from widgets.setup.fields.values import tip
@@ -102,9 +103,7 @@ class DataPanel(Panel):
         self.template.setToolTip(tip(_SETTINGS["template"]))
         self.template.activated.connect(partial(self._choice_made, "template"))
         self._responses = QWidget()
-        row = QHBoxLayout(self._responses)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(theme.px(8))
+        row = flush_row(self._responses, theme.px(8))
         row.addWidget(self.loss_on)
         row.addWidget(self.template, 1)
         self._responses.setFocusProxy(self.loss_on)
@@ -116,9 +115,7 @@ class DataPanel(Panel):
         self._column.addWidget(self.row, 1)
         self._below = Form(theme, LABELS)
         self._split = QWidget()
-        row = QHBoxLayout(self._split)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(theme.px(6))
+        row = flush_row(self._split, theme.px(6))
         for name in ("validation_share", "test_share", "split_seed"):
             row.addWidget(self._field(name))
         self._split.setFocusProxy(self.fields["validation_share"])
@@ -263,9 +260,7 @@ class _BadRows(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(theme.px(6))
+        row = flush_row(self, theme.px(6))
         row.addWidget(IconLabel(theme, "warning", "status.warn", 14, "Warning"))
         self.text = label("", role="dense", wrap=True)
         row.addWidget(self.text, 1)

@@ -6,10 +6,11 @@ import math
 from functools import partial
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from engines.protocol.settings import Setting
 from widgets.parts.components import SegmentedControl, ToolButton, label, tool_button
+from widgets.parts.layout import flush_column
 from widgets.setup.fields.value_field import ValueField
 from widgets.setup.fields.values import tip
 from widgets.setup.training.data_panel import GROUP
@@ -102,9 +103,7 @@ class BatchField(QWidget):
         row.addWidget(self._field(_SETTINGS["batch_size"], "micro"))
         row.addWidget(label("×", tone="secondary"))
         row.addWidget(self._field(_SETTINGS["accumulation"], "accum."))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(theme.px(4))
+        column = flush_column(self, theme.px(4))
         column.addLayout(row)
         self.hint = label("", role="dense", tone="muted", wrap=True)
         column.addWidget(self.hint)

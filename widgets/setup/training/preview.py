@@ -15,6 +15,7 @@ from PySide6.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
 from engines.data.training.preview import Preview
 from engines.protocol.orders import Training
 from engines.protocol.places import Places
+from engines.protocol.problems import advice_of
 from widgets.background.bridge import Bridge
 from workbench.running.data_preview import read_preview
 
@@ -54,8 +55,7 @@ class PreviewSource(QObject):
         self._reader = reader
         self._asked: Asked | None = None
         self._busy = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
+        self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._start)
         self._path: Path | None = None
         self._stamp: tuple[int, ...] = ()
@@ -126,7 +126,7 @@ class PreviewSource(QObject):
     def _failed(self, asked: Asked, error: BaseException) -> None:
         self._busy = False
         if asked == self._asked:
-            self.failed.emit(str(error), str(getattr(error, "advice", "")))
+            self.failed.emit(str(error), advice_of(error))
         else:
             self._start()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from engines.data.training.preview import Preview, ShownRow
 from widgets.parts.components import IconLabel, label, push_button, tool_button
+from widgets.parts.layout import flush_column, flush_row, stacked
 from widgets.setup.training.token_view import TokenView
 from widgets.theme.theme import Theme
 
@@ -41,22 +42,16 @@ class RowView(QWidget):
         self.tokens.stepped.connect(self.step)
         self.message = _Message(theme)
         self.message.again.clicked.connect(self.again_wanted)
-        self.stack = QStackedWidget()
-        self.stack.addWidget(self.message)
-        self.stack.addWidget(self.tokens)
+        self.stack = stacked(self.message, self.tokens)
         self._legend = QWidget()
-        legend = QHBoxLayout(self._legend)
-        legend.setContentsMargins(0, 0, 0, 0)
-        legend.setSpacing(theme.px(6))
+        legend = flush_row(self._legend, theme.px(6))
         self.masked, self.trained = label("", role="dense", tone="muted"), label("", role="dense", tone="secondary")
         for swatch, text in ((_Swatch(theme, False), self.masked), (_Swatch(theme, True), self.trained)):
             legend.addWidget(swatch)
             legend.addWidget(text)
             legend.addSpacing(theme.px(10))
         legend.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(theme.px(6))
+        column = flush_column(self, theme.px(6))
         column.addLayout(head)
         column.addWidget(self.stack, 1)
         column.addWidget(self._legend)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFileDialog, QPushButton, QSizePolicy, QWidget
 
 from engines.protocol.prompt_file import SUFFIXES
 from widgets.parts.components import push_button, tool_button
+from widgets.parts.layout import flush_row
 from widgets.theme.theme import Theme
 
 _MIDDLE = Qt.TextElideMode.ElideMiddle
@@ -35,9 +36,7 @@ class PromptField(QWidget):
         self.button.setMinimumWidth(theme.px(60))
         self.button.setStyleSheet("text-align: left;")
         self.clear = tool_button(theme, "close", tip="Use the built-in prompts", clicked=self._cleared, compact=True)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(theme.px(2))
+        row = flush_row(self, theme.px(2))
         row.addWidget(self.button, 1)
         row.addWidget(self.clear)
         self.setFocusProxy(self.button)

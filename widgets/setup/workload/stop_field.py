@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from engines.protocol.settings import settings_of
 from widgets.parts.components import UnitLineEdit, label
+from widgets.parts.layout import flush_column
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import RunSettings
 from workbench.typed_numbers import NotANumber, parse_number
@@ -26,9 +27,7 @@ class StopField(QWidget):
         super().__init__(parent)
         self._value: float | None = None
         self.error = ""
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(theme.px(2))
+        column = flush_column(self, theme.px(2))
         self.line = UnitLineEdit(theme, "± %")
         self.line.setAccessibleName("Stop early at ± percent")
         self.line.setPlaceholderText("off")

@@ -7,10 +7,10 @@ two they were made from, so that no ratio mixes them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from workbench.metrics.energy.measured import between_requests, energy, generated, nothing_made
 from workbench.metrics.model import Metric, NotAvailable, Value
-from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords
 from workbench.metrics.window import counter_change, no_window, on_gpu, series, why_missing
 
@@ -76,6 +76,10 @@ def _per_million(
     return compute
 
 
+_per_kwh = partial(
+    Metric, better="lower", counts="tokens", group="cost", estimate=True, same_scope=True, task="generate"
+)
+
 METRICS = (
     Metric(
         id="energy_estimate_joules",
@@ -84,8 +88,6 @@ METRICS = (
         "user set. Not a measurement, and not compared with one.",
         unit="J",
         better="neither",
-        window=MEASURED,
-        version=1,
         compute=energy_estimate,
         group="cost",
         estimate=True,
@@ -98,8 +100,6 @@ METRICS = (
         "generated.",
         unit="J/token",
         better="lower",
-        window=MEASURED,
-        version=1,
         compute=energy_estimate_per_token,
         counts="tokens",
         group="cost",
@@ -107,46 +107,30 @@ METRICS = (
         task="generate",
         needs=("request", "cpu_seconds", "watts_per_core"),
     ),
-    Metric(
+    _per_kwh(
         id="cost_per_million_tokens",
         title="Electricity per million tokens (estimate)",
         definition="An estimate: energy of the device over the window / tokens generated x a million, at the price "
         "that the user set. Electricity of the device alone: no machine, no cooling, no staff.",
         unit="currency/Mtoken",
-        better="lower",
-        window=MEASURED,
-        version=1,
-        counts="tokens",
         compute=_per_million(
             lambda records: records.assumptions.price_per_kwh,
             "{:g} {}/kWh",
             "Set the price of electricity to get this estimate.",
         ),
-        group="cost",
-        estimate=True,
-        same_scope=True,
-        task="generate",
         needs=("request", "energy_joules", "price_per_kwh"),
     ),
-    Metric(
+    _per_kwh(
         id="co2e_per_million_tokens_grams",
         title="CO2e per million tokens (estimate)",
         definition="An estimate: energy of the device over the window / tokens generated x a million, at the grid "
         "intensity that the user set. Operation of the device alone: nothing of its making.",
         unit="g/Mtoken",
-        better="lower",
-        window=MEASURED,
-        version=1,
-        counts="tokens",
         compute=_per_million(
             lambda records: records.assumptions.carbon_grams_per_kwh,
             "{:g} g CO2e/kWh",
             "Set the grid's CO2e intensity to get this estimate.",
         ),
-        group="cost",
-        estimate=True,
-        same_scope=True,
-        task="generate",
         needs=("request", "energy_joules", "carbon_grams_per_kwh"),
     ),
 )

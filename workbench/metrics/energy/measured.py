@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from engines.protocol.records import Step
 from workbench.metrics.model import Metric, NotAvailable, Value
-from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords
 from workbench.metrics.window import (
     NS,
@@ -225,6 +225,8 @@ _OF_STEPS: tuple[tuple[str, str, str, Callable[[Step], int]], ...] = (
     ("training_token", "token", "tokens of the measured steps", lambda step: step.tokens),
 )
 
+_of_requests = partial(Metric, group="energy", task="generate", needs=NEEDS)
+
 METRICS = (
     Metric(
         id="power_mean_watts",
@@ -233,8 +235,6 @@ METRICS = (
         "energy per token and per request stand beside it.",
         unit="W",
         better="lower",
-        window=MEASURED,
-        version=1,
         compute=mean_power,
         group="energy",
         primary=True,
@@ -247,8 +247,6 @@ METRICS = (
         definition="Energy of the device over the window / tokens generated in it, idle level included.",
         unit="J/token",
         better="lower",
-        window=MEASURED,
-        version=1,
         compute=energy_per_token,
         group="energy",
         primary=True,
@@ -256,48 +254,33 @@ METRICS = (
         beside=("energy_net_per_token_joules",),
         needs=NEEDS,
     ),
-    Metric(
+    _of_requests(
         id="energy_per_request_joules",
         title="Energy per request",
         definition="Energy of the device over the window / measured requests, idle level included.",
         unit="J/request",
         better="lower",
-        window=MEASURED,
-        version=1,
         compute=energy_per_request,
-        group="energy",
-        task="generate",
         counts="requests",
         beside=("energy_net_per_request_joules",),
-        needs=NEEDS,
     ),
-    Metric(
+    _of_requests(
         id="tokens_per_joule",
         title="Tokens per joule",
         definition="Tokens generated in the window / energy of the device over it, idle level included.",
         unit="tokens/J",
         better="higher",
-        window=MEASURED,
-        version=1,
         compute=tokens_per_joule,
         counts="tokens",
-        group="energy",
-        task="generate",
-        needs=NEEDS,
     ),
-    Metric(
+    _of_requests(
         id="energy_delay_product",
         title="Energy-delay product",
         definition="Energy per request, idle level included, times the mean latency of a request.",
         unit="J·s",
         better="lower",
-        window=MEASURED,
-        version=1,
         compute=energy_delay,
         counts="requests",
-        group="energy",
-        task="generate",
-        needs=NEEDS,
     ),
     Metric(
         id="energy_joules",
@@ -305,8 +288,6 @@ METRICS = (
         definition="Energy of the device over the measured window, idle level included.",
         unit="J",
         better="neither",
-        window=MEASURED,
-        version=1,
         compute=energy,
         beside=("energy_net_joules",),
         group="energy",

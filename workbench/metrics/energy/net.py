@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from workbench.metrics.energy.measured import (
     MIN_ENERGY_WINDOW_S,
@@ -15,7 +16,6 @@ from workbench.metrics.energy.measured import (
     nothing_made,
 )
 from workbench.metrics.model import Metric, NotAvailable, Value
-from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import Span, TrialRecords
 from workbench.metrics.window import NS, length_s, mean_over, no_window, power_source, series
 from workbench.units import format_share
@@ -129,6 +129,8 @@ def decode_energy(records: TrialRecords) -> Value | NotAvailable:
     return Value(joules / tokens, method, round(tokens))
 
 
+_above_idle = partial(Metric, version=2, better="lower", group="energy", task="generate", needs=_NET_NEEDS)
+
 METRICS = (
     Metric(
         id="energy_net_joules",
@@ -137,39 +139,26 @@ METRICS = (
         "idle power is measured in the same process with the device's context alive.",
         unit="J",
         better="neither",
-        window=MEASURED,
         version=2,
         compute=net_energy,
         group="energy",
         needs=("step", *_NET_NEEDS),
     ),
-    Metric(
+    _above_idle(
         id="energy_net_per_token_joules",
         title="Energy per token above idle",
         definition="Energy above the idle level / tokens generated.",
         unit="J/token",
-        better="lower",
-        window=MEASURED,
-        version=2,
         compute=_net_per(generated, "the tokens generated"),
         counts="tokens",
-        group="energy",
-        task="generate",
-        needs=_NET_NEEDS,
     ),
-    Metric(
+    _above_idle(
         id="energy_net_per_request_joules",
         title="Energy per request above idle",
         definition="Energy above the idle level / measured requests.",
         unit="J/request",
-        better="lower",
-        window=MEASURED,
-        version=2,
         compute=_net_per(lambda records: len(records.measured), "the measured requests"),
         counts="requests",
-        group="energy",
-        task="generate",
-        needs=_NET_NEEDS,
     ),
     Metric(
         id="idle_power_watts",
@@ -191,7 +180,6 @@ METRICS = (
         unit="J/request",
         better="lower",
         window="prefill_energy",
-        version=1,
         compute=prefill_energy,
         counts="requests of one token",
         group="energy",
@@ -205,8 +193,6 @@ METRICS = (
         "request. A difference: the errors of both are carried through and stated.",
         unit="J/token",
         better="lower",
-        window=MEASURED,
-        version=1,
         compute=decode_energy,
         counts="tokens",
         group="energy",

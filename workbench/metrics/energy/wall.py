@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from workbench.metrics.energy.measured import MIN_ENERGY_WINDOW_S
 from workbench.metrics.model import Metric, NotAvailable, Value
-from workbench.metrics.speed import MEASURED
 from workbench.metrics.trial import TrialRecords
 from workbench.metrics.window import NS, covers, inside, integral, no_window, series
 
@@ -44,8 +43,6 @@ METRICS = (
         definition="Energy of the whole machine over the measured window by an imported wall meter, idle included.",
         unit="J",
         better="neither",
-        window=MEASURED,
-        version=1,
         compute=wall_energy,
         group="energy",
         needs=("request", "step", "wall_meter"),

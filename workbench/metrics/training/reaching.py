@@ -125,7 +125,6 @@ METRICS = tuple(
         unit=unit,
         better="lower",
         window="all steps, evaluations left out",
-        version=1,
         compute=_to_loss(axis),
         group=group,
         task="train",

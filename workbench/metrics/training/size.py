@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from engines.protocol.records import MemoryParts
 from workbench.metrics.model import Metric, NotAvailable, Value
@@ -59,51 +60,35 @@ _PARTS: tuple[tuple[str, str, str, Callable[[MemoryParts], int]], ...] = (
     ("peak", "Peak of a step", "All parts together", lambda p: p.peak_bytes),
 )
 
+_counted = partial(Metric, better="lower", window="whole trial", group="memory", exact=True, task="train")
+
 METRICS = (
-    Metric(
+    _counted(
         id="trained_parameters",
         title="Trained parameters",
         definition="Parameters that training changes: those of the adapters for LoRA.",
         unit="count",
-        better="lower",
-        window="whole trial",
-        version=1,
         compute=_trained,
-        group="memory",
-        exact=True,
-        task="train",
         primary=True,
         beside=("trained_ratio",),
         needs=("took_effect",),
     ),
-    Metric(
+    _counted(
         id="trained_ratio",
         title="Trained share",
         definition="Parameters that training changes / parameters of the model, adapters included.",
         unit="ratio",
-        better="lower",
-        window="whole trial",
-        version=1,
         compute=_trained_share,
         shown_unit="%",
-        group="memory",
-        exact=True,
-        task="train",
         needs=("took_effect", "model_loaded"),
     ),
-    Metric(
+    _counted(
         id="adapter_bytes",
         title="Adapter on disk",
         definition="Size of the adapter file that the trial kept.",
         unit="B",
-        better="lower",
-        window="whole trial",
-        version=1,
         compute=_adapter,
         shown_unit="MiB",
-        group="memory",
-        exact=True,
-        task="train",
         counts="files",
         needs=("artifact",),
     ),
@@ -115,7 +100,6 @@ METRICS = (
             unit="B",
             better="lower",
             window="one untimed step",
-            version=1,
             compute=_part(amount),
             shown_unit="MiB",
             group="memory",

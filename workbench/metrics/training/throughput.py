@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from functools import partial
 
 from engines.protocol.records import Step
 from workbench.metrics.model import Metric, NotAvailable, Value
@@ -50,7 +51,6 @@ def _metric(id: str, title: str, definition: str, unit: str, amount: Callable[[S
         unit=unit,
         better="higher",
         window=STEPS_MEASURED,
-        version=1,
         compute=_rate(amount, what, per_parameter="param" in unit),
         task="train",
         counts=what,
@@ -88,6 +88,8 @@ def _data_share(records: TrialRecords) -> Value | NotAvailable:
     )
 
 
+_of_steps = partial(Metric, better="lower", window=STEPS_MEASURED, task="train", counts="steps", needs=("step",))
+
 METRICS = (
     _metric(
         "training_tokens_per_second",
@@ -121,47 +123,29 @@ METRICS = (
         lambda step: step.samples,
         "samples",
     ),
-    Metric(
+    _of_steps(
         id="training_step_s",
         title="Step time",
         definition="Median time of a measured training step: forward, backward, optimiser; not making the batch.",
         unit="s",
-        better="lower",
-        window=STEPS_MEASURED,
-        version=1,
         compute=_step_time,
         group="latency",
-        task="train",
-        counts="steps",
-        needs=("step",),
     ),
-    Metric(
+    _of_steps(
         id="training_latency_s",
         title="Average latency of a step",
         definition="AL of EfficientLLM (fine-tuning): Σ time of the measured training steps / their number. In one "
         "process communication is part of a step.",
         unit="s/step",
-        better="lower",
-        window=STEPS_MEASURED,
-        version=1,
         compute=_latency,
         group="latency",
-        task="train",
-        counts="steps",
-        needs=("step",),
     ),
-    Metric(
+    _of_steps(
         id="training_data_ratio",
         title="Time for data",
         definition="Time for making batches / (that + time of the measured training steps).",
         unit="ratio",
-        better="lower",
-        window=STEPS_MEASURED,
-        version=1,
         compute=_data_share,
         shown_unit="%",
-        task="train",
-        counts="steps",
-        needs=("step",),
     ),
 )
