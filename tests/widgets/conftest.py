@@ -133,6 +133,15 @@ def theme(qapp: QApplication, tmp_path: Path) -> Iterator[Theme]:
 
 
 @pytest.fixture
+def window(qtbot: QtBot) -> QMainWindow:
+    """An empty one, not shown."""
+    made = QMainWindow()
+    qtbot.addWidget(made)
+    made.resize(900, 600)
+    return made
+
+
+@pytest.fixture
 def services(qtbot: QtBot, theme: Theme, home: Places) -> Iterator[Services]:
     """Services without a workbench, in a window that is never shown. `services.bridge.attach(fake)` gives it one;
     what is asked of `navigate` is kept in `services.navigate.asked`."""

@@ -17,14 +17,6 @@ from widgets.theme.theme import Theme
 
 
 @pytest.fixture
-def window(qtbot: QtBot) -> QMainWindow:
-    made = QMainWindow()
-    qtbot.addWidget(made)
-    made.resize(900, 600)
-    return made
-
-
-@pytest.fixture
 def ran() -> list[str]:
     return []
 

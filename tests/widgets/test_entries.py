@@ -23,14 +23,6 @@ PAGES = {"setup": SETUP, "monitor": MONITOR, "compare": COMPARE, "machines": MAC
 
 
 @pytest.fixture
-def window(qtbot: QtBot) -> QMainWindow:
-    made = QMainWindow()
-    qtbot.addWidget(made)
-    made.resize(900, 600)
-    return made
-
-
-@pytest.fixture
 def actions(window: QMainWindow, theme: Theme) -> Actions:
     made = Actions(window, theme)
     for entries in PAGES.values():

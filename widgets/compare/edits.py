@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, Signal
-from PySide6.QtGui import QUndoStack
-
+from widgets.background.trial_edits import TrialEdits
 from widgets.parts.undo import Edit
-from widgets.shell.services import Services
 from workbench.experiment import MORE_BLOCKS
 from workbench.metrics.model import counted
 from workbench.running.cleaning import kept_bytes
@@ -14,16 +11,8 @@ from workbench.store.operations import Rename, SetBaseline
 from workbench.units import format_bytes
 
 
-class CompareEdits(QObject):
-    """Baseline, name, deletion, retries and more blocks. Errors become toasts."""
-
-    done = Signal()
-    """The store has changed: what is shown is old."""
-
-    def __init__(self, services: Services, undo_stack: QUndoStack, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._services = services
-        self._undo_stack = undo_stack
+class CompareEdits(TrialEdits):
+    """Baseline, name, deletion and more blocks."""
 
     def _finished(self, _answer: object = None) -> None:
         self.done.emit()
@@ -60,56 +49,16 @@ class CompareEdits(QObject):
         def finished(done: tuple[int, int]) -> None:
             count, kept = done
             stays = f"What they have trained stays, {format_bytes(kept)}: llm-workbench clean removes it."
-            message = f"{count} {'trial' if count == 1 else 'trials'} deleted."
-            self._services.toasts.show("good", message, stays if kept else "")
+            self._services.toasts.show("good", f"{counted(count, 'trials')} deleted.", stays if kept else "")
             self.done.emit()
 
-        self._services.bridge.run(work, finished, self._services.toasts.error, receiver=self)
-
-    def retry(self, trials: tuple[str, ...]) -> None:
-        """Run ended trials again, as new ones."""
-        workbench = self._services.workbench
-        if workbench is None or not trials:
-            return
-
-        def finished(new: tuple[str, ...]) -> None:
-            count = len(new)
-            self._services.toasts.show("good", f"{count} {'trial' if count == 1 else 'trials'} queued again.")
-            self.done.emit()
-
-        self._services.bridge.run(lambda: workbench.retry(trials), finished, self._services.toasts.error, receiver=self)
-
-    def can_resume(self, trial: str) -> bool:
-        """Whether it left a checkpoint here."""
-        workbench = self._services.workbench
-        return workbench is not None and workbench.can_resume(trial)
-
-    def resume(self, trials: tuple[str, ...]) -> None:
-        """Continue training trials from their last checkpoints, as new ones."""
-        workbench = self._services.workbench
-        if workbench is None or not trials:
-            return
-
-        def finished(new: tuple[str, ...]) -> None:
-            continues = "1 trial continues" if len(new) == 1 else f"{len(new)} trials continue"
-            self._services.toasts.show("good", f"{continues} from the last checkpoint, as a new one.")
-            self.done.emit()
-
-        self._services.bridge.run(
-            lambda: workbench.resume(trials), finished, self._services.toasts.error, receiver=self
-        )
+        self._run(work, finished)
 
     def more_blocks(self, experiment: str) -> None:
         """One trial more of each configuration in each of them."""
         workbench = self._services.workbench
-        if workbench is None:
-            return
-
-        def finished(new: tuple[str, ...]) -> None:
-            text = f"{MORE_BLOCKS} more blocks are queued: {counted(len(new), 'trials')}."
-            self._services.toasts.show("good", text)
-            self.done.emit()
-
-        self._services.bridge.run(
-            lambda: workbench.more_blocks(experiment, MORE_BLOCKS), finished, self._services.toasts.error, receiver=self
-        )
+        if workbench is not None:
+            self._add(
+                lambda: workbench.more_blocks(experiment, MORE_BLOCKS),
+                lambda n: f"{MORE_BLOCKS} more blocks are queued: {counted(n, 'trials')}.",
+            )

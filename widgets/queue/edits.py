@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import QObject
-from PySide6.QtGui import QUndoStack
-
+from widgets.background.trial_edits import TrialEdits
 from widgets.parts.undo import Edit
-from widgets.shell.services import Services
 from workbench.machines.machine import THIS
 from workbench.running.queues import by_machine
 
 
-class QueueEdits(QObject):
+class QueueEdits(TrialEdits):
     """Every change of the queue, with the undo of those that can be undone. Errors become toasts."""
-
-    def __init__(self, services: Services, undo_stack: QUndoStack, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._services = services
-        self._undo_stack = undo_stack
-
-    def _run(self, work: Callable[[], object], success: Callable[[object], None] | None = None) -> None:
-        self._services.bridge.run(work, success, self._services.toasts.error, receiver=self)
-
-    # --- edits ------------------------------------------------------------------------------------
 
     def pause(self, paused: bool, machine: str = THIS) -> None:
         """A paused queue finishes what runs and starts nothing."""
@@ -80,33 +67,3 @@ class QueueEdits(QObject):
         self._run(work)
         count = "a trial" if len(trials) == 1 else f"{len(trials)} trials"
         self._undo_stack.push(Edit(f"removing {count}", lambda: self._run(bring_back)))
-
-    def can_resume(self, trial: str) -> bool:
-        """Whether it left a checkpoint here."""
-        workbench = self._services.workbench
-        return workbench is not None and workbench.can_resume(trial)
-
-    def resume(self, trials: tuple[str, ...]) -> None:
-        """Continue stopped or failed training trials from their last checkpoints, as new ones."""
-        workbench = self._services.workbench
-        if workbench is None or not trials:
-            return
-
-        def finished(new: object) -> None:
-            count = len(new) if isinstance(new, tuple) else len(trials)
-            continues = "1 trial continues" if count == 1 else f"{count} trials continue"
-            self._services.toasts.show("good", f"{continues} from the last checkpoint, as a new one.")
-
-        self._run(lambda: workbench.resume(trials), finished)
-
-    def retry(self, trials: tuple[str, ...]) -> None:
-        """Run ended trials again."""
-        workbench = self._services.workbench
-        if workbench is None or not trials:
-            return
-
-        def finished(new: object) -> None:
-            count = len(new) if isinstance(new, tuple) else len(trials)
-            self._services.toasts.show("good", f"{count} {'trial' if count == 1 else 'trials'} queued again.")
-
-        self._run(lambda: workbench.retry(trials), finished)

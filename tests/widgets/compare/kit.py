@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 from PySide6.QtCore import QModelIndex
 
+from tests.widgets.fake_workbench import Remembering
 from widgets.compare.page import ComparePage
 from widgets.compare.table.build import build
 from widgets.compare.table.views import Choice, Column, Loaded
@@ -17,31 +16,15 @@ from workbench.store.operations import ExperimentDetail, GetExperiment, ListExpe
 SPEED, MEMORY, POWER = "decode_tokens_per_second", "memory_mean_bytes", "power_mean_watts"
 
 
-class EmptyStore:
-    """Holds no records."""
-
-    def execute(self, operation: object) -> object:
-        raise StoreError("There is no such trial.", code="not_found")
-
-
-class FakeWorkbench:
+class FakeWorkbench(Remembering):
     """Holds experiments; remembers what was asked of it."""
 
     def __init__(self, *details: ExperimentDetail) -> None:
+        super().__init__()
         self.details = list(details)
-        self.asked: list[object] = []
         self.reads = 0
-        self.store = EmptyStore()
-        self.resumable: tuple[str, ...] = ()
-        self._pool = ThreadPoolExecutor(1)
 
-    def listen(self, listener: object) -> Callable[[], None]:
-        return lambda: None
-
-    def submit_operation(self, operation: object) -> Future[Any]:
-        return self._pool.submit(self._execute, operation)
-
-    def _execute(self, operation: object) -> object:
+    def execute(self, operation: object) -> object:
         if isinstance(operation, ListExperiments):
             return tuple(d.experiment for d in self.details)
         if isinstance(operation, GetExperiment):
@@ -65,23 +48,9 @@ class FakeWorkbench:
         self.asked.append(("delete", trials))
         return trials
 
-    def retry(self, trials: tuple[str, ...]) -> tuple[str, ...]:
-        self.asked.append(("retry", trials))
-        return tuple(f"{t}-again" for t in trials)
-
-    def can_resume(self, trial: str) -> bool:
-        return trial in self.resumable
-
-    def resume(self, trials: tuple[str, ...]) -> tuple[str, ...]:
-        self.asked.append(("resume", trials))
-        return tuple(f"{t}-resumed" for t in trials)
-
     def more_blocks(self, experiment: str, blocks: int) -> tuple[str, ...]:
         self.asked.append(("more", experiment, blocks))
         return tuple(f"t-more-{n}" for n in range(4 * blocks))
-
-    def close(self) -> None:
-        self._pool.shutdown()
 
 
 def column(loaded: Loaded, metric: str) -> Column:

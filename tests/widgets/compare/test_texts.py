@@ -55,11 +55,11 @@ class Writing(FakeWorkbench):
 
     prompts: dict[str, dict[str, str]]
 
-    def _execute(self, operation: object) -> object:
+    def execute(self, operation: object) -> object:
         if isinstance(operation, ReadKinds):
             self.asked.append(operation)
             return said(self.details[0], self.prompts)
-        return super()._execute(operation)
+        return super().execute(operation)
 
 
 @pytest.fixture

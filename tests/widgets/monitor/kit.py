@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 from engines.protocol.messages import QueueState
 from engines.protocol.records import Record
+from tests.widgets.fake_workbench import Remembering
 from tests.widgets.queue_kit import entry, queue
 from tests.workbench.synthetic import FakeTrial, records
 from widgets.monitor.page import MonitorPage
 from workbench.store.operations import StoreError
 
 
-class FakeStore:
-    """A store that has nothing: every trial that is asked for is not found."""
-
-    def execute(self, operation: object) -> object:
-        raise StoreError("There is no trial t-9.", "Nothing was changed.", code="not_found")
-
-    def close(self) -> None: ...
-
-
-class FakeWorkbench:
+class FakeWorkbench(Remembering):
     """Remembers what the page asks of the runner; retried trials get new ids."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[object, ...]] = []
-        self.store = FakeStore()
-        self._pool = ThreadPoolExecutor(1)
+        super().__init__()
         self.refuse = False
-        self.resumable: tuple[str, ...] = ()
-
-    def listen(self, listener: object) -> Callable[[], None]:
-        return lambda: None
-
-    def submit_operation(self, operation: object) -> Future[Any]:
-        return self._pool.submit(self.store.execute, operation)
 
     def pause(self, paused: bool, machine: str = "this") -> None:
         self.asked.append(("pause", paused) if machine == "this" else ("pause", paused, machine))
@@ -53,20 +33,6 @@ class FakeWorkbench:
 
     def title_of(self, machine: str) -> str:
         return {"lab": "gpu-box"}[machine]
-
-    def retry(self, trials: tuple[str, ...]) -> tuple[str, ...]:
-        self.asked.append(("retry", trials))
-        return tuple(f"{t}-again" for t in trials)
-
-    def can_resume(self, trial: str) -> bool:
-        return trial in self.resumable
-
-    def resume(self, trials: tuple[str, ...]) -> tuple[str, ...]:
-        self.asked.append(("resume", trials))
-        return tuple(f"{t}-resumed" for t in trials)
-
-    def close(self) -> None:
-        self._pool.shutdown()
 
 
 def full_queue(now: float | None = None) -> QueueState:
