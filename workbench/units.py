@@ -202,6 +202,11 @@ def format_count(value: int) -> str:
     return f"{value:,}"
 
 
+def counted(n: int, what: str) -> str:
+    """ "189 tokens", "1 block": `what` in the plural."""
+    return f"{n:,} {what.removesuffix('s') if n == 1 else what}"
+
+
 def format_numbers(numbers: Iterable[int]) -> str:
     """ "1 to 3, 7": runs of three and more drawn together."""
     runs: list[list[int]] = []

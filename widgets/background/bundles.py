@@ -12,6 +12,7 @@ from widgets.parts.last_folder import LastFolder, open_folder
 from widgets.shell.services import Services
 from widgets.shell.targets import ShowExperiment
 from workbench.store.operations import Bundled, ExperimentRow, GetExperiment
+from workbench.units import counted
 
 
 class Bundles(QObject):
@@ -45,10 +46,10 @@ class Bundles(QObject):
             return
 
         def written(done: Bundled) -> None:
-            left = f" {_trials(done.left_out)} had not ended and are left out." if done.left_out else ""
+            left = f" {counted(done.left_out, 'trials')} had not ended and are left out." if done.left_out else ""
             self._services.toasts.show(
                 "good",
-                f"Exported {_trials(done.trials)} with all records to {folder.name}.{left}",
+                f"Exported {counted(done.trials, 'trials')} with all records to {folder.name}.{left}",
                 str(folder),
                 action="Open folder",
                 handler=partial(open_folder, folder),
@@ -83,13 +84,9 @@ class Bundles(QObject):
         done, row = answer
         show = partial(self._services.navigate, "compare", ShowExperiment(row.experiment))
         if done.trials:
-            known = f" {_trials(done.left_out)} were stored already." if done.left_out else ""
-            text = f"Imported {_trials(done.trials)} of “{row.name}”.{known}"
+            known = f" {counted(done.left_out, 'trials')} were stored already." if done.left_out else ""
+            text = f"Imported {counted(done.trials, 'trials')} of “{row.name}”.{known}"
             self._services.toasts.show("good", text, action="Compare", handler=show)
         else:
-            text = f"Nothing to import: all {_trials(done.left_out)} of “{row.name}” are stored already."
+            text = f"Nothing to import: all {counted(done.left_out, 'trials')} of “{row.name}” are stored already."
             self._services.toasts.show("info", text, action="Compare", handler=show)
-
-
-def _trials(count: int) -> str:
-    return f"{count:,} trial{'' if count == 1 else 's'}"

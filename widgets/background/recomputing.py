@@ -10,6 +10,7 @@ import threading
 from PySide6.QtCore import QObject, Qt, Signal
 
 from widgets.shell.services import Services
+from workbench.units import counted
 
 
 class Recomputing(QObject):
@@ -48,7 +49,7 @@ class Recomputing(QObject):
 
         def finished(done: int) -> None:
             self._ended()
-            trials = f"{done:,} trial{'' if done == 1 else 's'}"
+            trials = counted(done, "trials")
             of = f" of {name}" if name else ""
             if stop.is_set():
                 self._services.toasts.show("info", f"Stopped: figures of {trials}{of} were recomputed.")

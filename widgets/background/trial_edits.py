@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
 from widgets.shell.services import Services
-from workbench.metrics.model import counted
+from workbench.units import counted
 
 R = TypeVar("R")
 

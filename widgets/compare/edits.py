@@ -5,10 +5,9 @@ from __future__ import annotations
 from widgets.background.trial_edits import TrialEdits
 from widgets.parts.undo import Edit
 from workbench.experiment import MORE_BLOCKS
-from workbench.metrics.model import counted
 from workbench.running.cleaning import kept_bytes
 from workbench.store.operations import Rename, SetBaseline
-from workbench.units import format_bytes
+from workbench.units import counted, format_bytes
 
 
 class CompareEdits(TrialEdits):

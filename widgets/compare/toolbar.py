@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QComboBox, QLineEdit, QMenu, QStyle, QStyleOptionC
 from widgets.theme.icons import pixmap
 from widgets.theme.theme import Theme
 from workbench.store.operations import ExperimentRow
+from workbench.units import counted
 
 _FILTER_MS = 180
 
@@ -93,7 +94,7 @@ def experiment_text(row: ExperimentRow) -> str:
     """ "precision of SmolLM2 · number 12 · 1 Oct 2026, 14:00 · 19 of 20 trials completed, 1 failed"."""
     done = f"{row.completed} of {row.trials} trials completed"
     if row.completed == row.trials:
-        done = f"{row.trials} {'trial' if row.trials == 1 else 'trials'}"
+        done = counted(row.trials, "trials")
     more = [f"{n} {word}" for n, word in ((row.failed, "failed"), (row.running, "running")) if n]
     return f"{row.name}  ·  number {row.number}  ·  {local_time(row.created_at)}  ·  {', '.join([done, *more])}"
 

@@ -18,6 +18,7 @@ from widgets.settings.rows import Rows
 from widgets.shell.services import Services
 from workbench import settings
 from workbench.metrics.assumptions import Assumptions
+from workbench.units import counted
 
 _TERA = 1e12
 _FIELD, _CURRENCY = 220, 96
@@ -237,7 +238,7 @@ class EstimatesGroup(QWidget):
 
     def _show_stored(self) -> None:
         count, running = self._ended, self._recomputing
-        trials = f"{count:,} trial{'' if count == 1 else 's'}"
+        trials = counted(count, "trials")
         if running.running:
             self.stored.setText(f"Recomputing figures: {running.done:,} of {running.total:,} trials.")
             self.recompute.setText("Stop")

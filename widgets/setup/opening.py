@@ -22,6 +22,7 @@ from workbench.experiment.presets import Preset, presets
 from workbench.experiment.studies import LeftOut, find_study, make
 from workbench.experiment.train_first import train_first
 from workbench.store.operations import ExperimentDetail, GetExperiment, GetTrial, TrialRow
+from workbench.units import counted
 
 _NAMED = 6
 """Names in a message; the rest is counted."""
@@ -133,7 +134,7 @@ class Openings(QObject):
         self._session.load(State(made, made, None, "Trained first"), "training these models first")
         self._services.toasts.show(
             "info",
-            f"{new} model{'' if new == 1 else 's'} trained first, then compared with the models as they are.",
+            f"{counted(new, 'models')} trained first, then compared with the models as they are.",
             "Choose what is measured, and precisions if you like. Ctrl+Z brings the fine-tuning back.",
         )
 
@@ -141,7 +142,7 @@ class Openings(QObject):
 
     def file_read(self, path: Path, experiment: Experiment | None, problems: tuple[Problem, ...]) -> None:
         """A file was read: open it, or say everything that is wrong with it and change nothing."""
-        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        count = counted(len(problems), "problems")
         if experiment is None:
             self._problems.show_problems(problems, f"{path.name} was not opened: {count}. Nothing was changed.")
             return

@@ -47,6 +47,7 @@ from workbench.experiment.presets import presets
 from workbench.machines.machine import THIS
 from workbench.plan.plan import Plan, command_line, hosts
 from workbench.running.events import RunnerLink
+from workbench.units import counted
 
 _KEEP_MS = 1000
 """An edit is kept for the next session after this long without another."""
@@ -490,7 +491,7 @@ class SetupPage(Page):
 
     def _submitted(self, _experiment: str, trials: int) -> None:
         self._show_run()
-        self.services.toasts.show("good", f"{trials} trial{'' if trials == 1 else 's'} in the queue.")
+        self.services.toasts.show("good", f"{counted(trials, 'trials')} in the queue.")
 
     def _first_found(self, trial: str) -> None:
         self.services.navigate("monitor", ShowTrial(trial) if trial else None)

@@ -13,6 +13,7 @@ from widgets.theme.theme import Theme
 from workbench.machines.machine import THIS
 from workbench.running.events import RunnerLink
 from workbench.store.operations import Counts
+from workbench.units import counted
 
 _WORST_FIRST = ("lost", "connecting", "connected")
 
@@ -62,7 +63,7 @@ class StatusLine(QStatusBar):
         self.database.setToolTip(str(path))
 
     def set_counts(self, counts: Counts, *, is_owner: bool) -> None:
-        trials = "empty" if not counts.trials else f"{counts.trials:,} trial{'' if counts.trials == 1 else 's'}"
+        trials = "empty" if not counts.trials else f"{counted(counts.trials, 'trials')}"
         shared = "" if is_owner else ", opened by another window or command; this one works through it"
         self.store.setText(f"Store: {trials}{shared}")
 

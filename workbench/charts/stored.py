@@ -18,7 +18,7 @@ from workbench.comparison.results import Cell, Comparison, Row
 from workbench.comparison.trade_offs import front_line
 from workbench.metrics.registry import find
 from workbench.plan.labels import short_title
-from workbench.units import format_ratio, format_value, practical_unit, scale, significant
+from workbench.units import counted, format_ratio, format_value, practical_unit, scale, significant
 from workbench.version import version
 
 Floats = npt.NDArray[np.float64]
@@ -406,7 +406,7 @@ def _notes(
         notes.append(f"Arrow: the {BEYOND}.")
     excluded = {trial for c in valued for trial in c.excluded}
     if excluded:
-        notes.append(f"{len(excluded)} invalid {'trial' if len(excluded) == 1 else 'trials'} left out.")
+        notes.append(f"{counted(len(excluded), 'invalid trials')} left out.")
     origins = [n for n in comparison.footnotes if "quality is that of" in n]
     if origins and any(c.metric in ("perplexity", "bits_per_byte") for c in valued):
         notes += origins

@@ -14,7 +14,6 @@ from workbench.cli import OK, WRONG
 from workbench.cli.tables import print_table
 from workbench.comparison.trials import metric_ids, newest
 from workbench.export.tables import absences
-from workbench.metrics.model import counted
 from workbench.metrics.registry import find
 from workbench.running.cleaning import kept_bytes
 from workbench.running.workbench import Workbench
@@ -28,7 +27,7 @@ from workbench.store.operations import (
     ReadRecords,
     TrialRow,
 )
-from workbench.units import format_bytes, format_duration, format_value
+from workbench.units import counted, format_bytes, format_duration, format_value
 
 
 def list_(options: argparse.Namespace) -> int:

@@ -9,10 +9,9 @@ import sys
 from workbench.cli import OK, STORE, WRONG
 from workbench.cli.main import complain
 from workbench.cli.tables import print_table
-from workbench.metrics.model import counted
 from workbench.running.cleaning import leftovers, remove, unfinished
 from workbench.running.workbench import Workbench
-from workbench.units import format_bytes
+from workbench.units import counted, format_bytes
 
 
 def clean(options: argparse.Namespace) -> int:

@@ -9,9 +9,9 @@ import msgspec
 from engines.protocol.places import places
 from workbench.cli import OK
 from workbench.cli.progress import Bar
-from workbench.cli.stored import count
 from workbench.running.workbench import Workbench
 from workbench.store.salvage import salvage
+from workbench.units import counted
 
 
 def repair(options: argparse.Namespace) -> int:
@@ -24,11 +24,11 @@ def repair(options: argparse.Namespace) -> int:
     if options.json:
         print(msgspec.json.encode(done).decode())
         return OK
-    print(f"{done.database} is repaired: {count(done.trials, 'trial')}.")
+    print(f"{done.database} is repaired: {counted(done.trials, 'trials')}.")
     for source, trials in done.found.items():
-        print(f"From {source}: {count(trials, 'trial')}.")
+        print(f"From {source}: {counted(trials, 'trials')}.")
     if done.restored:
-        print(f"Whole because of spools or copies: {count(len(done.restored), 'trial')}.")
+        print(f"Whole because of spools or copies: {counted(len(done.restored), 'trials')}.")
     if done.incomplete:
         print(f"Invalid now, because records are lost: {', '.join(done.incomplete)}")
     print(f"The damaged file is kept as {done.kept}")

@@ -20,11 +20,10 @@ from workbench.comparison.courses import read_all
 from workbench.experiment.experiment import MAX_TRIALS, Experiment
 from workbench.experiment.file import load
 from workbench.machines.machine import machine_titles
-from workbench.metrics.model import counted
 from workbench.plan.plan import MemoryEstimate, Plan
 from workbench.running.workbench import Workbench
 from workbench.store.operations import GetExperiment, GetTrial, ListTrials
-from workbench.units import format_bytes, format_count, format_duration, significant
+from workbench.units import counted, format_bytes, format_count, format_duration, significant
 
 _ALL = 1_000_000
 

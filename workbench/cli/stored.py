@@ -16,6 +16,7 @@ from workbench.cli.progress import Bar
 from workbench.running.wall_meter import WallMeterError
 from workbench.running.workbench import Workbench
 from workbench.store.operations import GetExperiment, GetTrial
+from workbench.units import counted
 
 
 def recompute(options: argparse.Namespace) -> int:
@@ -32,7 +33,8 @@ def recompute(options: argparse.Namespace) -> int:
         print(json.dumps({"recomputed": done}))
     else:
         print(
-            f"Figures and verdicts of {count(done, 'trial')} recomputed; values of older formulas are kept beside them."
+            f"Figures and verdicts of {counted(done, 'trials')} recomputed; values of older formulas are kept beside "
+            "them."
         )
     return OK
 
@@ -48,7 +50,7 @@ def import_(options: argparse.Namespace) -> int:
         print(f"Nothing to import: experiment {row.number}, {row.name}, already has all {done.left_out} trials.")
     else:
         known = f"; {done.left_out} were already stored" if done.left_out else ""
-        print(f"Imported {count(done.trials, 'trial')} as experiment {row.number}, {row.name}{known}.")
+        print(f"Imported {counted(done.trials, 'trials')} as experiment {row.number}, {row.name}{known}.")
     return OK
 
 
@@ -61,9 +63,9 @@ def export_bundle(options: argparse.Namespace) -> int:
     if options.json:
         print(msgspec.json.encode(done).decode())
         return OK
-    print(f"{count(done.trials, 'trial')} with all records in {folder}; `llm-workbench import` reads it.")
+    print(f"{counted(done.trials, 'trials')} with all records in {folder}; `llm-workbench import` reads it.")
     if done.left_out:
-        print(f"Left out: {count(done.left_out, 'trial')} that have not ended.", file=sys.stderr)
+        print(f"Left out: {counted(done.left_out, 'trials')} that have not ended.", file=sys.stderr)
     return OK
 
 
@@ -87,7 +89,3 @@ def wall_meter(options: argparse.Namespace) -> int:
     else:
         print(f"{stored} readings of the wall meter are stored with trial {trial.number}; its figures were recomputed.")
     return OK
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

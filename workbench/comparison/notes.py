@@ -10,12 +10,12 @@ from workbench.comparison.results import Cell, Row
 from workbench.comparison.trials import ConfigurationTrials, words
 from workbench.experiment import MORE_BLOCKS
 from workbench.machines.environment_notes import environment_notes
-from workbench.metrics.model import counted
 from workbench.metrics.registry import find
 from workbench.metrics.tasks import TOLD_FROM_CHANCE
 from workbench.plan import labels as naming
 from workbench.statistics.outliers import MARK, describe
 from workbench.store.operations import ExperimentDetail, ReasonRow, TrialRow
+from workbench.units import counted
 
 _MOST_TOLD = 3
 """Outlying trials that a note describes; the others are counted."""

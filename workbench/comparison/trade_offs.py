@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from workbench.comparison.results import Comparison
-from workbench.metrics.registry import find
+from workbench.metrics.registry import title_of
 
 QUALITY = ("perplexity", "bits_per_byte", "accuracy_mean_ratio", "test_loss", "held_out_loss")
 _ACROSS = (
@@ -100,6 +100,5 @@ def _why_not(comparison: Comparison, metrics: Sequence[str]) -> str:
     if any(m in comparison.metrics for m in metrics):
         return "Quality was measured over other texts or questions in different rows: it cannot be drawn on one axis."
     reason = next((comparison.unavailable[m] for m in metrics if m in comparison.unavailable), "")
-    known = find(metrics[0])
-    title = known.title if known is not None else metrics[0]
+    title = title_of(metrics[0])
     return f"{title} is not available: {reason}" if reason else f"{title} is not available in this experiment."

@@ -16,7 +16,7 @@ from workbench.comparison.results import Comparison
 from workbench.export import tables
 from workbench.export.courses import courses_csv
 from workbench.export.look import ThemeName
-from workbench.metrics.registry import find
+from workbench.metrics.registry import title_of
 
 CHART_FORMATS = ("png", "svg", "pdf")
 _TABLES: dict[str, Callable[[Comparison, Sequence[str]], str]] = {
@@ -72,8 +72,7 @@ def export_comparison(
 def _charts(comparison: Comparison, metrics: Sequence[str], read: Read | None) -> Iterator[tuple[str, Chart]]:
     """With how the name of its file ends."""
     for metric in metrics or tables.default_metrics(comparison):
-        known = find(metric)
-        yield known.title if known is not None else metric, bar_chart(comparison, metric)
+        yield title_of(metric), bar_chart(comparison, metric)
     training = comparison.training
     if not metrics and training is not None and not training.optima.one_rate:
         yield "learning rate", rate_chart(comparison)

@@ -18,7 +18,7 @@ from workbench.comparison.results import Cell, Comparison, Row
 from workbench.export.provenance import Provenance, of_comparison
 from workbench.export.spreadsheet import safe
 from workbench.export.training import training_json
-from workbench.metrics.registry import find
+from workbench.metrics.registry import find, title_of
 from workbench.statistics.outliers import MARK
 from workbench.units import format_estimate, format_ratio, practical_unit, show
 
@@ -118,8 +118,7 @@ def with_mark(text: str, cell: Cell) -> str:
 
 
 def _heading(metric: str, unit: str) -> str:
-    known = find(metric)
-    title = known.title if known is not None else metric
+    title = title_of(metric)
     return f"{title}\n{unit}" if unit not in ("", "ratio") else title
 
 
@@ -344,8 +343,7 @@ def absences(unavailable: Mapping[str, str]) -> list[str]:
     """A note for each reason, with the titles of the metrics that are not available for it."""
     missing: dict[str, list[str]] = {}
     for metric, reason in unavailable.items():
-        known = find(metric)
-        missing.setdefault(reason, []).append(known.title if known is not None else metric)
+        missing.setdefault(reason, []).append(title_of(metric))
     return [f"Not available: {'; '.join(titles)}. {reason}" for reason, titles in missing.items()]
 
 

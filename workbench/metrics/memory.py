@@ -9,7 +9,7 @@ import numpy as np
 
 from engines.protocol.records import ModelLoaded
 from engines.techniques.layers import layers_of_details
-from workbench.metrics.model import Metric, NotAvailable, Value, counted
+from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.trial import Floats, Longs, TrialRecords
 from workbench.metrics.window import (
     NS,
@@ -22,6 +22,7 @@ from workbench.metrics.window import (
     series,
     why_missing,
 )
+from workbench.units import counted
 
 TREE = "proc.tree"
 _RESIDENT = ": resident memory"

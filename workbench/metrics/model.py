@@ -32,11 +32,6 @@ class NotAvailable:
     """0: the trial ended before there was a value, see `Metric.censored`."""
 
 
-def counted(n: int, what: str) -> str:
-    """ "189 tokens", "1 block": `what` in the plural."""
-    return f"{n:,} {what.removesuffix('s') if n == 1 else what}"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     id: str

@@ -61,3 +61,9 @@ def find(id: str) -> Metric | None:
     """As `metric`, None where this version does not know it (a store written by a newer one). Also of tasks that the
     registry does not list ("accuracy:lm-eval:arc_easy")."""
     return _BY_ID.get(id) or tasks.metric_of(id)
+
+
+def title_of(id: str) -> str:
+    """The metric's title, the id itself where this version does not know it."""
+    known = find(id)
+    return id if known is None else known.title

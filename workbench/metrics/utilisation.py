@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engines.techniques.layers import LayerGroup, Layers, attended, layers_of_details
-from workbench.metrics.model import Metric, NotAvailable, Value, counted
+from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.trial import TrialRecords
 from workbench.metrics.window import (
     NS,
@@ -22,7 +22,7 @@ from workbench.metrics.window import (
     series,
     why_missing,
 )
-from workbench.units import format_share
+from workbench.units import counted, format_share
 
 FLOP_FORMULA = "2 x parameters per token processed + 4 x attention width x positions attended to, over all layers"
 """Of one forward pass, a multiplication and an addition counted as two: every weight is used once a token, and each

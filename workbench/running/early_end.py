@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from workbench.comparison.comparison import baseline_of
 from workbench.comparison.trials import ConfigurationTrials
 from workbench.experiment.file import parse
-from workbench.metrics.registry import find
+from workbench.metrics.registry import title_of
 from workbench.statistics.stopping import METRIC, StopDecision, should_stop
 from workbench.store.operations import (
     DeleteTrials,
@@ -124,10 +124,8 @@ def _is_judged(trial: TrialRow) -> bool:
 
 
 def _note(decision: StopDecision, rule: _Rule, unneeded: int) -> str:
-    known = find(rule.metric)
-    title = known.title if known is not None else rule.metric
     trials = "1 trial was" if unneeded == 1 else f"{unneeded} trials were"
     return (
         f"{NOTE}, as asked: {decision.blocks} whole blocks of {rule.blocks} were enough. {decision.reason} Judged by "
-        f"{title.lower()}. {trials} not needed and left the queue."
+        f"{title_of(rule.metric).lower()}. {trials} not needed and left the queue."
     )

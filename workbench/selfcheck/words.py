@@ -20,7 +20,7 @@ from workbench.selfcheck.result import (
     same_verdict,
     share_verdict,
 )
-from workbench.units import format_duration
+from workbench.units import counted, format_duration
 
 BUSY_CORES = 0.1
 """Cores used by others from which the machine was busy: that much costs a two-thread worker several per cent."""
@@ -62,7 +62,7 @@ def headline(result: SelfCheck) -> str:
 
 def extent(result: SelfCheck) -> str:
     """ "18 min, 31 blocks, 248 trials"."""
-    blocks, trials = _count(result.blocks, "block"), _count(result.trials, "trial")
+    blocks, trials = counted(result.blocks, "blocks"), counted(result.trials, "trials")
     return f"{format_duration(result.duration_s)}, {blocks}, {trials}"
 
 
@@ -187,7 +187,7 @@ def _again(result: SelfCheck) -> list[Row]:
         meaning = "One block carries no interval."
     else:
         meaning = (
-            f"With {_count(found.blocks, 'block')} this computer can show differences from about {_size(half)} % on."
+            f"With {counted(found.blocks, 'blocks')} this computer can show differences from about {_size(half)} % on."
         )
         if same_verdict(found) == "missed":
             meaning += " The same differed from itself: by chance one time in twenty, or the computer was not quiet."
@@ -214,7 +214,7 @@ def _instruments(result: SelfCheck) -> list[Row]:
         Row(
             "Reading all sensors",
             f"{100 * total:.2f} %",
-            f"Of one core, by what one reading costs: {_count(len(sources), 'source')} at the rate trials read them.",
+            f"Of one core, by what one reading costs: {counted(len(sources), 'sources')} at the rate trials read them.",
         ),
     ]
 
@@ -249,7 +249,3 @@ def _signed(ratio: float) -> str:
 def _size(share: float) -> str:
     value = 100 * share
     return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -10,10 +10,10 @@ from widgets.compare.table.views import Column, Loaded
 from workbench.comparison.results import Cell, Row
 from workbench.comparison.trials import words
 from workbench.machines.environment_notes import essentials
-from workbench.metrics.model import Metric, counted
+from workbench.metrics.model import Metric
 from workbench.metrics.registry import find
 from workbench.statistics.outliers import describe
-from workbench.units import format_value, range_ends, significant
+from workbench.units import counted, format_value, range_ends, significant
 
 Field = tuple[str, str, str]
 """Label, text, tone."""

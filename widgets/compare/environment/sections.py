@@ -11,6 +11,7 @@ from workbench.export.spreadsheet import tab_separated
 from workbench.machines.environment_diff import NOT_RECORDED, EnvironmentDiff, Line, Side, side_of
 from workbench.machines.environment_facts import GROUPS
 from workbench.plan.labels import short_title
+from workbench.units import counted
 
 MOST_SIDES = 4
 MOVES = "Different in every trial anyway"
@@ -40,7 +41,7 @@ def side_of_trials(loaded: Loaded, configuration: str, trial: str = "") -> Side:
     if row is not None:
         return side_of(loaded.detail, [trial], f"Trial {row.number} · {name}")
     trials = [t.trial for t in loaded.trials_of(configuration)]
-    return side_of(loaded.detail, trials, f"{name} · {len(trials)} {'trial' if len(trials) == 1 else 'trials'}")
+    return side_of(loaded.detail, trials, f"{name} · {counted(len(trials), 'trials')}")
 
 
 def sections(diff: EnvironmentDiff, search: str = "") -> tuple[Section, ...]:

@@ -12,6 +12,7 @@ from workbench.comparison.results import Comparison, Row
 from workbench.comparison.trials import ConfigurationTrials
 from workbench.export.tables import default_metrics
 from workbench.store.operations import TrialRow
+from workbench.units import counted
 
 _TRIALS = Column("trials", "trials", "Trials", tip="Trials whose figures count")
 _TRIAL = Column("trials", "trials", "Trial", "outcome", tip="Number of the trial and what became of it")
@@ -232,10 +233,9 @@ def _ordered(rows: Sequence[RowView], columns: Sequence[Column], choice: Choice)
 
 def count_text(loaded: Loaded, view: TableView, filter_text: str) -> str:
     """ "9 trials", "4 of 9 trials" under a filter, "6 of 9 trials so far" while some have not ended."""
-    total, unfinished = view.total, loaded.unfinished
-    noun = "trial" if total == 1 else "trials"
+    total, unfinished, trials = view.total, loaded.unfinished, counted(view.total, "trials")
     if filter_text.strip():
-        return f"{view.trials} of {total} {noun}"
+        return f"{view.trials} of {trials}"
     if unfinished:
-        return f"{total - unfinished} of {total} {noun} so far"
-    return f"{total} {noun}"
+        return f"{total - unfinished} of {trials} so far"
+    return trials

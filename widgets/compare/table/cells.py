@@ -8,11 +8,10 @@ from widgets.compare.table.views import DASH, CellView, Column
 from workbench.comparison.results import Cell, Comparison, Row
 from workbench.comparison.trials import ConfigurationTrials, words
 from workbench.export.tables import column_unit, with_error, with_mark
-from workbench.metrics.model import counted
 from workbench.metrics.registry import find
 from workbench.statistics.outliers import MARK, describe
 from workbench.store.operations import ReasonRow, TrialRow
-from workbench.units import format_range, practical_unit, ratio_parts, show
+from workbench.units import counted, format_range, practical_unit, ratio_parts, show
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 _MOST_REASONS = 3
@@ -130,7 +129,7 @@ def _tip(cell: Cell, column: Column) -> str:
 def _made(cell: Cell, column: Column) -> str:
     if cell.error is not None:
         return f"± is the standard error over the questions: {cell.scope}. Enter or a click shows how it was made."
-    count = f"{cell.n} {'trial' if cell.n == 1 else 'trials'}"
+    count = counted(cell.n, "trials")
     if cell.interval is None:
         return f"{count}. Enter or a click shows how it was made."
     between = format_range(cell.interval.low, cell.interval.high, cell.unit, column.unit)
@@ -152,7 +151,11 @@ def trials_cell(row: Row, trials: Iterable[TrialRow], reasons: Iterable[ReasonRo
     warned = {t.trial for t in listed if t.verdict == "warning"}
     said = [f"{len(warned)} warned"] if warned else []
     why = list(dict.fromkeys(r.message for r in reasons if r.trial in warned and r.severity != "invalid"))
-    caution = f"{_counted(len(warned))} with a warning: {' '.join(why[:_MOST_REASONS])}".rstrip(": ") if warned else ""
+    caution = (
+        f"{counted(len(warned), 'trials')} with a warning: {' '.join(why[:_MOST_REASONS])}".rstrip(": ")
+        if warned
+        else ""
+    )
     tip = f"{text} trials count. {others}".strip() if others else f"{text} trials, all of them count."
     spoken = "; ".join(part for part in (f"{text} trials{f': {others}' if others else ''}", caution) if part)
     return CellView(
@@ -163,10 +166,6 @@ def trials_cell(row: Row, trials: Iterable[TrialRow], reasons: Iterable[ReasonRo
         spoken=spoken,
         sort=(0, float(row.counted), ""),
     )
-
-
-def _counted(trials: int) -> str:
-    return "1 trial" if trials == 1 else f"{trials} trials"
 
 
 def trial_state(trial: TrialRow) -> tuple[str, str]:

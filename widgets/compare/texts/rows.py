@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from workbench.comparison.results import Comparison
 from workbench.comparison.texts import ConfigurationText, PromptTexts
+from workbench.units import counted
 
 MOST_FIRST = 4
 """Columns that are shown before anybody has chosen."""
@@ -149,7 +150,7 @@ def _column(text: ConfigurationText, title: str) -> TextColumn:
             text.configuration, title, text.color, "no text", "", reason=text.reason, baseline=text.is_baseline
         )
     how = "ended on its own" if text.ended else "cut there"
-    length = f"{text.tokens:,} token{'' if text.tokens == 1 else 's'}, {how}"
+    length = f"{counted(text.tokens, 'tokens')}, {how}"
     if text.is_baseline:
         meta = f"Baseline · {length}"
         return TextColumn(
@@ -169,7 +170,7 @@ def _column(text: ConfigurationText, title: str) -> TextColumn:
 def _agrees(text: str, at: int) -> str:
     if at == 0:
         return "Differs from the first character"
-    count = f"{at:,} character{'' if at == 1 else 's'}"
+    count = counted(at, "characters")
     return f"Same for {count}" + (", then ends" if at >= len(text) else "")
 
 

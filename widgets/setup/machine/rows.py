@@ -13,7 +13,7 @@ from widgets.setup.edits import devices_of
 from workbench.experiment.experiment import Experiment
 from workbench.machines.machine import THIS, THIS_COMPUTER
 from workbench.plan.plan import Plan
-from workbench.units import GIB, format_bytes
+from workbench.units import GIB, counted, format_bytes
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _quality(experiment: Experiment, plan: Plan | None) -> Measured:
     load = experiment.workload.inference
     if load is None:
         return Measured("Quality", "loss on held-out text, before and after")
-    tasks = f"accuracy on {len(load.tasks)} task{'' if len(load.tasks) == 1 else 's'}" if load.tasks else ""
+    tasks = f"accuracy on {counted(len(load.tasks), 'tasks')}" if load.tasks else ""
     wanted = [part for part in ("perplexity on held-out text" if load.perplexity_tokens else "", tasks) if part]
     if not wanted:
         return Measured("Quality", "left out: 0 tokens for perplexity, no task", False)

@@ -22,7 +22,7 @@ from widgets.setup.plan.columns import (
     values_of,
 )
 from workbench.plan.plan import Configuration, MemoryEstimate, Plan
-from workbench.units import format_duration
+from workbench.units import counted, format_duration
 
 State = Literal["runs", "left_out", "cannot"]
 RANK = {"error": 0, "warning": 1, "note": 2, "": 3}
@@ -142,7 +142,7 @@ def plan_view(plan: Plan, titles: Mapping[str, str] = _NONE) -> PlanView:
         count=_count(plan, total) if total else "",
         by_filter=tuple(len(filtered(rows, index)) for index in range(len(FILTERS))),
         trials=plan.trials,
-        run_text=f"Run {plan.trials} trial{'' if plan.trials == 1 else 's'}" if plan.trials else "Run",
+        run_text=f"Run {counted(plan.trials, 'trials')}" if plan.trials else "Run",
         run_time=_run_time(plan, unknown) if plan.trials else "",
         left_out=left,
         left_out_why=why,
@@ -176,17 +176,13 @@ def sorted_rows(rows: Sequence[PlanRow], key: str, descending: bool) -> tuple[Pl
     return tuple(sorted(rows, key=lambda r: r.sort[key], reverse=descending))  # type: ignore[arg-type, return-value]
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
 def _count(plan: Plan, rows: int) -> str:
     """ "24 configurations × 3 trials", "8 methods × 4 rates × 5 seeds"."""
     blocks, swept = plan.experiment.run.trials, len(plan.experiment.workload.sweeps.get(FOLDED, ()))
     if not plan.experiment.workload.trains:
-        return f"{_counted(rows, 'configuration')} × {_counted(blocks, 'trial')}"
-    rates = [_counted(swept, "rate")] if swept else []
-    return " × ".join((_counted(rows, "configuration"), *rates, _counted(blocks, "seed")))
+        return f"{counted(rows, 'configurations')} × {counted(blocks, 'trials')}"
+    rates = [counted(swept, "rates")] if swept else []
+    return " × ".join((counted(rows, "configurations"), *rates, counted(blocks, "seeds")))
 
 
 def _row(

@@ -30,6 +30,7 @@ from widgets.setup.workload.engine_group import LABELS
 from widgets.setup.workload.panel import Upright, own_settings
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import Experiment
+from workbench.units import counted
 
 GROUP = "Data"
 """The group of settings that this panel has."""
@@ -278,7 +279,7 @@ def bad_text(rows: Sequence[BadRow], count: int) -> str:
         return ""
     named = "; ".join(f"{row.place} {row.reason}" for row in rows[:_NAMED])
     more = count - min(len(rows), _NAMED)
-    left = f"{count:,} row{'' if count == 1 else 's'} left out"
+    left = f"{counted(count, 'rows')} left out"
     return f"{left}: {named}{f'; and {more:,} more' if more else ''}."
 
 

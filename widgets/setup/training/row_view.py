@@ -11,6 +11,7 @@ from widgets.parts.components import IconLabel, label, push_button, tool_button
 from widgets.parts.layout import flush_column, flush_row, stacked
 from widgets.setup.training.token_view import TokenView
 from widgets.theme.theme import Theme
+from workbench.units import counted
 
 
 class RowView(QWidget):
@@ -129,7 +130,7 @@ class RowView(QWidget):
         counts = [on for document in row.documents for on in document.counts]
         more = f" and {row.more_documents} more sequences" if row.more_documents else ""
         cut = ", cut at the sequence's length" if row.truncated else ""
-        self.count.setText(f"{len(tokens):,} token{'' if len(tokens) == 1 else 's'}{more}{cut}")
+        self.count.setText(f"{counted(len(tokens), 'tokens')}{more}{cut}")
         self.tokens.show_tokens(tokens, counts)
         trained = sum(counts)
         self.masked.setText(f"masked: {len(counts) - trained:,}")

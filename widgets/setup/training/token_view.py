@@ -13,6 +13,7 @@ from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QPaintEvent, QPen, 
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QWidget
 
 from widgets.theme.theme import Theme
+from workbench.units import counted
 
 _SHOWN = {"\n": "↵", "\r": "␍", "\t": "⇥"}
 _LINE = 24
@@ -135,7 +136,7 @@ def spoken(texts: Sequence[str], mask: Sequence[bool]) -> str:
     parts: list[str] = []
     for trained, group in groupby(zip(texts, mask, strict=True), key=lambda one: one[1]):
         words = [text for text, _ in group]
-        count = f"{len(words)} token{'' if len(words) == 1 else 's'}"
+        count = counted(len(words), "tokens")
         parts.append(f"{'trained on' if trained else 'masked'}, {count}: {''.join(words).strip()}")
     said = "; ".join(parts)
     return said if len(said) <= _SPOKEN else f"{said[:_SPOKEN]}…"

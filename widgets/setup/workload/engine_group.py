@@ -17,6 +17,7 @@ from widgets.setup.fields.value_field import ValueField
 from widgets.setup.fields.values import tip
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import EngineSettings, engine_settings
+from workbench.units import counted
 
 LABELS = 76
 """Width of the labels of the panel's forms (of the design): "Micro-batch"."""
@@ -174,7 +175,7 @@ def summary(settings: EngineSettings, among: Sequence[EngineInfo]) -> str:
     """What is set of these engines, in a line: "Automatic", "llama.cpp, 4 threads, flash attention on"."""
     parts = ["Automatic: by technique" if settings.id == "auto" else settings.id]
     if settings.threads:
-        parts.append(f"{settings.threads} thread{'' if settings.threads == 1 else 's'}")
+        parts.append(counted(settings.threads, "threads"))
     own = [setting for engine in among for setting in engine.settings if setting.name in settings.own]
     parts += [setting.with_value(settings.own[setting.name]) for setting in own]
     return ", ".join(parts)

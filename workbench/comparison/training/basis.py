@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from workbench.comparison.training.methods import workload_of
-from workbench.metrics.model import counted
 from workbench.store.operations import ExperimentDetail, MetricRow
-from workbench.units import format_duration
+from workbench.units import counted, format_duration
 
 Kind = Literal["steps", "tokens", "time", "loss"]
 

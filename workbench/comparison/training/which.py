@@ -15,11 +15,10 @@ from workbench.comparison.training.ranks import Ranking, rankings
 from workbench.comparison.training.reaching import Reach, stored_reach
 from workbench.comparison.training.seeds import seeds_of
 from workbench.comparison.trials import ConfigurationTrials
-from workbench.metrics.model import counted
 from workbench.statistics.optimum import TOLERANCE
 from workbench.statistics.seeds import Seeds, share
 from workbench.store.operations import ExperimentDetail
-from workbench.units import format_duration, format_ratio
+from workbench.units import counted, format_duration, format_ratio
 
 ONE_RATE = "One learning rate: may rank rates, not methods."
 WEIGHTS_FACT = "training.trained_sha256"

@@ -15,13 +15,13 @@ import numpy as np
 from engines.protocol.records import Request
 from workbench.metrics.checks.reason import Reason
 from workbench.metrics.latency import tail_times
-from workbench.metrics.model import Value, counted
+from workbench.metrics.model import Value
 from workbench.metrics.speed import whole
 from workbench.metrics.trial import Floats, Longs, TrialRecords
 from workbench.metrics.utilisation import utilisation
 from workbench.metrics.window import NS, on_gpu
 from workbench.statistics.intervals import two_sided_p
-from workbench.units import format_share
+from workbench.units import counted, format_share
 
 STALL_TIMES = 5.0
 """A stretch is a stall when it takes more than this many times what is usual at its place."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from workbench.metrics.checks.reason import Reason
-from workbench.metrics.model import counted
 from workbench.metrics.trial import TrialRecords
 from workbench.metrics.window import NS
-from workbench.units import format_share
+from workbench.units import counted, format_share
 
 PADDING_LIMIT = 0.20
 """Share of computed positions that are padding."""
