@@ -29,6 +29,9 @@ from workbench.store.operations import (
 )
 from workbench.units import counted, format_bytes, format_duration, format_value
 
+_PATIENCE_S = 5.0
+"""For runners elsewhere to hear of what was deleted; one that is off hears of it later."""
+
 
 def list_(options: argparse.Namespace) -> int:
     """Experiments, newest first; or the trials of one."""
@@ -144,9 +147,12 @@ def delete(options: argparse.Namespace) -> int:
                 return OK
         deleted = workbench.delete(trials, experiment)
         kept = kept_bytes(workbench.places, deleted)
+        unheard = workbench.unburied(_PATIENCE_S)
     print(json.dumps({"deleted": deleted}) if options.json else f"Deleted {len(deleted)} trials.")
     if kept and not options.json:
         print(f"What they have trained stays, {format_bytes(kept)}: `llm-workbench clean` removes it.")
+    if unheard and not options.json:
+        print(f"{' and '.join(unheard)}: not reached. Their records there are deleted at the next connection.")
     return OK
 
 

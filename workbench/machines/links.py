@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from engines.protocol.client import RunnerClient, RunnerError, connect_local, engine_environment
 from engines.protocol.places import HOME_VARIABLE, Places
-from workbench.machines.machine import Local, Machine, Slurm, Ssh
+from workbench.machines.machine import THIS, THIS_COMPUTER, Local, Machine, MachinesError, Slurm, Ssh, find
 from workbench.machines.slurm import connect_front, front_words
 from workbench.machines.ssh import Remote
 
@@ -49,6 +49,36 @@ def connector(machine: Machine, places: Places, client: str) -> Connector:
         return Connector(lambda: remote.connect(client, words), remote.give_up)
     engines = engines_on(machine, places)
     return Connector(lambda: connect_front(engines(words), machine.title, client))
+
+
+def known(places: Places, machine: str) -> Machine:
+    """This computer, or a machine as `machines.toml` names it now. Raises `RunnerError` where there is none."""
+    if machine == THIS:
+        return THIS_COMPUTER
+    try:
+        return find(places, machine)
+    except MachinesError as error:
+        raise RunnerError(str(error), error.advice, code="unknown_machine") from error
+
+
+def lasting_connector(machine: Machine, places: Places, client: str) -> Connector:
+    """As `connector`, of the machine as it is reached when a connection is made: one that another process has set up
+    meanwhile starts its new engines."""
+    last = _Last(machine, connector(machine, places, client))
+
+    def connect() -> RunnerClient:
+        now = known(places, machine.id)
+        if now != last.machine:
+            last.machine, last.connector = now, connector(now, places, client)
+        return last.connector()
+
+    return Connector(connect, lambda: last.connector.give_up())
+
+
+@dataclass
+class _Last:
+    machine: Machine
+    connector: Connector
 
 
 def engines_on(machine: Machine, places: Places) -> Callable[[Sequence[str]], subprocess.Popen[bytes]]:

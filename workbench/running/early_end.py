@@ -39,6 +39,8 @@ class EarlyEnd:
     name: str
     note: str
     trials: tuple[str, ...]
+    machines: frozenset[str]
+    """Where they waited."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class EarlyEnds:
         if not decision.stop:
             return None
         # a trial of an earlier block that waits was asked for again by the user
-        unneeded = tuple(t.trial for t in detail.trials if t.state == "waiting" and t.block > newest)
+        rows = [t for t in detail.trials if t.state == "waiting" and t.block > newest]
+        unneeded = tuple(row.trial for row in rows)
         # the note first: whoever finds trials gone and the others ended finds why
         note = _note(decision, rule, len(unneeded))
         self._store.execute(SetNote(experiment=row.experiment, note=note))
@@ -90,7 +93,7 @@ class EarlyEnds:
             note = _note(decision, rule, len(deleted))
             self._store.execute(SetNote(experiment=row.experiment, note=note))
         self._rules[row.experiment] = None
-        return EarlyEnd(row.experiment, detail.experiment.name, note, deleted)
+        return EarlyEnd(row.experiment, detail.experiment.name, note, deleted, frozenset(row.machine for row in rows))
 
     def _rule(self, experiment: str) -> _Rule | None:
         if experiment not in self._rules:

@@ -122,13 +122,16 @@ class Follower:
         machine: str = THIS,
         assumed: Assumed = nothing_assumed,
         judged: Callable[[str], None] | None = None,
+        linked: Callable[[RunnerClient], None] = lambda _client: None,
         give_up: Callable[[], None] = lambda: None,
     ) -> None:
         """`judged(trial)` is called on the ingest thread after a trial's figures were stored; it may raise `StoreError`
-        or `RunnerError`. `give_up` makes a `connect` that is under way fail soon."""
+        or `RunnerError`. `linked(client)` is called on the follow thread with each new connection. `give_up` makes a
+        `connect` that is under way fail soon."""
         self._store = store
         self._assumed = assumed
         self._judged = judged
+        self._linked = linked
         self._store_id = store_id
         self._tell = tell
         self._ingest = ingest
@@ -151,6 +154,10 @@ class Follower:
         self._ingesting.start()
         self._link.start()
 
+    @property
+    def is_linked(self) -> bool:
+        return self._link.client is not None
+
     def hurry(self) -> None:
         """Try again now, where the link is lost."""
         self._link.hurry()
@@ -168,6 +175,7 @@ class Follower:
 
     def _use(self, client: RunnerClient) -> None:
         try:
+            self._linked(client)
             self._watch(client)
         except StoreError as error:
             self._say_store_error(error)

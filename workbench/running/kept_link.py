@@ -16,7 +16,7 @@ from workbench.running.events import Event, RunnerLink
 _RETRY_S = (1.0, 2.0, 4.0, 8.0)
 _PATIENT_S = 60.0
 _FOR_THE_USER = frozenset(
-    {"config", "host_key", "login", "name", "no_ssh", "not_a_runner", "setup", "start", "version"}
+    {"config", "host_key", "login", "name", "no_ssh", "not_a_runner", "setup", "start", "unknown_machine", "version"}
 )
 """Failures that do not go away by themselves: a server that refuses a login may shut out who asks too often."""
 _LOOK_S = 0.2

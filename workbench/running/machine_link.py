@@ -37,6 +37,9 @@ class MachineLink:
         self._probed: tuple[float, ProbeResult] | None = None
         self._lock = threading.RLock()
         self._follower: Follower | None = None
+        self._unreached: RunnerError | None = None
+        """Why the last attempt to connect failed."""
+        self._trying: threading.Thread | None = None
         self._closed = False
 
     # --- calls ----------------------------------------------------------------------------------------
@@ -70,6 +73,22 @@ class MachineLink:
                 yield first
                 yield from replies
 
+    def glance(self) -> None:
+        """Raise at once what the last attempt to connect raised, and try again in the background: for who asks often
+        and waits for nobody. When it is reached, a probe says so. Raises `RunnerError`."""
+        with self._lock:
+            unreached = self._unreached
+            if unreached is None or (self._follower is not None and self._follower.is_linked):
+                return
+            if self._trying is None or not self._trying.is_alive():
+                self._trying = threading.Thread(target=self._try, name="try-link", daemon=True)
+                self._trying.start()
+        raise unreached
+
+    def _try(self) -> None:
+        with contextlib.suppress(RunnerError):  # whoever asks next is told
+            self.probe(refresh=True)
+
     def _drop(self, client: RunnerClient | None) -> None:
         """Of a connection that has broken."""
         with self._linking:
@@ -83,7 +102,12 @@ class MachineLink:
             if self._closed:
                 raise RunnerError(f"The link to {self.machine.title} is closed.", code="closed")
             if self._client is None:
-                self._client = self.connect()
+                try:
+                    self._client = self.connect()
+                except RunnerError as error:
+                    self._unreached = error
+                    raise
+                self._unreached = None
             return self._client
 
     def probe(self, *, refresh: bool = False) -> ProbeResult:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -39,8 +40,8 @@ from engines.protocol.problems import Problem, ProblemsFound
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import dump
 from workbench.machines.copying import Parcel
-from workbench.machines.links import Connector, connector
-from workbench.machines.machine import THIS, THIS_COMPUTER, MachinesError, find
+from workbench.machines.links import Connector, known, lasting_connector
+from workbench.machines.machine import THIS
 from workbench.models.fetching import Report
 from workbench.models.identity import Identities
 from workbench.plan.history import History
@@ -57,6 +58,7 @@ from workbench.plan.plan import (
     with_seed,
 )
 from workbench.plan.trained_first import first_in_each_block
+from workbench.running.burials import Burials
 from workbench.running.chains import linked, trained_by
 from workbench.running.copies import Copies
 from workbench.running.early_end import EarlyEnds
@@ -142,6 +144,8 @@ class Workbench:
         self.stored = StoredWork(self._store, self.places, self._tell)
         """Work on trials that are stored, and the settings their figures rest on."""
         self._early = EarlyEnds(self._store)
+        self._burials = Burials(self.places.state / "burials")
+        self._burying: dict[str, threading.Thread] = {}
         self._identities = Identities(Digests(self.places.digests))
         self.copies = Copies(self.places)
         """What is on its way to other machines."""
@@ -204,7 +208,7 @@ class Workbench:
         self._follow_all()
 
     def _follow_all(self) -> None:
-        """Follow this computer, and every machine with trials that have not ended."""
+        """Follow this computer, and every machine with trials that have not ended or that it has still to drop."""
         with self._lock:
             if self._closed or not self._following:
                 return
@@ -214,7 +218,7 @@ class Workbench:
         except StoreError as error:  # the file is damaged there
             self._tell(Notice("error", str(error), error.advice, error.code))
             return
-        for machine in {row.machine for row in unfinished}:
+        for machine in {*self._burials.machines(), *(row.machine for row in unfinished)}:
             with contextlib.suppress(RunnerError):  # a machine that was removed: its trials wait for it
                 self.link(machine).follow()
 
@@ -228,6 +232,7 @@ class Workbench:
             machine=machine,
             assumed=self.stored.assumed,
             judged=self._judged,
+            linked=lambda client: self._burials.pay(machine, client.call),
             give_up=connect.give_up,
         )
 
@@ -271,6 +276,7 @@ class Workbench:
         unfinished = self._store.execute(ListUnfinished())
         for machine in {row.machine for row in unfinished}:
             with contextlib.suppress(RunnerError), self.link(machine).connect.within(_GLANCE_S) as client:
+                self._burials.pay(machine, client.call)
                 for trial in catch_up(self._store, self.store_id, client, machine, self.stored.assumed):
                     self._judged(trial)
 
@@ -280,7 +286,7 @@ class Workbench:
         if end is None:
             return
         if end.trials:
-            self._bury(end.trials)
+            self._bury(end.trials, end.machines)
         self._tell(StoreChanged(experiments=(end.experiment,), trials=end.trials))
         self._tell(Notice("info", f"{end.name}: {end.note}"))
 
@@ -301,11 +307,8 @@ class Workbench:
         with self._lock:
             found = self._links.get(machine)
             if found is None:
-                try:
-                    one = THIS_COMPUTER if machine == THIS else find(self.places, machine)
-                except MachinesError as error:
-                    raise RunnerError(str(error), error.advice, code="unknown_machine") from error
-                connect = connector(one, self.places, self._client_name)
+                one = known(self.places, machine)
+                connect = lasting_connector(one, self.places, self._client_name)
                 found = MachineLink(one, connect, self._tell, lambda: self._follower_of(machine, connect))
                 self._links[machine] = found
             return found
@@ -317,8 +320,8 @@ class Workbench:
         if link is not None:
             return link.machine.title
         try:
-            return find(self.places, machine).title
-        except MachinesError:
+            return known(self.places, machine).title
+        except RunnerError:
             return machine
 
     def forget(self, machine: str) -> None:
@@ -347,12 +350,31 @@ class Workbench:
         """Of one machine's queue."""
         self.link(machine).call(Reorder(trials=trials))
 
-    def _bury(self, trials: tuple[str, ...], machines: Iterable[str] = ()) -> None:
-        """Have the runners of these machines, and of those that are linked, drop the trials' spools. One that is down
-        does so when an ingest is refused: the tombstones stand."""
-        for machine in {THIS, *machines, *self._links}:
-            with contextlib.suppress(RunnerError):
-                self.link(machine).call(Bury(trials=trials))
+    def _bury(self, trials: tuple[str, ...], machines: Iterable[str]) -> None:
+        """Have the runners of these machines drop the trials' spools: here at once, elsewhere as soon as they answer,
+        which nobody waits for."""
+        for machine in machines:
+            if machine == THIS:
+                with contextlib.suppress(RunnerError):
+                    self.link(THIS).call(Bury(trials=trials))
+                continue
+            self._burials.owe(machine, trials)
+            thread = threading.Thread(target=self._pay_burials, args=(machine,), name="bury", daemon=True)
+            self._burying[machine] = thread
+            thread.start()
+
+    def _pay_burials(self, machine: str) -> None:
+        with contextlib.suppress(RunnerError):  # then when it is linked again
+            self._burials.pay(machine, self.link(machine).call)
+
+    def unburied(self, patience_s: float = 0.0) -> tuple[str, ...]:
+        """Titles of machines that have not heard yet of trials that were deleted, after at most so many seconds: they
+        hear of it when they are linked again."""
+        deadline = time.monotonic() + patience_s
+        for thread in tuple(self._burying.values()):
+            thread.join(max(0.0, deadline - time.monotonic()))
+        owed = self._burials.machines()
+        return tuple(self.title_of(machine) for machine in self._burying if machine in owed)
 
     def _by_machine(self, trials: Sequence[str]) -> dict[str, list[str]]:
         """Where stored trials are; one that the store does not know may be another store's, on this computer."""
@@ -387,6 +409,8 @@ class Workbench:
         for machine in hosts(experiment) or (THIS,):
             try:
                 link = self.link(machine)
+                if not (wait or machine == THIS):
+                    link.glance()
                 sites.append(self._sites.look(link, experiment, base or Path.cwd(), wait=wait, report=report))
             except RunnerError as error:
                 if machine == THIS:
@@ -416,7 +440,7 @@ class Workbench:
         return self._copy(path, machine, self._sites.parcel_of_data(path, base or Path.cwd()), report)
 
     def _copy(self, named: str, machine: str, parcel: Parcel, report: Report) -> str:
-        there = self.copies.copy(self.link(machine).machine, named, parcel, report)
+        there = self.copies.copy(known(self.places, machine), named, parcel, report)
         self._sites.forget()
         return there
 

@@ -14,6 +14,7 @@ from engines.models.identity import Digests
 from engines.models.lookup.resolve import resolve
 from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.places import Places
+from engines.protocol.problems import Problem
 from tests.builders import probe_result, processor
 from widgets.parts.check_tree import CheckTree
 from widgets.setup import make_page
@@ -22,7 +23,7 @@ from widgets.shell.services import Services
 from workbench.experiment.experiment import Experiment
 from workbench.machines.machine import find
 from workbench.models.identity import Identities
-from workbench.plan.plan import Plan, make_plan
+from workbench.plan.plan import Plan, Site, plan_sites
 from workbench.running.events import Event
 from workbench.store.operations import (
     ExperimentDetail,
@@ -59,6 +60,7 @@ class FakeWorkbench:
         self.planned: list[Experiment] = []
         self.threads: set[str] = set()
         self.plan_error: Exception | None = None
+        self.unreached: dict[str, Problem] = {}
         self.run_error: Exception | None = None
         self.gate: threading.Event | None = None
         self.definition = ""
@@ -83,7 +85,7 @@ class FakeWorkbench:
         models = {ref: resolve(ref, self.places, base or Path.cwd()) for ref in experiment.models}
         assert not wait, "the window never waits for files to be read"
         models = self.identities.glance(models)
-        return make_plan(experiment, models, self.probe())
+        return plan_sites(experiment, [Site(self.probe(), models)], self.unreached)
 
     def run(self, plan: Plan) -> str:
         self.threads.add(threading.current_thread().name)

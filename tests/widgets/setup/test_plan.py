@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 
 from engines.protocol.problems import Fix, Problem
 from tests.widgets.machines_kit import LAB, THERE
-from tests.widgets.setup.kit import LLAMA, SMOL, click_row, settle, type_into
+from tests.widgets.setup.kit import LLAMA, SMOL, FakeWorkbench, click_row, settle, type_into
 from widgets.parts.components import ToolButton
 from widgets.setup.page import SetupPage
 from workbench.machines.machine import keep
@@ -161,6 +161,21 @@ def test_that_another_machine_is_checked_by_a_click_and_shows_its_devices_once_i
     assert page.draft.experiment.run.machines == ("this", "lab/cpu", "lab/cuda:GPU-1")
     page.undo_stack.undo()
     assert page.draft.experiment.run.machines == ("this", "lab")
+
+
+def test_that_a_machine_that_was_off_is_planned_with_once_it_answers(qtbot: QtBot, page: SetupPage) -> None:
+    keep(page.services.places, LAB)
+    page._machine_heard()
+    workbench = page.services.workbench
+    assert isinstance(workbench, FakeWorkbench)
+    workbench.unreached = {"lab": Problem(severity="error", place="run.machines", message="lab: It is off.")}
+    check = page.machine.checks["lab/"]
+    qtbot.mouseClick(check, Qt.MouseButton.LeftButton, pos=QPoint(6, check.height() // 2))
+    settle(qtbot, page)
+    before = len(workbench.planned)
+    page.services.bridge.machine_probed.emit("lab", THERE)
+    qtbot.waitUntil(lambda: len(workbench.planned) > before)
+    settle(qtbot, page)
 
 
 def test_that_a_time_that_grows_while_one_types_is_never_cut(qtbot: QtBot, page: SetupPage) -> None:

@@ -65,7 +65,10 @@ class Planner(QObject):
         """Runs while a model's files are being read: the plan says how far that is."""
         self._reading.timeout.connect(self._look_at_reading)
         self._last: tuple[Experiment, Path] | None = None
+        self._unreached: frozenset[str] = frozenset()
+        """Machines that the last plan could not ask."""
         bridge.opened.connect(self._opened)
+        bridge.machine_probed.connect(self._answered)
 
     @property
     def is_current(self) -> bool:
@@ -117,12 +120,18 @@ class Planner(QObject):
 
     def _done(self, planned: Planned) -> None:
         self._busy = False
+        self._unreached = _unreached(planned)
         if self._wanted is None:
             if not planned.plan.identified:
                 self._reading.start()
             self.planned.emit(planned)
         elif not self._timer.isActive():
             self._start()
+
+    def _answered(self, machine: str) -> None:
+        """A machine that the last plan could not ask is there again."""
+        if self._last is not None and self._wanted is None and machine in self._unreached:
+            self.ask(*self._last, now=True)
 
     def _look_at_reading(self) -> None:
         if self._last is not None and self._wanted is None:
@@ -134,6 +143,11 @@ class Planner(QObject):
             self.failed.emit(error)
         elif not self._timer.isActive():
             self._start()
+
+
+def _unreached(planned: Planned) -> frozenset[str]:
+    said = [p.message for p in planned.plan.problems if p.place == "run.machines"]
+    return frozenset(h for h in hosts(planned.experiment) if any(text.startswith(f"{h}: ") for text in said))
 
 
 def _machine(experiment: Experiment, probes: Mapping[str, ProbeResult]) -> MachineFacts:
