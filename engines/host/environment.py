@@ -19,7 +19,7 @@ from engines.protocol.orders import ModelOrder, TrialOrder
 from engines.telemetry import hwmon, nvml, proc_host, proc_tree, rapl
 from engines.telemetry.nvml_devices import describe
 from engines.telemetry.nvml_library import Handle, NvmlLibrary, NvmlUnavailable, load_nvml, opened
-from engines.telemetry.sources import CUDA, period_of
+from engines.telemetry.sources import CUDA, gpus_of, period_of
 
 PROC = Path("/proc")
 SYS = Path("/sys")
@@ -40,6 +40,8 @@ def runner_facts(order: TrialOrder, *, nvml_loader: Callable[[], NvmlLibrary] = 
     facts |= load_facts()
     facts |= telemetry_facts(order)
     facts["temperature.thermometer"] = thermometer_of(order.device)
+    if order.more_devices:
+        facts["worker.devices"] = " ".join(order.devices)
     if order.device.startswith(CUDA):
         facts |= gpu_facts(order.device.removeprefix(CUDA), nvml_loader)
     return facts
@@ -148,8 +150,7 @@ def telemetry_facts(order: TrialOrder) -> dict[str, str]:
     if not order.telemetry.enabled:
         return {"telemetry.sources": "none: switched off in the order", "telemetry.rate_hz": "0"}
     sources = [proc_tree.NAME, proc_host.NAME]
-    if order.device.startswith(CUDA):
-        sources.append(nvml.source_name(order.device.removeprefix(CUDA)))
+    sources += [nvml.source_name(uuid) for uuid in gpus_of(order)]
     rate_hz = 1 / period_of(order)
     sources += [s[0].source for s in (rapl.sensors_of_rapl(rate_hz), hwmon.sensors_of_hwmon()) if s[0].available]
     return {"telemetry.sources": " ".join(sources), "telemetry.rate_hz": f"{rate_hz:g}"}

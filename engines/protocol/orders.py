@@ -175,6 +175,8 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineOrder = EngineOrder()
     device: str = "cpu"
     """"cpu", or "cuda:" and the GPU's UUID."""
+    more_devices: tuple[str, ...] = ()
+    """Further ones of the same kind, which it holds at the same time where a technique needs several."""
     machine: str = "this"
     """What the client calls the machine it was sent to (`workbench.machines.machine`). Nothing there depends on it."""
     telemetry: TelemetryOrder = TelemetryOrder()
@@ -193,6 +195,11 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Of a trial that continues another one."""
     environment: EnvironmentOrder | None = None
     """Not part of what is run, so in no hash. None, from a client that says nothing: the worker's is the runner's."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Every device that it leases, the one it is named after first."""
+        return (self.device, *self.more_devices)
 
     @property
     def inference(self) -> Inference:

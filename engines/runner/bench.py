@@ -61,7 +61,7 @@ class Bench:
 
     def startable(self, waiting: Sequence[TrialOrder], running: Sequence[TrialOrder]) -> list[int]:
         """Which of those that wait may start now."""
-        return startable([order.device for order in waiting], [order.device for order in running])
+        return startable([order.devices for order in waiting], [order.devices for order in running])
 
     def pause(self) -> None:
         """Nothing starts until `startable` is asked again."""

@@ -102,11 +102,12 @@ class Share:
         if environment is not None:
             kept = {n: v for n, v in environment.variables.items() if n != "CUDA_VISIBLE_DEVICES"}
             environment = msgspec.structs.replace(environment, variables=kept, processors="")
-        device = order.device
-        if device == ANY_GPU and self._devices:
+        devices = order.devices
+        if order.device == ANY_GPU and self._devices:
             number = self._blocks.setdefault((order.experiment, order.block), len(self._blocks))
-            device = self._devices[number % len(self._devices)]
-        return msgspec.structs.replace(order, device=device, environment=environment)
+            given = [self._devices[(number + place) % len(self._devices)] for place in range(len(devices))]
+            devices = tuple(dict.fromkeys(given))  # never more than the job has
+        return msgspec.structs.replace(order, device=devices[0], more_devices=devices[1:], environment=environment)
 
     def is_news(self, trial: str, how: str) -> bool:
         before, self._stopped[trial] = self._stopped.get(trial), how

@@ -23,15 +23,20 @@ def cluster_devices(settings: SlurmSettings, node: ProbeResult) -> tuple[Device,
     """Those that trials can name: the node's processor, and any GPU of a job that has one."""
     gpus = [device for device in node.devices if device.id.startswith("cuda:")]
     others = [device for device in node.devices if device not in gpus]
-    return (*others, _any_gpu(gpus)) if settings.gpus else tuple(others)
+    return (*others, _any_gpu(gpus, settings.gpus)) if settings.gpus else tuple(others)
 
 
-def _any_gpu(found: list[Device]) -> Device:
-    """The least of those a job was given, under the name that stands for whichever it will be."""
+def _any_gpu(found: list[Device], each: int) -> Device:
+    """The least of those a job was given, under the name that stands for whichever it will be. `each`: how many a job
+    has."""
+    count = {"count": str(each)}
     if not found:
-        return Device(id=ANY_GPU, title="GPU that Slurm gives", memory_total_bytes=0, memory_free_bytes=0)
+        title = "GPU that Slurm gives"
+        return Device(id=ANY_GPU, title=title, memory_total_bytes=0, memory_free_bytes=0, details=count)
     least = min(found, key=lambda device: device.memory_total_bytes)
-    return msgspec.structs.replace(least, id=ANY_GPU, memory_free_bytes=least.memory_total_bytes)
+    return msgspec.structs.replace(
+        least, id=ANY_GPU, memory_free_bytes=least.memory_total_bytes, details=least.details | count
+    )
 
 
 def _cpu_of_partition(settings: SlurmSettings) -> Device:

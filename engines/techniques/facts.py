@@ -64,6 +64,8 @@ class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     device_kind: str
     """"cpu" or "cuda"."""
+    device_count: int = 1
+    """Devices of that kind that one trial can have."""
     memory_total_bytes: int = 0
     memory_free_bytes: int = 0
     cores: int = 0

@@ -68,6 +68,8 @@ class Technique:
     needs: Callable[[ModelFacts], tuple[str, ...]] | None = None
     """Packages that it needs besides for a model."""
     devices: tuple[str, ...] = ("cpu", "cuda")
+    device_count: int = 1
+    """Devices that each trial of it holds at the same time."""
     engines: tuple[str, ...] = ("transformers",)
     """Engines that can apply it, the one that does it by default first."""
     stage: Stage = "load"
@@ -130,6 +132,8 @@ class Technique:
         """Why it cannot apply to this model on this machine whatever is installed, in a sentence, or None."""
         if machine.device_kind not in self.devices:
             return f"Needs a {' or '.join(d.replace('cuda', 'GPU') for d in self.devices)}."
+        if self.device_count > machine.device_count:
+            return f"Needs {self.device_count} GPUs for each trial; the machine has {machine.device_count}."
         return self.obstacle(model, machine)
 
     def cannot_apply(self, model: ModelFacts, machine: MachineFacts) -> str | None:

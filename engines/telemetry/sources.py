@@ -26,6 +26,11 @@ def period_of(order: TrialOrder) -> float:
     return 1 / min(RATE_MAX_HZ, max(0.1, order.telemetry.rate_hz))
 
 
+def gpus_of(order: TrialOrder) -> tuple[str, ...]:
+    """UUIDs of the GPUs that the trial runs on."""
+    return tuple(device.removeprefix(CUDA) for device in order.devices if device.startswith(CUDA))
+
+
 def open_sources(
     order: TrialOrder,
     worker_pid: int,
@@ -59,8 +64,8 @@ def open_sources(
     except OSError as error:
         rate_hz = 1 / proc_host.period_of(period_s)
         missing += _unavailable(proc_host.sensors_of_use(rate_hz), f"/proc cannot be read: {error}.")
-    if order.device.startswith(CUDA):
-        gpu_sources, gpu_missing = _open_gpu(order.device.removeprefix(CUDA), period_s, pids, nvml_loader)
+    for uuid in gpus_of(order):
+        gpu_sources, gpu_missing = _open_gpu(uuid, period_s, pids, nvml_loader)
         sources += gpu_sources
         missing += gpu_missing
     sources.append(rapl.Rapl(period_s, sys=sys))

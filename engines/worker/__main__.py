@@ -51,7 +51,7 @@ def work(arguments: argparse.Namespace, started_ns: int, facts: dict[str, str]) 
     reserve = bytearray(_RESERVE_BYTES)
     try:
         order = _read_order(arguments.order)
-        prepare_process(order.engine.threads, order.device, allow_network=order.allow_network)
+        prepare_process(order.engine.threads, order.devices, allow_network=order.allow_network)
         ring = _open_ring(arguments.ring)
         run_trial(order, channel, ring, stop, started_ns, {**facts, **variable_facts(order.environment, os.environ)})
     except WorkerFailure as failure:

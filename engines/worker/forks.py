@@ -17,7 +17,7 @@ class Key(msgspec.Struct, frozen=True):
 
     engine: str
     threads: int
-    device: str
+    devices: tuple[str, ...]
     allow_network: bool = False
 
 

@@ -7,6 +7,7 @@ import os
 import platform
 import signal
 import sys
+from collections.abc import Sequence
 
 from engines.protocol.streams import take_any_text
 
@@ -21,7 +22,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def prepare_process(threads: int, device: str, *, allow_network: bool) -> None:
+def prepare_process(threads: int, devices: Sequence[str], *, allow_network: bool) -> None:
     """Set what libraries read from the environment when they are imported: threads, device, network, telemetry.
     What they print cannot fail."""
     take_any_text()
@@ -42,8 +43,7 @@ def prepare_process(threads: int, device: str, *, allow_network: bool) -> None:
         environ.pop("TRANSFORMERS_OFFLINE", None)
     else:
         environ["HF_HUB_OFFLINE"] = "1"
-    kind, _, uuid = device.partition(":")
-    if kind == "cpu":
+    if "cpu" in devices:
         environ["CUDA_VISIBLE_DEVICES"] = ""  # no context on a GPU that is not under test
-    elif uuid:
-        environ["CUDA_VISIBLE_DEVICES"] = uuid
+    elif uuids := [uuid for device in devices if (uuid := device.partition(":")[2])]:
+        environ["CUDA_VISIBLE_DEVICES"] = ",".join(uuids)

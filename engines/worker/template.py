@@ -46,7 +46,7 @@ class Template:
 
     def serve(self, key: Key) -> None:
         start = time.monotonic()
-        prepare_process(key.threads, key.device, allow_network=key.allow_network)
+        prepare_process(key.threads, key.devices, allow_network=key.allow_network)
         engine = find(key.engine)
         if engine is None or not engine.template:
             self._say(Said(refused=f"there is no template for the engine {key.engine}"))

@@ -62,6 +62,7 @@ def machine_facts(machine: ProbeResult, device: Device | None = None) -> Machine
     major, _, minor = details.get("compute_capability", "").partition(".")
     return MachineFacts(
         device_kind=chosen.id.partition(":")[0],
+        device_count=1 + len(further_devices(machine, chosen)),
         memory_total_bytes=chosen.memory_total_bytes,
         memory_free_bytes=chosen.memory_free_bytes,
         cores=cores,
@@ -70,6 +71,14 @@ def machine_facts(machine: ProbeResult, device: Device | None = None) -> Machine
         packages=packages,
         processor_flags=frozenset(flags.split()),
     )
+
+
+def further_devices(machine: ProbeResult, device: Device) -> tuple[str, ...]:
+    """Those that one trial can hold beside this one. A cluster's device stands for each GPU of a job."""
+    kind, _, _ = device.id.partition(":")
+    if each := _number(device.details.get("count", "")):
+        return (device.id,) * (each - 1)
+    return tuple(d.id for d in machine.devices if d.id.startswith(f"{kind}:") and d.id != device.id)
 
 
 def _number(text: str) -> int:

@@ -11,6 +11,7 @@ from workbench.metrics.model import Metric, NotAvailable, Value
 from workbench.metrics.trial import TrialRecords
 from workbench.metrics.window import (
     NS,
+    SEVERAL,
     change_over_all,
     device_source,
     inside,
@@ -177,7 +178,10 @@ def model_flops_utilisation(records: TrialRecords) -> Value | NotAvailable:
     if found is None:
         return NotAvailable("The device's peak is not known: set its FLOP/s in this precision from the data sheet.")
     peak, name = found
-    method = f"{rate.method}; over the peak of {peak:.4g} FLOP/s set by the user for {name}"
+    devices = len(records.environment.get(SEVERAL, "").split()) or 1
+    each = f", of each of {devices}" if devices > 1 else ""
+    method = f"{rate.method}; over the peak of {peak:.4g} FLOP/s set by the user for {name}{each}"
+    peak *= devices
     return Value(rate.value / peak, method, rate.n, rate.scope)
 
 

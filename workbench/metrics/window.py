@@ -10,6 +10,8 @@ from workbench.metrics.model import NotAvailable
 from workbench.metrics.trial import Floats, Longs, TrialRecords
 
 NS = 1e9
+SEVERAL = "worker.devices"
+"""Fact of a trial that held more than one device: their ids."""
 MAX_EDGE_PERIODS = 5.0
 """A window is covered only if readings stand within this many periods of both of its ends, or outside it."""
 
@@ -20,7 +22,10 @@ def on_gpu(records: TrialRecords) -> bool:
 
 
 def device_source(records: TrialRecords) -> str | None:
-    """The NVML source of the trial's own GPU: matched by UUID, or the only one there is."""
+    """The NVML source of the trial's own GPU: matched by UUID, or the only one there is. None where it held several:
+    readings of one would not be the trial's."""
+    if SEVERAL in records.environment:
+        return None
     sources = sorted(
         {s for s, _ in records.samples if s.startswith("nvml")}
         | {s.source for s in records.sensors if s.source.startswith("nvml.")}
@@ -61,6 +66,9 @@ def read_by(records: TrialRecords, source: str | None, quantity: str) -> str:
 
 def why_missing(records: TrialRecords, source: str, quantity: str, what: str) -> NotAvailable:
     """The reason a quantity was not read, in a sentence: the sensor's own where it gave one."""
+    if source == "nvml" and SEVERAL in records.environment:
+        count = len(records.environment[SEVERAL].split())
+        return NotAvailable(f"The trial held {count} GPUs, whose readings are not added up.")
     for sensor in records.sensors:
         if sensor.source.startswith(source) and sensor.quantity == quantity and not sensor.available and sensor.reason:
             return NotAvailable(sensor.reason)

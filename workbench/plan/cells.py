@@ -22,7 +22,7 @@ from engines.protocol.orders import AnyTraining, EngineOrder, Inference, Scalar,
 from engines.techniques import Axis, MachineFacts, find
 from engines.techniques.chosen import UNNAMED_PRECISION, applied
 from workbench.experiment.experiment import Experiment, TechniqueChoice
-from workbench.machines.facts import machine_facts
+from workbench.machines.facts import further_devices, machine_facts
 from workbench.machines.machine import THIS
 from workbench.plan.built import as_built
 from workbench.plan.estimates import estimate_once_seconds, estimate_seconds
@@ -75,8 +75,14 @@ def make_cells(
                 hash=cell.hash + site.where(device, many=many),
                 title=" · ".join((cell.title, *places[device.id])),
                 machine=site.machine,
+                more_devices=further_devices(site.probe, device)[: _device_count(chosen) - 1],
                 problems=tuple(elsewhere(p, site.machine, engine.id) for p in cell.problems),
             )
+
+
+def _device_count(chosen: Chosen) -> int:
+    """Devices that each trial holds."""
+    return max((technique.device_count for order in chosen if (technique := find(order.id)) is not None), default=1)
 
 
 def engine_of(experiment: Experiment, chosen: Chosen) -> str:

@@ -261,6 +261,7 @@ def orders(plan: Plan, *, store: str, experiment: str) -> tuple[TrialOrder, ...]
             workload=cell.workload,
             engine=cell.engine,
             device=cell.device,
+            more_devices=cell.more_devices,
             machine=cell.machine,
             telemetry=TelemetryOrder(enabled=run.telemetry_hz > 0, rate_hz=run.telemetry_hz or 10.0),
             limits=Limits(address_space_bytes=engine.memory_limit_bytes, time_s=engine.time_limit_s),

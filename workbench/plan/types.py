@@ -92,6 +92,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineOrder
     machine: str
     device: str
+    more_devices: tuple[str, ...] = ()
+    """As `TrialOrder.more_devices`."""
     color: int
     """Place of the configuration in the experiment; palettes are indexed by it modulo their length."""
     memory: MemoryEstimate

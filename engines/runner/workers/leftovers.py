@@ -22,6 +22,8 @@ MARK_VARIABLE = "LLM_WORKBENCH_WORKER_OF"
 _log = logging.getLogger(__name__)
 _PR_SET_CHILD_SUBREAPER = 36
 _PATIENCE_S = 2.0
+_LONGEST_DEATH_S = 20.0
+"""A driver gives back the memory of a GPU before its process is gone, which can take seconds."""
 
 
 def become_subreaper() -> None:
@@ -85,12 +87,18 @@ def kill_leftovers(mark: str, session: int, *, spare: Collection[int], take_stra
 
 
 def kill_marked(mark_of_runner: str) -> list[int]:
-    """Kill every process with this runner's mark: for a start after a runner was killed. -> their ids"""
+    """Kill every process with this runner's mark, and wait until it holds no device any more: for a start after a
+    runner was killed. -> their ids"""
     found = [pid for pid in _all_processes() if _mark(pid).startswith(mark_of_runner)]
     for pid in found:
         _log.warning("killed process %d, left behind by a trial of a runner that died", pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + _LONGEST_DEATH_S
+    while (left := [pid for pid in found if not _is_zombie(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    if left:
+        _log.error("still there after %g s: %s", _LONGEST_DEATH_S, left)
     return found
 
 

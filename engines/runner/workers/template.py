@@ -59,7 +59,7 @@ class Block:
 
 def block_of(order: TrialOrder, share: Share) -> Block:
     """The template that a trial with these threads and processors needs."""
-    key = Key(order.engine.id, share.threads, order.device, order.allow_network)
+    key = Key(order.engine.id, share.threads, order.devices, order.allow_network)
     return Block(key, order.environment, share.processors, order.experiment, order.block)
 
 

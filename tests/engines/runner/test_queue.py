@@ -49,13 +49,22 @@ def waiting(runner: RunnerProcess) -> list[str]:
         (["cpu", "cuda:a"], ["cuda:b"], []),
         (["cuda:a", "cuda:b"], ["cpu"], []),
         (["cuda:b", "cuda:a"], ["cuda:b"], [1]),
+        (["cuda:a+cuda:b"], [], [0]),
+        (["cuda:a+cuda:b"], ["cuda:a"], []),
+        (["cuda:a+cuda:b"], ["cuda:b"], []),
+        (["cuda:a+cuda:b", "cuda:b", "cuda:c"], ["cuda:a"], [2]),
+        (["cuda:a+cuda:b", "cuda:b+cuda:a"], [], [0]),
+        (["cuda:a+cuda:b", "cuda:b+cuda:c", "cuda:c"], [], [0]),
+        (["cuda:a"], ["cuda:a+cuda:b"], []),
+        (["cpu", "cuda:a"], ["cuda:a+cuda:b"], []),
+        (["cuda:a+cuda:b"], ["cpu"], []),
         ([], [], []),
     ],
 )
 def test_that_leases_keep_the_processor_alone_and_gpus_apart(
     waits: list[str], runs: list[str], start: list[int]
 ) -> None:
-    assert startable(waits, runs) == start
+    assert startable([held.split("+") for held in waits], [held.split("+") for held in runs]) == start
 
 
 # --- what is not tried again ----------------------------------------------------------------------
@@ -126,6 +135,37 @@ def test_that_gpu_trials_run_side_by_side_and_a_processor_trial_waits(runner: Ru
     assert waiting(runner) == ["c1"]
     runner.client.call(messages.Stop(trial="g2"))
     runner.until_state("c1", "ended")
+
+
+def test_that_trials_that_need_several_devices_take_all_or_none_and_never_share_one(runner: RunnerProcess) -> None:
+    """Each wants what another holds, in the other order; the runner is killed among them."""
+    orders = [
+        make_order(f"t{number}", ["sleep", 0.3], device=first, more_devices=more)
+        for number, (first, *more) in enumerate(
+            (
+                *(("cuda:a", "cuda:b"), ("cuda:b", "cuda:a"), ("cuda:a",), ("cuda:c",), ("cuda:b", "cuda:c")),
+                *(("cuda:c", "cuda:a"), ("cuda:b",), ("cuda:c", "cuda:b", "cuda:a"), ("cuda:a",)),
+            )
+        )
+    ]
+    runner.submit(*orders)
+    runner.until_state("t1", "running")
+    runner.kill()
+    runner.start()
+    runner.submit(make_order("last", device="cuda:b", more_devices=("cuda:c",)))
+    runner.until_state("last", "ended")
+    outcomes = {order.trial: runner.until_state(order.trial, "ended").outcome for order in orders}
+    assert [trial for trial, outcome in outcomes.items() if outcome != "completed"] == ["t1"]
+    assert outcomes["t1"] == "lost"
+    held = {order.trial: set(order.devices) for order in orders}
+    ran = sorted(
+        (entry.started_wall_ns, entry.ended_wall_ns, entry.trial)
+        for entry in runner.queue().in_state("ended")
+        if entry.trial in held
+    )
+    for place, (_, ended, trial) in enumerate(ran):
+        for started, _, other in ran[place + 1 :]:
+            assert started >= ended or not held[trial] & held[other], (trial, other)
 
 
 # --- order and pause ------------------------------------------------------------------------------

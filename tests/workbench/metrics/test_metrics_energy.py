@@ -96,6 +96,13 @@ def test_that_what_is_not_above_the_idle_level_is_not_measurable() -> None:
     assert "not above the idle level" in reason("energy_net_joules", [*stream, readings([250.0] * 5 + [90.0] * 11)])
 
 
+def test_that_readings_of_one_gpu_are_not_those_of_a_trial_that_held_two() -> None:
+    told = [Environment(facts={"worker.devices": f"{GPU.replace('nvml.', 'cuda:')} cuda:GPU-2"}), *TRIAL]
+    said = "The trial held 2 GPUs, whose readings are not added up."
+    for id in ("energy_joules", "power_mean_watts", "memory_mean_bytes", "utilisation_ratio"):
+        assert reason(id, told) == said
+
+
 def test_that_a_difference_smaller_than_its_error_is_not_measurable() -> None:
     stream = [r for r in TRIAL if not isinstance(r, Telemetry)]
     assert "with an error of" in reason(
