@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from engines.protocol.messages import Bury, Reply, Request
@@ -41,7 +41,7 @@ class Burials:
                 file.unlink(missing_ok=True)
 
 
-def _trials(file: Path) -> Sequence[str]:
+def _trials(file: Path) -> tuple[str, ...]:
     try:
         return tuple(filter(is_safe_name, file.read_text(encoding="ascii").splitlines()))
     except (OSError, UnicodeDecodeError):  # paid by another process in this moment, or damaged
