@@ -1,5 +1,6 @@
-"""Computers reached over SSH, for tests: real sshds on free ports of this one, each with keys, a home and a runner of
-its own. Tests that need them are skipped, with the reason, where there is no sshd.
+"""Computers reached over SSH, for tests: real sshds on free ports of this one (or on networks of their own:
+`tests.netns`), each with keys, a home and a runner of its own. Tests that need them are skipped, with the reason, where
+there is no sshd.
 
     def test_...(house: House, far: Network) -> None:
         lab = far.computer("lab")
@@ -63,6 +64,9 @@ class Sshd:
     """Of what runs there, besides HOME."""
     lines: tuple[str, ...] = ()
     """Further lines of sshd_config."""
+    address: str = "127.0.0.1"
+    within: tuple[str, ...] = ()
+    """Words before sshd's own that put it elsewhere (`tests.netns`)."""
 
     @property
     def home(self) -> Path:
@@ -96,7 +100,7 @@ class Sshd:
         variables = {"HOME": str(self.home), **self.environment}
         settings = (
             f"Port {self.port}",
-            "ListenAddress 127.0.0.1",
+            f"ListenAddress {self.address}",
             f"HostKey {key}",
             f"AuthorizedKeysFile {authorised}",
             f"PidFile {self.folder / 'pid'}",
@@ -114,12 +118,12 @@ class Sshd:
         (self.folder / "sshd_config").write_text("".join(f"{line}\n" for line in settings))
         with (self.folder / "sshd.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [command, "-D", "-e", "-f", str(self.folder / "sshd_config")], stdout=log, stderr=log
+                [*self.within, command, "-D", "-e", "-f", str(self.folder / "sshd_config")], stdout=log, stderr=log
             )
         deadline = time.monotonic() + 30
         while True:
             assert self.process.poll() is None, self.log
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as link:
+            with contextlib.suppress(OSError), socket.create_connection((self.address, self.port), 1) as link:
                 if link.recv(4) == b"SSH-":
                     return
             assert time.monotonic() < deadline, self.log
@@ -201,7 +205,7 @@ class Network:
     def trust(self, computer: Sshd) -> None:
         words = (computer.folder / "host_key.pub").read_text().split()
         with self.known_hosts.open("a") as file:
-            file.write(f"[127.0.0.1]:{computer.port} {words[0]} {words[1]}\n")
+            file.write(f"[{computer.address}]:{computer.port} {words[0]} {words[1]}\n")
 
     def write_config(self, *more: str) -> None:
         """`more`: further lines of every host."""
@@ -209,7 +213,7 @@ class Network:
         for one in self.computers:
             text += f"Host {one.name}\n"
             for line in (
-                "HostName 127.0.0.1",
+                f"HostName {one.address}",
                 f"Port {one.port}",
                 f"User {getpass.getuser()}",
                 f"IdentityFile {one.client_key}",
