@@ -198,6 +198,10 @@ def test_that_a_nice_range_holds_what_it_is_given(low: float, width: float) -> N
 def test_that_ticks_have_the_digits_their_step_needs() -> None:
     assert ticks(0, 3000, 3).texts == ("0", "1,000", "2,000", "3,000")
     assert ticks(-0.5, 0.5, 4).texts == ("−0.5", "0.0", "0.5")
+    assert ticks(0, 4, 10).texts[:2] == ("0.0", "0.5")
+    assert ticks(0, 4, 10, whole=True).texts == ("0", "1", "2", "3", "4")
+    assert ticks(0.2, 0.8, 10, whole=True).values == ()
+    assert ticks(0, 5000, 5, whole=True) == ticks(0, 5000, 5)
 
 
 rects = st.tuples(st.floats(0, 300), st.floats(0, 200))

@@ -38,9 +38,12 @@ def nice_step(span: float, count: int) -> float:
     return float(next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9)))
 
 
-def ticks(low: float, high: float, count: int) -> Ticks:
-    """Round positions within [low, high], about `count` of them at the most, and their texts."""
+def ticks(low: float, high: float, count: int, *, whole: bool = False) -> Ticks:
+    """Round positions within [low, high], about `count` of them at the most, and their texts; only whole numbers with
+    `whole`."""
     step = nice_step(high - low, count)
+    if whole:
+        step = max(step, 1.0)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     values = tuple(i * step for i in range(first, last + 1))

@@ -24,6 +24,9 @@ from widgets.theme import icons
 from widgets.theme.theme import Theme
 from workbench.charts.stored import Chart, ChartAxis
 
+_CIRCLE = 6
+"""Half of what a circle takes, with air."""
+
 
 class ChartView(QWidget):
     """Draws what `set_chart` gives; `header=False` where the page has a header of its own."""
@@ -195,6 +198,9 @@ class ChartView(QWidget):
                 bottom -= (top - bottom) * self._theme.px(18) / height
         elif any(s.style in ("line", "steps", "points") for s in self._chart.series):
             high = self._room_for_names(self._chart, low, high)
+        if any(s.style == "points" for s in self._chart.series):  # circles at the ends are whole
+            beside = (high - low) * self._theme.px(_CIRCLE) / max(float(self._box.width()), 60.0)
+            low, high = low - beside, high + beside
         self._box.setRange(xRange=(low, high), yRange=(bottom, top), padding=0)
         self._place()
 
@@ -360,7 +366,7 @@ def _placed(values: list[np.ndarray], axis: ChartAxis) -> np.ndarray:
 
 
 def _marked(low: float, high: float, count: int, axis: ChartAxis) -> Ticks:
-    return powers(low, high, count) if axis.log else ticks(low, high, count)
+    return powers(low, high, count) if axis.log else ticks(low, high, count, whole=axis.whole)
 
 
 def _extent(values: np.ndarray, axis: ChartAxis) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from workbench.charts.stored import Chart, ChartAxis, Floats, Series, point_names, provenance_line
-from workbench.charts.x_axis import shown_unit
+from workbench.charts.x_axis import is_whole, shown_unit
 from workbench.comparison.courses import Courses
 from workbench.comparison.results import Comparison, Row
 from workbench.comparison.trials import ConfigurationTrials
@@ -66,7 +66,7 @@ def loss_chart(
         id=f"course:{axis}",
         title=f"{title} against {TITLES[axis].lower()}",
         subtitle=f"n = {trials[0]}" if len(trials) == 1 else "",
-        x=ChartAxis(TITLES[axis], unit, minimum=0.0),
+        x=ChartAxis(TITLES[axis], unit, minimum=0.0, whole=is_whole(axis, factor)),
         y=ChartAxis(title, "nats/token"),
         series=() if different else drawn,
         notes=tuple(notes),

@@ -39,6 +39,8 @@ class ChartAxis:
     """Where intervals are cut, with an arrow, because they reach far beyond every value; None: nothing is cut."""
     log: bool = False
     """Drawn in powers of ten; values are written as they are."""
+    whole: bool = False
+    """Its values are counts: no tick between two whole numbers."""
     note: str = ""
     """ "higher is better"; "" for none."""
     categories: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from workbench.charts.readings import as_line
 from workbench.charts.series import Floats, Phase, TrialData
 from workbench.charts.stored import Band, Chart, ChartAxis, Reference, Series
 from workbench.charts.training_series import HELD_OUT
-from workbench.charts.x_axis import TITLES, XAxis, shown_unit
+from workbench.charts.x_axis import TITLES, XAxis, is_whole, shown_unit
 from workbench.units import format_duration, format_value
 from workbench.version import version
 
@@ -71,7 +71,7 @@ def _chart(data: TrialData, chart: TrialChart, x: XAxis, bands: tuple[Band, ...]
         id=f"trial:{kind.id}{':right' if right else ''}:{x}",
         title=title,
         subtitle=data.title,
-        x=ChartAxis(TITLES[x], unit, minimum=0.0),
+        x=ChartAxis(TITLES[x], unit, minimum=0.0, whole=is_whole(x, factor)),
         y=ChartAxis(title, kind.unit, minimum=0.0 if kind.from_zero else None),
         series=series,
         bands=bands,

@@ -46,6 +46,11 @@ def shown_unit(kind: XAxis, largest: float) -> tuple[str, float]:
     return ("s" if kind == "time" else "", 1.0)
 
 
+def is_whole(kind: XAxis, factor: float) -> bool:
+    """Whether an axis in units of `factor` has whole numbers only: steps, and tokens unless in thousands."""
+    return kind in ("step", "tokens") and factor == 1
+
+
 _TOKENS = ((2e6, "M tokens", 1e6), (2e3, "k tokens", 1e3), (-np.inf, "tokens", 1.0))
 
 

@@ -204,7 +204,7 @@ def _axis(axes: Axes, which: Literal["x", "y"], axis: ChartAxis, style: Look) ->
         ticks.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("e-0", "e-")))
         ticks.set_minor_locator(NullLocator())
         return
-    ticks.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10]))
+    ticks.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10], integer=axis.whole))
     ticks.set_major_formatter(Thousands())
     low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
     if axis.minimum is not None and low <= high:

@@ -126,7 +126,13 @@ def _circles(series: Series, style: Look) -> dict[str, Any]:
     """Settings of a line through points that are far between."""
     if series.style != "points":
         return {}
-    return {"marker": "o", "markersize": 4, "markerfacecolor": style.background, "markeredgewidth": 1.0}
+    return {
+        "marker": "o",
+        "markersize": 4,
+        "markerfacecolor": style.background,
+        "markeredgewidth": 1.0,
+        "clip_on": False,
+    }
 
 
 def _seen(high: Floats, axis: ChartAxis) -> Floats:

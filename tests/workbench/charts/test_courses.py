@@ -77,6 +77,7 @@ def test_that_a_line_is_the_mean_of_the_trials_and_a_band_reaches_from_the_lowes
     chart = loss_chart(COMPARISON, KEPT, COURSES, axis)
     a, b = chart.series
     assert chart.x.unit == unit
+    assert chart.x.whole is (axis in ("step", "tokens"))
     assert list(a.x) == places
     assert list(a.y) == pytest.approx([3.0, 2.2, 1.6])
     assert a.y_low is not None

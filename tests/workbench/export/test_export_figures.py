@@ -348,3 +348,15 @@ def test_that_saving_goes_by_suffix(bars: Chart, tmp_path: Path) -> None:
 def test_that_a_title_with_dollars_is_no_formula(bars: Chart) -> None:
     texts = svg_texts(figures.render(replace(bars, title="Cost in $ and $$_x"), "svg", made=MADE))
     assert "Cost in $ and $$_x" in texts
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 10, 5000])
+def test_that_an_axis_of_steps_has_no_tick_between_two_steps(steps: int) -> None:
+    line = Series("a", "a", np.linspace(0, steps, 5), np.linspace(3, 2, 5), 0)
+    axis = ChartAxis("Training steps", minimum=0.0, whole=True)
+    chart = Chart("course:step", "Loss", "", axis, ChartAxis("Loss", "nats/token"), (line,))
+    for width in figures.WIDTHS.values():
+        figure, _ = drawn(chart, width)
+        places = figure.axes[0].get_xticks()
+        assert len(places) >= 2
+        assert all(place == round(place) for place in places)
