@@ -8,6 +8,7 @@ instead (`torch.autograd.graph.saved_tensors_hooks`), and temporary memory is no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 
@@ -43,9 +44,7 @@ def memory_parts(model: torch.nn.Module, optimiser: torch.optim.Optimizer, step:
 
 def tracked(model: torch.nn.Module, optimiser: torch.optim.Optimizer, step: Step) -> MemoryParts:
     """By the tracker: parts of the moment of the peak."""
-    from torch.distributed._tools.mem_tracker import MemTracker
-
-    tracker = MemTracker()
+    tracker = _tracker()
     for parameter in model.parameters():
         if not parameter.requires_grad:  # it would hook on to a gradient that never comes
             tracker._param_to_grad_hook_handles[parameter] = (_NoHook(), _NoHook())
@@ -62,6 +61,21 @@ def tracked(model: torch.nn.Module, optimiser: torch.optim.Optimizer, step: Step
         else:
             sizes[_PARTS.get(kind, "temporary_bytes")] += int(size)
     return MemoryParts(**sizes, peak_bytes=peak, method="mem_tracker")
+
+
+def _tracker() -> Any:
+    """torch's, without its figures of each module: it would ask all of them at every operation, which takes a minute
+    for a step of a second where a model has adapters."""
+    from torch.distributed._tools.mem_tracker import MemTracker
+
+    class Tracker(MemTracker):
+        def _update_peak_stats(self, peak_state: object) -> None:
+            for device, now in self._curr_mem_snap.items():
+                if self._peak_mem.get(device, 0) < now["Total"]:
+                    self._peak_mem[device] = now["Total"]
+                    self._peak_mem_snap[device] = dict(now)
+
+    return Tracker()
 
 
 class _NoHook:

@@ -206,3 +206,29 @@ def test_that_what_autograd_keeps_stands_in_where_the_tracker_fails(
         looked(model, batches(8), counts=False)
     step = Stepper(model, Training(), make_optimiser(Training(), groups(model)))
     assert step.loss(batches(8)[0]).requires_grad
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_that_the_peak_is_that_of_torchs_tracker_and_no_module_is_asked(
+    llama: Makes, monkeypatch: pytest.MonkeyPatch, checkpointing: bool
+) -> None:
+    from torch.distributed._tools.mem_tracker import MemTracker
+
+    def measured() -> MemoryParts:
+        model = llama(lora=True)
+        if checkpointing:
+            enable_checkpointing(model)
+        return looked(model, batches(64, 64), counts=False, checkpointing=checkpointing)[1]
+
+    own = measured()
+    monkeypatch.setattr(memory, "_tracker", MemTracker)
+    whole = measured()
+    assert own.method == whole.method == "mem_tracker"
+    assert own.peak_bytes == pytest.approx(whole.peak_bytes, rel=0.001)
+    assert own.activations_bytes == pytest.approx(whole.activations_bytes, rel=0.01)
+    monkeypatch.undo()
+    tracker = memory._tracker()
+    tracker.memory_tracking = None  # what it keeps of modules, which nothing of an operation asks for
+    tracker._curr_mem_snap = {"cpu": {"Total": 8}}
+    tracker._update_peak_stats(None)
+    assert tracker.get_tracker_snapshot("peak") == {"cpu": {"Total": 8}}
