@@ -314,7 +314,7 @@ class HfEngine:
         found = self._training().held_out(split)
         if found is not None and self._training().trains and not math.isfinite(found.nll_sum):
             raise WorkerFailure(
-                "technique",
+                "diverged",
                 "Training diverged: the loss on held-out data is no longer a finite number.",
                 "The steps before are kept. Lower the learning rate, or raise schedule_warmup_steps.",
             )

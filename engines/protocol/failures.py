@@ -21,6 +21,7 @@ CAUSES: dict[str, Cause] = {
     "killed": "chance",
     "engine": "chance",
     "fetch": "chance",
+    "diverged": "chance",
     "runner": "chance",
     "runner_died": "chance",
     "node_failed": "chance",
@@ -30,7 +31,8 @@ CAUSES: dict[str, Cause] = {
 }
 """Every kind there is. "model": this engine cannot load or run it; "technique": does not apply; "package": is missing;
 "order": asks for what cannot be; "disk_full", "disk_error": of the runner's own folder; "killed": nobody knows by whom;
-"engine": crashed or raised; "fetch": did not come from the hub; "runner": made a mistake; "runner_died";
+"engine": crashed or raised; "fetch": did not come from the hub; "diverged": training did, with this seed;
+"runner": made a mistake; "runner_died";
 "node_failed", "job_preempted": of a cluster's job that the trial ran in;
 "model_not_trained", "model_not_kept": not run, because the trial that makes its model did not leave one."""
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from engines.protocol.problems import Advised
 
-FailureKind = Literal["model", "out_of_memory", "technique", "package", "order", "engine", "fetch"]
+FailureKind = Literal["model", "out_of_memory", "technique", "package", "order", "engine", "fetch", "diverged"]
 """Each is an entry of `engines.protocol.failures.CAUSES`."""
 
 
@@ -76,5 +76,5 @@ def explain(error: Exception, doing: str) -> WorkerFailure:
     return WorkerFailure(
         "engine",
         f"The engine failed while {doing}: {first_line(error)}",
-        "What was measured before is kept, and the queue goes on. The trial's log has the details.",
+        "What was measured before is kept, and the queue continues. The trial's log has the details.",
     )

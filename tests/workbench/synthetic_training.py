@@ -151,7 +151,7 @@ def training_detail(
                     configuration=f"c-{position}", title=title, color=position, block=block, position=len(trials),
                     machine="this", device="cpu", state="ended",
                     outcome="failed" if run.diverged else "completed",
-                    failure="technique" if run.diverged else None, message=None, advice=None,
+                    failure="diverged" if run.diverged else None, message=None, advice=None,
                     verdict="invalid" if run.diverged else verdict, last_seq=1, submitted_at="", started_at=None,
                     ended_at=None, duration_s=1.0,
                 )

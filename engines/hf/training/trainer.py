@@ -159,7 +159,7 @@ class Trainer:
 
 def _diverged(one: _Done) -> WorkerFailure:
     return WorkerFailure(
-        "technique",
+        "diverged",
         f"Training diverged: at step {one.index + 1} the loss is {float(one.loss):g} and the gradient norm "
         f"{float(one.norm):g}.",
         "The steps before it are kept. Lower the learning rate, or raise schedule_warmup_steps.",

@@ -96,11 +96,12 @@ def test_that_a_failure_that_stays_ends_the_other_blocks_with_its_reason(runner:
     [
         [["fail", "out_of_memory", "Full."]],
         [["fail", "fetch", "No answer."]],
+        [["fail", "diverged", "The loss is nan."]],
         [["fail", "of_a_newer_worker", "Odd."]],
         [["exit", 9]],
         [["phase", "measure"], ["fail", "technique", "No perplexity."]],
     ],
-    ids=["memory", "fetch", "unknown", "crash", "after measuring"],
+    ids=["memory", "fetch", "diverged", "unknown", "crash", "after measuring"],
 )
 def test_that_a_failure_that_may_pass_is_tried_again(runner: RunnerProcess, steps: list[list[object]]) -> None:
     pause(runner, True)

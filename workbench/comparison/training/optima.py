@@ -21,8 +21,9 @@ from workbench.statistics.optimum import Curve, Optimum, Runs, Sweep, against, c
 CHOOSES, JUDGES = "held_out_loss", "test_loss"
 MARGIN = 0.01
 """What "equivalent" allows between losses at most: methods that were tuned differ by 1 to 2 %."""
-_DIVERGED = frozenset({"technique"})
-"""Failures of a trial that began to train, at a rate where others of its method completed."""
+_DIVERGED = frozenset({"diverged", "technique"})
+"""Failures of a trial that began to train, at a rate where others of its method completed; "technique" of earlier
+versions."""
 
 
 @dataclass(frozen=True)
