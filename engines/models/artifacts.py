@@ -10,6 +10,7 @@ A folder is written under another name, brought to the disk and renamed; its man
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -95,6 +96,16 @@ def remove(folder: Path) -> None:
     manifest_of(folder).unlink(missing_ok=True)
     if folder.exists():
         shutil.rmtree(folder)
+
+
+def discard_unfinished(artifacts: Path, trial: str) -> None:
+    """Remove what a worker that was killed has left half written; its trial has ended. What cannot be removed stays."""
+    for path in list((artifacts / trial).glob("*")):
+        if path.is_dir() and read(path) is None:
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name.endswith(_DRAFT):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def read(folder: Path) -> Made | None:

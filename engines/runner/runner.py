@@ -15,7 +15,7 @@ from functools import partial
 
 import msgspec
 
-from engines.models.artifacts import model_of
+from engines.models.artifacts import discard_unfinished, model_of
 from engines.protocol.failures import cause
 from engines.protocol.file_errors import is_full, what_happened, what_to_do
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState, waiting_for
@@ -369,6 +369,7 @@ class Runner:
                 Judgement("failed", "runner", f"The runner made a mistake: {error!r}", "Please report it.")
             )
             await run.abandon()
+        await asyncio.to_thread(discard_unfinished, self._artifacts, trial)
         del self._runs[trial], self._tasks[trial]
         self._remember(self._queue.running.pop(trial), _judgement_of(ended))
         self._save()

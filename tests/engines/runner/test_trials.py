@@ -8,9 +8,11 @@ import signal
 import time
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
+from engines.models.artifacts import Made
 from engines.protocol import messages
 from engines.protocol.client import RunnerError
 from engines.protocol.codec import decode_record
@@ -286,3 +288,18 @@ def test_that_attaching_to_an_unknown_trial_is_refused(shared: RunnerProcess) ->
         shared.records("nobody")
     assert caught.value.code == "unknown_trial"
     assert caught.value.advice
+
+
+def test_that_what_a_killed_worker_has_left_half_written_is_removed(shared: RunnerProcess) -> None:
+    place = shared.places.artifacts / "t-half"
+    for name in ("step-4", ".step-8.part", "step-6"):
+        (place / name).mkdir(parents=True)
+        (place / name / "state.safetensors").write_bytes(b"weights")
+    made = Made(artifact="checkpoint", trial="t-half", title="", experiment_title="", step=4, base=make_order("").model)
+    (place / "step-4.json").write_bytes(msgspec.json.encode(made))
+    (place / ".step-6.json.part").write_bytes(b"{")
+    shared.submit(make_order("t-half", ["signal", int(signal.SIGKILL)]))
+    assert end_of(shared.records("t-half")).outcome == "failed"
+    until(lambda: len(list(place.iterdir())) == 2)
+    assert sorted(path.name for path in place.iterdir()) == ["step-4", "step-4.json"]
+    assert (place / "step-4" / "state.safetensors").read_bytes() == b"weights"
