@@ -49,6 +49,8 @@ from workbench.plan.plan import Plan, command_line, hosts
 from workbench.running.events import RunnerLink
 from workbench.units import counted
 
+_FIRST = {"inference": ("demo", "Set up the demo"), "training": ("lora-starter", "Set up LoRA on the starter")}
+"""Of a kind of work the preset that an empty plan offers, and the words of its button."""
 _KEEP_MS = 1000
 """An edit is kept for the next session after this long without another."""
 
@@ -342,17 +344,17 @@ class SetupPage(Page):
             "Models of the catalogue run with random weights at once: speed and memory are true, quality is not "
             "measured.",
         )
-        offer = self.model_search.lacks_starter()
-        empty.button.setText("Fetch the starter model, 93 MB" if offer else "Set up the demo")
-        empty.button.show()
+        offer, first = self.model_search.lacks_starter(), _FIRST.get(self.draft.experiment.workload.kind)
+        empty.button.setText("Fetch the starter model, 93 MB" if offer else first[1] if first else "")
+        empty.button.setVisible(bool(empty.button.text()))
 
     def _empty_action(self) -> None:
         if self.planned is None and self.draft.experiment.models:
             self._ask(refresh=True, now=True)
         elif self.model_search.lacks_starter():
             self.model_search.fetch()
-        else:
-            self.openings.preset(presets()[0])
+        elif first := _FIRST.get(self.draft.experiment.workload.kind):
+            self.openings.preset(next(preset for preset in presets() if preset.id == first[0]))
 
     def _problem_actions(self) -> dict[str, tuple[str, str]]:
         """The starter can be fetched where its absence is the problem."""

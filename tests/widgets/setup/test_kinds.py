@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QToolButton
+import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
+from PySide6.QtWidgets import QApplication, QComboBox, QToolButton
 from pytestqt.qtbot import QtBot
 
 from tests.widgets.setup.kit import QWEN, SMOL, click_row, settle, type_into
@@ -174,3 +176,35 @@ def test_that_a_fine_tuning_becomes_models_that_are_trained_first_and_can_be_had
     page.openings.train_first()
     page.openings.train_first()
     assert page.openings._problems.isVisible(), "inference trains nothing"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "name"), [("Inference", "demo", "precision"), ("Fine-tuning", "LoRA", "LoRA on")]
+)
+def test_that_an_empty_plan_offers_an_example_of_its_kind(
+    qtbot: QtBot, page: SetupPage, monkeypatch: pytest.MonkeyPatch, kind: str, words: str, name: str
+) -> None:
+    monkeypatch.setattr(page.model_search, "lacks_starter", lambda: False)
+    turn(qtbot, page, kind)
+    page._show_empty()
+    button = page.plan.empty.button
+    assert words in button.text()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    settle(qtbot, page)
+    assert page.draft.experiment.name.startswith(name)
+
+
+def test_that_the_wheel_scrolls_a_form_and_changes_no_choice(qtbot: QtBot, page: SetupPage) -> None:
+    turn(qtbot, page, "Fine-tuning")
+    before = page.draft.experiment
+    boxes = page.findChildren(QComboBox)
+    assert len([box for box in boxes if box.isEnabled()]) >= 3
+    for box in boxes:
+        box.setFocus()
+        middle = box.rect().center()
+        turned = QWheelEvent(
+            QPointF(middle), QPointF(box.mapToGlobal(middle)), QPoint(), QPoint(0, -120),
+            Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+        )  # fmt: skip
+        QApplication.sendEvent(box, turned)
+    assert page.draft.experiment == before

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QComboBox,
     QFormLayout,
     QFrame,
     QHBoxLayout,
@@ -19,6 +18,7 @@ from PySide6.QtWidgets import (
 
 from widgets.machines.adding.form import DEFAULTS, FIELDS, LOGIN, Field, Unfit, machine_of, proposed_id, values_of
 from widgets.messages.overlay import Overlay
+from widgets.parts.choice import Choice
 from widgets.parts.components import (
     PanelHeader,
     SegmentedControl,
@@ -57,9 +57,9 @@ class AddSheet(Overlay):
         self.header.add_tool(tool_button(theme, "close", tip="Close (Esc)", clicked=self.leave, compact=True))
         self.kinds = SegmentedControl(theme, ("SSH", "Slurm"), "Kind of machine")
         self.about = label(role="dense", tone="muted", wrap=True)
-        self.hosts = QComboBox()
+        self.hosts = Choice()
         self.hosts.setEditable(True)
-        self.hosts.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.hosts.setInsertPolicy(Choice.InsertPolicy.NoInsert)
         self.fields: dict[str, QLineEdit] = {f.key: UnitLineEdit(theme, f.unit) for f in FIELDS if f.key != "host"}
         host_field = self.hosts.lineEdit()
         assert host_field is not None

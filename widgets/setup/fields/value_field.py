@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, Signal
 from PySide6.QtGui import QFontMetrics, QResizeEvent
-from PySide6.QtWidgets import QComboBox, QLineEdit, QWidget
+from PySide6.QtWidgets import QLineEdit, QWidget
 
 from engines.protocol.settings import Scalar, Setting
+from widgets.parts.choice import Choice
 from widgets.parts.components import UnitLineEdit, label, set_look
 from widgets.parts.layout import flush_column
 from widgets.setup.fields.values import Parsed, parse_values, show_values
@@ -42,15 +43,14 @@ class ValueField(QWidget):
         self._values: tuple[Scalar, ...] | None = None
         self.error = ""
         column = flush_column(self, theme.px(2))
-        self.combo: QComboBox | None = None
+        self.combo: Choice | None = None
         self.line: QLineEdit
         if choices:
-            self.combo = QComboBox()
+            self.combo = Choice(4)
             self.combo.setEditable(True)
-            self.combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+            self.combo.setInsertPolicy(Choice.InsertPolicy.NoInsert)
             self.combo.setCompleter(None)  # type: ignore[arg-type]
             self.combo.addItems(list(choices))
-            self.combo.setMinimumContentsLength(4)
             self.combo.setAccessibleName(name or setting.title)
             self.combo.textActivated.connect(self._edited)
             line = self.combo.lineEdit()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from engines.protocol.orders import Training
+from widgets.parts.choice import Choice
 from widgets.parts.components import label
 from widgets.parts.layout import flush_column
 from widgets.theme.theme import Theme
@@ -38,11 +39,9 @@ class ColumnsField(QWidget):
         column.addWidget(self.hint)
         self.setFocusProxy(self.first)
 
-    def _box(self, name: str) -> QComboBox:
-        box = QComboBox()
+    def _box(self, name: str) -> Choice:
+        box = Choice()
         box.setAccessibleName(name)
-        box.setMinimumContentsLength(8)
-        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         box.activated.connect(self._chosen)
         return box
 
@@ -74,7 +73,7 @@ class ColumnsField(QWidget):
         self.hint.setVisible(bool(sentences))
 
     @staticmethod
-    def _place(box: QComboBox, wanted: tuple[str, str]) -> int:
+    def _place(box: Choice, wanted: tuple[str, str]) -> int:
         return next((i for i in range(box.count()) if box.itemData(i, Qt.ItemDataRole.UserRole) == wanted), -1)
 
     def _chosen(self, _index: int) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QComboBox, QFileDialog, QWidget
+from PySide6.QtWidgets import QFileDialog, QWidget
 
 from engines.data.training.files import READERS
+from widgets.parts.choice import Choice
 from widgets.parts.components import push_button
 from widgets.parts.layout import flush_row
 from widgets.theme.theme import Theme
@@ -31,12 +32,10 @@ class DataField(QWidget):
         self._data = ""
         self._wanted = ""
         self.setAcceptDrops(True)
-        self.box = QComboBox()
+        self.box = Choice()
         self.box.setEditable(True)
-        self.box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.box.setInsertPolicy(Choice.InsertPolicy.NoInsert)
         self.box.setCompleter(None)  # type: ignore[arg-type]
-        self.box.setMinimumContentsLength(8)
-        self.box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.box.setAccessibleName("Training data")
         for title, data, about in BUILT_IN:
             self.box.addItem(title, data)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from engines.catalogue import EngineInfo, broken, engines
 from engines.protocol.orders import Scalar
 from engines.protocol.settings import Setting
+from widgets.parts.choice import Choice
 from widgets.parts.components import ToolButton, label
 from widgets.setup.fields.form import Form
 from widgets.setup.fields.value_field import ValueField
@@ -20,7 +21,7 @@ from workbench.experiment.experiment import EngineSettings, engine_settings
 from workbench.units import counted
 
 LABELS = 76
-"""Width of the labels of the panel's forms (of the design): "Micro-batch"."""
+"""Width of the labels of forms in a panel (of the design): "LR warm-up"."""
 _SETTINGS = {setting.name: setting for setting in engine_settings()}
 _CHOICES = {"auto": "Automatic", "on": "On", "off": "Off"}
 
@@ -39,7 +40,7 @@ class EngineGroup(QWidget):
         self._settings = EngineSettings()
         self._engines = [engine for engine in engines() if kind in engine.works]
         self.fields: dict[str, ValueField] = {}
-        self.choices: dict[str, QComboBox] = {}
+        self.choices: dict[str, Choice] = {}
         self.boxes: dict[str, QCheckBox] = {}
         self.head = ToolButton(theme, "chevron-right", "Engine", "Show or hide the engine's settings")
         self.head.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -95,12 +96,10 @@ class EngineGroup(QWidget):
         return made
 
     def _choice(self, form: Form, setting: Setting, choices: list[tuple[str, str]]) -> None:
-        box = QComboBox()
+        box = Choice(6)
         for text, value in choices:
             box.addItem(text, value)
         box.setMinimumWidth(self._theme.px(60))
-        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        box.setMinimumContentsLength(6)
         box.activated.connect(partial(self._chosen, setting.name))
         self.choices[setting.name] = box
         self._add(form, setting, box)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QComboBox, QWidget
+from PySide6.QtWidgets import QWidget
 
 from engines.protocol.messages import ProbeResult
 from engines.protocol.tasks import HARNESS
+from widgets.parts.choice import Choice
 from widgets.setup.workload.panel import WorkPanel
 from widgets.setup.workload.prompt_field import PromptField
 from widgets.setup.workload.run_group import RunGroup
@@ -71,14 +72,12 @@ class InferencePanel(WorkPanel):
         self.fields["task_samples"].set_enabled(bool(load.tasks), "" if load.tasks else "No task is chosen")
 
 
-def _task_choice(theme: Theme) -> QComboBox:
-    box = QComboBox()
+def _task_choice(theme: Theme) -> Choice:
+    box = Choice()
     for place, (title, id, about) in enumerate(TASKS):
         box.addItem(title, id)
         box.setItemData(place, about, Qt.ItemDataRole.ToolTipRole)
     box.setToolTip(_TASK_TIP)
     box.setAccessibleName("Task")
     box.setMinimumWidth(theme.px(60))
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
     return box
