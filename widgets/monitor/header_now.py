@@ -20,11 +20,13 @@ def header_now(
 ) -> HeaderView:
     """`where` from `where_it_runs`; `now_wall_s` seconds since 1970."""
     left = None
-    now = 0.0 if data is None else latest_time(data)
+    now = at = 0.0 if data is None else latest_time(data)
     if entry is not None and entry.state == "running" and queue is not None:
         left = entry_seconds_left(queue, entry, now_wall_s)
         now = max(now, now_wall_s - entry.started_wall_ns / 1e9 if entry.started_wall_ns else 0.0)
-    return header_view(data, entry, left, now, where)
+        if data is not None and data.started is not None:  # after the worker was made: phases count from there
+            at = max(at, now_wall_s - data.started.clock.wall_ns / 1e9)
+    return header_view(data, entry, left, now, where, at_s=at)
 
 
 def where_it_runs(

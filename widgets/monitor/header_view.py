@@ -48,10 +48,17 @@ class HeaderView:
 
 
 def header_view(
-    data: TrialData | None, entry: QueueEntry | None, left_s: float | None, now_s: float, device: str = ""
+    data: TrialData | None,
+    entry: QueueEntry | None,
+    left_s: float | None,
+    now_s: float,
+    device: str = "",
+    *,
+    at_s: float | None = None,
 ) -> HeaderView:
     """The header of a trial that is in the queue, in the store, or both. `left_s` until its end, None where not known;
-    `now_s` seconds since its start."""
+    `now_s` seconds since its start, `at_s` since that of its records, where that is later."""
+    at_s = now_s if at_s is None else at_s
     title = entry.title if entry is not None else data.title if data is not None else ""
     color = entry.color if entry is not None else data.color if data is not None else 0
     running = entry is not None and entry.state == "running" and (data is None or data.ended is None)
@@ -75,9 +82,9 @@ def header_view(
         color=color,
         line=" · ".join(p for p in parts if p),
         status=status,
-        segments=training_segments(data, now_s, running)
+        segments=training_segments(data, at_s, running)
         if data is not None and trains
-        else segments(phases, now_s, fraction, running),
+        else segments(phases, at_s, fraction, running),
         left=f"{span(left_s)} left" if running and left_s is not None else "",
         so_far=f"{span(now_s)} so far" if running else f"took {span(now_s)}" if now_s > 0 else "",
         running=running,

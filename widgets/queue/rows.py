@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from engines.protocol.messages import QueueEntry, QueueState
 from widgets.parts.phrases import span
-from widgets.queue.strip_view import about, correction, expected_seconds, learned_durations, seconds_left
+from widgets.queue.strip_view import (
+    about,
+    correction,
+    expected_seconds,
+    learned_durations,
+    seconds_left,
+    trial_seconds_left,
+)
 
 SEPARATOR = " · "
 _FAILED = ("failed", "lost")
@@ -87,15 +94,6 @@ def _last_column(entry: QueueEntry, whole: float | None, now_s: float) -> tuple[
     if entry.outcome == "completed" and entry.ended_wall_ns > entry.started_wall_ns > 0:
         return f"took {span((entry.ended_wall_ns - entry.started_wall_ns) / 1e9)}", "secondary"
     return entry.outcome or "ended", "secondary"
-
-
-def trial_seconds_left(entry: QueueEntry, whole: float | None, now_s: float) -> float | None:
-    """Seconds until a running trial ends, from its own progress where that says enough; None where nothing is known."""
-    done = max(0.0, now_s - entry.started_wall_ns / 1e9)
-    if entry.fraction is not None and entry.fraction >= 0.05:
-        own = done / entry.fraction * (1 - entry.fraction)
-        return own if whole is None else min(own, max(whole * (1 - entry.fraction), 0.0))
-    return None if whole is None else max(0.0, whole - done)
 
 
 def entry_seconds_left(state: QueueState, entry: QueueEntry, now_s: float) -> float | None:

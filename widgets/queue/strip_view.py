@@ -15,6 +15,8 @@ from workbench.charts.phases import doing
 from workbench.units import format_duration
 
 _NS = 1e-9
+_TELLS = 0.05
+"""Progress from which on a trial's own pace says how long it takes."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,16 @@ def expected_seconds(entry: QueueEntry, learned: Mapping[str, float], factor: fl
     return entry.expected_s * factor if entry.expected_s > 0 else None
 
 
+def trial_seconds_left(entry: QueueEntry, whole: float | None, now_s: float) -> float | None:
+    """Seconds until a running trial ends, from its own progress where that says enough; None where nothing is known:
+    without progress, once it has taken the `whole` time that was expected."""
+    done = max(0.0, now_s - entry.started_wall_ns * _NS)
+    if entry.fraction is not None and entry.fraction >= _TELLS:
+        own = done / entry.fraction * (1 - entry.fraction)
+        return own if whole is None or done >= whole else min(own, whole * (1 - entry.fraction))
+    return None if whole is None or done >= whole else whole - done
+
+
 def seconds_left(state: QueueState, now_s: float) -> float | None:
     """Seconds until everything that runs or waits has ended; None as soon as one trial has no estimate.
 
@@ -85,12 +97,7 @@ def seconds_left(state: QueueState, now_s: float) -> float | None:
             return None
         rest = whole
         if entry.state == "running":
-            done = max(0.0, now_s - entry.started_wall_ns * _NS)
-            if entry.fraction is not None and entry.fraction >= 0.05:
-                # far enough to know from the trial itself
-                rest = min(whole * (1 - entry.fraction), done / entry.fraction * (1 - entry.fraction))
-            else:
-                rest = max(0.0, whole - done)
+            rest = trial_seconds_left(entry, whole, now_s) or 0.0
         device = (entry.machine, entry.device)
         by_device[device] = by_device.get(device, 0.0) + rest
     return max(by_device.values(), default=None)

@@ -7,12 +7,12 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.orders import Training
-from engines.protocol.records import TrialEnded
+from engines.protocol.records import ClockPair, PhaseStarted, TrialEnded, TrialStarted
 from tests.builders import probe_result, processor, trial_order
 from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue
-from tests.widgets.queue_kit import entry
+from tests.widgets.queue_kit import entry, queue
 from tests.workbench.synthetic import FakeTrial, records
-from widgets.monitor.header_now import where_it_runs, workload_text
+from widgets.monitor.header_now import header_now, where_it_runs, workload_text
 from widgets.monitor.header_view import segments
 from widgets.monitor.page import MonitorPage
 from widgets.parts.phrases import span
@@ -97,3 +97,14 @@ def test_that_the_phase_bar_knows_what_is_behind_now_and_to_come() -> None:
 )
 def test_that_times_are_said_as_people_say_them(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+def test_that_a_phase_counts_from_where_it_began_and_the_trial_from_where_its_worker_was_made() -> None:
+    data = TrialData("t-1", "x")
+    wall_ns = 1_000_000_000_000
+    data.take(TrialStarted(t_ns=0, clock=ClockPair(wall_ns=wall_ns, mono_ns=0), worker_pid=1, threads=1))
+    data.take(PhaseStarted(t_ns=2_000_000_000, name="load"))
+    running = entry("t-1", "running", started_wall_ns=wall_ns - 20_000_000_000)
+    view = header_now(data, running, queue(running), "", 1005.0)
+    assert view.so_far == "25 s so far"
+    assert next(segment.text for segment in view.segments if segment.name == "load") == "load 3.0 s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from PySide6.QtCore import Qt
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
@@ -14,6 +15,7 @@ from widgets.monitor.page import MonitorPage
 from widgets.parts.components import ElidedLabel
 from widgets.queue.model import QueueModel
 from widgets.queue.rows import dropped, failed_trials, moved, queue_rows
+from widgets.queue.strip_view import trial_seconds_left
 from workbench.running.events import RunnerLink
 from workbench.running.queues import joined, to_pause
 
@@ -98,6 +100,24 @@ def test_that_queue_rows_say_time_left_and_outcome() -> None:
     assert (rows["t-0"].left, rows["t-0"].tone) == ("out of memory", "error")
     assert rows["t-3"].block == "2 of 2"
     assert failed_trials(state) == ("t-0",)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "done", "left"),
+    [
+        (None, 10.0, 30.0),
+        (None, 41.0, None),
+        (0.01, 90.0, None),
+        (0.5, 10.0, 10.0),
+        (0.5, 30.0, 20.0),
+        (0.5, 90.0, 90.0),
+    ],
+)
+def test_that_a_trial_that_takes_longer_than_expected_goes_by_its_own_pace(
+    fraction: float | None, done: float, left: float | None
+) -> None:
+    running = entry("t-1", "running", fraction=fraction, started_wall_ns=1_000_000_000_000)
+    assert trial_seconds_left(running, 40.0, 1000.0 + done) == (None if left is None else pytest.approx(left))
 
 
 def test_that_moving_keeps_the_chosen_together_and_stops_at_the_ends() -> None:
