@@ -28,7 +28,7 @@ from widgets.theme.theme import Theme
 from workbench.charts.curves import Curve, TrialChart, best_held_out, charts_of, figure, latest_place, latest_time
 from workbench.charts.curves import why_no_axis as why_no_axis_of
 from workbench.charts.series import TrialData
-from workbench.charts.x_axis import XAxis, position_text, shown_unit
+from workbench.charts.x_axis import XAxis, is_whole, position_text, shown_unit
 
 FRAME_MS = 16
 _MARGIN = 0.01
@@ -335,10 +335,8 @@ class LiveCharts(QWidget):
     def _ticks(self, start: float, end: float, width: float) -> tuple[Ticks, str]:
         """Round places of the axis in the unit that it is written in."""
         unit, of = shown_unit(self._x, end)
-        found = ticks(start / of, end / of, max(2, int(width / self._theme.px(90))))
-        if self._x == "step" and found.step < 1:
-            found = Ticks(tuple(v for v in found.values if v == round(v)), (), 1.0)
-            found = Ticks(found.values, tuple(f"{v:.0f}" for v in found.values), 1.0)
+        most = max(2, int(width / self._theme.px(90)))
+        found = ticks(start / of, end / of, most, whole=is_whole(self._x, of))
         return Ticks(tuple(v * of for v in found.values), found.texts, found.step), unit or self._x
 
     def _best(self) -> tuple[float, float, str] | None:
@@ -443,6 +441,7 @@ class LiveCharts(QWidget):
             whole, title = plot.caption.width, plot.caption.title_width
             room = box.width() - whole
             readout.show_entries(entries, box.right(), box.top(), room, box.width() - title)
+            plot.caption.leave(readout.width() if readout.isVisibleTo(self) else 0.0)
         if self._hover is not None:
             self._show_crosshair()
 

@@ -62,6 +62,7 @@ class _Caption(QGraphicsItem):
         self._title, self._about = title, about
         self._bold, self._plain = theme.font("dense", 600), theme.font("dense")
         self._title_width = QFontMetricsF(self._bold).horizontalAdvance(title)
+        self._taken = 0.0
         self.note = ""
 
     def say(self, note: str) -> None:
@@ -69,13 +70,26 @@ class _Caption(QGraphicsItem):
             self.prepareGeometryChange()
             self.note = note
 
+    def leave(self, taken: float) -> None:
+        """Pixels at the right that the values take: what explains the title ends before them."""
+        if taken != self._taken:
+            self._taken = taken
+            self.update()
+
     @property
     def _rest(self) -> str:
         return " · ".join(part for part in (self._about, self.note) if part)
 
     @property
+    def explanation(self) -> str:
+        """As much of what explains the title as there is room for."""
+        room = self._box.width() - self._taken - self.title_width
+        shown = QFontMetricsF(self._plain).elidedText(self._rest, Qt.TextElideMode.ElideRight, max(room, 0.0))
+        return "" if shown == "…" else shown
+
+    @property
     def title_width(self) -> float:
-        """Pixels that the title needs; the rest may lie under the values."""
+        """Pixels that the title needs; the rest gives way to the values."""
         return self._title_width + self._theme.px(14)
 
     @property
@@ -95,7 +109,7 @@ class _Caption(QGraphicsItem):
         painter.drawText(QRectF(theme.px(8), 0, self._title_width + 2, height), middle, self._title)
         painter.setFont(self._plain)
         painter.setPen(theme.color("text.muted"))
-        painter.drawText(QRectF(self.title_width, 0, self.width, height), middle, self._rest)
+        painter.drawText(QRectF(self.title_width, 0, self.width, height), middle, self.explanation)
 
 
 class _Best(QGraphicsItem):

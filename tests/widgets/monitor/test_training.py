@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QFontMetricsF, QGuiApplication
 from PySide6.QtWidgets import QToolButton
 from pytestqt.qtbot import QtBot
 
@@ -206,3 +206,18 @@ def test_that_a_narrow_plot_keeps_values_before_names(stack: ChartStack) -> None
     readout.show_entries(entries, 900, 0, 60)
     assert readout.shown == (entries[:1], False)
     assert all(e.said() in readout.help() for e in entries)
+
+
+def test_that_what_explains_a_title_gives_way_to_the_values(stack: ChartStack) -> None:
+    stack.set_trial(training_trial(parts=True))
+    shown = set()
+    for width in range(600, 1200, 60):
+        stack.resize(width, 700)
+        stack.fit()
+        QGuiApplication.processEvents()
+        for each, readout in zip(stack.plots, stack.readouts, strict=True):
+            words = QFontMetricsF(each.caption._plain).horizontalAdvance(each.caption.explanation)
+            assert each.caption.title_width + words + readout.width() <= each.box.width() + 1
+        shown.add(plot(stack, "memory_parts").caption.explanation)
+    assert plot(stack, "memory_parts").caption._rest in shown
+    assert len(shown) > 1
