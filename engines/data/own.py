@@ -14,11 +14,13 @@ from engines.data.training.columns import ColumnError
 from engines.data.training.look import look
 from engines.protocol.problems import Fix, Problem
 from engines.protocol.prompt_file import read_prompt_file
-from engines.protocol.text_file import FileError
+from engines.protocol.text_file import FileError, own_path
 from engines.protocol.work import AnyTraining, Inference, OtherWork, Pretraining, Training
 
 _DATA = "workload.data"
 _PROMPTS = "workload.prompt_file"
+_WORDS = 6
+"""So many are no name of a column."""
 
 
 class FoundPrompts(msgspec.Struct, frozen=True, kw_only=True, tag="prompts"):
@@ -42,11 +44,15 @@ class FoundData(msgspec.Struct, frozen=True, kw_only=True, tag="data"):
     """"prompt: question, response: answer"."""
     rows: int | None = None
     """None of built-in and of large data, whose rows only the worker counts."""
+    different: int | None = None
+    """Usable rows that do not say the same as another."""
     bad: int = 0
     first_bad: str = ""
     """"line 318 has no response"."""
     own_splits: tuple[str, ...] = ()
     """That the data name themselves: "validation"."""
+    sentence: str = ""
+    """A column in use whose name is one: the file may begin with a row."""
 
 
 Found = FoundPrompts | FoundData
@@ -63,7 +69,7 @@ def find_own(workload: Inference | AnyTraining | OtherWork, base: Path) -> Found
 
 
 def _find_prompts(written: str, base: Path) -> FoundPrompts | Problem:
-    path = (base / Path(written).expanduser()).absolute()
+    path = own_path(written, base)
     try:
         found = read_prompt_file(path)
     except FileError as error:
@@ -89,9 +95,13 @@ def _find_data(training: AnyTraining, base: Path) -> FoundData | Problem:
         hash=found.hash,
         columns=found.columns.said,
         rows=found.rows,
+        different=found.different,
         bad=found.bad,
         first_bad="; ".join(map(str, found.first_bad)) + ("; …" if found.bad > len(found.first_bad) else ""),
         own_splits=tuple(sorted(found.own_splits)),
+        sentence=next(
+            (name for name in found.names if name in vars(found.columns).values() and _is_sentence(name)), ""
+        ),
     )
 
 
@@ -106,3 +116,7 @@ def _text(found: TextLook) -> FoundData:
         first_bad="they have no text" if found.left_out else "",
         own_splits=tuple(sorted(found.own_splits)),
     )
+
+
+def _is_sentence(name: str) -> bool:
+    return len(name.split()) >= _WORDS and "+" not in name

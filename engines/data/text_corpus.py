@@ -24,7 +24,7 @@ from engines.data.training.dataset import SAMPLE_ROWS, as_planned, fingerprint_o
 from engines.data.training.files import MAX_BYTES, READERS, Raw
 from engines.data.training.sources import NOTES, Source, find, is_hub_id, split_of
 from engines.data.training.splits import SPLITS, Split, key_of, named_split, split
-from engines.protocol.text_file import FileError, decoded, read_bytes
+from engines.protocol.text_file import FileError, decoded, own_path, read_bytes
 from engines.protocol.work import Pretraining
 
 TEXTS = frozenset({".txt", ".md", ".rst", ".text"})
@@ -87,7 +87,7 @@ def look_text(load: Pretraining, base: Path) -> TextLook:
     if load.data == BUILT_IN:
         return TextLook(load.data)
     source = find_text(load.data, base)
-    path = (base / Path(load.data).expanduser()).absolute()
+    path = own_path(load.data, base)
     data = load.data if is_hub_id(load.data) and not path.exists() else str(path)
     hash, is_text = fingerprint_of(source), _is_text(source.files[0][0])
     if sum(file.stat().st_size for file, _ in source.files) > _WHOLE_BYTES:
@@ -100,7 +100,7 @@ def look_text(load: Pretraining, base: Path) -> TextLook:
 def find_text(data: str, base: Path = Path()) -> Source:
     """The files of a text: a text file whatever its name ends in, a folder's files of the most frequent kind, data
     files, or a dataset of the hub. Raises `FileError`."""
-    path = (base / Path(data).expanduser()).absolute()
+    path = own_path(data, base)
     if path.is_file() and path.suffix.lower() not in READERS:
         return Source(path.name, path.parent, ((path, None),))
     texts = _text_files(path) if path.is_dir() else []

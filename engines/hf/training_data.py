@@ -49,6 +49,7 @@ class TrainingData:
                 self._dataset = read(training, TrainingTokenizer(tokenizer, begin), seed)
             except FileError as error:
                 raise WorkerFailure("order", str(error), error.advice) from error
+            _check_vocabulary(self._dataset, vocabulary, order.model.title)
             documents = list(self._dataset.train)
         self.batches = Batches(documents, training.sequence_tokens, training.batch_size, seed, packing=training.packing)
 
@@ -90,3 +91,16 @@ class TrainingData:
             if len(ids) < needed:
                 return None
         return held_out.evaluate(ids, tokens, size, self._begin, losses, lambda place: bytes_to(tokenizer, ids, place))
+
+
+def _check_vocabulary(dataset: Dataset, vocabulary: int, model: str) -> None:
+    """Raises `WorkerFailure` for a token that the model has no embedding of, which a GPU would only crash at."""
+    documents = (one for split in dataset.documents.values() for one in split)
+    largest = max((max(one.ids) for one in documents), default=0)
+    if largest >= vocabulary:
+        raise WorkerFailure(
+            "model",
+            f"The tokenizer of {model} writes token {largest:,}, and the model has {vocabulary:,}, counted from 0.",
+            "Nothing was trained. Tokens were added to the tokenizer only, or it is that of another model: put the "
+            "tokenizer's files that the model came with into its folder.",
+        )

@@ -27,7 +27,7 @@ _DAMAGED_SIGNS = (
     "check_tensor_dims",
 )
 UNKNOWN_ARCHITECTURE = "unknown model architecture:"
-_KEPT = "What was measured before is kept, and the queue goes on."
+_KEPT = "What was measured before is kept, and the queue continues."
 
 
 class Heard(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from engines.protocol.problems import Advised
@@ -13,6 +14,18 @@ _SAVE = "Open it in an editor and save it as UTF-8; nothing was run with it, and
 
 class FileError(Advised):
     """What is wrong with a file, in a sentence, and what to do in `advice`."""
+
+
+def own_path(written: str, base: Path = Path()) -> Path:
+    """A path as a person writes it, absolute: "~" is the home folder, "~name" of nobody a name like any other."""
+    path = Path(written)
+    with contextlib.suppress(RuntimeError):
+        path = path.expanduser()
+    return (base / path).absolute()
+
+
+def unreadable(path: Path, error: OSError) -> FileError:
+    return FileError(f"{path} cannot be read: {error.strerror or error}.", "Check its name and its permissions.")
 
 
 def no_file(path: Path) -> FileError:
@@ -28,7 +41,7 @@ def read_bytes(path: Path, most: int, advice: str) -> bytes:
     except FileNotFoundError as error:
         raise no_file(path) from error
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.") from error
+        raise unreadable(path, error) from error
 
 
 def decoded(name: str, raw: bytes) -> str:

@@ -10,6 +10,7 @@ from engines.protocol.work import AnyTraining
 from workbench.experiment.experiment import Experiment
 
 _PLACE = "workload.data"
+_SHOWN = 40
 _MANY = 0.1
 """Share of bad rows from which they are a warning."""
 
@@ -36,7 +37,22 @@ def _of_rows(training: AnyTraining, found: FoundData) -> Iterator[Problem]:
             f"{found.bad:,} of {found.rows:,} rows are left out: {found.first_bad}.",
             f"The columns used are {found.columns}.",
         )
+    if found.sentence:
+        yield _of_data(
+            "warning",
+            f"The first line is taken for the names of the columns, and one of them is “{_cut(found.sentence)}”.",
+            "Where it is a row like the others, write a line of names above it, such as prompt,response.",
+        )
     shares = {"validation": training.validation_share, "test": training.test_share}
+    wanted = [split for split, share in shares.items() if share and split not in found.own_splits]
+    if found.different is not None and found.different <= len(wanted):
+        rows = "row" if found.different == 1 else "different rows"
+        yield _of_data(
+            "warning",
+            f"{found.different:,} {rows} cannot be divided into training and "
+            f"{' and '.join(wanted)}: one will be empty.",
+            "Use more rows. Rows that say the same count once.",
+        )
     missing = [split for split, share in shares.items() if not share and split not in found.own_splits]
     if training.evaluation_tokens and "validation" in missing and found.rows is not None:
         yield _of_data(
@@ -44,6 +60,10 @@ def _of_rows(training: AnyTraining, found: FoundData) -> Iterator[Problem]:
             "No rows are kept for validation: the held-out loss will be missing.",
             "Set validation_share, or give the data a validation split.",
         )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _of_data(severity: Severity, message: str, hint: str = "") -> Problem:

@@ -37,11 +37,13 @@ def training_obstacles(load: AnyTraining, machine: MachineFacts) -> Iterator[tup
         if not load.evaluation_tokens:
             hint = "Set evaluation_tokens to at least 1,024, or stop at steps."
             yield "Training stops at a validation loss, and no tokens are evaluated.", hint, (_stop_at_steps(),)
-        if not load.evaluate_every:
+        total = load.warmup_steps + load.steps
+        if not 0 < load.evaluate_every < total:
             every = max(1, load.steps // INTERVALS)
-            hint = "Set evaluate_every: the loss is judged at those steps."
-            fix = Fix(f"Evaluate every {every} steps", "workload.evaluate_every", every)
-            yield "Training stops at a validation loss, which is never taken between steps.", hint, (fix,)
+            hint = "Set evaluate_every below the number of steps: the loss is judged there."
+            often = Fix(f"Evaluate every {every} steps", "workload.evaluate_every", every)
+            fixes = (often,) if total > 1 else (_stop_at_steps(),)
+            yield "Training stops at a validation loss, which is never taken between steps.", hint, fixes
     if load.compile and machine.device_kind == "cpu":
         yield (
             "torch.compile is offered on GPUs only.",

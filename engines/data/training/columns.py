@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -18,7 +19,7 @@ _RESPONSES = ("response", "completion", "output", "answer", "target", "solution"
 _TEXTS = ("text", "content", "body", "document")
 _JOIN = " + "
 """Between the names of columns that make one prompt together: "instruction + input"."""
-_ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "chatgpt": "assistant"}
+_ROLES = {"human": "user"} | dict.fromkeys(("gpt", "ai", "bot", "model", "chatgpt"), "assistant")
 
 Turn = tuple[str, str]
 """(role, text)"""
@@ -80,7 +81,7 @@ def columns_of(workload: Training, sample: Sequence[Mapping[str, object]]) -> Co
 
 def _guessed(names: Sequence[str], sample: Sequence[Mapping[str, object]]) -> Columns:
     messages = _named(names, _MESSAGES) or next((n for n in names if any(_turns(f.get(n)) for f in sample)), "")
-    if messages and any(_turns(fields.get(messages)) for fields in sample):
+    if messages and any(_may_be_turns(fields.get(messages)) for fields in sample):
         return Columns(messages=messages)
     prompt, response = _prompt(names, sample), _named(names, _RESPONSES)
     if prompt and response:
@@ -93,6 +94,13 @@ def _guessed(names: Sequence[str], sample: Sequence[Mapping[str, object]]) -> Co
         return Columns(text="".join(longest))
     first, second = sorted(longest, key=list(names).index)
     return Columns(first, second)
+
+
+def _may_be_turns(value: object) -> bool:
+    """Whether a conversation is meant, also one that cannot be used: its rows say why."""
+    if isinstance(value, str):
+        return bool(re.match(r"\s*\[\s*\{", value))
+    return isinstance(value, list) and any(isinstance(message, dict) for message in value)
 
 
 def _prompt(names: Sequence[str], sample: Sequence[Mapping[str, object]]) -> str:
@@ -152,12 +160,20 @@ def _conversation(value: object) -> Example | str:
     return Example(tuple(turns[: last + 1]))
 
 
+def _said(content: object) -> object:
+    """Text that is written as a list of parts in one piece; anything else as it is."""
+    if not isinstance(content, list) or not content:
+        return content
+    parts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in content]
+    return "".join(map(str, parts)) if all(isinstance(part, str) for part in parts) else content
+
+
 def _turns(value: object) -> list[Turn] | None:
     """Messages as a list of {"role", "content"} or {"from", "value"}, also written as JSON; None for anything else."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return None
     if not isinstance(value, list) or not value:
         return None
@@ -165,7 +181,7 @@ def _turns(value: object) -> list[Turn] | None:
     for message in value:
         if not isinstance(message, dict):
             return None
-        role, text = message.get("role", message.get("from")), message.get("content", message.get("value"))
+        role, text = message.get("role", message.get("from")), _said(message.get("content", message.get("value")))
         if not isinstance(role, str) or not isinstance(text, str):
             return None
         turns.append((_ROLES.get(role.lower(), role.lower()), text))

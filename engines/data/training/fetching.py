@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _ELSEWHERE = "Or fetch it elsewhere, and choose its folder."
-_KEPT = "Nothing was trained. What was fetched whole is kept, and the next attempt goes on from there."
+_KEPT = "Nothing was trained. What was fetched whole is kept, and the next attempt continues from there."
 
 
 def fetch_dataset(repository: str) -> None:

@@ -58,7 +58,7 @@ def _text(path: Path) -> str:
 def _csv(path: Path) -> Iterator[Raw | Bad]:
     text = _text(path)
     first = text.partition("\n")[0]
-    separator = max(",;\t", key=first.count)
+    separator = max(",;\t|", key=first.count)
     csv.field_size_limit(sys.maxsize)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     header: list[str] | None = None
@@ -95,7 +95,7 @@ def _of_lines(text: str) -> Iterator[Raw | Bad]:
         if line.strip():
             try:
                 value: object = msgspec.json.decode(line)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, RecursionError) as error:
                 yield Bad(f"line {number}", f"is not JSON: {error}")
             else:
                 yield _object(f"line {number}", value)
@@ -106,7 +106,7 @@ def _json(path: Path) -> Iterator[Raw | Bad]:
     text = _text(path)
     try:
         values: object = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         if "\n" in text.strip() and isinstance(next(_of_lines(text), None), Raw):
             return _of_lines(text)
         raise FileError(f"{path.name} is not JSON: {error}.", "Write a list of objects, one for each row.") from error
@@ -151,7 +151,7 @@ def _of_tables(path: Path, batches: Iterator[object]) -> Iterator[Raw | Bad]:
     number = 0
     try:
         for batch in batches:
-            rows: list[dict[str, object]] = batch.to_pylist()  # type: ignore[attr-defined]
+            rows: list[dict[str, object]] = _with_times_as_text(batch).to_pylist()  # type: ignore[attr-defined]
             for fields in rows:
                 number += 1
                 yield Raw(f"row {number}", fields)
@@ -161,6 +161,17 @@ def _of_tables(path: Path, batches: Iterator[object]) -> Iterator[Raw | Bad]:
             f"{path.name} cannot be read after {number:,} rows: {said}.",
             "It was cut short or is of another kind. Make it again.",
         ) from error
+
+
+def _with_times_as_text(batch: object) -> object:
+    """Python has no times of nanoseconds: without pandas pyarrow refuses rows with such a column."""
+    import pyarrow  # imported late to keep start-up fast
+
+    for place, field in enumerate(batch.schema):  # type: ignore[attr-defined]
+        if pyarrow.types.is_temporal(field.type):
+            text = pyarrow.int64() if pyarrow.types.is_duration(field.type) else pyarrow.string()
+            batch = batch.set_column(place, field.name, batch.column(place).cast(text))  # type: ignore[attr-defined]
+    return batch
 
 
 READERS: dict[str, Callable[[Path], Iterator[Raw | Bad]]] = {

@@ -10,7 +10,8 @@ from engines.data.training.columns import Columns, columns_of
 from engines.data.training.dataset import fingerprint_of, first_rows, sample_of, table_of
 from engines.data.training.files import Bad
 from engines.data.training.sources import NAMES, Source, find, is_hub_id
-from engines.data.training.splits import Split
+from engines.data.training.splits import Split, key_of
+from engines.protocol.text_file import own_path
 from engines.protocol.work import Training
 
 _WHOLE_BYTES = 64 << 20
@@ -29,6 +30,8 @@ class Look:
     names: tuple[str, ...] = ()
     rows: int | None = None
     """None where not all were read."""
+    different: int | None = None
+    """Usable rows that do not say the same as another; None where not all were read."""
     bad: int = 0
     first_bad: tuple[Bad, ...] = ()
     own_splits: frozenset[Split] = frozenset()
@@ -39,7 +42,7 @@ def look(workload: Training, base: Path) -> Look:
     if workload.data in NAMES:
         return Look(workload.data)
     source = find(workload.data, base)
-    path = (base / Path(workload.data).expanduser()).absolute()
+    path = own_path(workload.data, base)
     data = workload.data if is_hub_id(workload.data) and not path.exists() else str(path)
     named = (workload.prompt_column, workload.response_column, workload.messages_column, workload.text_column)
     return _looked(data, fingerprint_of(source), source, named)
@@ -56,4 +59,5 @@ def _looked(data: str, hash: str, source: Source, named: tuple[str, str, str, st
     table = table_of(source, hash, workload)
     own = frozenset(split for split in table.own_splits if split is not None)
     rows = len(table.examples) + len(table.bad)
-    return Look(data, hash, table.columns, table.names, rows, len(table.bad), table.bad[:_BAD], own)
+    different = len(set(map(key_of, table.examples)))
+    return Look(data, hash, table.columns, table.names, rows, different, len(table.bad), table.bad[:_BAD], own)

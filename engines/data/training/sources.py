@@ -15,7 +15,7 @@ from engines.data.training.files import READERS
 from engines.data.training.splits import Split, named_split
 from engines.models.hub_cache import hub_caches, snapshots
 from engines.models.identity import SCHEME, Digests, joined
-from engines.protocol.text_file import FileError, no_file
+from engines.protocol.text_file import FileError, no_file, own_path, unreadable
 
 NAMES = (BUILT_IN, DOCSTRINGS)
 """Data that every machine has."""
@@ -49,7 +49,14 @@ def is_hub_id(data: str) -> bool:
 
 def find(data: str, base: Path = Path()) -> Source:
     """The files of a path, relative to `base`, or of a hub id. Raises `FileError`."""
-    path = (base / Path(data).expanduser()).absolute()
+    path = own_path(data, base)
+    try:
+        return _found(data, path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _found(data: str, path: Path) -> Source:
     if path.is_dir():
         return _of_folder(path, path.name)
     if not path.exists() and is_hub_id(data):

@@ -24,7 +24,7 @@ Report = Callable[[str, float], None]
 _FILES = ("*.json", "*.safetensors", "tokenizer.model", "chat_template.jinja")
 _SPARE_BYTES = 64 << 20
 _PAUSE_S = 0.5
-_KEPT = "What was fetched whole is kept, and the next attempt goes on from there."
+_KEPT = "What was fetched whole is kept, and the next attempt continues from there."
 
 
 def file_in_repository(model: ModelOrder) -> str:

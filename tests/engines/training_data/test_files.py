@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from engines.data.own import find_own
 from engines.data.training.columns import Columns, columns_of
 from engines.data.training.dataset import Table, read, read_table
 from engines.data.training.docstrings import pairs, pairs_hash
 from engines.data.training.sources import find
+from engines.protocol.problems import Problem
 from engines.protocol.text_file import FileError
 from engines.protocol.work import Training
 from tests.engines.training_data.kit import Characters
@@ -43,7 +45,7 @@ def test_that_csv_with_quotes_and_lines_is_read_and_bad_rows_have_their_line(tmp
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_that_the_separator_is_that_of_the_first_line(tmp_path: Path, separator: str) -> None:
     rows = "\r\n".join(separator.join(row) for row in (("question", "answer"), ("1+1?", "2")))
     assert turns(table(written(tmp_path, "a.csv", rows))) == [("1+1?", "2")]
@@ -86,6 +88,16 @@ def test_that_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
     assert "llm-workbench data owner/name" in refused.value.advice
 
 
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/a.csv", f"{'long' * 100}.csv"])
+def test_that_a_name_that_no_file_can_have_is_said_and_not_raised(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileError) as refused:
+        read_table(Training(data=name), tmp_path)
+    assert refused.value.advice
+    found = find_own(Training(data=name), tmp_path)
+    assert isinstance(found, Problem)
+    assert str(refused.value) == found.message
+
+
 def test_that_bad_lines_of_json_are_named(tmp_path: Path) -> None:
     lines = ['{"prompt": "a", "response": "b"}', "{", "[1]", "", '{"prompt": "c", "response": ["d"]}', '{"prompt": 1}']
     found = table(written(tmp_path, "a.jsonl", "\n".join(lines)))
@@ -115,6 +127,45 @@ def test_that_parquet_and_arrow_hold_messages(tmp_path: Path) -> None:
         assert found.columns == Columns(messages="messages")
         assert found.examples[0].turns == (("user", "q"), ("assistant", "a"))
         assert [str(bad) for bad in found.bad] == ["row 2 has no message of the assistant"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('[{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]', "ab"),
+        ('[{"type": "image", "url": "x"}]', ""),
+        ("[]", ""),
+        ("null", ""),
+    ],
+)
+def test_that_messages_in_parts_of_text_are_one_text_and_others_say_why(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    row = f'{{"messages": [{{"role": "human", "content": {content}}}, {{"role": "AI", "content": "a"}}]}}'
+    file = written(tmp_path, "a.jsonl", row)
+    if said:
+        assert table(file).examples[0].turns == (("user", said), ("assistant", "a"))
+    else:
+        with pytest.raises(FileError, match="line 1 holds messages that are not a list of role and text"):
+            table(file)
+
+
+def test_that_json_that_is_nested_too_deeply_is_a_bad_row_or_file(tmp_path: Path) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    found = table(written(tmp_path, "a.jsonl", f'{{"text": "a"}}\n{{"text": {deep}}}\n'))
+    assert [bad.place for bad in found.bad] == ["line 2"]
+    with pytest.raises(FileError, match="is not JSON"):
+        table(written(tmp_path, "b.json", deep))
+    texts = json.dumps({"messages": f"[{{{deep}"})
+    with pytest.raises(FileError, match="not a list of role and text"):
+        table(written(tmp_path, "c.jsonl", texts))
+
+
+def test_that_times_that_python_cannot_hold_do_not_cost_the_rows(tmp_path: Path) -> None:
+    data = {"text": ["a"], "when": pa.array([10**12], pa.timestamp("s")), "took": pa.array([1], pa.duration("ns"))}
+    pq.write_table(pa.table(data), tmp_path / "a.parquet")
+    found = table(tmp_path / "a.parquet")
+    assert (found.names, [one.text for one in found.examples]) == (("text", "when", "took"), ["a"])
 
 
 def test_that_other_names_of_roles_are_known_and_what_follows_the_last_answer_is_left(tmp_path: Path) -> None:

@@ -316,6 +316,11 @@ def test_that_a_typed_hub_id_is_offered() -> None:
     assert not any(r.title.startswith("Use hub id") for r in rows(Library(scanned=True), search="smollm2"))
 
 
+@pytest.mark.parametrize("typed", ["~nobody-of-that-name", "/" + "long" * 100])
+def test_that_a_path_that_cannot_be_is_offered_as_nothing(typed: str) -> None:
+    assert rows(Library(scanned=True), search=typed) == []
+
+
 def test_that_every_model_of_the_experiment_has_a_row_and_broken_ones_say_why(home: Places) -> None:
     experiment = Experiment(models=("acme/tiny-1b", "gone-model", SMALL))
     groups = model_groups(Library(scanned=True), experiment.models, resolved_of(experiment, home), Fetching())

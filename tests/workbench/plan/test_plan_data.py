@@ -102,3 +102,23 @@ def test_that_a_model_without_a_tokenizer_reads_no_data_of_ones_own(tmp_path: Pa
         plan = make_plan(wanted, ONE, MACHINE, own=find_own(wanted.workload.first, tmp_path))
         assert bool(plan.order) == runs
         assert ("no tokenizer" in messages(plan.configurations[0].problems)) == (not runs)
+
+
+@pytest.mark.parametrize(("rows", "said"), [(1, "1 row cannot"), (2, "2 different rows cannot"), (3, "")])
+def test_that_too_few_different_rows_for_the_splits_are_a_warning(tmp_path: Path, rows: int, said: str) -> None:
+    (tmp_path / "own.csv").write_text("question,answer\n" + "".join(f"q{n % rows},a\n" for n in range(12)))
+    plan = planned(tmp_path, data="own.csv")
+    assert plan.order
+    assert [p.severity for p in plan.problems] == (["warning"] if said else [])
+    assert said in messages(plan.problems)
+    few = planned(tmp_path, data="own.csv", test_share=0)
+    assert len(few.problems) == int(rows == 1), "a split less needs a row less"
+
+
+def test_that_a_file_that_begins_with_a_row_is_a_warning(tmp_path: Path) -> None:
+    rows = "".join(f"How do I change my password {n} times a day?,Open Settings\n" for n in range(9))
+    (tmp_path / "own.csv").write_text(rows)
+    plan = planned(tmp_path, data="own.csv")
+    assert "one of them is “How do I change my password 0 times a da…”." in messages(plan.problems)
+    (tmp_path / "own.csv").write_text("the prompt,the response\n" + rows)
+    assert planned(tmp_path, data="own.csv").problems == ()

@@ -21,6 +21,11 @@ GPU = MachineFacts(device_kind="cuda", packages={"bitsandbytes": "0.50"})
         ({"stop_at": "time"}, "no time"),
         ({"stop_at": "loss", "evaluate_every": 5}, "no target loss"),
         ({"stop_at": "loss", "target_loss": 2.0}, "never taken between steps"),
+        ({"stop_at": "loss", "target_loss": 2.0, "evaluate_every": 63}, "never taken between steps"),
+        (
+            {"stop_at": "loss", "target_loss": 2.0, "evaluate_every": 1, "steps": 1, "warmup_steps": 0},
+            "never taken between steps",
+        ),
         (
             {"stop_at": "loss", "target_loss": 2.0, "evaluate_every": 5, "evaluation_tokens": 0},
             "no tokens are evaluated",

@@ -16,6 +16,7 @@ from engines.data.training.preview import Preview
 from engines.protocol.orders import Training
 from engines.protocol.places import Places
 from engines.protocol.problems import advice_of
+from engines.protocol.text_file import own_path
 from widgets.background.bridge import Bridge
 from workbench.running.data_preview import read_preview
 
@@ -69,7 +70,7 @@ class PreviewSource(QObject):
         if asked == self._asked:
             return
         self._asked = asked
-        self._watch(None if asked is None else Path(asked.base, Path(asked.workload.data).expanduser()))
+        self._watch(None if asked is None else own_path(asked.workload.data, Path(asked.base)))
         if asked is None:
             self._timer.stop()
         else:
