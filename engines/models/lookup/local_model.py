@@ -21,5 +21,7 @@ class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     architecture: str = ""
     """From config.json; "" for GGUF files, whose header is read when the model is chosen."""
+    made_by: str = ""
+    """Of a trained one the method, its experiment and how long: "LoRA, support, 60 steps"."""
     problem: str = ""
     """Why it cannot be used, where that shows without opening the weights."""

@@ -16,6 +16,8 @@ from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 from engines.protocol.problems import Problem
+from engines.techniques.finetune import method_of
+from engines.techniques.registry import find
 
 SOURCE = "Trained here"
 Resolve = Callable[[str], ResolvedModel | Problem]
@@ -37,6 +39,7 @@ def trained_models(places: Places) -> Iterator[LocalModel]:
             ref=str(folder),
             title=title_of(made),
             aside=aside_of(made),
+            made_by=made_by(made),
             source=SOURCE,
             kind="folder",
             path=str(folder),
@@ -52,6 +55,16 @@ def title_of(made: Made) -> str:
 
 def aside_of(made: Made) -> str:
     return "adapter" if made.artifact == "adapter" else "trained"
+
+
+def made_by(made: Made) -> str:
+    """ "LoRA, support, 60 steps": what tells the models apart that one base became."""
+    order = method_of(made.techniques)
+    method = find(order.id) if order is not None else None
+    steps = f"{made.step:,} step{'' if made.step == 1 else 's'}"
+    return ", ".join(
+        part for part in (method.title if method is not None else "", made.experiment_title, steps) if part
+    )
 
 
 def is_adapter(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from engines.models.lookup.catalogue import CatalogueEntry, catalogue, find_entr
 from engines.models.lookup.local_model import LocalModel
 from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.problems import Problem
+from engines.protocol.text_file import own_path
 from engines.techniques import MachineFacts, ModelFacts, axes, techniques
 from widgets.setup.models.library import Library
 from widgets.setup.models.there import NOWHERE_ELSE, Elsewhere, There, only_there
@@ -152,9 +153,8 @@ def offered(typed: str, groups: Iterable[ModelGroup]) -> ModelRow | None:
     if not typed or typed.lower() in known:
         return None
     if typed.startswith(("/", "~")):
-        path = Path(typed).expanduser()
-        is_model = path.suffix == ".gguf" or (path / "config.json").is_file()
-        if is_model and path.exists() and str(path) not in known:
+        path = own_path(typed)
+        if _is_model(path) and str(path).lower() not in known:
             return ModelRow(key=str(path), title=f"Use {path.name}", detail=str(path), state="on this computer")
         return None
     if not _HUB_ID.fullmatch(typed):
@@ -167,6 +167,13 @@ def offered(typed: str, groups: Iterable[ModelGroup]) -> ModelRow | None:
         detail="Downloaded from the hub when the trial runs",
         state="",
     )
+
+
+def _is_model(path: Path) -> bool:
+    try:
+        return (path / "config.json").is_file() or (path.suffix == ".gguf" and path.exists())
+    except OSError:  # too long a name, or a folder that may not be looked into
+        return False
 
 
 def facet_values(groups: Iterable[ModelGroup]) -> dict[str, tuple[str, ...]]:
@@ -224,7 +231,7 @@ def _local_row(model: LocalModel, library: Library, resolved: Resolved) -> Model
         title=model.title.removesuffix(f" ({model.aside})"),
         size=format_bytes(model.size_bytes) if model.size_bytes else "",
         size_bytes=model.size_bytes,
-        detail=" · ".join(part for part in (model.aside, describe(guess)) if part),
+        detail=" · ".join(part for part in (model.made_by, model.aside, describe(guess)) if part),
         state="GGUF" if model.kind == "gguf" else _state(model.source),
         reason=reason,
         aliases=tuple(a for a in aliases if a != model.ref),
@@ -232,7 +239,7 @@ def _local_row(model: LocalModel, library: Library, resolved: Resolved) -> Model
         family=entry.family if entry else "",
         architecture=guess.architecture,
         parameters=guess.parameters,
-        tip=f"{model.path}\n{reason}".strip(),
+        tip="\n".join(part for part in (model.title if model.made_by else "", model.path, reason) if part),
     )
 
 
