@@ -89,6 +89,7 @@ _DECAY = Setting(
 )
 _EVERY = Setting(
     title="Evaluate every",
+    short="Eval. every",
     group="Quality",
     suffix="0: only before and after",
     minimum=0,
@@ -238,12 +239,19 @@ class AnyTraining(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
         bool,
         Setting(
             title="Checkpointing",
+            short="Recompute",
             group="Precision",
             help="keeps only the inputs of each block and computes the rest again: less memory, more time",
         ),
     ] = False
     compile: Annotated[
-        bool, Setting(title="torch.compile", group="Precision", help="compiles the model before training; GPUs only")
+        bool,
+        Setting(
+            title="torch.compile",
+            short="Compile",
+            group="Precision",
+            help="compiles the model before training; GPUs only",
+        ),
     ] = False
     evaluate_every: Annotated[int, _EVERY] = 0
     evaluation_tokens: Annotated[int, _EVALUATION] = 2048
@@ -260,6 +268,7 @@ class AnyTraining(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
         int,
         Setting(
             title="Checkpoint every",
+            short="Save every",
             group="Afterwards",
             suffix="0: never",
             minimum=0,

@@ -21,7 +21,7 @@ from tests.widgets.setup.kit import FakeWorkbench
 from widgets.background.bridge import Bridge
 from widgets.setup.models.rows import Resolved
 from widgets.setup.training import preview as preview_module
-from widgets.setup.training.all_rows import RowsModel, cells
+from widgets.setup.training.all_rows import RowsModel, cells, same_beginning
 from widgets.setup.training.data_field import DataField
 from widgets.setup.training.data_panel import DataPanel, bad_text, split_text
 from widgets.setup.training.preview import Asked, PreviewSource
@@ -220,6 +220,13 @@ def test_that_a_failure_says_what_to_do_and_can_be_tried_again(qtbot: QtBot, pan
     reader.error = None
     qtbot.mouseClick(panel.row.message.again, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.row.stack.currentWidget() is panel.row.tokens)
+
+
+def test_that_a_home_of_nobody_in_a_path_is_a_name_like_any_other(
+    qtbot: QtBot, panel: DataPanel, reader: Reader
+) -> None:
+    panel.show_experiment(experiment(data="~nobody-of-that-name/a.csv"), resolved())
+    qtbot.waitUntil(lambda: len(reader.asked) == 1)
 
 
 @pytest.mark.parametrize("way", ["written", "replaced", "removed first"])
@@ -431,3 +438,22 @@ def test_that_counts_are_in_words() -> None:
     assert bad_text(many[:1], 1) == "1 row left out: line 0 is empty."
     assert split_text({}) == ""
     assert split_text({"train": 1230}) == "1,230 to train on"
+
+
+def test_that_what_all_rows_begin_with_does_not_hide_what_they_say() -> None:
+    system = "system You are a helpful assistant of this company. user "
+    texts = [f"{system}{word} refund" for word in ("ask for a", "ask about a", "send a")]
+    same = same_beginning(texts)
+    assert same == system
+    rows = [ShownRow(place="l", split="train", turns=(("user", text),)) for text in texts]
+    assert [cells(0, row, same)[-1] for row in rows] == ["…ask for a refund", "…ask about a refund", "…send a refund"]
+    assert cells(0, ShownRow(place="l", split="train", text="another"), same)[-1] == "another"
+    assert [same_beginning(some) for some in ([], texts[:1], ["user hello", "user help"])] == ["", "", ""]
+
+
+def test_that_a_message_gives_way_while_the_data_are_read_again(qtbot: QtBot, panel: DataPanel, reader: Reader) -> None:
+    panel.show_experiment(Experiment(workload=WorkloadChoice.of("training", data="pairs.csv")), Resolved())
+    qtbot.waitUntil(lambda: panel.row.message.text.text() == "Choose a model: its tokenizer cuts the rows.")
+    panel.show_experiment(experiment(data="pairs.csv"), resolved())
+    assert panel.row.message.text.text() == "Reading the data"
+    qtbot.waitUntil(lambda: panel.row.stack.currentWidget() is panel.row.tokens)

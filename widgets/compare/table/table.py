@@ -18,7 +18,7 @@ from workbench.export.spreadsheet import tab_separated
 
 _WIDEST_LABEL = 280
 _LEAST_LABEL = 140
-_WIDEST_TRIALS = 140
+_WIDEST_TRIALS = 156
 _LEAD = 86
 _CURSOR = QAbstractItemView.CursorAction
 _FLAG = QItemSelectionModel.SelectionFlag
@@ -279,6 +279,9 @@ class CompareTable(QTreeView):
             return
         wanted = [self._natural_width(i) for i in range(len(columns))]
         room = self.viewport().width() - sum(wanted)
+        for i in (i for i, c in enumerate(columns) if c.kind == "trials" and room > 0):
+            more = min(self._natural_width(i, whole=True) - wanted[i], room)
+            wanted[i], room = wanted[i] + more, room - more
         loose = [i for i, c in enumerate(columns) if c.key not in self._widths and c.kind != "trials"]
         if room > 0 and loose:
             share, rest = divmod(room, len(loose))
@@ -297,7 +300,8 @@ class CompareTable(QTreeView):
             self.setColumnWidth(i, width)
         self._fitting = False
 
-    def _natural_width(self, place: int) -> int:
+    def _natural_width(self, place: int, *, whole: bool = False) -> int:
+        """`whole`: where there is room for all that is said of trials."""
         column = self.view.columns[place]
         if column.key in self._widths:
             return self._widths[column.key]
@@ -307,7 +311,7 @@ class CompareTable(QTreeView):
         seen |= {c.cells[place]: None for r in self.view.rows for c in r.children[:3]}
         delegate = self.compare_delegate
         widest = max((delegate.width_of(c, first=place == 0, numbers=numbers) for c in seen), default=0)
-        if column.kind == "trials":
+        if column.kind == "trials" and not whole:
             widest = min(widest, self._theme.px(_WIDEST_TRIALS))
         if not numbers:
             widest = min(widest, self._theme.px(_WIDEST_LABEL + (_LEAD if place == 0 else 0)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from PySide6.QtCore import QAbstractTableModel, QLocale, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 from PySide6.QtGui import QKeyEvent
@@ -23,6 +25,8 @@ _NUMBERS = (0, 3, 4)
 _WIDTHS = (64, 96, 84, 72, 84)
 _LETTERS = 300
 """Of a row's text that are drawn."""
+_HIDES = 40
+"""Letters that all rows begin with are left out from here on."""
 _WIDTH, _HEIGHT, _ROOM = 1040, 680, 48
 _HINT = "Enter or a double click shows a row in the panel."
 
@@ -35,12 +39,15 @@ class RowsModel(QAbstractTableModel):
         self._count = 0
         self._hash = ""
         self._rows: dict[int, ShownRow] = {}
+        self._same = ""
+        """How the rows that were read first all begin: a template's instructions."""
 
     def take(self, preview: Preview) -> None:
         """Rows that were read; of other data they take the place of all."""
         if (preview.hash, usable(preview)) != (self._hash, self._count):
             self.beginResetModel()
             self._hash, self._count, self._rows = preview.hash, usable(preview), {}
+            self._same = same_beginning([row_text(row) for row in preview.shown])
             self.endResetModel()
         self._rows |= dict(enumerate(preview.shown, preview.first))
         if preview.shown:
@@ -69,7 +76,7 @@ class RowsModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(index.column())
         if role == Qt.ItemDataRole.DisplayRole:
-            return cells(index.row(), row)[index.column()]
+            return cells(index.row(), row, self._same)[index.column()]
         if role == Qt.ItemDataRole.ToolTipRole and row is not None and index.column() == _TEXT:
             return row.left_out or None
         return None
@@ -94,16 +101,32 @@ class _Apart(QStyledItemDelegate):
         return f"{value}\u2002"
 
 
-def cells(number: int, row: ShownRow | None) -> tuple[str, ...]:
-    """What the table says of a row; tokens only where they were cut."""
+def cells(number: int, row: ShownRow | None, same: str = "") -> tuple[str, ...]:
+    """What the table says of a row; tokens only where they were cut. `same`: a beginning that "…" stands for."""
     if row is None:
         return (f"{number + 1:,}", *[""] * _TEXT)
     tokens = sum(len(d.tokens) for d in row.documents)
     trained = sum(d.trained for d in row.documents)
-    text = "".join(shown(token) for document in row.documents for token in document.tokens[:_LETTERS])
-    text = text or " ".join(" ".join(said.split()) for _, said in row.turns) or " ".join(row.text.split())
+    text = row_text(row)
+    text = f"…{text.removeprefix(same)}" if same and text.startswith(same) else text
     counts = (f"{tokens:,}", f"{trained:,}") if row.documents else ("", "not" if row.left_out else "")
     return (f"{number + 1:,}", row.place, row.split or "left out", *counts, text[:_LETTERS])
+
+
+def row_text(row: ShownRow) -> str:
+    """The row as the model sees it, or as it is written where it was not cut into tokens."""
+    text = "".join(shown(token) for document in row.documents for token in document.tokens[:_LETTERS])
+    return text or " ".join(" ".join(said.split()) for _, said in row.turns) or " ".join(row.text.split())
+
+
+def same_beginning(texts: Sequence[str]) -> str:
+    """What all texts begin with, where it is so long that it would hide in what they differ; whole words."""
+    if len(texts) < 2:
+        return ""
+    pairs = zip(min(texts), max(texts), strict=False)
+    same = "".join(letter for letter, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    same = same[: same.rfind(" ") + 1]
+    return same if len(same) >= _HIDES else ""
 
 
 class AllRows(Overlay):

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from engines.data.training.preview import OPTIONS, BadRow, Preview
 from engines.protocol.orders import Training
 from engines.protocol.problems import Problem
+from widgets.parts.choice import Choice
 from widgets.parts.components import IconLabel, Panel, SegmentedControl, ToolButton, label, tool_button
 from widgets.parts.layout import flush_row
 from widgets.setup.fields.form import Form
@@ -96,11 +97,9 @@ class DataPanel(Panel):
         for button in self.loss_on.findChildren(ToolButton):
             button.setProperty("compact", "true")
         self.loss_on.chosen.connect(partial(self._choice_made, "loss_on"))
-        self.template = QComboBox()
+        self.template = Choice()
         self.template.addItems(["Chat template", "Plain"])
         self.template.setAccessibleName("Template")
-        self.template.setMinimumContentsLength(8)
-        self.template.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.template.setToolTip(tip(_SETTINGS["template"]))
         self.template.activated.connect(partial(self._choice_made, "template"))
         self._responses = QWidget()
@@ -110,6 +109,8 @@ class DataPanel(Panel):
         self._responses.setFocusProxy(self.loss_on)
         self._responses_label = top.add("Loss on", self._responses, tip(_SETTINGS["loss_on"]))
         self._column.addWidget(top)
+        self.bad = _BadRows(theme)
+        self._column.addWidget(self.bad)
         self.row = RowView(theme)
         self.row.row_wanted.connect(self._row_wanted)
         self.row.again_wanted.connect(self.source.again)
@@ -127,8 +128,6 @@ class DataPanel(Panel):
         self.packing.clicked.connect(self._packing_clicked)
         self._below.add("Packing", self.packing, tip(_SETTINGS["packing"]))
         self._column.addWidget(self._below)
-        self.bad = _BadRows(theme)
-        self._column.addWidget(self.bad)
         self._scroll = Upright()
         self._scroll.setWidget(inner)
         self.body.addWidget(self._scroll, 1)
@@ -148,6 +147,7 @@ class DataPanel(Panel):
         px = self._theme.px
         self._column.setContentsMargins(px(12), px(12), px(10), px(8))
         self._column.setSpacing(px(8))
+        self.packing.setMinimumHeight(self._theme.height("control"))
 
     # --- what is shown ----------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ class RowView(QWidget):
         self._preview = None
 
     def say(self, text: str, advice: str = "", *, error: bool = False) -> None:
-        """In place of a row: why there is none. A row that is shown stays while the data are read once more."""
+        """In place of a row: why there is none."""
         self._preview = None
         self.message.show_text(text, advice, error=error)
         self.stack.setCurrentWidget(self.message)
@@ -79,7 +79,8 @@ class RowView(QWidget):
         self._show_buttons()
 
     def show_reading(self, text: str) -> None:
-        if self._preview is None:
+        """Tokens that are shown stay while the data are read once more."""
+        if self._preview is None or self.stack.currentWidget() is self.message:
             self.say(text)
         else:
             self.count.setText(text)
