@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -50,3 +51,16 @@ def test_that_packed_rows_are_not_trained_on_where_virtual_tokens_mix_them(own: 
     assert "cannot be packed" in refusal(outcome)
     plain = msgspec.structs.replace(packed, packing=False)
     assert len(run_worker(order(tmp_path, PREFIX, plain), tmp_path / "plain").all(Step)) == 4
+
+
+def test_that_a_token_that_the_model_does_not_know_is_found_before_it_is_trained_on(own: Path, tmp_path: Path) -> None:
+    made = order(tmp_path, LORA, Training(data=str(own), steps=1, sequence_tokens=64, evaluation_tokens=0))
+    file = tmp_path / "model" / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    tokenizer["added_tokens"].append({"id": 512, "content": "<|extra|>", **plain})
+    file.write_text(json.dumps(tokenizer))
+    own.write_text(CSV + "one,<|extra|>\n" * 9)
+    outcome = run_worker(made, tmp_path / "run")
+    assert outcome.failure == "model"
+    assert "writes token 512, and the model has 512, counted from 0" in refusal(outcome)

@@ -624,3 +624,16 @@ def test_that_counts_and_shares_are_written_for_people() -> None:
         "0",
         "1 × 5 = 5",
     ]
+
+
+def test_that_models_that_one_base_became_are_told_apart_by_how_they_were_trained() -> None:
+    def trained(name: str, made_by: str) -> LocalModel:
+        return LocalModel(
+            ref=f"/a/{name}", title="Small · LoRA (adapter)", aside="adapter", source="Trained here", kind="folder",
+            path=f"/a/{name}", size_bytes=10, made_by=made_by,
+        )  # fmt: skip
+
+    models = (trained("t-1", "LoRA, notes, 60 steps"), trained("t-2", "LoRA, mails, 60 steps"))
+    shown = [row for row in rows(Library(models=models, scanned=True)) if row.key.startswith("/a/")]
+    assert [row.detail for row in shown] == ["LoRA, notes, 60 steps · adapter", "LoRA, mails, 60 steps · adapter"]
+    assert all("Small · LoRA (adapter)" in row.tip for row in shown)

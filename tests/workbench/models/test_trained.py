@@ -15,7 +15,7 @@ from engines.models.lookup.local_models import local_models
 from engines.models.lookup.resolve import resolve
 from engines.models.lookup.resolved import ResolvedModel
 from engines.models.lookup.trained import check_identity
-from engines.protocol.orders import ModelOrder
+from engines.protocol.orders import ModelOrder, TechniqueOrder
 from engines.protocol.places import Places, places
 from engines.protocol.problems import Problem
 from tests.tiny_model import make_tiny_model
@@ -57,6 +57,7 @@ def keep(here: Places, base: Path, trial: str = "t-1", kind: str = "adapter", **
         experiment_title="test",
         step=5,
         base=order_of(base),
+        techniques=(TechniqueOrder(id="finetune.lora"),),
         merged_into="the base in float32" if kind == "model" else "",
     )
     folder = artifacts.place_of(here.artifacts, trial, kind)
@@ -114,6 +115,7 @@ def test_that_what_was_kept_is_listed_newest_first(here: Places, base: Path) -> 
     keep(here, base, "t-2", kind="model")
     listed = [m for m in local_models(here) if m.source == "Trained here"]
     assert [(m.title, m.problem) for m in listed] == [("tiny · LoRA (trained)", ""), ("tiny · LoRA (adapter)", "")]
+    assert {m.made_by for m in listed} == {"LoRA, test, 5 steps"}
     base.rename(base.with_name("moved"))
     gone = [m.problem for m in local_models(here) if m.source == "Trained here"]
     assert gone == ["", f"Its base model is gone: {base}"]
