@@ -16,13 +16,13 @@ from typing import Any, Literal
 import torch
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
     PretrainedConfig,
     PreTrainedModel,
 )
 from transformers.utils import cached_file
 
 from engines.hf import files
+from engines.hf.architecture.build import build, class_of, config_of
 from engines.hf.explained import explained
 from engines.hf.shape import layers_of
 from engines.protocol.orders import ModelOrder, Scalar
@@ -98,7 +98,7 @@ def empty_model(request: LoadRequest) -> PreTrainedModel:
         else:
             config = _config(request)
         with torch.device("meta"):
-            empty: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            empty: PreTrainedModel = class_of(config).from_config(config, trust_remote_code=False)
     return empty
 
 
@@ -144,27 +144,17 @@ def random_seed(config: Mapping[str, object]) -> int:
 
 def _random(request: LoadRequest, dtype: torch.dtype) -> PreTrainedModel:
     """Seeded random weights made where they will be used, in `dtype`: nothing passes through float32 or the host."""
-    config = _random_config(request.model)
-    attention = _attention(request, config)
-    before = torch.get_default_dtype()
+    attention = _attention(request, _random_config(request.model))
     torch.manual_seed(random_seed(request.model.config) if request.seed is None else request.seed)
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(request.device):
-            model: PreTrainedModel = AutoModelForCausalLM.from_config(
-                config, dtype=dtype, attn_implementation=attention, trust_remote_code=False
-            )
-    finally:
-        torch.set_default_dtype(before)
+    with torch.device(request.device):
+        model = build(request.model.config, dtype, attention)
     return model.to(request.device)
 
 
 def _random_config(model: ModelOrder) -> PretrainedConfig:
-    settings = dict(model.config)
-    kind = settings.pop("model_type", None)
-    if not isinstance(kind, str):
+    if not isinstance(model.config.get("model_type"), str):
         raise WorkerFailure("model", f"{model.title} has no model_type.", "Name the architecture, for example llama.")
-    return AutoConfig.for_model(kind, **settings)
+    return config_of(model.config)
 
 
 def _pretrained(
@@ -177,7 +167,7 @@ def _pretrained(
     config = AutoConfig.from_pretrained(source, trust_remote_code=False, **named)
     stored = None if "gguf_file" in arguments else _meet_stored(request, config, arguments)
     model: PreTrainedModel
-    model, info = AutoModelForCausalLM.from_pretrained(
+    model, info = class_of(config).from_pretrained(
         source,
         dtype=dtype,
         attn_implementation=_attention(request, config),

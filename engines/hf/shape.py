@@ -69,16 +69,16 @@ def cache_facts(model: PreTrainedModel) -> dict[str, str]:
 
 def _cache_bytes(model: PreTrainedModel, tokens: int) -> int:
     ids = torch.zeros((1, tokens), dtype=torch.long, device=model.device)
-    return cache_size(_cache_of(model(input_ids=ids, use_cache=True)))
+    return cache_size(cache_of(model(input_ids=ids, use_cache=True)))
 
 
 def cache_size(cache: object) -> int:
-    """Bytes of all tensors of a cache object."""
+    """Bytes of all tensors of a cache object; single numbers are its settings."""
     # views of one tensor are one storage; a layer may keep its keys in any number of tensors
-    return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(cache, set()))
+    return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(cache, set()) if tensor.dim())
 
 
-def _cache_of(output: object) -> object:
+def cache_of(output: object) -> object:
     """Keys and values, or the state of a model without attention, in what a forward pass returns."""
     return next((cache for name in _CACHES if (cache := getattr(output, name, None)) is not None), None)
 
@@ -100,7 +100,7 @@ class LastCache:
         self._cache = None
 
     def _keep(self, _model: object, _inputs: object, output: object) -> None:
-        self._cache = _cache_of(output)
+        self._cache = cache_of(output)
 
     def facts(self, sequences: int, tokens: int) -> dict[str, str]:
         """Of so many sequences with `tokens` each in the cache; {} of a model that keeps none."""

@@ -51,7 +51,7 @@ _WINDOWS = {
     "olmo3": _Windows(4096, every=4),
     "gpt_oss": _Windows(128, every=2),
 }
-_RECURRENT = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"})
+RECURRENT = frozenset({"mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"})
 """No layer attends to anything."""
 _LISTED = frozenset({"bailing_hybrid", "kimi_linear", "longcat_flash", "minimax", "olmo_hybrid", "qwen4_exp_text"})
 """Mixed without a sign of it: unknown unless the config lists its layers."""
@@ -121,12 +121,13 @@ def layers_of_config(config: Mapping[str, object]) -> Layers:
     named = [text.get(name) for name in ("num_attention_heads", "num_key_value_heads", "head_dim")]
     if not known.heads or not known.head or any(isinstance(value, list) for value in named):
         return Layers(unknown="config.json does not give one number of attention heads and their size")
-    key, value, kv_heads = _head_sizes(text, known)
+    key, value = _head_sizes(text, known)
     window = whole_number(text, "sliding_window", "attention_window_size") or _default_window(text)
     if "window" in kinds and not window:
         return Layers(unknown="config.json names layers with a sliding window, and no size of it")
     sharing = len(kinds) - whole_number(text, "num_kv_shared_layers")
-    width, cached = known.heads * (key + value) / 2, kv_heads * (key + value)
+    width = known.heads * (key + value) / 2
+    cached = _latent(text) or known.kv_heads * (key + value)
 
     def layer(place: int, kind: str) -> LayerGroup:
         if kind == "none":
@@ -136,11 +137,17 @@ def layers_of_config(config: Mapping[str, object]) -> Layers:
     return grouped(layer(place, kind) for place, kind in enumerate(kinds))
 
 
-def _head_sizes(text: Mapping[str, object], known: Sizes) -> tuple[int, int, int]:
-    """Sizes of a key and a value, and how many of each are kept: latent attention keeps them for every head."""
-    latent = whole_number(text, "qk_nope_head_dim") + whole_number(text, "qk_rope_head_dim")
-    key = latent or known.head
-    return key, whole_number(text, "v_head_dim") or key, known.heads if latent else known.kv_heads
+def _head_sizes(text: Mapping[str, object], known: Sizes) -> tuple[int, int]:
+    """Of a key and a value."""
+    key = whole_number(text, "qk_nope_head_dim") + whole_number(text, "qk_rope_head_dim") or known.head
+    return key, whole_number(text, "v_head_dim") or key
+
+
+def _latent(text: Mapping[str, object]) -> int:
+    """Numbers that latent attention keeps of each token: the latent vector, and the turned part of the keys, once for
+    all heads; 0 of other attention."""
+    latent = whole_number(text, "kv_lora_rank")
+    return latent + whole_number(text, "qk_rope_head_dim") if latent else 0
 
 
 def _kinds(text: Mapping[str, object], layers: int) -> list[str] | str:
@@ -169,7 +176,7 @@ def _mixed(text: Mapping[str, object], layers: int) -> list[str] | None:
         among = set(places) if isinstance(places, list | range) else set()
         return ["attention" if place in among else "mamba" for place in range(layers)]
 
-    if kind in _RECURRENT:
+    if kind in RECURRENT:
         return ["mamba"] * layers
     if kind == "falcon_h1":
         return ["hybrid"] * layers

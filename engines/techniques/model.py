@@ -43,6 +43,8 @@ class Use:
     precision: str
     """Id of the precision beside it."""
     workload: Workload
+    beside: tuple[str, ...] = ()
+    """Ids of all techniques of the order."""
 
 
 def _fits(_model: ModelFacts, _use: Use) -> str | None:

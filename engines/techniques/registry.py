@@ -16,6 +16,9 @@ _BUILT_IN = (
     "engines.techniques.kv_cache",
     "engines.techniques.finetune",
     "engines.techniques.adapter",
+    "engines.techniques.architecture.attention",
+    "engines.techniques.architecture.positions",
+    "engines.techniques.architecture.feedforward",
 )
 """Modules with `TECHNIQUES: tuple[Technique, ...]`, and `AXIS: Axis` where they open one."""
 

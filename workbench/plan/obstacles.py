@@ -87,7 +87,8 @@ def _obstacles(
 def _use(cell: Configuration, order: TechniqueOrder) -> Use:
     technique = find(order.id)
     parameters = {**(technique.defaults() if technique is not None else {}), **order.parameters}
-    return Use(parameters, precision_of(cell.model, cell.techniques).id, cell.workload)
+    beside = tuple(other.id for other in cell.techniques)
+    return Use(parameters, precision_of(cell.model, cell.techniques).id, cell.workload, beside)
 
 
 def _switched_off(reason: str, technique: Technique, model: ResolvedModel, use: Use) -> Iterator[Fix]:
