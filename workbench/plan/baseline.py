@@ -129,6 +129,9 @@ AXES: dict[str, dict[str, str]] = {
     "kv_cache": {"": "kv_cache.full"},
     "finetune": {"": ""},
     "adapter": {"": "adapter.unmerged"},
+    "attention": {"": ""},
+    "positions": {"": ""},
+    "feedforward": {"": ""},
 }
 """By axis and what keeps a precision of its own (`engines.techniques.chosen.keeps_of`); "" for all others."""
 
@@ -188,6 +191,15 @@ PARAMETERS: dict[str, dict[str, object]] = {
     "finetune.bitfit": {"learning_rate": 0.001},
     "finetune.freeze": {"blocks": 2, "learning_rate": 5e-05},
     "finetune.full": {"learning_rate": 2e-05},
+    "attention.gqa": {"kv_heads": 2},
+    "attention.sliding": {"window": 128},
+    "attention.mla": {"latent": 0, "rope_dims": 0},
+    "attention.mamba": {"state": 16},
+    "attention.mamba2": {"state": 64},
+    "positions.rope": {"base": 10000.0},
+    "positions.learned": {"context": 2048},
+    "positions.t5": {"buckets": 32, "max_distance": 128},
+    "feedforward.moe": {"experts": 8, "top_k": 2, "shared": 0, "expert_width": 0, "balance": 0.01},
 }
 """By technique."""
 

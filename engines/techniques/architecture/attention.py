@@ -126,6 +126,7 @@ TECHNIQUES = (
         sentence="A weighted average of the past that decays by channel; the version that transformers has.",
         source="Peng et al. 2023, https://arxiv.org/abs/2305.13048",
         obstacle=conditions.at_least_two_blocks,
+        conflict=conditions.one_sequence,
     ),
     architecture(
         id=PYTHIA,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engines.protocol.orders import Inference
 from engines.techniques.architecture.shapes import whole
 from engines.techniques.facts import MachineFacts, ModelFacts
 from engines.techniques.model import Use
@@ -27,6 +28,13 @@ def at_least_two_blocks(model: ModelFacts, machine: MachineFacts) -> str | None:
     if 0 < model.layers < 2:
         return "RWKV needs two blocks or more."
     return made_from_a_shape(model, machine)
+
+
+def one_sequence(_model: ModelFacts, use: Use) -> str | None:
+    """transformers 5.23 adds the states of all sequences of a batch to each; a test shows it."""
+    if isinstance(use.workload, Inference) and use.workload.batch_size > 1:
+        return "transformers decodes RWKV wrongly for more than one sequence at a time: set batch_size to 1."
+    return None
 
 
 def heads_divide(model: ModelFacts, use: Use) -> str | None:

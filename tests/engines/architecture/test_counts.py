@@ -108,7 +108,7 @@ def test_that_a_match_says_what_it_changed() -> None:
 
     assert rule("attention.mha") == f"feed-forward width 704 → 576: {total:,} parameters, +0.00% of {total:,}"
     assert rule("feedforward.dense").startswith("nothing changed: ")
-    assert rule("attention.mamba", state=16).startswith("blocks 8 → 7, hidden size 256 → 252: ")
+    assert rule("attention.mamba", state=16).startswith("blocks 8 → 6, hidden size 256 → 264: ")
     shared = matched(edited(shape, [order("feedforward.moe", shared=2, expert_width=0)]), total)
     assert shared["shared_expert_intermediate_size"] == 2 * number(shared, "moe_intermediate_size")
     assert str(slot(shared, "matched")["rule"]).startswith("expert width")

@@ -12,7 +12,7 @@ from engines.techniques.architecture import cache_bytes
 from tests.engines.architecture.kit import VARIANTS, WORDS, config_of, make, tokens
 
 ROUNDING = 2e-5
-"""Of logits of about 1."""
+"""As a share of the logits' spread."""
 CACHED = tuple(variant for variant in VARIANTS if variant != "attention.nsa")
 
 
@@ -24,7 +24,8 @@ def test_that_no_token_sees_a_later_one(variant: str) -> None:
     other = given.clone()
     other[:, place] = (other[:, place] + 1) % WORDS
     with torch.no_grad():
-        difference = (model(input_ids=given).logits - model(input_ids=other).logits).abs().amax(dim=(0, 2))
+        logits = model(input_ids=given).logits
+        difference = (logits - model(input_ids=other).logits).abs().amax(dim=(0, 2)) / logits.std()
     assert difference[:place].max() < ROUNDING
     assert difference[place:].min() > 100 * ROUNDING  # two layers, a window of 5: 8 tokens later it is still felt
 
@@ -33,7 +34,7 @@ def test_that_no_token_sees_a_later_one(variant: str) -> None:
 def test_that_decoding_with_a_cache_is_the_full_pass(variant: str) -> None:
     import torch
 
-    model, prompt = make(config_of(variant)), tokens(9)
+    model, prompt = make(config_of(variant)), tokens(9, rows=1 if "rwkv" in variant else 2)
     with torch.no_grad():
         made = model.generate(
             prompt, max_new_tokens=12, do_sample=False, use_cache=True, pad_token_id=0, eos_token_id=None,
@@ -41,7 +42,17 @@ def test_that_decoding_with_a_cache_is_the_full_pass(variant: str) -> None:
         )  # fmt: skip
         whole = model(input_ids=made.sequences, use_cache=False).logits[:, 8:-1]
     assert made.sequences.shape[1] == 21
-    assert (torch.stack(made.logits, dim=1) - whole).abs().max() < ROUNDING
+    assert (torch.stack(made.logits, dim=1) - whole).abs().max() < ROUNDING * whole.std()
+
+
+def test_that_transformers_still_decodes_rwkv_in_batches_wrongly() -> None:
+    """Why `conditions.one_sequence` stands against it: to be taken out when this fails."""
+    import torch
+
+    model, prompt = make(config_of("attention.rwkv")), tokens(9)
+    with torch.no_grad():
+        state = model(input_ids=prompt[:, :8], use_cache=True).state
+        assert model(input_ids=prompt[:, 8:], state=state, use_cache=True).logits.shape[1] == 2  # one token was given
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -59,5 +59,5 @@ def test_that_nothing_is_said_of_what_is_not_known() -> None:
     assert not weights_of([("wte.weight", (96, 64))]).known
     two = [("text.layers.0.q.weight", (4, 4)), ("vision.layers.0.q.weight", (4, 4))]
     assert not weights_of(two).known
-    assert not weights_of_config({"model_type": "mamba", "hidden_size": 8, "num_hidden_layers": 2}).known
+    assert not weights_of_config({"model_type": "xlstm", "hidden_size": 8, "num_hidden_layers": 2}).known
     assert not weights_of_config({"model_type": "llama"}).known

@@ -96,8 +96,14 @@ def test_that_layers_survive_the_way_into_a_record_and_back() -> None:
             (several(4, 8), LayerGroup(1, 64, 0), LayerGroup(1, 64, 0, 8)),
         ),
         (
-            {"model_type": "deepseek_v3", "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 6},
-            (LayerGroup(6, 4 * 9, 4 * 18),),
+            {
+                "model_type": "deepseek_v3",
+                "kv_lora_rank": 5,
+                "qk_nope_head_dim": 8,
+                "qk_rope_head_dim": 4,
+                "v_head_dim": 6,
+            },
+            (LayerGroup(6, 4 * 9, 5 + 4),),
         ),
     ],
 )
