@@ -104,11 +104,11 @@ def test_that_a_cache_holds_as_many_bytes_as_the_formula_says(variant: str, dtyp
     import torch
 
     from engines.hf.architecture.build import build
-    from engines.hf.shape import cache_tensors
+    from engines.hf.shape import cache_of, cache_size
 
     config, kind = config_of(variant), getattr(torch, dtype)
     torch.manual_seed(3)
     with torch.no_grad():
         outputs = build(config, kind).eval()(input_ids=tokens(length, rows=1), use_cache=True)
-    held = sum(tensor.numel() * tensor.element_size() for tensor in cache_tensors(outputs))
+    held = cache_size(cache_of(outputs))
     assert held == cache_bytes(config, length, kind.itemsize) > 0
