@@ -7,7 +7,7 @@ from widgets.setup.models.rows import Resolved
 from widgets.setup.panels import KindPanels, Pair
 from widgets.setup.techniques.panel import TechniquesPanel
 from widgets.setup.training.data_panel import DataPanel
-from widgets.setup.training.panel import TrainingPanel
+from widgets.setup.training.panel import PretrainingPanel, TrainingPanel
 from widgets.setup.training.preview import PreviewSource
 from widgets.setup.workload.inference import InferencePanel
 from widgets.setup.workload.panel import WorkPanel
@@ -73,6 +73,8 @@ def make_panels(theme: Theme, kind: str, bridge: Bridge) -> WorkPanels:
     """Those of a kind of work; one of another package has its form and nothing of its own."""
     if kind == "training":
         return TrainingPanels(theme, bridge)
+    if kind == "pretraining":
+        return WorkPanels(theme, kind, TechniquesPanel(theme, "Techniques"), PretrainingPanel(theme))
     if kind == "inference":
         return WorkPanels(theme, kind, TechniquesPanel(theme, "Techniques"), InferencePanel(theme))
     run = RunGroup(theme, "Repetitions", REPETITIONS, stops_early=False)

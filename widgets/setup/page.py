@@ -37,6 +37,7 @@ from widgets.setup.plan.run_bar import RunBar
 from widgets.setup.plan.submit import Submission
 from widgets.setup.techniques.panel import TechniquesPanel
 from widgets.setup.toolbar import SetupTools
+from widgets.setup.training.panel import TrainingPanel
 from widgets.setup.workload.inference import InferencePanel
 from widgets.setup.workload.panel import WorkPanel
 from widgets.shell.page import Page
@@ -170,12 +171,13 @@ class SetupPage(Page):
         if isinstance(made.work, InferencePanel):
             made.work.prompts_wanted.connect(self.editor.prompts)
             made.work.tasks_changed.connect(self.editor.tasks)
+        if isinstance(made.work, TrainingPanel):
+            made.work.values_wanted.connect(self.editor.values)
         if isinstance(made, TrainingPanels):
             made.data.changed.connect(self.editor.workload)
             made.data.broke.connect(self.session.field_broke)
             made.data.values_wanted.connect(self.editor.values)
             made.data.source.file_changed.connect(self._plan_again)
-            made.training.values_wanted.connect(self.editor.values)
             made.training.train_first_wanted.connect(self._train_first)
 
     def _train_first(self) -> None:

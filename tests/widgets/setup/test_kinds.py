@@ -13,6 +13,7 @@ from widgets.setup.draft import State, dump_session, load_session
 from widgets.setup.kinds import TrainingPanels
 from widgets.setup.page import SetupPage
 from widgets.setup.panels import NARROW
+from widgets.setup.training.panel import PretrainingPanel
 from workbench.experiment.experiment import Experiment, TechniqueChoice, WorkloadChoice
 
 
@@ -208,3 +209,26 @@ def test_that_the_wheel_scrolls_a_form_and_changes_no_choice(qtbot: QtBot, page:
         )  # fmt: skip
         QApplication.sendEvent(box, turned)
     assert page.draft.experiment == before
+
+
+def test_that_pretraining_has_its_shapes_text_and_loop(qtbot: QtBot, page: SetupPage) -> None:
+    turn(qtbot, page, "Pretraining")
+    assert page.draft.experiment.workload == WorkloadChoice.of("pretraining")
+    click_row(qtbot, page.models.tree, "shape/tiny")
+    type_into(qtbot, page, "vocabulary_tokens", "1000, 2000")
+    type_into(qtbot, page, "learning_rate", "0.001, 0.003")
+    settle(qtbot, page)
+    assert page.draft.experiment.models == ("shape/tiny",)
+    assert "finetune.lora" not in {r.key for group in page.techniques.tree.model_.groups for r in group.rows}
+    assert page.planned is not None
+    cells = page.planned.plan.configurations
+    assert len(cells) == 4
+    assert all(cell.memory.trained_parameters == cell.memory.parameters for cell in cells)
+    panel = page.workload
+    assert isinstance(panel, PretrainingPanel)
+    assert not panel.train_first.isVisible()
+    panel.data.line.setFocus()
+    panel.data.line.selectAll()
+    qtbot.keyClicks(panel.data.line, "nothing.txt")
+    qtbot.keyClick(panel.data.line, Qt.Key.Key_Return)
+    assert page.draft.experiment.workload.values("data") == ("nothing.txt",)

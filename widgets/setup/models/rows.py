@@ -10,6 +10,7 @@ from pathlib import Path
 from engines.models.lookup.catalogue import CatalogueEntry, catalogue, find_entry
 from engines.models.lookup.local_model import LocalModel
 from engines.models.lookup.resolved import ResolvedModel
+from engines.models.lookup.shapes import SHAPE, SHAPES, resolved_shape
 from engines.protocol.problems import Problem
 from engines.protocol.text_file import own_path
 from engines.techniques import MachineFacts, ModelFacts, axes, techniques
@@ -111,7 +112,8 @@ def model_groups(
     if library.scanned and not library.starter_here:
         here.insert(0, _starter_row(fetching))
     random = [_catalogue_row(entry, resolved) for entry in catalogue()]
-    known = {name for row in (*here, *random) for name in (row.key, *row.aliases)}
+    shapes = [_shape_row(name, resolved) for name in SHAPES]
+    known = {name for row in (*here, *random, *shapes) for name in (row.key, *row.aliases)}
     far = [_far_group(there, known) for there in elsewhere.machines]
     known |= {row.key for group in far for row in group.rows}
     named = [_named_row(ref, resolved) for ref in chosen if ref not in known]
@@ -123,6 +125,7 @@ def model_groups(
         groups.append(ModelGroup("named", "Named in the experiment", tuple(other)))
     groups += far
     groups.append(ModelGroup("catalogue", "Catalogue: random weights until downloaded", tuple(random)))
+    groups.append(ModelGroup("shapes", "Shapes: random weights, to pretrain", tuple(shapes)))
     taken = set(chosen)
     return tuple(
         replace(group, rows=tuple(replace(r, checked=bool(taken & {r.key, *r.aliases})) for r in group.rows))
@@ -317,6 +320,24 @@ def _catalogue_row(entry: CatalogueEntry, resolved: Resolved) -> ModelRow:
         architecture=entry.architecture,
         parameters=entry.parameters,
         tip=f"{entry.sentence} Licence: {entry.licence}. Speed, memory and energy are true; quality is not measured.",
+    )
+
+
+def _shape_row(name: str, resolved: Resolved) -> ModelRow:
+    model = resolved_shape(name)
+    assert model is not None
+    facts = model.facts
+    return ModelRow(
+        key=f"{SHAPE}{name}",
+        title=model.order.title,
+        size=format_bytes(facts.stored_bytes),
+        detail=describe(facts),
+        state="random weights",
+        reason=impossible(facts, resolved.machine),
+        source="Shape",
+        architecture=facts.architecture,
+        parameters=facts.parameters,
+        tip="What pretraining begins with; techniques change one part at a time. As it is, speed and memory are true.",
     )
 
 

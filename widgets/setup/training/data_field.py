@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
@@ -18,6 +19,8 @@ BUILT_IN = (
     ("Built-in text", "built-in", "Part of Python's help, as plain text"),
     ("Docstrings", "docstrings", "Functions of Python's library and their docstrings, as prompts and responses"),
 )
+TEXTS = (("Built-in text", "built-in", "The sources of Python's standard library with their docstrings"),)
+TEXT_TIP = "A text file, a folder of them, a data file with a column of text, or a dataset's hub id."
 _TIP = "A file (CSV, JSON, JSON Lines, Parquet), a folder of them, or a dataset's hub id. A file can be dropped here."
 
 
@@ -27,8 +30,17 @@ class DataField(QWidget):
     wanted = Signal(str)
     """As the experiment file writes it: "docstrings", a path, a hub id."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        theme: Theme,
+        built_in: Sequence[tuple[str, str, str]] = BUILT_IN,
+        name: str = "Training data",
+        about: str = _TIP,
+        parent: QWidget | None = None,
+    ) -> None:
+        """`built_in`: title, data and tip of what every machine has."""
         super().__init__(parent)
+        self._built_in, self._tip, self._name = built_in, about, name
         self._data = ""
         self._wanted = ""
         self.setAcceptDrops(True)
@@ -36,17 +48,17 @@ class DataField(QWidget):
         self.box.setEditable(True)
         self.box.setInsertPolicy(Choice.InsertPolicy.NoInsert)
         self.box.setCompleter(None)  # type: ignore[arg-type]
-        self.box.setAccessibleName("Training data")
-        for title, data, about in BUILT_IN:
+        self.box.setAccessibleName(name)
+        for title, data, tip in built_in:
             self.box.addItem(title, data)
-            self.box.setItemData(self.box.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
+            self.box.setItemData(self.box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.box.activated.connect(self._chosen)
         line = self.box.lineEdit()
         assert line is not None
         self.line = line
         line.editingFinished.connect(self._typed)
         self.browse = push_button("Browse", self.ask)
-        self.browse.setToolTip(_TIP)
+        self.browse.setToolTip(about)
         row = flush_row(self, theme.px(8))
         row.addWidget(self.box, 1)
         row.addWidget(self.browse)
@@ -56,16 +68,16 @@ class DataField(QWidget):
         if data == self._data:
             return
         self._data = self._wanted = data
-        title = next((title for title, known, _ in BUILT_IN if known == data), "")
+        title = next((title for title, known, _ in self._built_in if known == data), "")
         self.line.setText(title or _short(data))
         self.line.setCursorPosition(0)
-        self.box.setToolTip(_TIP if title else f"{data}\n{_TIP}")
+        self.box.setToolTip(self._tip if title else f"{data}\n{self._tip}")
 
     def ask(self) -> None:
         pattern = " ".join(f"*{suffix}" for suffix in sorted(READERS))
         here = Path(self._data)
         start = str(here.parent) if here.is_absolute() else str(Path.home())
-        name, _ = QFileDialog.getOpenFileName(self, "Training data", start, f"Data ({pattern});;All files (*)")
+        name, _ = QFileDialog.getOpenFileName(self, self._name, start, f"Data ({pattern});;All files (*)")
         if name:
             self._want(name)
 
@@ -80,7 +92,7 @@ class DataField(QWidget):
 
     def _typed(self) -> None:
         text = self.line.text().strip()
-        known = next((data for title, data, _ in BUILT_IN if text.lower() in (title.lower(), data)), text)
+        known = next((data for title, data, _ in self._built_in if text.lower() in (title.lower(), data)), text)
         if text and known not in (self._data, _short(self._data)):
             self._want(known)
 

@@ -1,9 +1,12 @@
-"""The Training panel: the settings of the loop, which are the same for all methods. Main thread."""
+"""The panels of work that trains: the settings of the loop, which are the same for all methods; of pretraining with its
+text. Main thread."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QWidget
@@ -13,6 +16,7 @@ from widgets.parts.components import SegmentedControl, ToolButton, label, tool_b
 from widgets.parts.layout import flush_column
 from widgets.setup.fields.value_field import ValueField
 from widgets.setup.fields.values import tip
+from widgets.setup.training.data_field import TEXT_TIP, TEXTS, DataField
 from widgets.setup.training.data_panel import GROUP
 from widgets.setup.workload.panel import WorkPanel, own_settings
 from widgets.setup.workload.run_group import RunGroup
@@ -35,14 +39,23 @@ class TrainingPanel(WorkPanel):
     train_first_wanted = Signal()
     """Use what is trained as models of another experiment."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        theme: Theme,
+        title: str = "Training",
+        kind: str = "training",
+        of_data: Mapping[str, QWidget] = MappingProxyType({}),
+        parent: QWidget | None = None,
+    ) -> None:
+        """`of_data`: widgets for settings of the data; without any, those settings stand in a panel of their own."""
         run = RunGroup(theme, "Seeds, one trial each", SEEDS, stops_early=False)
         self.stop_at = SegmentedControl(theme, [choice.capitalize() for choice in _STOPS], "Stop at equal")
         for button in self.stop_at.findChildren(ToolButton):
             button.setProperty("compact", "true")
         self.batch = BatchField(theme)
-        special = {"stop_at": self.stop_at, "batch_size": self.batch}
-        super().__init__(theme, "Training", "training", run, special, elsewhere=(GROUP, "accumulation"), parent=parent)
+        special = {"stop_at": self.stop_at, "batch_size": self.batch, **of_data}
+        elsewhere = ("accumulation",) if of_data else (GROUP, "accumulation")
+        super().__init__(theme, title, kind, run, special, elsewhere=elsewhere, parent=parent)
         self.header.set_count("the same for all methods")
         self.train_first = tool_button(
             theme,
@@ -84,6 +97,24 @@ class TrainingPanel(WorkPanel):
         if _STOPS[index] == "time" and not load.values("time_budget_s")[0]:
             wanted["time_budget_s"] = _FIRST_TIME_S
         self.values_wanted.emit(wanted)
+
+
+class PretrainingPanel(TrainingPanel):
+    """How every shape is trained, and on which text."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        self.data = DataField(theme, TEXTS, "Text", TEXT_TIP)
+        super().__init__(theme, "Pretraining", "pretraining", {"data": self.data}, parent)
+        self.header.set_count("the same for all shapes and techniques")
+        self.train_first.hide()
+        self.data.wanted.connect(self._data_chosen)
+
+    def _data_chosen(self, data: str) -> None:
+        self.changed.emit("data", (data,))
+
+    def show_experiment(self, experiment: Experiment, *, force: bool = False) -> None:
+        super().show_experiment(experiment, force=force)
+        self.data.show_data(str(experiment.workload.values("data")[0]))
 
 
 class BatchField(QWidget):
