@@ -161,6 +161,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--target-loss", type=_number, metavar="LOSS", help="of training: what each trial took to this held-out loss"
     )
 
+    scaling = add("scaling", "scaling:scaling", "A scaling law over pretraining trials: constants with intervals.")
+    scaling.add_argument("experiments", nargs="+", metavar="EXPERIMENT", help="id, number or name; several are pooled")
+    scaling.add_argument("--compute", type=_number, metavar="FLOPS", help="what is optimal for so much compute")
+    scaling.add_argument("--to", type=Path, metavar="FOLDER", help="write the chart there, as SVG")
+
     export = add("export", "compare:export", "Write an experiment's table and charts to a folder.")
     export.add_argument(
         "experiment", nargs="?", default="", metavar="EXPERIMENT", help="id, number or name (default: newest)"

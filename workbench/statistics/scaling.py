@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from workbench.statistics.intervals import SEED, Floats, Interval
 from workbench.statistics.power_law import Refusal
@@ -195,7 +194,7 @@ def fit(
         resampled=laws,
         confidence=confidence,
         method=f"summed Huber loss (delta {DELTA:g}) of log loss over {len(usable)} runs, L-BFGS-B from {len(ends)} "
-        f"starts, {agreeing} of which agree; {100 * confidence:g} % bootstrap intervals, {resamples} resamples of runs",
+        f"starts, {agreeing} of which agree; {100 * confidence:g} % intervals of {resamples} bootstrap resamples",
     )
 
 
@@ -223,9 +222,6 @@ class _Data:
     def of(cls, runs: Sequence[Run]) -> _Data:
         n, d, y = (np.log([getattr(r, name) for r in runs]) for name in ("parameters", "tokens", "loss"))
         return cls(n - n.mean(), d - d.mean(), y, float(n.mean()), float(d.mean()))
-
-    def picked(self, places: npt.NDArray[np.int64]) -> _Data:
-        return _Data(self.n[places], self.d[places], self.y[places], self.n_mean, self.d_mean)
 
     def with_losses(self, y: Floats) -> _Data:
         return _Data(self.n, self.d, y, self.n_mean, self.d_mean)
@@ -295,11 +291,13 @@ class _Data:
 
 
 def _resampled(data: _Data, best: Floats, resamples: int, seed: int) -> list[Law]:
-    """Fits of resampled runs, each begun at the fit of all of them. Residuals are drawn with replacement and put on the
-    fitted losses: the plan of sizes and tokens stays, so that every resample can be fitted. They are as much larger as
-    five fitted constants made them small."""
+    """Fits of resampled runs, each begun at the fit of all of them: residuals, their signs drawn too, are put on the
+    fitted losses, so that the plan of sizes and tokens stays. A fit of nearly absolute losses passes through as many
+    runs as it has constants; those are no residuals and are left out, the others are widened for the constants."""
     rng = np.random.default_rng(seed)
     fitted = data.log_loss(best)
     off = data.y - fitted
-    off = (off - off.mean()) * math.sqrt(len(off) / (len(off) - len(NAMES)))
-    return [data.law(data.with_losses(fitted + rng.choice(off, len(off))).fitted(best)[0]) for _ in range(resamples)]
+    count, constants = len(off), len(NAMES)
+    away = np.sort(np.abs(off))[constants:] * math.sqrt(count / (count - constants))
+    drawn = rng.choice(away, (resamples, count)) * rng.choice([-1.0, 1.0], (resamples, count))
+    return [data.law(data.with_losses(fitted + noise).fitted(best)[0]) for noise in drawn]

@@ -60,6 +60,13 @@ def _metric(id: str, title: str, definition: str, unit: str, amount: Callable[[S
     )
 
 
+def _tokens(records: TrialRecords) -> Value | NotAvailable:
+    total = sum(s.tokens for s in records.steps)
+    if records.resumed is not None:
+        return NotAvailable("The trial continues another one, which counted the tokens before.")
+    return Value(float(total), f"Σ tokens of {len(records.steps)} steps, warm-up included", total) if total else NO_STEP
+
+
 def _step_time(records: TrialRecords) -> Value | NotAvailable:
     times = [(s.end_ns - s.start_ns) / NS for s in records.measured_steps]
     if not times:
@@ -122,6 +129,20 @@ METRICS = (
         "samples/param/s",
         lambda step: step.samples,
         "samples",
+    ),
+    Metric(
+        id="trained_tokens",
+        title="Tokens trained on",
+        definition="Tokens of all training steps, warm-up included; padding does not count.",
+        unit="count",
+        better="neither",
+        window="whole trial",
+        version=1,
+        compute=_tokens,
+        group="cost",
+        task="train",
+        counts="tokens",
+        needs=("step",),
     ),
     _of_steps(
         id="training_step_s",
