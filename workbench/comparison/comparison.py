@@ -13,6 +13,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from workbench.comparison import compression as comparison_compression
+from workbench.comparison.architecture.costs import costs_of
+from workbench.comparison.architecture.costs import sentences as length_sentences
 from workbench.comparison.notes import footnotes
 from workbench.comparison.results import Cell, Comparison, Row
 from workbench.comparison.training.which import sentences, training_comparison
@@ -77,6 +79,7 @@ def compare(
     )
     short = {r.configuration: naming.short_title(r.labels, varying, r.title) for r in rows}
     training = training_comparison(detail, kept, pinned, margin, short)
+    costs = costs_of(detail, kept, pinned)
     return Comparison(
         experiment=detail.experiment.experiment,
         name=detail.experiment.name,
@@ -88,8 +91,10 @@ def compare(
         constant=constant,
         baseline=pinned,
         training=training,
+        costs=costs,
         footnotes=(
             *(sentences(training) if training is not None else ()),
+            *(line for cost in costs for line in length_sentences(cost)),
             *footnotes(detail, rows, kept, kept_invalid=include_invalid),
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from workbench.comparison.architecture.costs import LengthCost
 from workbench.comparison.training.which import TrainingComparison
 from workbench.comparison.trials import Trouble
 from workbench.statistics.intervals import Interval as Interval
@@ -104,5 +105,7 @@ class Comparison:
     confidence: float = 0.95
     training: TrainingComparison | None = None
     """What only a comparison of training trials has; None where nothing trains."""
+    costs: tuple[LengthCost, ...] = ()
+    """Cost against length, where configurations differ in a length."""
     footnotes: tuple[str, ...] = field(default=())
     """Cautions for the whole table (origin of the model, near-chance quality, order of trials)."""

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from workbench.charts.courses import TITLES, loss_chart
+from workbench.charts.lengths import length_chart
 from workbench.charts.rates import rate_chart
 from workbench.charts.stored import Chart, bar_chart, scatter_chart
 from workbench.comparison.courses import Read
 from workbench.comparison.results import Comparison
 from workbench.export import tables
 from workbench.export.courses import courses_csv
+from workbench.export.lengths import lengths_csv
 from workbench.export.look import ThemeName
 from workbench.metrics.registry import title_of
 
@@ -40,8 +42,9 @@ def export_comparison(
     """Write a table and charts into `folder` (made where missing), replacing files of the same names.
 
     Charts are a bar chart of every one of `metrics` (default: the primary ones with values) and, without a choice of
-    metrics, the trade-off of quality, or memory, against throughput; of training the loss against the learning rate,
-    where it was swept, and with `read` against steps, tokens, time and energy; a CSV then has each step beside it.
+    metrics, the trade-off of quality, or memory, against throughput; cost against length where that was swept, with a
+    CSV of its own; of training the loss against the learning rate, where it was swept, and with `read` against steps,
+    tokens, time and energy; a CSV then has each step beside it.
     Nothing is drawn where there is nothing to draw.
     -> the files written. Raises `OSError`, `ValueError` for a format that is not one of `FORMATS`.
     """
@@ -60,6 +63,10 @@ def export_comparison(
                 path = folder / f"{name}-courses.csv"
                 path.write_text(courses_csv(comparison, read), encoding="utf-8")
                 written.append(path)
+            if format == "csv" and comparison.costs:
+                path = folder / f"{name}-lengths.csv"
+                path.write_text(lengths_csv(comparison), encoding="utf-8")
+                written.append(path)
         elif format == "parquet":
             written.append(tables.write_parquet(comparison, path, metrics))
     drawn = [f for f in formats if f in CHART_FORMATS]
@@ -73,6 +80,10 @@ def _charts(comparison: Comparison, metrics: Sequence[str], read: Read | None) -
     """With how the name of its file ends."""
     for metric in metrics or tables.default_metrics(comparison):
         yield title_of(metric), bar_chart(comparison, metric)
+    for cost in comparison.costs:
+        if not metrics or cost.metric in metrics:
+            chart = length_chart(comparison, cost)
+            yield chart.title, chart
     training = comparison.training
     if not metrics and training is not None and not training.optima.one_rate:
         yield "learning rate", rate_chart(comparison)

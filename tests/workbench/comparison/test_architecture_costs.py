@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import pytest
 
 from tests.workbench.synthetic_lengths import lengths_detail
@@ -9,6 +12,7 @@ from workbench.charts.lengths import length_chart
 from workbench.comparison.architecture.costs import LengthCost, costs_of, sentences
 from workbench.comparison.comparison import compare
 from workbench.comparison.trials import ConfigurationTrials
+from workbench.export.bundle import export_comparison
 from workbench.statistics.crossing import Crossing
 from workbench.statistics.power_law import PowerLaw, Refusal
 from workbench.store.operations import ExperimentDetail
@@ -101,3 +105,28 @@ def test_that_the_chart_has_curves_on_log_axes_and_a_ring_with_its_interval() ->
     assert ring.y[0] == pytest.approx(40, rel=0.05), "on its curve, in ms"
     hidden = frozenset(c.configuration for c in detail.configurations if c.model == "GQA")
     assert [s.key for s in length_chart(comparison, cost, hidden).series] == ["Mamba"], "no ring without both curves"
+
+
+def test_that_a_comparison_says_it_and_an_export_has_table_and_charts(tmp_path: Path) -> None:
+    comparison = compare(lengths_detail({"GQA": GROWING, "Mamba": FLAT}))
+    assert [cost.metric for cost in comparison.costs] == ["cache_bytes", "inter_token_latency_s"]
+    assert any("Mamba: cache of a sequence more than GQA at first" in note for note in comparison.footnotes)
+    written = {p.name for p in export_comparison(comparison, tmp_path, formats=("csv", "svg"))}
+    assert {"lengths-lengths.csv", "lengths-cache-of-a-sequence-against-length.svg"} <= written
+    lines = (tmp_path / "lengths-lengths.csv").read_text().splitlines()
+    said = [line for line in lines if line.startswith("# ")]
+    assert any("less from 1,700 tokens on [1,000, 2,000]" in line for line in said)
+    rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    assert len(rows) == 2 * 2 * 4
+    first = rows[0]
+    assert (first["curve"], first["length_tokens"], float(first["value"])) == ("GQA", "512", 576 * 512)
+    assert (float(first["line"]), first["shape"], first["exponent_low"]) == (pytest.approx(576 * 512), "straight", "")
+    image = (tmp_path / "lengths-inter-token-latency-against-length.svg").read_text()
+    assert "Mamba 1," in image, "the ring has its figure"
+
+
+def test_that_without_a_sweep_nothing_of_it_is_said(tmp_path: Path) -> None:
+    comparison = compare(lengths_detail({"GQA": GROWING}, lengths=(512,)))
+    assert comparison.costs == ()
+    assert not any("against prompt tokens" in note for note in comparison.footnotes)
+    assert [p.name for p in export_comparison(comparison, tmp_path, formats=("csv",))] == ["lengths.csv"]
