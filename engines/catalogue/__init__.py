@@ -3,7 +3,8 @@
 Imports no engine's libraries. An engine's own entry is in its folder (`engines.hf.info`, `engines.llama.info`).
 """
 
+from engines.catalogue.claims import does, engines_for, refusal
 from engines.catalogue.model import EngineInfo
 from engines.catalogue.registry import broken, engines, find
 
-__all__ = ["EngineInfo", "broken", "engines", "find"]
+__all__ = ["EngineInfo", "broken", "does", "engines", "engines_for", "find", "refusal"]

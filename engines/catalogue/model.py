@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from engines.protocol.orders import EngineOrder, ModelOrder, Scalar, TechniqueOrder, Workload
 from engines.protocol.settings import Setting
 from engines.techniques.facts import ModelFacts
+from engines.techniques.model import Stage
 
 
 class Planned(Protocol):
@@ -78,6 +79,12 @@ class EngineInfo:
     """The module whose import is all that a template process does; "" where every worker starts plainly."""
     works: tuple[str, ...] = ("inference",)
     """Kinds of work it can do, other packages' too."""
+    offers: tuple[str, ...] = ()
+    """What a kind of work may need of it that it does not know itself: "model" (`engines.worker.engine.LendsModel`)."""
+    techniques: tuple[str, ...] = ()
+    """Ids of the techniques that it applies by itself, built-in ones and other packages' too."""
+    stages: Mapping[Stage, tuple[str, ...]] = field(default_factory=dict)
+    """Where it calls the function of a technique that names this engine, and in which kinds of work; () in all."""
     packages: tuple[str, ...] = ()
     """What it needs installed, the engine's own package first."""
     settings: tuple[Setting, ...] = ()

@@ -7,7 +7,6 @@ libraries of several precisions, which a template must leave to its trials.
 from __future__ import annotations
 
 import gc
-import importlib
 import math
 import random
 import time
@@ -36,24 +35,19 @@ from engines.hf.preflight import precision_of  # noqa: E402
 from engines.hf.pretraining import PretrainingData, PretrainingText  # noqa: E402
 from engines.hf.reader import HfReader, end_tokens  # noqa: E402
 from engines.hf.settings import settings_of  # noqa: E402
+from engines.hf.stages import ConfigEdits, Decoding, chosen_at  # noqa: E402
 from engines.hf.tokenizer import begin_of, load_tokenizer  # noqa: E402
 from engines.hf.training_data import TrainingData  # noqa: E402
 from engines.models.identity import Digests  # noqa: E402
-from engines.protocol.orders import (  # noqa: E402
-    AnyTraining,
-    Inference,
-    Pretraining,
-    ResumeOrder,
-    TechniqueOrder,
-    TrialOrder,
-)
+from engines.protocol.orders import AnyTraining, Inference, Pretraining, ResumeOrder, TrialOrder  # noqa: E402
 from engines.protocol.places import places  # noqa: E402
+from engines.protocol.plugins import imported  # noqa: E402
 from engines.protocol.records import Artifact, Evaluation, FlopCount, MemoryParts, ModelLoaded, Step, TookEffect  # noqa: E402
 from engines.protocol.ring import RingWriter  # noqa: E402
 from engines.techniques import Technique, find  # noqa: E402
 from engines.techniques import adapter as adapter_axis  # noqa: E402
 from engines.worker.budget import Budget  # noqa: E402
-from engines.worker.engine import Finished, HeldOut, Reader  # noqa: E402
+from engines.worker.engine import Finished, HeldOut, LentModel, Reader  # noqa: E402
 from engines.worker.failures import WorkerFailure  # noqa: E402
 from engines.worker.phases import AllocatorPeaks  # noqa: E402
 from engines.worker.stop import Stop  # noqa: E402
@@ -83,10 +77,12 @@ class HfEngine:
     def __init__(self, order: TrialOrder, ring: RingWriter, stop: Stop) -> None:
         self._order = order
         self._adapter = order.model.adapter
+        self._edits = ConfigEdits(order)
         self._ring = ring
         self._stop = stop
         self._device = torch.device("cpu")
         self._model: PreTrainedModel | None = None
+        self._decoding: Decoding | None = None
         self._tokenizer: PreTrainedTokenizerBase | None = None
         self._prompts: Prompts | None = None
         self._generator: Generator | None = None
@@ -137,7 +133,7 @@ class HfEngine:
     def reader(self) -> Reader | None:
         if self._order.model.kind == "random" or self._tokenizer is None:
             return None
-        return HfReader(self._loaded(), self._tokenizer, self._ends, self._begin, self._stop)
+        return HfReader(self._loaded(), self._tokenizer, self._ends, self._begin, self._stop, self._decoding)
 
     def load(self) -> ModelLoaded:
         order = with_merged(self._order)
@@ -155,7 +151,12 @@ class HfEngine:
             attach_for_inference(model, order.model)
         self._model = model
         _check_context(model, order)
-        self._effects = self._change_modules(only_trains=False)
+        self._decoding = Decoding(model, order)
+        self._effects = [
+            *self._edits.effects(request, model),
+            *self._change_modules(only_trains=False),
+            *self._decoding.effects(),
+        ]
         counted = count.count(model)
         self._apply_to(model, technique, counted)
         return ModelLoaded(
@@ -184,24 +185,24 @@ class HfEngine:
             allow_network=order.allow_network,
             trains=isinstance(order.workload, AnyTraining),
             seed=self._text.seed if self._text is not None else None,
+            configure=self._edits if self._edits else None,
         )
 
     def _apply_to(self, model: PreTrainedModel, precision: Technique, counted: count.Counted) -> None:
-        """Note what every technique of the order changed that is applied while loading."""
+        """Note what those techniques of the order changed that have no function of their own, and the precision."""
         for chosen in self._order.techniques:
             technique = find(chosen.id)
             assert technique is not None
-            changed: dict[str, float] = {}
             if technique is precision:
                 changed = {"tensor_bytes": counted.tensor_bytes, "stored_bits": counted.stored_bits}
             elif technique.axis == adapter_axis.AXIS.id:
                 from engines.hf.artifacts.adapter import parameters_of
 
                 changed = parameters_of(self._adapter)
-            elif technique.stage == "model":
-                continue
             elif technique.id == "kv_cache.full":
                 changed = {"bits": 8.0 * model.dtype.itemsize}
+            else:
+                continue
             self._effects.append(TookEffect(technique=technique.id, stage=technique.stage, changed=changed))
 
     def took_effect(self) -> Sequence[TookEffect]:
@@ -218,19 +219,11 @@ class HfEngine:
         model, order = self._loaded(), self._order
         # of the block, as the data are: what begins at random is a part of the spread between its trials
         seed = random.Random(f"adapters {order.seed} {order.block}").getrandbits(32)
-        found: list[TookEffect] = []
-        for chosen in order.techniques:
-            technique = find(chosen.id)
-            if technique is None or not technique.implementation:  # loading a model does that one by itself
-                continue
-            if technique.stage == "model" and technique.only_trains is only_trains:
-                module, _, name = technique.implementation.partition(":")
-                apply: Callable[[PreTrainedModel, TechniqueOrder, int], dict[str, float]]
-                apply = getattr(importlib.import_module(module), name)
-                complete = TechniqueOrder(id=chosen.id, parameters={**technique.defaults(), **chosen.parameters})
-                changed = apply(model, complete, seed)
-                found.append(TookEffect(technique=technique.id, stage=technique.stage, changed=changed))
-        return found
+        return [
+            one.took_effect(one.function(model, one.order, seed))
+            for one in chosen_at("model", order)
+            if one.technique.only_trains is only_trains
+        ]
 
     def _make_tokenizer(self) -> list[int]:
         """Tokenizer, end tokens and begin token; returns the ids of the whole text, [] without a tokenizer."""
@@ -252,13 +245,17 @@ class HfEngine:
         # by block, not by the trial's seed: every configuration of a block gets the same prompts
         self._prompts = make_prompts(workload, order.block, tokens, encode, self._begin)
         self._generator = Generator(
-            model, self._ring, self._stop, Lengths(workload.prompt_tokens, workload.new_tokens, workload.batch_size)
+            model,
+            self._ring,
+            self._stop,
+            Lengths(workload.prompt_tokens, workload.new_tokens, workload.batch_size),
+            decoding=self._decoding,
         )
         return {
             "workload.window_s": f"{workload.window_s:g}",
             "tokenizer.begin": self._begin.told or "none",
             **self._prompts.facts(),
-            "generate.settings": "greedy, end of sequence ignored, dynamic cache, not compiled",
+            "generate.settings": _generates(self._decoding),
         }
 
     def prepare_training(self) -> dict[str, str]:
@@ -275,7 +272,11 @@ class HfEngine:
         self._session = Session(order, self._loaded(), data, self._stop)
         return {**self._session.facts(), "tokenizer.begin": self._begin.told or "none"}
 
-    def begin(self) -> Iterator[MemoryParts | FlopCount]:
+    def lend_model(self) -> LentModel:
+        self._make_tokenizer()
+        return LentModel(self._loaded(), self._tokenizer)
+
+    def begin(self) -> Iterator[MemoryParts | FlopCount | TookEffect]:
         return self._training().begin()
 
     def train(self, steps: range, budget: Budget) -> Iterator[Sequence[Step]]:
@@ -338,7 +339,7 @@ class HfEngine:
         workload = self._order.inference
         if self._one_token is None:
             lengths = Lengths(workload.prompt_tokens, 1, workload.batch_size)
-            self._one_token = Generator(self._loaded(), Discarded(), self._stop, lengths)
+            self._one_token = Generator(self._loaded(), Discarded(), self._stop, lengths, decoding=self._decoding)
         return self._one_token.run(self._prompts.next_batch(workload.batch_size))
 
     def evaluate(self) -> Evaluation | None:
@@ -354,7 +355,7 @@ class HfEngine:
             scored,
             window_size(model),
             self._begin,
-            window_losses(model, self._stop),
+            window_losses(model, self._stop, self._new_cache()),
             lambda place: bytes_to(tokenizer, ids, place),
         )
         return None if found is None else self._finite(found)
@@ -373,7 +374,7 @@ class HfEngine:
         return found
 
     def unload(self) -> dict[str, str]:
-        facts = shape.cache_facts(self._model) if self._model is not None else {}
+        facts = shape.cache_facts(self._model, self._new_cache()) if self._model is not None else {}
         facts |= self._trained_facts | (self._cache_held or {})
         self._model = self._generator = self._one_token = self._prompts = self._session = None
         gc.collect()
@@ -385,6 +386,9 @@ class HfEngine:
             facts |= {f"model.file.{name}": digest for name, digest in files.hashes(source, digests)}
             files.check_same(self._order.model, source, digests, read=True)
         return facts
+
+    def _new_cache(self) -> shape.NewCache:
+        return self._decoding.new_cache if self._decoding is not None else dict
 
     def _training(self) -> Session:
         assert self._session is not None, "prepare_training() comes first"
@@ -400,9 +404,13 @@ class HfEngine:
 
 
 def _read(technique: Technique, request: LoadRequest) -> PreTrainedModel:
-    module, _, name = technique.implementation.partition(":")
-    implementation: Callable[[LoadRequest], PreTrainedModel] = getattr(importlib.import_module(module), name)
+    implementation: Callable[[LoadRequest], PreTrainedModel] = imported(technique.implementation)
     return implementation(request)
+
+
+def _generates(decoding: Decoding | None) -> str:
+    own = f", changed by {decoding.own}" if decoding is not None and decoding.own else ""
+    return f"greedy, end of sequence ignored, dynamic cache, not compiled{own}"
 
 
 def _vocabulary(model: PreTrainedModel) -> int:

@@ -13,6 +13,7 @@ from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, St
 
 from engines.data.text import TokenIds
 from engines.hf.clocks import EventClock, HostClock, Stamps, TokenClock
+from engines.hf.stages import Decoding
 from engines.protocol.ring import RingWriter
 from engines.worker.engine import Finished
 from engines.worker.stop import Stop
@@ -63,6 +64,7 @@ class Generator:
         stop: Stop,
         lengths: Lengths,
         clock: TokenClock | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         """`clock`: another than the device's own, for a comparison of clocks."""
         self._model = model
@@ -73,6 +75,8 @@ class Generator:
         self._clock = clock or make_clock(ring, lengths.new, self._device)
         self._criteria = StoppingCriteriaList([_TokenCriterion(self._clock, stop, lengths.batch, self._device)])
         self._config = fixed_length(lengths.new)
+        self._decoding = decoding or Decoding(model)
+        self._arguments = self._decoding.prepared(self._config)
         self._mask = torch.ones(lengths.batch, lengths.prompt, dtype=torch.long, device=self._device)
         self._synchronised = loop_is_synchronised(self._device)
         # generate fills what a config leaves open from the model's own, end-of-sequence included
@@ -82,13 +86,19 @@ class Generator:
         """One request over a batch of prompts; None when the trial was stopped before its last token."""
         inputs = torch.tensor(prompts, dtype=torch.long, device=self._device)
         clock, model, config, criteria, mask = self._clock, self._model, self._config, self._criteria, self._mask
+        arguments, new_cache = self._arguments, self._decoding.new_cache
         first_stamp = self._ring.written
         start_ns = clock.begin()
-        output = model.generate(inputs, attention_mask=mask, generation_config=config, stopping_criteria=criteria)
+        cache = new_cache()
+        output = model.generate(
+            inputs, attention_mask=mask, generation_config=config, stopping_criteria=criteria, **cache, **arguments
+        )
         end_ns = clock.end()
         stamps = self._ring.written - first_stamp
         if self._stop.requested and stamps < self._lengths.new:
             return None
+        if self._decoding.own:
+            self._decoding.check(cache, stamps, self._lengths.new)
         corrected = clock.corrected(stamps)
         times = corrected or self._ring.times(first_stamp, stamps) or (end_ns,)
         return Finished(

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 from engines.catalogue.model import EngineInfo, Obstacle, Passes, Planned
 from engines.hf.settings import HfSettings, settings_of
-from engines.protocol.orders import EngineOrder, Inference, Pretraining
+from engines.protocol.orders import AnyTraining, EngineOrder, Inference, Pretraining
 from engines.protocol.settings import settings_of as described
+from engines.techniques import find
+from engines.techniques.adapter import MERGED, UNMERGED
 from engines.techniques.facts import ModelFacts
+from engines.techniques.model import Stage, Technique
 from engines.techniques.unfit import EAGER_ONLY
 
 
@@ -28,6 +31,7 @@ def _obstacles(order: Planned, model: ModelFacts | None) -> Iterator[Obstacle]:
             "Pretraining begins with random weights, and this model has its own.",
             "Choose a shape, for example shape/tiny, or fine-tune the model.",
         )
+    yield from _two_of_one(order)
     if model is None:
         return
     if not model.attention.attend:
@@ -36,6 +40,24 @@ def _obstacles(order: Planned, model: ModelFacts | None) -> Iterator[Obstacle]:
     elif settings_of(order.engine).attention == "sdpa" and model.architecture in EAGER_ONLY:
         message = f"transformers has no sdpa attention for {model.architecture} models."
         yield Obstacle(message, fixes=(("Attention eager", "engine.attention", "eager"),))
+
+
+def _two_of_one(order: Planned) -> Iterator[Obstacle]:
+    """A request has one cache, and training one optimiser."""
+    known = [technique for named in order.techniques if (technique := find(named.id)) is not None]
+    kinds: tuple[tuple[Stage, str], ...] = (("cache", "KV cache"), ("optimiser", "optimiser"))
+    for stage, what in kinds:
+        found: list[Technique] = [technique for technique in known if technique.stage == stage]
+        if len(found) > 1:
+            names = " and ".join(technique.title for technique in found)
+            yield Obstacle(f"{names} each make the {what}.", "Choose one of them.", kind="technique")
+        elif found and isinstance(order.workload, AnyTraining) and order.workload.optimiser != "adamw":
+            yield Obstacle(
+                f"{found[0].title} makes the optimiser: the workload's {order.workload.optimiser} has no effect.",
+                "Choose adamw beside it.",
+                kind="technique",
+                fixes=(("AdamW", "workload.optimiser", "adamw"),),
+            )
 
 
 def _passes(engine: EngineOrder) -> Passes:
@@ -49,6 +71,16 @@ ENGINE = EngineInfo(
     preflight="engines.hf.preflight:preflight",
     template="engines.hf.beforehand",
     works=("inference", "training", "pretraining"),
+    offers=("model",),
+    techniques=("kv_cache.full", UNMERGED, MERGED),
+    stages={
+        "config": (),
+        "load": (),
+        "model": (),
+        "cache": ("inference",),
+        "decode": ("inference",),
+        "optimiser": ("training", "pretraining"),
+    },
     packages=("torch", "transformers", "accelerate"),
     extra="transformers",
     modules=("torch", "transformers", "accelerate"),

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from engines.data.tokenising import Asked
+from engines.hf.shape import NewCache
 
 _BATCH_TOKENS = 2048
 """Of one computation, filling included; a longer row is computed alone."""
@@ -30,13 +31,14 @@ Score = tuple[float, bool]
 
 
 class Scorer:
-    """`takes_rows`: the model computes logits of the last places only where it is asked to."""
+    """`takes_rows`: the model computes logits of the last places only where it is asked to. A technique's own cache
+    takes part as in a prefill, and is not shared."""
 
-    def __init__(self, model: PreTrainedModel, *, takes_rows: bool) -> None:
-        self._model, self._takes_rows = model, takes_rows
+    def __init__(self, model: PreTrainedModel, new_cache: NewCache = dict, *, takes_rows: bool) -> None:
+        self._model, self._takes_rows, self._new_cache = model, takes_rows, new_cache
         self._vocabulary = int(model.config.get_text_config().vocab_size)
         self._worth = _WORTH_A_CALL.get(model.device.type, _WORTH_A_CALL["cuda"])
-        self._shares = True
+        self._shares = not new_cache()
         """Until a model shows that its cache cannot be used for several continuations."""
 
     def score(self, questions: Sequence[Asked], report: Callable[[int], None]) -> list[Score]:
@@ -64,7 +66,8 @@ class Scorer:
         rows = _filled([asked.given for asked in batch], self._model.device)
         first = min(asked.first for asked in batch)
         arguments = {"logits_to_keep": rows.shape[1] - first} if self._takes_rows else {}
-        logits = self._model(input_ids=rows, use_cache=False, **arguments).logits
+        cache = self._new_cache()
+        logits = self._model(input_ids=rows, use_cache=bool(cache), **cache, **arguments).logits
         skipped = rows.shape[1] - logits.shape[1]
         return [
             _score(row[asked.first - skipped :][: len(asked.targets)], asked.targets)

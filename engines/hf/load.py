@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,9 @@ from engines.techniques.stored_precision import StoredPrecision, stored_precisio
 from engines.techniques.unfit import unfit_config
 from engines.worker.failures import WorkerFailure
 
+Config = dict[str, object]
+"""A model's configuration, in the keys of config.json."""
+
 
 @dataclass(frozen=True)
 class LoadRequest:
@@ -47,6 +50,8 @@ class LoadRequest:
     """Whether the model is trained."""
     seed: int | None = None
     """Of random weights; None: by the configuration alone, the same in every trial."""
+    configure: Callable[[Config], Config] | None = None
+    """What the techniques of stage "config" make of the configuration, before the model is built from it."""
 
 
 def load_weights(
@@ -89,14 +94,7 @@ def empty_model(request: LoadRequest) -> PreTrainedModel:
     """The model's layers without their weights (meta device): what its widths are, in well under a second."""
     model = request.model
     with explained(model):
-        if model.kind == "random":
-            config = _random_config(model)
-        elif model.kind == "gguf":
-            config = AutoConfig.from_pretrained(
-                str(Path(model.path).parent), gguf_file=Path(model.path).name, trust_remote_code=False
-            )
-        else:
-            config = _config(request)
+        config = configured(request)
         with torch.device("meta"):
             empty: PreTrainedModel = class_of(config).from_config(config, trust_remote_code=False)
     return empty
@@ -105,19 +103,28 @@ def empty_model(request: LoadRequest) -> PreTrainedModel:
 def stored_of(request: LoadRequest) -> StoredPrecision | None:
     """What a model's files are quantised in, by its config.json."""
     with explained(request.model):
-        config = _config(request)
+        config = configured(request)
     return stored_precision(config.to_dict())
 
 
-def _config(request: LoadRequest) -> PretrainedConfig:
-    """Of a folder or of the hub."""
+def configured(request: LoadRequest) -> PretrainedConfig:
+    """The configuration that the model is built from."""
+    model = request.model
+    if model.kind == "random":
+        return _made(model, _edited(request, model.config))
+    gguf = model.kind == "gguf"
     config: PretrainedConfig = AutoConfig.from_pretrained(
-        request.model.path,
-        revision=request.model.revision or None,
-        local_files_only=not request.allow_network,
+        str(Path(model.path).parent) if gguf else model.path,
+        gguf_file=Path(model.path).name if gguf else None,
+        revision=model.revision or None,
+        local_files_only=model.kind != "hub" or not request.allow_network,
         trust_remote_code=False,
     )
-    return config
+    return _made(model, _edited(request, config.to_dict())) if request.configure is not None else config
+
+
+def _edited(request: LoadRequest, config: Mapping[str, object]) -> Config:
+    return request.configure(dict(config)) if request.configure is not None else dict(config)
 
 
 def local_files(model: ModelOrder) -> Path | None:
@@ -144,17 +151,18 @@ def random_seed(config: Mapping[str, object]) -> int:
 
 def _random(request: LoadRequest, dtype: torch.dtype) -> PreTrainedModel:
     """Seeded random weights made where they will be used, in `dtype`: nothing passes through float32 or the host."""
-    attention = _attention(request, _random_config(request.model))
+    config = configured(request)
+    attention = _attention(request, config)
     torch.manual_seed(random_seed(request.model.config) if request.seed is None else request.seed)
     with torch.device(request.device):
-        model = build(request.model.config, dtype, attention)
+        model = build(_edited(request, request.model.config), dtype, attention)
     return model.to(request.device)
 
 
-def _random_config(model: ModelOrder) -> PretrainedConfig:
-    if not isinstance(model.config.get("model_type"), str):
+def _made(model: ModelOrder, config: Config) -> PretrainedConfig:
+    if not isinstance(config.get("model_type"), str):
         raise WorkerFailure("model", f"{model.title} has no model_type.", "Name the architecture, for example llama.")
-    return config_of(model.config)
+    return config_of(config)
 
 
 def _pretrained(
@@ -163,8 +171,9 @@ def _pretrained(
     arguments = {name: value for name, value in arguments.items() if value is not None}
     if request.device.type != "cpu":
         arguments["device_map"] = {"": request.device}
-    named = {name: arguments[name] for name in ("revision", "gguf_file", "local_files_only") if name in arguments}
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False, **named)
+    config = configured(request)
+    if request.configure is not None:
+        arguments["config"] = config
     stored = None if "gguf_file" in arguments else _meet_stored(request, config, arguments)
     model: PreTrainedModel
     model, info = class_of(config).from_pretrained(
@@ -178,10 +187,14 @@ def _pretrained(
     )
     missing = sorted(info.get("missing_keys", ())) + sorted(str(k) for k in info.get("mismatched_keys", ()))
     if missing:  # transformers fills them with random numbers and goes on
+        edited = request.configure is not None
         raise WorkerFailure(
-            "model",
+            "technique" if edited else "model",
             f"The files of {request.model.title} lack {len(missing)} of the model's tensors ({missing[0]}, ...).",
-            "They belong to another model or are not complete. Fetch the model again.",
+            "A technique changes the configuration to one that these weights do not fit. Leave it out, or use random "
+            "weights."
+            if edited
+            else "They belong to another model or are not complete. Fetch the model again.",
         )
     if stored is not None and dtype != "auto":
         if stored.method == "bitsandbytes":

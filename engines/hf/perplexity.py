@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engines.data.held_out import Losses
 from engines.data.windows import size_for
+from engines.hf.shape import NewCache
 from engines.worker.stop import Stop
 
 _ROWS = 64
@@ -25,9 +26,9 @@ def window_size(model: PreTrainedModel, before: int = 0) -> int:
     return size_for(own - before if isinstance(own, int) else None)
 
 
-def window_losses(model: PreTrainedModel, stop: Stop) -> Losses:
+def window_losses(model: PreTrainedModel, stop: Stop, new_cache: NewCache = dict) -> Losses:
     """The last token of a window is a target only; where the model can, the output head is applied to the rows that are
-    scored and to no others."""
+    scored and to no others. A cache of a technique's own takes part as in a prefill."""
     takes_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def losses(ids: Sequence[int], scored: int) -> list[float] | None:
@@ -38,7 +39,8 @@ def window_losses(model: PreTrainedModel, stop: Stop) -> Losses:
         arguments = {"logits_to_keep": scored} if takes_rows else {}
         found: list[float] = []
         with torch.no_grad():  # not inference_mode: quanto's 4-bit weights cannot be unpacked in it
-            logits = model(input_ids=inputs, use_cache=False, **arguments).logits[0, -scored:]
+            cache = new_cache()
+            logits = model(input_ids=inputs, use_cache=bool(cache), **cache, **arguments).logits[0, -scored:]
             for row in range(0, scored, _ROWS):
                 part = torch.nn.functional.cross_entropy(
                     logits[row : row + _ROWS].float(), targets[row : row + _ROWS], reduction="none"

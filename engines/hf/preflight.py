@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engines.catalogue.claims import refusal
 from engines.hf import files
 from engines.hf.info import ENGINE
 from engines.models.identity import Digests
@@ -39,26 +40,10 @@ def preflight(order: TrialOrder) -> None:
 
 
 def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
-    """The precision of an order. Raises `WorkerFailure` for techniques not known here."""
-    for other in order.techniques:
-        if find(other.id) is None:
-            raise WorkerFailure(
-                "technique",
-                f"This worker does not know the technique {other.id}.",
-                "Install the package it comes from where the runner runs, or leave it out.",
-            )
-        known = find(other.id)
-        if known is not None and "transformers" not in known.engines:
-            raise WorkerFailure(
-                "technique", f"The transformers engine cannot apply {other.id} yet.", "Leave it out of the experiment."
-            )
+    """The precision of an order. Raises `WorkerFailure` where the engine has no such precision."""
     chosen = chosen_techniques.precision_of(order.model, order.techniques)
     technique = find(chosen.id)
     assert technique is not None
-    if ENGINE.id not in technique.engines:
-        raise WorkerFailure(
-            "technique",
-            f"The transformers engine cannot apply {chosen.id}.",
-            "Choose another precision, or the engine it belongs to.",
-        )
+    if refused := refusal(ENGINE, technique):
+        raise WorkerFailure("technique", refused.message, refused.hint)
     return technique, chosen

@@ -18,6 +18,7 @@ from transformers import (
 from engines.data.begin import Begin
 from engines.data.tokenising import Asked, asked, cut_at, fit_prompt
 from engines.hf.likelihoods import Scorer
+from engines.hf.stages import Decoding
 from engines.worker.engine import Continuation, Likelihood
 from engines.worker.failures import WorkerFailure
 from engines.worker.stop import Stop
@@ -38,13 +39,14 @@ class HfReader:
         ends: frozenset[int],
         begin: Begin,
         stop: Stop,
+        decoding: Decoding | None = None,
     ) -> None:
         self._model, self._tokenizer, self._ends, self._stop = model, tokenizer, ends, stop
-        self.begin = begin
+        self.begin, self._decoding = begin, decoding or Decoding(model)
         own = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.context_tokens = own if isinstance(own, int) and own > 1 else CONTEXT_TOKENS
         takes_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self._scorer = Scorer(model, takes_rows=takes_rows)
+        self._scorer = Scorer(model, self._decoding.new_cache, takes_rows=takes_rows)
 
     def encode(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
@@ -70,6 +72,7 @@ class HfReader:
             pad_token_id=min(self._ends, default=0),
             disable_compile=True,
         )
+        arguments = self._decoding.prepared(config)
         criterion = _EndOfText(self, len(ids), until)
         with torch.no_grad():  # not inference_mode: quanto's 4-bit weights cannot be unpacked in it
             output = self._model.generate(
@@ -77,6 +80,8 @@ class HfReader:
                 attention_mask=torch.ones_like(inputs),
                 generation_config=config,
                 stopping_criteria=StoppingCriteriaList([criterion]),
+                **self._decoding.new_cache(),
+                **arguments,
             )
         new = output[0, len(ids) :].tolist()
         ended = bool(new) and new[-1] in self._ends

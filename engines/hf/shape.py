@@ -5,10 +5,11 @@ A fact that the configuration does not tell without doubt is left out: figures t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import Cache, PretrainedConfig, PreTrainedModel
+from transformers.cache_utils import CacheLayerMixin
 
 from engines.techniques.layers import Layers, layer_details
 from engines.techniques.layers_config import layers_of_config, sizes
@@ -17,6 +18,9 @@ KV_FACT = "cache.bytes_per_token"
 _PROBE_TOKENS = 2
 _CACHES = ("past_key_values", "cache_params", "state")
 """Names under which models return theirs."""
+
+NewCache = Callable[[], dict[str, Cache]]
+"""Arguments of a call of the model with an empty cache that a technique makes; {} where the model makes it."""
 
 
 def shape_facts(model: PreTrainedModel, parameters: int) -> dict[str, str]:
@@ -54,12 +58,12 @@ def _active_parameters(model: PreTrainedModel, config: object, parameters: int) 
 
 
 @torch.no_grad()  # not inference_mode: quanto's 4-bit weights cannot be unpacked in it
-def cache_facts(model: PreTrainedModel) -> dict[str, str]:
-    """Bytes that one more token of one sequence takes in the cache: measured on the cache the model itself makes, as
-    the difference between one token and two, so that a state of fixed size cancels. Two short passes: call it after
-    everything that is timed. A model that keeps no cache has no such fact, but a sentence."""
+def cache_facts(model: PreTrainedModel, new_cache: NewCache = dict) -> dict[str, str]:
+    """Bytes that one more token of one sequence takes in the cache: measured as the difference between one token and
+    two, so that a state of fixed size cancels. Two short passes: call it after everything that is timed. A model that
+    keeps no cache has no such fact, but a sentence."""
     try:
-        sizes = [_cache_bytes(model, count) for count in (1, _PROBE_TOKENS)]
+        sizes = [_cache_bytes(model, count, new_cache()) for count in (1, _PROBE_TOKENS)]
     except (RuntimeError, TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
         return {"cache.problem": f"The cache could not be measured: {type(error).__name__}: {error}"}
     if sizes[-1] <= sizes[0]:
@@ -67,9 +71,9 @@ def cache_facts(model: PreTrainedModel) -> dict[str, str]:
     return {KV_FACT: str(sizes[-1] - sizes[0])}
 
 
-def _cache_bytes(model: PreTrainedModel, tokens: int) -> int:
+def _cache_bytes(model: PreTrainedModel, tokens: int, own: dict[str, Cache]) -> int:
     ids = torch.zeros((1, tokens), dtype=torch.long, device=model.device)
-    return cache_size(cache_of(model(input_ids=ids, use_cache=True)))
+    return cache_size(cache_of(model(input_ids=ids, use_cache=True, **own)))
 
 
 def cache_size(cache: object) -> int:
@@ -123,5 +127,7 @@ def _tensors(thing: object, seen: set[int]) -> Iterator[torch.Tensor]:
     elif isinstance(thing, list | tuple):
         for part in thing:
             yield from _tensors(part, seen)
-    elif type(thing).__module__.startswith(("transformers.", "engines.")) and hasattr(thing, "__dict__"):
+    elif isinstance(thing, Cache | CacheLayerMixin) or (
+        type(thing).__module__.startswith(("transformers.", "engines.")) and hasattr(thing, "__dict__")
+    ):
         yield from _tensors(vars(thing), seen)

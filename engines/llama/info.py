@@ -9,7 +9,7 @@ from engines.llama.settings import LlamaSettings, settings_of
 from engines.protocol.orders import EngineOrder
 from engines.protocol.settings import settings_of as described
 from engines.protocol.work import sequences_of
-from engines.techniques import find
+from engines.techniques import find, gguf, kv_cache
 from engines.techniques.facts import ModelFacts
 from engines.techniques.gguf import SEQUENCES
 
@@ -65,6 +65,7 @@ ENGINE = EngineInfo(
     factory="engines.llama.engine:LlamaEngine",
     preflight="engines.llama.preflight:preflight",
     packages=("llama-cpp-python", "gguf"),
+    techniques=tuple(technique.id for technique in (*gguf.TECHNIQUES, *kv_cache.TECHNIQUES)),
     extra="gguf",
     modules=("llama_cpp", "gguf"),
     installed_bytes=1_000_000_000,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+from engines.catalogue.claims import refusal
 from engines.hf import files
 from engines.llama.info import ENGINE
 from engines.llama.library import PACKAGE_ADVICE
@@ -43,11 +44,12 @@ def check_packages() -> None:
 
 
 def precision_of(order: TrialOrder) -> tuple[Technique, TechniqueOrder]:
-    """The precision of an order. Raises `WorkerFailure` for what cannot be applied."""
-    for other in order.techniques:
-        _known(other)
+    """The precision of an order. Raises `WorkerFailure` where the engine has no such precision."""
     chosen = chosen_techniques.precision_of(order.model, order.techniques)
-    technique = _known(chosen)
+    technique = find(chosen.id)
+    assert technique is not None
+    if refused := refusal(ENGINE, technique):
+        raise WorkerFailure("technique", refused.message, refused.hint)
     if technique.id == STORED and not chosen_techniques.names_gguf(order.model):
         raise WorkerFailure(
             "technique",
@@ -96,18 +98,3 @@ def check_header(header: GgufModel, order: TrialOrder) -> None:
             f"The KV cache of {title} cannot be quantised: its heads have {sizes[0]} values, no multiple of {BLOCK}.",
             "Leave the KV cache at full precision.",
         )
-
-
-def _known(chosen: TechniqueOrder) -> Technique:
-    technique = find(chosen.id)
-    if technique is None:
-        raise WorkerFailure(
-            "technique",
-            f"This worker does not know the technique {chosen.id}.",
-            "Install the package it comes from where the runner runs, or leave it out.",
-        )
-    if ENGINE.id not in technique.engines:
-        raise WorkerFailure(
-            "technique", f"The llama.cpp engine cannot apply {chosen.id}.", "Leave it out of the experiment."
-        )
-    return technique

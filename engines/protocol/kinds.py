@@ -14,7 +14,8 @@ from engines.protocol.work import AnyTraining, Inference, OtherWork, Pretraining
 
 ENTRY_POINTS = "llm_workbench.works"
 """Modules with `WORKLOAD`, a struct derived from `OtherWork`, and `WORK`, the "module:class" of
-`engines.worker.works.work.MakesWork` that a worker runs it with."""
+`engines.worker.works.work.MakesWork` that a worker runs it with. `NEEDS` may say
+what an engine that does not know the work has to offer: "model" (`EngineInfo.offers`)."""
 
 KINDS: dict[str, type[Inference] | type[AnyTraining] | type[OtherWork]] = {
     "inference": Inference,
@@ -28,6 +29,8 @@ WORKS = {
     "pretraining": "engines.worker.works.training:TrainingWork",
 }
 """Tag -> "module:class"."""
+NEEDS: dict[str, str] = {}
+"""Tag -> what other packages' work needs of an engine that does not name it (`EngineInfo.offers`)."""
 
 
 def _take(module: object) -> None:
@@ -37,6 +40,8 @@ def _take(module: object) -> None:
     if (tag := tag_of(workload)) in KINDS:
         raise ValueError(f"there is a kind of work called {tag} already")
     KINDS[tag], WORKS[tag] = workload, work
+    if needs := getattr(module, "NEEDS", ""):
+        NEEDS[tag] = needs
 
 
 BROKEN = load_plugins(ENTRY_POINTS, _take)

@@ -5,9 +5,11 @@ Any process; a plug-in's module imports no machine-learning library.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -27,3 +29,9 @@ def load_plugins(group: str, take: Callable[[object], None]) -> tuple[Broken, ..
         except Exception as error:  # noqa: BLE001  a third party's code may raise anything
             broken.append(Broken(point.name, f"{type(error).__name__}: {error}"))
     return tuple(broken)
+
+
+def imported(target: str) -> Any:
+    """What "module:name" names. Raises ImportError, AttributeError."""
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -104,11 +104,6 @@ class Technique:
     details: dict[str, str] = field(default_factory=dict)
 
     @property
-    def applies(self) -> tuple[tuple[str, Stage], ...]:
-        """(engine, stage) of every place where it is applied."""
-        return tuple((engine, self.stage) for engine in self.engines)
-
-    @property
     def axis(self) -> str:
         return self.id.partition(".")[0]
 
@@ -121,6 +116,14 @@ class Technique:
     def only_trains(self) -> bool:
         """Whether only training uses it."""
         return self.works == ("training",)
+
+    @property
+    def applied(self) -> Literal["load", "adapt", "begin"]:
+        """When in a trial: while the model is loaded, by training after the first held-out loss, or when the optimiser
+        is made."""
+        if self.stage == "optimiser":
+            return "begin"
+        return "adapt" if self.stage == "model" and self.only_trains else "load"
 
     def defaults(self) -> dict[str, Scalar]:
         return {p.name: cast("Scalar", p.default) for p in self.parameters}

@@ -63,6 +63,15 @@ class Likelihood:
     tokens: int
 
 
+@dataclass(frozen=True)
+class LentModel:
+    """A loaded model for another package's kind of work, in the types of its engine's library."""
+
+    model: object
+    tokenizer: object
+    """None for random weights."""
+
+
 class NotKept(Exception):
     """An artifact that could not be written, in words; the trial's figures do not depend on it."""
 
@@ -157,6 +166,15 @@ class Infers(Protocol):
 
 
 @runtime_checkable
+class LendsModel(Protocol):
+    """An engine whose loaded model another package's kind of work may use: "model" in `EngineInfo.offers`."""
+
+    def lend_model(self) -> LentModel:
+        """After `load`, for `MakesWork`'s `prepare`."""
+        ...
+
+
+@runtime_checkable
 class Trains(Protocol):
     """An engine that trains, in the order of its methods."""
 
@@ -177,8 +195,9 @@ class Trains(Protocol):
         are."""
         ...
 
-    def begin(self) -> Iterator[MemoryParts | FlopCount]:
-        """Make the optimiser, and look at one step that is not timed and changes nothing."""
+    def begin(self) -> Iterator[MemoryParts | FlopCount | TookEffect]:
+        """Make the optimiser, and look at one step that is not timed and changes nothing. Says what techniques of the
+        stage "optimiser" changed."""
         ...
 
     def train(self, steps: range, budget: Budget) -> Iterator[Sequence[Step]]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
 
-from engines.catalogue import EngineInfo, broken, engines, find
+from engines.catalogue import EngineInfo, broken, engines, find, refusal
+from engines.catalogue.model import Obstacle
 from engines.protocol.orders import TrialOrder
+from engines.protocol.plugins import imported
 from engines.protocol.ring import RingWriter
+from engines.protocol.work import tag_of
+from engines.techniques import find as find_technique
 from engines.worker.engine import Engine
 from engines.worker.failures import WorkerFailure, explain, first_line
 from engines.worker.phases import Phases, memory_given_back
@@ -24,7 +26,7 @@ EngineFactory = Callable[[TrialOrder, RingWriter, Stop], Engine]
 
 def make_engine(order: TrialOrder, ring: RingWriter, stop: Stop) -> Engine:
     """The engine an order names. Raises `WorkerFailure`."""
-    factory: EngineFactory = _imported(check_order(order).factory)
+    factory: EngineFactory = imported(check_order(order).factory)
     return factory(order, ring, stop)
 
 
@@ -40,18 +42,27 @@ def check_order(order: TrialOrder) -> EngineInfo:
             f"Engines here: {', '.join(e.id for e in engines())}.{failed} Install the package the engine comes from "
             "where the runner runs; a newer client may be talking to an older runner.",
         )
-    for obstacle in engine.obstacles(order, None):
+    for obstacle in (*_refusals(engine, order), *engine.obstacles(order, None)):
         if obstacle.severity == "error":
             raise WorkerFailure(obstacle.kind, obstacle.message, obstacle.hint)
     if engine.preflight:
-        preflight: Callable[[TrialOrder], None] = _imported(engine.preflight)
+        preflight: Callable[[TrialOrder], None] = imported(engine.preflight)
         preflight(order)
     return engine
 
 
-def _imported(target: str) -> Any:
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)
+def _refusals(engine: EngineInfo, order: TrialOrder) -> Iterator[Obstacle]:
+    """Techniques that it does not apply."""
+    for named in order.techniques:
+        technique = find_technique(named.id)
+        if technique is None:
+            yield Obstacle(
+                f"This worker does not know the technique {named.id}.",
+                "Install the package it comes from where the runner runs, or leave it out.",
+                kind="technique",
+            )
+        elif (why := refusal(engine, technique, tag_of(type(order.workload)))) is not None:
+            yield why
 
 
 def run_trial(

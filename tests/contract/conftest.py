@@ -19,6 +19,7 @@ dummy-broken = llm_workbench_dummy.broken
 [llm_workbench.techniques]
 dummy-zeros = llm_workbench_dummy.zeros
 dummy = llm_workbench_dummy.axis
+dummy-stages = llm_workbench_dummy.stages
 
 [llm_workbench.works]
 dummy = llm_workbench_dummy.work

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from engines.catalogue import EngineInfo, engines
+from engines.catalogue import EngineInfo, engines, engines_for
 from engines.catalogue import find as find_engine
 from engines.data.own import Found, FoundData, FoundPrompts
 from engines.models.lookup.resolved import ResolvedModel
@@ -91,7 +91,9 @@ def engine_of(experiment: Experiment, chosen: Chosen) -> str:
     written = experiment.engine.id
     if written != "auto":
         return written
-    able = [technique.engines for order in chosen if (technique := find(order.id)) is not None]
+    able = [
+        engines_for(technique) or technique.engines for order in chosen if (technique := find(order.id)) is not None
+    ]
     if not able:
         return DEFAULT_ENGINE
     return next((engine for engine in able[0] if all(engine in engines for engines in able)), able[0][0])

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import msgspec
 
-from engines.catalogue import engines
+from engines.catalogue import does, engines, engines_for, refusal
 from engines.catalogue import find as find_engine
 from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.orders import AnyTraining, Inference, TechniqueOrder, Training
 from engines.protocol.problems import Fix, Problem
 from engines.protocol.settings import settings_of
-from engines.protocol.work import sequences_of
+from engines.protocol.work import sequences_of, tag_of
 from engines.techniques import MachineFacts, Technique, Use, find, techniques
 from engines.techniques.chosen import precision_of
 from engines.techniques.finetune import FINETUNE, method_of
@@ -59,6 +59,9 @@ def problems_of(
 def _obstacles(
     cell: Configuration, model: ResolvedModel, machine: MachineFacts, experiment: Experiment
 ) -> Iterator[Problem]:
+    engine, kind = find_engine(cell.engine.id), tag_of(type(cell.workload))
+    if engine is None:
+        return
     for order in cell.applied:
         technique = find(order.id)
         if technique is None:
@@ -66,8 +69,9 @@ def _obstacles(
             continue
         if order not in cell.techniques and not _has_axis(cell.engine.id, technique.axis):
             continue  # a precision that nobody named, of an engine that has none
-        if cell.engine.id not in technique.engines:
-            reason: str | None = f"The engine {cell.engine.id} cannot do {technique.title}."
+        refused = refusal(engine, technique, kind if kind in technique.works else "")
+        if refused is not None:
+            reason: str | None = refused.message
         else:
             reason = technique.cannot_apply(model.facts, machine) or technique.conflict(model.facts, _use(cell, order))
         if reason:
@@ -77,7 +81,7 @@ def _obstacles(
                 *_other_techniques(cell, technique, model, machine, experiment),
                 *_leave_out(),
             )
-            yield _error(cell, reason, fixes=fixes)
+            yield _error(cell, reason, refused.hint if refused is not None else "", fixes)
             continue
         note = technique.note(model.facts, machine)
         if note:
@@ -101,14 +105,14 @@ def _switched_off(reason: str, technique: Technique, model: ResolvedModel, use: 
 
 
 def _has_axis(engine: str, axis: str) -> bool:
-    return any(engine in technique.engines for technique in techniques(axis))
+    return any(engine in engines_for(technique) for technique in techniques(axis))
 
 
 def _work(cell: Configuration, machine: MachineFacts) -> Iterator[Problem]:
     """Whether the techniques belong to the kind of work, and the engine can do it."""
-    kind = str(cell.workload.__struct_config__.tag)
+    kind = tag_of(type(cell.workload))
     engine = find_engine(cell.engine.id)
-    if engine is not None and kind not in engine.works:
+    if engine is not None and not does(engine, kind):
         yield _error(cell, f"The engine {engine.title} cannot do {kind}.", "Choose another engine.", _leave_out())
     known = [technique for order in cell.techniques if (technique := find(order.id)) is not None]
     for technique in known:
@@ -160,7 +164,7 @@ def _install(cell: Configuration, technique: Technique, model: ResolvedModel, ma
     if (
         not missing
         or not set(missing) <= _installable()
-        or cell.engine.id not in technique.engines
+        or cell.engine.id not in engines_for(technique)
         or technique.against(model.facts, machine)
     ):
         return ()
@@ -192,7 +196,7 @@ def _made_first(cell: Configuration, model: ResolvedModel, machine: MachineFacts
     engine = find_engine(cell.engine.id)
     if technique is None or engine is None or not engine.converts_models or technique.id == STORED:
         return
-    if cell.engine.id not in technique.engines or technique.cannot_apply(model.facts, machine):
+    if cell.engine.id not in engines_for(technique) or technique.cannot_apply(model.facts, machine):
         return
     size = weight_bytes(model.facts, cell.applied, machine)
     about = f", about {format_bytes(size)}" if size else ""
@@ -342,7 +346,7 @@ def _other_techniques(
     taken = {choice.id for choice in experiment.techniques} | {blocked.id}
     fixes: list[Fix] = []
     for other in techniques(blocked.axis):
-        if other.id in taken or cell.engine.id not in other.engines or other.cannot_apply(model.facts, machine):
+        if other.id in taken or cell.engine.id not in engines_for(other) or other.cannot_apply(model.facts, machine):
             continue
         if other.conflict(model.facts, _use(cell, TechniqueOrder(id=other.id))):
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from engines.protocol.work import AnyTraining
 
 Group = dict[str, Any]
 """A group of parameters as torch's optimisers take it, with its own "lr"."""
+MakesOptimiser = Callable[[AnyTraining, Sequence[Group]], torch.optim.Optimizer]
 
 
 def make_optimiser(training: AnyTraining, groups: Sequence[Group]) -> torch.optim.Optimizer:

@@ -14,15 +14,16 @@ from engines.data.training.documents import Batches
 from engines.hf.artifacts import checkpoint
 from engines.hf.finetune import callback, parameter_groups
 from engines.hf.perplexity import window_losses, window_size
+from engines.hf.stages import described_optimiser, optimiser_effects, optimisers
 from engines.hf.training import evidence
 from engines.hf.training.apart import check_apart
 from engines.hf.training.memory import storages
 from engines.hf.training.micro_batches import micro_batches
-from engines.hf.training.optimisers import described, states
+from engines.hf.training.optimisers import states
 from engines.hf.training.trainer import STEPS_TOGETHER, Trainer
 from engines.hf.training.untimed import look
 from engines.protocol.orders import ResumeOrder, TrialOrder
-from engines.protocol.records import Evaluation, FlopCount, MemoryParts, Step
+from engines.protocol.records import Evaluation, FlopCount, MemoryParts, Step, TookEffect
 from engines.protocol.work import AnyTraining
 from engines.techniques.finetune import learning_rate, method_of, virtual_tokens
 from engines.worker.budget import Budget
@@ -53,6 +54,7 @@ class Session:
 
     def __init__(self, order: TrialOrder, model: PreTrainedModel, data: Data, stop: Stop) -> None:
         """Raises `WorkerFailure`."""
+        self._order = order
         self._model, self._data, self._stop = model, data, stop
         self._training = order.training
         self._rate = learning_rate(order.training, order.techniques)
@@ -74,7 +76,7 @@ class Session:
         on_host = self._model.device.type == "cpu"
         return {
             **self._data.facts(),
-            "training.optimiser": described(self._training),
+            "training.optimiser": described_optimiser(self._order),
             "training.schedule": _schedule(self._training),
             "training.learning_rate": f"{self._rate:g}",
             "training.autocast": self._training.autocast,
@@ -85,7 +87,7 @@ class Session:
             else f"read from the device every {STEPS_TOGETHER} steps",
         }
 
-    def begin(self) -> Iterator[MemoryParts | FlopCount]:
+    def begin(self) -> Iterator[MemoryParts | FlopCount | TookEffect]:
         """Look at one untimed step, make the optimiser, and note every weight, right before the first step."""
         model, training = self._model, self._training
         evidence.trained_counts(model)
@@ -95,9 +97,13 @@ class Session:
             enable_checkpointing(model)
         groups = parameter_groups(model, self._method, self._rate, training.weight_decay)
         first = micro_batches(self._data.batches, training.accumulation, 0, model.device)
-        yield from look(model, training, groups, first, counts=self._counts)
+        make = optimisers(self._order)
+        yield from look(model, training, groups, first, counts=self._counts, makes_optimiser=make)
         around = callback(model, training.warmup_steps + training.steps)
-        self._trainer = Trainer(model, training, self._data.batches, self._stop, groups, around, self._first_measured)
+        self._trainer = Trainer(
+            model, training, self._data.batches, self._stop, groups, around, self._first_measured, make
+        )
+        yield from optimiser_effects(self._order, self._trainer.optimiser)
         self._frozen = evidence.frozen_digests(model)
         self._before = evidence.trained_digests(model)
 

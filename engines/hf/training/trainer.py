@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from engines.data.training.documents import Batches
 from engines.hf.generate import make_clock
 from engines.hf.training.micro_batches import MicroBatch, micro_batches
-from engines.hf.training.optimisers import Group, make_optimiser
+from engines.hf.training.optimisers import Group, MakesOptimiser, make_optimiser
 from engines.hf.training.schedule import rate_factor
 from engines.hf.training.step import Callback, Stepper
 from engines.protocol.records import Step
@@ -69,12 +69,13 @@ class Trainer:
         groups: Sequence[Group],
         callback: Callback | None = None,
         first_measured: int | None = None,
+        makes_optimiser: MakesOptimiser = make_optimiser,
     ) -> None:
         """`first_measured`: the first step that is no warm-up, where that is not the workload's."""
         self._first_measured = training.warmup_steps if first_measured is None else first_measured
         self._model, self._training, self._batches, self._stop = model, training, batches, stop
         self._total = training.warmup_steps + training.steps
-        self.optimiser = make_optimiser(training, groups)
+        self.optimiser = makes_optimiser(training, groups)
         self._rates = [float(group["lr"]) for group in self.optimiser.param_groups]
         self._stepper = Stepper(model, training, self.optimiser, callback)
         self._together = STEPS_TOGETHER if model.device.type == "cuda" else 1

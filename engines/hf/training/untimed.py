@@ -16,7 +16,7 @@ from engines.hf.finetune import virtual_positions
 from engines.hf.training.flops import Linears, attention_flops, counted, omitted
 from engines.hf.training.memory import FAILURES, memory_parts
 from engines.hf.training.micro_batches import MicroBatch
-from engines.hf.training.optimisers import Group, make_optimiser
+from engines.hf.training.optimisers import Group, MakesOptimiser, make_optimiser
 from engines.hf.training.step import Stepper
 from engines.protocol.records import FlopCount, MemoryParts
 from engines.protocol.work import AnyTraining
@@ -30,11 +30,12 @@ def look(
     batches: Sequence[MicroBatch],
     *,
     counts: bool,
+    makes_optimiser: MakesOptimiser = make_optimiser,
 ) -> Iterator[MemoryParts | FlopCount]:
     """Of a step over `batches`; its operations are also counted where `counts`. Of several
     micro-batches one is looked at that has the gradients of another beside it, as most have."""
     training = msgspec.structs.replace(training, compile=False)
-    optimiser = make_optimiser(training, [{**group, "lr": 0.0} for group in groups])
+    optimiser = makes_optimiser(training, [{**group, "lr": 0.0} for group in groups])
     stepper = Stepper(model, training, optimiser)
     model.train()
     device = model.device

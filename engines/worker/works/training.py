@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from engines.protocol.orders import AnyTraining, ResumeOrder
-from engines.protocol.records import Resumed
+from engines.protocol.records import Resumed, TookEffect
 from engines.worker.budget import Budget
 from engines.worker.engine import Engine, HeldOut, NotKept, Trains
 from engines.worker.failures import WorkerFailure
@@ -111,7 +111,7 @@ class TrainingWork:
         trial.progress.tell("adapt", "Applying the fine-tuning method")
         with trial.phases.phase("adapt"), trial.stop.interruptible():
             effects = self._engine.adapt()
-        tell_effects(trial, effects, only_trains=True)
+        tell_effects(trial, effects, "adapt")
 
     def _resume(self, order: ResumeOrder) -> None:
         trial = self._trial
@@ -157,8 +157,13 @@ class TrainingWork:
             return
         trial.doing = "looking at one untimed step"
         trial.progress.tell("train", "Looking at one untimed step")
+        effects: list[TookEffect] = []
         for found in self._engine.begin():
-            trial.writer.send(found)
+            if isinstance(found, TookEffect):
+                effects.append(found)
+            else:
+                trial.writer.send(found)
+        tell_effects(trial, effects, "begin")
 
     def _over(self) -> bool:
         """At least one measured step is made before a budget ends training, if not in this trial then in the one that

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 from engines.protocol.kinds import WORKS
 from engines.protocol.orders import TrialOrder
+from engines.protocol.plugins import imported
 from engines.protocol.records import TookEffect
 from engines.protocol.ring import RingWriter
 from engines.protocol.work import tag_of
@@ -66,16 +66,15 @@ def work_of(order: TrialOrder) -> MakesWork:
             f"This worker cannot do the work “{tag}”.",
             f"It can do {', '.join(WORKS)}. A newer client may be talking to an older runner.",
         )
-    module, _, name = target.partition(":")
-    return cast("MakesWork", getattr(importlib.import_module(module), name))
+    return cast("MakesWork", imported(target))
 
 
-def tell_effects(trial: Trial, effects: Sequence[TookEffect], *, only_trains: bool = False) -> None:
-    """Send what the techniques changed. Raises `WorkerFailure` where one of the order was not applied or changed
-    nothing: of those that only training uses, or of all others."""
+def tell_effects(trial: Trial, effects: Sequence[TookEffect], applied: str = "load") -> None:
+    """Send what the techniques changed that are due at that part of the trial (`Technique.applied`). Raises
+    `WorkerFailure` where one of them was not applied or changed nothing."""
     for order in trial.order.techniques:
         technique = find(order.id)
-        if only_trains is not (technique is not None and technique.only_trains):
+        if applied != (technique.applied if technique is not None else "load"):
             continue
         if not any(effect.technique == order.id and effect.changed for effect in effects):
             raise WorkerFailure(

@@ -4,7 +4,7 @@ import time
 from types import MappingProxyType
 
 from engines.protocol.records import Step
-from engines.worker.engine import Engine
+from engines.worker.engine import Engine, LendsModel
 from engines.worker.works.work import Trial
 from llm_workbench_dummy.work import Counting
 
@@ -15,10 +15,11 @@ class CountingWork:
     WEIGHTS = MappingProxyType({"start": 1.0, "convert": 1.0, "load": 1.0, "idle": 1.0, "measure": 5.0, "unload": 1.0})
 
     def __init__(self, engine: Engine, trial: Trial) -> None:
-        self._trial = trial
+        self._engine, self._trial = engine, trial
 
     def prepare(self) -> dict[str, str]:
-        return {"counting.from": "0"}
+        lent = self._engine.lend_model() if isinstance(self._engine, LendsModel) else None
+        return {"counting.with": type(lent.model).__name__ if lent is not None else "nothing"}
 
     def run(self) -> None:
         workload, writer = self._trial.order.workload, self._trial.writer

@@ -18,3 +18,4 @@ class Counting(OtherWork, frozen=True, kw_only=True, tag="counting"):
 
 WORKLOAD = Counting
 WORK = "llm_workbench_dummy.counting:CountingWork"
+NEEDS = "model"

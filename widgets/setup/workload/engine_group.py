@@ -8,7 +8,7 @@ from functools import partial
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from engines.catalogue import EngineInfo, broken, engines
+from engines.catalogue import EngineInfo, broken, does, engines
 from engines.protocol.orders import Scalar
 from engines.protocol.settings import Setting
 from widgets.parts.choice import Choice
@@ -38,7 +38,7 @@ class EngineGroup(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._settings = EngineSettings()
-        self._engines = [engine for engine in engines() if kind in engine.works]
+        self._engines = [engine for engine in engines() if does(engine, kind)]
         self.fields: dict[str, ValueField] = {}
         self.choices: dict[str, Choice] = {}
         self.boxes: dict[str, QCheckBox] = {}
