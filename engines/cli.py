@@ -344,15 +344,15 @@ def _connect(options: argparse.Namespace) -> int:
 
 
 def _slurm(options: argparse.Namespace) -> int:
+    from engines.protocol.job_settings import JobSettings
     from engines.protocol.orders import is_safe_name
-    from engines.slurm.commands import SlurmSettings
     from engines.slurm.front import front_places, write_settings
 
     if not is_safe_name(options.name):
         _tell(f"{options.name!r} cannot be the name of a queue.")
         return USAGE
     try:
-        settings = msgspec.json.decode(options.settings, type=SlurmSettings)
+        settings = msgspec.json.decode(options.settings, type=JobSettings)
         here = front_places(places(), options.name)
         write_settings(here, settings)
     except ValueError as error:

@@ -1,63 +1,19 @@
 """Slurm's own commands: sbatch, squeue, scontrol, scancel. Blocking; no accounting is needed.
 
-Words go to them as arguments, never through a shell, and settings are checked before: they become lines of a script.
+Words go to them as arguments, never through a shell; settings are checked before.
 """
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
+from engines.protocol.job_settings import JobSettings
 
 _PATIENCE_S = 60.0
 _FIELDS = "%A|%T|%r|%B|%j"
-_NAME = re.compile(r"[\w.@:,&|*()\[\]=+-]*")
-"""Partitions, accounts and constraints."""
-
-
-class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What each job asks for."""
-
-    partition: str = ""
-    account: str = ""
-    time_limit_minutes: int = 60
-    gpus: int = 0
-    cpus: int = 1
-    memory_bytes: int = 0
-    """0: as the partition decides."""
-    constraint: str = ""
-    allocations: int = 1
-    """Jobs at a time."""
-
-    def __post_init__(self) -> None:
-        for name in ("partition", "account", "constraint"):
-            if not _NAME.fullmatch(getattr(self, name)):
-                raise ValueError(f"{getattr(self, name)!r} cannot be a {name}.")
-        if min(self.time_limit_minutes, self.cpus, self.allocations) < 1 or min(self.gpus, self.memory_bytes) < 0:
-            raise ValueError("Time limit, processors and allocations are at least 1, GPUs and memory at least 0.")
-
-    @property
-    def warning_s(self) -> int:
-        """How long before the time limit the job's runner hears of it. A sixth of a short limit: Slurm looks every half
-        a minute and warns at the look before, which must not come before the runner listens."""
-        return min(60, self.time_limit_minutes * 10)
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """For sbatch."""
-        given = (
-            ("--partition", self.partition),
-            ("--account", self.account),
-            ("--constraint", self.constraint),
-            ("--gres", f"gpu:{self.gpus}" if self.gpus else ""),
-            ("--mem", f"{max(1, self.memory_bytes >> 20)}M" if self.memory_bytes else ""),
-        )
-        always = ("--nodes=1", "--ntasks=1", f"--cpus-per-task={self.cpus}", f"--time={self.time_limit_minutes}")
-        return (*always, *(f"{name}={value}" for name, value in given if value))
 
 
 class SlurmError(Exception):
@@ -95,7 +51,7 @@ FINAL = frozenset(
 _UNREACHABLE = ("Unable to contact slurm controller", "Connection refused", "Socket timed out", "Zero Bytes were")
 
 
-def submit(script: Path, name: str, output: Path, settings: SlurmSettings) -> str:
+def submit(script: Path, name: str, output: Path, settings: JobSettings) -> str:
     """Ask for a job. -> its id. Raises `SlurmError`.
 
     `B:TERM`: the runner in it hears before the time limit that it has to end, and keeps what it measured.
@@ -128,7 +84,7 @@ def cancel(job: str) -> None:
     _run(("scancel", job))
 
 
-def partition_nodes(settings: SlurmSettings) -> tuple[Mapping[str, str], ...]:
+def partition_nodes(settings: JobSettings) -> tuple[Mapping[str, str], ...]:
     """What Slurm says of the nodes of the partition: "CPUTot", "RealMemory" (MiB), "Gres", ... Raises `SlurmError`."""
     lines = _run(("scontrol", "show", "node", "--oneliner")).splitlines()
     nodes = [dict(part.partition("=")[::2] for part in line.split() if "=" in part) for line in lines]

@@ -16,11 +16,11 @@ from typing import TypeVar
 import msgspec
 
 from engines.protocol.codec import decode_order, encode_order
+from engines.protocol.job_settings import JobSettings
 from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import Places
 from engines.protocol.private import private_folder, replace_private
-from engines.slurm.commands import SlurmSettings
 
 T = TypeVar("T")
 _TAIL_BYTES = 2000
@@ -29,7 +29,7 @@ _TAIL_BYTES = 2000
 class JobFile(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """Of the job in Slurm: found by it where the front was killed before it had its id."""
-    settings: SlurmSettings
+    settings: JobSettings
     asked_wall_ns: int
     job: str = ""
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from engines.protocol.job_settings import JobSettings
 from engines.protocol.messages import ProbeResult
 from engines.protocol.places import Places
 from engines.protocol.private import replace_private
-from engines.slurm.commands import SlurmSettings
 
 PACE_VARIABLE = "LLM_WORKBENCH_SLURM_SECONDS"
 """Two numbers with a comma in place of those of `Pace` (tests)."""
@@ -37,18 +37,18 @@ def front_places(here: Places, name: str) -> Places:
     return Places(here.data, here.state / "slurm" / name, here.cache, here.config, here.runtime / f"slurm-{name}")
 
 
-def write_settings(here: Places, settings: SlurmSettings) -> None:
+def write_settings(here: Places, settings: JobSettings) -> None:
     """Raises OSError."""
     if read_settings(here) != settings or not _settings_file(here).exists():
         replace_private(_settings_file(here), msgspec.json.encode(settings))
 
 
-def read_settings(here: Places) -> SlurmSettings:
+def read_settings(here: Places) -> JobSettings:
     """What the next job asks for. Raises OSError, ValueError for a file that holds no settings."""
     try:
-        return msgspec.json.decode(_settings_file(here).read_bytes(), type=SlurmSettings)
+        return msgspec.json.decode(_settings_file(here).read_bytes(), type=JobSettings)
     except FileNotFoundError:
-        return SlurmSettings()
+        return JobSettings()
 
 
 def keep_probe(here: Places, probe: ProbeResult) -> None:

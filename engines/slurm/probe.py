@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from engines.host.probe import probe
+from engines.protocol.job_settings import JobSettings
 from engines.protocol.messages import Device, ProbeResult
-from engines.slurm.commands import SlurmError, SlurmSettings, partition_nodes
+from engines.slurm.commands import SlurmError, partition_nodes
 from engines.slurm.node import ANY_GPU
 
 
-def cluster_probe(settings: SlurmSettings, node: ProbeResult | None) -> ProbeResult:
+def cluster_probe(settings: JobSettings, node: ProbeResult | None) -> ProbeResult:
     """Packages and data are those of this machine, which nodes share. `node`: as the last one that ran saw itself."""
     here = probe()
     seen = node or msgspec.structs.replace(here, devices=(_cpu_of_partition(settings),), sensors=(), facts={})
@@ -19,7 +20,7 @@ def cluster_probe(settings: SlurmSettings, node: ProbeResult | None) -> ProbeRes
     )
 
 
-def cluster_devices(settings: SlurmSettings, node: ProbeResult) -> tuple[Device, ...]:
+def cluster_devices(settings: JobSettings, node: ProbeResult) -> tuple[Device, ...]:
     """Those that trials can name: the node's processor, and any GPU of a job that has one."""
     gpus = [device for device in node.devices if device.id.startswith("cuda:")]
     others = [device for device in node.devices if device not in gpus]
@@ -39,7 +40,7 @@ def _any_gpu(found: list[Device], each: int) -> Device:
     )
 
 
-def _cpu_of_partition(settings: SlurmSettings) -> Device:
+def _cpu_of_partition(settings: JobSettings) -> Device:
     """The smallest node's processors and memory, as far as a job may have them."""
     try:
         sizes = [int(node.get("RealMemory", "0")) << 20 for node in partition_nodes(settings)]

@@ -18,8 +18,8 @@ dummy-broken = llm_workbench_dummy.broken
 
 [llm_workbench.techniques]
 dummy-zeros = llm_workbench_dummy.zeros
-dummy = llm_workbench_dummy.axis
 dummy-stages = llm_workbench_dummy.stages
+dummy = llm_workbench_dummy.axis
 
 [llm_workbench.works]
 dummy = llm_workbench_dummy.work

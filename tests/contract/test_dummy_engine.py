@@ -17,6 +17,7 @@ from engines.runner.settings import WORKER_VARIABLE
 from tests.engines.worker_harness import folder_model, run_worker, trial_order
 from tests.house import ROOT, House
 from tests.tiny_model import make_tiny_model
+from workbench.store.operations import GetExperiment, ListExperiments
 
 EXPERIMENT = """
 schema = 1
@@ -155,3 +156,33 @@ def test_that_an_experiment_on_the_engine_runs_to_a_table_with_the_packages_metr
     switched = {c["labels"]["dummy axis"]: c["metrics"]["dummy_switched"]["value"] for c in told}
     assert switched == {"off": 0.0, "on": 1.0}
     assert {(c["labels"]["engine"], c["labels"]["dummy level"]) for c in told} == {("dummy", "7")}
+
+
+@pytest.mark.real
+def test_that_a_kind_of_work_of_another_package_uses_the_model_of_the_transformers_engine(
+    dummy_package: Path, house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(WORKER_VARIABLE)  # the real worker
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(dummy_package), str(ROOT))))
+    file = tmp_path / "counting.toml"
+    text = COUNTING.replace('"random:smollm2-135m-instruct"', f'"{house.model}"').replace("[4, 6]", "[4]")
+    file.write_text(text.replace('id = "dummy"', 'id = "transformers"\nstart_method = "plain"'))
+    done = house.command("run", str(file), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    session = house.open()
+    (experiment,) = session.store.execute(ListExperiments())
+    facts = session.store.execute(GetExperiment(experiment=experiment.experiment)).environments
+    assert [told["counting.with"] for told in facts.values()] == ["LlamaForCausalLM"]
+    refused = tmp_path / "refused.toml"
+    refused.write_text(text.replace('id = "dummy"', 'id = "llama.cpp"'))
+    assert "The engine llama.cpp cannot do counting." in house.command("run", "--plan", str(refused)).stdout
+
+
+def test_that_an_engine_of_another_package_runs_a_built_in_technique(dummy_package: Path, tmp_path: Path) -> None:
+    named = (TechniqueOrder(id="precision.float32"), TechniqueOrder(id="dummy_axis.on"))
+    outcome = run_worker(msgspec.structs.replace(order(), techniques=named), tmp_path / "trial")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert [e.technique for e in outcome.all(TookEffect)] == ["precision.float32", "dummy_axis.on"]
+    other = msgspec.structs.replace(order(), techniques=(TechniqueOrder(id="precision.bfloat16"),))
+    refused = run_worker(other, tmp_path / "other")
+    assert "The engine Dummy cannot do bfloat16" in str(refused.cue("failure:technique"))

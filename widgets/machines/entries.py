@@ -9,6 +9,13 @@ ENTRIES = (
     Entry("machines.look", "Look again at the machine", "Machines", shortcut="F5", icon="refresh"),
     Entry("machines.copy-report", "Copy machine report", "Machines", icon="copy", anywhere=True),
     Entry(
+        "machines.restart-runner",
+        "Restart the runner",
+        "Machines",
+        icon="refresh",
+        words="update upgrade reload plug-in package engines",
+    ),
+    Entry(
         "machines.install-engine",
         "Install a missing engine…",
         "Machines",

@@ -14,7 +14,7 @@ from widgets.machines.words import login_of
 from widgets.shell.services import Services
 from workbench.machines.host_keys import HostKey, accept, host_key
 from workbench.machines.machine import THIS, THIS_COMPUTER, Machine, MachinesError, keep, machines, remove
-from workbench.machines.setup.renewal import renew_runner
+from workbench.machines.restart import renew_runner, restart_runner
 from workbench.running.events import RunnerLink
 from workbench.running.workbench import Workbench
 
@@ -151,6 +151,14 @@ class KnownMachines(QObject):
             lambda: workbench.probe(machine, refresh=True),
             lambda result: self._looked(machine, result),
             lambda error: self._not_looked(machine, error),
+        )
+
+    def restart(self, machine: str) -> None:
+        """End the runner there and start it again; while trials run it is left alone, and a toast says so."""
+        known = self.find(machine)
+        self._run(
+            lambda: restart_runner(known, self._services.places),
+            lambda _pid: self._services.toasts.show("info", f"The runner on {known.title} was restarted."),
         )
 
     # --- answers ----------------------------------------------------------------------------------

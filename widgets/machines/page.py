@@ -116,6 +116,7 @@ class MachinesPage(Page):
             "machines.add": Does(self.add),
             "machines.look": Does(self.look),
             "machines.copy-report": Does(self.copy_report),
+            "machines.restart-runner": Does(self.restart_runner),
             "machines.install-engine": Does(
                 self._install_engine, lambda: bool(self._missing_engine()), "all are installed"
             ),
@@ -173,6 +174,10 @@ class MachinesPage(Page):
         """Probe the chosen machine again."""
         self.known.look(self.chosen)
         self._show_looking()
+
+    def restart_runner(self) -> None:
+        """Of the chosen machine."""
+        self.known.restart(self.chosen)
 
     def add(self) -> None:
         self.services.navigate(self.name, None)

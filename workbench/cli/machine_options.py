@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def add_machines(machines: argparse.ArgumentParser, number: Callable[[str], float]) -> None:
-    """list, add, test, setup, remove."""
+    """list, add, test, setup, restart, remove."""
     commands = machines.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(name: str, help: str, *, named: bool = True) -> argparse.ArgumentParser:
@@ -50,5 +50,8 @@ def add_machines(machines: argparse.ArgumentParser, number: Callable[[str], floa
     setup.add_argument("--anew", action="store_true", help="make the environment again where it is there")
     setup.add_argument("--show", action="store_true", help="show the commands; change nothing")
     setup.add_argument("--yes", action="store_true", help="do not ask before running them")
+
+    restart = add("restart", "Restart the runner of a machine, after an update; its queue stays.")
+    restart.add_argument("--wait", action="store_true", help="first let the trials that run there end")
 
     add("remove", "Forget a machine; its stored trials stay, and so do its files.")

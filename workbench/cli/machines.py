@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import msgspec
 
+from engines.protocol.messages import QueueState
 from engines.protocol.places import places
 from engines.protocol.problems import ProblemsFound
 from workbench.cli import OK, RUNNER
@@ -17,9 +18,9 @@ from workbench.cli.tables import print_table
 from workbench.machines.host_keys import accept, host_key
 from workbench.machines.machine import Machine, MachinesError, Slurm, Ssh, find, keep, machines
 from workbench.machines.machine import remove as forget
+from workbench.machines.restart import renew_runner, restart_runner
 from workbench.machines.setup.hand import VERSIONS
 from workbench.machines.setup.plan import Choice, SetUpPlan, Step
-from workbench.machines.setup.renewal import renew_runner
 from workbench.machines.setup.run import Output, SetUpRun, StepStarted, Told, look
 from workbench.machines.setup.sizes import Sizes, sizes
 from workbench.machines.setup.target import home_of, python_of, shell_of, with_python
@@ -56,18 +57,21 @@ def add(options: argparse.Namespace) -> int:
     reach: Ssh | Slurm | None = login
     if options.slurm:
         own = {} if login is not None else {"python": options.python, "home": options.home}
-        reach = Slurm(
-            login=login,
-            partition=options.partition,
-            account=options.account,
-            constraint=options.constraint,
-            time_limit_minutes=options.minutes,
-            gpus=options.gpus,
-            cpus=options.cpus,
-            memory_bytes=round(options.memory * _GIB),
-            allocations=options.allocations,
-            **own,
-        )
+        try:
+            reach = Slurm(
+                login=login,
+                partition=options.partition,
+                account=options.account,
+                constraint=options.constraint,
+                time_limit_minutes=options.minutes,
+                gpus=options.gpus,
+                cpus=options.cpus,
+                memory_bytes=round(options.memory * _GIB),
+                allocations=options.allocations,
+                **own,
+            )
+        except ValueError as error:
+            raise MachinesError(f"{options.machine} was not kept. {error}") from error
     assert reach is not None
     machine = Machine(id=options.machine, title=options.title or options.machine, reach=reach)
     keep(places(), machine)
@@ -130,6 +134,26 @@ def setup(options: argparse.Namespace) -> int:
     say(f"{renew_runner(machine, here)} Next: llm-workbench machines test {machine.id}".lstrip())
     if options.json:
         print(json.dumps({**_plan_as_json(plan), "set_up": True}, indent=2))
+    return OK
+
+
+def restart(options: argparse.Namespace) -> int:
+    """End the runner of a machine and start it again, with --wait after the trials that run there."""
+    here = places()
+    machine = find(here, options.machine)
+    told: list[str] = []
+
+    def wait(state: QueueState) -> None:
+        running = ", ".join(entry.title for entry in state.in_state("running"))
+        if told[-1:] != [running]:
+            told.append(running)
+            _to_errors(f"Waiting for {running}. No other trial starts meanwhile; Ctrl+C leaves the runner as it is.")
+
+    pid = restart_runner(machine, here, wait if options.wait else None)
+    if options.json:
+        print(json.dumps({"restarted": machine.id, "pid": pid}))
+    else:
+        print(f"The runner on {machine.title} was restarted: process {pid}.")
     return OK
 
 

@@ -13,6 +13,7 @@ import msgspec
 import tomli_w
 
 from engines.protocol.file_errors import what_happened, what_to_do
+from engines.protocol.job_settings import JobSettings
 from engines.protocol.places import Places
 from engines.protocol.private import replace_private
 from engines.protocol.problems import Advised
@@ -50,7 +51,7 @@ class Ssh(_Reach, frozen=True, kw_only=True, tag="ssh"):
     """`LLM_WORKBENCH_HOME` there; "" for the user's own folders."""
 
 
-class Slurm(_Reach, frozen=True, kw_only=True, tag="slurm"):
+class Slurm(JobSettings, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="slurm"):
     """Nodes that Slurm gives: it places runners, one allocation for each group of devices."""
 
     login: Ssh | None = None
@@ -59,17 +60,6 @@ class Slurm(_Reach, frozen=True, kw_only=True, tag="slurm"):
     python: str = ""
     """As `Ssh.python`, where the login node is this computer."""
     home: str = ""
-    partition: str = ""
-    account: str = ""
-    time_limit_minutes: int = 60
-    gpus: int = 0
-    """Of each allocation."""
-    cpus: int = 1
-    memory_bytes: int = 0
-    """Of each allocation; 0: as the partition decides."""
-    constraint: str = ""
-    allocations: int = 1
-    """How many may be asked for at a time."""
 
 
 Reach = Local | Ssh | Slurm

@@ -11,20 +11,17 @@ from threading import Thread
 import msgspec
 
 from engines.protocol.client import RunnerClient, RunnerError
+from engines.protocol.job_settings import JobSettings
 from workbench.machines.machine import Slurm
 from workbench.machines.ssh import end
 
-JOB_SETTINGS = (
-    *("partition", "account", "time_limit_minutes", "gpus", "cpus", "memory_bytes", "constraint", "allocations"),
-)
-"""What the front needs to know of the machine."""
 _GREETING_S = 30.0
 _SAID_LINES = 12
 
 
 def front_words(machine: str, reach: Slurm) -> list[str]:
     """The arguments of `python -m engines` that join its streams to the front of the machine of that id."""
-    settings = msgspec.json.encode({name: getattr(reach, name) for name in JOB_SETTINGS}).decode()
+    settings = msgspec.json.encode(msgspec.convert(reach, JobSettings, from_attributes=True)).decode()
     return ["slurm", "--name", machine, "--settings", settings]
 
 

@@ -14,14 +14,14 @@ import pytest
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient
 from engines.protocol.codec import decode_record
+from engines.protocol.job_settings import JobSettings
 from engines.protocol.places import Places
 from engines.protocol.records import Environment, Record, TrialEnded, TrialStarted
-from engines.slurm.commands import SlurmSettings
 from engines.slurm.front import PACE_VARIABLE, front_places
 from tests.engines.runner_harness import ROOT, RunnerProcess, end_runner, is_alive, until
 from tests.slurm import Slurm, running_slurm, why_not
 
-TWO_GPU_JOBS = SlurmSettings(partition="short", gpus=1, allocations=2, time_limit_minutes=60)
+TWO_GPU_JOBS = JobSettings(partition="short", gpus=1, allocations=2, time_limit_minutes=60)
 
 
 class Front(RunnerProcess):

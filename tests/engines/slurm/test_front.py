@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from engines.protocol import messages
+from engines.protocol.job_settings import JobSettings
 from engines.protocol.orders import TrialOrder
 from engines.protocol.records import Stamps, TrialEnded, TrialStarted
-from engines.slurm.commands import SlurmSettings
 from engines.slurm.node import ANY_GPU
 from tests.engines.runner_harness import make_order, until
 from tests.engines.slurm.conftest import Front
@@ -131,7 +131,7 @@ def test_a_front_that_was_killed_takes_its_trials_up_again(front: Front) -> None
 
 
 def test_jobs_that_wait_show_in_the_queue_and_are_taken_back_with_their_trials(front: Front) -> None:
-    front.settings = SlurmSettings(partition="short", gpus=2, time_limit_minutes=5)
+    front.settings = JobSettings(partition="short", gpus=2, time_limit_minutes=5)
     blocking = front.slurm.say("sbatch", "--parsable", "--gres=gpu:2", "--output=/dev/null", "--wrap=sleep 300")
     until(lambda: front.slurm.jobs("RUNNING") == [blocking], what="the other job runs")
     front.submit(gpu_order("t"))
@@ -148,7 +148,7 @@ def test_jobs_that_wait_show_in_the_queue_and_are_taken_back_with_their_trials(f
 
 
 def test_a_job_cancelled_while_it_waits_pauses_the_queue_and_no_other_is_asked_for(front: Front) -> None:
-    front.settings = SlurmSettings(partition="short", gpus=2, time_limit_minutes=5)
+    front.settings = JobSettings(partition="short", gpus=2, time_limit_minutes=5)
     blocking = front.slurm.say("sbatch", "--parsable", "--gres=gpu:2", "--output=/dev/null", "--wrap=sleep 300")
     until(lambda: front.slurm.jobs("RUNNING") == [blocking], what="the other job runs")
     front.submit(gpu_order("t"))
@@ -162,7 +162,7 @@ def test_a_job_cancelled_while_it_waits_pauses_the_queue_and_no_other_is_asked_f
 
 
 def test_what_slurm_refuses_pauses_the_queue_with_its_words(front: Front) -> None:
-    front.settings = SlurmSettings(partition="nowhere")
+    front.settings = JobSettings(partition="nowhere")
     front.submit(gpu_order("t"))
     until(lambda: front.queue().paused, what="the queue is paused")
     assert "invalid partition specified: nowhere" in front.queue().pause_reason

@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
+from engines.protocol.job_settings import JobSettings
 from engines.protocol.messages import Allocation, Device, ProbeResult, waiting_for
 from engines.protocol.orders import EnvironmentOrder
 from engines.protocol.places import Places
@@ -14,7 +15,6 @@ from engines.protocol.private import replace_private
 from engines.protocol.queue_file import QueueFile
 from engines.runner.runner import Runner
 from engines.runner.settings import default_settings
-from engines.slurm.commands import SlurmSettings
 from engines.slurm.folder import JobFolder, read_order
 from engines.slurm.node import ANY_GPU, Share, allocated, take_in
 from engines.slurm.outcome import judgement
@@ -34,10 +34,10 @@ def found(*devices: Device) -> ProbeResult:
 
 
 def test_a_job_asks_for_what_its_settings_say_and_no_more() -> None:
-    assert SlurmSettings(time_limit_minutes=30).options == (
+    assert JobSettings(time_limit_minutes=30).options == (
         *("--nodes=1", "--ntasks=1", "--cpus-per-task=1", "--time=30"),
     )
-    full = SlurmSettings(partition="gpu", account="a1", constraint="a100|h100", gpus=2, cpus=8, memory_bytes=3 << 30)
+    full = JobSettings(partition="gpu", account="a1", constraint="a100|h100", gpus=2, cpus=8, memory_bytes=3 << 30)
     assert full.options[2:] == (
         *("--cpus-per-task=8", "--time=60", "--partition=gpu", "--account=a1", "--constraint=a100|h100"),
         *("--gres=gpu:2", "--mem=3072M"),
@@ -48,7 +48,7 @@ def test_a_job_asks_for_what_its_settings_say_and_no_more() -> None:
 def test_a_job_is_warned_a_minute_before_its_limit_and_later_where_the_limit_is_short(
     minutes: int, seconds: int
 ) -> None:
-    assert SlurmSettings(time_limit_minutes=minutes).warning_s == seconds
+    assert JobSettings(time_limit_minutes=minutes).warning_s == seconds
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_job_is_warned_a_minute_before_its_limit_and_later_where_the_limit_is_
 )
 def test_settings_that_no_job_can_have_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError):
-        msgspec.json.decode(msgspec.json.encode(wrong), type=SlurmSettings)
+        msgspec.json.decode(msgspec.json.encode(wrong), type=JobSettings)
 
 
 @pytest.mark.parametrize(
@@ -127,12 +127,12 @@ def test_a_queue_says_which_jobs_it_waits_for_until_one_has_a_node() -> None:
 
 
 def test_plans_see_the_least_gpu_that_a_job_was_given_under_a_name_for_all() -> None:
-    one_gpu = SlurmSettings(gpus=1)
+    one_gpu = JobSettings(gpus=1)
     (_, seen) = cluster_devices(one_gpu, found(CPU, gpu("GPU-a", 80), gpu("GPU-b", 40)))
     assert (seen.id, seen.title, seen.memory_total_bytes) == (ANY_GPU, "A100", 40 << 30)
     assert seen.memory_free_bytes == 40 << 30
     assert [device.id for device in cluster_devices(one_gpu, found(CPU))] == ["cpu", ANY_GPU]
-    assert cluster_devices(SlurmSettings(), found(CPU, gpu("GPU-a"))) == (CPU,)
+    assert cluster_devices(JobSettings(), found(CPU, gpu("GPU-a"))) == (CPU,)
 
 
 def test_a_node_whose_queue_is_paused_gives_the_reason_and_ends(short_home: Places) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from engines.protocol import messages
 from engines.protocol.client import RunnerError
+from engines.protocol.job_settings import JobSettings
 from engines.protocol.places import Places
-from engines.slurm.commands import SlurmSettings
 from engines.slurm.front import PACE_VARIABLE, front_places
 from engines.slurm.node import ANY_GPU
 from tests.engines.runner_harness import end_runner, make_order
@@ -21,7 +21,7 @@ from tests.sshd import Network
 from workbench.experiment.experiment import RunSettings
 from workbench.machines.links import connector
 from workbench.machines.machine import Machine, Slurm, keep
-from workbench.machines.slurm import JOB_SETTINGS
+from workbench.machines.slurm import front_words
 from workbench.store.operations import GetExperiment
 
 CLUSTER = Machine(id="cluster", title="The cluster", reach=Slurm(partition="short", gpus=1, time_limit_minutes=10))
@@ -79,8 +79,9 @@ def test_that_a_login_node_reached_by_ssh_places_runners(house: House, slurm: Re
 
 
 def test_that_the_front_is_sent_every_setting_of_the_machine() -> None:
-    assert SlurmSettings.__struct_fields__ == JOB_SETTINGS
-    assert set(JOB_SETTINGS) | {"login", "python", "home"} == set(Slurm.__struct_fields__)
+    reach = Slurm(login=None, python="/p", partition="short", cpus=3, memory_bytes=5 << 30, allocations=2)
+    sent = msgspec.json.decode(front_words("cluster", reach)[-1], type=JobSettings)
+    assert sent == JobSettings(partition="short", cpus=3, memory_bytes=5 << 30, allocations=2)
 
 
 def test_that_a_computer_without_slurm_says_so_and_keeps_the_queue(

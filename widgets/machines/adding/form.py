@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from engines.protocol.job_settings import JobSettings
 from workbench.machines.machine import Local, Machine, MachinesError, Reach, Slurm, Ssh, check_id
 
 GIB = 1 << 30
@@ -98,6 +99,11 @@ def machine_of(kind: str, values: Mapping[str, str], taken: Collection[str]) -> 
         wrong["host"] = "Where is it? A name from ~/.ssh/config, or user@address."
     elif host.startswith("-") or not all(c.isprintable() and not c.isspace() for c in host):
         wrong["host"] = f"{host!r} cannot be a computer's name."
+    for name in ("partition", "account", "constraint"):
+        try:
+            JobSettings(**{name: texts.get(name, "")})
+        except ValueError as error:
+            wrong[name] = str(error)
     if texts["id"] in taken:
         wrong["id"] = f"There is a machine {texts['id']!r} already."
     try:

@@ -21,9 +21,9 @@ from tests.house import ROOT, House
 from tests.sshd import Network, Sshd
 from workbench.experiment.file import dump
 from workbench.machines.machine import Machine, Ssh, find, keep
+from workbench.machines.restart import renew_runner
 from workbench.machines.setup.lock import Lock, lock
 from workbench.machines.setup.plan import Choice
-from workbench.machines.setup.renewal import renew_runner
 from workbench.machines.setup.run import SetUpFailed, SetUpRun, look
 from workbench.machines.setup.target import shell_of, with_python
 from workbench.machines.setup.wheel import engines_wheel
