@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from engines.protocol.job_settings import JobSettings
 from workbench.machines.machine import Local, Machine, MachinesError, Reach, Slurm, Ssh, check_id
 
@@ -101,7 +103,7 @@ def machine_of(kind: str, values: Mapping[str, str], taken: Collection[str]) -> 
         wrong["host"] = f"{host!r} cannot be a computer's name."
     for name in ("partition", "account", "constraint"):
         try:
-            JobSettings(**{name: texts.get(name, "")})
+            msgspec.structs.replace(JobSettings(), **{name: texts.get(name, "")})
         except ValueError as error:
             wrong[name] = str(error)
     if texts["id"] in taken:
