@@ -30,7 +30,7 @@ from engines.protocol.orders import TechniqueOrder, TrialOrder
 from engines.protocol.plugins import imported
 from engines.protocol.records import TookEffect
 from engines.protocol.work import AnyTraining
-from engines.techniques import Technique, find
+from engines.techniques import Technique, find, techniques
 from engines.techniques.model import Stage
 from engines.worker.failures import WorkerFailure
 
@@ -67,7 +67,9 @@ class ConfigEdits:
     """What the techniques of stage "config" make of a model's configuration."""
 
     def __init__(self, order: TrialOrder) -> None:
-        self._chosen = tuple(chosen_at("config", order))
+        places = {technique.id: place for place, technique in enumerate(techniques())}
+        # as they are registered, not as they are named: two spellings of a configuration make one model
+        self._chosen = sorted(chosen_at("config", order), key=lambda one: places[one.technique.id])
         self._edited: dict[str, int] = {}
 
     def __bool__(self) -> bool:

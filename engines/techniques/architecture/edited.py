@@ -35,6 +35,11 @@ def edited(config: Mapping[str, object], techniques: Sequence[TechniqueOrder]) -
     return made
 
 
+def edit(config: Config, order: TechniqueOrder) -> Config:
+    """What the transformers engine calls at stage "config" for each of them."""
+    return edited(config, (order,))
+
+
 def slot(config: Mapping[str, object], name: str) -> Mapping[str, object]:
     """What the key "workbench" says of one slot; empty where it says nothing."""
     ours = config.get(KEY)

@@ -9,7 +9,7 @@ from engines.techniques.model import Technique
 
 architecture = partial(
     Technique,
-    implementation="",
+    implementation="engines.techniques.architecture.edited:edit",
     stage="config",
     works=("pretraining", "inference"),
     packages=("torch", "transformers"),
