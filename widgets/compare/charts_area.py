@@ -16,6 +16,7 @@ from widgets.compare.table.views import Loaded
 from widgets.parts.components import SegmentedControl, label
 from widgets.parts.layout import flush_column, set_ground, splitter
 from widgets.theme.theme import Theme
+from workbench.charts.lengths import length_chart
 from workbench.charts.stored import Chart, bar_chart, scatter_chart
 from workbench.comparison.courses import Courses
 from workbench.comparison.results import Comparison
@@ -27,6 +28,9 @@ from workbench.metrics.registry import find
 _SEGMENTS, _WORDS, _SUBTITLE = 620, 760, 980
 """Widths of the trade-off's panel (of the design) from which its segments are there, "Quality against" is written out,
 and the subtitle. "Across" and "Up" offer all that the segments do."""
+
+_LENGTH = 2
+"""Place of the cost against length beside bars and ranks."""
 
 
 class ChartsArea(QWidget):
@@ -43,16 +47,17 @@ class ChartsArea(QWidget):
         self.bars_metric = ""
         self.pair: tuple[str, str] = ("", "")
         """Metrics across and up, as the user chose them; "" for the first ones there are."""
-        self._narrow = self.trains = False
+        self._narrow = self.trains = self._swept = False
         self._trade_offs: tuple[TradeOff, ...] = ()
         self.course = CoursePanel(theme)
         self.scatter = ChartPanel(theme, "Trade-off")
         self.bars = ChartPanel(theme, "Bars")
         self.ranks = RankTable(theme)
         self.bars.body.addWidget(self.ranks, 1)
-        self.third = SegmentedControl(theme, ["Bars", "Ranks"], "Bars or ranks")
+        self.third = SegmentedControl(theme, ["Bars", "Ranks", "Length"], "Bars, ranks or cost against length")
         self.third.set_enabled(1, True, "Ranks of methods, metric by metric, among models of one size")
-        self.third.chosen.connect(self._arrange)
+        self.third.set_enabled(_LENGTH, True, "Cost against length on log axes: how it grows, and where curves cross")
+        self.third.chosen.connect(self._choose_third)
         self.bars.add_widget(self.third)
         self.bars.widened.connect(lambda width: self.bars.show_subtitle(not self.trains or width > theme.px(_SEGMENTS)))
         self.against = SegmentedControl(theme, [title for _, title in AGAINST], "Quality against")
@@ -99,8 +104,11 @@ class ChartsArea(QWidget):
         if training is not None:
             self.course.show_courses(loaded.comparison, loaded.kept, courses, hidden)
             self.ranks.show_rankings(training.rankings, training.basis.words)
-        if (training is not None) != self.trains:
-            self.trains = training is not None
+        shown = (training is not None, bool(loaded.comparison.costs))
+        if shown != (self.trains, self._swept):
+            self.trains, self._swept = shown
+            if self.third.index == _LENGTH and not self._swept:
+                self.third.show_choice(0)
             self._arrange()
         self._draw()
 
@@ -180,9 +188,20 @@ class ChartsArea(QWidget):
         self._trade_offs = trade_offs(comparison)
         self._show_against(pair)
         self.scatter.set_chart(_scatter(comparison, pair, self._hidden))
-        self.bars.set_chart(bar_chart(comparison, metric, self._hidden))
+        self.bars.set_chart(self._third_chart(comparison, metric))
         known = find(metric)
         self.tabs.setTabText(1, known.title if known is not None else "Bars")
+
+    def _third_chart(self, comparison: Comparison, metric: str) -> Chart:
+        """Bars of the metric; or its cost against length, the first cost's where it is none."""
+        if self.third.index != _LENGTH or not comparison.costs:
+            return bar_chart(comparison, metric, self._hidden)
+        cost = next((c for c in comparison.costs if c.metric == metric), comparison.costs[0])
+        return length_chart(comparison, cost, self._hidden)
+
+    def _choose_third(self, _place: int) -> None:
+        self._draw()
+        self._arrange()
 
     # --- choosers ---------------------------------------------------------------------------------
 
@@ -220,7 +239,9 @@ class ChartsArea(QWidget):
         self.tabs.setVisible(self._narrow)
         self.tabs.setTabVisible(2, self.trains)
         self.against.set_shown(3, self.trains)
-        self.third.setVisible(self.trains)
+        self.third.setVisible(self.trains or self._swept)
+        self.third.set_shown(1, self.trains)
+        self.third.set_shown(_LENGTH, self._swept)
         ranks = self.trains and self.third.index == 1
         self.ranks.setVisible(ranks)
         self.bars.view.setVisible(not ranks)
