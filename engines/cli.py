@@ -37,7 +37,7 @@ from engines.protocol.streams import take_any_text
 from engines.protocol.unix_socket import connect
 
 if TYPE_CHECKING:
-    from engines.runner.bench import Bench
+    from engines.runner.executor import Executor
     from engines.runner.serve import Beside
     from engines.runner.settings import RunnerSettings
 
@@ -163,14 +163,16 @@ def _serve(options: argparse.Namespace) -> int:
     if options.every_processor:  # the command that happens to start the runner is not the one whose trials it runs
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
-    here, settings, bench, beside = _place_of_trials(options, settings)
+    here, settings, executor, beside = _place_of_trials(options, settings)
     logging.raiseExceptions = False  # a full disk must not turn every log line into a traceback
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         if options.detach:
-            detached(lambda ready: serve(here, settings, ready=ready, bench=bench, beside=beside), here.runner_log)
+            detached(
+                lambda ready: serve(here, settings, ready=ready, executor=executor, beside=beside), here.runner_log
+            )
         else:
-            serve(here, settings, ready=lambda: None, bench=bench, beside=beside)
+            serve(here, settings, ready=lambda: None, executor=executor, beside=beside)
     except AlreadyRunning as error:
         _tell(str(error))
         return DONE if options.detach else ALREADY_RUNNING
@@ -185,7 +187,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _place_of_trials(
     options: argparse.Namespace, settings: RunnerSettings
-) -> tuple[Places, RunnerSettings, Bench | None, Beside | None]:
+) -> tuple[Places, RunnerSettings, Executor | None, Beside | None]:
     """Where the runner's own files are, its settings there, where its trials run, and what runs beside it."""
     if options.share is not None:
         from engines.slurm.folder import JobFolder
@@ -196,11 +198,11 @@ def _place_of_trials(
         settings = job_settings(settings, folder)
         return folder.places(places()), settings, None, lambda runner: serve_share(runner, folder, pace().look_s)
     if options.slurm is not None:
-        from engines.slurm.bench import SlurmBench
+        from engines.slurm.executor import SlurmExecutor
         from engines.slurm.front import front_places, pace
 
         here = front_places(places(), options.slurm)
-        return here, settings, SlurmBench(here, pace()), None
+        return here, settings, SlurmExecutor(here, pace()), None
     return places(), settings, None, None
 
 

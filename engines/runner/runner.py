@@ -23,8 +23,8 @@ from engines.protocol.orders import AfterOrder, TrialOrder, is_safe_name
 from engines.protocol.places import Places
 from engines.protocol.queue_file import Waiting
 from engines.protocol.records import TrialEnded
-from engines.runner.bench import Bench, PutBack, Run
 from engines.runner.cooldown import CoolDown
+from engines.runner.executor import Executor, PutBack, Run
 from engines.runner.outcome import Ending, Judgement
 from engines.runner.queue import Queue
 from engines.runner.settings import RunnerSettings
@@ -62,14 +62,14 @@ class Refused(Exception):
 class Runner:
     """Made before the loop runs; `start` recovers and begins, `shut_down` ends."""
 
-    def __init__(self, places: Places, settings: RunnerSettings, bench: Bench | None = None) -> None:
+    def __init__(self, places: Places, settings: RunnerSettings, executor: Executor | None = None) -> None:
         self.changed = Wakeups()
         self.archive = Archive(places.spools)
         self._state_folder = places.state
         self._artifacts = places.artifacts
         self._settings = settings
         self._queue = Queue(places.queue_file)
-        self._bench = bench or Bench()
+        self._executor = executor or Executor()
         self._runs: dict[str, Run] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._grown: dict[str, Wakeups] = {}
@@ -91,14 +91,14 @@ class Runner:
         """Mark what a dead runner left as lost, or take it up again where it continued without one; delete old spools,
         begin with the queue."""
         died = {waiting.order.trial: waiting for waiting in self._queue.load()}
-        self._bench.begin(look=self._start_next, pause=self._pause, changed=self.changed.notify)
+        self._executor.begin(look=self._start_next, pause=self._pause, changed=self.changed.notify)
         left = list(self.archive.recover())
         for trial in [waiting.order.trial for waiting in self._queue.waiting]:
             if self.archive.get(trial) is not None and (begun := self._queue.take(trial)) is not None:
                 died[trial] = begun  # the runner died between making its spool and writing the queue
         for entry in left:
             waiting = died.get(entry.trial)
-            if waiting is not None and self._bench.outlives_the_runner:
+            if waiting is not None and self._executor.outlives_the_runner:
                 self._queue.running[entry.trial] = died.pop(entry.trial)
                 self._carry_on(waiting.order, entry)
                 continue
@@ -117,9 +117,9 @@ class Runner:
     async def shut_down(self) -> None:
         """Stop what runs and cannot continue alone, keeping its data; the queue stays on disk."""
         self._closing = True
-        await self._bench.close()
+        await self._executor.close()
         for trial, run in self._runs.items():
-            if self._bench.outlives_the_runner:
+            if self._executor.outlives_the_runner:
                 self._tasks[trial].cancel()
             else:
                 run.stop(Ending.SHUTDOWN)
@@ -242,7 +242,7 @@ class Runner:
     def queue_state(self) -> QueueState:
         runs = sorted(self._runs.values(), key=lambda run: not run.begun)
         state = self._queue.state([self._entry_of_run(run) for run in runs])
-        allocations = self._bench.allocations()
+        allocations = self._executor.allocations()
         nothing = _HELD if self._held and self._queue.waiting else ""
         if allocations and not nothing and not state.paused and not state.in_state("running"):
             nothing = waiting_for(allocations)
@@ -251,7 +251,7 @@ class Runner:
     async def probe(self) -> ProbeResult:
         """What this machine has. Slow, so on a thread; callers at the same time share one. Raises what it raises."""
         if self._probing is None or not self.is_probing:
-            self._probing = asyncio.create_task(self._bench.probe())
+            self._probing = asyncio.create_task(self._executor.probe())
         return await asyncio.shield(self._probing)
 
     def knows(self, trial: str) -> bool:
@@ -288,13 +288,13 @@ class Runner:
         if self._closing or self._held:
             return
         if self._queue.paused:
-            self._bench.pause()
+            self._executor.pause()
             return
         if not self._settle_those_after():
             return
         waiting = [w for w in self._queue.waiting if w.order.after is None]
         running = [run.order for run in self._runs.values()]
-        for index in self._bench.startable([w.order for w in waiting], running):
+        for index in self._executor.startable([w.order for w in waiting], running):
             if not self._start(waiting[index]):
                 break
 
@@ -345,7 +345,7 @@ class Runner:
         return True
 
     def _carry_on(self, order: TrialOrder, entry: Entry) -> None:
-        run = self._bench.run(order, entry, self._surroundings(order.trial))
+        run = self._executor.run(order, entry, self._surroundings(order.trial))
         self._runs[order.trial] = run
         self._tasks[order.trial] = asyncio.create_task(self._carry_out(run))
 
@@ -431,7 +431,7 @@ class Runner:
     def _pause(self, reason: str) -> None:
         self._queue.paused = True
         self._queue.pause_reason = reason
-        self._bench.pause()
+        self._executor.pause()
         _log.error("the queue is paused: %s", self._queue.pause_reason)
         self._save()
         self.changed.notify()

@@ -19,7 +19,7 @@ from engines.protocol.file_errors import what_happened, what_to_do
 from engines.protocol.places import Places
 from engines.protocol.private import private_folder
 from engines.protocol.unix_socket import connect
-from engines.runner.bench import Bench
+from engines.runner.executor import Executor
 from engines.runner.runner import Runner
 from engines.runner.server import Server, identity
 from engines.runner.settings import RunnerSettings
@@ -44,7 +44,7 @@ def serve(
     settings: RunnerSettings,
     *,
     ready: Callable[[], None],
-    bench: Bench | None = None,
+    executor: Executor | None = None,
     beside: Beside | None = None,
 ) -> None:
     """Be the runner until the end; `ready` is called when clients can connect, and `beside` runs beside it.
@@ -60,7 +60,7 @@ def serve(
     try:
         become_subreaper()
         kill_marked(mark_of(places.state))
-        asyncio.run(_Life(places, settings, lock, bench).live(ready, beside))
+        asyncio.run(_Life(places, settings, lock, executor).live(ready, beside))
     except OSError as error:
         raise _cannot_serve(error, places.runner_socket) from error
     finally:
@@ -116,9 +116,9 @@ def _take_lock(places: Places) -> int:
 
 
 class _Life:
-    def __init__(self, places: Places, settings: RunnerSettings, lock: int, bench: Bench | None) -> None:
+    def __init__(self, places: Places, settings: RunnerSettings, lock: int, executor: Executor | None) -> None:
         self._places = places
-        self._bench = bench
+        self._executor = executor
         held = os.fstat(lock)
         self._lock = (held.st_dev, held.st_ino)
         self._settings = settings
@@ -129,7 +129,7 @@ class _Life:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._over.set)
-        runner = Runner(self._places, self._settings, self._bench)
+        runner = Runner(self._places, self._settings, self._executor)
         server = Server(runner, client_count_changed=lambda: self._look(runner, server), shutdown=self._over.set)
         runner.start()
         await server.listen(self._places.runner_socket)

@@ -24,7 +24,7 @@ from engines.protocol.records import (
     TrialStarted,
 )
 from engines.protocol.sound_lines import SoundLines
-from engines.runner.bench import PutBack
+from engines.runner.executor import PutBack
 from engines.runner.outcome import Ending
 from engines.runner.spools.archive import Entry
 from engines.runner.spools.end_records import DIED, NEVER_RAN, ended_record
@@ -63,7 +63,7 @@ class Source:
 
 
 class JobRun:
-    """See `engines.runner.bench.Run`. `allocation`: None for a trial whose job nobody knows any more."""
+    """See `engines.runner.executor.Run`. `allocation`: None for a trial whose job nobody knows any more."""
 
     worker: WorkerProcess | None = None
 

@@ -19,8 +19,8 @@ from workbench.machines.host_keys import accept, host_key
 from workbench.machines.machine import Machine, MachinesError, Slurm, Ssh, find, keep, machines
 from workbench.machines.machine import remove as forget
 from workbench.machines.restart import renew_runner, restart_runner
-from workbench.machines.setup.hand import VERSIONS
 from workbench.machines.setup.plan import Choice, SetUpPlan, Step
+from workbench.machines.setup.remote_helper import VERSIONS
 from workbench.machines.setup.run import Output, SetUpRun, StepStarted, Told, look
 from workbench.machines.setup.sizes import Sizes, sizes
 from workbench.machines.setup.target import home_of, python_of, shell_of, with_python

@@ -1,5 +1,6 @@
-"""The near end of `hand.py`: it is sent to a machine and asked to run commands there, one at a time. Blocking; one
-thread, but for `close`, which any thread may call. What the machine answers is data: decoded strictly, never run.
+"""The near end of `remote_helper.py`: it is sent to a machine and asked to run commands there, one at a time.
+Blocking; one thread, but for `close`, which any thread may call. What the machine answers is data: decoded strictly,
+never run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from engines.protocol.client import RunnerError
-from workbench.machines.setup.hand import GREETING
+from workbench.machines.setup.remote_helper import GREETING
 from workbench.machines.setup.shell import Shell, plain
 
 _START = "import sys; exec(sys.stdin.buffer.read(int(sys.argv[1])))"
@@ -69,8 +70,8 @@ class _Sizes(msgspec.Struct, frozen=True):
     sizes: dict[str, int | None]
 
 
-class HandEnded(RunnerError):
-    """The link broke, or what was started there does not speak as `hand.py` does; `said` are its last lines."""
+class HelperEnded(RunnerError):
+    """The link broke, or what was started there does not speak as `remote_helper.py`; `said` are its last lines."""
 
     def __init__(self, message: str, said: Sequence[str], code: int) -> None:
         super().__init__(message)
@@ -78,12 +79,12 @@ class HandEnded(RunnerError):
         self.exit_code = code
 
 
-class Hand:
+class RemoteHelper:
     """A context manager. Leaving it ends what runs there, and removes there what is half made."""
 
     def __init__(self, shell: Shell, python: str = "python3") -> None:
-        """Raises `RunnerError`: of the shell, or `HandEnded`."""
-        script = files("workbench.machines.setup").joinpath("hand.py").read_bytes()
+        """Raises `RunnerError`: of the shell, or `HelperEnded`."""
+        script = files("workbench.machines.setup").joinpath("remote_helper.py").read_bytes()
         self._process = shell.start([python, "-I", "-c", _START, str(len(script))])
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -103,7 +104,7 @@ class Hand:
                     return
                 self._said.append(plain(line.decode("utf-8", "replace")))
             raise self._ended()
-        except HandEnded as error:
+        except HelperEnded as error:
             self._finish()
             if error.exit_code == _UNREACHED:
                 shell.run(["true"])  # raises what says why
@@ -146,7 +147,7 @@ class Hand:
                 self._process.kill()
                 self._process.wait()
 
-    def __enter__(self) -> Hand:
+    def __enter__(self) -> RemoteHelper:
         return self
 
     def __exit__(
@@ -184,7 +185,7 @@ class Hand:
             return msgspec.json.decode(line, type=kind)
         except msgspec.MsgspecError as error:
             self._said.append(plain(line.decode("utf-8", "replace")))
-            raise HandEnded(f"The machine's answer makes no sense: {error}", tuple(self._said), 0) from error
+            raise HelperEnded(f"The machine's answer makes no sense: {error}", tuple(self._said), 0) from error
 
     def _follow(self, on_line: Callable[[str], None]) -> int:
         while True:
@@ -198,10 +199,10 @@ class Hand:
         while line := self._errors.readline(4096):
             self._said.append(plain(line.decode("utf-8", "replace")))
 
-    def _ended(self) -> HandEnded:
+    def _ended(self) -> HelperEnded:
         try:
             code = self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
             code = -1
         self._drain.join(1.0)
-        return HandEnded("The connection ended.", tuple(self._said), code)
+        return HelperEnded("The connection ended.", tuple(self._said), code)

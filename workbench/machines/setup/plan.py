@@ -16,9 +16,9 @@ from typing import Literal
 from engines.catalogue import engines
 from engines.protocol.problems import Problem
 from workbench.machines.installing import shown_command
-from workbench.machines.setup.hand import VERSIONS
 from workbench.machines.setup.link import Looked, Python
 from workbench.machines.setup.lock import Lock
+from workbench.machines.setup.remote_helper import VERSIONS
 from workbench.machines.setup.wheel import EnginesWheel
 from workbench.units import format_bytes
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from engines.protocol.client import RunnerError
 from engines.protocol.problems import Problem, ProblemsFound
 from workbench.machines.setup.failures import before, explained, is_there, not_spoken
-from workbench.machines.setup.link import Hand, HandEnded
+from workbench.machines.setup.link import HelperEnded, RemoteHelper
 from workbench.machines.setup.lock import Lock, lock
 from workbench.machines.setup.plan import Choice, SetUpPlan, Step, fitting, python_of, steps
 from workbench.machines.setup.shell import Shell
@@ -66,9 +66,9 @@ def look(shell: Shell, choice: Choice, *, wheel: EnginesWheel | None = None, fix
     is not reached, `SetUpFailed` where no Python answers, `ProblemsFound` for a choice that cannot be."""
     starter = choice.python or _HAND
     try:
-        with Hand(shell, starter) as hand:
-            looked = hand.look(choice.base, choice.python)
-    except HandEnded as error:
+        with RemoteHelper(shell, starter) as helper:
+            looked = helper.look(choice.base, choice.python)
+    except HelperEnded as error:
         raise SetUpFailed(not_spoken(error.exit_code, error.said, starter), error.said) from error
     python = fitting(looked)
     made = fixed
@@ -100,7 +100,7 @@ class SetUpRun:
         self._shell, self._plan, self._tell = shell, plan, tell
         self._python = python or _HAND
         self._lock = threading.Lock()
-        self._hand: Hand | None = None
+        self._helper: RemoteHelper | None = None
         self._stopped = False
 
     def run(self) -> str:
@@ -110,23 +110,23 @@ class SetUpRun:
         said: deque[str] = deque(maxlen=LAST_LINES)
         step: Step | None = None
         try:
-            with Hand(self._shell, self._python) as hand:
+            with RemoteHelper(self._shell, self._python) as helper:
                 with self._lock:
-                    self._hand = hand
+                    self._helper = helper
                     if self._stopped:
                         raise self._interrupted(None)
                 for number, step in enumerate(self._plan.steps, start=1):
                     said.clear()
                     self._tell(StepStarted(number, step))
-                    code = self._do(hand, step, said)
+                    code = self._do(helper, step, said)
                     if code and is_there(step, said):
                         self._tell(Output("It is there already, by another setup; that one is used."))
                         code = 0
                     self._tell(StepEnded(number, step, code))
                     if code:
-                        now = hand.look(self._plan.looked.base, self._python)
+                        now = helper.look(self._plan.looked.base, self._python)
                         raise SetUpFailed(explained(step, code, tuple(said), now.base, now.free_bytes), tuple(said))
-        except HandEnded as error:
+        except HelperEnded as error:
             raise self._interrupted(step) from error
         return self._plan.python
 
@@ -134,20 +134,20 @@ class SetUpRun:
         """From any thread: end the running step and remove what is half made."""
         with self._lock:
             self._stopped = True
-            hand = self._hand
-        if hand is not None:
-            hand.close()
+            helper = self._helper
+        if helper is not None:
+            helper.close()
 
-    def _do(self, hand: Hand, step: Step, said: deque[str]) -> int:
+    def _do(self, helper: RemoteHelper, step: Step, said: deque[str]) -> int:
         def on_line(line: str) -> None:
             said.append(line)
             self._tell(Output(line))
 
         if step.kind == "folder":
-            return hand.begin(step.argv[-1], on_line)
+            return helper.begin(step.argv[-1], on_line)
         if step.kind == "file":
-            return hand.write(step.argv[-1], step.data, on_line)
-        return hand.run(step.argv, on_line, step.environment)
+            return helper.write(step.argv[-1], step.data, on_line)
+        return helper.run(step.argv, on_line, step.environment)
 
     def _interrupted(self, step: Step | None) -> SetUpFailed:
         what = "Setting up was stopped." if self._stopped else "The connection to the machine ended."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workbench.machines.setup.link import Hand
+from workbench.machines.setup.link import RemoteHelper
 from workbench.machines.setup.plan import Choice
 from workbench.machines.setup.shell import Shell
 
@@ -37,9 +37,9 @@ class Sizes:
 def sizes(shell: Shell, home: str = "") -> Sizes:
     """`home` as `Ssh.home`. Reads every folder's entries: seconds, where there are many. Raises `RunnerError`."""
     paths = {name: _path(own, below, home) for name, (own, below) in _FOLDERS.items()}
-    with Hand(shell) as hand:
-        looked = hand.look(Choice(home=home).base, "")
-        found = hand.sizes(paths)
+    with RemoteHelper(shell) as helper:
+        looked = helper.look(Choice(home=home).base, "")
+        found = helper.sizes(paths)
     return Sizes(looked.free_bytes, tuple(Folder(name, path, found[name]) for name, path in paths.items()))
 
 

@@ -186,7 +186,7 @@ def test_that_an_interrupted_set_up_leaves_nothing(
     assert begun.wait(60)
     if how == "stop":
         run.stop()
-    else:  # this process dies: the pipe to the hand ends, and nobody asks for anything any more
+    else:  # this process dies: the pipe to the helper ends, and nobody asks for anything any more
         assert started[-1].stdin is not None
         started[-1].stdin.close()
     thread.join(60)
@@ -274,7 +274,7 @@ def test_that_an_answer_that_makes_no_sense_is_refused(
     there: LocalShell, answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = there.start
-    lying = "import sys; print('llm-workbench-hand 1', flush=True); print(sys.argv[1], flush=True); sys.stdin.read()"
+    lying = "import sys; print('llm-workbench-helper 1', flush=True); print(sys.argv[1], flush=True); sys.stdin.read()"
     monkeypatch.setattr(there, "start", lambda argv: start([sys.executable, "-c", lying, answer]))
     with pytest.raises(SetUpFailed, match="did not answer as Python does"):
         look(there, Choice())
@@ -364,7 +364,7 @@ def test_that_a_broken_environment_is_made_anew() -> None:
 
 
 def test_that_the_hand_runs_on_python_3_6() -> None:
-    source = files("workbench.machines.setup").joinpath("hand.py").read_text()
+    source = files("workbench.machines.setup").joinpath("remote_helper.py").read_text()
     ast.parse(source, feature_version=(3, 6))
     for newer in ("capture_output", "from __future__ import annotations", "text=True", "missing_ok"):
         assert newer not in source

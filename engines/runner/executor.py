@@ -1,5 +1,5 @@
-"""Where a runner's trials run: here, in a worker process each. Another bench (`engines.slurm`) has them run elsewhere,
-and the runner keeps its queue, its spools and its clients. On the runner's loop.
+"""Where a runner's trials run: here, in a worker process each. Another executor (`engines.slurm`) has them run
+elsewhere, and the runner keeps its queue, its spools and its clients. On the runner's loop.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PutBack(Exception):
     """The trial had not begun where it was sent: it waits again, and the queue continues."""
 
 
-class Bench:
+class Executor:
     """Trials run here: each has its device for itself, and ends with the runner."""
 
     outlives_the_runner = False

@@ -1,4 +1,4 @@
-"""The bench of the front: jobs asked for while blocks wait, blocks handed to those that run, jobs that ended judged.
+"""The executor of the front: jobs asked for while blocks wait, blocks handed to those that run, jobs that ended judged.
 
 On the front's loop; Slurm's commands and the shared file system are asked on threads, and only while there are jobs or
 blocks wait.
@@ -20,7 +20,7 @@ from engines.protocol.messages import ProbeResult
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import HOME_VARIABLE, Places
 from engines.protocol.private import private_folder, write_private
-from engines.runner.bench import Bench, Run
+from engines.runner.executor import Executor, Run
 from engines.runner.spools.archive import Entry
 from engines.runner.trial import Surroundings
 from engines.slurm import commands
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 _NO_ANSWER = Shown(id="", state="waiting", reason="Slurm does not answer")
 
 
-class SlurmBench(Bench):
+class SlurmExecutor(Executor):
     """`here`: the front's own places."""
 
     outlives_the_runner = True

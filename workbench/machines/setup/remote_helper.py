@@ -17,7 +17,7 @@ import sys
 import threading
 from typing import IO, Any, Dict, List, Optional, Tuple
 
-GREETING = "llm-workbench-hand 1"
+GREETING = "llm-workbench-helper 1"
 OWNER = ".made-by"
 VERSIONS = "versions"
 NAMES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14")
