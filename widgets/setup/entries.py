@@ -36,6 +36,13 @@ ENTRIES = (
         words="every precision both engines preset gguf quantisation",
     ),
     Entry(
+        "setup.study-architecture",
+        "Architecture study of the chosen shape",
+        "File",
+        icon="target",
+        words="attention cost length cache memory prefill decode crossing exponent preset",
+    ),
+    Entry(
         "setup.train-first",
         "Train these models first, then compare them",
         "Run",

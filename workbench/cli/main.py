@@ -97,7 +97,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_machines(kept, _number)
 
     study = add("study", "study:study", "A ready-made study, fitted to a model and this computer.")
-    study.add_argument("study", metavar="STUDY", help="precision: every precision the model can take, on both engines")
+    study.add_argument(
+        "study", metavar="STUDY", help="precision: all the model can take; architecture: what attention costs"
+    )
     study.add_argument("model", metavar="MODEL", help="catalogue id, folder, GGUF file or hub id")
     study.add_argument("--save", type=Path, metavar="FILE", help="write the experiment file there")
     study.add_argument("--run", action="store_true", help="run it and follow it to its end")

@@ -7,23 +7,29 @@ headers; any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engines.models.lookup.resolve import resolve
 from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.messages import ProbeResult
-from engines.protocol.orders import EngineOrder, TechniqueOrder
+from engines.protocol.orders import EngineOrder, Inference, TechniqueOrder
 from engines.protocol.places import Places
 from engines.protocol.problems import Problem, ProblemsFound
 from engines.techniques import MachineFacts, Technique, techniques
+from engines.techniques.architecture import edited, facts, reference_speed
 from workbench.experiment.experiment import Experiment, RunSettings, TechniqueChoice, WorkloadChoice
 from workbench.machines.facts import best_device, machine_facts
 from workbench.plan.memory import estimate_memory
 from workbench.units import format_bytes
 
 PROMPT_TOKENS, NEW_TOKENS, PERPLEXITY_TOKENS, TEXT_TOKENS = 128, 128, 2048, 64
+
+
+LENGTHS = tuple(2**k for k in range(9, 18))
+"""Prompt tokens of the architecture study: 512 to 128k."""
+ARCHITECTURE_NEW_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,34 @@ def precision_left_out(model: ResolvedModel, machine: MachineFacts) -> tuple[Lef
     )
 
 
+def architecture_study(model: ResolvedModel, machine: MachineFacts) -> Experiment:
+    """What each kind of attention costs as prompts grow: cache, memory, prefill and decode, on random weights.
+
+    Lengths are those that fit the context, and by the estimate the memory, of every kind: curves cross only where both
+    are measured, and a machine that swaps measures its disk.
+    """
+    kinds = tuple(_attention(t, model) for t in techniques("attention") if not _against_attention(t, model, machine))
+    lengths = tuple(n for n in LENGTHS if kinds and not _too_long(n, kinds, model, machine))
+    return Experiment(
+        name=f"what attention costs in {model.order.title}",
+        models=(model.order.ref,),
+        techniques=tuple(TechniqueChoice(t.id, {k: (v,) for k, v in t.parameters.items()}) for t in kinds)
+        if len(lengths) > 1
+        else (),
+        workload=WorkloadChoice.of(prompt_tokens=lengths or LENGTHS[:1], new_tokens=ARCHITECTURE_NEW_TOKENS),
+        run=RunSettings(trials=3),
+    )
+
+
+def architecture_left_out(model: ResolvedModel, machine: MachineFacts) -> tuple[LeftOut, ...]:
+    """Kinds of attention and lengths that `architecture_study` leaves out, each with its reason."""
+    against = [(t, _against_attention(t, model, machine)) for t in techniques("attention")]
+    kinds = tuple(_attention(t, model) for t, reason in against if not reason)
+    out = [LeftOut(t.title, reason) for t, reason in against if reason]
+    out += [LeftOut(f"{n:,} tokens", why) for n in LENGTHS if kinds and (why := _too_long(n, kinds, model, machine))]
+    return tuple(out)
+
+
 STUDIES = (
     Study(
         id="precision",
@@ -81,6 +115,14 @@ STUDIES = (
         sentence="Every precision the model can take on this computer, on both engines: speed, memory, quality, texts.",
         make=precision_study,
         left_out=precision_left_out,
+    ),
+    Study(
+        id="architecture",
+        preset="architecture-cost",
+        title="Architecture study",
+        sentence="What each kind of attention costs as prompts grow: cache, memory, prefill and decode of a shape.",
+        make=architecture_study,
+        left_out=architecture_left_out,
     ),
 )
 
@@ -125,6 +167,39 @@ def _load() -> WorkloadChoice:
         perplexity_tokens=PERPLEXITY_TOKENS,
         text_tokens=TEXT_TOKENS,
     )
+
+
+def _attention(technique: Technique, model: ResolvedModel) -> TechniqueOrder:
+    """With its defaults; key-value heads as many as divide the model's."""
+    given = technique.defaults()
+    heads, kept = model.facts.heads, given.get("kv_heads")
+    if isinstance(kept, int) and heads and heads % kept:
+        given["kv_heads"] = max(n for n in range(1, max(2, heads // 2 + 1)) if heads % n == 0)
+    return TechniqueOrder(id=technique.id, parameters=given)
+
+
+def _against_attention(technique: Technique, model: ResolvedModel, machine: MachineFacts) -> str:
+    reason = technique.cannot_apply(model.facts, machine)
+    if reason:
+        return reason
+    why = reference_speed(edited(model.order.config, (_attention(technique, model),)), machine.device_kind)
+    return f"{why} Its time would be that of the code." if why else ""
+
+
+def _too_long(length: int, kinds: Sequence[TechniqueOrder], model: ResolvedModel, machine: MachineFacts) -> str:
+    """Why prompts of so many tokens are left out, "" where every kind takes them."""
+    load = Inference(prompt_tokens=length, new_tokens=ARCHITECTURE_NEW_TOKENS)
+    limit = model.facts.context_tokens
+    if limit and length + ARCHITECTURE_NEW_TOKENS > limit:
+        return f"Longer than the model's context of {limit:,} tokens."
+    for kind in kinds:
+        made = facts(edited(model.order.config, (kind,)))
+        memory = estimate_memory(made, (kind,), load, EngineOrder(), machine)
+        if not memory.fits:
+            return (
+                f"By the estimate it needs {format_bytes(memory.needed)}; {format_bytes(memory.device_free)} are free."
+            )
+    return ""
 
 
 def _against(technique: Technique, model: ResolvedModel, machine: MachineFacts) -> str:

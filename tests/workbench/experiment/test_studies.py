@@ -14,11 +14,22 @@ from engines.protocol.orders import ModelOrder
 from engines.protocol.places import Places
 from engines.protocol.problems import ProblemsFound
 from engines.techniques import MachineFacts, techniques
+from engines.techniques.architecture import SHAPES
+from engines.techniques.architecture import facts as architecture_facts
 from tests.builders import probe_result, processor
 from tests.tiny_gguf import write_tiny_gguf
 from workbench.experiment.file import dump, parse
 from workbench.experiment.presets import presets
-from workbench.experiment.studies import STUDIES, find_study, left_out_text, make, precision_left_out, precision_study
+from workbench.experiment.studies import (
+    STUDIES,
+    architecture_left_out,
+    architecture_study,
+    find_study,
+    left_out_text,
+    make,
+    precision_left_out,
+    precision_study,
+)
 from workbench.plan.plan import make_plan
 
 GIB = 2**30
@@ -133,3 +144,51 @@ def test_that_every_study_has_its_preset_and_is_found_by_both_names() -> None:
 
 def _places(folder: Path) -> Places:
     return Places(config=folder, data=folder, cache=folder, state=folder, runtime=folder)
+
+
+# --- what attention costs ---------------------------------------------------------------------------
+
+
+def shape(context: int = 131_072) -> ResolvedModel:
+    config = {**SHAPES["small"], "max_position_embeddings": context}
+    return ResolvedModel(
+        order=ModelOrder(ref="shape/small", title="small", kind="random", config=config),
+        facts=architecture_facts(config),
+    )
+
+
+def lengths(resolved: ResolvedModel, facts: MachineFacts) -> tuple[object, ...]:
+    return architecture_study(resolved, facts).workload.values("prompt_tokens")
+
+
+def test_that_the_lengths_are_those_that_every_kind_of_attention_fits() -> None:
+    roomy = lengths(shape(), machine(HF, 100 * GIB))
+    assert roomy == (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536), "128k and the new tokens pass the context"
+    tight = lengths(shape(), machine(HF, 2 * GIB))
+    assert tight == roomy[: len(tight)]
+    assert 1 < len(tight) < len(roomy)
+    told = left_out_text(architecture_left_out(shape(), machine(HF, 2 * GIB)))
+    assert "65,536 tokens: By the estimate it needs" in told
+    assert "131,072 tokens: Longer than the model's context of 131,072 tokens." in told
+    assert lengths(shape(4096), machine(HF)) == (512, 1024, 2048)
+
+
+def test_that_attention_that_runs_as_reference_code_is_left_out_with_its_reason() -> None:
+    chosen_ids = [c.id for c in architecture_study(shape(), machine(HF)).techniques]
+    assert {"attention.gqa", "attention.mha", "attention.mqa", "attention.mla"} <= set(chosen_ids)
+    assert "attention.mamba" not in chosen_ids
+    assert "Its time would be that of the code." in left_out_text(architecture_left_out(shape(), machine(HF)))
+
+
+def test_that_key_value_heads_divide_the_heads() -> None:
+    odd = SHAPES["small"] | {"num_attention_heads": 9, "num_key_value_heads": 3, "hidden_size": 576}
+    resolved = ResolvedModel(
+        order=ModelOrder(ref="s", title="s", kind="random", config=dict(odd)), facts=architecture_facts(odd)
+    )
+    (grouped,) = [c for c in architecture_study(resolved, machine(HF)).techniques if c.id == "attention.gqa"]
+    assert grouped.parameters["kv_heads"] == (3,)
+
+
+def test_that_a_trained_model_keeps_its_architecture(tmp_path: Path) -> None:
+    assert architecture_study(model(), machine(HF)).techniques == ()
+    assert "keeps the architecture it was trained with" in left_out_text(architecture_left_out(model(), machine(HF)))
