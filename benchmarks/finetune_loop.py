@@ -1,8 +1,9 @@
 """Does our training loop cost anything? A step of it against a bare loop of peft and torch.
 
-`python -m benchmarks.finetune_loop [--rank 16] [--batch 2] [--sequence 128] [--threads 1]`
+`python -m benchmarks.finetune_loop [--pretraining] [--rank 16] [--batch 2] [--sequence 128] [--threads 1]`
 
-One process, two copies of one model with the same LoRA adapters, a few steps of each in turn. The bare loop is what the
+One process, two copies of one model with the same LoRA adapters, or with `--pretraining` without any and all weights
+trained by windows of one row of tokens, a few steps of each in turn. The bare loop is what the
 documentation of peft shows: batch, forward with labels, backward, clipping, fused AdamW, schedule, and the loss read.
 Ours is `engines.hf.training` with its batches, clocks and records. Counted is everything a step takes, in pairs
 until the interval of the ratio of the best quarters decides about the margin; the mean of processor time stands beside
@@ -17,10 +18,21 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.finetuning import RATE, Ours, Timed, adapted, documents, options, random_batches, stopwatch, training
+from benchmarks.finetuning import (
+    RATE,
+    Ours,
+    Timed,
+    adapted,
+    documents,
+    model_of,
+    options,
+    random_batches,
+    stopwatch,
+    training,
+)
 from benchmarks.paired_comparison import Ratio, compare, interval, quiet_quarter_of_times, report_progress
 
 _WARM_UP = 3
@@ -47,7 +59,7 @@ def measure(chosen: argparse.Namespace) -> tuple[Ratio, Ratio]:
         for form, seconds in optimiser_forms(chosen).items():
             print(f"  AdamW {form}: {1e3 * seconds:.2f} ms a step")
     some = documents(chosen)
-    ours, bare = Ours(adapted(chosen.rank), chosen, some), Bare(adapted(chosen.rank), chosen, some)
+    ours, bare = Ours(model_of(chosen), chosen, some), Bare(model_of(chosen), chosen, some)
     spent: dict[str, list[float]] = {"ours": [], "bare": []}
 
     def timed(name: str, run: Callable[[], Timed]) -> Callable[[], float]:
@@ -90,7 +102,7 @@ def measure(chosen: argparse.Namespace) -> tuple[Ratio, Ratio]:
 class Bare:
     """A training loop as a script has it."""
 
-    def __init__(self, model: Any, chosen: argparse.Namespace, some: list[Any]) -> None:
+    def __init__(self, model: Any, chosen: argparse.Namespace, some: Sequence[Any]) -> None:
         import torch
 
         from engines.hf.training.schedule import rate_factor
@@ -98,9 +110,12 @@ class Bare:
         load = training(chosen)
         self._model, self._steps = model, chosen.steps
         self._trained = [p for p in model.parameters() if p.requires_grad]
-        self._optimiser = torch.optim.AdamW(self._trained, lr=RATE, weight_decay=0.0, fused=True)
+        self._optimiser = torch.optim.AdamW(
+            self._trained, lr=RATE, betas=(load.beta1, load.beta2), weight_decay=load.weight_decay, fused=True
+        )
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimiser, lambda step: rate_factor(step, load.steps, load.schedule_warmup_steps)
+            self._optimiser,
+            lambda step: rate_factor(step, load.steps, load.schedule_warmup_steps, floor=load.rate_floor),
         )
         self._batches = random_batches(some, chosen)
         self.losses: list[float] = []

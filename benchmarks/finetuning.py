@@ -1,14 +1,18 @@
-"""Two copies of one small model with the same adapters, and our loop over one of them. A library of benchmarks."""
+"""Two copies of one small model, with the same adapters or all of it trained, and our loop over one of them. A library
+of benchmarks.
+"""
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engines.protocol.work import Training
+import numpy as np
+
+from engines.protocol.work import AnyTraining, Pretraining, Training
 
 _SHAPE = {
     "vocab_size": 8192,
@@ -41,13 +45,15 @@ def options(what: str) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--margin", type=float, default=0.03)
     parser.add_argument("--most", type=int, default=160, help="pairs at the most")
+    parser.add_argument("--pretraining", action="store_true", help="all weights, as pretraining sets its optimiser")
     parser.add_argument("--optimisers", action="store_true", help="time the forms of AdamW too")
     return parser.parse_args()
 
 
-def training(chosen: argparse.Namespace) -> Training:
+def training(chosen: argparse.Namespace) -> AnyTraining:
     """All steps that could come, so that both ways have one schedule."""
-    return Training(
+    kind = Pretraining if chosen.pretraining else Training
+    return kind(
         steps=2 * chosen.steps * chosen.most,
         warmup_steps=0,
         batch_size=chosen.batch,
@@ -56,38 +62,52 @@ def training(chosen: argparse.Namespace) -> Training:
     )
 
 
-def adapted(rank: int) -> Any:
-    """A llama with random weights and LoRA on all linear layers through peft, the same at every call."""
+def model_of(chosen: argparse.Namespace) -> Any:
+    """The same at every call."""
+    return plain().train() if chosen.pretraining else adapted(chosen.rank)
+
+
+def plain() -> Any:
+    """A llama with random weights."""
     import torch
-    from peft import LoraConfig, get_peft_model
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(7)
-    model = LlamaForCausalLM(LlamaConfig(**_SHAPE))
+    return LlamaForCausalLM(LlamaConfig(**_SHAPE))
+
+
+def adapted(rank: int) -> Any:
+    """With LoRA on all linear layers through peft."""
+    from peft import LoraConfig, get_peft_model
+
+    model = plain()
     get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules="all-linear"))
     return model.train()
 
 
-def documents(chosen: argparse.Namespace) -> list[Any]:
+def documents(chosen: argparse.Namespace) -> Sequence[Any]:
     """Random tokens: every step has as many."""
     from engines.data.text import random_text
     from engines.data.training.documents import pieces
+    from engines.data.training.windows import Windows
 
     ids = random_text(_SHAPE["vocab_size"], chosen.sequence * 400, 0)
+    if chosen.pretraining:
+        return Windows(np.array(ids, dtype=np.uint16), chosen.sequence)
     return pieces(ids, chosen.sequence, (), whole_only=True)
 
 
 class Ours:
     """`engines.hf.training`'s loop, some steps at a time."""
 
-    def __init__(self, model: Any, chosen: argparse.Namespace, some: list[Any]) -> None:
+    def __init__(self, model: Any, chosen: argparse.Namespace, some: Sequence[Any]) -> None:
         from engines.data.training.documents import Batches
         from engines.hf.training.trainer import Trainer
         from engines.worker.budget import Budget
         from engines.worker.stop import Stop
 
         load = training(chosen)
-        batches = Batches(some, chosen.sequence, chosen.batch, "0")
+        batches = Batches(some, chosen.sequence, chosen.batch, "0", packing=not chosen.pretraining)
         groups = [{"params": [p for p in model.parameters() if p.requires_grad], "lr": RATE}]
         self._trainer, self._budget = Trainer(model, load, batches, Stop(), groups), Budget(load)
         self._steps, self._next = chosen.steps, 0
@@ -115,7 +135,7 @@ class stopwatch:
         self._timed += [time.perf_counter() - self._start[0], time.process_time() - self._start[1]]
 
 
-def random_batches(some: list[Any], chosen: argparse.Namespace) -> Iterator[Any]:
+def random_batches(some: Sequence[Any], chosen: argparse.Namespace) -> Iterator[Any]:
     """Batches as tensors, as a plain script has them."""
     import torch
 

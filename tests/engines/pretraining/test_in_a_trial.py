@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from engines.protocol.orders import Inference, ModelOrder, Training
+from engines.protocol.orders import Inference, ModelOrder, ResumeOrder, Training
 from engines.protocol.records import Artifact, Environment, Evaluation, FlopCount, MemoryParts, ModelLoaded, Step
 from tests.engines.pretraining import kit
 from tests.engines.worker_harness import Outcome, run_worker
@@ -97,3 +98,24 @@ def test_a_model_with_weights_is_refused(home: Path) -> None:
     outcome = run_worker(kit.order(kit.pretraining(kit.text_file(home)), model), home / "run")
     assert outcome.failure == "order"
     assert any("random weights" in cue.text for cue in outcome.all(type(outcome.cue("failure:order"))))
+
+
+def test_a_resumed_pretraining_ends_with_the_same_weights(home: Path) -> None:
+    load = kit.pretraining(kit.text_file(home), steps=21, checkpoint_every=10, evaluate_every=0)
+    whole = run_worker(kit.order(load), home / "run")
+    (first, *_) = (a for a in whole.all(Artifact) if a.artifact == "checkpoint")
+    state = ResumeOrder(trial="t-1", path=first.path, sha256=first.sha256, step=10)
+    order = msgspec.structs.replace(kit.order(load, trial="t-2"), resume=state)
+    rest = run_worker(order, home / "rest")
+    assert rest.exit_code == 0, rest.stderr
+    assert [step.index for step in rest.all(Step)] == list(range(10, 24))
+    assert facts_of(rest)["training.trained_sha256"] == facts_of(whole)["training.trained_sha256"]
+
+
+def test_a_budget_of_tokens_ends_it_and_the_rate_with_it(home: Path) -> None:
+    load = kit.pretraining(
+        kit.text_file(home), steps=1000, stop_at="tokens", token_budget=10 * 256, evaluation_tokens=0
+    )
+    steps = run_worker(kit.order(load), home / "run").all(Step)
+    assert sum(step.tokens for step in steps) == 10 * 256
+    assert steps[-1].learning_rate < 0.25 * max(step.learning_rate for step in steps)
