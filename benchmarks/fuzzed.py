@@ -9,10 +9,14 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from unittest import mock
 
 import msgspec
+import pyarrow
+import pyarrow.parquet
 
 from engines.protocol import MAGIC, PROTOCOL_VERSION
 from engines.protocol.client import RunnerClient, RunnerError
@@ -68,7 +72,9 @@ from engines.runner.spools.spool import RECORDS, BadSpool, SpoolReader, SpoolWri
 from workbench.experiment.file import dump, parse
 from workbench.experiment.presets import presets
 from workbench.metrics.evaluate import evaluate_trial
+from workbench.store.bundles import importing
 from workbench.store.bundles.exporting import MANIFEST
+from workbench.store.bundles.unpacking import Room
 from workbench.store.local import LocalStore
 from workbench.store.operations import (
     AddExperiment,
@@ -303,6 +309,21 @@ batch_size = [1, 2]
 """
 
 
+_ROOM_BYTES = 64 << 20
+"""All that a bundle may unpack to here, so that one which is let through shows in the memory."""
+
+
+def _bomb(records: Path) -> bytes:
+    """A small file of 200 MiB."""
+    with records.open("rb") as file:
+        row = pyarrow.parquet.ParquetFile(file).read().slice(0, 1)
+    text = pyarrow.array(["0" * (1 << 20)])
+    into = pyarrow.BufferOutputStream()
+    many = row.set_column(row.column_names.index("record"), "record", text).take(pyarrow.array([0] * 200))
+    pyarrow.parquet.write_table(many, into, compression="zstd")
+    return bytes(into.getvalue())
+
+
 def bundles(folder: Path) -> Reader:
     """Bundles whose files are changed and whose manifest says that they are as they were written."""
     local = LocalStore(folder / "a.duckdb")
@@ -317,6 +338,8 @@ def bundles(folder: Path) -> Reader:
     sound = {path.name: path.read_bytes() for path in files}
     manifest = (bundle / MANIFEST).read_bytes()
     examples = [*(name.encode() + b"\n" + data for name, data in sound.items()), MANIFEST.encode() + b"\n" + manifest]
+    examples.append(b"records.parquet\n" + _bomb(bundle / "records.parquet"))
+    mock.patch.object(importing, "Room", partial(Room, _ROOM_BYTES)).start()
 
     def read(data: bytes) -> None:
         name, _, changed = data.partition(b"\n")

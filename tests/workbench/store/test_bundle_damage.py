@@ -18,6 +18,7 @@ from tests.workbench.store_kit import add_experiment, lines
 from tests.workbench.synthetic import FakeTrial, records
 from workbench.export.records_parquet import export_bundle, import_bundle
 from workbench.running.intake import evaluate
+from workbench.store.bundles import importing, unpacking
 from workbench.store.bundles.exporting import MANIFEST, TABLES, file_hash
 from workbench.store.local import LocalStore
 from workbench.store.operations import (
@@ -275,3 +276,80 @@ def test_that_bytes_changed_anywhere_are_refused_or_harmless(
     (folder / f"{table}.parquet").write_bytes(content)
     refused(store, folder)
     refused_or_whole(store, sealed(folder))
+
+
+# --- files that unpack to more than anybody has ---------------------------------------------------------
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 MiB are all that may be unpacked."""
+    room = unpacking.Room
+    monkeypatch.setattr(importing, "Room", lambda: room(64 << 20))
+
+
+def with_text(text: str, times: int) -> Change:
+    """The table's first row, with another record, so many times."""
+
+    def changed(rows: pyarrow.Table) -> pyarrow.Table:
+        one = rows.slice(0, 1).set_column(rows.column_names.index("record"), "record", pyarrow.array([text]))
+        return one.take(pyarrow.array([0] * times, pyarrow.int32()))
+
+    return changed
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [("0" * (100 << 20), 1), ("0" * (1 << 20), 100), ("0" * (1 << 16), 2000), ("0", 4_000_000)],
+    ids=["zeros that are compressed", "one text a hundred times", "small texts", "rows without end"],
+)
+def test_that_a_small_file_that_unpacks_to_much_is_refused_before_it_does(
+    whole: Files, store: LocalStore, tmp_path: Path, text: str, times: int
+) -> None:
+    folder = put(tmp_path / "b", whole)
+    change(folder, "records", with_text(text, times))
+    assert (folder / "records.parquet").stat().st_size < 8 << 20
+    assert "would unpack to more than 64.0 MiB" in refused(store, sealed(folder))
+
+
+@pytest.mark.usefixtures("small")
+def test_that_all_tables_share_one_room(whole: Files, store: LocalStore, tmp_path: Path) -> None:
+    folder = put(tmp_path / "b", whole)
+    change(folder, "records", with_text("0" * (1 << 20), 40))
+    assert "do not fit together" in refused(store, sealed(folder)), "it fits alone"
+
+    def logged(rows: pyarrow.Table) -> pyarrow.Table:
+        names = {name: [None] * 40 for name in rows.column_names}
+        filled = {"trial": ["t-1"] * 40, "text": ["0" * (1 << 20)] * 40}
+        return pyarrow.Table.from_pydict(names | filled, schema=rows.schema)
+
+    change(folder, "logs", logged)
+    assert "would unpack to more than 64.0 MiB" in refused(store, sealed(folder))
+
+
+@pytest.mark.parametrize("table", ["experiments", "configurations", "trials", "tags"])
+def test_that_rows_that_become_objects_are_counted_first(
+    whole: Files, store: LocalStore, tmp_path: Path, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "MOST_ROWS", {table: 1000})
+    folder = put(tmp_path / "b", whole)
+    names = columns(whole, table)
+    change(folder, table, lambda rows: pyarrow.table({name: ["x"] * 1001 for name in names}))
+    assert "more than can be" in refused(store, sealed(folder))
+
+
+def test_that_an_encoding_that_no_export_writes_is_refused(whole: Files, store: LocalStore, tmp_path: Path) -> None:
+    folder = put(tmp_path / "b", whole)
+    path = folder / "records.parquet"
+    rows = pyarrow.parquet.read_table(path)
+    pyarrow.parquet.write_table(rows, path, use_dictionary=False, column_encoding={"record": "DELTA_BYTE_ARRAY"})
+    assert "is not written as exports are" in refused(store, sealed(folder))
+
+
+def test_that_brackets_without_end_in_an_order_are_a_contradiction(
+    whole: Files, store: LocalStore, tmp_path: Path
+) -> None:
+    folder = put(tmp_path / "b", whole)
+    change(folder, "configurations", with_values("techniques", ["[" * 100_000]))
+    assert "is not readable" in refused(store, sealed(folder))

@@ -15,12 +15,12 @@ import duckdb
 import msgspec
 import pyarrow
 import pyarrow.compute
-import pyarrow.parquet
 
 from engines.protocol.codec import decoded, order_of
 from engines.protocol.orders import TrialOrder, is_safe_name
 from workbench.store import recording
 from workbench.store.bundles.exporting import MANIFEST, PART, TABLES, TABLES_VERSION, Manifest, fault, file_hash
+from workbench.store.bundles.unpacking import Room, unpacked
 from workbench.store.ingest import ingest
 from workbench.store.operations import Bundled, ImportBundle, Ingest, ReadRecords, StoreError
 from workbench.store.renewed_hashes import renewed_rows
@@ -42,6 +42,7 @@ _ASKED = (
 )
 _LOST = ("failure", "message", "advice", "ended_at")
 _PAGE = 5_000
+_LONGEST_MANIFEST = 1 << 20
 _manifest_decoder = msgspec.json.Decoder(Manifest)
 
 
@@ -50,7 +51,8 @@ def import_bundle(db: Transaction, operation: ImportBundle) -> Bundled:
     was asked. Numbers are given out anew."""
     folder = Path(operation.folder)
     manifest = _manifest(folder)
-    tables = {table: _read(db, folder, table) for table in TABLES}
+    with Room() as room:
+        tables = {table: unpacked(db, folder, table, room) for table in TABLES}
     _check(manifest.experiment, tables)
     _renew(tables)
     try:
@@ -144,7 +146,8 @@ def _add_experiment(db: Transaction, experiment: str, tables: dict[str, pyarrow.
 def _manifest(folder: Path) -> Manifest:
     """The manifest of a folder whose files are as they were written."""
     try:
-        manifest = decoded(_manifest_decoder, (folder / MANIFEST).read_bytes())
+        with (folder / MANIFEST).open("rb") as file:
+            manifest = decoded(_manifest_decoder, file.read(_LONGEST_MANIFEST))
     except (FileNotFoundError, NotADirectoryError):
         if any((folder / f"{table}.parquet{end}").exists() for table in TABLES for end in ("", PART)):
             raise fault(
@@ -178,30 +181,6 @@ def _hash(path: Path) -> str:
         raise fault(f"{path} cannot be read: {error.strerror or error}.", "Check the folder.") from error
 
 
-def _read(db: Transaction, folder: Path, table: str) -> pyarrow.Table:
-    """A table with the columns of the store's own, of the same types."""
-    wanted = db.connection.execute(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
-    filled = {str(row[0]) for row in db.all(f"SELECT column_name FROM (DESCRIBE {table}) WHERE \"null\" = 'NO'")}
-    try:
-        with (folder / f"{table}.parquet").open("rb") as file:
-            rows = pyarrow.parquet.ParquetFile(file).read()
-        if set(rows.column_names) != set(wanted.names) or len(rows.column_names) != len(wanted.names):
-            raise fault(
-                f"{table}.parquet has other columns than this version's table.", "Use the version that wrote it."
-            )
-        rows = rows.select(wanted.names).cast(wanted)
-        rows.validate(full=True)
-        for field in wanted:
-            if pyarrow.types.is_timestamp(field.type):
-                rows.column(field.name).to_pylist()  # a time that no calendar has
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
-        raise fault(f"{table}.parquet of the bundle cannot be read: {error}.", "Export the bundle again.") from error
-    empty = [name for name in wanted.names if name in filled and rows.column(name).null_count]
-    if empty:
-        raise fault(f"{table}.parquet of the bundle has rows without {empty[0]}.", "Export the bundle again.")
-    return rows
-
-
 def _check(experiment: str, tables: dict[str, pyarrow.Table]) -> None:
     """What the tables say of each other. Raises `StoreError`."""
     if tables["experiments"].column("experiment").to_pylist() != [experiment]:
@@ -211,7 +190,7 @@ def _check(experiment: str, tables: dict[str, pyarrow.Table]) -> None:
         try:
             json.loads(row["techniques"])
             order = _order(row["resolved"])
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise _contradiction(f"What configuration {row['configuration']} ran is not readable: {error}.") from error
         if (order.experiment, order.configuration, row["experiment"]) != (experiment, row["configuration"], experiment):
             raise _contradiction(f"Configuration {row['configuration']} is of another experiment.")
