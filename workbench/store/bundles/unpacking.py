@@ -8,11 +8,12 @@ million times.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Self
 
 import duckdb
-import psutil
 import pyarrow
 import pyarrow.parquet
 
@@ -37,7 +38,7 @@ class Room:
     """How much a whole bundle may still unpack to."""
 
     def __init__(self, most_bytes: int | None = None) -> None:
-        self.most_bytes = int(psutil.virtual_memory().available * SHARE) if most_bytes is None else most_bytes
+        self.most_bytes = int(_free_bytes() * SHARE) if most_bytes is None else most_bytes
         self._left = self.most_bytes
         limit = f"{max(self.most_bytes, _LEAST_BYTES)}B"
         self.counting = duckdb.connect(config={"threads": 1, "memory_limit": limit})
@@ -64,6 +65,15 @@ class Room:
             "is free here.",
             "If the bundle is what you expect, close other programs or import it on a computer with more memory.",
         )
+
+
+def _free_bytes() -> int:
+    """Memory that programs can have; all there is where the system does not say."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def unpacked(db: Transaction, folder: Path, table: str, room: Room) -> pyarrow.Table:
@@ -124,4 +134,4 @@ def _size(room: Room, descriptor: int, file: pyarrow.parquet.ParquetFile) -> int
         fixed += _WIDEST_BYTES
     room.counting.execute(f"SELECT {' + '.join(counted)} FROM read_parquet('/proc/self/fd/{descriptor}')")
     row = room.counting.fetchone()
-    return fixed * file.metadata.num_rows + (int(row[0]) if row else 0)
+    return fixed * int(file.metadata.num_rows) + (int(row[0]) if row else 0)
