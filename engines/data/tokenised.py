@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.data import bpe
+from engines.data.filters.chain import Rule, filtered
 from engines.data.text_corpus import Text
 from engines.data.training.splits import SPLITS, Split
 from engines.protocol.canonical import digest
@@ -56,6 +57,10 @@ class _Made(msgspec.Struct, frozen=True):
     vocabulary: int
     tokenizer_sha256: str
     splits: dict[Split, _Split]
+    filters: dict[str, str] = {}
+    """What was left out of the training split, as facts."""
+    removed_documents: int = 0
+    removed_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,15 +99,15 @@ class Corpus:
             "tokenizer.sha256": made.tokenizer_sha256,
             "tokenizer.made_by": f"byte-level BPE of tokenizers {bpe.version()}, of the training split",
         }
-        return {name: value for name, value in facts.items() if value}
+        return {name: value for name, value in facts.items() if value} | made.filters
 
 
-def key_of(load: Pretraining, text: Text) -> str:
-    """The same for what would become the same tokens."""
+def key_of(load: Pretraining, text: Text, filters: Sequence[object] = ()) -> str:
+    """The same for what would become the same tokens. `filters` say what is left out, as JSON values."""
     names = ("split_seed", "validation_share", "test_share", "vocabulary_tokens")
     settings = {name: getattr(load, name) for name in names}
     made_of = {"scheme": _SCHEME, "tokenizers": bpe.version(), "text": text.hash, "column": text.column}
-    return digest({**made_of, **settings})
+    return digest({**made_of, **settings, **({"filters": list(filters)} if filters else {})})
 
 
 def kept(cache: Path, key: str) -> Corpus | None:
@@ -114,12 +119,17 @@ def kept(cache: Path, key: str) -> Corpus | None:
         return None
 
 
-def make(cache: Path, key: str, load: Pretraining, text: Text, report: Report) -> Corpus:
-    """Make and keep it. Raises `FileError` where the text is too short, OSError where it cannot be written, and what
+def make(
+    cache: Path, key: str, load: Pretraining, text: Text, report: Report, rules: Sequence[tuple[str, Rule]] = ()
+) -> Corpus:
+    """Make and keep it; `rules` leave out documents of the training split, from which the vocabulary is made before.
+    Raises `FileError` where the text is too short, OSError where it cannot be written, and what
     `report` raises; then nothing is left."""
     splits = text.split(load)
     report("Making the vocabulary", 0.0)
     tokenizer = bpe.made_of(splits["train"], load.vocabulary_tokens)
+    left = filtered(splits["train"], rules)
+    splits["train"] = list(left.documents)
     private_folder(cache)
     draft = Path(tempfile.mkdtemp(prefix=f".{key[:16]}-", dir=cache))
     try:
@@ -140,7 +150,18 @@ def make(cache: Path, key: str, load: Pretraining, text: Text, report: Report) -
                 "Lower sequence_tokens, or choose a longer text.",
             )
         tokens_hash = hashlib.sha256((draft / _TOKENIZER).read_bytes()).hexdigest()
-        made = _Made(text.name, text.hash, text.column, text.left_out, tokenizer.get_vocab_size(), tokens_hash, found)
+        made = _Made(
+            text.name,
+            text.hash,
+            text.column,
+            text.left_out,
+            tokenizer.get_vocab_size(),
+            tokens_hash,
+            found,
+            left.facts(),
+            sum(r.documents for r in left.removals),
+            sum(r.size_bytes for r in left.removals),
+        )
         (draft / _MANIFEST).write_bytes(msgspec.json.encode(made))
         shutil.rmtree(cache / key, ignore_errors=True)  # what is not whole
         try:

@@ -153,6 +153,7 @@ class HfEngine:
         _check_context(model, order)
         self._decoding = Decoding(model, order)
         self._effects = [
+            *(self._text.effects() if self._text is not None else ()),
             *self._edits.effects(request, model),
             *self._change_modules(only_trains=False),
             *self._decoding.effects(),

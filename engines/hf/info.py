@@ -74,6 +74,7 @@ ENGINE = EngineInfo(
     offers=("model",),
     techniques=("kv_cache.full", UNMERGED, MERGED),
     stages={
+        "data": ("pretraining",),
         "config": (),
         "load": (),
         "model": (),

@@ -17,9 +17,10 @@ from engines.data.text_corpus import Text, read_text
 from engines.data.tokenised import Corpus, Report
 from engines.data.training.documents import Batches
 from engines.data.training.windows import Windows
+from engines.hf.stages import chosen_at
 from engines.protocol.orders import TrialOrder
 from engines.protocol.places import places
-from engines.protocol.records import Evaluation
+from engines.protocol.records import Evaluation, TookEffect
 from engines.protocol.text_file import FileError
 from engines.protocol.work import Pretraining
 from engines.worker.engine import HeldOut
@@ -36,6 +37,7 @@ class PretrainingText:
         self._text: Text | None = None
         self._key = ""
         self._corpus: Corpus | None = None
+        self._filters = tuple(chosen_at("data", order))
         self._seed = random.Random(f"weights {order.seed} {order.block}").getrandbits(32)
 
     def missing(self) -> str:
@@ -44,7 +46,8 @@ class PretrainingText:
             self._text = read_text(self._load)
         except FileError as error:
             raise WorkerFailure("order", str(error), error.advice) from error
-        self._key = tokenised.key_of(self._load, self._text)
+        named = [[one.order.id, one.order.parameters] for one in self._filters]
+        self._key = tokenised.key_of(self._load, self._text, named)
         self._corpus = tokenised.kept(places().corpora, self._key)
         return "" if self._corpus is not None else f"the vocabulary and tokens of {self._text.name}"
 
@@ -52,11 +55,20 @@ class PretrainingText:
         """Raises `WorkerFailure`, OSError."""
         assert self._text is not None, "missing() comes first"
         try:
-            self._corpus = tokenised.make(places().corpora, self._key, self._load, self._text, report)
+            rules = [rule for one in self._filters for rule in one.function(one.order)]
+            self._corpus = tokenised.make(places().corpora, self._key, self._load, self._text, report, rules)
         except FileError as error:
             raise WorkerFailure("order", str(error), error.advice) from error
         self._text = None
         return {"tokenizer.made": "in this trial"}
+
+    def effects(self) -> list[TookEffect]:
+        """What the filter of the text left out; nothing is a finding, not a fault."""
+        made = self.corpus.made
+        return [
+            one.took_effect({"removed_documents": made.removed_documents, "removed_bytes": made.removed_bytes})
+            for one in self._filters
+        ]
 
     @property
     def corpus(self) -> Corpus:

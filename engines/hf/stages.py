@@ -2,6 +2,7 @@
 
 What they are given, and what they return (a precision's, of stage "load", is `engines.hf.engine`'s own matter):
 
+- data: (TechniqueOrder) -> rules over documents, each with its name (`engines.data.filters.chain`). Before tokenising.
 - config: (configuration in the keys of config.json, TechniqueOrder) -> configuration. Before the model is built.
 - model: (model, TechniqueOrder, seed) -> what it changed, counted. After loading or, where only training uses it, after
   the first held-out loss.

@@ -47,6 +47,7 @@ WANTED = (
     _Wanted("accelerate", "accelerate>=1.2", "loading large models part by part"),
     _Wanted("gguf", "gguf>=0.10", "reading GGUF files, the starter model among them"),
     _Wanted("lm-eval", "lm-eval>=0.4.9", "accuracy on tasks: the evaluation harness"),
+    _Wanted("datasketch", "datasketch>=1.6,<3", "pretraining text without near copies"),
     _Wanted(
         "llama-cpp-python",
         "llama-cpp-python>=0.3.36,<0.4",

@@ -10,9 +10,9 @@ from engines.protocol.settings import Scalar, Setting
 from engines.protocol.work import Workload
 from engines.techniques.facts import MachineFacts, ModelFacts
 
-Stage = Literal["config", "load", "model", "cache", "optimiser", "decode"]
-"""Where a technique is applied: to the model's configuration before it is built, to how weights are stored, to the
-modules of a loaded model, to the KV cache, to the optimiser, or to decoding."""
+Stage = Literal["data", "config", "load", "model", "cache", "optimiser", "decode"]
+"""Where a technique is applied: to the text before training, to the model's configuration before it is built, to how
+weights are stored, to the modules of a loaded model, to the KV cache, to the optimiser, or to decoding."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ _BUILT_IN = (
     "engines.techniques.kv_cache",
     "engines.techniques.finetune",
     "engines.techniques.adapter",
+    "engines.techniques.data",
     "engines.techniques.architecture.attention",
     "engines.techniques.architecture.positions",
     "engines.techniques.architecture.feedforward",

@@ -73,6 +73,7 @@ def test_that_a_missing_package_comes_with_the_command_that_installs_it(monkeypa
         "accelerate",
         "gguf",
         "lm-eval",
+        "datasketch",
         "llama-cpp-python",
     ]
     assert found["peft"].version == ""
