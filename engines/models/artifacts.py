@@ -32,6 +32,7 @@ TRAINED = "trained.safetensors"
 """Tensors in place of the base's own: what a method without adapters has trained."""
 _CHECKPOINT = "step-"
 _DRAFT = ".part"
+_KEPT = ("model", "adapter")
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -191,10 +192,16 @@ def resumable(artifacts: Path, trial: str, before: str = "") -> ResumeOrder | No
     return ResumeOrder(trial=made.trial, path=str(folder), sha256=made.sha256, step=made.step)
 
 
+def kept_of(artifacts: Path, trial: str) -> Path | None:
+    """What a trial has kept to be used: its model, else its adapter."""
+    places = (place_of(artifacts, trial, name) for name in _KEPT)
+    return next((place for place in places if read(place) is not None and place.is_dir()), None)
+
+
 def kept(artifacts: Path) -> Iterator[tuple[Path, Made]]:
     """Every adapter and model of every trial, the newest trial first; a model before its adapter."""
     for trial in sorted(artifacts.glob("*/"), reverse=True):
-        for name in ("model", "adapter"):
+        for name in _KEPT:
             made = read(trial / name)
             if made is not None and (trial / name).is_dir():
                 yield trial / name, made

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+from engines.protocol.places import Places
 from workbench.store.operations import StoreError
 
 
@@ -23,6 +25,7 @@ class Remembering:
         self.asked: list[Any] = []
         self.store = EmptyStore()
         self.resumable: tuple[str, ...] = ()
+        self.places = Places(*[Path("/nowhere")] * 5)
         self._pool = ThreadPoolExecutor(1)
 
     def listen(self, listener: object) -> Callable[[], None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
+from engines.models import artifacts
 from widgets.shell.services import Services
 from workbench.units import counted
 
@@ -47,6 +49,11 @@ class TrialEdits(QObject):
         """Whether it left a checkpoint here."""
         workbench = self._services.workbench
         return workbench is not None and workbench.can_resume(trial)
+
+    def kept(self, trial: str) -> Path | None:
+        """The folder of the model or adapter that it has kept here."""
+        workbench = self._services.workbench
+        return artifacts.kept_of(workbench.places.artifacts, trial) if workbench is not None else None
 
     def resume(self, trials: tuple[str, ...]) -> None:
         """Continue stopped or failed training trials from their last checkpoints, as new ones."""

@@ -14,7 +14,7 @@ from widgets.compare.table.row_menu import Selected, row_menu, select
 from widgets.compare.table.table import CompareTable
 from widgets.compare.table.views import Loaded
 from widgets.shell.services import Services
-from widgets.shell.targets import EditAsNew, ShowTrial
+from widgets.shell.targets import EditAsNew, ShowTrial, UseModels
 
 
 class RowActions(QObject):
@@ -35,7 +35,9 @@ class RowActions(QObject):
         self._loaded = loaded
 
     def selected(self) -> Selected:
-        return select(self._loaded, self._table.chosen(), self._table.chosen_trials(), self._edits.can_resume)
+        return select(
+            self._loaded, self._table.chosen(), self._table.chosen_trials(), self._edits.can_resume, self._edits.kept
+        )
 
     def can_be_baseline(self) -> bool:
         """Whether one configuration is selected that is not the baseline."""
@@ -51,6 +53,7 @@ class RowActions(QObject):
             "retry": self.retry_failed,
             "again": self.run_again,
             "more": self.more_blocks,
+            "use": self.use_models,
             "edit": self.edit_as_new,
             "wall-meter": self.import_meter,
             "copy": self._table.copy,
@@ -102,6 +105,11 @@ class RowActions(QObject):
         trials = self.selected().trials
         if trials:
             self._services.navigate("setup", EditAsNew(trials[0]))
+
+    def use_models(self) -> None:
+        """Setup with what the selected trials have kept, beside what it was trained from."""
+        if kept := self.selected().kept:
+            self._services.navigate("setup", UseModels(kept))
 
     def open(self) -> None:
         """The newest of the selected trials in Monitor."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from PySide6.QtCore import QObject
 
+from engines.models import artifacts
 from engines.protocol.problems import Problem, ProblemsFound
 from widgets.setup.draft import State
 from widgets.setup.draft_editor import DraftEditor
@@ -15,12 +16,12 @@ from widgets.setup.draft_session import DraftSession
 from widgets.setup.files import Files
 from widgets.setup.plan.problem_list import ProblemList
 from widgets.shell.services import Services
-from widgets.shell.targets import EditAsNew, MakeStudy, NewExperiment, OpenExperimentFile, UsePrompts
+from widgets.shell.targets import EditAsNew, MakeStudy, NewExperiment, OpenExperimentFile, UseModels, UsePrompts
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import parse
 from workbench.experiment.presets import Preset, presets
 from workbench.experiment.studies import LeftOut, find_study, make
-from workbench.experiment.train_first import train_first
+from workbench.experiment.train_first import in_use, train_first
 from workbench.store.operations import ExperimentDetail, GetExperiment, GetTrial, TrialRow
 from workbench.units import counted
 
@@ -54,6 +55,8 @@ class Openings(QObject):
             self._editor.prompts(target.path)
             message = f"The prompts come from {target.path.name} now."
             self._services.toasts.show("info", message, "Ctrl+Z undoes it.")
+        elif isinstance(target, UseModels):
+            self.use_models(target.folders)
         elif isinstance(target, MakeStudy):
             self.study(target.study)
         elif isinstance(target, EditAsNew):
@@ -136,6 +139,23 @@ class Openings(QObject):
             "info",
             f"{counted(new, 'models')} trained first, then compared with the models as they are.",
             "Choose what is measured, and precisions if you like. Ctrl+Z brings the fine-tuning back.",
+        )
+
+    def use_models(self, folders: Sequence[Path]) -> None:
+        """An experiment of inference on what trials have kept."""
+        made = {str(folder): one for folder in folders if (one := artifacts.read(folder)) is not None}
+        if not made:
+            self._services.toasts.show("error", "What the trial kept is not there any more.", "Nothing was changed.")
+            return
+        experiment = in_use(made)
+        self._problems.close_list()
+        self._session.load(State(experiment, experiment, None, "Trained models"), "using trained models")
+        self._services.toasts.show(
+            "info",
+            "The trained model is beside the one it was trained from."
+            if len(made) == 1
+            else f"{counted(len(made), 'trained models')} are beside what they were trained from.",
+            "Choose what is measured, and precisions if you like. Ctrl+Z brings the experiment before back.",
         )
 
     # --- files ------------------------------------------------------------------------------------

@@ -35,6 +35,13 @@ class UsePrompts:
 
 
 @dataclass(frozen=True)
+class UseModels:
+    """Target of Setup: what trials have kept, to be compared in use with what it was trained from."""
+
+    folders: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
 class MakeStudy:
     """Target of Setup: a study (`workbench.experiment.studies`, by id) of the chosen model on this machine."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 import msgspec
 
+from engines.models.artifacts import Made
+from engines.protocol.orders import TRAINED
 from engines.protocol.problems import Problem, ProblemsFound
 from engines.protocol.settings import Scalar
 from workbench.experiment.experiment import Experiment, TechniqueChoice, TrainedModel, WorkloadChoice
@@ -79,3 +81,11 @@ def _name(wanted: str, taken: set[str]) -> str:
     plain = _FORBIDDEN.sub("_", wanted)
     numbered = (f"{plain}-{n}" if n > 1 else plain for n in range(1, len(taken) + 2))
     return next(name for name in numbered if name not in taken)
+
+
+def in_use(made: Mapping[str, Made]) -> Experiment:
+    """An experiment of inference on models that trials have kept, by ref, beside what they were trained from."""
+    bases = (one.base.path if one.base.ref.startswith(TRAINED) else one.base.ref for one in made.values())
+    name = next(iter(made.values())).experiment_title
+    workload = WorkloadChoice.of(perplexity_tokens=_TEXT_TOKENS)
+    return Experiment(name=f"{name}, in use", models=tuple(dict.fromkeys((*bases, *made))), workload=workload)

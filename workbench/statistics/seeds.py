@@ -193,5 +193,5 @@ def seeds_between(others: Sequence[Mapping[int, float]], baseline: Mapping[int, 
 
 
 def share(value: float) -> str:
-    """A small share with two digits: "0.83 %", "12 %"."""
-    return f"{100 * value:.2g} %"
+    """A share with two digits: "0.83 %", "12 %"; a large one in whole: "490 %"."""
+    return f"{100 * value:,.0f} %" if value >= 0.1 else f"{100 * value:.2g} %"

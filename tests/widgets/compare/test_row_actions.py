@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
+from engines.models import artifacts
+from engines.models.artifacts import Made
+from engines.protocol.orders import ModelOrder
+from engines.protocol.places import Places
 from tests.widgets.compare.kit import FakeWorkbench, choose, failed_trial, index_of
 from widgets.compare.page import ComparePage
 from widgets.shell.services import Services
-from widgets.shell.targets import EditAsNew
+from widgets.shell.targets import EditAsNew, UseModels
 from workbench.store.operations import Rename, SetBaseline
 
 
@@ -125,3 +130,22 @@ def test_that_actions_say_why_they_are_disabled(page: ComparePage, services: Ser
     choose(page, "c-float16")
     assert services.actions.is_enabled("compare.delete")
     assert services.actions.is_enabled("compare.retry")
+
+
+def test_that_what_a_trial_has_kept_is_used_as_a_model(
+    page: ComparePage, workbench: FakeWorkbench, services: Services, tmp_path: Path
+) -> None:
+    more: dict[str, Callable[[], None]] = dict.fromkeys(("card", "eye", "environments"), lambda: None)
+    workbench.places = Places(*(tmp_path / name for name in ("data", "state", "cache", "config", "run")))
+    choose(page, "c-int8")
+    assert not any("as a model" in a.text() for a in page.row_actions.menu(more).actions())
+    trial = next(t.trial for t in workbench.details[0].trials if t.configuration == "c-int8")
+    made = Made(
+        artifact="adapter", trial=trial, title="x", experiment_title="e", step=1,
+        base=ModelOrder(ref="starter", title="starter", kind="folder"),
+    )  # fmt: skip
+    folder = artifacts.place_of(workbench.places.artifacts, trial, "adapter")
+    artifacts.write(folder, made, lambda draft: None)
+    (action,) = [a for a in page.row_actions.menu(more).actions() if a.text() == "Use what was trained as a model"]
+    action.trigger()
+    assert ("setup", UseModels((folder,))) in services.navigate.asked  # type: ignore[attr-defined]

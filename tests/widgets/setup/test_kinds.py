@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QApplication, QComboBox, QToolButton
 from pytestqt.qtbot import QtBot
 
+from engines.models import artifacts
+from engines.models.artifacts import Made
+from engines.protocol.orders import ModelOrder
 from tests.widgets.setup.kit import QWEN, SMOL, click_row, settle, type_into
 from widgets.setup.draft import State, dump_session, load_session
 from widgets.setup.kinds import TrainingPanels
 from widgets.setup.page import SetupPage
 from widgets.setup.panels import NARROW
 from widgets.setup.training.panel import PretrainingPanel
+from widgets.shell.targets import UseModels
 from workbench.experiment.experiment import Experiment, TechniqueChoice, WorkloadChoice
 
 
@@ -232,3 +238,26 @@ def test_that_pretraining_has_its_shapes_text_and_loop(qtbot: QtBot, page: Setup
     qtbot.keyClicks(panel.data.line, "nothing.txt")
     qtbot.keyClick(panel.data.line, Qt.Key.Key_Return)
     assert page.draft.experiment.workload.values("data") == ("nothing.txt",)
+
+
+def test_that_what_was_trained_is_compared_in_use_with_what_it_was_trained_from(
+    qtbot: QtBot, page: SetupPage, tmp_path: Path
+) -> None:
+    turn(qtbot, page, "Fine-tuning")
+    before = page.draft.experiment
+    base = ModelOrder(ref=SMOL, title="small", kind="folder")
+    folders = []
+    for trial in ("t-1", "t-2"):
+        made = Made(artifact="adapter", trial=trial, title="x", experiment_title="notes", step=1, base=base)
+        folders.append(artifacts.place_of(tmp_path, trial, "adapter"))
+        artifacts.write(folders[-1], made, lambda draft: None)
+    page.show_target(UseModels((*folders, tmp_path / "gone")))
+    settle(qtbot, page)
+    made_of = page.draft.experiment
+    assert made_of.models == (SMOL, *map(str, folders))
+    assert (made_of.name, made_of.workload.kind) == ("notes, in use", "inference")
+    page.undo_stack.undo()
+    assert page.draft.experiment == before
+    page.show_target(UseModels((tmp_path / "gone",)))
+    assert page.draft.experiment == before
+    assert page.services.toasts.history[-1].message == "What the trial kept is not there any more."

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from workbench.statistics.intervals import ratios_to_baseline
-from workbench.statistics.seeds import POWER, Spread, power_of, seeds_needed, spread_of, visible
+from workbench.statistics.seeds import POWER, Spread, power_of, seeds_needed, share, spread_of, visible
 
 
 def test_that_the_spread_is_pooled_within_methods_and_has_a_bound() -> None:
@@ -66,3 +66,8 @@ def test_that_the_difference_that_can_be_seen_shows_in_four_of_five_experiments(
         interval = ratios_to_baseline(base, others)["0"].interval
         shown += interval is not None and interval.low > 1
     assert 0.72 <= shown / experiments <= 0.88
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.0083, "0.83 %"), (0.12, "12 %"), (0.999, "100 %"), (4.9, "490 %")])
+def test_that_a_share_is_written_plainly(value: float, said: str) -> None:
+    assert share(value) == said

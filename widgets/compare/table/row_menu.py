@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from PySide6.QtWidgets import QMenu, QWidget
 
@@ -26,6 +27,8 @@ class Selected:
     failed: tuple[str, ...] = ()
     resumable: tuple[str, ...] = ()
     """Trials that did not complete and left a checkpoint."""
+    kept: tuple[Path, ...] = ()
+    """Models and adapters that the trials have kept here."""
 
     @property
     def one(self) -> RowView | None:
@@ -41,6 +44,7 @@ def select(
     rows: tuple[RowView, ...],
     trials: tuple[str, ...],
     can_resume: Callable[[str], bool] = lambda _trial: False,
+    kept: Callable[[str], Path | None] = lambda _trial: None,
 ) -> Selected:
     """Sorts the selected trials by what became of them."""
     if loaded is None:
@@ -49,7 +53,8 @@ def select(
     ended = tuple(t.trial for t in found if t.state == "ended")
     failed = tuple(t.trial for t in found if t.state == "ended" and t.outcome in ("failed", "lost"))
     incomplete = (t.trial for t in found if t.state == "ended" and t.outcome != "completed")
-    return Selected(rows, tuple(t.trial for t in found), ended, failed, tuple(filter(can_resume, incomplete)))
+    folders = tuple(folder for trial in ended if (folder := kept(trial)) is not None)
+    return Selected(rows, tuple(t.trial for t in found), ended, failed, tuple(filter(can_resume, incomplete)), folders)
 
 
 def row_menu(
@@ -89,6 +94,9 @@ def row_menu(
         add("again", "Run the trial again" if count == 1 else f"Run {count} trials again", "play")
     if selected.ended:
         add("more", f"Run {MORE_BLOCKS} more blocks of the experiment")
+    if selected.kept:
+        count = len(selected.kept)
+        add("use", "Use what was trained as a model" if count == 1 else f"Use what was trained as {count} models")
     if one is not None and selected.trials:
         add("edit", "Edit as new experiment", "edit")
     if len(selected.ended) == 1:
