@@ -155,7 +155,7 @@ class Openings(QObject):
             "The trained model is beside the one it was trained from."
             if len(made) == 1
             else f"{counted(len(made), 'trained models')} are beside what they were trained from.",
-            "Choose what is measured, and precisions if you like. Ctrl+Z brings the experiment before back.",
+            "Choose what is measured, and precisions if you like. Ctrl+Z brings the earlier experiment back.",
         )
 
     # --- files ------------------------------------------------------------------------------------

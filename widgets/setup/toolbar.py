@@ -103,7 +103,11 @@ class SetupTools(QObject):
     def fill_presets(self, presets: Sequence[Preset]) -> None:
         menu = self.presets.menu()
         menu.clear()
+        kind = ""
         for preset in presets:
+            if kind not in ("", preset.experiment.workload.kind):
+                menu.addSeparator()
+            kind = preset.experiment.workload.kind
             action = QAction(preset.title, menu)
             action.setToolTip(preset.sentence)
             action.setStatusTip(preset.sentence)

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 import msgspec
 
+from engines.protocol.kinds import KINDS
 from engines.protocol.problems import ProblemsFound
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import parse
@@ -25,7 +26,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def presets() -> tuple[Preset, ...]:
-    """Every preset, the demo first, then by name. Raises `ProblemsFound` if a file that we ship is wrong."""
+    """Every preset, the demo first, then by kind of work and name. Raises `ProblemsFound` if one is wrong."""
     found: list[Preset] = []
     for file in (files("assets") / "presets").iterdir():
         if not file.name.endswith(".toml"):
@@ -43,4 +44,7 @@ def presets() -> tuple[Preset, ...]:
                 experiment=experiment,
             )
         )
-    return tuple(sorted(found, key=lambda preset: (preset.id != "demo", preset.title)))
+    kinds = list(KINDS)
+    return tuple(
+        sorted(found, key=lambda one: (one.id != "demo", kinds.index(one.experiment.workload.kind), one.title.lower()))
+    )

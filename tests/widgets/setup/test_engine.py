@@ -346,7 +346,7 @@ def test_that_a_study_is_made_of_the_chosen_model_and_this_machine(
     with_packages(fake, "torch", "transformers")
     choose(qtbot, page, RANDOM)
     menu = page.tools.presets.menu()
-    next(a for a in menu.actions() if a.text() == "precision study").trigger()
+    next(a for a in menu.actions() if a.text() == "Precision study").trigger()
     qtbot.waitUntil(lambda: page.draft.state.origin == STUDIES[0].title)
     made = page.draft.experiment
     assert made.models == (RANDOM,)

@@ -128,7 +128,7 @@ def test_that_the_experiment_is_there_again_in_the_next_session(
 
 
 def test_that_a_preset_fills_the_form(qtbot: QtBot, page: SetupPage) -> None:
-    action = next(a for a in page.tools.presets.menu().actions() if a.text() == "batch size")
+    action = next(a for a in page.tools.presets.menu().actions() if a.text() == "Batch size")
     action.trigger()
     settle(qtbot, page)
     assert page.workload.fields["batch_size"].line.text() == "1, 2, 4, 8"

@@ -186,7 +186,7 @@ def test_that_a_fine_tuning_becomes_models_that_are_trained_first_and_can_be_had
 
 
 @pytest.mark.parametrize(
-    ("kind", "words", "name"), [("Inference", "demo", "precision"), ("Fine-tuning", "LoRA", "LoRA on")]
+    ("kind", "words", "name"), [("Inference", "demo", "Precision"), ("Fine-tuning", "LoRA", "LoRA on")]
 )
 def test_that_an_empty_plan_offers_an_example_of_its_kind(
     qtbot: QtBot, page: SetupPage, monkeypatch: pytest.MonkeyPatch, kind: str, words: str, name: str
