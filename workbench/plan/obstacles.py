@@ -19,7 +19,7 @@ from engines.protocol.settings import settings_of
 from engines.protocol.work import sequences_of, tag_of
 from engines.techniques import MachineFacts, Technique, Use, find, techniques
 from engines.techniques.chosen import precision_of
-from engines.techniques.finetune import FINETUNE, method_of
+from engines.techniques.finetune import FINETUNE, method_of, trained_parameters
 from engines.techniques.gguf import STORED
 from workbench.experiment.experiment import Experiment
 from workbench.machines.machine import THIS
@@ -27,7 +27,7 @@ from workbench.plan.memory import estimate_memory, weight_bytes
 from workbench.plan.memory.changes import Case, Change, fitting_changes, largest
 from workbench.plan.training_rules import training_obstacles
 from workbench.plan.types import Configuration
-from workbench.units import format_bytes
+from workbench.units import format_bytes, format_count
 
 TIGHT = 0.10
 """Less than this share of the free memory left over is worth a warning."""
@@ -46,7 +46,7 @@ def problems_of(
         return (_error(cell, model.facts.unfit, "Choose a model made for text generation.", _leave_out()),)
     return (
         *_of_engine(cell, model),
-        *_work(cell, machine),
+        *_work(cell, model, machine),
         *_obstacles(cell, model, machine, experiment),
         *_made_first(cell, model, machine),
         *_context(cell, model),
@@ -108,7 +108,7 @@ def _has_axis(engine: str, axis: str) -> bool:
     return any(engine in engines_for(technique) for technique in techniques(axis))
 
 
-def _work(cell: Configuration, machine: MachineFacts) -> Iterator[Problem]:
+def _work(cell: Configuration, model: ResolvedModel, machine: MachineFacts) -> Iterator[Problem]:
     """Whether the techniques belong to the kind of work, and the engine can do it."""
     kind = tag_of(type(cell.workload))
     engine = find_engine(cell.engine.id)
@@ -126,6 +126,21 @@ def _work(cell: Configuration, machine: MachineFacts) -> Iterator[Problem]:
         for message, hint, fixes in training_obstacles(cell.workload, machine):
             yield _error(cell, message, hint, (*fixes, *_leave_out()))
         yield from _unused_rate(cell, cell.workload)
+        yield from _more_than_the_model(cell, model)
+
+
+def _more_than_the_model(cell: Configuration, model: ResolvedModel) -> Iterator[Problem]:
+    """A rank that is larger than the matrices: nothing stands against it but sense."""
+    order = method_of(cell.techniques)
+    trained = trained_parameters(model.facts, order) if order is not None else 0
+    if trained > model.facts.parameters > 0:
+        whole = format_count(model.facts.parameters)
+        yield Problem(
+            severity="warning",
+            place=cell.title,
+            message=f"It trains {format_count(trained)} parameters, more than the {whole} of the whole model.",
+            hint="Lower the rank: a matrix has no use of one beyond its narrower side.",
+        )
 
 
 def _unused_rate(cell: Configuration, load: AnyTraining) -> Iterator[Problem]:

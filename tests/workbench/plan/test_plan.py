@@ -635,6 +635,16 @@ def test_that_a_rate_of_its_own_that_is_not_used_is_named() -> None:
             assert apply_fix(asked, cell.hash, fix).workload.values("learning_rate") == (0.0,)
 
 
+@pytest.mark.parametrize(("rank", "said"), [(8, False), (4096, True)])
+def test_that_adapters_larger_than_their_model_are_a_warning(rank: int, said: bool) -> None:
+    method = f'techniques.finetune = {{ id = "lora", rank = {rank} }}'
+    asked, problems = parse(f'models = ["a"]\n{method}\n[workload]\nkind = "training"\n')
+    assert asked is not None, problems
+    (cell,) = make_plan(asked, ONE, probe()).configurations
+    warned = [p for p in cell.problems if "more than the" in p.message and p.severity == "warning"]
+    assert bool(warned) == said
+
+
 def test_that_the_command_line_quotes_its_file() -> None:
     assert command_line(Experiment(), Path("my file.toml")) == "llm-workbench run 'my file.toml'"
     assert command_line(Experiment(name="Precision of X!"), None) == "llm-workbench run precision-of-x.toml"
