@@ -65,3 +65,15 @@ def test_that_the_link_has_the_colour_of_its_theme(qtbot: QtBot, theme: Theme) -
     theme.choose("dark")
     assert theme.color("text.link").name() in bar.seeing.text()
     assert light not in bar.seeing.text()
+
+
+def test_that_what_stands_against_running_is_said_before_what_is_left_out(qtbot: QtBot, theme: Theme) -> None:
+    bar = RunBar(theme)
+    qtbot.addWidget(bar)
+    bar.resize(1368, 56)
+    bar.show()
+    left_out, wrong = "1 of 2 configurations left out", "Rate is 0 to 10, not 11."
+    for shown, below in ((Seeing(), left_out), (Seeing("With 5 seeds, nothing shows."), "")):
+        bar.show_seeing(shown)
+        bar.show_run("Run", "", left_out, "1 cannot run", is_error=True, reason=wrong)
+        assert (bar.left_out.text(), bar.why.text()) == (wrong, below)

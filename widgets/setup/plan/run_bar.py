@@ -136,8 +136,8 @@ class RunBar(QFrame):
         self.run.setEnabled(not reason)
         self.run.setToolTip(reason or "Run (Ctrl+Enter)")
         self.run.setAccessibleDescription(reason)
-        if reason and not left_out:
-            left_out, why = reason, ""
+        if reason:  # what stands against running comes first
+            left_out, why = reason, left_out if self.seeing.isHidden() else ""
         if not self.seeing.isHidden() and left_out and why:
             left_out, why = "", f"{left_out}: {why}"  # three lines have no room
         self.left_out.setText(left_out)
