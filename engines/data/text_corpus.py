@@ -121,7 +121,7 @@ def _text_files(folder: Path) -> list[Path]:
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     ]  # fmt: skip
     kinds = Counter("text" if _is_text(file) else file.suffix.lower() for file in found)
-    is_text = bool(kinds) and kinds.most_common(1)[0][0] == "text"
+    is_text = kinds.pop("text", 0) > max(kinds.values(), default=0)  # a README beside data is not the text
     return [file for file in found if _is_text(file)] if is_text else []
 
 

@@ -17,12 +17,14 @@ from pathlib import Path
 
 import msgspec
 
+from engines.data.text_corpus import find_text
 from engines.data.training.sources import find, fingerprint
 from engines.models.files import BrokenModel, model_files
 from engines.models.identity import Digests
 from engines.models.receiving import Announced, FileAnnounced, Kept, Ready, Refused, Word
 from engines.protocol.orders import ModelOrder
 from engines.protocol.problems import Advised, advice_of
+from engines.protocol.text_file import FileError
 from workbench.models.fetching import Report
 from workbench.units import format_bytes
 
@@ -59,8 +61,11 @@ def parcel_of_model(order: ModelOrder) -> Parcel:
 
 
 def parcel_of_data(path: str, base: Path, digests: Digests) -> Parcel:
-    """A file of prompts, a file or a folder of training data. Raises `FileError`."""
-    source = find(path, base)
+    """A file of prompts, a file or a folder of training data or of text files. Raises `FileError`."""
+    try:
+        source = find(path, base)
+    except FileError:
+        source = find_text(path, base)
     named = tuple((file.relative_to(source.folder).as_posix(), file) for file, _ in source.files)
     return Parcel(source.title, fingerprint(source, digests), named)
 

@@ -16,6 +16,7 @@ import msgspec
 
 from engines.protocol.orders import AnyTraining, ResumeOrder
 from engines.protocol.records import Resumed, TookEffect
+from engines.techniques import find
 from engines.worker.budget import Budget
 from engines.worker.engine import Engine, HeldOut, NotKept, Trains
 from engines.worker.failures import WorkerFailure
@@ -107,8 +108,10 @@ class TrainingWork:
         trial = self._trial
         if trial.stop.requested:
             return
-        trial.doing = "applying the fine-tuning method"
-        trial.progress.tell("adapt", "Applying the fine-tuning method")
+        adapts = any(t is not None and t.only_trains for t in map(find, (order.id for order in trial.order.techniques)))
+        doing = "applying the fine-tuning method" if adapts else "preparing the weights"
+        trial.doing = doing
+        trial.progress.tell("adapt", doing.capitalize())
         with trial.phases.phase("adapt"), trial.stop.interruptible():
             effects = self._engine.adapt()
         tell_effects(trial, effects, "adapt")

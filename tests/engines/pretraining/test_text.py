@@ -13,9 +13,11 @@ from engines.data import bpe
 from engines.data.text_corpus import Text, look_text, passages, read_text
 from engines.data.tokenised import Corpus, kept, key_of, lengths_of, make
 from engines.data.training.windows import Windows
+from engines.models.identity import Digests
 from engines.protocol.orders import Pretraining
 from engines.protocol.text_file import FileError
 from tests.engines.pretraining import kit
+from workbench.machines.copying import parcel_of_data
 
 
 def made(load: Pretraining, cache: Path, reports: list[float] | None = None) -> Corpus:
@@ -46,6 +48,11 @@ def test_files_of_a_folder_are_a_document_each_and_splits_of_its_names_are_kept(
     text = read_text(Pretraining(data=str(tmp_path)))
     assert text.documents == ("Text of a.txt.", "Text of deep/er/b.md.")
     assert text.left_out == 1
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "README.md").write_text("About these rows.")
+    (data / "rows.csv").write_text("text\na row\n")
+    assert read_text(Pretraining(data=str(data))).documents == ("a row",), "what is beside data is not the text"
     named = tmp_path / "named"
     for split in ("train", "valid", "test"):
         (named / split).mkdir(parents=True)
@@ -185,3 +192,12 @@ def test_windows_follow_one_another_and_the_rest_is_left() -> None:
     assert [list(w.ids) for w in windows[1:]] == [[4, 5, 6, 7]]
     with pytest.raises(IndexError):
         windows[2]
+
+
+def test_a_folder_of_text_is_copied_to_other_machines_file_by_file(tmp_path: Path) -> None:
+    for name in ("a.txt", "b/c.txt"):
+        (tmp_path / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "texts" / name).write_text(name)
+    parcel = parcel_of_data("texts", tmp_path, Digests(tmp_path / "digests"))
+    assert [name for name, _ in parcel.files] == ["a.txt", "b/c.txt"]
+    assert parcel.fingerprint == look_text(Pretraining(data="texts"), tmp_path).hash
