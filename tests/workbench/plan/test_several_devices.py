@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from engines.slurm.commands import SlurmSettings
+from engines.protocol.job_settings import JobSettings
 from engines.slurm.node import ANY_GPU, Share
 from engines.slurm.probe import cluster_devices
 from engines.techniques import registry
@@ -46,7 +46,7 @@ def test_that_a_machine_with_one_is_not_enough() -> None:
 
 @pytest.mark.parametrize(("gpus", "enough"), [(1, False), (2, True), (3, True)])
 def test_that_a_job_counts_by_the_gpus_it_asks_for(gpus: int, enough: bool) -> None:
-    cluster = probe(*cluster_devices(SlurmSettings(gpus=gpus), probe(CPU, GPU)))
+    cluster = probe(*cluster_devices(JobSettings(gpus=gpus), probe(CPU, GPU)))
     _, int8 = make_plan(experiment(), ONE, cluster).configurations
     assert int8.runnable is enough
     assert int8.device == ANY_GPU
