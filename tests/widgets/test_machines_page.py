@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QAbstractItemModelTester, QTest
-from PySide6.QtWidgets import QLabel, QPushButton
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.client import RunnerError
@@ -465,3 +465,51 @@ def test_that_no_button_of_the_head_is_cut_in_a_narrow_window(page: MachinesPage
             assert head.rect().contains(button.geometry())
     finally:
         head.setParent(page)
+
+
+def inside(widget: QWidget, around: QWidget) -> bool:
+    """Whether all of its width is seen."""
+    left = widget.mapTo(around, QPoint(0, 0)).x()
+    return left >= 0 and left + widget.width() <= around.width()
+
+
+def test_that_at_double_text_size_the_head_and_a_fingerprint_are_seen_whole(
+    qtbot: QtBot, services: Services, page: MachinesPage, far: FarWorkbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fingerprint = f"SHA256:{'abcdefghij' * 4}xyz"
+    key = HostKey("unknown", "gpu-box", "ssh-ed25519", fingerprint, line="ssh-ed25519 AAAA")
+    monkeypatch.setattr(known, "host_key", lambda _reach: key)
+    services.theme.choose("light", 2.0)
+    page.resize(1040, 560)
+    click_row(page, "lab")
+    far.say(connected("lab"))
+    qtbot.waitUntil(lambda: "What can be measured" in words(page))
+    far.say(lost("lab", "host_key"))
+    qtbot.waitUntil(page.head.trust.isVisible)
+    seen = page._right.viewport()
+    qtbot.waitUntil(lambda: page.head.width() <= seen.width())
+    for widget in (*page.head.buttons, page.head.trust, page.head.retry, page.head.card_title, page.head.offered):
+        assert inside(widget, seen), widget
+    lines = page.head.offered.text().split("\n")
+    assert "".join(lines) == f"ssh-ed25519 {fingerprint}"
+    advance = page.head.offered.fontMetrics().horizontalAdvance
+    assert max(advance(line) for line in lines) <= page.head.offered.width()
+
+
+def test_that_at_double_text_size_the_fields_of_set_up_are_seen_whole(
+    qtbot: QtBot, services: Services, page: MachinesPage, set_up: list[Choice]
+) -> None:
+    services.theme.choose("light", 2.0)
+    page.resize(1040, 560)
+    click_row(page, "lab")
+    QTest.mouseClick(page.head.set_up, Qt.MouseButton.LeftButton)
+    sheet = page.setup_sheet
+    qtbot.waitUntil(sheet.start.isVisible)
+    for field in (sheet.python, sheet.index):
+        assert inside(field, sheet)
+        assert field.width() > services.theme.px(120)
+    ticks = tuple(sheet.engines.values())
+    before = [tick.isChecked() for tick in ticks]
+    for tick in ticks:  # without waiting for the machine to be looked at
+        QTest.mouseClick(tick, Qt.MouseButton.LeftButton, pos=QPoint(8, tick.height() // 2))
+    assert [tick.isChecked() for tick in ticks] == [not checked for checked in before]

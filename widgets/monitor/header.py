@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QFontMetricsF, QHelpEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QSizePolicy, QToolTip, QVBoxLayout, QWidget
+from PySide6.QtGui import QFontMetricsF, QHelpEvent, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
 from widgets.monitor.header_view import HeaderView, Segment
 from widgets.parts.components import ElidedLabel, label, line, push_button, set_look
@@ -14,6 +14,8 @@ from widgets.theme.swatch import Swatch
 from widgets.theme.theme import Theme
 
 _KILL_PATIENCE_MS = 5000
+_LEAST, _BUTTONS = 340, 40
+"""Pixels that title and phases need beside the buttons, and the height of a row of buttons."""
 
 
 class PhaseBar(QWidget):
@@ -139,17 +141,23 @@ class TrialHeader(QFrame):
         self._row.addSpacing(8)
         self._row.addLayout(times)
         self._row.addSpacing(4)
+        self._times = times
+        self._buttons = QHBoxLayout()
+        self._buttons.addStretch(1)
         for button in (self.pause, self.stop, self.kill):
-            self._row.addWidget(button)
-        outer.addLayout(self._row, 1)
+            self._buttons.addWidget(button)
+        self._parts = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._parts.addLayout(self._row, 1)
+        self._parts.addLayout(self._buttons)
+        outer.addLayout(self._parts, 1)
         outer.addWidget(line(self))
         theme.follow(self._restyle)
 
     def _restyle(self) -> None:
         theme = self._theme
-        self.setFixedHeight(theme.px(64))
-        self._row.setContentsMargins(theme.px(12), 0, theme.px(12), 0)
-        self._row.setSpacing(theme.px(8))
+        self._parts.setContentsMargins(theme.px(12), 0, theme.px(12), 0)
+        for row in (self._row, self._buttons, self._parts):
+            row.setSpacing(theme.px(8))
         for button, name, color in (
             (self.pause, "pause", "text.secondary"),
             (self.stop, "stop", "text.secondary"),
@@ -157,6 +165,21 @@ class TrialHeader(QFrame):
         ):
             button.setIcon(icon(theme, name, color))
             button.setIconSize(QSize(theme.icon_size(), theme.icon_size()))
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """The buttons beside the rest, or under it where large text leaves no room."""
+        px = self._theme.px
+        shown = [button for button in (self.pause, self.stop, self.kill) if not button.isHidden()]
+        buttons = sum(button.sizeHint().width() + px(8) for button in shown)
+        below = px(_LEAST) + self._times.sizeHint().width() + buttons > self.width()
+        directions = QBoxLayout.Direction
+        self._parts.setDirection(directions.TopToBottom if below else directions.LeftToRight)
+        self.setFixedHeight(px(64 + _BUTTONS * (below and bool(shown))))
 
     def show_view(self, view: HeaderView, paused: bool) -> None:
         """Show a trial. Buttons that would do nothing are hidden, not grey."""
@@ -173,6 +196,7 @@ class TrialHeader(QFrame):
             button.setVisible(view.running)
         if not view.running:
             self._stop_asking()
+        self._fit()
 
     def _ask_or_kill(self) -> None:
         if self._asking.isActive():

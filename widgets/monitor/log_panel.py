@@ -76,7 +76,7 @@ class LogPanel(Panel):
         theme = self._theme
         self.level.setFixedWidth(theme.px(136))
         self.filter.setMaximumWidth(theme.px(280))
-        self.filter.setMinimumWidth(theme.px(232))
+        self.filter.setMinimumWidth(theme.px(96))
         rows = self.view.verticalHeader()
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         rows.setMinimumSectionSize(1)

@@ -108,3 +108,18 @@ def test_that_a_phase_counts_from_where_it_began_and_the_trial_from_where_its_wo
     view = header_now(data, running, queue(running), "", 1005.0)
     assert view.so_far == "25 s so far"
     assert next(segment.text for segment in view.segments if segment.name == "load") == "load 3.0 s"
+
+
+def test_that_at_double_text_size_the_buttons_move_under_the_title(page: MonitorPage) -> None:
+    arrive(page, full_queue())
+    header, theme = page.header, page.services.theme
+    header.setFixedWidth(1040)
+    assert header.pause.y() == header.kill.y()
+    assert header.height() == theme.px(64)
+    theme.choose("light", 2.0)
+    header.layout().activate()
+    buttons = (header.pause, header.stop, header.kill)
+    assert header.pause.y() > header.title.y()
+    assert all(b.x() >= 0 and b.x() + b.width() <= header.width() for b in buttons)
+    assert all(b.width() >= b.sizeHint().width() for b in buttons)
+    assert header.title.width() > theme.px(80)
