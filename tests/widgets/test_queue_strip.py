@@ -237,3 +237,10 @@ def test_that_what_a_cluster_says_is_never_longer_than_anybody_reads() -> None:
     )
     shown = state.of_machine("lab")
     assert len(shown.nothing_starts) == len(shown.allocations[0].reason) == 4_000
+
+
+def test_that_the_strip_names_a_machine_that_does_not_answer(qtbot: QtBot, theme: Theme) -> None:
+    strip = QueueStrip(theme)
+    qtbot.addWidget(strip)
+    strip.set_queue(queue(entry("a", "running")), (), ("gpu-box",))
+    assert strip.detail.text().endswith("no answer from gpu-box")

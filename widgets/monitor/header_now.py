@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engines.protocol.messages import ProbeResult, QueueEntry, QueueState
 from engines.protocol.orders import AnyTraining, Inference, TrialOrder
 from engines.protocol.work import tag_of
 from widgets.monitor.header_view import HeaderView, header_view
+from widgets.parts.link_state import LAST_KNOWN
 from widgets.queue.rows import entry_seconds_left
 from workbench.charts.curves import latest_time
 from workbench.charts.series import TrialData
@@ -17,16 +20,20 @@ def header_now(
     queue: QueueState | None,
     where: str,
     now_wall_s: float,
+    *,
+    lost: bool = False,
 ) -> HeaderView:
-    """`where` from `where_it_runs`; `now_wall_s` seconds since 1970."""
+    """`where` from `where_it_runs`; `now_wall_s` seconds since 1970. `lost`: its machine does not answer;
+    what is shown is what was known last."""
     left = None
     now = at = 0.0 if data is None else latest_time(data)
-    if entry is not None and entry.state == "running" and queue is not None:
+    if entry is not None and entry.state == "running" and queue is not None and not lost:
         left = entry_seconds_left(queue, entry, now_wall_s)
         now = max(now, now_wall_s - entry.started_wall_ns / 1e9 if entry.started_wall_ns else 0.0)
         if data is not None and data.started is not None:  # after the worker was made: phases count from there
             at = max(at, now_wall_s - data.started.clock.wall_ns / 1e9)
-    return header_view(data, entry, left, now, where, at_s=at)
+    view = header_view(data, entry, left, now, where, at_s=at)
+    return replace(view, line=f"{LAST_KNOWN} · {view.line}", status="warn") if lost and view.running else view
 
 
 def where_it_runs(

@@ -206,7 +206,9 @@ class MonitorPage(Page):
             machine = order.machine if order is not None else entry.machine if entry is not None else THIS
             name = "" if machine == THIS else bridge.title_of(machine)
             where = where_it_runs(data, order, entry, bridge.probes.get(machine), name)
-            view = header_now(data, entry, queue, where, time.time())
+            link = bridge.links.get(machine)
+            lost = link is not None and link.state == "lost"
+            view = header_now(data, entry, queue, where, time.time(), lost=lost)
             self.header.show_view(view, self._paused(entry))
 
     # --- what the user does -----------------------------------------------------------------------

@@ -8,6 +8,8 @@ from workbench.running.events import RunnerLink
 LOST = {"host_key": ("host key", "warn"), "login": ("login refused", "error"), "setup": ("not set up", "warn")}
 """By the code of a lost link; any other is a machine that does not answer."""
 NO_ANSWER = ("no answer", "error")
+LAST_KNOWN = "no answer, last known"
+"""Of what a lost link brought."""
 
 
 def link_state(machine: str, link: RunnerLink | None, *, answered: bool) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 
 from engines.protocol.messages import QueueState
 from widgets.parts.components import ElidedLabel, ToolButton, label, line
+from widgets.parts.link_state import LAST_KNOWN
 from widgets.queue.allocations import jobs_text
 from widgets.queue.rows import heading
 from widgets.theme.theme import Theme
@@ -46,7 +47,7 @@ def _text(state: QueueState, link: RunnerLink | None, now_s: float) -> str:
     parts = [f"{running} running"] if running else []
     parts += [heading(state, now_s)] if heading(state, now_s) else []
     if link is not None and link.state == "lost":
-        parts.insert(0, "no answer, last known")
+        parts.insert(0, LAST_KNOWN)
     return ", ".join(parts)
 
 

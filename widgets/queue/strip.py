@@ -74,10 +74,13 @@ class QueueStrip(QFrame):
         theme.follow(self._restyle)
         self._show()
 
-    def set_queue(self, state: QueueState | None, paused: Sequence[str] = ()) -> None:
-        """The runners' queue; None while it is not known. `paused`: names of those that are, where others are not."""
+    def set_queue(self, state: QueueState | None, paused: Sequence[str] = (), silent: Sequence[str] = ()) -> None:
+        """The runners' queue; None while it is not known. `paused`: names of those that are, where others are not;
+        `silent`: of those with running trials that do not answer."""
         self._state = state
-        self._note = f"{', '.join(paused)} paused" if paused else ""
+        notes = [f"{', '.join(paused)} paused"] if paused else []
+        notes += [f"no answer from {', '.join(silent)}"] if silent else []
+        self._note = " · ".join(notes)
         self._tick()
         self._keep_time()
 

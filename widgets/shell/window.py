@@ -236,12 +236,16 @@ class Window(QMainWindow):
     def _queue_changed(self, state: QueueState) -> None:
         queues = self.bridge.queues
         paused = () if state.paused else tuple(self.bridge.title_of(m) for m, q in queues.items() if q.paused)
-        self.strip.set_queue(state, paused)
+        lost = {m for m, link in self.bridge.links.items() if link.state == "lost"}
+        silent = tuple(self.bridge.title_of(m) for m, q in queues.items() if m in lost and q.in_state("running"))
+        self.strip.set_queue(state, paused, silent)
         self.rail.buttons["monitor"].set_dot(bool(state.in_state("running")))
         self.actions_.update()
 
     def _link_changed(self) -> None:
         self.status.set_links(self.bridge.links, self.bridge.title_of)
+        if self.bridge.queue is not None:
+            self._queue_changed(self.bridge.queue)
 
     def _store_changed(self, change: StoreChanged) -> None:
         self.stack.refresh(change)

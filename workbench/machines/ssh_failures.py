@@ -44,7 +44,7 @@ def failure(reach: Ssh, title: str, said: str) -> RunnerError:
         )
     if "Permission denied" in said or "Too many authentication failures" in said:
         return RunnerError(
-            f"{title} refuses the login: {_last_line(said)}",
+            f"{title} refuses the login: {_sentence(said)}",
             f"No password is ever asked for here. Make `ssh {host}` work without one (a key, or an agent), and check "
             "the user name.",
             code="login",
@@ -55,10 +55,10 @@ def failure(reach: Ssh, title: str, said: str) -> RunnerError:
         )
     if "Bad configuration option" in said or "terminating, " in said or "Bad owner or permissions" in said:
         return RunnerError(
-            f"OpenSSH cannot read its configuration: {_last_line(said)}", f"`ssh {host}` says the same.", code="config"
+            f"OpenSSH cannot read its configuration: {_sentence(said)}", f"`ssh {host}` says the same.", code="config"
         )
     return RunnerError(
-        f"{title} cannot be reached: {_last_line(said) or 'the connection ended.'}",
+        f"{title} cannot be reached: {_sentence(said) or 'the connection ended.'}",
         f"{_SAFE} `ssh {host}` says more.",
         code="unreachable",
     )
@@ -74,7 +74,7 @@ def ended_early(reach: Ssh, title: str, code: int, said: str) -> RunnerError | N
         )
     if "No module named" in said:
         return RunnerError(
-            f"{title} has no engines for {reach.python}: {_last_line(said)}",
+            f"{title} has no engines for {reach.python}: {_sentence(said)}",
             "Set it up again on the Machines page.",
             code="setup",
         )
@@ -87,8 +87,10 @@ def ended_early(reach: Ssh, title: str, code: int, said: str) -> RunnerError | N
     return None
 
 
-def _last_line(said: str) -> str:
-    return _last_lines(said, 1)
+def _sentence(said: str) -> str:
+    """The last line, ended so that another sentence can follow."""
+    line = _last_lines(said, 1)
+    return f"{line}." if line and line[-1] not in ".!?" else line
 
 
 def _last_lines(said: str, count: int) -> str:

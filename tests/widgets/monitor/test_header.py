@@ -17,6 +17,7 @@ from widgets.monitor.header_view import segments
 from widgets.monitor.page import MonitorPage
 from widgets.parts.phrases import span
 from workbench.charts.series import Phase, TrialData
+from workbench.running.events import RunnerLink
 
 
 def test_that_kill_asks_once_in_place(page: MonitorPage, workbench: FakeWorkbench, qtbot: QtBot) -> None:
@@ -123,3 +124,13 @@ def test_that_at_double_text_size_the_buttons_move_under_the_title(page: Monitor
     assert all(b.x() >= 0 and b.x() + b.width() <= header.width() for b in buttons)
     assert all(b.width() >= b.sizeHint().width() for b in buttons)
     assert header.title.width() > theme.px(80)
+
+
+def test_that_a_trial_whose_machine_does_not_answer_counts_no_time(page: MonitorPage, qtbot: QtBot) -> None:
+    arrive(page, full_queue())
+    assert page.header.left.isVisible()
+    page.services.bridge.say_link(RunnerLink("lost", "Gone."))
+    qtbot.waitUntil(lambda: page.header.line.text().startswith("no answer, last known · "))
+    assert not page.header.left.isVisible()
+    page.services.bridge.say_link(RunnerLink("connected"))
+    qtbot.waitUntil(lambda: "no answer" not in page.header.line.text())

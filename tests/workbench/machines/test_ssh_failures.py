@@ -64,7 +64,7 @@ def test_that_a_refused_key_and_a_wrong_user_are_refused_logins(home: Places, fa
 
 def test_that_nobody_there_is_said(home: Places, far: Network) -> None:
     lab = far.computer("lab")
-    with refused("unreachable", "cannot be reached: .*refused"):
+    with refused("unreachable", r"cannot be reached: .*refused\.$"):
         remote(lab, home, port=free_port()).run(["true"])
     with refused("name", "No computer is known by the name of no-such-computer.invalid"):
         remote(lab, home, host="no-such-computer.invalid").run(["true"])
