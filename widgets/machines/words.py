@@ -84,7 +84,8 @@ def link_words(machine: Machine, link: RunnerLink | None, probe: ProbeResult | N
         return LinkWords(state, status)
     name = "The runner on this computer" if machine.id == THIS else machine.title
     title = _TITLES.get(link.code, "{} does not answer").format(name)
-    return LinkWords(state, status, title, link.message, retry=True)
+    text = link.message.removeprefix(f"{title}: ")  # the title says it
+    return LinkWords(state, status, title, f"{text[:1].upper()}{text[1:]}", retry=True)
 
 
 _TITLES = {
