@@ -49,7 +49,7 @@ def _cpu_of_partition(settings: JobSettings) -> Device:
     size = settings.memory_bytes or min(sizes, default=0)
     return Device(
         id="cpu",
-        title=f"{settings.cpus} processors of a node",
+        title=f"{settings.cpus} processor{'s' * (settings.cpus != 1)} of a node",
         memory_total_bytes=size,
         memory_free_bytes=size,
         details={"cores": str(settings.cpus), "threads_default": str(max(1, settings.cpus - 1))},
