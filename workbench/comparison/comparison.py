@@ -33,7 +33,7 @@ from workbench.statistics.outliers import find_outliers
 from workbench.store.operations import ConfigurationRow, ExperimentDetail
 
 _FIGURES = re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?")
-"""Figures within a method."""
+"""Figures within a method. It only decides which sentences are one; no two ways of a metric differ in figures alone."""
 _NO_TITLES: Mapping[str, str] = MappingProxyType({})
 
 

@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel
 from pytestqt.qtbot import QtBot
 
+from engines.protocol.kinds import KINDS
 from widgets.setup.page import SetupPage
 
 
@@ -29,6 +30,10 @@ def test_that_setup_offers_the_engine_with_its_settings_and_the_axis(qtbot: QtBo
 
 
 def test_that_setup_has_a_form_for_the_packages_kind_of_work(page: SetupPage) -> None:
-    page.tools.kind.choose(2)
+    page.tools.kind.choose(list(KINDS).index("counting"))
     assert page.draft.experiment.workload.kind == "counting"
     assert "numbers" in page.workload.fields
+    choice = page.workload.engine.choices["id"]
+    offered = [choice.itemText(index) for index in range(choice.count())]
+    assert {"Dummy", "transformers"} <= set(offered), "its own, and one that lends its model"
+    assert "llama.cpp" not in offered

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
+import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,7 +14,8 @@ import pytest
 from engines.protocol.codec import encode_record, read_record
 from tests.workbench.synthetic import NO_POWER
 from tests.workbench.synthetic_experiment import experiment_detail
-from workbench.comparison.comparison import _word, compare
+from workbench import metrics
+from workbench.comparison.comparison import _FIGURES, _word, compare
 from workbench.comparison.results import Comparison, Row
 from workbench.comparison.trade_offs import quality_metric, trade_offs
 from workbench.comparison.trials import Trouble
@@ -351,6 +355,17 @@ def test_that_the_table_says_how_many_trials_carry_a_warning_and_of_what_kind(de
     trials = tuple(msgspec.structs.replace(t, verdict="warning") if t.trial in warned else t for t in detail.trials)
     found = compare(msgspec.structs.replace(detail, trials=trials, reasons=(*detail.reasons, *reasons)))
     assert found.footnotes[0] == "3 of 20 trials carry a warning: busy machine (3), throttled (1)."
+
+
+def test_that_no_two_ways_of_making_a_value_differ_in_figures_alone() -> None:
+    """Else trials made in different ways would be told as one."""
+    ways: dict[str, set[str]] = {}
+    for file in Path(metrics.__path__[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
+                ways.setdefault(_FIGURES.sub("0", node.value), set()).add(node.value)
+    assert any(re.search(r"\d", way) for way in ways), "some do state figures"
+    assert [told for told in ways.values() if len(told) > 1] == []
 
 
 def test_that_each_way_a_value_was_made_is_told_with_its_trials(detail: ExperimentDetail) -> None:
