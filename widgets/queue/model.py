@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import (
     QAbstractListModel,
@@ -30,6 +30,8 @@ from widgets.theme.theme import Theme
 Index = QModelIndex | QPersistentModelIndex
 ROW_ROLE = int(Qt.ItemDataRole.UserRole) + 1
 MIME = "application/x-llm-workbench-trials"
+_WITH_BLOCK = 200
+"""Pixels of a row's texts from which the block has room."""
 
 
 class QueueModel(QAbstractListModel):
@@ -132,6 +134,15 @@ class QueueModel(QAbstractListModel):
         return False
 
 
+def columns(width: int, px: Callable[[float], int], has_technique: bool) -> tuple[int, int, int]:
+    """Pixels of name, technique and block, the same in every row; what is left of `width` is for time or outcome. In a
+    narrow panel the block goes first, then name and technique share what there is."""
+    last, block = px(86), px(44) if width >= px(_WITH_BLOCK) else 0
+    room = max(0, width - last - block)
+    technique = min(px(64), room // 2) if has_technique else 0
+    return room - technique, technique, block
+
+
 class QueueDelegate(QStyledItemDelegate):
     """State, swatch, model, technique, block, time or outcome: 28 px, painted with the tokens."""
 
@@ -180,11 +191,8 @@ class QueueDelegate(QStyledItemDelegate):
         metrics = painter.fontMetrics()
         painter.setPen(theme.color("status.error" if row.tone == "error" else f"text.{row.tone}"))
         painter.drawText(box, middle | Qt.AlignmentFlag.AlignRight, row.left)
-        # the same columns in every row; a longer outcome takes from the name, not from the columns' places
-        last, block = px(86), px(44)
-        room = box.width() - last - block
-        technique = px(64) if row.technique else 0
-        name = room - technique
+        name, technique, block = columns(box.width(), px, bool(row.technique))
+        room = name + technique
         painter.setPen(theme.color("text.primary"))
         painter.drawText(
             QRect(box.left(), box.top(), name, box.height()),

@@ -13,7 +13,7 @@ from tests.widgets.monitor.kit import FakeWorkbench, arrive, full_queue
 from tests.widgets.queue_kit import entry, queue
 from widgets.monitor.page import MonitorPage
 from widgets.parts.components import ElidedLabel
-from widgets.queue.model import QueueModel
+from widgets.queue.model import QueueModel, columns
 from widgets.queue.rows import dropped, failed_trials, moved, queue_rows
 from widgets.queue.strip_view import trial_seconds_left
 from workbench.running.events import RunnerLink
@@ -203,3 +203,17 @@ def test_that_a_cluster_s_lane_says_what_its_jobs_do(page: MonitorPage, qtbot: Q
     assert page.queue.lanes.notes["lab"].text() == "It has not begun."
     arrive_both(page, {"this": queue(), "lab": there})
     assert not page.queue.lanes.notes["lab"].isVisible()
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("width", [0, 80, 130, 144, 199, 200, 320])
+def test_that_the_columns_of_a_narrow_queue_never_overlap(width: int, scale: int) -> None:
+    def px(value: float) -> int:
+        return round(value * scale)
+
+    name, technique, block = columns(width * scale, px, True)
+    assert min(name, technique, block) >= 0
+    assert name >= technique or technique == px(64)
+    assert name + technique + block + px(86) <= max(width * scale, px(86))
+    assert bool(block) == (width >= 200)
+    assert columns(width * scale, px, False) == (name + technique, 0, block)
