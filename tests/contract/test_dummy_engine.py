@@ -87,7 +87,6 @@ def test_that_a_worker_names_the_engines_it_has_and_those_that_failed(dummy_pack
     outcome = run_worker(order("another"), tmp_path / "trial")
     assert (outcome.exit_code, outcome.failure) == (3, "order")
     cue = outcome.cue("failure:order")
-    assert cue is not None
     assert "no engine called another" in cue.text
     assert "transformers, llama.cpp, dummy" in cue.text
     assert "dummy-broken failed to load (RuntimeError: made to fail)" in cue.text

@@ -86,7 +86,6 @@ class RunnerProcess:
 
     @property
     def pid(self) -> int:
-        assert self.process is not None
         return self.process.pid
 
     def start(self, *options: str) -> None:
@@ -98,7 +97,6 @@ class RunnerProcess:
         until(self._is_ready, 60, "the runner starts")
 
     def _is_ready(self) -> bool:
-        assert self.process is not None
         assert self.process.poll() is None, self.log
         try:
             connect_local(self.places, start=False, timeout=60).close()
@@ -151,14 +149,12 @@ class RunnerProcess:
     def kill(self) -> None:
         """SIGKILL, as a crash."""
         self.hang_up()
-        assert self.process is not None
         self.process.kill()
         self.process.wait()
 
     def end(self) -> int:
         """SIGTERM, as a person does. -> exit code"""
         self.hang_up()
-        assert self.process is not None
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(timeout=120)

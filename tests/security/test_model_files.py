@@ -63,7 +63,6 @@ def test_that_a_checkpoint_is_taken_from_where_checkpoints_lie(tmp_path: Path) -
         made = Made(artifact="checkpoint", trial="t-1", title="tiny", experiment_title="x", step=5, base=base)
         artifacts.write(folder, made, lambda draft: (draft / "state").write_bytes(b"5") and None)
     inside = artifacts.resumable(place, "t-2", str(place / "t-1" / "step-5"))
-    assert inside is not None
     assert inside.step == 5
     for before in (elsewhere / "t-1" / "step-5", place / ".." / "downloads" / "t-1" / "step-5"):
         assert artifacts.resumable(place, "t-2", str(before)) is None

@@ -85,7 +85,6 @@ def overlaps(rects: list[QRectF]) -> bool:
 def test_that_bar_labels_are_inside_the_plot_and_apart(qtbot: QtBot, theme: Theme, width: int) -> None:
     view = shown(qtbot, theme, bars(), width)
     marks = view.marks
-    assert marks is not None
     rects = marks.label_rects
     assert len(rects) == 5  # four values and the baseline
     assert not overlaps(rects)
@@ -109,7 +108,6 @@ def test_that_labels_of_crowded_points_do_not_collide(qtbot: QtBot, theme: Theme
     crowd = ((0.189, 0.764), (0.190, 0.765), (0.191, 0.764), (0.189, 0.766), (0.4, 0.7))
     view = shown(qtbot, theme, scatter(crowd))
     marks = view.marks
-    assert marks is not None
     assert len(marks.label_rects) == len(crowd)
     assert not overlaps(marks.label_rects)
 
@@ -125,7 +123,6 @@ def test_that_a_chart_given_after_it_was_shown_empty_is_laid_out(qtbot: QtBot, t
     view = shown(qtbot, theme, Chart("e", "Power", "", ChartAxis(""), ChartAxis(""), (), empty="nothing"))
     view.set_chart(bars())
     QGuiApplication.processEvents()
-    assert view.marks is not None
     assert view.marks.boundingRect().width() > 100
 
 
@@ -151,7 +148,6 @@ def test_that_a_decimated_line_says_so(qtbot: QtBot, theme: Theme) -> None:
     x = np.arange(50_000.0)
     line = Series("a", "a", x, np.sin(x), 0)
     view = shown(qtbot, theme, Chart("l", "Line", "", ChartAxis("Time", "s"), ChartAxis("W"), (line,)))
-    assert view.marks is not None
     assert view.marks.per_point > 50
     assert any("drawn as min and max of" in label.text() for label in view.findChildren(type(view._notes)))
 
@@ -230,7 +226,6 @@ def test_that_a_label_without_room_is_left_out_or_stands_where_it_covers_least()
     assert place(always=False, bounds=tall) == [Placed((0, 13, 50, 27), leader=False)]
     assert place(always=False, bounds=tall, up=-1) == [Placed((0, -13, 50, 1), leader=False)]
     (apart,) = place_labels([(25, 7)], [(50, 14)], [(0, 0, 99, 50)], (0, 0, 50, 90), gap=6, up=1, always=False)
-    assert apart is not None
     assert apart.leader
     assert apart.nearest((25, 7)) == (25, apart.box[1])
 

@@ -194,7 +194,6 @@ def test_that_cursors_move_by_keyboard_and_the_mean_between_them_is_read(stack: 
 
 
 def test_that_a_sensor_that_begins_to_speak_gets_its_curve(stack: ChartStack) -> None:
-    assert stack.data is not None
     stack.data.take(
         Telemetry(source="proc.tree", times_ns=[int(21e9)], columns={"rss_bytes": [float(GIB)]}, t_ns=int(21e9))
     )

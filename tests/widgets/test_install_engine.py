@@ -196,7 +196,6 @@ def test_that_without_a_compiler_the_button_is_grey_and_the_system_s_command_sta
     monkeypatch.setenv("PATH", "/nowhere")
     click(qtbot, row_button(page, "llama-cpp-python"))
     assert not page.sheet.start.isEnabled()
-    assert page.installs.plan is not None
     assert page.installs.plan.problems[0].hint == "sudo apt-get install g++ cmake"
 
 
@@ -209,7 +208,6 @@ def test_that_without_a_compiler_a_build_that_is_kept_is_installed(
     monkeypatch.setenv("PATH", f"/nowhere{os.pathsep}/usr/bin{os.pathsep}/bin")
     monkeypatch.setattr("workbench.machines.installing.COMPILERS", ("no-such-compiler",))
     click(qtbot, row_button(page, "llama-cpp-python"))
-    assert page.installs.plan is not None
     assert not page.installs.plan.problems
     assert any("nothing is compiled" in text.text() for text in page.sheet.findChildren(QLabel))
     page._queue_changed(queue(entry("t", "running", title="M")))
@@ -230,7 +228,6 @@ def test_that_setup_can_ask_for_it_before_the_machine_was_looked_at(
     assert not made.sheet.isVisible()
     services.bridge.attach(machine.workbench)  # type: ignore[arg-type]
     qtbot.waitUntil(made.sheet.isVisible)
-    assert made.installs.plan is not None
     assert made.installs.plan.packages == ("torchao",)
     made.shutdown()
     made.close()

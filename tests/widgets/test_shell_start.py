@@ -62,7 +62,6 @@ def test_that_a_signal_closes_the_window_cleanly(home: Places, number: signal.Si
         [sys.executable, "-c", RUN], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        assert process.stdout is not None
         assert process.stdout.readline().strip() == "usable"
         process.send_signal(number)
         _, said = process.communicate(timeout=120)
@@ -97,7 +96,6 @@ def test_that_a_crash_leaves_a_report_that_is_offered_once(home: Places) -> None
 def test_that_a_clean_end_leaves_no_report(tmp_path: Path) -> None:
     guard = CrashGuard(tmp_path)
     guard.install()
-    assert guard.path is not None
     assert guard.path.exists()
     guard.close()
     assert list(tmp_path.iterdir()) == []

@@ -146,7 +146,6 @@ def test_that_an_empty_store_shows_the_first_start(window: Window) -> None:
 
 def test_that_a_new_experiment_leaves_the_first_start(window: Window) -> None:
     window.actions_.invoke("file.new")
-    assert window.stack.current is not None
     assert window.stack.current.name == "setup"
     assert isinstance(window.stack.current, EmptyPage)
 
@@ -163,7 +162,6 @@ def test_that_a_store_with_trials_opens_on_the_last_page(
     second = make()
     assert second.size().height() == 760
     start(qtbot, second)
-    assert second.stack.current is not None
     assert second.stack.current.name == "compare"
     assert second.rail.buttons["compare"].isChecked()
     assert second.status.store.text() == "Store: 214 trials"
@@ -180,7 +178,6 @@ def test_that_a_store_error_is_shown_with_what_to_do(
     assert window.opening.advice.text() == "Update the application."
     assert window.opening.other_button.isVisible()
     window.navigate("settings", None)
-    assert window.stack.current is not None
     assert window.stack.current.name == "settings"
     fake.error = None
     with qtbot.waitSignal(window.usable):
@@ -216,7 +213,6 @@ def test_that_pages_are_reached_by_keyboard(qtbot: QtBot, used_window: Window) -
         used_window.activateWindow()
     for index, (name, *_rest) in enumerate(PAGES[:4]):
         qtbot.keyClick(used_window, Qt.Key(Qt.Key.Key_1 + index), Qt.KeyboardModifier.ControlModifier)
-        assert used_window.stack.current is not None
         assert used_window.stack.current.name == name
         assert used_window.rail.buttons[name].isChecked()
 
@@ -349,7 +345,6 @@ def test_that_long_work_is_told_in_the_status_line(window: Window) -> None:
 def test_that_messages_stand_above_the_bar_at_the_foot_of_a_page(qtbot: QtBot, used_window: Window) -> None:
     used_window.navigate("setup", None)
     page = used_window.stack.current
-    assert page is not None
     page.foot = QPushButton("Run")
     page.body.addStretch(1)
     page.body.addWidget(page.foot)

@@ -36,13 +36,11 @@ def model(**more: object) -> ModelFacts:
 
 def against(short: str, facts: ModelFacts, machine: MachineFacts) -> str | None:
     technique = find(f"precision.{short}")
-    assert technique is not None
     return technique.cannot_apply(facts, machine)
 
 
 def note(short: str, facts: ModelFacts, machine: MachineFacts) -> str:
     technique = find(f"precision.{short}")
-    assert technique is not None
     return technique.note(facts, machine) or ""
 
 
@@ -103,7 +101,6 @@ def test_that_a_folder_without_a_tokenizer_cannot_become_a_gguf_file_and_random_
 @pytest.mark.parametrize("cache", ["kv_cache.q8_0", "kv_cache.q4_0"])
 def test_that_heads_that_are_no_multiple_of_a_block_keep_their_cache_full(cache: str) -> None:
     technique, full = find(cache), find("kv_cache.full")
-    assert technique is not None
     assert full is not None
     assert "heads have 80 values" in str(technique.cannot_apply(model(head_dim=80), PLAIN))
     assert technique.cannot_apply(model(head_dim=64), PLAIN) is None
@@ -156,7 +153,6 @@ def test_that_a_note_says_when_little_of_a_model_is_changed() -> None:
 def test_that_slowness_is_known_without_reading_notes() -> None:
     def slow(short: str, machine: MachineFacts) -> bool:
         technique = find(f"precision.{short}")
-        assert technique is not None
         return technique.slow(machine)
 
     assert [s for s in QUANTISED if slow(s, gpu())] == []
@@ -183,7 +179,6 @@ def test_that_slowness_is_known_without_reading_notes() -> None:
 )
 def test_that_stored_bits_are_the_worked_examples(short: str, parameters: dict[str, object], bits: float) -> None:
     technique = find(f"precision.{short}")
-    assert technique is not None
     assert technique.stored_bits is not None
     assert technique.stored_bits(parameters) == bits  # type: ignore[arg-type]
 

@@ -177,7 +177,6 @@ def test_that_a_context_depth_begins_with_it_and_the_prompt_after_it_does_not(tm
         ready = Loaded(file, tmp_path / str(depth), msgspec.structs.replace(SHAPE, depth_tokens=depth))
         assert len(ready.engine._depth_ids) == depth
         assert ready.engine._depth_ids[:1] == ([0] if depth else [])
-        assert ready.engine._prompts is not None
         (prompt,) = ready.engine._prompts.next_batch(1)
         assert (prompt[0] == 0) is starts
         assert len(prompt) == SHAPE.prompt_tokens

@@ -72,7 +72,6 @@ def facts(kind: str, **more: object) -> ModelFacts:
 def order(id: str, **parameters: Scalar) -> TechniqueOrder:
     """Of a method, its parameters complete."""
     technique = find(f"finetune.{id}")
-    assert technique is not None
     known = technique.defaults()
     return TechniqueOrder(id=technique.id, parameters=known | {n: v for n, v in parameters.items() if n in known})
 

@@ -19,7 +19,6 @@ def test_that_the_penalty_is_the_one_that_peft_adds_to_a_loss() -> None:
     apply(model, order("adalora", rank=4, start_rank=6, orthogonal=0.3), 1)
     around, wrapper = callback(model, 10), wrapper_of(model)
     assert isinstance(around, AdaLora)
-    assert wrapper is not None
     wrapper.eval()
     with torch.no_grad():
         added = wrapper(input_ids=ids(), labels=ids()).loss - model(input_ids=ids(), labels=ids()).loss

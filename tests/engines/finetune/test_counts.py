@@ -23,7 +23,6 @@ UNUSUAL: dict[str, dict[str, Scalar]] = {
 def reason(kind: str, id: str) -> str | None:
     """Why a method is grey on a model, its parameters and the precision that it needs given."""
     technique = find(f"finetune.{id}")
-    assert technique is not None
     use = Use(technique.defaults(), technique.base or "precision.float32", Training(packing=False))
     return technique.cannot_apply(facts(kind), MACHINE) or technique.conflict(facts(kind), use)
 

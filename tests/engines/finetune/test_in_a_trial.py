@@ -35,7 +35,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def training_order(model: Path, id: str) -> TrialOrder:
     order = trial_order(folder_model(model))
     technique = find(f"finetune.{id}")
-    assert technique is not None
     precision = () if technique.base else order.techniques
     method = TechniqueOrder(id=technique.id, parameters=METHODS[id])
     return msgspec.structs.replace(order, workload=TRAINING, techniques=(*precision, method))

@@ -19,7 +19,6 @@ UNPACKED = Training(packing=False)
 
 def against(id: str, model: ModelFacts) -> str:
     technique = find(f"finetune.{id}")
-    assert technique is not None
     return technique.cannot_apply(model, MACHINE) or ""
 
 
@@ -31,7 +30,6 @@ def conflict(
     **parameters: Scalar,
 ) -> str:
     technique = find(f"finetune.{id}")
-    assert technique is not None
     return technique.conflict(model, Use({**technique.defaults(), **parameters}, precision, work)) or ""
 
 
@@ -73,7 +71,6 @@ def test_that_what_cannot_start_from_four_bits_says_so(id: str) -> None:
 
 def test_that_qlora_brings_its_precision_and_takes_no_other() -> None:
     qlora = find("finetune.qlora")
-    assert qlora is not None
     assert qlora.base == "precision.nf4"
     assert "4-bit base" in conflict("qlora", facts("qwen2"))
     assert not conflict("qlora", facts("qwen2"), "precision.fp4")
@@ -93,7 +90,6 @@ def test_that_experts_are_adapted_where_there_are_some_and_without_dropout() -> 
     assert "dropout" in conflict("rslora", facts("mixtral"), experts=True, dropout=0.1)
     for id in ("dora", "pissa", "olora"):
         technique = find(f"finetune.{id}")
-        assert technique is not None
         assert "experts" not in technique.defaults(), "peft cannot do it"
 
 

@@ -27,7 +27,6 @@ def compiler(tmp_path: Path) -> subprocess.Popen[str]:
     """A process that holds torch's lock in `tmp_path`."""
     command = [sys.executable, "-c", _COMPILES, str(tmp_path / "lock")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
     assert process.stdout.readline() == "locked\n"
     return process
 

@@ -119,7 +119,6 @@ def test_that_the_loss_equals_one_computed_token_by_token(tiny: ModelOrder, begi
         window_losses(model, Stop()),
         lambda place: bytes_to(tokenizer, ids, place),
     )
-    assert found is not None
     assert found.nll_sum == pytest.approx(sum(losses), rel=1e-6)
     assert found.begin == begin.told
     assert found.part_nll == pytest.approx([sum(losses[n : n + 16]) for n in range(0, tokens, 16)], rel=1e-5)

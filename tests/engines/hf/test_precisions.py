@@ -80,7 +80,6 @@ def load(model: ModelOrder, short: str, **parameters: Scalar) -> Any:
     from engines.hf.load import LoadRequest
 
     technique = find(f"precision.{short}")
-    assert technique is not None
     module, _, name = technique.implementation.partition(":")
     return getattr(importlib.import_module(module), name)(
         LoadRequest(

@@ -129,7 +129,6 @@ def test_that_a_packed_model_has_the_weights_of_the_one_it_was_made_of(
     quantisation, pack, kind, bits = METHODS[method]
     config = {**CONFIG, "quantization_config": quantisation}
     stored = stored_precision(config)
-    assert stored is not None
     assert (stored.kind, stored.bits) == (kind, bits)
     assert stored.packages
     files: list[Stored] = []

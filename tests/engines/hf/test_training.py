@@ -239,5 +239,4 @@ def test_that_training_text_and_held_out_text_share_no_13_words() -> None:
 
 def test_that_lora_says_where_it_applies() -> None:
     lora = find("finetune.lora")
-    assert lora is not None
     assert lora.applies == (("transformers", "model"),)

@@ -47,7 +47,6 @@ class Loaded:
     def tokens(self, prompts: list[list[int]]) -> list[list[int]]:
         """What it makes of these prompts, a list for each."""
         generator = self.engine._generator
-        assert generator is not None
         assert generator.run(prompts, self.engine._depth_ids) is not None
         return generator.made.T.tolist()
 
@@ -137,7 +136,6 @@ def test_that_the_depth_is_read_as_if_it_stood_before_the_prompt(load, batch: in
 def test_that_a_prefill_stamps_nothing(load) -> None:  # type: ignore[no-untyped-def]
     ready = load()
     done = ready.engine.prefill()
-    assert done is not None
     assert done.start_ns < done.end_ns
     assert ready.ring.written == 0
     assert ready.engine.request(0).stamps == NEW

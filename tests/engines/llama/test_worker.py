@@ -250,7 +250,6 @@ def test_that_the_runner_knows_memory_ran_out_while_libraries_were_loaded(
 
 def failure_text(outcome: Outcome) -> str:
     cue = outcome.cue(f"failure:{outcome.failure}")
-    assert cue is not None
     message, _, advice = cue.text.partition("\n")
     assert advice
     return message

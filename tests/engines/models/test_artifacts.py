@@ -113,7 +113,6 @@ def test_that_a_folder_that_cannot_be_written_costs_the_artifact_and_not_the_tri
     outcome = run_worker(order, tmp_path / "run", environment={HOME_VARIABLE: str(tmp_path)})
     assert outcome.exit_code == 0
     cue = outcome.cue("not_kept")
-    assert cue is not None
     assert "The adapter was not kept." in cue.text
     assert "figures are safe" in cue.text
     assert [e.name for e in outcome.all(Evaluation)] == ["held_out_before", "held_out_after", "test"]

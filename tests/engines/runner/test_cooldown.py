@@ -114,7 +114,6 @@ def test_that_a_processor_has_the_hwmon_thermometer(tmp_path: Path) -> None:
     chip = "class/hwmon/hwmon0"
     files = {f"{chip}/name": "coretemp\n", f"{chip}/temp1_label": "Package id 0\n", f"{chip}/temp1_input": "61500\n"}
     found = thermometer("cpu", sys=write(tmp_path, files))
-    assert found is not None
     assert found.read() == 61.5
     (tmp_path / chip / "temp1_input").write_text("52000\n")
     assert found.read() == 52.0
@@ -126,7 +125,6 @@ def test_that_a_gpu_has_its_own_thermometer() -> None:
     gpu = FakeGpu()
     library = FakeNvml(gpu)
     found = thermometer(f"cuda:{gpu.uuid}", nvml_loader=lambda: library)
-    assert found is not None
     assert found.read() == 61
     found.close()
     assert thermometer("cuda:GPU-of-nobody", nvml_loader=lambda: library) is None

@@ -384,7 +384,6 @@ def test_that_a_runner_that_is_told_to_end_stops_its_trial_and_keeps_the_queue(r
     seen = list(follower)
     assert isinstance(seen[-1], messages.RecordLine)
     assert '"trial_ended"' in seen[-1].line, "those who follow it see its end"
-    assert runner.process is not None
     assert runner.process.wait(timeout=120) == 0
     runner.hang_up()
     runner.start()
@@ -423,7 +422,6 @@ def test_that_a_runner_on_hold_ends_when_nobody_needs_it(runner: RunnerProcess) 
     _leave_waiting(runner, "t1")
     runner.start("--hold", "--idle-seconds", "0.2")
     runner.hang_up()
-    assert runner.process is not None
     assert runner.process.wait(timeout=60) == 0
     assert [entry.trial for entry in last_known(runner.places).in_state("waiting")] == ["t1"], "what waits still does"
 

@@ -168,7 +168,6 @@ def test_that_acknowledgements_survive_and_never_fall(tmp_path: Path) -> None:
     again = Archive(tmp_path)
     assert list(again.recover()) == []
     found = again.get("t1")
-    assert found is not None
     assert found.acknowledged == 3
     (entry.folder / "acknowledged").write_bytes(b"\0\0")
     assert read_acknowledged(entry.folder) == 0

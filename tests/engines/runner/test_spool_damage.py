@@ -195,7 +195,6 @@ def test_that_a_spool_without_its_header_is_known_by_its_order(spool: SpoolWrite
     entry = archive.get("t1")
     assert entry is not None
     end = read_end(entry)
-    assert end is not None
     assert end.outcome == "completed"
 
 
@@ -238,6 +237,5 @@ def test_that_any_damage_leaves_a_gapless_rising_stream_that_ends(
     assert [seq for seq, _ in found] == list(range(1, COUNT + 1))
     for seq, text in found:
         head = read_head(text)
-        assert head is not None
         assert head.seq == seq
         assert (head.kind == "trial_ended") == (seq == COUNT)

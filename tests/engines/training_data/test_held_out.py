@@ -36,7 +36,6 @@ def evaluated(rows: Sequence[Document], tokens: int, stop_after: int = 99) -> Ev
 )
 def test_that_whole_rows_are_scored_until_there_are_enough_tokens(tokens: int, scored: tuple[int, ...]) -> None:
     found = evaluated(ROWS, tokens)
-    assert found is not None
     assert (found.nll_sum, found.tokens, found.text_bytes) == (sum(scored), len(scored), sum(scored))
     assert (found.data_name, found.data_hash, found.context_tokens, found.begin) == ("own", "sha256:1", 5, "<s> (1)")
     assert sum(found.part_nll) == found.nll_sum
@@ -45,7 +44,6 @@ def test_that_whole_rows_are_scored_until_there_are_enough_tokens(tokens: int, s
 
 def test_that_parts_are_of_counted_tokens_across_rows() -> None:
     found = evaluated(ROWS * 8, 40)
-    assert found is not None
     assert (found.part_tokens, len(found.part_nll)) == (16, 3)
     assert found.part_nll[-1] == 22 + 23 + 24 + 20 + 21 + 22 + 23 + 24  # the last 8 of 40
 

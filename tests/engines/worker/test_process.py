@@ -142,7 +142,6 @@ def test_that_a_truncated_file_fails_at_once_with_its_name(tiny: Path, tmp_path:
     outcome = run_worker(trial_order(folder_model(folder)), tmp_path / "w")
     assert (outcome.exit_code, outcome.failure) == (3, "model")
     cue = outcome.cue("failure:model")
-    assert cue is not None
     message, _, advice = cue.text.partition("\n")
     assert "cut/model.safetensors is damaged: it is cut short" in message
     assert "Fetch the model again" in advice
@@ -297,7 +296,6 @@ def test_that_a_worker_dies_with_its_runner(tiny: Path, tmp_path: Path) -> None:
         text=True,
     )
     try:
-        assert parent.stdout is not None
         worker = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
         parent.wait(60)
@@ -310,5 +308,4 @@ def test_that_a_worker_dies_with_its_runner(tiny: Path, tmp_path: Path) -> None:
     finally:
         parent.kill()
         parent.wait(60)
-        assert parent.stdout is not None
         parent.stdout.close()

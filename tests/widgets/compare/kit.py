@@ -70,5 +70,4 @@ def choose(page: ComparePage, key: str, metric: str = "") -> QModelIndex:
 
 
 def failed_trial(page: ComparePage) -> str:
-    assert page.loaded is not None
     return next(t.trial for t in page.loaded.detail.trials if t.outcome == "failed")

@@ -31,13 +31,11 @@ def on_gpu() -> Loaded:
 
 def fields_of(loaded: Loaded, configuration: str, metric: str) -> dict[str, str]:
     card = configuration_card(loaded, configuration, column(loaded, metric))
-    assert card is not None
     return {name: text for name, text, _ in card.fields}
 
 
 def fields_of_trial(loaded: Loaded, trial: str, metric: str) -> dict[str, str]:
     card = trial_card(loaded, trial, column(loaded, metric))
-    assert card is not None
     return {name: text for name, text, _ in card.fields}
 
 
@@ -82,7 +80,6 @@ def test_that_what_made_a_trial_invalid_stands_with_what_was_left_out(loaded: Lo
 def test_that_no_difference_says_what_would_not_have_shown(loaded: Loaded) -> None:
     cell = cell_of(loaded, "c-int8", SPEED)
     assert cell.word == "no difference shown"
-    assert cell.ratio_interval is not None
     half = 100 * (math.sqrt(cell.ratio_interval.high / cell.ratio_interval.low) - 1)
     verdict = fields_of(loaded, "c-int8", SPEED)["Verdict"]
     assert 'not "the same"' in verdict
@@ -109,7 +106,6 @@ def test_that_a_compression_rate_counts_blocks_and_stands_beside_the_nominal_one
 
 def test_that_the_card_says_what_its_intervals_are(loaded: Loaded) -> None:
     cell, shown = cell_of(loaded, "c-bfloat16", SPEED), fields_of(loaded, "c-bfloat16", SPEED)
-    assert cell.interval is not None
     low, high = (f"{end:.1f}" for end in (cell.interval.low, cell.interval.high))
     assert shown["Interval"] == (
         f"95 %: {low} to {high} tokens/s; geometric mean of 3 trials, 95 % t interval on logarithms"

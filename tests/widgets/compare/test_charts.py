@@ -23,7 +23,6 @@ def test_that_charts_say_what_they_show(page: ComparePage) -> None:
 def test_that_the_axes_of_the_trade_off_are_chosen(page: ComparePage) -> None:
     page.charts._choose_up(MEMORY)
     chart = page.charts.scatter.view.chart
-    assert chart is not None
     assert chart.id == f"scatter:{SPEED}:{MEMORY}"
 
 

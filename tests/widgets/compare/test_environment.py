@@ -118,7 +118,6 @@ def test_that_two_selected_trials_are_compared_and_escape_closes(
     page: ComparePage,
     services: Services,
 ) -> None:
-    assert page.loaded is not None
     first, last = page.loaded.detail.trials[0], page.loaded.detail.trials[-1]
     select(page, first.trial, last.trial)
     trigger(services)
@@ -157,7 +156,6 @@ def test_that_the_card_names_the_essentials_and_leads_to_the_sheet(
     page: ComparePage,
 ) -> None:
     page.card_place.open(choose(page, "c-int8", SPEED))
-    assert page.card.card is not None
     assert ("Where", "torch 2.13.0", "") in page.card.card.fields
     page.card._environment.click()
     assert page.environment.isVisible()
@@ -171,7 +169,6 @@ def test_that_trials_without_facts_are_said_to_have_none(page: ComparePage) -> N
 
 
 def test_that_a_changed_environment_is_a_note_under_the_table(page: ComparePage) -> None:
-    assert page.loaded is not None
     note = page.loaded.comparison.footnotes[0]
     assert "did not share one environment" in note
     assert "Processor governor" in note

@@ -24,7 +24,6 @@ def detail() -> ExperimentDetail:
 def cell(page: ComparePage, key: str) -> CellView:
     index = index_of(page, key, SPEED)
     row = page.table.compare_model.row_at(index)
-    assert row is not None
     return row.cells[index.column()]
 
 
@@ -49,7 +48,6 @@ def test_that_its_card_says_which_and_offers_more_blocks(
     page.card_place.open(choose(page, "c-float32", SPEED))
     assert not page.card.more.isVisible()
     page.card_place.open(choose(page, "c-bfloat16", SPEED))
-    assert page.card.card is not None
     fields = {name: text for name, text, _ in page.card.card.fields}
     number = int(SLOWED[1].removeprefix("t-"))
     assert fields["Outlying"].startswith(f"Trial {number} is 28 % below the median of the others")
@@ -65,7 +63,6 @@ def test_that_its_card_says_which_and_offers_more_blocks(
 def test_that_the_card_of_the_trial_itself_says_it_and_those_of_others_do_not(page: ComparePage) -> None:
     for trial, told in ((SLOWED[1], True), ("t-001", False)):
         page.card_place.open(choose(page, trial, SPEED))
-        assert page.card.card is not None
         assert ("Outlying" in {name for name, _, _ in page.card.card.fields}) == told
         assert page.card.more.isVisible() == told
 

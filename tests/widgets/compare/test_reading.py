@@ -123,7 +123,6 @@ def test_that_selection_open_rows_and_scroll_stay_over_a_refresh(
 def test_that_including_invalid_trials_is_read_anew_and_counts_them(qtbot: QtBot, page: ComparePage) -> None:
     page.viewing.toggle_invalid()
     qtbot.waitUntil(lambda: page.loaded is not None and page.loaded.include_invalid)
-    assert page.loaded is not None
     row = next(r for r in page.loaded.comparison.rows if r.configuration == "c-int8")
     assert row.counted == 3
 

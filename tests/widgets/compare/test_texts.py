@@ -290,7 +290,6 @@ def test_that_quality_against_memory_is_one_click(qtbot: QtBot, page: ComparePag
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert page.charts.pair == ("memory_mean_bytes", "perplexity")
     chart = page.charts.scatter.view.chart
-    assert chart is not None
     assert chart.front
     assert against.index == 0
     qtbot.mouseClick(against._group.button(1), Qt.MouseButton.LeftButton)

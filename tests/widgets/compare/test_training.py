@@ -63,14 +63,11 @@ def test_that_the_loss_is_drawn_against_what_is_chosen_by_mouse(trained: Compare
     panel = trained.charts.course
     assert panel.isVisible()
     chart = panel.view.chart
-    assert chart is not None
     assert (chart.id, len(chart.series)) == ("course:step", 6)
     for name, id in {"Tokens": "course:tokens", "Time": "course:time", "Rate": "rates:learning rate"}.items():
         click(qtbot, panel.axes, name)
-        assert panel.view.chart is not None
         assert panel.view.chart.id == id
         assert panel.view.chart.notes[0].startswith("At equal steps: ")
-    assert panel.view.marks is not None
     assert len(panel.view.marks._laid.spans) == 2
 
 
@@ -82,22 +79,18 @@ def test_that_energy_that_was_not_measured_is_disabled_with_its_reason(trained: 
 
 
 def test_that_a_closed_eye_closes_its_line(trained: ComparePage) -> None:
-    assert trained.loaded is not None
     first = trained.loaded.comparison.rows[0].configuration
     trained.viewing.toggle_eye(first)
     chart = trained.charts.course.view.chart
-    assert chart is not None
     assert first not in [s.key for s in chart.series]
     trained.viewing.toggle_eye(first)
 
 
 def test_that_the_trade_off_begins_with_loss_and_offers_what_was_trained(trained: ComparePage) -> None:
     pair = trained.charts.shown_pair()
-    assert pair is not None
     assert pair[1] == "test_loss"
     trained.charts.choose_trade_off("parameters")
     chart = trained.charts.scatter.view.chart
-    assert chart is not None
     assert chart.id == "scatter:trained_parameters:test_loss"
 
 
@@ -162,7 +155,6 @@ def test_that_a_logarithmic_axis_puts_rates_where_their_logarithms_are_and_keeps
         view.show()
     view.set_chart(chart)
     QGuiApplication.processEvents()
-    assert view.marks is not None
     xs = [at.x() for at, color, _ in view.marks._laid.circles if color == view.marks.color(chart.series[0].color)]
     gaps = np.diff(xs[:3])
     assert gaps[0] / gaps[1] == pytest.approx(np.log10(3) / np.log10(1e-3 / 3e-4), rel=0.01)

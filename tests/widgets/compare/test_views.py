@@ -226,7 +226,6 @@ def test_that_numbers_sort_by_size_and_before_words(small: str, large: str) -> N
 
 def test_that_the_card_says_how_the_number_was_made(loaded: Loaded) -> None:
     card = configuration_card(loaded, "c-int8", column(loaded, MEMORY))
-    assert card is not None
     fields = {name: text for name, text, _ in card.fields}
     assert set(fields) >= {"Definition", "Method", "n", "Interval", "Ratio", "Window", "Left out", "Verdict"}
     assert "fresh process" in fields["n"]
@@ -235,14 +234,12 @@ def test_that_the_card_says_how_the_number_was_made(loaded: Loaded) -> None:
     assert fields["Verdict"].startswith("Less than the baseline float32")
     assert card.status == "good"
     assert "e-fake" in card.provenance
-    assert card.strip is not None
     assert len(card.strip.values) == 2
     assert len(card.strip.left_out) == 1
 
 
 def test_that_the_card_of_a_missing_figure_gives_the_reason(loaded: Loaded) -> None:
     card = configuration_card(loaded, "c-int8", column(loaded, POWER))
-    assert card is not None
     assert card.value == "not available"
     assert any(name == "Missing" and "No power sensor" in text for name, text, _ in card.fields)
 
@@ -250,7 +247,6 @@ def test_that_the_card_of_a_missing_figure_gives_the_reason(loaded: Loaded) -> N
 def test_that_a_trial_that_does_not_count_says_so_on_its_card(loaded: Loaded) -> None:
     invalid = next(t.trial for t in loaded.detail.trials if t.verdict == "invalid" and t.outcome == "completed")
     card = trial_card(loaded, invalid, column(loaded, SPEED))
-    assert card is not None
     assert card.chip == "invalid"
     assert any(name == "Verdict" and text.startswith("Left out") for name, text, _ in card.fields)
 
@@ -363,6 +359,5 @@ def test_that_a_score_shows_its_error_and_that_it_is_near_chance_in_table_and_ca
     assert "over the questions: 100 questions" in near.tip
     assert near.spoken.endswith("near chance")
     card = configuration_card(scored, "c-int8", view.columns[-1])
-    assert card is not None
     assert (card.value, card.chip, card.status) == ("30.0 ± 4.5", "near chance", "warn")
     assert "Not better than chance" in {label: text for label, text, _ in card.fields}["Verdict"]

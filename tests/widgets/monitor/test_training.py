@@ -107,7 +107,6 @@ def test_that_other_trials_have_no_choice_of_axis(stack: ChartStack, tools: Char
 def test_that_held_out_losses_are_circles_at_their_steps_and_the_best_has_two_rings(stack: ChartStack) -> None:
     loss = plot(stack, "loss")
     circles = loss.curves[1]._circles
-    assert circles is not None
     x, _ = circles.getData()
     assert list(x) == [0, 4, 8, 12, 16, 8]
     assert list(circles.data["size"][:5] > circles.data["size"][5]) == [False, False, True, False, False]

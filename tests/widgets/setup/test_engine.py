@@ -55,7 +55,6 @@ def choose(qtbot: QtBot, page: SetupPage, *models: str, techniques: tuple[str, .
 
 def planned(qtbot: QtBot, page: SetupPage) -> Plan:
     qtbot.waitUntil(lambda: page.session.is_planned)
-    assert page.planned is not None
     return page.planned.plan
 
 

@@ -117,24 +117,20 @@ def test_that_the_list_asks_a_ticked_machine_and_says_what_it_has(qtbot: QtBot, 
     far.models = (model("/there/only.gguf", 5 << 30),)
     far.answers.clear()
     before = row_of(page, "mine")
-    assert before is not None
     assert "gpu-box" not in before.text
     tick_lab(qtbot, page)
     qtbot.waitUntil(lambda: row_of(page, "Asking gpu-box for its models") is not None)
     far.answers.set()
     qtbot.waitUntil(lambda: "Only on gpu-box" in groups(page))
     mine = row_of(page, "mine")
-    assert mine is not None
     assert mine.detail.startswith("to copy to gpu-box, ")
     only = row_of(page, "only.gguf")
-    assert only is not None
     assert (only.size, only.detail) == ("5.00 GiB", "on gpu-box")
     assert far.asked == 1
     click_row(qtbot, page.models.tree, "/there/only.gguf")
     settle(qtbot, page)
     assert page.draft.experiment.models == ("/there/only.gguf",)
     shown = row_of(page, "only.gguf")
-    assert shown is not None
     assert shown.checked
     page.machine.checks["lab/cuda:GPU-1"].click()
     qtbot.waitUntil(lambda: "Only on gpu-box" not in groups(page))

@@ -40,7 +40,6 @@ def test_that_alt_enter_offers_the_fixes_as_a_menu(qtbot: QtBot, page: SetupPage
     table.setCurrentIndex(table.model_.index(0, 0))
     page.services.actions.invoke("setup.fixes")
     menu = table.findChild(QMenu)
-    assert menu is not None
     assert [a.text() for a in menu.actions()][-1] == "Leave out"
     menu.actions()[0].trigger()
     menu.close()
@@ -66,7 +65,6 @@ def test_that_fixes_say_what_they_save_in_the_menu_and_in_tooltips(qtbot: QtBot,
     table.setCurrentIndex(table.model_.index(0, 0))
     table.open_fixes()
     menu = table.findChild(QMenu)
-    assert menu is not None
     assert [a.text() for a in menu.actions()] == [said, "Leave out"]
     menu.close()
 
@@ -83,7 +81,6 @@ def test_that_a_row_is_left_out_and_taken_in_by_keyboard(qtbot: QtBot, page: Set
     settle(qtbot, page)
     assert [r.state for r in table.model_.rows] == ["left_out", "runs"]
     assert page.run_bar.left_out.text() == "1 of 2 configurations left out"
-    assert table.current_row is not None
     assert table.current_row.hash == chosen.hash
     qtbot.keyClick(table, Qt.Key.Key_Space)
     settle(qtbot, page)

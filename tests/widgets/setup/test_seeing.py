@@ -18,12 +18,10 @@ KNOWN = Seeds(5, Spread(0.004, 0.009, 8), 2)
 def test_that_more_seeds_are_offered_that_show_less() -> None:
     found = seeing(KNOWN, 5, 3)
     seen = KNOWN.seen(5)
-    assert seen is not None
     assert found.text == f"With 5 seeds, differences under {share(seen[0])} will not show."
     assert found.seeds > 5
     assert found.offer.startswith(f"{found.seeds} show ")
     less = KNOWN.seen(found.seeds)
-    assert less is not None
     assert less[0] < seen[0]
 
 

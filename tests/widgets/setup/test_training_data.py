@@ -145,7 +145,6 @@ def test_that_all_rows_are_a_table_that_reads_what_comes_into_view(
     panel.resize(900, 500)
     qtbot.mouseClick(panel.show_all, Qt.MouseButton.LeftButton)
     sheet = panel.all_rows
-    assert sheet is not None
     assert sheet.isVisible()
     assert sheet.header.count.text() == "118 can be used"
     assert sheet.model.rowCount() == ROWS - 2

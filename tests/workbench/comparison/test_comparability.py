@@ -62,7 +62,6 @@ def test_that_one_engine_is_no_reason_for_notes() -> None:
 
 def test_that_the_same_files_are_named_as_such() -> None:
     found = told(two_engines(), "weights")
-    assert found is not None
     assert found.comparable is True
     assert "made from them" in found.text
 
@@ -72,21 +71,18 @@ def test_that_different_files_say_that_the_weights_may_be_the_difference() -> No
     for name in LLAMA:
         detail = changed(detail, name, model={"kind": "gguf", "fingerprint": "other"})
     found = told(detail, "weights")
-    assert found is not None
     assert found.comparable is False
     assert "GGUF" in found.text
 
 
 def test_that_without_a_fingerprint_nothing_is_claimed() -> None:
     found = told(changed(two_engines(), "int8", model={"fingerprint": ""}), "weights")
-    assert found is not None
     assert "not known" in found.text
 
 
 def test_that_perplexity_over_the_same_tokens_is_comparable_and_over_others_is_not() -> None:
     detail = two_engines()
     same = told(detail, "tokens")
-    assert same is not None
     assert same.comparable is True
     mine = {t.trial for t in detail.trials if t.configuration in {f"c-{n}" for n in LLAMA}}
     metrics = tuple(
@@ -94,7 +90,6 @@ def test_that_perplexity_over_the_same_tokens_is_comparable_and_over_others_is_n
         for m in detail.metrics
     )
     other = told(replace(detail, metrics=metrics), "tokens")
-    assert other is not None
     assert other.comparable is False
     assert "bits per byte" in other.text
     comparison = compare(replace(detail, metrics=metrics))
@@ -118,7 +113,6 @@ def test_that_repacked_weights_are_named_where_a_trial_said_so() -> None:
 
 def test_that_full_is_not_the_same_cache_in_both_engines() -> None:
     found = told(two_engines(), "kv_cache")
-    assert found is not None
     assert "float16 in llama.cpp" in found.text
     quantised = changed(
         two_engines(),
@@ -136,7 +130,6 @@ def test_that_long_prompts_and_batches_say_how_each_engine_computes_them() -> No
     for name in ("float32", "bfloat16", *LLAMA):
         detail = changed(detail, name, workload={"prompt_tokens": 2048, "batch_size": 4})
     found = told(detail, "batch")
-    assert found is not None
     assert "at most 512 tokens" in found.text
     assert "one pass in transformers" in found.text
 
@@ -144,7 +137,6 @@ def test_that_long_prompts_and_batches_say_how_each_engine_computes_them() -> No
 def test_that_weights_that_were_quantised_twice_say_so() -> None:
     detail = changed(two_engines(), "int8", techniques=[{"id": "precision.q4_k_m"}])  # type: ignore[arg-type]
     found = told(detail, "origin")
-    assert found is not None
     assert "Q4_K_M" in found.text
     assert "had been quantised before" in found.text
     assert told(changed(DETAIL, "int8", model={"origin": ""}), "origin") is None

@@ -67,14 +67,12 @@ def test_that_a_comparison_of_inference_has_no_training() -> None:
 def test_that_the_basis_is_said_in_words(loads: tuple[dict[str, object], ...], words: str) -> None:
     detail = training_detail([Run(R4, 1e-3, 2.0, workload=load) for load in loads], seeds=1)
     basis = basis_of(detail)
-    assert basis is not None
     assert basis.words == words
     assert compare(detail).footnotes[0] == f"Training compared {words}."
 
 
 def test_that_one_training_alone_is_compared_on_no_basis() -> None:
     comparison = compare(training_detail([Run(R4, 1e-3, 2.0)], seeds=2))
-    assert comparison.training is not None
     assert comparison.training.basis.words == ""
     assert not any("Training compared" in note for note in comparison.footnotes)
     chart = bar_chart(comparison, "test_loss")
@@ -119,7 +117,6 @@ def test_that_a_better_method_is_called_better_at_the_optima() -> None:
     optima = training_of(swept((2.6, 2.2, 2.0, 2.2), (2.4, 1.85, 1.84, 1.85), seeds=5)).optima
     assert optima.methods[1].word == "better"
     ratio = optima.methods[1].against
-    assert ratio is not None
     assert ratio.ratio == pytest.approx(0.92, abs=0.01)
     pinned = training_of(swept((2.6, 2.2, 2.0, 2.2), (2.4, 1.85, 1.84, 1.85), seeds=5), baseline="c-6").optima
     assert [m.word for m in pinned.methods] == ["worse", "baseline"]
@@ -128,9 +125,7 @@ def test_that_a_better_method_is_called_better_at_the_optima() -> None:
 def test_that_an_optimum_at_an_edge_offers_the_next_rate_and_the_fix_adds_it() -> None:
     detail = swept((3.0, 2.8, 2.5, 2.0), (2.6, 2.2, 2.0, 2.2), seeds=3)
     first = training_of(detail).optima.methods[0]
-    assert first.optimum is not None
     assert (first.optimum.edge, first.optimum.next_setting) == ("high", pytest.approx(9e-3))
-    assert first.fix is not None
     assert first.fix.label == "Add learning rate 0.009"
     assert any("the optimum lies at the high edge: run 0.009 too" in note for note in compare(detail).footnotes)
     experiment = Experiment(models=("m",), workload=WorkloadChoice.of("training", learning_rate=RATES))
@@ -153,9 +148,7 @@ def test_that_no_further_rate_is_offered_while_one_is_still_to_run() -> None:
 def test_that_a_rate_at_which_training_diverged_is_infinite_and_not_missing() -> None:
     runs = [Run(R4, 1e-4, 3.0), Run(R4, 1e-3, 2.0), Run(R4, 1e-2, 0.0, diverged=True)]
     (method,) = training_of(training_detail(runs, seeds=2)).optima.methods
-    assert method.curve is not None
     assert method.curve.losses[2] == math.inf
-    assert method.optimum is not None
     assert (method.optimum.setting, method.optimum.next_setting) == (1e-3, pytest.approx(math.sqrt(1e-5)))
 
 
@@ -181,11 +174,7 @@ def test_that_one_seed_gives_no_verdict() -> None:
 def test_that_what_can_be_seen_follows_from_this_experiments_own_spread() -> None:
     runs = [Run(R4, 1e-3, 2.0), Run(R8, 1e-3, 2.0)]
     quiet, noisy = (training_of(training_detail(runs, seeds=5, spread=s)).seeds for s in (0.002, 0.02))
-    assert quiet is not None
-    assert noisy is not None
     seen, more = quiet.seen(), noisy.seen()
-    assert seen is not None
-    assert more is not None
     assert 5 < more[0] / seen[0] < 20
     assert seen[0] < seen[1]
     fewer = quiet.needed(0.01).seeds
@@ -197,8 +186,6 @@ def test_that_what_can_be_seen_follows_from_this_experiments_own_spread() -> Non
     kept = {c.configuration: ConfigurationTrials(c, detail, False) for c in detail.configurations}
     of_metric = seeds_for("test_loss", kept, "c-0")
     own = training_of(detail).seeds
-    assert of_metric is not None
-    assert own is not None
     assert of_metric.spread.value == pytest.approx(own.spread.value)
     assert seeds_for("test_loss", kept, "nobody") is None
 
@@ -288,7 +275,6 @@ def test_that_a_loss_that_few_trials_reach_has_no_median_and_no_number() -> None
     assert any(note.startswith("Medians of the trials") for note in chart.notes)
     assert not any(note.startswith("Whiskers") for note in chart.notes)
     assert [cell.ratio for cell in cells] == [None, None]
-    assert comparison.training is not None
     first, second = comparison.training.reach
     assert (first.reached, second.reached) == (5, 0)
     assert second.medians["time"].value == math.inf
@@ -300,7 +286,6 @@ def test_that_a_median_counts_a_trial_that_did_not_reach_it_as_infinite() -> Non
     """The third loss, by size, decides: a mean over those that reached it would be faster than any median."""
     detail = with_target(2.0, (1.999, 1.9), seeds=7)
     comparison = compare(detail)
-    assert comparison.training is not None
     reach = comparison.training.reach[0]
     assert 0 < reach.reached < 7
     cell = comparison.rows[0].cells["time_to_loss_s"]
@@ -325,7 +310,6 @@ def test_that_no_trials_are_no_reach() -> None:
     assert reach_of("c", {}) is None
     assert reach_of("c", {"time": []}) is None
     found = reach_of("c", {"time": [math.inf], "tokens": [math.inf]})
-    assert found is not None
     assert (found.trials, found.reached, found.unreached) == (1, 0, 1)
 
 

@@ -129,7 +129,6 @@ def test_that_unknown_keys_of_a_newer_schema_are_warnings_only() -> None:
     experiment, problems = parse(
         'schema = 99\nname = "n"\nfuture = 1\n[run]\nfleet = "x"\n[techniques]\nsorcery = "x"\n'
     )
-    assert experiment is not None
     assert experiment.name == "n"
     assert {p.severity for p in problems} == {"warning"}
     places = ["line 1, schema", "line 3, future", "line 5, run.fleet", "line 7, techniques.sorcery"]
@@ -141,7 +140,6 @@ def test_that_short_and_full_technique_ids_mean_the_same() -> None:
     full, _ = parse('[techniques]\nprecision = ["precision.int8"]')
     table, _ = parse('[techniques]\nprecision = { id = "int8" }')
     assert short == full == table
-    assert short is not None
     assert short.techniques == (TechniqueChoice("precision.int8"),)
 
 
@@ -161,7 +159,6 @@ def test_that_technique_parameters_are_checked_swept_and_written_back(monkeypatc
     monkeypatch.setattr(experiment_toml, "find", lambda id_: fake if id_ == fake.id else None)
     good, problems = parse('[techniques]\nprecision = [{ id = "fake", group = [32, 64], scale = 1, double = true }]')
     assert problems == ()
-    assert good is not None
     assert good.techniques == (
         TechniqueChoice("precision.fake", {"group": (32, 64), "scale": (1.0,), "double": (True,)}),
     )

@@ -39,7 +39,6 @@ BOTH = HF | {"llama-cpp-python": "0.3.36", "gguf": "0.19"}
 
 def model(kind: str = "folder", **more: object) -> ResolvedModel:
     entry = find_entry("smollm2-135m-instruct")
-    assert entry is not None
     facts = msgspec.structs.replace(entry.facts("folder"), kind=kind, **more)
     order = ModelOrder(ref="m", title="M", kind=kind, path="/m")  # type: ignore[arg-type]
     return ResolvedModel(order=order, facts=facts)

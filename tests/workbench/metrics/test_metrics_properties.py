@@ -155,7 +155,6 @@ def test_that_units_signs_and_the_identities_between_figures_hold(fake: FakeTria
         if row.value is not None and row.unit == "ratio" and row.metric != "perplexity":
             assert -0.2 <= row.value <= 1.2, row
     window = arrange(stream).window()
-    assert window is not None
     length, count = (window[1] - window[0]) / 1e9, fake.requests
     tokens = count * fake.new_tokens * fake.batch_size
 

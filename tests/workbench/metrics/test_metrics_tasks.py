@@ -124,7 +124,6 @@ def test_that_a_table_shows_the_error_beside_a_score_and_near_chance_whatever_th
 
 def test_that_tasks_nobody_asked_for_are_not_told_as_missing_but_failed_ones_are() -> None:
     metric = find("accuracy_mean_ratio")
-    assert metric is not None
     assert metric.primary
     detail = experiment_detail(1)
     assert not worth_listing(metric, compare(detail))
@@ -137,7 +136,6 @@ def test_that_tasks_nobody_asked_for_are_not_told_as_missing_but_failed_ones_are
 
 def test_that_a_task_of_the_harness_is_a_metric_by_its_name() -> None:
     metric = find("accuracy:lm-eval:arc_easy")
-    assert metric is not None
     assert (metric.better, metric.group, metric.same_scope) == ("higher", "quality", True)
     assert metric_of("decode_tokens_per_second") is None
     assert metric_of("accuracy:") is None

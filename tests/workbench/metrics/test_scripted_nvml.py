@@ -158,7 +158,6 @@ def test_that_one_quantity_lost_midway_leaves_the_others() -> None:
 
 def _window_s(records: TrialRecords) -> float:
     window = records.window()
-    assert window is not None
     return (window[1] - window[0]) / SECOND
 
 

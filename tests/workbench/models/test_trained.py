@@ -104,7 +104,6 @@ def test_that_a_kept_model_is_a_folder_whose_hash_is_its_fingerprint(here: Place
     folder = keep(here, base, kind="model")
     order = looked_up(folder, here).order
     made = artifacts.read(folder)
-    assert made is not None
     assert order.fingerprint == made.sha256
     assert order.title == "tiny · LoRA (trained)"
     assert order.origin == "merged into the base in float32"

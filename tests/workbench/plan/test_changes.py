@@ -27,7 +27,6 @@ LORA = (
 
 def smollm() -> ModelFacts:
     entry = find_entry("smollm2-135m-instruct")
-    assert entry is not None
     return entry.facts("random")
 
 

@@ -28,7 +28,6 @@ GPU = MachineFacts(device_kind="cuda", memory_total_bytes=2**36, memory_free_byt
 
 def facts(id: str = "smollm2-135m-instruct") -> ModelFacts:
     entry = find_entry(id)
-    assert entry is not None
     return entry.facts("random")
 
 
@@ -41,7 +40,6 @@ def test_that_weights_are_counted_by_the_bits_of_their_technique() -> None:
     assert weight_bytes(smollm, precision("float32"), PLAIN) == 134_515_008 * 4
     assert weight_bytes(smollm, precision("bfloat16"), PLAIN) == 134_515_008 * 2
     int8 = find("precision.int8")
-    assert int8 is not None
     bits = int8.stored_bits({}) if int8.stored_bits else int8.bits
     linear, rest = 106_168_320, 134_515_008 - 106_168_320
     assert weight_bytes(smollm, precision("int8"), PLAIN) == math.ceil((linear * bits + rest * 32) / 8)
@@ -184,7 +182,6 @@ def test_that_the_cache_formula_is_what_transformers_keeps(tmp_path: Path) -> No
 def test_that_weights_widened_at_every_use_save_memory_and_no_time() -> None:
     load, engine = Inference(), EngineOrder()
     int8 = find("precision.int8")
-    assert int8 is not None
     assert int8.note(facts(), PLAIN) is not None, "the machine is made up: the caution must be there"
     token_bound = msgspec.structs.replace(load, requests=1, window_s=0, warmup_requests=0, new_tokens=1000)
     slow = estimate_seconds(facts(), precision("int8"), token_bound, engine, PLAIN)

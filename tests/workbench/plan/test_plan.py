@@ -54,7 +54,6 @@ def probe(*devices: Device) -> ProbeResult:
 
 def random_model(id: str = "smollm2-135m-instruct") -> ResolvedModel:
     entry = find_entry(id)
-    assert entry is not None
     return ResolvedModel(order=entry.random_order(), facts=entry.facts("random"), quality_available=False)
 
 
@@ -606,7 +605,6 @@ def test_that_presets_are_whole_and_the_demo_is_first() -> None:
 def test_that_the_methods_on_the_starter_take_two_hours_at_the_most_on_two_cores() -> None:
     preset = next(p for p in presets() if p.id == "finetuning-starter").experiment
     entry = find_entry("smollm2-135m-instruct")
-    assert entry is not None
     facts = entry.facts("folder")
     (load,) = preset.workload.each()
     machine, engine = MachineFacts(device_kind="cpu"), EngineOrder(id="transformers", threads=2)

@@ -119,7 +119,6 @@ def test_that_a_model_is_pretrained_then_fine_tuned_then_quantised() -> None:
     assert not errors(plan)
     base, tuned, *used = orders(with_seed(plan), store="s", experiment="e")
     assert [type(order.workload).__name__ for order in (base, tuned)] == ["Pretraining", "Training"]
-    assert tuned.after is not None
     assert tuned.after.trial == base.trial
     assert [order.after.trial for order in used if order.after is not None] == [tuned.trial] * 2
     assert all(isinstance(o.workload, AnyTraining) and o.workload.keep == "model" for o in (base, tuned))

@@ -31,7 +31,6 @@ def losses(cells: Sequence[Configuration], *known: dict[str, float]) -> Losses:
 def test_that_the_note_names_what_shows_and_the_fix_what_a_percent_needs() -> None:
     cells = planned(4, 8, 16)
     note = seeds_note(X, cells, losses(cells, FIRST, SECOND), 3)
-    assert note is not None
     assert note.severity == "note"
     assert note.message.startswith("From earlier trials of 2 configurations: With 3 seeds, differences under ")
     assert note.hint.startswith("A difference of 1 % needs ")
@@ -39,14 +38,12 @@ def test_that_the_note_names_what_shows_and_the_fix_what_a_percent_needs() -> No
     assert fix.path == "run.trials"
     assert isinstance(fix.value, int)
     enough = seeds_note(X, cells, losses(cells, FIRST, SECOND), fix.value)
-    assert enough is not None
     assert enough.fixes == ()
 
 
 def test_that_every_planned_method_makes_the_test_stricter_and_its_rates_do_not() -> None:
     def comparisons(cells: Sequence[Configuration]) -> int:
         found = known_seeds(cells, losses(cells, FIRST, SECOND))
-        assert found is not None
         return found.comparisons
 
     assert comparisons(planned(4, 8)) == 1

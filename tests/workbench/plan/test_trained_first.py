@@ -116,7 +116,6 @@ def test_that_each_trial_waits_for_the_training_of_its_block(tiny: Path) -> None
     waits = [order for order in batch if order.after is not None]
     assert len(waits) == 4
     for order in waits:
-        assert order.after is not None
         parent = by_trial[order.after.trial]
         assert (parent.configuration, parent.block, order.after.artifact) == (train, order.block, "model")
         assert parent.position < order.position

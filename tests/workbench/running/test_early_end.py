@@ -81,7 +81,6 @@ def test_that_it_ends_two_blocks_after_the_intervals_were_narrow_and_not_before(
     assert ends.consider(f"t-{LEAST - 1}-0") is None, "the block is not whole"
     judged(store, f"t-{LEAST - 1}-1", 150.0)
     done = ends.consider(f"t-{LEAST - 1}-1")
-    assert done is not None
     assert done.trials == tuple(f"t-{b}-{c}" for b in (7, 8, 9) for c in (0, 1))
     detail = store.execute(GetExperiment())
     assert {t.outcome for t in detail.trials} == {"completed"}
@@ -114,7 +113,6 @@ def test_that_whoever_finds_trials_gone_finds_the_reason(store: LocalStore) -> N
     for number in range(LEAST):
         block(store, number)
     done = EarlyEnds(Followed()).consider(f"t-{LEAST - 1}-1")
-    assert done is not None
     assert notes == [done.note]
 
 
@@ -142,7 +140,6 @@ def test_that_another_metric_may_decide(store: LocalStore) -> None:
     for number in range(LEAST):
         block(store, number, metric="latency_s")
     done = ends.consider(f"t-{LEAST - 1}-1")
-    assert done is not None
     assert "±5 %" in done.note
     assert "latency" in done.note
 
@@ -155,7 +152,6 @@ def test_that_a_trial_that_has_begun_and_one_that_is_run_again_stay(store: Local
     again = msgspec.structs.replace(order("t-again", store=store.execute(GetStoreId()), position=4), block=2)
     store.execute(AddTrials(orders=(again,)))
     done = EarlyEnds(store).consider("t-6-1")
-    assert done is not None
     assert "t-7-0" not in done.trials
     assert "t-again" not in done.trials
     assert left(store) == 1

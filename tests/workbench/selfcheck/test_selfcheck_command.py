@@ -48,10 +48,8 @@ def test_that_the_command_prints_a_table_json_and_the_stored_one(
 def test_that_the_commands_wishes_are_those_of_its_options() -> None:
     parser = build_parser()
     plain = cli.chosen(parser.parse_args(["selfcheck"]))
-    assert plain is not None
     assert (plain.minutes, plain.blocks, plain.window, plain.turns) == (20.0, None, True, load.TURNS)
     quick = cli.chosen(parser.parse_args(["selfcheck", "--quick", "--blocks", "3", "--no-window", "--device", "cpu"]))
-    assert quick is not None
     assert (quick.minutes, quick.blocks, quick.window, quick.device, quick.quick) == (4.0, 3, False, "cpu", True)
 
 

@@ -32,7 +32,6 @@ def test_that_a_block_is_the_geometric_mean_of_its_trials_and_an_effect_the_mean
 
 def test_that_one_block_carries_no_interval_and_arms_without_a_common_block_no_effect() -> None:
     one = effect(by_block([("on", 0, 2.0), ("off", 0, 1.0)]), "on", "off")
-    assert one is not None
     assert one.low is None
     assert one.half_width is None
     assert effect(by_block([("on", 0, 2.0), ("off", 1, 1.0)]), "on", "off") is None
@@ -74,13 +73,11 @@ def test_that_two_arms_that_are_the_same_pass_when_the_interval_holds_one() -> N
 
 def test_that_a_share_is_a_mean_over_trials_with_its_interval_and_never_below_zero() -> None:
     found = share([0.01, None, 0.03])
-    assert found is not None
     assert found.mean == pytest.approx(0.02)
     assert found.trials == 2
     assert found.low == 0.0
     assert share([None, None]) is None
     alone = share([0.01])
-    assert alone is not None
     assert alone.high is None
 
 

@@ -80,7 +80,6 @@ def told(times: Sequence[float], turns: Sequence[TelemetryTurn], *others: Record
 def test_that_a_pairs_rates_are_those_of_decoding_whatever_lies_between_requests(prefill_s: float) -> None:
     times, turns = example(prefill_s=prefill_s)
     found = in_turns(told(times, turns, EVERY))
-    assert found is not None
     assert found.pairs == 2
     assert found.ratios == pytest.approx([0.8, 0.8], rel=1e-6)
     assert found.on.tokens_per_second == pytest.approx(80, rel=1e-6)
@@ -92,7 +91,6 @@ def test_that_what_happens_in_the_first_tenth_of_a_second_of_a_turn_does_not_cou
     hasty = [2 + (t - 2) / 2 if 2.0 <= t < 2.09 else t for t in times]
     assert hasty != times
     found = in_turns(told(hasty, turns, EVERY))
-    assert found is not None
     assert found.off.tokens_per_second == pytest.approx(100, rel=1e-6)
 
 
@@ -101,7 +99,6 @@ def test_that_a_turn_with_too_few_tokens_and_its_neighbour_are_left_out() -> Non
     assert in_turns(told(times, turns, EVERY)) is not None
     short = [*turns[:3], turn(3, True, 6, 6.2)]
     found = in_turns(told(times, short, EVERY))
-    assert found is not None
     assert found.pairs == 1
     assert in_turns(told(times[: LEAST_TOKENS - 1], turns, EVERY)) is None
 
@@ -110,7 +107,6 @@ def test_that_a_turn_with_too_few_tokens_and_its_neighbour_are_left_out() -> Non
 def test_that_the_neighbour_of_a_lost_turn_is_left_out(lost: int) -> None:
     times, turns = example()
     found = in_turns(told(times, [t for t in turns if t.index != lost], EVERY))
-    assert found is not None
     assert found.pairs == 1
     assert found.on.tokens_per_second / found.off.tokens_per_second == pytest.approx(0.8)
 
@@ -118,17 +114,14 @@ def test_that_the_neighbour_of_a_lost_turn_is_left_out(lost: int) -> None:
 def test_that_a_last_turn_without_a_partner_is_left_out_and_a_shortened_one_counts() -> None:
     times, turns = example()
     odd = in_turns(told(times, turns[:3], EVERY))
-    assert odd is not None
     assert odd.pairs == 1
     shortened = in_turns(told(times, [*turns[:3], turn(3, True, 6, 7.1)], EVERY))
-    assert shortened is not None
     assert shortened.pairs == 2
 
 
 def test_that_a_turn_that_is_on_without_a_reading_shows_nothing() -> None:
     times, turns = example()
     found = in_turns(told(times, turns, readings(0.5, 3.0)))
-    assert found is not None
     assert found.pairs == 1, "nothing was read in the fourth"
     assert in_turns(told(times, turns)) is None
 
@@ -150,7 +143,6 @@ def test_that_a_stamp_that_was_never_read_makes_no_gap() -> None:
         Stamps(first=33, times_ns=stamps.times_ns[33:]),
     ]
     found = in_turns(arrange([*holes, *whole[1:], *turns, EVERY]))
-    assert found is not None
     assert found.on.tokens_per_second == pytest.approx(80, rel=1e-6)
 
 
@@ -158,10 +150,8 @@ def test_that_the_runners_processor_time_is_a_share_of_its_turns() -> None:
     times, turns = example()
     spent = [turn(t.index, t.on, t.start_ns / SECOND, t.t_ns / SECOND, 0.03 if t.on else 0.01) for t in turns]
     found = in_turns(told(times, spent, EVERY))
-    assert found is not None
     assert (found.on.runner_share, found.off.runner_share) == pytest.approx((0.015, 0.005))
     unknown = in_turns(told(times, [*spent[:3], turns[3]], EVERY))
-    assert unknown is not None
     assert unknown.on.runner_share is None
     assert unknown.off.runner_share == pytest.approx(0.005)
 
@@ -213,12 +203,10 @@ def test_that_a_loss_is_found_without_bias_and_its_interval_holds_it(loss: float
         figures = []
         for block in range(blocks):
             found = in_turns(simulated(rng, f"t-{experiment}-{block}", loss))
-            assert found is not None
             assert found.pairs == TURNS // 2
             logs.append(math.log(found.on.tokens_per_second / found.off.tokens_per_second))
             figures.append(TrialFigures(arm="turns", block=block, tokens_per_second=1.0, turns=found))
         result = effect(turn_rates(figures), ON, OFF)
-        assert result is not None
         assert result.low is not None
         assert result.high is not None
         held += result.low <= 1 - loss <= result.high

@@ -21,7 +21,6 @@ def test_that_the_optimum_is_the_lowest_mean_over_the_seeds_that_all_rates_have(
     curve = curve_of({1e-3: {0: 2.0, 1: 4.0}, 1e-4: {0: 2.5, 1: 2.5, 2: 0.1}})
     assert curve == Curve((1e-4, 1e-3), (2.5, 3.0), (0, 1))
     best = optimum_of(curve)
-    assert best is not None
     assert (best.setting, best.edge, best.next_setting) == (1e-4, "low", pytest.approx(1e-5))
 
 
@@ -39,7 +38,6 @@ def test_that_an_optimum_at_an_edge_names_the_next_rate(
     losses: dict[float, float], edge: str, following: float | None
 ) -> None:
     best = optimum_of(at(losses))
-    assert best is not None
     assert best.edge == edge
     assert best.next_setting == (following if following is None else pytest.approx(following))
 
@@ -53,7 +51,6 @@ def test_that_no_optimum_is_made_of_nothing_or_of_what_diverged() -> None:
 def test_that_the_tolerance_is_read_off_straight_lines_in_the_logarithm() -> None:
     """From 2.00 at 1e-4 to 2.04 a decade away: 1 % (2.02) lies half a decade away. Beyond the other end it is open."""
     best = optimum_of(at({1e-5: 2.01, 1e-4: 2.0, 1e-3: 2.04}))
-    assert best is not None
     assert best.high == pytest.approx(10**-3.5)
     assert (best.low, best.open_low, best.open_high) == (1e-5, True, False)
 
@@ -64,10 +61,8 @@ def test_that_a_parabola_is_found_between_rates_and_not_at_one() -> None:
 
     grid = [-4.5, -4.0, -3.5, -3.0, -2.5, -2.0]
     best = optimum_of(at({10**x: loss(x) for x in grid}))
-    assert best is not None
     assert best.gain == pytest.approx(1 - 2.0 / loss(-3.0), rel=1e-6)
     on_it = optimum_of(at({10**x: loss(x - 0.25) for x in grid}))
-    assert on_it is not None
     assert on_it.gain == pytest.approx(0.0, abs=1e-12)
 
 

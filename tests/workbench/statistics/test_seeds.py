@@ -13,7 +13,6 @@ from workbench.statistics.seeds import POWER, Spread, power_of, seeds_needed, sh
 
 def test_that_the_spread_is_pooled_within_methods_and_has_a_bound() -> None:
     found = spread_of([{0: 0.0, 1: 0.02}, {0: 1.0, 1: 1.04, 2: 1.02}, {0: 5.0}])
-    assert found is not None
     assert found.value == pytest.approx(math.sqrt((2e-4 + 8e-4) / 3))
     assert found.freedom == 2
     assert found.upper == pytest.approx(found.value * math.sqrt(2 / 0.2107), rel=1e-3)  # chi-squared table: 0.211

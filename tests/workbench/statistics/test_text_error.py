@@ -72,7 +72,6 @@ def test_that_the_ratio_has_the_paired_t_interval_over_blocks_of_the_text() -> N
     found = paired(own, other)
     blocks = (own - other).reshape(8, 128).mean(1)
     low, high = stats.ttest_1samp(blocks, 0).confidence_interval(0.95)
-    assert found.interval is not None
     assert (found.interval.low, found.interval.high) == pytest.approx((math.exp(low), math.exp(high)))
     assert found.ratio == pytest.approx(math.exp(blocks.mean()))
     assert "8 stretches of about 128 tokens" in found.method
@@ -83,7 +82,6 @@ def test_that_pairing_takes_out_what_makes_a_stretch_hard_for_both() -> None:
     own, other = texts(2)
     found = paired(own, other).interval
     alone, _ = own_error("perplexity", perplexity(own), along(own))
-    assert found is not None
     assert alone is not None
     assert math.log(found.high / found.low) / 2 < alone / perplexity(own) / 5
 
@@ -119,8 +117,6 @@ def test_that_a_short_text_carries_no_interval(tokens: int) -> None:
 def test_that_several_ratios_hold_together() -> None:
     own, other = texts(6)
     one, three = paired(own, other).interval, paired(own, other, comparisons=3).interval
-    assert one is not None
-    assert three is not None
     assert math.log(three.high / three.low) / math.log(one.high / one.low) == pytest.approx(
         stats.t.ppf(1 - 0.05 / 6, 7) / stats.t.ppf(0.975, 7)
     )
@@ -131,7 +127,6 @@ def test_that_noise_between_trials_is_added() -> None:
     text = paired(own, other).interval
     noisy = RatioEstimate(1.01, Interval(1.01 / 1.02, 1.01 * 1.02), 5, False, "log ratios within 5 blocks")
     both = with_paired_error("perplexity", noisy, (11.0, along(own)), (10.9, along(other)))
-    assert text is not None
     assert both.interval is not None
     half = math.hypot(math.log(text.high / text.low) / 2, math.log(1.02))
     assert both.interval.high == pytest.approx(1.01 * math.exp(half))
@@ -151,7 +146,6 @@ def test_that_models_with_other_tokens_are_paired_by_places_in_the_text() -> Non
     own, other = model(4, 400, 1024, 1.1), model(5, 600, 1024, 1.0)
     found = with_paired_error("bits_per_byte", SAME, (1.0, own), (1.0, other))
     assert found.ratio == pytest.approx(1.1, rel=5e-3)  # a part is cut where the other's stretch begins
-    assert found.interval is not None
     assert found.interval.low < 1.1 < found.interval.high
     assert math.log(found.interval.high / found.interval.low) < 0.04
     assert "3,896 bytes that both scored" in found.method
@@ -195,7 +189,6 @@ def test_that_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
         difference = 0.004 + 0.08 * (noise[1:] + 0.45 * noise[:-1])
         other = random.gamma(1.2, 2.0, 1024)
         interval = paired(other + difference, other).interval
-        assert interval is not None
         held += interval.low <= math.exp(0.004) <= interval.high
     assert 0.92 <= held / runs <= 0.98
 

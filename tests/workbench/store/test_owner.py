@@ -68,7 +68,6 @@ class Process:
         self.pid = self._process.pid
 
     def line(self) -> str:
-        assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
     def ask(self, expression: str) -> str:
@@ -76,7 +75,6 @@ class Process:
         return self.line()
 
     def start(self, expression: str) -> None:
-        assert self._process.stdin is not None
         self._process.stdin.write(expression + "\n")
         self._process.stdin.flush()
 
@@ -157,7 +155,6 @@ def test_that_a_long_path_gets_a_short_socket(tmp_path: Path, home: Places) -> N
     assert not owns
     assert guest.execute(ListTrials()) == ()
     holder = lockfile.holder(database)
-    assert holder is not None
     assert len(holder.socket) <= 100
     guest.close()
     owner.close()
@@ -438,11 +435,9 @@ def test_that_a_second_closing_leaves_the_next_owners_socket_alone(database: Pat
 
 def test_that_a_process_that_is_being_started_does_not_keep_the_lock(database: Path) -> None:
     held = lockfile.try_lock(database)
-    assert held is not None
     between_fork_and_program = os.dup(held._descriptor)
     held.release()
     again = lockfile.try_lock(database)
-    assert again is not None
     again.release()
     os.close(between_fork_and_program)
 

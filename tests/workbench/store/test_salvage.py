@@ -184,7 +184,6 @@ def test_that_trials_which_no_spool_has_come_from_the_copy_of_a_migration(made: 
 def test_that_an_old_copy_gets_the_newer_trials_of_the_spools(made: Made) -> None:
     """Numbers are not given out twice, and a trial that was deleted stays deleted."""
     store = LocalStore(made.path)
-    assert store._connection is not None
     with store._connection.cursor() as cursor:
         cursor.execute("DELETE FROM trials WHERE trial IN ('t-6', 't-7')")
         cursor.execute("INSERT INTO tombstones VALUES ('t-7', now()::TIMESTAMP)")

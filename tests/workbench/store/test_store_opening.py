@@ -194,7 +194,6 @@ def test_that_a_database_locked_by_another_process_says_which(tmp_path: Path) ->
     with subprocess.Popen(
         [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
-        assert other.stdout is not None
         assert other.stdout.readline() == "open\n"
         error = refused(path)
         other.communicate("")
@@ -231,7 +230,6 @@ def killed_after_ingesting(path: Path, trial: str, count: int) -> None:
         stdout=subprocess.PIPE,
         text=True,
     ) as writer:
-        assert writer.stdout is not None
         assert writer.stdout.readline() == "done\n"
         writer.kill()
 

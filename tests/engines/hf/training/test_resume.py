@@ -94,7 +94,6 @@ def test_that_a_trial_continues_as_if_it_had_never_ended(
     said = second.only(Resumed)
     assert (said.step, said.path, said.sha256) == (checkpoint.step, checkpoint.path, checkpoint.sha256)
     cue = second.cue("resumed")
-    assert cue is not None
     assert f"after step {checkpoint.step} of trial {way}" in cue.text
     assert [s.warmup for s in second.all(Step)][:3] == [True, True, False]
 
@@ -111,7 +110,6 @@ def test_that_a_damaged_checkpoint_fails_with_words_before_anything_is_trained(
     assert outcome.failure == "engine"
     assert not outcome.all(Step)
     cue = outcome.cue("failure:engine")
-    assert cue is not None
     assert "not those that trial whole wrote" in cue.text
     assert "an earlier one may be whole" in cue.text
 
@@ -125,7 +123,6 @@ def test_that_a_disk_that_is_full_costs_the_checkpoint_and_not_the_trial(order: 
     assert outcome.exit_code == 0
     assert len(outcome.all(Step)) == 10
     cue = outcome.cue("not_kept")
-    assert cue is not None
     assert cue.text.startswith("The checkpoint was not kept. ")
 
 

@@ -85,7 +85,6 @@ def test_that_virtual_tokens_are_computed_and_attended_to(llama: Makes, method: 
     from engines.techniques import find
 
     model, technique = llama(), find(f"finetune.{method}")
-    assert technique is not None
     apply(model, TechniqueOrder(id=technique.id, parameters=technique.defaults()), 3)
     flops, _ = looked(model, batches(24, 20))
     assert flops.formula_flops == pytest.approx(flops.counted_flops, rel=1e-6)

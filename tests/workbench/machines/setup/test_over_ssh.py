@@ -118,7 +118,6 @@ def test_that_a_machine_that_was_set_up_runs_trials_with_these_engines(house: Ho
     assert isinstance(other.reach, Ssh)
     shell, choice = shell_of(other, house.places), Choice(home=other.reach.home)
     looked = look(shell, choice).lock
-    assert looked is not None
     fixed = Lock(looked.text.replace(_line("msgspec"), "msgspec==0.20.0"), "another", ())
     assert fixed.text != looked.text
     its_python = SetUpRun(shell, look(shell, choice, fixed=fixed), lambda _: None).run()
