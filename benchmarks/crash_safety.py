@@ -41,9 +41,10 @@ import workbench.store.sharing.owner  # noqa: F401  imported late by whoever ope
 from benchmarks.crash_evidence import Findings, judge
 from engines.protocol.client import RunnerError, connect_local
 from engines.protocol.messages import Shutdown
-from engines.protocol.orders import Inference, Limits, ModelOrder, TelemetryOrder, TrialOrder
+from engines.protocol.orders import ModelOrder, TelemetryOrder
 from engines.protocol.places import HOME_VARIABLE, Places, places
 from engines.runner.settings import WORKER_VARIABLE
+from tests.builders import trial_order
 from workbench.running import follower
 from workbench.running.events import Event, RecordsArrived
 from workbench.running.workbench import Workbench
@@ -285,16 +286,14 @@ def begin(folder: Path) -> None:
     """The experiment that all trials of a home belong to."""
     with Workbench(client="run") as workbench:
         orders = tuple(
-            TrialOrder(
-                trial=f"t-{number}",
+            trial_order(
+                f"t-{number}",
                 experiment="e",
                 store=workbench.store_id,
                 configuration=f"c-{number}",
                 title=f"stand-in {number}",
-                block=0,
                 position=number,
                 total=len(STEPS),
-                seed=1,
                 experiment_title="kills",
                 model=ModelOrder(
                     ref="fake",
@@ -302,10 +301,7 @@ def begin(folder: Path) -> None:
                     kind="random",
                     config={"steps": list(steps), "witness": str(folder / "witness")},
                 ),
-                workload=Inference(),
                 telemetry=TelemetryOrder(enabled=number % 2 == 0, rate_hz=10.0),
-                limits=Limits(),
-                device="cpu",
             )
             for number, steps in enumerate(STEPS)
         )

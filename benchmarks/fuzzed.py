@@ -69,6 +69,7 @@ from engines.protocol.records import (
     TrialStarted,
 )
 from engines.runner.spools.spool import RECORDS, BadSpool, SpoolReader, SpoolWriter, numbered, read_header
+from tests.builders import trial_order
 from workbench.experiment.file import dump, parse
 from workbench.experiment.presets import presets
 from workbench.metrics.evaluate import evaluate_trial
@@ -103,17 +104,9 @@ class Reader:
 
 
 def order(trial: str = "t-1", store: str = "s-1") -> TrialOrder:
-    return TrialOrder(
-        trial=trial,
-        experiment="e-1",
+    return trial_order(
+        trial,
         store=store,
-        configuration="c-1",
-        title="tiny",
-        block=0,
-        position=0,
-        total=1,
-        seed=1,
-        experiment_title="first",
         model=ModelOrder(ref="tiny", title="tiny", kind="random", config={"hidden_size": 8}),
         techniques=(TechniqueOrder(id="precision.int8", parameters={"group": 32}),),
         workload=Inference(batch_size=2),

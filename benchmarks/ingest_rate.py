@@ -19,8 +19,8 @@ import numpy as np
 from scipy import stats
 
 from engines.protocol.codec import encode_record
-from engines.protocol.orders import ModelOrder, TrialOrder
 from engines.protocol.records import Log, PhaseEnded, Record, Stamps, Telemetry
+from tests.builders import trial_order
 from workbench.store.local import LocalStore
 from workbench.store.operations import AddExperiment, GetCounts, GetStoreId, Ingest, ReadRecords
 
@@ -56,20 +56,7 @@ def add_trials(store: LocalStore, count: int) -> list[str]:
     identity = store.execute(GetStoreId())
     names = [f"t-{i:06d}" for i in range(count)]
     orders = tuple(
-        TrialOrder(
-            trial=name,
-            experiment="e-1",
-            store=identity,
-            configuration="c",
-            title="benchmark",
-            block=i,
-            position=i,
-            total=count,
-            seed=i,
-            experiment_title="benchmark",
-            model=ModelOrder(ref="none", title="none", kind="random"),
-        )
-        for i, name in enumerate(names)
+        trial_order(name, store=identity, block=i, position=i, total=count, seed=i) for i, name in enumerate(names)
     )
     store.execute(AddExperiment(experiment="e-1", name="b", definition="", seed=0, orders=orders))
     return names

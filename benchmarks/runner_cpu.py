@@ -26,11 +26,12 @@ from pathlib import Path
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient, connect_local
 from engines.protocol.codec import encode_record
-from engines.protocol.orders import Limits, ModelOrder, TelemetryOrder, TrialOrder
+from engines.protocol.orders import TelemetryOrder
 from engines.protocol.places import HOME_VARIABLE, Places, places
 from engines.protocol.records import PhaseEnded, PhaseStarted, Progress, Request
 from engines.protocol.ring import RingWriter
 from engines.runner.settings import WORKER_VARIABLE
+from tests.builders import trial_order
 from workbench.selfcheck.processor_time import processor_seconds
 from workbench.statistics.intervals import t_interval
 
@@ -112,28 +113,10 @@ def report(name: str, values: list[float], bar: float | None) -> None:
     print(text, flush=True)
 
 
-def order(trial: str) -> TrialOrder:
-    return TrialOrder(
-        trial=trial,
-        experiment="bench",
-        store="bench",
-        configuration="bench",
-        title=trial,
-        block=0,
-        position=0,
-        total=1,
-        seed=1,
-        experiment_title="bench",
-        model=ModelOrder(ref="none", title="none", kind="random"),
-        telemetry=TelemetryOrder(rate_hz=10.0),
-        limits=Limits(),
-    )
-
-
 def trial_shares(client: RunnerClient, here: Places, windows: int, *, attached: bool) -> list[float]:
     """Run a trial and measure the runner through it."""
     trial = "attached" if attached else "alone"
-    client.call(messages.Submit(orders=(order(trial),)))
+    client.call(messages.Submit(orders=(trial_order(trial, telemetry=TelemetryOrder(rate_hz=10.0)),)))
     follower = connect_local(here, start=False)
 
     def follow() -> None:

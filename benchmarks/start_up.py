@@ -24,8 +24,9 @@ import duckdb
 
 from engines.protocol.client import RunnerError, connect_local
 from engines.protocol.messages import Shutdown
-from engines.protocol.orders import ModelOrder, TechniqueOrder, TrialOrder
+from engines.protocol.orders import TechniqueOrder, TrialOrder
 from engines.protocol.places import HOME_VARIABLE, places
+from tests.builders import trial_order
 from workbench.store.local import LocalStore
 from workbench.store.operations import AddExperiment, GetStoreId
 
@@ -87,8 +88,8 @@ def fill(database: Path, trials: int) -> float:
 def order(store: str, experiment: str, number: int, position: int) -> TrialOrder:
     """A trial of one of ten configurations."""
     precision = f"precision.p{number % 10}"
-    return TrialOrder(
-        trial=f"t-{number:08d}",
+    return trial_order(
+        f"t-{number:08d}",
         experiment=experiment,
         store=store,
         configuration=f"c{number % 10}",
@@ -99,7 +100,6 @@ def order(store: str, experiment: str, number: int, position: int) -> TrialOrder
         seed=number,
         experiment_title=f"sweep {number // BATCH + 1}",
         color=number % 10,
-        model=ModelOrder(ref="model", title="model", kind="random"),
         techniques=(TechniqueOrder(id=precision),),
     )
 

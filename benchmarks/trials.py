@@ -26,6 +26,7 @@ from engines.worker.engine import Engine
 from engines.worker.process import prepare_process
 from engines.worker.stop import Stop
 from engines.worker.trial import make_engine
+from tests import builders
 
 
 def trial_order(
@@ -38,17 +39,11 @@ def trial_order(
     device: str = "cpu",
 ) -> TrialOrder:
     """A trial that belongs to nobody's experiment."""
-    return TrialOrder(
-        trial=trial,
-        experiment="bench",
-        store="bench",
-        configuration="bench",
+    return builders.trial_order(
+        trial,
         title=model.title,
         block=block,
-        position=0,
-        total=1,
         seed=0,
-        experiment_title="bench",
         model=model,
         techniques=tuple(TechniqueOrder(id=technique) for technique in techniques),
         workload=workload,

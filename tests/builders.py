@@ -7,6 +7,7 @@ from typing import Any
 from engines.protocol.messages import Device, ProbeResult
 from engines.protocol.orders import ModelOrder, TrialOrder
 from engines.protocol.records import ModelLoaded, Request
+from workbench.store.operations import ExperimentRow, TrialRow
 
 
 def trial_order(trial: str = "t-1", **changes: Any) -> TrialOrder:
@@ -43,6 +44,41 @@ def model_loaded(**changes: Any) -> ModelLoaded:
         "nominal_bits": 32.0,
     }
     return ModelLoaded(**(fields | changes))
+
+
+def trial_row(trial: str = "t-1", **changes: Any) -> TrialRow:
+    """A completed trial of one configuration, as the store lists it."""
+    fields: dict[str, Any] = {
+        "number": 1,
+        "experiment": "e-1",
+        "experiment_name": "test",
+        "configuration": "c-1",
+        "title": "test",
+        "color": 0,
+        "block": 0,
+        "position": 0,
+        "machine": "this",
+        "device": "cpu",
+        "state": "ended",
+        "outcome": "completed",
+        "failure": None,
+        "message": None,
+        "advice": None,
+        "verdict": "valid",
+        "last_seq": 1,
+        "submitted_at": "",
+        "started_at": None,
+        "ended_at": None,
+        "duration_s": 1.0,
+    }
+    return TrialRow(trial=trial, **(fields | changes))
+
+
+def experiment_row(trials: int, experiment: str = "e-1", name: str = "test", **changes: Any) -> ExperimentRow:
+    """An experiment all of whose trials have completed."""
+    fields: dict[str, Any] = {"number": 1, "created_at": "", "baseline": None, "waiting": 0, "failed": 0}
+    counts = {"trials": trials, "completed": trials}
+    return ExperimentRow(experiment=experiment, name=name, **(fields | counts | changes))
 
 
 def processor(total: int = 16 << 30, free: int = 12 << 30, **changes: Any) -> Device:

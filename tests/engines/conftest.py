@@ -16,6 +16,7 @@ import pytest
 from engines.protocol.places import HOME_VARIABLE, Places, places
 from engines.runner.settings import WORKER_VARIABLE
 from tests.engines.runner_harness import FAKE_WORKER, ROOT, RunnerProcess, is_alive, remove_home
+from tests.tiny_model import make_tiny_model
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +81,12 @@ def shared() -> Iterator[RunnerProcess]:
         running.start("--grace-seconds", "60")
         yield running
         running.end()
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small model that the tests of a module share."""
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @contextmanager

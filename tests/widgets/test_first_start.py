@@ -8,7 +8,7 @@ import msgspec
 from pytestqt.qtbot import QtBot
 
 from engines.protocol.records import Sensor
-from tests.builders import probe_result, processor
+from tests.builders import probe_result, processor, trial_row
 from widgets.background.demo_run import DemoRun, has_ended
 from widgets.first_start.facts import DemoOutlook, computer_summary, demo_cost, demo_facts, measurable
 from widgets.first_start.page import ComputerCard, DemoCard
@@ -18,7 +18,6 @@ from widgets.shell.services import Services
 from widgets.shell.targets import AddModel, OpenExperimentFile
 from widgets.theme.theme import Theme
 from workbench.running.demo import demo_experiment
-from workbench.store.operations import TrialRow
 
 PROBE = probe_result(
     processor(24 << 30, 20 << 30, details={"cores": "2"}),
@@ -107,19 +106,11 @@ def test_that_a_failed_fetch_is_said_in_the_card(qtbot: QtBot, services: Service
     assert not card.bar.isVisible()
 
 
-def row(**fields: object) -> TrialRow:
-    values: dict[str, object] = {
-        name: None if name not in ("number", "color", "block", "position", "last_seq") else 0
-        for name in TrialRow.__struct_fields__
-    }
-    return TrialRow(**(values | fields))  # type: ignore[arg-type]
-
-
 def test_that_a_trial_is_over_only_when_its_figures_are_stored() -> None:
-    assert not has_ended(row(state="ended", outcome="completed", verdict=None))
-    assert has_ended(row(state="ended", outcome="completed", verdict="valid"))
-    assert has_ended(row(state="ended", outcome="lost", verdict=None))
-    assert not has_ended(row(state="running"))
+    assert not has_ended(trial_row(state="ended", outcome="completed", verdict=None))
+    assert has_ended(trial_row(state="ended", outcome="completed", verdict="valid"))
+    assert has_ended(trial_row(state="ended", outcome="lost", verdict=None))
+    assert not has_ended(trial_row(state="running", outcome=None, verdict=None))
 
 
 def test_that_dropped_files_go_where_they_belong(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 
 from engines.protocol.codec import encode_record
 from engines.protocol.records import Evaluation, TrialEnded
+from tests.builders import experiment_row, trial_row
 from tests.workbench.synthetic import GPU, MIB, SECOND, START_NS, FakeTrial, clock_jump, order, records
 from workbench.metrics.evaluate import evaluate_trial
-from workbench.store.operations import ConfigurationRow, ExperimentDetail, ExperimentRow, MetricRow, ReasonRow, TrialRow
+from workbench.store.operations import ConfigurationRow, ExperimentDetail, MetricRow, ReasonRow, TrialRow
 
 CONFIGURATIONS: dict[str, FakeTrial] = {
     "float32": FakeTrial(precision="float32", tokens_per_second=20.0, prefill_s=0.21, tensor_bytes=538_060_032),
@@ -106,8 +107,8 @@ def experiment_detail(
             rows, why, verdict = evaluate_trial(fake.trial, stream)
             ended = next(r for r in stream if isinstance(r, TrialEnded))
             trials.append(
-                TrialRow(
-                    trial=fake.trial,
+                trial_row(
+                    fake.trial,
                     number=number,
                     experiment="e-fake",
                     experiment_name="precision of SmolLM2",
@@ -116,9 +117,7 @@ def experiment_detail(
                     color=int(color),
                     block=block,
                     position=block * len(CONFIGURATIONS) + place,
-                    machine="this",
                     device="cpu" if not gpu else f"cuda:{GPU.removeprefix('nvml.')}",
-                    state="ended",
                     outcome=ended.outcome,
                     failure=ended.failure or None,
                     message=ended.message or None,
@@ -137,14 +136,12 @@ def experiment_detail(
             environments[fake.trial] = {"cpu.model": "Example CPU at 2.4 GHz", "python": "3.11.2", "torch": "2.13.0"}
     failed = sum(t.outcome == "failed" for t in trials)
     return ExperimentDetail(
-        experiment=ExperimentRow(
-            experiment="e-fake",
+        experiment=experiment_row(
+            total,
+            "e-fake",
+            "precision of SmolLM2",
             number=12,
-            name="precision of SmolLM2",
             created_at="2026-10-01T12:00:00Z",
-            baseline=None,
-            trials=total,
-            waiting=0,
             completed=total - failed,
             failed=failed,
         ),

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from tests.builders import experiment_row, trial_row
 from workbench.metrics.registry import metric
-from workbench.store.operations import ConfigurationRow, ExperimentDetail, ExperimentRow, MetricRow, TrialRow
+from workbench.store.operations import ConfigurationRow, ExperimentDetail, MetricRow, TrialRow
 
 Laws = Mapping[str, Callable[[float], float]]
 """By metric: its value at a length."""
@@ -46,12 +47,10 @@ def lengths_detail(
                 trial = f"t-{name}-{length}-{block}"
                 environments[trial] = dict((facts or {}).get(name, {}))
                 trials.append(
-                    TrialRow(
-                        trial=trial, number=len(trials) + 1, experiment="e", experiment_name="lengths",
+                    trial_row(
+                        trial, number=len(trials) + 1, experiment="e", experiment_name="lengths",
                         configuration=configuration, title=name, color=color, block=block, position=len(trials),
-                        machine="this", device="cpu", state="ended", outcome="completed", failure=None, message=None,
-                        advice=None, verdict="valid", last_seq=1, submitted_at="", started_at="", ended_at="",
-                        duration_s=1.0,
+                        started_at="", ended_at="",
                     )
                 )  # fmt: skip
                 for id, law in its.items():
@@ -63,12 +62,8 @@ def lengths_detail(
                             method="made up", scope="", n=1, reason="",
                         )
                     )  # fmt: skip
-    row = ExperimentRow(
-        experiment="e", number=1, name="lengths", created_at="", baseline=None, trials=len(trials), waiting=0,
-        completed=len(trials), failed=0,
-    )  # fmt: skip
     return ExperimentDetail(
-        experiment=row,
+        experiment=experiment_row(len(trials), "e", "lengths"),
         configurations=tuple(configurations),
         trials=tuple(trials),
         metrics=tuple(metrics),

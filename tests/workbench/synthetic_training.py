@@ -21,9 +21,9 @@ from engines.protocol.records import (
     TrialEnded,
     TrialStarted,
 )
-from tests.builders import model_loaded
+from tests.builders import experiment_row, model_loaded, trial_row
 from workbench.metrics.evaluate import evaluate_trial
-from workbench.store.operations import ConfigurationRow, ExperimentDetail, ExperimentRow, MetricRow, ReasonRow, TrialRow
+from workbench.store.operations import ConfigurationRow, ExperimentDetail, MetricRow, ReasonRow, TrialRow
 
 SECOND = 1_000_000_000
 EVALUATION_S = 3.0
@@ -146,20 +146,15 @@ def training_detail(
                 evaluations[trial] = tuple(encode_record(r).decode() for r in said if isinstance(r, Evaluation))
             environments[trial] = facts
             trials.append(
-                TrialRow(
-                    trial=trial, number=len(trials) + 1, experiment="e", experiment_name="fake",
+                trial_row(
+                    trial, number=len(trials) + 1, experiment="e", experiment_name="fake",
                     configuration=f"c-{position}", title=title, color=position, block=block, position=len(trials),
-                    machine="this", device="cpu", state="ended",
                     outcome="failed" if run.diverged else "completed",
-                    failure="diverged" if run.diverged else None, message=None, advice=None,
-                    verdict="invalid" if run.diverged else verdict, last_seq=1, submitted_at="", started_at=None,
-                    ended_at=None, duration_s=1.0,
+                    failure="diverged" if run.diverged else None,
+                    verdict="invalid" if run.diverged else verdict,
                 )
             )  # fmt: skip
-    row = ExperimentRow(
-        experiment="e", number=1, name="fake", created_at="2026-11-30T08:00:00Z", baseline=None, trials=len(trials),
-        waiting=0, completed=len(trials), failed=0,
-    )  # fmt: skip
+    row = experiment_row(len(trials), "e", "fake", created_at="2026-11-30T08:00:00Z")
     return ExperimentDetail(
         experiment=row, configurations=tuple(configurations), trials=tuple(trials), metrics=tuple(metrics),
         reasons=tuple(reasons), environments=environments, evaluations=evaluations,

@@ -12,7 +12,6 @@ from engines.protocol.records import Artifact, Environment, Evaluation, Step, To
 from engines.protocol.settings import Scalar
 from engines.techniques import find
 from tests.engines.worker_harness import Outcome, folder_model, run_worker, trial_order
-from tests.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.real
 TRAINING = Training(
@@ -25,11 +24,6 @@ METHODS: dict[str, dict[str, Scalar]] = {
     "qlora": {"rank": 8, "alpha": 32, "learning_rate": 0.02},
     "full": {"learning_rate": 0.003},
 }
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
 def training_order(model: Path, id: str) -> TrialOrder:

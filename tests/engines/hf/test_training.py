@@ -24,17 +24,11 @@ from engines.protocol.records import (
 )
 from engines.techniques import find
 from tests.engines.worker_harness import Outcome, folder_model, run_worker, trial_order
-from tests.tiny_model import make_tiny_model
 
 TRAINING = Training(
     steps=25, warmup_steps=2, sequence_tokens=48, batch_size=4, learning_rate=0.02, evaluation_tokens=512
 )
 LORA = TechniqueOrder(id="finetune.lora", parameters={"rank": 4, "alpha": 32})
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
 def training_order(model: Path, technique: TechniqueOrder | None = LORA, **changes: object) -> TrialOrder:

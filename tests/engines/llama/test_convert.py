@@ -35,11 +35,6 @@ def quiet(_text: str, _share: float) -> None:
     pass
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("convert") / "tiny")
-
-
 def changed(tiny: Path, target: Path, **settings: Any) -> Path:
     """A copy of the tiny model whose config says something else."""
     folder = copy_of(tiny, target)

@@ -28,7 +28,6 @@ from engines.worker.stop import StopTrial
 from tests.engines.llama.kit import FAMILIES, copy_of, gguf_order, llama_logits, make_family, need_llama
 from tests.engines.worker_harness import QUICK, run_worker, start_worker
 from tests.tiny_gguf import write_tiny_gguf
-from tests.tiny_model import make_tiny_model
 
 need_llama()
 
@@ -56,11 +55,6 @@ def made(model: ModelOrder, technique: str = Q8_0) -> tuple[GgufFile, dict[str, 
     order = gguf_order(model, technique)
     facts = make_file(order, quiet)
     return plan_file(order), facts
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("ladder") / "tiny")
 
 
 @pytest.fixture(scope="module")

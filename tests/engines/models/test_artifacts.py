@@ -27,12 +27,6 @@ from engines.protocol.places import HOME_VARIABLE, places
 from engines.protocol.records import Artifact, Environment, Evaluation, ModelLoaded, PhaseEnded, TookEffect
 from tests.engines.hf.test_training import training_order
 from tests.engines.worker_harness import QUICK, Outcome, folder_model, run_worker, trial_order
-from tests.tiny_model import make_tiny_model
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

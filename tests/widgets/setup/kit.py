@@ -15,7 +15,8 @@ from engines.models.lookup.resolve import resolve
 from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.places import Places
 from engines.protocol.problems import Problem
-from tests.builders import probe_result, processor
+from tests import builders
+from tests.builders import experiment_row, probe_result, processor
 from widgets.parts.check_tree import CheckTree
 from widgets.setup import make_page
 from widgets.setup.page import SetupPage
@@ -27,7 +28,6 @@ from workbench.plan.plan import Plan, Site, plan_sites
 from workbench.running.events import Event
 from workbench.store.operations import (
     ExperimentDetail,
-    ExperimentRow,
     GetExperiment,
     GetTrial,
     ListTrials,
@@ -107,44 +107,22 @@ class FakeWorkbench:
         return future
 
     def _detail(self) -> ExperimentDetail:
-        row = ExperimentRow(
-            experiment="e-1",
-            number=1,
-            name="stored",
-            created_at="",
-            baseline=None,
-            trials=1,
-            waiting=0,
-            completed=1,
-            failed=0,
-            definition=self.definition,
-        )
+        row = experiment_row(1, name="stored", definition=self.definition)
         return ExperimentDetail(experiment=row, configurations=(), trials=(), metrics=(), reasons=(), environments={})
 
 
 def trial_row(trial: str, position: int) -> TrialRow:
-    return TrialRow(
-        trial=trial,
+    return builders.trial_row(
+        trial,
         number=118,
-        experiment="e-1",
         experiment_name="stored",
         configuration="c",
         title="t",
-        color=0,
-        block=0,
         position=position,
-        machine="this",
-        device="cpu",
         state="waiting",
         outcome=None,
-        failure=None,
-        message=None,
-        advice=None,
         verdict=None,
         last_seq=0,
-        submitted_at="",
-        started_at=None,
-        ended_at=None,
         duration_s=None,
     )
 

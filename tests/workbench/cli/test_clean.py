@@ -11,7 +11,7 @@ import pytest
 from engines.models import artifacts
 from engines.models.artifacts import Made
 from engines.protocol.orders import ModelOrder
-from engines.protocol.places import Places, places
+from engines.protocol.places import Places
 from engines.protocol.records import Resumed
 from tests.workbench.store_kit import add_experiment, ended, lines, order, started
 from workbench.cli.main import main
@@ -20,19 +20,13 @@ from workbench.store.operations import AddExperiment, GetStoreId, Ingest
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
-    monkeypatch.setenv("LLM_WORKBENCH_HOME", str(tmp_path / "home"))
-    return places()
+def store(home: Places) -> LocalStore:
+    home.data.mkdir(parents=True)
+    return LocalStore(home.database)
 
 
-@pytest.fixture
-def store(here: Places) -> LocalStore:
-    here.data.mkdir(parents=True)
-    return LocalStore(here.database)
-
-
-def write(here: Places, trial: str, name: str = "adapter", base: str = "/base", size: int = 1 << 20) -> Path:
-    folder = artifacts.place_of(here.artifacts, trial, name)
+def write(home: Places, trial: str, name: str = "adapter", base: str = "/base", size: int = 1 << 20) -> Path:
+    folder = artifacts.place_of(home.artifacts, trial, name)
     made = Made(
         artifact="checkpoint" if name.startswith("step") else name,  # type: ignore[arg-type]
         trial=trial, title=f"tiny · {trial}", experiment_title="ranks", step=4,
@@ -63,13 +57,13 @@ def listed(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_that_what_deleted_trials_left_is_listed_with_its_size_and_removed(
-    here: Places, store: LocalStore, capsys: pytest.CaptureFixture[str]
+    home: Places, store: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add_experiment(store, "t-gone", "t-here")
     run(store, "t-gone", "t-here")
-    gone, kept = write(here, "t-gone"), write(here, "t-here")
-    write(here, "t-gone", "step-4")
-    foreign = write(here, "t-of-another-database")
+    gone, kept = write(home, "t-gone"), write(home, "t-here")
+    write(home, "t-gone", "step-4")
+    foreign = write(home, "t-of-another-database")
     store.close()
     assert main(["delete", "1", "--yes"]) == 0
     assert "What they have trained stays, 2.00 MiB" in capsys.readouterr().out
@@ -87,13 +81,13 @@ def test_that_what_deleted_trials_left_is_listed_with_its_size_and_removed(
 
 
 def test_that_a_model_that_a_trial_used_stays_and_so_does_what_it_was_trained_on(
-    here: Places, store: LocalStore, capsys: pytest.CaptureFixture[str]
+    home: Places, store: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add_experiment(store, "t-first", "t-second", "t-third")
     run(store, "t-first", "t-second", "t-third")
-    first = write(here, "t-first", "model")
-    second = write(here, "t-second", base=str(first))
-    write(here, "t-third")
+    first = write(home, "t-first", "model")
+    second = write(home, "t-second", base=str(first))
+    write(home, "t-third")
     add_user(store, "t-user", second)
     store.close()
     assert main(["delete", "--experiment", "1", "--yes"]) == 0
@@ -103,11 +97,11 @@ def test_that_a_model_that_a_trial_used_stays_and_so_does_what_it_was_trained_on
 
 
 def test_that_a_checkpoint_that_a_stopped_trial_continued_from_stays(
-    here: Places, store: LocalStore, capsys: pytest.CaptureFixture[str]
+    home: Places, store: LocalStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add_experiment(store, "t-first", "t-again")
     run(store, "t-first", outcome="stopped")
-    point = write(here, "t-first", "step-4")
+    point = write(home, "t-first", "step-4")
     said = Resumed(seq=2, step=4, path=str(point), sha256="")
     store.execute(Ingest(trial="t-again", lines=lines((started(), said, ended(3, outcome="stopped")))))
     store.close()
@@ -116,12 +110,12 @@ def test_that_a_checkpoint_that_a_stopped_trial_continued_from_stays(
 
 
 def test_that_nothing_is_removed_while_trials_wait(
-    here: Places, store: LocalStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    home: Places, store: LocalStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workbench.cli.clean.unfinished", lambda _store: 1)
     add_experiment(store, "t-gone")
     run(store, "t-gone")
-    gone = write(here, "t-gone")
+    gone = write(home, "t-gone")
     store.close()
     assert main(["delete", "1", "--yes"]) == 0
     assert main(["clean", "--yes"]) == 2

@@ -16,18 +16,12 @@ from engines.models.lookup.resolve import resolve
 from engines.models.lookup.resolved import ResolvedModel
 from engines.models.lookup.trained import check_identity
 from engines.protocol.orders import ModelOrder, TechniqueOrder
-from engines.protocol.places import Places, places
+from engines.protocol.places import Places
 from engines.protocol.problems import Problem
 from tests.tiny_model import make_tiny_model
 from workbench.models.identity import Identities
 from workbench.models.titles import distinct
 from workbench.plan.identity import model_identity
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
-    monkeypatch.setenv("LLM_WORKBENCH_HOME", str(tmp_path / "home"))
-    return places()
 
 
 @pytest.fixture
@@ -40,8 +34,8 @@ def order_of(base: Path) -> ModelOrder:
     return ModelOrder(ref=str(base), title="tiny", kind="folder", path=str(base), fingerprint=fingerprint)
 
 
-def keep(here: Places, base: Path, trial: str = "t-1", kind: str = "adapter", **config: object) -> Path:
-    """An adapter (its tensors do not matter here) or a whole model, as a trial keeps it."""
+def keep(home: Places, base: Path, trial: str = "t-1", kind: str = "adapter", **config: object) -> Path:
+    """An adapter (its tensors do not matter home) or a whole model, as a trial keeps it."""
 
     def fill(draft: Path) -> None:
         if kind == "model":
@@ -60,37 +54,37 @@ def keep(here: Places, base: Path, trial: str = "t-1", kind: str = "adapter", **
         techniques=(TechniqueOrder(id="finetune.lora"),),
         merged_into="the base in float32" if kind == "model" else "",
     )
-    folder = artifacts.place_of(here.artifacts, trial, kind)
+    folder = artifacts.place_of(home.artifacts, trial, kind)
     artifacts.write(folder, made, fill)
     return folder
 
 
-def looked_up(folder: Path, here: Places) -> ResolvedModel:
-    found = Identities(Digests(here.digests)).read({"m": resolve(str(folder), here, folder.parent)}, lambda *_: None)[
+def looked_up(folder: Path, home: Places) -> ResolvedModel:
+    found = Identities(Digests(home.digests)).read({"m": resolve(str(folder), home, folder.parent)}, lambda *_: None)[
         "m"
     ]
     assert isinstance(found, ResolvedModel), found
     return found
 
 
-def refusal(folder: Path, here: Places) -> str:
-    found = Identities(Digests(here.digests)).read({"m": resolve(str(folder), here, folder.parent)}, lambda *_: None)[
+def refusal(folder: Path, home: Places) -> str:
+    found = Identities(Digests(home.digests)).read({"m": resolve(str(folder), home, folder.parent)}, lambda *_: None)[
         "m"
     ]
     assert isinstance(found, Problem)
     return str(found)
 
 
-def test_that_an_adapter_is_its_base_with_a_hash_of_its_own(here: Places, base: Path) -> None:
-    folder = keep(here, base)
-    model = looked_up(folder, here)
+def test_that_an_adapter_is_its_base_with_a_hash_of_its_own(home: Places, base: Path) -> None:
+    folder = keep(home, base)
+    model = looked_up(folder, home)
     order = model.order
     assert (order.path, order.adapter, order.kind) == (str(base), str(folder), "folder")
     assert order.title == "tiny · LoRA (adapter)"
     assert model.facts.adapter == "LORA"
-    assert model.facts.parameters == looked_up(base, here).facts.parameters
-    other = looked_up(keep(here, base, "t-2"), here)
-    plain = looked_up(base, here)
+    assert model.facts.parameters == looked_up(base, home).facts.parameters
+    other = looked_up(keep(home, base, "t-2"), home)
+    plain = looked_up(base, home)
     names = [json.dumps(model_identity(m.order)) for m in (model, other, plain)]
     assert len(set(names)) == 3
     assert model.order.fingerprint == plain.order.fingerprint
@@ -100,63 +94,63 @@ def test_that_an_adapter_is_its_base_with_a_hash_of_its_own(here: Places, base: 
     ]
 
 
-def test_that_a_kept_model_is_a_folder_whose_hash_is_its_fingerprint(here: Places, base: Path) -> None:
-    folder = keep(here, base, kind="model")
-    order = looked_up(folder, here).order
+def test_that_a_kept_model_is_a_folder_whose_hash_is_its_fingerprint(home: Places, base: Path) -> None:
+    folder = keep(home, base, kind="model")
+    order = looked_up(folder, home).order
     made = artifacts.read(folder)
     assert order.fingerprint == made.sha256
     assert order.title == "tiny · LoRA (trained)"
     assert order.origin == "merged into the base in float32"
 
 
-def test_that_what_was_kept_is_listed_newest_first(here: Places, base: Path) -> None:
-    keep(here, base)
-    keep(here, base, "t-2", kind="model")
-    listed = [m for m in local_models(here) if m.source == "Trained here"]
+def test_that_what_was_kept_is_listed_newest_first(home: Places, base: Path) -> None:
+    keep(home, base)
+    keep(home, base, "t-2", kind="model")
+    listed = [m for m in local_models(home) if m.source == "Trained here"]
     assert [(m.title, m.problem) for m in listed] == [("tiny · LoRA (trained)", ""), ("tiny · LoRA (adapter)", "")]
     assert {m.made_by for m in listed} == {"LoRA, test, 5 steps"}
     base.rename(base.with_name("moved"))
-    gone = [m.problem for m in local_models(here) if m.source == "Trained here"]
+    gone = [m.problem for m in local_models(home) if m.source == "Trained here"]
     assert gone == ["", f"Its base model is gone: {base}"]
 
 
-def test_that_damaged_files_are_refused(here: Places, base: Path) -> None:
-    adapter, model = keep(here, base), keep(here, base, kind="model")
+def test_that_damaged_files_are_refused(home: Places, base: Path) -> None:
+    adapter, model = keep(home, base), keep(home, base, kind="model")
     (adapter / "adapter_model.safetensors").write_bytes(b"t-x")
     (model / "config.json").write_text((model / "config.json").read_text() + " ")
     for folder in (adapter, model):
-        assert "not those that trial t-1 wrote" in refusal(folder, here)
+        assert "not those that trial t-1 wrote" in refusal(folder, home)
 
 
-def test_that_another_base_or_none_is_refused(here: Places, base: Path) -> None:
-    folder = keep(here, base)
+def test_that_another_base_or_none_is_refused(home: Places, base: Path) -> None:
+    folder = keep(home, base)
     (base / "config.json").write_text((base / "config.json").read_text() + " ")
-    assert "is not the model that the adapter" in refusal(folder, here)
+    assert "is not the model that the adapter" in refusal(folder, home)
     base.rename(base.with_name("moved"))
-    assert "The base model of the adapter" in refusal(folder, here)
+    assert "The base model of the adapter" in refusal(folder, home)
 
 
-def test_that_an_adapter_from_elsewhere_names_its_base_itself(here: Places, base: Path, tmp_path: Path) -> None:
+def test_that_an_adapter_from_elsewhere_names_its_base_itself(home: Places, base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "downloaded"
     folder.mkdir()
     config = folder / "adapter_config.json"
     config.write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": str(base)}))
     (folder / "adapter_model.safetensors").write_bytes(b"")
-    order = looked_up(folder, here).order
+    order = looked_up(folder, home).order
     assert (order.path, order.title) == (str(base), "tiny with downloaded")
     config.write_text(json.dumps({"peft_type": "LORA"}))
-    assert "does not say what base model" in refusal(folder, here)
+    assert "does not say what base model" in refusal(folder, home)
     config.write_text(json.dumps({"peft_type": "PREFIX_TUNING"}))
-    assert "virtual tokens" in refusal(folder, here)
+    assert "virtual tokens" in refusal(folder, home)
     config.write_text("{")
-    assert "cannot be read" in refusal(folder, here)
+    assert "cannot be read" in refusal(folder, home)
 
 
-def test_that_an_order_without_artifacts_has_nothing_to_check(here: Places, base: Path) -> None:
+def test_that_an_order_without_artifacts_has_nothing_to_check(home: Places, base: Path) -> None:
     check_identity(order_of(base))
     with pytest.raises(BrokenModel):
         check_identity(
             ModelOrder(
-                ref="", title="", kind="folder", path=str(base), adapter=str(keep(here, base)), fingerprint="sha256:0"
+                ref="", title="", kind="folder", path=str(base), adapter=str(keep(home, base)), fingerprint="sha256:0"
             )
         )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -34,13 +31,6 @@ from workbench.store.operations import (
 )
 
 BLOCKS = 10
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[LocalStore]:
-    opened = LocalStore(tmp_path / "test.duckdb")
-    yield opened
-    opened.close()
 
 
 def planned(store: LocalStore, run: RunSettings | None = None) -> None:

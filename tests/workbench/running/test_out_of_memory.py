@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -27,13 +24,6 @@ MEASURED = MemoryParts(
     peak_bytes=7 * GIB,
     method="saved_tensors",
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[LocalStore]:
-    opened = LocalStore(tmp_path / "test.duckdb")
-    yield opened
-    opened.close()
 
 
 def advised(

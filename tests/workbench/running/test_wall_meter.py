@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -121,13 +120,6 @@ def test_that_wall_times_become_times_of_the_trials_own_clock() -> None:
         to_trial_clock(WallReadings((1, 2), (1.0, 1.0)), begin, end)
     with pytest.raises(WallMeterError, match="clock jumped"):
         to_trial_clock(inside, begin, ClockPair(NOON_NS + 10 * SECOND, 90 * SECOND))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[LocalStore]:
-    opened = LocalStore(tmp_path / "test.duckdb")
-    yield opened
-    opened.close()
 
 
 def stored_trial(store: LocalStore, stream: tuple[Record, ...]) -> tuple[Record, ...]:

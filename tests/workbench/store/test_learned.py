@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import msgspec
-import pytest
 
 from tests.workbench.store_kit import add_experiment, ended, lines, order, started
 from workbench.store.local import LocalStore
@@ -20,13 +16,6 @@ from workbench.store.operations import (
     SetAdvice,
     SetMetrics,
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[LocalStore]:
-    opened = LocalStore(tmp_path / "test.duckdb")
-    yield opened
-    opened.close()
 
 
 def test_that_memory_ratios_are_of_completed_trials_by_these_formulas(store: LocalStore) -> None:

@@ -43,13 +43,6 @@ from workbench.store.rows import Transaction
 from workbench.store.sharing.wire import OPERATIONS
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[LocalStore]:
-    opened = LocalStore(tmp_path / "new folder" / "test.duckdb")
-    yield opened
-    opened.close()
-
-
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
     """A store that is only asked."""
