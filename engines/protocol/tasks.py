@@ -13,9 +13,9 @@ from engines.protocol.places import Places
 HARNESS = "lm-eval"
 """The package that scores; also the prefix of the name of a task of its own ("lm-eval:arc_easy")."""
 FETCH = "llm-workbench tasks --fetch"
-FETCH_THERE = "python -m engines.data.task_data"
-"""On a machine that has the engines alone."""
 """What fetches the questions of the samples."""
+FETCH_THERE = "python -m engines.data.task_data"
+"""The same on a machine that has the engines alone."""
 QUESTIONS = "sample questions"
 """Stands for them among the packages that can be installed."""
 

@@ -18,7 +18,6 @@ AXIS = Axis(
 
 BLOCK = 32
 """Values in a block of a quantised KV cache."""
-_SOURCE = "llama.cpp (type_k, type_v), https://github.com/ggml-org/llama.cpp"
 
 
 def _heads_in_blocks(model: ModelFacts, _machine: MachineFacts) -> str | None:
@@ -31,6 +30,17 @@ def _bits(bits: float, _parameters: dict[str, Scalar]) -> float:
     return bits
 
 
+_in_blocks = partial(
+    Technique,
+    source="llama.cpp (type_k, type_v), https://github.com/ggml-org/llama.cpp",
+    implementation="",
+    stage="cache",
+    packages=("llama-cpp-python",),
+    install=INSTALL,
+    engines=("llama.cpp",),
+    obstacle=_heads_in_blocks,
+)
+
 TECHNIQUES = (
     Technique(
         id="kv_cache.full",
@@ -42,31 +52,17 @@ TECHNIQUES = (
         engines=("transformers", "llama.cpp"),
         bits=16,
     ),
-    Technique(
+    _in_blocks(
         id="kv_cache.q8_0",
         title="KV Q8_0",
         sentence="8 bits in blocks of 32 with one scale: about half the memory a token.",
-        source=_SOURCE,
-        implementation="",
-        stage="cache",
-        packages=("llama-cpp-python",),
-        install=INSTALL,
-        engines=("llama.cpp",),
-        obstacle=_heads_in_blocks,
         bits=8,
         stored_bits=partial(_bits, 8.5),
     ),
-    Technique(
+    _in_blocks(
         id="kv_cache.q4_0",
         title="KV Q4_0",
         sentence="4 bits in blocks of 32 with one scale: about a quarter of the memory a token.",
-        source=_SOURCE,
-        implementation="",
-        stage="cache",
-        packages=("llama-cpp-python",),
-        install=INSTALL,
-        engines=("llama.cpp",),
-        obstacle=_heads_in_blocks,
         bits=4,
         stored_bits=partial(_bits, 4.5),
     ),

@@ -3,6 +3,8 @@ precisions; quantised ones stand in `precision_quantised` (transformers) and `gg
 
 from __future__ import annotations
 
+from functools import partial
+
 from engines.techniques.facts import MachineFacts, ModelFacts
 from engines.techniques.model import Axis, Technique
 from engines.techniques.precision_stored import cannot_float, float_note, packages_of
@@ -48,51 +50,43 @@ def _joined(*notes: str | None) -> str | None:
     return " ".join(note for note in notes if note) or None
 
 
+_float = partial(
+    Technique,
+    implementation="engines.hf.precision:load_float",
+    group=GROUP,
+    packages=("torch", "transformers"),
+    needs=packages_of,
+    obstacle=cannot_float,
+    changes="all",
+)
+
 TECHNIQUES = (
-    Technique(
+    _float(
         id="precision.float32",
         title="float32",
         sentence="32-bit floating point, the reference.",
         source="IEEE 754-2019 binary32",
-        implementation="engines.hf.precision:load_float",
         works=("inference", "training", "pretraining"),
-        group=GROUP,
-        packages=("torch", "transformers"),
-        needs=packages_of,
-        obstacle=cannot_float,
         note=_float32_note,
         bits=32,
-        changes="all",
     ),
-    Technique(
+    _float(
         id="precision.bfloat16",
         title="bfloat16",
         sentence="16 bits with the range of float32.",
         source="Kalamkar et al. 2019, arXiv 1905.12322",
-        implementation="engines.hf.precision:load_float",
         works=("inference", "training", "pretraining"),
-        group=GROUP,
-        packages=("torch", "transformers"),
-        needs=packages_of,
-        obstacle=cannot_float,
         note=_bfloat16_note,
         slow=no_bfloat16,
         bits=16,
-        changes="all",
     ),
-    Technique(
+    _float(
         id="precision.float16",
         title="float16",
         sentence="16 bits with more mantissa, less range.",
         source="IEEE 754-2019 binary16",
-        implementation="engines.hf.precision:load_float",
-        group=GROUP,
-        packages=("torch", "transformers"),
-        needs=packages_of,
-        obstacle=cannot_float,
         note=_float16_note,
         slow=_no_float16,
         bits=16,
-        changes="all",
     ),
 )

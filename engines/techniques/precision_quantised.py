@@ -3,12 +3,15 @@ layers in fewer bits and leave embeddings, norms and the output head in the comp
 
 from __future__ import annotations
 
+from functools import partial
+
 from engines.protocol.settings import Setting
 from engines.techniques import precision_conditions as conditions
 from engines.techniques.model import Technique
 from engines.techniques.precision import no_bfloat16
 
-_EIGHT, _FOUR = "8 bit", "4 bit"
+_eight = partial(Technique, group="8 bit", bits=8, changes="linear")
+_four = partial(Technique, group="4 bit", bits=4, changes="linear")
 _TORCHAO = ("torch", "transformers", "torchao")
 _BITSANDBYTES = ("torch", "transformers", "accelerate", "bitsandbytes")
 _QUANTO = ("torch", "transformers", "accelerate", "optimum-quanto")
@@ -47,142 +50,110 @@ _GROUP_SIZE = Setting(
     help="Weights that share a scale. auto: the largest of 128, 64 and 32 that divides every layer's width.",
 )
 
+_bitsandbytes_four = partial(
+    _four,
+    source="Dettmers et al. 2023 (QLoRA), arXiv 2305.14314",
+    implementation="engines.hf.precision_bitsandbytes:load_four_bit",
+    works=("inference", "training"),
+    parameters=(_DOUBLE, COMPUTE),
+    packages=_BITSANDBYTES,
+    obstacle=conditions.bnb_four_against,
+    note=conditions.with_share(conditions.bnb_four_note),
+    slow=conditions.bnb_four_slow,
+    stored_bits=conditions.bnb_four_bits,
+)
+
 TECHNIQUES = (
-    Technique(
+    _eight(
         id="precision.int8",
         title="int8",
         sentence="8-bit integer weights in the linear layers (torchao).",
         source="torchao Int8WeightOnlyConfig, https://github.com/pytorch/ao",
         implementation="engines.hf.precision_torchao:load_int8",
-        group=_EIGHT,
         parameters=(COMPUTE,),
         packages=_TORCHAO,
         obstacle=conditions.linear_layers,
         note=conditions.with_share(conditions.widened("torchao")),
         slow=conditions.on_processor,
-        bits=8,
-        changes="linear",
     ),
-    Technique(
+    _eight(
         id="precision.llm-int8",
         title="LLM.int8()",
         sentence="8-bit weights and activations, outliers in 16 bits (bitsandbytes).",
         source="Dettmers et al. 2022, arXiv 2208.07339",
         implementation="engines.hf.precision_bitsandbytes:load_llm_int8",
-        group=_EIGHT,
         parameters=(_THRESHOLD, COMPUTE),
         packages=_BITSANDBYTES,
         obstacle=conditions.llm_int8_against,
         note=conditions.with_share(conditions.llm_int8_note),
         slow=conditions.on_processor,
-        bits=8,
-        changes="linear",
     ),
-    Technique(
+    _eight(
         id="precision.quanto-int8",
         title="quanto int8",
         sentence="8-bit integer weights in the linear layers (optimum-quanto).",
         source="optimum-quanto, https://github.com/huggingface/optimum-quanto",
         implementation="engines.hf.precision_quanto:load_quanto",
-        group=_EIGHT,
         parameters=(COMPUTE,),
         packages=_QUANTO,
         obstacle=conditions.linear_layers,
         note=conditions.with_share(conditions.quanto_eight_note),
         slow=no_bfloat16,
-        bits=8,
-        changes="linear",
     ),
-    Technique(
+    _eight(
         id="precision.float8",
         title="float8",
         sentence="8-bit floating-point weights (e4m3), multiplied in the compute precision (torchao).",
         source="Micikevicius et al. 2022, arXiv 2209.05433; torchao Float8WeightOnlyConfig",
         implementation="engines.hf.precision_torchao:load_float8",
-        group=_EIGHT,
         parameters=(COMPUTE,),
         packages=_TORCHAO,
         obstacle=conditions.float8_against,
         note=conditions.with_share(),
-        bits=8,
-        changes="linear",
     ),
-    Technique(
+    _eight(
         id="precision.float8-dynamic",
         title="float8 dynamic",
         sentence="8-bit floating-point weights and activations, multiplied in float8 (torchao).",
         source="Micikevicius et al. 2022, arXiv 2209.05433; torchao Float8DynamicActivationFloat8WeightConfig",
         implementation="engines.hf.precision_torchao:load_float8_dynamic",
-        group=_EIGHT,
         packages=_TORCHAO,
         obstacle=conditions.float8_dynamic_against,
         note=conditions.with_share(),
-        bits=8,
-        changes="linear",
     ),
-    Technique(
+    _bitsandbytes_four(
         id="precision.nf4",
         title="nf4",
         sentence="4 bits at the quantiles of a normal distribution, a scale for 64 weights (bitsandbytes).",
-        source="Dettmers et al. 2023 (QLoRA), arXiv 2305.14314",
-        implementation="engines.hf.precision_bitsandbytes:load_four_bit",
-        works=("inference", "training"),
-        group=_FOUR,
-        parameters=(_DOUBLE, COMPUTE),
-        packages=_BITSANDBYTES,
-        obstacle=conditions.bnb_four_against,
-        note=conditions.with_share(conditions.bnb_four_note),
-        slow=conditions.bnb_four_slow,
-        bits=4,
-        stored_bits=conditions.bnb_four_bits,
-        changes="linear",
     ),
-    Technique(
+    _bitsandbytes_four(
         id="precision.fp4",
         title="fp4",
         sentence="4-bit floating point, a scale for 64 weights (bitsandbytes).",
-        source="Dettmers et al. 2023 (QLoRA), arXiv 2305.14314",
-        implementation="engines.hf.precision_bitsandbytes:load_four_bit",
-        works=("inference", "training"),
-        group=_FOUR,
-        parameters=(_DOUBLE, COMPUTE),
-        packages=_BITSANDBYTES,
-        obstacle=conditions.bnb_four_against,
-        note=conditions.with_share(conditions.bnb_four_note),
-        slow=conditions.bnb_four_slow,
-        bits=4,
-        stored_bits=conditions.bnb_four_bits,
-        changes="linear",
     ),
-    Technique(
+    _four(
         id="precision.int4",
         title="int4",
         sentence="4-bit integer weights in groups, multiplied in bfloat16 (torchao).",
         source="torchao Int4WeightOnlyConfig, https://github.com/pytorch/ao",
         implementation="engines.hf.precision_torchao:load_int4",
-        group=_FOUR,
         parameters=(_GROUP_SIZE,),
         packages=_TORCHAO,
         obstacle=conditions.int4_against,
         note=conditions.with_share(conditions.int4_note),
-        bits=4,
         stored_bits=conditions.int4_bits,
-        changes="linear",
     ),
-    Technique(
+    _four(
         id="precision.quanto-int4",
         title="quanto int4",
         sentence="4-bit integer weights in groups of at most 128 (optimum-quanto).",
         source="optimum-quanto, https://github.com/huggingface/optimum-quanto",
         implementation="engines.hf.precision_quanto:load_quanto",
-        group=_FOUR,
         parameters=(COMPUTE,),
         packages=_QUANTO,
         obstacle=conditions.linear_layers,
         note=conditions.with_share(conditions.widened("quanto")),
         slow=conditions.on_processor,
-        bits=4,
         stored_bits=conditions.quanto_four_bits,
-        changes="linear",
     ),
 )

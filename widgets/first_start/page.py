@@ -108,9 +108,6 @@ class FirstStart(Page):
             column.addWidget(ActionRow(self.services, action, title, text))
         return card
 
-    def first_focus(self) -> QWidget:
-        return self.demo_card.button
-
     def activated(self) -> None:
         self._ask()
 
@@ -202,7 +199,6 @@ class DemoCard(_Card):
     def __init__(self, theme: Theme, demo: DemoRun) -> None:
         super().__init__(theme, "Demo")
         self._demo = demo
-        self._cost_text = ""
         self.new_grid().addWidget(label("Reading the demo", tone="muted"))
         self.column.addStretch(1)
         row = QHBoxLayout()
@@ -234,7 +230,6 @@ class DemoCard(_Card):
         for row, fact in enumerate(facts):
             grid.addWidget(label(fact.name, tone="muted"), row, 0, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(label(fact.text, wrap=True, tone="primary" if fact.available else "error"), row, 1)
-        self._cost_text = cost
         if self._demo.state == "idle":
             self.cost.setText(cost)
             self._offer()

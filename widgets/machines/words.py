@@ -69,14 +69,6 @@ def login_of(machine: Machine) -> Ssh | None:
     return machine.reach.login if isinstance(machine.reach, Slurm) else None
 
 
-def is_set_up(machine: Machine) -> bool:
-    """Whether it is known which Python there has the engines."""
-    reach = machine.reach
-    if isinstance(reach, Slurm):
-        return bool(reach.login.python if reach.login is not None else reach.python)
-    return isinstance(reach, Local) or bool(reach.python)
-
-
 def link_words(machine: Machine, link: RunnerLink | None, probe: ProbeResult | None = None) -> LinkWords:
     """The state of a link, and the card of one that is lost."""
     state, status = link_state(machine.id, link, answered=probe is not None)

@@ -19,7 +19,6 @@ from workbench.export.spreadsheet import tab_separated
 from workbench.export.tables import comparison_table
 
 CHART_FORMATS = ("png", "svg", "pdf")
-TABLE_FORMATS = ("csv", "md", "tex", "parquet", "json")
 EVERYTHING = ("png", "svg", "csv", "md")
 """What "Charts and table" writes."""
 

@@ -193,10 +193,6 @@ class Actions(QObject):
     def all(self) -> tuple[Action, ...]:
         return tuple(self._actions.values())
 
-    def in_menu(self, path: str) -> tuple[Action, ...]:
-        """Actions whose menu path is exactly `path`."""
-        return tuple(a for a in self._actions.values() if a.menu == path)
-
     def remove(self, ids: Iterable[str]) -> None:
         """Forget actions (a page that is closed)."""
         for id in ids:

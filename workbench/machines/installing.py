@@ -42,7 +42,6 @@ LAST_LINES = 200
 _STEP = re.compile(r"\[\s*(\d+)/(\d+)\]")
 _SHARE = re.compile(r"\s{0,2}(\d{1,3})%  \S")
 _GRACE_S = 5.0
-_VARIABLES = {"PYTHONUNBUFFERED": "1", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 Which = Callable[[str], str | None]
 

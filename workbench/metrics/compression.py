@@ -16,11 +16,6 @@ def compression_rate(original_bytes: float, bytes: float, quality_ratio: float) 
     return original_bytes / bytes * quality_ratio
 
 
-def quality_ratio_of_perplexity(original: float, compressed: float) -> float:
-    """Compressed quality / original quality where lower is better: original perplexity / compressed perplexity."""
-    return original / compressed
-
-
 def _elsewhere(records: TrialRecords) -> NotAvailable:
     return NotAvailable("Needs the original beside it: computed in the comparison.")
 

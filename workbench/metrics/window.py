@@ -161,8 +161,3 @@ def counter_change(times: Longs, values: Floats, start: int, end: int) -> float 
     at = (times - start) / NS
     low, high = np.interp([0.0, (end - start) / NS], at, values)
     return float(high - low)
-
-
-def share_of_time(values: Floats) -> float:
-    """Share of true readings, 0..1."""
-    return float(np.mean(values != 0)) if len(values) else 0.0

@@ -133,10 +133,6 @@ class MachineLink:
 
     # --- following ------------------------------------------------------------------------------------
 
-    @property
-    def follows(self) -> bool:
-        return self._follower is not None
-
     def follow(self) -> None:
         """Catch up with every spool of this store there, then follow, for ever reconnecting. Returns at once."""
         with self._lock:

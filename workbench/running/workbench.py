@@ -296,10 +296,6 @@ class Workbench:
         """`store.execute` on the store's own thread."""
         return self._executor.submit(self._store.execute, operation)
 
-    def submit_call(self, work: Callable[[], R]) -> Future[R]:
-        """Any blocking work on the same thread, so that it keeps its order with the operations."""
-        return self._executor.submit(work)
-
     # --- runner ---------------------------------------------------------------------------------------
 
     def link(self, machine: str = THIS) -> MachineLink:

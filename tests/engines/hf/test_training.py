@@ -22,7 +22,6 @@ from engines.protocol.records import (
     Step,
     TookEffect,
 )
-from engines.techniques import find
 from tests.engines.worker_harness import Outcome, folder_model, run_worker, trial_order
 
 TRAINING = Training(
@@ -229,8 +228,3 @@ def test_that_training_text_and_held_out_text_share_no_13_words() -> None:
     assert len(held_out_part()) > 40_000
     assert len(training_part()) > 250_000
     assert shingles(held_out_part()).isdisjoint(shingles(training_part()))
-
-
-def test_that_lora_says_where_it_applies() -> None:
-    lora = find("finetune.lora")
-    assert lora.applies == (("transformers", "model"),)

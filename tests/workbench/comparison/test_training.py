@@ -17,9 +17,7 @@ from workbench.comparison.comparison import compare
 from workbench.comparison.training.basis import Basis, basis_of
 from workbench.comparison.training.methods import methods_of
 from workbench.comparison.training.reaching import reach_of
-from workbench.comparison.training.seeds import seeds_for
 from workbench.comparison.training.which import ONE_RATE, TrainingComparison
-from workbench.comparison.trials import ConfigurationTrials
 from workbench.experiment.experiment import Experiment, WorkloadChoice
 from workbench.experiment.fixes import apply_fix
 from workbench.export.bundle import export_comparison
@@ -182,12 +180,6 @@ def test_that_what_can_be_seen_follows_from_this_experiments_own_spread() -> Non
     assert fewer < (noisy.needed(0.01).seeds or 0)
     assert noisy.words().startswith("With 5 seeds, differences under ")
     assert noisy.words_needed(0.01).startswith("A difference of 1 % needs ")
-    detail = training_detail(runs, seeds=5)
-    kept = {c.configuration: ConfigurationTrials(c, detail, False) for c in detail.configurations}
-    of_metric = seeds_for("test_loss", kept, "c-0")
-    own = training_of(detail).seeds
-    assert of_metric.spread.value == pytest.approx(own.spread.value)
-    assert seeds_for("test_loss", kept, "nobody") is None
 
 
 def test_that_identical_weights_of_two_methods_are_called_identical() -> None:

@@ -43,7 +43,6 @@ class RunGroup(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._counts = [count for _, count in choices]
-        self._stops_early = stops_early
         self.fields: dict[str, ValueField] = {}
         self._column = column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

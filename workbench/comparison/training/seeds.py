@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from workbench.comparison.training.optima import Optima
-from workbench.comparison.trials import ConfigurationTrials
 from workbench.statistics.seeds import Seeds, seeds_between
 
 
@@ -17,13 +14,4 @@ def seeds_of(optima: Optima) -> Seeds | None:
     its = {seed: loss for seed, (_, loss) in first.at_optimum.items()}
     return seeds_between(
         [{s: loss for s, (_, loss) in m.at_optimum.items()} for m in optima.methods if m is not first], its
-    )
-
-
-def seeds_for(metric: str, kept: Mapping[str, ConfigurationTrials], baseline: str) -> Seeds | None:
-    """The same from any metric of an experiment's trials, training or not."""
-    if baseline not in kept:
-        return None
-    return seeds_between(
-        [k.by_block(metric) for c, k in kept.items() if c != baseline], kept[baseline].by_block(metric)
     )
