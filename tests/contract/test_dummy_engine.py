@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from engines.protocol.orders import EngineOrder, ModelOrder, TechniqueOrder, TrialOrder
-from engines.protocol.records import Environment, TookEffect
+from engines.protocol.records import TookEffect
 from engines.runner.settings import WORKER_VARIABLE
 from tests.engines.worker_harness import folder_model, run_worker, trial_order
 from tests.house import ROOT, House
@@ -67,7 +67,7 @@ def test_that_an_engine_of_another_package_runs_in_a_real_worker(dummy_package: 
     outcome = run_worker(order(), tmp_path / "trial")
     assert outcome.exit_code == 0, outcome.stderr
     assert len(outcome.measured) == order().workload.requests
-    facts = {name: value for record in outcome.all(Environment) for name, value in record.facts.items()}
+    facts = outcome.facts
     assert facts["dummy.axis"] == "dummy_axis.on"
 
 

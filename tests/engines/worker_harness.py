@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from engines.protocol.codec import decode_record, encode_order
 from engines.protocol.orders import EngineOrder, Inference, ModelOrder, TechniqueOrder, TrialOrder
-from engines.protocol.records import Cue, Record, Request, Stamps
+from engines.protocol.records import Cue, Environment, Record, Request, Stamps
 from engines.protocol.ring import RingReader, capacity_for, create_ring
 from tests import builders
 
@@ -33,6 +33,11 @@ def trial_order(model: ModelOrder, precision: str = "float32", workload: Inferen
 
 def folder_model(folder: Path) -> ModelOrder:
     return ModelOrder(ref=str(folder), title=folder.name, kind="folder", path=str(folder))
+
+
+def facts_of(records: Iterable[Record]) -> dict[str, str]:
+    """All that a trial said about where and how it ran."""
+    return {name: value for r in records if isinstance(r, Environment) for name, value in r.facts.items()}
 
 
 @dataclass
@@ -56,6 +61,10 @@ class Outcome:
     @property
     def failure(self) -> str:
         return next((c.code.removeprefix("failure:") for c in self.all(Cue) if c.code.startswith("failure:")), "")
+
+    @property
+    def facts(self) -> dict[str, str]:
+        return facts_of(self.records)
 
     @property
     def measured(self) -> list[Request]:

@@ -12,7 +12,7 @@ from engines.data.begin import Begin
 from engines.hf.files import gguf_model
 from engines.llama.convert.tokenizer import read_vocabulary
 from engines.protocol.orders import Inference, ModelOrder
-from engines.protocol.records import Environment, Evaluation, WrittenText
+from engines.protocol.records import Evaluation, WrittenText
 from engines.worker.stop import Stop
 from tests.engines.worker_harness import QUICK, Outcome, folder_model, run_worker, trial_order
 from tests.tiny_gguf import write_tiny_gguf
@@ -29,10 +29,6 @@ def begin_of(folder: Path, adds_bos: bool | None = None) -> Begin:
     from engines.hf import tokenizer
 
     return tokenizer.begin_of(AutoTokenizer.from_pretrained(folder), frozenset(), adds_bos=adds_bos)
-
-
-def facts(outcome: Outcome) -> dict[str, str]:
-    return {name: value for record in outcome.all(Environment) for name, value in record.facts.items()}
 
 
 # --- the rule --------------------------------------------------------------------------------------
@@ -136,8 +132,8 @@ def test_that_a_trial_follows_the_rule_and_records_it(tmp_path: Path) -> None:
     assert scored[0] == scored[1], "it is context and never scored"
     assert {text.begin for text in begun.all(WrittenText)} == {"<s> (0)"}
     assert {text.begin for text in plain.all(WrittenText)} == {""}
-    assert (facts(begun)["tokenizer.begin"], facts(plain)["tokenizer.begin"]) == ("<s> (0)", "none")
-    assert facts(begun)["prompts.begin"] == "<s> (0)"
+    assert (begun.facts["tokenizer.begin"], plain.facts["tokenizer.begin"]) == ("<s> (0)", "none")
+    assert begun.facts["prompts.begin"] == "<s> (0)"
 
 
 @pytest.mark.parametrize("begins", [True, False])

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from engines.protocol.orders import TechniqueOrder, Training, TrialOrder
-from engines.protocol.records import Artifact, Environment, Evaluation, Step, TookEffect
+from engines.protocol.records import Artifact, Evaluation, Step, TookEffect
 from engines.protocol.settings import Scalar
 from engines.techniques import find
 from tests.engines.worker_harness import Outcome, folder_model, run_worker, trial_order
@@ -53,7 +53,7 @@ def test_that_a_method_learns_in_a_trial_and_keeps_what_it_trained(id: str, outc
     effect = [e for e in outcome.all(TookEffect) if e.technique == f"finetune.{id}"][-1]
     assert effect.changed["changed_tensors"] > 0
     assert effect.changed["trained_parameters"] > 0
-    facts = {name: value for one in outcome.all(Environment) for name, value in one.facts.items()}
+    facts = outcome.facts
     assert float(facts["training.learning_rate"]) == METHODS[id]["learning_rate"]
     assert [a.artifact for a in outcome.all(Artifact)] == ["adapter"]
 

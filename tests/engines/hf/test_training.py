@@ -12,7 +12,6 @@ import pytest
 from engines.data.training.built_in import held_out_part, training_part
 from engines.protocol.orders import TechniqueOrder, Training, TrialOrder
 from engines.protocol.records import (
-    Environment,
     Evaluation,
     FlopCount,
     MemoryParts,
@@ -38,10 +37,6 @@ def training_order(model: Path, technique: TechniqueOrder | None = LORA, **chang
 
 def losses(outcome: Outcome) -> list[float]:
     return [step.loss for step in outcome.all(Step) if step.loss is not None]
-
-
-def facts(outcome: Outcome) -> dict[str, str]:
-    return {name: value for one in outcome.all(Environment) for name, value in one.facts.items()}
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +143,8 @@ def test_that_evaluations_leave_every_loss_and_weight_as_it_is(tiny: Path, tmp_p
     assert len(second.all(Evaluation)) == 6
     assert losses(first) == losses(second)
     name = "training.trained_sha256"
-    assert facts(first)[name] == facts(second)[name]
-    assert facts(first)["training.frozen_sha256"] == facts(second)["training.frozen_sha256"]
+    assert first.facts[name] == second.facts[name]
+    assert first.facts["training.frozen_sha256"] == second.facts["training.frozen_sha256"]
 
 
 @pytest.mark.parametrize("precision", ["float32", "nf4"])
@@ -162,7 +157,7 @@ def test_that_a_trial_trains_as_leanly_as_it_is_asked_to(tiny: Path, precision: 
     outcome = run_worker(msgspec.structs.replace(order, techniques=techniques), tmp_path)
     assert outcome.exit_code == 0, outcome.stderr
     assert all(math.isfinite(loss) for loss in losses(outcome))
-    said = facts(outcome)
+    said = outcome.facts
     assert said["training.optimiser"].startswith("AdamW of bitsandbytes")
     assert (said["training.autocast"], said["training.checkpointing"]) == ("bfloat16", "every layer")
     changed = outcome.all(TookEffect)[-1].changed
@@ -210,7 +205,7 @@ def test_that_a_file_of_ones_own_is_trained_on_its_responses(tiny: Path, tmp_pat
     assert all(0 < step.loss_tokens < step.tokens / 2 and step.samples == 4 for step in steps)
     assert after.nll_sum < 0.95 * before.nll_sum
     assert (before.tokens, before.data_name) == (after.tokens, "pairs.csv")
-    facts = {name: value for e in outcome.all(Environment) for name, value in e.facts.items()}
+    facts = outcome.facts
     assert facts["training.columns"] == "prompt: question, response: answer"
     assert facts["training.split_rows"] == "train 54, validation 3, test 3"
     assert facts["training.bad_rows"] == "line 122 has no response"

@@ -23,6 +23,7 @@ from tests.engines.fake_hub import FakeHub, serving
 from tests.engines.llama.kit import gguf_order, need_llama
 from tests.engines.runner_harness import is_alive, until
 from tests.engines.worker_harness import QUICK, run_worker
+from tests.small_disk import small_disk as mounted_disk
 from tests.tiny_model import make_tiny_model
 
 need_llama()
@@ -254,15 +255,8 @@ def test_that_a_repository_of_gguf_files_names_them(hub: FakeHub, cache: Path, h
 
 @pytest.fixture
 def small_disk(cache: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a small tmpfs")
-    cache.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", "size=66m,mode=700", "tmpfs", str(cache)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-    yield cache
-    subprocess.run(["umount", "-l", str(cache)], check=True)
+    with mounted_disk(cache, "66m"):
+        yield cache
 
 
 def test_that_too_little_room_is_told_before_anything_is_fetched(

@@ -21,7 +21,7 @@ from engines.llama.ladder.files import GgufFile, cached_file, make_file, make_fi
 from engines.models.identity import Digests
 from engines.protocol.orders import Inference, ModelOrder
 from engines.protocol.places import Places
-from engines.protocol.records import Environment, ModelLoaded, PhaseStarted
+from engines.protocol.records import ModelLoaded, PhaseStarted
 from engines.techniques.gguf import LADDER
 from engines.worker.failures import WorkerFailure
 from engines.worker.stop import StopTrial
@@ -388,10 +388,7 @@ def test_that_a_worker_makes_its_file_and_runs_it(kind: str, home: Places, tmp_p
     assert "Q8_0" in outcome.only(ModelLoaded).bytes_by_dtype
     again = run_worker(order, tmp_path / "second")
     assert "convert" not in [r.name for r in again.all(PhaseStarted)]
-    facts = [
-        {k: v for r in o.all(Environment) for k, v in r.facts.items() if k.startswith("gguf.")}
-        for o in (outcome, again)
-    ]
+    facts = [{k: v for k, v in o.facts.items() if k.startswith("gguf.")} for o in (outcome, again)]
     assert facts[0] == facts[1]
     assert facts[0]["gguf.type"] == "Q8_0"
 

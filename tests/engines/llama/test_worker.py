@@ -11,7 +11,7 @@ import pytest
 
 from engines.hf.files import gguf_model
 from engines.protocol.orders import EngineOrder, Inference, ModelOrder, Scalar, TechniqueOrder, TrialOrder
-from engines.protocol.records import Environment, Evaluation, MemoryPeak, ModelLoaded, PhaseStarted, Request
+from engines.protocol.records import Evaluation, MemoryPeak, ModelLoaded, PhaseStarted, Request
 from engines.runner.outcome import Evidence, judge
 from engines.techniques.layers import layers_of_details
 from tests.engines.worker_harness import QUICK, Outcome, run_worker, start_worker, trial_order
@@ -47,10 +47,6 @@ def outcomes(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     }
 
 
-def facts(outcome: Outcome) -> dict[str, str]:
-    return {name: value for record in outcome.all(Environment) for name, value in record.facts.items()}
-
-
 # --- whole trials ---------------------------------------------------------------------------------
 
 
@@ -61,7 +57,7 @@ def test_that_every_kv_cache_runs_all_phases(outcomes: dict[str, Outcome], cache
     names = [r.name for r in outcome.all(PhaseStarted) if r.name not in ("prefill", "decode")]
     assert names == ["start", "load", "warmup", "measure", "evaluate", "unload"]
     assert [r.index for r in outcome.measured] == [0, 1]
-    assert facts(outcome)["llama.context.type_k"] == ("f16" if cache == "full" else cache)
+    assert outcome.facts["llama.context.type_k"] == ("f16" if cache == "full" else cache)
 
 
 @pytest.mark.parametrize("cache", CACHES)
@@ -82,14 +78,14 @@ def test_that_stamps_and_end_to_end_agree(outcomes: dict[str, Outcome], cache: s
 @pytest.mark.parametrize("cache", CACHES)
 def test_that_the_cache_is_measured_to_the_byte(outcomes: dict[str, Outcome], cache: str) -> None:
     values = 2 * LAYERS * KV_HEADS * HIDDEN // 2
-    assert float(facts(outcomes[cache])["cache.bytes_per_token"]) == values * CACHES[cache]
+    assert float(outcomes[cache].facts["cache.bytes_per_token"]) == values * CACHES[cache]
 
 
 def test_that_a_window_of_attention_has_a_cache_of_its_own_and_a_depth_that_is_made_anew(tmp_path: Path) -> None:
     file = write_tiny_gguf(tmp_path / "windowed.gguf", window=8)
     outcome = run_worker(order_for(file, msgspec.structs.replace(QUICK, depth_tokens=12)), tmp_path / "trial")
     assert (outcome.exit_code, outcome.failure) == (0, "")
-    told = facts(outcome)
+    told = outcome.facts
     assert float(told["cache.bytes_per_token"]) == 2 * LAYERS * KV_HEADS * HIDDEN // 2 * CACHES["full"]
     assert told["workload.depth_computed"] == "before every request"
     groups = layers_of_details(outcome.only(ModelLoaded).details).groups
@@ -107,7 +103,7 @@ def test_that_the_model_is_counted_by_its_file(outcomes: dict[str, Outcome], tin
 
 
 def test_that_facts_say_how_llama_cpp_ran(outcomes: dict[str, Outcome]) -> None:
-    told = facts(outcomes["full"])
+    told = outcomes["full"].facts
     assert (told["llama.context.n_batch"], told["llama.context.n_threads"]) == ("16", "1")
     assert told["llama.context.n_seq_max"] == "2"
     assert (told["workload.depth_tokens"], told["workload.depth_computed"]) == ("12", "once")
@@ -142,7 +138,7 @@ def test_that_perplexity_is_that_of_transformers(tiny: Path, tmp_path: Path, out
 def test_that_flash_attention_can_be_turned_off(tiny: Path, tmp_path: Path) -> None:
     outcome = run_worker(order_for(tiny, flash_attention="off", memory_map=False), tmp_path)
     assert outcome.only(ModelLoaded).attention == "llama.cpp, flash attention off"
-    assert facts(outcome)["llama.load.memory_map"] == "no"
+    assert outcome.facts["llama.load.memory_map"] == "no"
 
 
 def test_that_quantised_weights_run_on_this_processor(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from engines.models.identity import Digests
 from engines.protocol.file_errors import is_full
 from engines.protocol.orders import ModelOrder, TechniqueOrder
 from engines.protocol.places import HOME_VARIABLE, places
-from engines.protocol.records import Artifact, Environment, Evaluation, ModelLoaded, PhaseEnded, TookEffect
+from engines.protocol.records import Artifact, Evaluation, ModelLoaded, PhaseEnded, TookEffect
 from tests.engines.hf.test_training import training_order
 from tests.engines.worker_harness import QUICK, Outcome, folder_model, run_worker, trial_order
 
@@ -76,7 +76,7 @@ def test_that_a_kept_model_says_its_size_and_hash_and_is_a_model(kept: Outcome, 
 
 
 def test_that_hashes_of_what_was_trained_are_there_when_the_model_is_kept_too(kept: Outcome) -> None:
-    facts = {name: value for e in kept.all(Environment) for name, value in e.facts.items()}
+    facts = kept.facts
     assert facts["training.trained_sha256"].startswith("sha256:")
     assert facts["training.frozen_sha256"].startswith("sha256:")
 

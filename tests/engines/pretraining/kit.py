@@ -14,6 +14,7 @@ from engines.data.training.windows import Windows
 from engines.protocol.canonical import digest
 from engines.protocol.orders import EngineOrder, ModelOrder, Pretraining, TechniqueOrder, TrialOrder, Workload
 from engines.protocol.places import places
+from tests import builders
 
 CONFIG: dict[str, object] = {
     "model_type": "llama",
@@ -67,17 +68,10 @@ def pretraining(data: Path | str, **changes: object) -> Pretraining:
 def order(
     load: Workload, model: ModelOrder = MODEL, trial: str = "t-1", block: int = 0, method: str = ""
 ) -> TrialOrder:
-    return TrialOrder(
-        trial=trial,
-        experiment="e-1",
-        store="s-1",
-        configuration="c-1",
-        title="test",
+    return builders.trial_order(
+        trial,
         block=block,
-        position=0,
-        total=1,
         seed=7,
-        experiment_title="test",
         model=model,
         techniques=tuple(TechniqueOrder(id=id) for id in ("precision.float32", method) if id),
         workload=load,

@@ -9,15 +9,11 @@ import msgspec
 import pytest
 
 from engines.protocol.orders import Inference, ModelOrder, ResumeOrder, Training
-from engines.protocol.records import Artifact, Environment, Evaluation, FlopCount, MemoryParts, ModelLoaded, Step
+from engines.protocol.records import Artifact, Evaluation, FlopCount, MemoryParts, ModelLoaded, Step
 from tests.engines.pretraining import kit
-from tests.engines.worker_harness import Outcome, run_worker
+from tests.engines.worker_harness import run_worker
 
 pytestmark = pytest.mark.real
-
-
-def facts_of(outcome: Outcome) -> dict[str, str]:
-    return {name: value for record in outcome.all(Environment) for name, value in record.facts.items()}
 
 
 @pytest.fixture
@@ -34,7 +30,7 @@ def test_a_model_with_random_weights_learns_more_than_the_frequency_of_tokens(ho
     assert len(losses) == 2 + 3, "before, after every 20 of 63 steps, and after"
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.7 * kit.unigram_loss(load)
-    facts, loaded = facts_of(outcome), outcome.only(ModelLoaded)
+    facts, loaded = outcome.facts, outcome.only(ModelLoaded)
     assert int(facts["tokenizer.vocabulary"]) == int(loaded.details["vocabulary"]) == kit.corpus_of(load).vocabulary
     assert loaded.details["trained_parameters"] == str(loaded.parameters)
     assert facts["training.changed_tensors"] == facts["training.trained_tensors"]

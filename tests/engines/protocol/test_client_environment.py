@@ -25,8 +25,9 @@ from engines.protocol.client_environment import (
 )
 from engines.protocol.orders import EngineOrder, EnvironmentOrder, TrialOrder
 from engines.protocol.places import Places
-from engines.protocol.records import Environment, Log, Record, TrialStarted
+from engines.protocol.records import Log, TrialStarted
 from tests.engines.runner_harness import ROOT, RunnerProcess, end_runner, make_order, until
+from tests.engines.worker_harness import facts_of
 
 TOKEN = "hf_neverToBeWrittenAnywhere"
 PROXY = "http://me:hunter2@proxy.example:3128"
@@ -42,10 +43,6 @@ _VARIABLES = {
     "NCCL_DEBUG": "INFO",
     "LANG": "C",
 }
-
-
-def facts_of(records: list[Record]) -> dict[str, str]:
-    return {key: value for r in records if isinstance(r, Environment) for key, value in r.facts.items()}
 
 
 def test_that_secrets_travel_beside_the_order() -> None:

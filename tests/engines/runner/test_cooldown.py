@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from engines.protocol.orders import Inference, TrialOrder
+from engines.protocol.orders import Inference, TelemetryOrder, TrialOrder
 from engines.runner.cooldown import CoolDown
 from engines.runner.workers.start import resolved
 from engines.telemetry.device_sensors import Thermometer, measures_power, thermometer
@@ -151,7 +152,7 @@ def test_that_energy_phases_are_chosen_by_the_sensors(
 ) -> None:
     monkeypatch.setattr("engines.runner.workers.start._measures_power", lambda _device: measured)
     order = make_order("t1")
-    watched = TrialOrder(**{f: getattr(order, f) for f in order.__struct_fields__ if f != "telemetry"})
+    watched = msgspec.structs.replace(order, telemetry=TelemetryOrder())
     ran, share = asyncio.run(resolved(watched))
     assert (ran.inference.idle_s, ran.inference.prefill_energy_s) == (idle_s, prefill_s)
     assert ran.engine.threads == share.threads >= 1

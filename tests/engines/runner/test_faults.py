@@ -26,27 +26,17 @@ from engines.runner.runner import Runner
 from engines.runner.settings import default_settings
 from engines.runner.workers import leftovers
 from tests.engines.runner_harness import RunnerProcess, is_alive, make_order, until
+from tests.small_disk import small_disk as mounted_disk
 
 
 @pytest.fixture
 def confined(short_home: Places) -> Iterator[RunnerProcess]:
     """A runner whose state is on a disk of 4 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a small tmpfs")
-    short_home.state.mkdir(parents=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(short_home.state)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-    running = RunnerProcess(short_home)
-    running.start()
-    yield running
-    running.end()
-    subprocess.run(["umount", "-l", str(short_home.state)], check=True)
+    with mounted_disk(short_home.state, "4m"):
+        running = RunnerProcess(short_home)
+        running.start()
+        yield running
+        running.end()
 
 
 def fill(folder: Path) -> Path:

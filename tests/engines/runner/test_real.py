@@ -11,7 +11,6 @@ import pytest
 from engines.protocol import messages
 from engines.protocol.orders import Inference, Limits, ModelOrder, TechniqueOrder, TelemetryOrder, Training, TrialOrder
 from engines.protocol.records import (
-    Environment,
     PhaseEnded,
     Record,
     Request,
@@ -25,6 +24,7 @@ from engines.protocol.records import (
 from engines.runner.workers.start import with_method
 from tests.builders import trial_order
 from tests.engines.runner_harness import RunnerProcess
+from tests.engines.worker_harness import facts_of
 from tests.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.real
@@ -63,7 +63,7 @@ def test_that_a_real_trial_is_recorded_whole(real_runner: RunnerProcess, tmp_pat
     assert any(isinstance(record, Sensors) for record in records)
     read = [record for record in records if isinstance(record, Telemetry) and record.source == "proc.tree"]
     assert sum(len(record.times_ns) for record in read) > 15
-    facts = {key: value for record in records if isinstance(record, Environment) for key, value in record.facts.items()}
+    facts = facts_of(records)
     assert facts
     assert "Traceback" not in real_runner.log
 
@@ -119,7 +119,7 @@ def test_that_real_workers_are_forked_from_a_template_and_import_nothing_again(
         assert isinstance(started, TrialStarted)
         assert isinstance(ended, TrialEnded)
         assert (ended.outcome, started.start_method) == ("completed", method), ended
-    facts = [_facts(records) for records in (first, second)]
+    facts = [facts_of(records) for records in (first, second)]
     assert facts[0]["template.pid"] == facts[1]["template.pid"]
     assert facts[0]["worker.start_method"] == "template"
     assert "start.fallback" not in facts[0] | facts[1]
@@ -140,11 +140,7 @@ def test_that_training_is_forked_from_a_template(real_runner: RunnerProcess, tmp
     records = real_runner.records("t1")
     assert isinstance(records[-1], TrialEnded)
     assert records[-1].outcome == "completed", records[-1]
-    assert (_facts(records)["worker.start_method"], _facts(records).get("start.fallback")) == ("template", None)
-
-
-def _facts(records: list[Record]) -> dict[str, str]:
-    return {key: value for r in records if isinstance(r, Environment) for key, value in r.facts.items()}
+    assert (facts_of(records)["worker.start_method"], facts_of(records).get("start.fallback")) == ("template", None)
 
 
 def _start_cpu(records: list[Record]) -> float:

@@ -17,10 +17,11 @@ import pytest
 from engines.protocol import messages
 from engines.protocol.orders import EngineOrder, EnvironmentOrder, Limits, TrialOrder
 from engines.protocol.places import Places
-from engines.protocol.records import Environment, Log, Record, TrialEnded, TrialStarted
+from engines.protocol.records import Log, Record, TrialEnded, TrialStarted
 from engines.runner.settings import TEMPLATE_SECONDS_VARIABLE, TEMPLATE_VARIABLE
 from engines.worker.template import memory, obstacle
 from tests.engines.runner_harness import RunnerProcess, is_alive, make_order, until
+from tests.engines.worker_harness import facts_of
 
 FAKE = Path(__file__).with_name("fake_template.py")
 Start = Callable[..., RunnerProcess]
@@ -46,7 +47,7 @@ def start(short_home: Places, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start
 
 def order(trial: str, *steps: list[object], block: int = 0, limits: Limits | None = None) -> TrialOrder:
     made = make_order(trial, *steps, engine=EngineOrder(start_method="template"), limits=limits or Limits())
-    return TrialOrder(**{**{f: getattr(made, f) for f in made.__struct_fields__}, "block": block})
+    return msgspec.structs.replace(made, block=block)
 
 
 def started(records: list[Record]) -> TrialStarted:
@@ -57,10 +58,6 @@ def started(records: list[Record]) -> TrialStarted:
 def ended(records: list[Record]) -> TrialEnded:
     assert isinstance(records[-1], TrialEnded)
     return records[-1]
-
-
-def facts(records: list[Record]) -> dict[str, str]:
-    return {key: value for r in records if isinstance(r, Environment) for key, value in r.facts.items()}
 
 
 def logged(records: list[Record]) -> str:
@@ -87,15 +84,15 @@ def test_that_a_forked_worker_is_like_a_started_one(start: Start, tmp_path: Path
     assert (told["records"], told["descriptors"]) == (3, [0, 1, 2, 3, 4]), "nothing of the template's is left open"
     assert "hello" in logged(records)
     assert "oh" in logged(records)
-    assert int(facts(records)["template.pss_bytes"]) > 1 << 20
-    assert "hash seed" in facts(records)["template.shared"]
-    assert "start.fallback" not in facts(records)
+    assert int(facts_of(records)["template.pss_bytes"]) > 1 << 20
+    assert "hash seed" in facts_of(records)["template.shared"]
+    assert "start.fallback" not in facts_of(records)
 
 
 def test_that_a_block_shares_a_template_and_the_next_block_has_another(start: Start) -> None:
     runner = start()
     runner.submit(order("t1"), order("t2"), order("t3", block=1))
-    first, second, third = (facts(runner.records(trial)) for trial in ("t1", "t2", "t3"))
+    first, second, third = (facts_of(runner.records(trial)) for trial in ("t1", "t2", "t3"))
     assert first["template.pid"] == second["template.pid"] != third["template.pid"]
     assert (first["template.forks"], second["template.forks"], third["template.forks"]) == ("1", "2", "1")
     until(lambda: not is_alive(int(first["template.pid"])), what="the first block's template is ended")
@@ -110,7 +107,7 @@ def test_that_a_template_belongs_to_one_environment(start: Start, tmp_path: Path
         environment = EnvironmentOrder(variables={"MKL_DYNAMIC": value}, secrets=("HF_TOKEN",))
         wanted = msgspec.structs.replace(order(trial, ["tell_self", str(tmp_path / trial)]), environment=environment)
         runner.client.call(messages.Submit(orders=(wanted,), secrets={"HF_TOKEN": token}))
-        return facts(runner.records(trial))
+        return facts_of(runner.records(trial))
 
     told = [submit("t1", "FALSE", "one"), submit("t2", "FALSE", "two"), submit("t3", "TRUE", "two")]
     assert told[0]["template.pid"] == told[1]["template.pid"] != told[2]["template.pid"]
@@ -130,7 +127,7 @@ def test_that_a_killed_template_is_replaced_and_its_worker_goes_on(start: Start,
     first, second = runner.records("t1"), runner.records("t2")
     assert ended(first).outcome == ended(second).outcome == "completed"
     assert started(second).start_method == "template"
-    assert facts(second)["template.pid"] != str(template)
+    assert facts_of(second)["template.pid"] != str(template)
 
 
 def _template_of(runner: RunnerProcess) -> int:
@@ -158,7 +155,7 @@ def test_that_a_template_that_fails_is_replaced_by_plain_starts(
         assert ended(records).outcome == "completed"
         assert started(records).start_method == "plain"
         assert sum(isinstance(r, TrialStarted) for r in records) == 1
-        assert why in facts(records)["start.fallback"]
+        assert why in facts_of(records)["start.fallback"]
         assert "started plainly" in logged(records)
     if behaviour == "crashing":
         said = [r.text for r in runner.records("t1") if isinstance(r, Log) and r.source == "stderr"]
@@ -172,9 +169,9 @@ def test_that_a_template_with_a_second_thread_refuses_to_fork(start: Start) -> N
     first, second, third = (runner.records(trial) for trial in ("t1", "t2", "t3"))
     assert started(first).start_method == "template"
     assert started(second).start_method == "plain"
-    assert "has 2 threads; only one that has a single thread may fork" in facts(second)["start.fallback"]
+    assert "has 2 threads; only one that has a single thread may fork" in facts_of(second)["start.fallback"]
     assert started(third).start_method == "template", "a new template"
-    assert facts(third)["template.pid"] != facts(first)["template.pid"]
+    assert facts_of(third)["template.pid"] != facts_of(first)["template.pid"]
 
 
 def test_that_ends_of_forked_workers_are_told_apart(start: Start) -> None:
@@ -196,7 +193,7 @@ def test_that_what_a_forked_worker_leaves_behind_is_killed(start: Start, tmp_pat
     assert "left 1 processes behind" in logged(runner.records("t1"))
     assert not is_alive(int(path.read_text()))
     assert started(runner.records("t2")).start_method == "template", "the template was spared"
-    assert facts(runner.records("t2"))["template.forks"] == "2"
+    assert facts_of(runner.records("t2"))["template.forks"] == "2"
 
 
 def test_that_forked_workers_and_the_template_die_with_the_runner(start: Start) -> None:
@@ -212,7 +209,7 @@ def test_that_forked_workers_and_the_template_die_with_the_runner(start: Start) 
 def test_that_a_template_nobody_needs_is_ended(start: Start) -> None:
     runner = start("", "60,60,0.3")
     runner.submit(order("t1"))
-    template = int(facts(runner.records("t1"))["template.pid"])
+    template = int(facts_of(runner.records("t1"))["template.pid"])
     until(lambda: not is_alive(template))
     runner.submit(order("t2"))
     assert started(runner.records("t2")).start_method == "template"

@@ -15,7 +15,7 @@ import pytest
 from engines.data.begin import Begin
 from engines.protocol.orders import Inference
 from engines.protocol.places import Places
-from engines.protocol.records import Cue, Environment, Log, Request, TaskScore, WrittenText
+from engines.protocol.records import Cue, Log, Request, TaskScore, WrittenText
 from engines.protocol.tasks import LOCAL_TASKS, harness_name, local_task, tasks_ready
 from engines.worker.engine import Continuation, Likelihood
 from engines.worker.evaluate import Evaluator, compare_prompts, is_asked_for
@@ -408,6 +408,6 @@ def test_that_a_real_trial_with_own_prompts_writes_texts_and_survives_an_unknown
     assert len(texts) == len(compare_prompts())
     assert all(0 < t.tokens <= 5 and not t.templated for t in texts)
     assert outcome.cue("task_failed") is not None
-    facts = {k: v for r in outcome.all(Environment) for k, v in r.facts.items()}
+    facts = outcome.facts
     assert facts["prompts.source"].startswith("own.txt sha256:")
     assert float(facts["prompts.filler_tokens_mean"]) > 0

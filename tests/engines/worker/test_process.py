@@ -17,7 +17,6 @@ import pytest
 from engines.protocol.codec import encode_order
 from engines.protocol.orders import Inference, ModelOrder, TechniqueOrder
 from engines.protocol.records import (
-    Environment,
     Evaluation,
     MemoryPeak,
     ModelLoaded,
@@ -120,7 +119,7 @@ def test_that_every_precision_is_scored_on_the_same_text(outcomes: dict[str, Out
 
 @pytest.mark.real
 def test_that_the_environment_names_what_ran(outcomes: dict[str, Outcome]) -> None:
-    facts = {k: v for r in outcomes["int8"].all(Environment) for k, v in r.facts.items()}
+    facts = outcomes["int8"].facts
     assert facts["package.torch"]
     assert facts["worker.threads"] == "1"
     assert facts["model.file.model.safetensors"].startswith("sha256:")

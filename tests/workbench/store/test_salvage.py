@@ -17,6 +17,7 @@ from engines.protocol.places import HOME_VARIABLE
 from engines.protocol.records import LostRecord, Record, Stamps, Telemetry
 from engines.runner.spools.spool import SpoolWriter
 from tests.house import ROOT
+from tests.small_disk import small_disk
 from tests.workbench.store_kit import START_NS, add_experiment, ended, lines, log, order, started
 from workbench.cli import OK, STORE
 from workbench.cli.main import main
@@ -301,20 +302,8 @@ def test_that_a_repair_that_fails_leaves_the_damaged_file_in_its_place(
 
 
 def test_that_a_full_disk_is_told_and_nothing_is_left_half_made(made: Made, tmp_path: Path) -> None:
-    folder = tmp_path / "small"
-    folder.mkdir()
     size = made.path.stat().st_size
-    mounted = (
-        os.getuid() == 0
-        and not subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size + size // 2}", "tmpfs", str(folder)],
-            capture_output=True,
-            check=False,
-        ).returncode
-    )
-    if not mounted:
-        pytest.skip("mounting a small file system needs root")
-    try:
+    with small_disk(tmp_path / "small", size + size // 2) as folder:
         path = folder / "a.duckdb"
         path.write_bytes(made.path.read_bytes())
         with path.open("rb+") as file:
@@ -324,5 +313,3 @@ def test_that_a_full_disk_is_told_and_nothing_is_left_half_made(made: Made, tmp_
         assert refused(path).code == "disk_full"
         assert hashlib.sha256(path.read_bytes()).digest() == before
         assert sorted(p.name for p in folder.iterdir()) == ["a.duckdb", "a.duckdb.lock"]
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)

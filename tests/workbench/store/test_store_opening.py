@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from tests.house import ROOT
+from tests.small_disk import small_disk as mounted_disk
 from tests.workbench.store_kit import add_experiment, lines, log, started
 from workbench.store.local import LocalStore
 from workbench.store.migrate import SCHEMA_VERSION, Scheme, current_scheme
@@ -265,20 +266,8 @@ def test_that_a_write_ahead_log_cut_short_costs_only_its_last_writes(tmp_path: P
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = (
-        os.getuid() == 0
-        and not subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], capture_output=True, check=False
-        ).returncode
-    )
-    if not mounted:
-        pytest.skip("mounting a small file system needs root")
-    try:
+    with mounted_disk(tmp_path / "small", "6m") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def big_batch(first: int) -> tuple[str, ...]:

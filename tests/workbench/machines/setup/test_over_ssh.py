@@ -18,6 +18,7 @@ import pytest
 
 from engines.runner.settings import WORKER_VARIABLE
 from tests.house import ROOT, House
+from tests.small_disk import small_disk as mounted_disk
 from tests.sshd import Network, Sshd
 from workbench.experiment.file import dump
 from workbench.machines.machine import Machine, Ssh, find, keep
@@ -227,16 +228,8 @@ def _at_work(folder: Path) -> bool:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 90 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=90m,mode=700", "none", str(folder)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"no disk can be mounted here: {done.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted_disk(tmp_path / "disk", "90m") as folder:
+        yield folder
 
 
 def test_that_a_full_disk_is_the_reason_before_and_while_it_fills(house: House, far: Network, small_disk: Path) -> None:
