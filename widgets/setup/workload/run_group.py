@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from engines.protocol.settings import settings_of
 from widgets.parts.components import SegmentedControl, ToolButton, label
 from widgets.setup.fields.form import Form
-from widgets.setup.fields.value_field import ValueField
+from widgets.setup.fields.group import FieldGroup
 from widgets.setup.fields.values import tip
 from widgets.setup.workload.engine_group import LABELS
 from widgets.setup.workload.stop_field import StopField
@@ -23,13 +22,8 @@ LEAST = 7
 _RUN = {s.name: s for s in (*settings_of(RunSettings), *settings_of(Experiment))}
 
 
-class RunGroup(QWidget):
+class RunGroup(FieldGroup):
     """Choices of a count as segments, and the count itself; early stop where the work has it; the seed."""
-
-    changed = Signal(str, object)
-    """key, values"""
-    broke = Signal(str, str)
-    """key, what is wrong; "" where it is mended"""
 
     def __init__(
         self,
@@ -40,10 +34,8 @@ class RunGroup(QWidget):
         stops_early: bool,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._theme = theme
+        super().__init__(theme, parent)
         self._counts = [count for _, count in choices]
-        self.fields: dict[str, ValueField] = {}
         self._column = column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(label(title, role="body", tone="secondary"))
@@ -63,10 +55,7 @@ class RunGroup(QWidget):
             self.stop.setParent(self)
             self.stop.hide()
         for name, empty in (("trials", ""), ("seed", "drawn")):
-            field = self.fields[name] = ValueField(theme, _RUN[name], empty=empty)
-            field.changed.connect(partial(self._field_changed, name))
-            field.broke.connect(partial(self.broke.emit, name))
-            form.add(_RUN[name].title, field, tip(_RUN[name]))
+            form.add(_RUN[name].title, self._field(_RUN[name], empty), tip(_RUN[name]))
         column.addWidget(form)
         self.order_hint = label("", role="dense", tone="muted", wrap=True)
         column.addWidget(self.order_hint)
@@ -90,10 +79,6 @@ class RunGroup(QWidget):
 
     def _chosen(self, index: int) -> None:
         self.changed.emit("trials", (self._counts[index],))
-
-    def _field_changed(self, key: str, values: object) -> None:
-        self.broke.emit(key, "")
-        self.changed.emit(key, values)
 
 
 def order_text(experiment: Experiment) -> str:

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
-from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from engines.protocol.settings import Setting
 from widgets.parts.components import label, line
 from widgets.setup.fields.form import Form
-from widgets.setup.fields.value_field import ValueField
+from widgets.setup.fields.group import FieldGroup
 from widgets.setup.fields.values import tip
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import WorkloadChoice
 
 
-class WorkForm(QWidget):
+class WorkForm(FieldGroup):
     """A heading for each group of settings, and a row for each setting."""
-
-    changed = Signal(str, object)
-    """key, values"""
-    broke = Signal(str, str)
-    """key, what is wrong; "" where it is mended"""
 
     def __init__(
         self,
@@ -34,9 +27,7 @@ class WorkForm(QWidget):
         parent: QWidget | None = None,
     ) -> None:
         """`special`: widgets made by hand, in the place of a setting's field."""
-        super().__init__(parent)
-        self._theme = theme
-        self.fields: dict[str, ValueField] = {}
+        super().__init__(theme, parent)
         self._rows: dict[str, tuple[QWidget, QWidget]] = {}
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
@@ -61,16 +52,6 @@ class WorkForm(QWidget):
     def show_work(self, load: WorkloadChoice, *, force: bool = False) -> None:
         for name, field in self.fields.items():
             field.set_values(load.values(name), force=force)
-
-    def _field(self, setting: Setting) -> ValueField:
-        field = self.fields[setting.name] = ValueField(self._theme, setting)
-        field.changed.connect(partial(self._changed, setting.name))
-        field.broke.connect(partial(self.broke.emit, setting.name))
-        return field
-
-    def _changed(self, name: str, values: object) -> None:
-        self.broke.emit(name, "")
-        self.changed.emit(name, values)
 
     def _restyle(self) -> None:
         self._column.setSpacing(self._theme.px(8))
