@@ -30,7 +30,6 @@ from engines.protocol.records import (
 from tests import builders
 from tests.workbench.synthetic import GPU, NO_POWER, SECOND, FakeTrial, records
 from workbench.metrics.evaluate import evaluate_trial
-from workbench.metrics.latency import token_gaps
 from workbench.metrics.model import NotAvailable, Value
 from workbench.metrics.registry import METRICS, PER_TRIAL, find, metric
 from workbench.metrics.trial import MISSING, TrialRecords, arrange
@@ -88,19 +87,6 @@ def test_that_a_batch_counts_the_tokens_of_all_its_sequences() -> None:
     assert value("decode_tokens_per_second", stream) == pytest.approx(8 / 0.5)
     assert value("throughput_tokens_per_second", stream) == pytest.approx(12.0)
     assert value("prefill_tokens_per_second", stream) == pytest.approx(800.0)
-
-
-def test_that_token_gaps_do_not_leak_from_one_request_to_the_next() -> None:
-    """A well-known harness keeps one list over its iterations and reports 46 gaps where 16 exist."""
-    stream: list[Record] = []
-    for index in range(3):
-        start, first = index * 10.0, index * 17
-        warmup = index < 2
-        stream.append(request(index, start, first, 17, start + 1.7, warmup=warmup))
-        stream.append(times(first, *(start + 0.1 * (i + 1) for i in range(17))))
-    gaps = token_gaps(arrange(stream))
-    assert len(gaps) == 16
-    assert max(gaps) < 0.11
 
 
 def test_that_warm_up_requests_count_in_no_figure() -> None:
