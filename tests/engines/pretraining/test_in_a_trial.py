@@ -105,7 +105,7 @@ def test_a_resumed_pretraining_ends_with_the_same_weights(home: Path) -> None:
     rest = run_worker(order, home / "rest")
     assert rest.exit_code == 0, rest.stderr
     assert [step.index for step in rest.all(Step)] == list(range(10, 24))
-    assert facts_of(rest)["training.trained_sha256"] == facts_of(whole)["training.trained_sha256"]
+    assert rest.facts["training.trained_sha256"] == whole.facts["training.trained_sha256"]
 
 
 def test_a_budget_of_tokens_ends_it_and_the_rate_with_it(home: Path) -> None:
