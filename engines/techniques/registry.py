@@ -16,10 +16,10 @@ _BUILT_IN = (
     "engines.techniques.kv_cache",
     "engines.techniques.finetune",
     "engines.techniques.adapter",
-    "engines.techniques.data",
     "engines.techniques.architecture.attention",
     "engines.techniques.architecture.positions",
     "engines.techniques.architecture.feedforward",
+    "engines.techniques.data",
 )
 """Modules with `TECHNIQUES: tuple[Technique, ...]`, and `AXIS: Axis` where they open one."""
 

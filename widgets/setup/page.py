@@ -260,7 +260,10 @@ class SetupPage(Page):
         self.far_models.want([host for host in hosts(self.draft.experiment) if host != THIS])
         search = self.model_search
         elsewhere = Elsewhere(self.far_models.machines, self._plan)
-        groups = model_groups(search.library, chosen, self.session.resolved, search.fetching, elsewhere)
+        shapes_first = self.draft.experiment.workload.kind == "pretraining"
+        groups = model_groups(
+            search.library, chosen, self.session.resolved, search.fetching, elsewhere, shapes_first=shapes_first
+        )
         self.models.show_groups(groups, len(chosen))
         self._show_empty()
 

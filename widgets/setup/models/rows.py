@@ -105,9 +105,11 @@ def model_groups(
     resolved: Resolved,
     fetching: Fetching,
     elsewhere: Elsewhere = NOWHERE_ELSE,
+    *,
+    shapes_first: bool = False,
 ) -> tuple[ModelGroup, ...]:
     """Everything there is to choose from, unfiltered. Every ref of the experiment has one row, or one for each machine
-    that alone has it."""
+    that alone has it. `shapes_first`: as pretraining wants them, else last."""
     here = [_local_row(model, library, resolved) for model in library.models]
     if library.scanned and not library.starter_here:
         here.insert(0, _starter_row(fetching))
@@ -125,7 +127,7 @@ def model_groups(
         groups.append(ModelGroup("named", "Named in the experiment", tuple(other)))
     groups += far
     groups.append(ModelGroup("catalogue", "Catalogue: random weights until downloaded", tuple(random)))
-    groups.append(ModelGroup("shapes", "Shapes: random weights, to pretrain", tuple(shapes)))
+    groups.insert(0 if shapes_first else len(groups), ModelGroup("shapes", "Shapes: random weights", tuple(shapes)))
     taken = set(chosen)
     return tuple(
         replace(group, rows=tuple(replace(r, checked=bool(taken & {r.key, *r.aliases})) for r in group.rows))

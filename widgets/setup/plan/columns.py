@@ -39,15 +39,16 @@ def columns_of(plan: Plan) -> tuple[Column, ...]:
     """What tells configurations apart first, then what each needs."""
     cells, load = plan.configurations, plan.experiment.workload
     trains = load.trains
-    columns = [Column("check", "")]
-    if not trains or len({c.model.ref for c in cells}) > 1:
-        columns.append(Column("model", "Model"))
+    columns = list[Column]()
     named = {c.id.partition(".")[0] for c in plan.experiment.techniques}
     kinds = dict.fromkeys((load.kind, *(tag_of(type(c.workload)) for c in cells)))  # a model may be trained first
     for index, axis in enumerate(dict.fromkeys(axis for kind in kinds for axis in axes_for(kind))):
-        varies = len({c.technique_title(axis.id) for c in cells}) > 1
-        if index == 0 or varies or axis.id in named:
+        titles = {c.technique_title(axis.id) for c in cells}
+        if (index == 0 and any(titles)) or len(titles) > 1 or axis.id in named:
             columns.append(Column(f"technique:{axis.id}", "Method" if of_kind(axis) else axis.title))
+    if not trains or not columns or len({c.model.ref for c in cells}) > 1:
+        columns.insert(0, Column("model", "Model"))
+    columns.insert(0, Column("check", ""))
     if plan.experiment.engine.id != "auto" or {c.engine.id for c in cells} - {DEFAULT_ENGINE}:
         columns.append(Column("engine", "Engine"))
     columns += [Column(s.name, s.short or s.title, right=True) for s in load.swept if s.name != FOLDED]

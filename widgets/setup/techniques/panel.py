@@ -4,8 +4,10 @@ it. Main thread.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from PySide6.QtCore import QRect, Qt, Signal
-from PySide6.QtGui import QPainter
+from PySide6.QtGui import QFontMetrics, QPainter
 from PySide6.QtWidgets import QStyleOptionViewItem, QWidget
 
 from widgets.parts.check_tree import CheckTree, RowDelegate
@@ -52,7 +54,8 @@ class TechniquesPanel(Panel):
         self.filter.setMaximumWidth(theme.px(160))
         self.filter.textChanged.connect(self._show)
         self.header.add_tool(self.filter)
-        self.tree = CheckTree(theme, title, TechniqueDelegate(theme))
+        self._rows = TechniqueDelegate(theme)
+        self.tree = CheckTree(theme, title, self._rows)
         self.tree.model_.toggle_wanted.connect(self.toggled)
         self.tree.current_changed.connect(self._current)
         self.form = TechniqueForm(theme, compact=not across)
@@ -89,6 +92,7 @@ class TechniquesPanel(Panel):
 
     def _show(self) -> None:
         groups = technique_groups(self._experiment, self._resolved, self.filter.text())
+        self._rows.fit_names(row.title for group in groups for row in group.rows)
         self.filter.setVisible(bool(self.filter.text()) or sum(len(g.rows) for g in groups) > _FILTER_FROM)
         self.tree.show_groups(groups)
 
@@ -115,6 +119,13 @@ class TechniquesPanel(Panel):
 class TechniqueDelegate(RowDelegate):
     """24 px: tick, name, sentence; the reason in place of the sentence where it cannot apply."""
 
+    _widest = 0
+
+    def fit_names(self, titles: Iterable[str]) -> None:
+        """Sentences begin behind the longest name, and at the row's middle at the latest."""
+        metrics = QFontMetrics(self._theme.font("body", 500))
+        self._widest = max(map(metrics.horizontalAdvance, titles), default=0)
+
     def paint_row(self, painter: QPainter, option: QStyleOptionViewItem, row: Row) -> None:
         assert isinstance(row, TechniqueRow)
         theme, px, rect = self._theme, self._theme.px, option.rect
@@ -122,7 +133,8 @@ class TechniqueDelegate(RowDelegate):
         draw_check(
             painter, theme, QRect(rect.left() + px(28), rect.top(), px(16), rect.height()), row.checked, row.enabled
         )
-        left, right, name = rect.left() + px(52), rect.right() - px(8), px(112)
+        left, right = rect.left() + px(52), rect.right() - px(8)
+        name = max(px(112), min(self._widest + px(12), (right - left) // 2))
         alone = right - left - name < px(_LEAST_SENTENCE)
         width = right - left if alone else name - px(6)
         color = theme.color("text.primary" if row.enabled else "text.disabled")

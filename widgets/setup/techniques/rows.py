@@ -70,12 +70,15 @@ def technique_groups(experiment: Experiment, resolved: Resolved, search: str = "
         chosen = chosen_ids(experiment, axis.id, kinds(experiment, resolved))
         named = any(c.id.partition(".")[0] == axis.id for c in experiment.techniques)
         known = [t for t in techniques(axis.id) if experiment.workload.kind in t.works]
+        if not named and not experiment.workload.trains and not _can_be_built(known, models, resolved.machine):
+            continue
         for heading, members in _by_group(known):
             rows = [_row(t, t.id in chosen, models, resolved.machine) for t in members]
             sought = (f"{heading} {r.text}".lower() for r in rows)
             shown = tuple(r for r, text in zip(rows, sought, strict=True) if all(word in text for word in words))
             if shown:
-                title = heading if heading and of_kind(axis) else f"{axis.title} · {heading}" if heading else axis.title
+                alone = not heading or heading == axis.title
+                title = axis.title if alone else heading if of_kind(axis) else f"{axis.title} · {heading}"
                 key = f"{axis.id}/{heading}" if heading else axis.id
                 groups.append(TechniqueGroup(key, title, shown, _count(rows, named=named)))
     lost = tuple(TechniqueRow(f"broken:{b.name}", b.name, "", reason=b.error, error=True) for b in broken())
@@ -84,10 +87,21 @@ def technique_groups(experiment: Experiment, resolved: Resolved, search: str = "
     return tuple(groups)
 
 
+def _can_be_built(known: Sequence[Technique], models: Sequence[ResolvedModel], machine: MachineFacts | None) -> bool:
+    """False of techniques that all edit a model before it is built, where no chosen model is built here."""
+    built = machine is not None and any(not t.against(m.facts, machine) for t in known for m in models)
+    return built or any(t.stage != "config" for t in known)
+
+
 def axes_for(kind: str) -> tuple[Axis, ...]:
-    """Those that have a meaning for a kind of work; those that only it has come first."""
+    """Those that have a meaning for a kind of work; of work that trains, those that every kind has come last."""
     known = [axis for axis in axes() if any(kind in t.works for t in techniques(axis.id))]
-    return tuple(sorted(known, key=lambda axis: not of_kind(axis)))
+    return tuple(sorted(known, key=lambda axis: kind != KIND.default and _is_general(axis)))
+
+
+def _is_general(axis: Axis) -> bool:
+    """Whether every kind of work that comes with the application uses it."""
+    return {"inference", "training", "pretraining"} <= {work for t in techniques(axis.id) for work in t.works}
 
 
 def of_kind(axis: Axis) -> bool:

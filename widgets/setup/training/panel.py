@@ -105,7 +105,7 @@ class PretrainingPanel(TrainingPanel):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         self.data = DataField(theme, TEXTS, "Text", TEXT_TIP)
         super().__init__(theme, "Pretraining", "pretraining", {"data": self.data}, parent)
-        self.header.set_count("the same for all shapes and techniques")
+        self.header.set_count("the same for all")
         self.train_first.hide()
         self.data.wanted.connect(self._data_chosen)
 
