@@ -1,4 +1,4 @@
-"""Cost against length on log axes: a curve for each architecture, rings where it crosses the one it is held against.
+"""Cost against length on log axes: a curve for each architecture, marks where it crosses the one it is held against.
 Pure."""
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def length_chart(comparison: Comparison, cost: LengthCost, hidden: frozenset[str
     rings = tuple(ring for pair in cost.pairs for ring in _rings(pair.first, pair.found, cost, shown, factor))
     trials = sorted({s.n for c in shown for s in c.points.values()})
     notes = ["Circle: mean of the trials; band: its 95 % interval."] if trials and trials[-1] > 1 else []
-    notes += [f"Rings: crossings with {cost.against}, 95 % intervals in brackets."] if rings else []
+    notes += [f"Open marks: crossings with {cost.against}, 95 % intervals in brackets."] if rings else []
     notes += ["Cost of a reference implementation is that of its code."] if any(c.reference for c in shown) else []
     rows = [r for r in comparison.rows if r.configuration not in hidden]
     return Chart(

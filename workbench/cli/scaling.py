@@ -25,10 +25,10 @@ def scaling(options: argparse.Namespace) -> int:
         print("llm-workbench: No trial of these experiments pretrains a model.", file=sys.stderr)
         return NOT_FOUND
     if options.json:
-        print(json.dumps([_as_json(group) for group in groups], indent=2))
+        print(json.dumps([as_json(group) for group in groups], indent=2))
     else:
         for group in groups:
-            _print(group, options.compute)
+            show(group, options.compute)
     if options.to is not None:
         from workbench.export.figures import save
 
@@ -37,7 +37,7 @@ def scaling(options: argparse.Namespace) -> int:
     return OK
 
 
-def _print(group: Group, compute: float | None) -> None:
+def show(group: Group, compute: float | None) -> None:
     print("\n".join(sentences(group)))
     if isinstance(group.found, Refusal):
         return
@@ -48,7 +48,7 @@ def _print(group: Group, compute: float | None) -> None:
     print("\n".join(f"  {optimum_words(group.found, flops)}" for flops in asked))
 
 
-def _as_json(group: Group) -> dict[str, object]:
+def as_json(group: Group) -> dict[str, object]:
     found = group.found
     said: dict[str, object] = {"architecture": group.title, "loss": group.loss, "trials": list(group.trials)}
     if isinstance(found, Refusal):

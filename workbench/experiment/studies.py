@@ -93,7 +93,9 @@ def architecture_study(model: ResolvedModel, machine: MachineFacts) -> Experimen
         techniques=tuple(TechniqueChoice(t.id, {k: (v,) for k, v in t.parameters.items()}) for t in kinds)
         if len(lengths) > 1
         else (),
-        workload=WorkloadChoice.of(prompt_tokens=lengths or LENGTHS[:1], new_tokens=ARCHITECTURE_NEW_TOKENS),
+        workload=WorkloadChoice.of(
+            prompt_tokens=lengths or LENGTHS[:1], new_tokens=ARCHITECTURE_NEW_TOKENS, perplexity_tokens=0
+        ),
         run=RunSettings(trials=3),
     )
 
@@ -178,11 +180,20 @@ def _attention(technique: Technique, model: ResolvedModel) -> TechniqueOrder:
     return TechniqueOrder(id=technique.id, parameters=given)
 
 
+def _made(model: ResolvedModel, kind: TechniqueOrder) -> dict[str, object]:
+    """The model's configuration with a kind of attention; the size of a head is filled in where it is left out."""
+    return edited({"head_dim": model.facts.head_dim, **model.order.config}, (kind,))
+
+
 def _against_attention(technique: Technique, model: ResolvedModel, machine: MachineFacts) -> str:
     reason = technique.cannot_apply(model.facts, machine)
     if reason:
         return reason
-    why = reference_speed(edited(model.order.config, (_attention(technique, model),)), machine.device_kind)
+    if _attention(technique, model).parameters.get("kv_heads") == 1:
+        return (
+            f"Its {model.facts.heads} heads share keys and values evenly only all together, as multi-query attention."
+        )
+    why = reference_speed(_made(model, _attention(technique, model)), machine.device_kind)
     return f"{why} Its time would be that of the code." if why else ""
 
 
@@ -193,8 +204,7 @@ def _too_long(length: int, kinds: Sequence[TechniqueOrder], model: ResolvedModel
     if limit and length + ARCHITECTURE_NEW_TOKENS > limit:
         return f"Longer than the model's context of {limit:,} tokens."
     for kind in kinds:
-        made = facts(edited(model.order.config, (kind,)))
-        memory = estimate_memory(made, (kind,), load, EngineOrder(), machine)
+        memory = estimate_memory(facts(_made(model, kind)), (kind,), load, EngineOrder(), machine)
         if not memory.fits:
             return (
                 f"By the estimate it needs {format_bytes(memory.needed)}; {format_bytes(memory.device_free)} are free."

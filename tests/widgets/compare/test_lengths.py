@@ -43,7 +43,7 @@ def test_that_cost_against_length_is_drawn_on_log_axes_by_mouse(page: ComparePag
     said = [target.text for target in view.marks.targets]
     assert sum("Mamba, exponent" in text for text in said) == 4, "a circle for each length"
     (ring,) = [text for text in said if text.startswith("Mamba crosses GQA")]
-    assert "Prompt tokens: 1," in ring
+    assert "Prompt length: 1," in ring
     assert "[" in ring
     (point,) = view.marks._laid.points
     ends = [c for c, _, _ in view.marks._laid.circles]

@@ -17,7 +17,7 @@ from workbench.statistics.crossing import Crossing
 from workbench.statistics.power_law import PowerLaw, Refusal
 from workbench.store.operations import ExperimentDetail
 
-GROWING = {"cache_bytes": lambda n: 576.0 * n, "inter_token_latency_s": lambda n: 1e-3 * n**0.5}
+GROWING = {"cache_bytes": lambda n: 576.0 * (n + 7), "inter_token_latency_s": lambda n: 1e-3 * n**0.5}
 FLAT = {"cache_bytes": lambda n: 1e6, "inter_token_latency_s": lambda n: 0.04}
 
 
@@ -31,7 +31,9 @@ def test_that_configurations_that_differ_in_length_alone_are_one_curve() -> None
     assert list(costs) == ["cache_bytes", "inter_token_latency_s"]
     assert [c.title for c in costs["cache_bytes"].curves] == ["GQA", "Mamba"]
     curve = costs["cache_bytes"].curves[0]
-    assert curve.configurations == {n: f"c-GQA-{n}" for n in (512, 1024, 2048, 4096)}
+    assert curve.configurations == {n + 7: f"c-GQA-{n}" for n in (512, 1024, 2048, 4096)}, (
+        "8 new tokens, of which one is not kept"
+    )
     assert isinstance(curve.law, PowerLaw)
     assert (round(curve.law.exponent, 9), curve.law.interval) == (1, None)
 
@@ -52,10 +54,10 @@ def test_that_the_words_carry_every_interval() -> None:
     costs = found(lengths_detail({"GQA": GROWING, "Mamba": FLAT}))
     grows, crosses = sentences(costs["cache_bytes"])
     assert grows == (
-        "Cache of a sequence against prompt tokens: GQA grows with exponent 1 (counted); "
+        "Cache of a sequence against cache length: GQA grows with exponent 1 (counted); "
         "Mamba grows with exponent 0 (counted)."
     )
-    assert crosses == ("Mamba: cache of a sequence more than GQA at first, less from 1,700 tokens on [1,000, 2,000].")
+    assert crosses == ("Mamba: cache of a sequence more than GQA at first, less from 1,700 tokens on [1,031, 2,055].")
     grows, crosses = sentences(costs["inter_token_latency_s"])
     assert "GQA grows with exponent 0.499 [0.493, 0.506]" in grows
     assert grows.count("[") == 2
@@ -64,10 +66,10 @@ def test_that_the_words_carry_every_interval() -> None:
 
 
 def test_that_curves_that_do_not_cross_are_said_not_to_in_the_measured_range() -> None:
-    half = {"cache_bytes": lambda n: 288.0 * n}
+    half = {"cache_bytes": lambda n: 288.0 * (n + 7)}
     _, said = sentences(found(lengths_detail({"GQA": GROWING, "MQA": half}))["cache_bytes"])
     assert said == (
-        "MQA: cache of a sequence less than GQA from 512 to 4,096 tokens, no crossing in the measured range."
+        "MQA: cache of a sequence less than GQA from 519 to 4,103 tokens, no crossing in the measured range."
     )
 
 
@@ -113,12 +115,12 @@ def test_that_a_comparison_says_it_and_an_export_has_table_and_charts(tmp_path: 
     assert {"lengths-lengths.csv", "lengths-cache-of-a-sequence-against-length.svg"} <= written
     lines = (tmp_path / "lengths-lengths.csv").read_text().splitlines()
     said = [line for line in lines if line.startswith("# ")]
-    assert any("less from 1,700 tokens on [1,000, 2,000]" in line for line in said)
+    assert any("less from 1,700 tokens on [1,031, 2,055]" in line for line in said)
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     assert len(rows) == 2 * 2 * 4
     first = rows[0]
-    assert (first["curve"], first["length_tokens"], float(first["value"])) == ("GQA", "512", 576 * 512)
-    assert (float(first["line"]), first["shape"], first["exponent_low"]) == (pytest.approx(576 * 512), "straight", "")
+    assert (first["curve"], first["length_tokens"], float(first["value"])) == ("GQA", "519", 576 * 519)
+    assert (float(first["line"]), first["shape"], first["exponent_low"]) == (pytest.approx(576 * 519), "straight", "")
     image = (tmp_path / "lengths-inter-token-latency-against-length.svg").read_text()
     assert "Mamba 1," in image, "the ring has its figure"
 
@@ -126,5 +128,5 @@ def test_that_a_comparison_says_it_and_an_export_has_table_and_charts(tmp_path: 
 def test_that_without_a_sweep_nothing_of_it_is_said(tmp_path: Path) -> None:
     comparison = compare(lengths_detail({"GQA": GROWING}, lengths=(512,)))
     assert comparison.costs == ()
-    assert not any("against prompt tokens" in note for note in comparison.footnotes)
+    assert not any("against prompt length" in note for note in comparison.footnotes)
     assert [p.name for p in export_comparison(comparison, tmp_path, formats=("csv",))] == ["lengths.csv"]

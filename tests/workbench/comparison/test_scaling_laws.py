@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import msgspec
 import numpy as np
+import pytest
 
 from benchmarks.statistics_curves import TRUE, grid
 from tests.workbench.synthetic_lengths import lengths_detail
 from workbench.charts.scaling import scaling_chart
+from workbench.cli.scaling import as_json, show
 from workbench.comparison.scaling import constants, optimum_words, scaling_of, sentences
 from workbench.metrics.registry import metric
 from workbench.statistics.power_law import Refusal
@@ -78,6 +80,20 @@ def test_that_a_law_is_fitted_over_several_experiments_with_an_interval_for_ever
     assert middle.count("[") == 3, "an interval beside every figure"
     assert abs(group.found.law.optimum(1e15) / TRUE.optimum(1e15) - 1) < 0.5
     assert "more than 100 times outside" in optimum_words(group.found, 1e25)
+
+
+def test_that_the_command_prints_a_table_with_intervals_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+    groups = scaling_of([pretrained(RUNS), pretrained(RUNS[:4], technique="attention.unknown")], resamples=20)
+    for group in groups:
+        show(group, None)
+    said = capsys.readouterr().out
+    assert said.count("FLOPs: ") == 2, "optimal at the smallest and at the largest compute"
+    assert "95 % interval" in said
+    assert "takes 9 runs or more" in said
+    fitted, refused = (json.loads(json.dumps(as_json(group))) for group in groups)
+    assert fitted["constants"]["alpha"]["low"] < fitted["constants"]["alpha"]["high"]
+    assert len(fitted["runs"]) == 16
+    assert "9 runs" in refused["refused"]
 
 
 def test_that_each_architecture_has_its_own_law_and_few_runs_have_none() -> None:

@@ -186,6 +186,26 @@ def test_that_key_value_heads_divide_the_heads() -> None:
     )
     (grouped,) = [c for c in architecture_study(resolved, machine(HF)).techniques if c.id == "attention.gqa"]
     assert grouped.parameters["kv_heads"] == (3,)
+    prime = SHAPES["small"] | {"num_attention_heads": 7, "num_key_value_heads": 7, "hidden_size": 448}
+    alone = ResolvedModel(
+        order=ModelOrder(ref="s", title="s", kind="random", config=dict(prime)), facts=architecture_facts(prime)
+    )
+    assert "attention.gqa" not in {c.id for c in architecture_study(alone, machine(HF)).techniques}
+    assert "7 heads share" in left_out_text(architecture_left_out(alone, machine(HF)))
+
+
+@pytest.mark.parametrize("ref", ["shape/tiny", "random:smollm2-135m-instruct"])
+def test_that_what_the_study_makes_of_a_shape_or_of_the_catalogue_can_be_planned(ref: str, tmp_path: Path) -> None:
+    """The catalogue's configs leave the size of a head out."""
+    study = find_study("architecture")
+    assert study is not None
+    experiment, _ = make(study, ref, _places(tmp_path), probe(HF), tmp_path)
+    again, problems = parse(dump(experiment))
+    assert again == experiment
+    assert not problems
+    assert {"attention.mha", "attention.mqa", "attention.mla"} <= {c.id for c in experiment.techniques}
+    assert experiment.workload.values("perplexity_tokens") == (0,)
+    assert len(experiment.workload.values("prompt_tokens")) > 1
 
 
 def test_that_a_trained_model_keeps_its_architecture(tmp_path: Path) -> None:

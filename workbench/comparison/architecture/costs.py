@@ -21,7 +21,13 @@ from workbench.store.operations import ConfigurationRow, ExperimentDetail
 
 LENGTHS = {"inference": "prompt_tokens", "training": "sequence_tokens", "pretraining": "sequence_tokens"}
 """Setting that is the length, by kind of work."""
-TITLES = {"prompt_tokens": "Prompt tokens", "sequence_tokens": "Sequence tokens"}
+TITLES = {
+    "prompt_tokens": "Prompt length",
+    "sequence_tokens": "Sequence length",
+    "cached_tokens": "Cache length",
+}
+_CACHED = ("cache_bytes", "cached_tokens")
+"""What the cache holds at the end of a request counts by all tokens in it."""
 COSTS = (
     "cache_bytes",
     "memory_pss_peak_bytes",
@@ -66,7 +72,7 @@ class Pair:
 class LengthCost:
     metric: str
     length: str
-    """The setting that the length is: a key of `TITLES`."""
+    """What the length is: a key of `TITLES`."""
     curves: tuple[Curve, ...]
     against: str
     """Title of the curve that the others are held against."""
@@ -98,6 +104,9 @@ def kind_of(row: ConfigurationRow) -> str:
 
 def length_of(row: ConfigurationRow, setting: str) -> float:
     """0 where the order does not say."""
+    if setting == _CACHED[1]:  # the last token is generated and not read again
+        prompt, new = (length_of(row, name) for name in ("prompt_tokens", "new_tokens"))
+        return prompt + new - 1 if prompt and new else 0.0
     workload = order_of(row).get("workload")
     value = workload.get(setting) if isinstance(workload, dict) else None
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else 0.0
@@ -111,6 +120,7 @@ def _cost(
     kept: Mapping[str, ConfigurationTrials],
     against: str | None,
 ) -> LengthCost | None:
+    setting = _CACHED[1] if id == _CACHED[0] else setting
     curves = [curve for family in swept if (curve := _curve(id, setting, family, detail, kept)).points]
     if not curves:
         return None
@@ -182,7 +192,8 @@ def exponent(value: float, interval: intervals.Interval | None) -> str:
 
 def pair_words(cost: LengthCost, pair: Pair) -> str:
     """ "MLA: less cache of a sequence than GQA from 1,900 tokens on [1,700, 2,100]."""
-    found, name = pair.found, _name(cost.metric).lower()
+    found, name = pair.found, _name(cost.metric)
+    name = name[:1].lower() + name[1:]
     if isinstance(found, Refusal):
         return f"{pair.first} against {pair.second}, {name}: no crossing is looked for. {found.reason}"
     known = find(cost.metric)
@@ -194,11 +205,12 @@ def pair_words(cost: LengthCost, pair: Pair) -> str:
     if found.lower is None:
         return f"{pair.first} and {pair.second}, {name}: no difference shows {span}."
     begins = less if found.lower == "first" else more
+    shown = "{:,.0f}".format if known is not None and known.exact else about  # of counted figures lengths that were run
     if not found.places:
         return f"{pair.first}: {name} {begins} than {pair.second} {span}, no crossing in the measured range{unsure}."
     changes = ", ".join(
         f"{less if place.then == 'first' else more} from {about(place.at)} tokens on "
-        f"[{about(place.interval.low)}, {about(place.interval.high)}]"
+        f"[{shown(place.interval.low)}, {shown(place.interval.high)}]"
         for place in found.places
     )
     return f"{pair.first}: {name} {begins} than {pair.second} at first, {changes}{unsure}."
