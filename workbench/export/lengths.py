@@ -1,4 +1,4 @@
-"""Cost against length as a table for programs: a row for each metric, curve and length, in base units. Pure."""
+"""Cost against length for programs: a row for each metric, curve and length, or JSON; in base units. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import csv
 import io
 from collections.abc import Iterator
 
-from workbench.comparison.architecture.costs import LengthCost, sentences
+from workbench.comparison.architecture.costs import Curve, LengthCost, Pair, sentences
 from workbench.comparison.results import Comparison
 from workbench.export.provenance import Provenance, of_comparison
 from workbench.export.spreadsheet import safe
 from workbench.metrics.registry import metric
-from workbench.statistics.power_law import PowerLaw
+from workbench.statistics.intervals import Interval
+from workbench.statistics.power_law import PowerLaw, Refusal
 
 COLUMNS = (
     "experiment",
@@ -57,3 +58,45 @@ def _rows(comparison: Comparison, cost: LengthCost) -> Iterator[tuple[object, ..
                 *(point.n, "" if law is None else law.value(length), "" if law is None else law.exponent, *ends),
                 "" if law is None else law.shape,
             )
+
+
+def lengths_json(comparison: Comparison) -> list[dict[str, object]]:
+    """Of each metric the curves with their power laws, and where they cross; why where there is none."""
+    return [
+        {
+            "metric": cost.metric,
+            "length": cost.length,
+            "against": cost.against,
+            "curves": [_curve(curve) for curve in cost.curves],
+            "crossings": [_pair(pair) for pair in cost.pairs],
+        }
+        for cost in comparison.costs
+    ]
+
+
+def _curve(curve: Curve) -> dict[str, object]:
+    points = [{"length": n, "value": p.value, **_ends(p.interval), "trials": p.n} for n, p in curve.points.items()]
+    said: dict[str, object] = {"title": curve.title, "reference_implementation": curve.reference, "points": points}
+    if isinstance(curve.law, Refusal):
+        return said | {"power_law": None, "reason": curve.law.reason}
+    law = {"exponent": curve.law.exponent, **_ends(curve.law.interval), "shape": curve.law.shape}
+    return said | {"power_law": law | {"departure": curve.law.departure, "method": curve.law.method}}
+
+
+def _pair(pair: Pair) -> dict[str, object]:
+    said: dict[str, object] = {"first": pair.first, "second": pair.second}
+    if isinstance(pair.found, Refusal):
+        return said | {"crossings": None, "reason": pair.found.reason}
+    places = [{"at": p.at, **_ends(p.interval), "lower_from_there": p.then} for p in pair.found.places]
+    measured = {"low": pair.found.low, "high": pair.found.high}
+    return said | {
+        "crossings": places,
+        "lower_at_first": pair.found.lower,
+        "no_difference_at": list(pair.found.undecided),
+        "measured": measured,
+        "method": pair.found.method,
+    }
+
+
+def _ends(interval: Interval | None) -> dict[str, float | None]:
+    return {"low": interval.low, "high": interval.high} if interval is not None else {"low": None, "high": None}

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from workbench.comparison.results import Cell, Comparison, Row
+from workbench.export.lengths import lengths_json
 from workbench.export.provenance import Provenance, of_comparison
 from workbench.export.spreadsheet import safe
 from workbench.export.training import training_json
@@ -191,6 +192,7 @@ def comparison_json(comparison: Comparison, origin: Provenance | None = None) ->
         "constant": comparison.constant,
         "unavailable": comparison.unavailable,
         "training": training_json(comparison.training) if comparison.training is not None else None,
+        "lengths": lengths_json(comparison),
         "footnotes": list(comparison.footnotes),
         "provenance": {"text": origin.text, "exported": origin.made},
         "configurations": [

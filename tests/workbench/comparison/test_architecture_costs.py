@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from workbench.comparison.architecture.costs import LengthCost, costs_of, senten
 from workbench.comparison.comparison import compare
 from workbench.comparison.trials import ConfigurationTrials
 from workbench.export.bundle import export_comparison
+from workbench.export.tables import comparison_json
 from workbench.statistics.crossing import Crossing
 from workbench.statistics.power_law import PowerLaw, Refusal
 from workbench.store.operations import ExperimentDetail
@@ -123,6 +125,20 @@ def test_that_a_comparison_says_it_and_an_export_has_table_and_charts(tmp_path: 
     assert (float(first["line"]), first["shape"], first["exponent_low"]) == (pytest.approx(576 * 519), "straight", "")
     image = (tmp_path / "lengths-inter-token-latency-against-length.svg").read_text()
     assert "Mamba 1," in image, "the ring has its figure"
+
+
+def test_that_json_has_curves_laws_and_crossings_with_their_intervals() -> None:
+    facts = {"Mamba": {"architecture.implementation": "reference implementation: sequential scan"}}
+    comparison = compare(lengths_detail({"GQA": GROWING, "Mamba": FLAT}, facts=facts))
+    cache, time = json.loads(json.dumps(comparison_json(comparison)))["lengths"]
+    (crossing,) = cache["crossings"][0]["crossings"]
+    assert (crossing["low"], crossing["lower_from_there"]) == (pytest.approx(1031), "first")
+    law = cache["curves"][0]["power_law"]
+    assert (law["exponent"], law["low"], law["shape"]) == (pytest.approx(1), None, "straight")
+    assert [p["trials"] for p in cache["curves"][0]["points"]] == [3] * 4
+    assert time["curves"][1]["power_law"] is None
+    assert "reference implementation" in time["curves"][1]["reason"]
+    assert time["crossings"][0]["crossings"] is None
 
 
 def test_that_without_a_sweep_nothing_of_it_is_said(tmp_path: Path) -> None:
