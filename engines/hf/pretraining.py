@@ -110,9 +110,12 @@ class PretrainingData:
         self.batches = Batches(train, load.sequence_tokens, load.batch_size, seed, packing=False)
 
     def facts(self) -> dict[str, str]:
+        load = self._load
+        rows = (load.warmup_steps + load.steps) * load.accumulation * load.batch_size
         return {
             **self._corpus.facts(),
             "training.sequences": str(len(self.batches)),
+            "training.epochs_at_most": f"{rows / len(self.batches):.3g}",
             "training.padding_share": "0.0000",
         }
 

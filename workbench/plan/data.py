@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from engines.data.own import FoundData
 from engines.protocol.problems import Problem, Severity
-from engines.protocol.work import AnyTraining
+from engines.protocol.work import AnyTraining, Pretraining
 from workbench.experiment.experiment import Experiment
+from workbench.plan.training_time import steps_made, tokens_a_step
 
 _PLACE = "workload.data"
 _SHOWN = 40
@@ -20,6 +21,8 @@ def data_problems(experiment: Experiment, found: FoundData | Problem | None) -> 
     training = experiment.workload.first
     if not isinstance(training, AnyTraining):
         return
+    if isinstance(training, Pretraining):
+        yield _of_data("note", _tokens(experiment))
     if isinstance(found, Problem):
         yield found
     elif found is None:
@@ -27,6 +30,15 @@ def data_problems(experiment: Experiment, found: FoundData | Problem | None) -> 
             yield _of_data("error", "The training data were not looked up.")
     elif found.hash:
         yield from _of_rows(training, found)
+
+
+def _tokens(experiment: Experiment) -> str:
+    """How much a trial trains on at the most; a time or a loss may end it before."""
+    loads = [load for load in experiment.workload.each() if isinstance(load, AnyTraining)]
+    of_each = sorted({steps_made(load, 0.0) * tokens_a_step(load) for load in loads})
+    amount = f"{of_each[0]:,}" if len(of_each) == 1 else f"{of_each[0]:,} to {of_each[-1]:,}"
+    ends = any(load.stop_at in ("time", "loss") for load in loads)
+    return f"Each trial trains on {amount} tokens{' at the most' if ends else ''}."
 
 
 def _of_rows(training: AnyTraining, found: FoundData) -> Iterator[Problem]:

@@ -140,3 +140,19 @@ def test_that_what_a_pretraining_is_measured_from_never_changes() -> None:
     assert plain == configuration_hash(model, (), Pretraining(data_hash="", beta2=0.95), EngineOrder())
     assert plain == "a46290bdcedda03360550900293e22780b45340ae1401948f15aa28ecea9272a"
     assert configuration_hash(model, (), Pretraining(vocabulary_tokens=4097), EngineOrder()) != plain
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("steps = 7", "trains on 20,480 tokens."),
+        ("steps = [7, 17]", "trains on 20,480 to 40,960 tokens."),
+        ('stop_at = "tokens", token_budget = 5000', "trains on 8,192 tokens."),
+        ('stop_at = "time", time_budget_s = 9.0, steps = 7', "trains on 20,480 tokens at the most."),
+    ],
+)
+def test_that_the_plan_says_how_many_tokens_a_trial_trains_on(line: str, said: str) -> None:
+    """8 sequences of 256 tokens a step, 3 steps of warm-up; a budget is spent at the end of a step, and one step after
+    the warm-up is made in any case."""
+    plan = planned(PLAIN.replace("learning_rate = 0.003", line))
+    assert [p.message for p in plan.problems if "tokens" in p.message] == [f"Each trial {said}"]
