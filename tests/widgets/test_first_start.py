@@ -118,12 +118,13 @@ def test_that_dropped_files_go_where_they_belong(tmp_path: Path) -> None:
     model.mkdir()
     assert "config.json" in str(target_of(model))
     (model / "config.json").write_text("{}")
-    for name in ("a.gguf", "b.toml", "c.png"):
+    for name in ("a.gguf", "b.toml", "c.png", "d.csv"):
         (tmp_path / name).write_text("")
     assert target_of(model) == AddModel(model)
     assert target_of(tmp_path / "a.gguf") == AddModel(tmp_path / "a.gguf")
     assert target_of(tmp_path / "b.toml") == OpenExperimentFile(tmp_path / "b.toml")
     assert "c.png" in str(target_of(tmp_path / "c.png"))
+    assert "data to train on" in str(target_of(tmp_path / "d.csv"))
     assert "not there" in str(target_of(tmp_path / "gone.toml"))
 
 

@@ -98,7 +98,7 @@ class FirstStart(Page):
         column.setContentsMargins(1, 1, 1, 1)
         column.setSpacing(0)
         rows = (
-            ("file.new", "Set up an experiment", "Choose models, techniques, workload and machine"),
+            ("file.new", "Set up an experiment", "Inference, fine-tuning or pretraining: choose models and techniques"),
             ("file.open", "Open an experiment file", "Run it again, here or after changing it"),
             ("page.machines", "See what this computer has", "Devices, sensors and engines, and what is missing"),
         )

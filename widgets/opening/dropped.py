@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engines.data.training.files import READERS
 from engines.protocol.prompt_file import SUFFIXES
 from widgets.shell.targets import AddModel, ImportFolder, OpenExperimentFile, UsePrompts
 
@@ -35,6 +36,8 @@ def target_of(path: Path) -> AddModel | ImportFolder | OpenExperimentFile | UseP
         return UsePrompts(path)
     if path.name == "config.json" or suffix == ".safetensors":
         return AddModel(path.parent)
+    if suffix in READERS:
+        return f"{path.name} is data to train on: choose Fine-tuning in Setup, and drop it on the field of its file."
     return (
         f"{path.name} is not a model folder, a GGUF file (.gguf), an experiment file (.toml), a file of prompts (.txt, "
         ".jsonl) or the folder of an exported experiment."
