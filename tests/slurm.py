@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "munged")
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
@@ -39,17 +40,19 @@ TaskPlugin=task/none
 MpiDefault=none
 SwitchType=switch/none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters={shares}
 SchedulerParameters=sched_interval=1,batch_sched_delay=0,sched_min_interval=100000
 GresTypes=gpu
 ReturnToService=2
 AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType={accounting}
+JobAcctGatherFrequency=1
 MinJobAge=600
 KillWait={kill_wait}
 OverTimeLimit=0
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=1000 Gres=gpu:2 State=UNKNOWN
 PartitionName=short Nodes={host} Default=YES MaxTime=60 State=UP
+{more}
 """
 
 
@@ -66,12 +69,25 @@ def why_not() -> str:
 class Slurm:
     """Running daemons; `environment` is what its commands need."""
 
-    def __init__(self, folder: Path, *, kill_wait_s: int = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        kill_wait_s: int = 2,
+        more: str = "",
+        accounting: str = "jobacct_gather/none",
+        shares: str = "CR_Core",
+    ) -> None:
+        """`more`: further lines of its configuration. `accounting`: what counts the memory of jobs; `shares`: what jobs
+        divide a node by."""
         self.folder = folder
         self.environment = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": _PATH}
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self.host = socket.gethostname().partition(".")[0]
         self._kill_wait_s = kill_wait_s
+        self._more = more.format(host=self.host)
+        self._accounting = accounting
+        self._shares = shares
 
     def start(self) -> None:
         self._write()
@@ -150,6 +166,9 @@ class Slurm:
             node=node,
             cpus=os.sysconf("SC_NPROCESSORS_ONLN"),
             kill_wait=self._kill_wait_s,
+            more=self._more,
+            accounting=self._accounting,
+            shares=self._shares,
         )
         (self.folder / "slurm.conf").write_text(conf)
         gres = f"AutoDetect=off\nNodeName={self.host} Name=gpu File={self.folder}/nvidia[0-1]\n"
@@ -178,7 +197,7 @@ class Slurm:
 
 
 @contextmanager
-def running_slurm(**options: int) -> Iterator[Slurm]:
+def running_slurm(**options: Any) -> Iterator[Slurm]:
     folder = Path(tempfile.mkdtemp(prefix="lw-slurm-", dir="/tmp"))
     slurm = Slurm(folder, **options)
     try:

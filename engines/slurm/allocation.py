@@ -15,7 +15,7 @@ from engines.protocol.orders import TrialOrder
 from engines.runner.outcome import Judgement
 from engines.slurm.commands import Job
 from engines.slurm.folder import JobFile, JobFolder, NodeFile, read_order
-from engines.slurm.outcome import judgement
+from engines.slurm.outcome import judgement, state_by_words
 
 Block = tuple[str, int]
 """Experiment and number: trials of one block run on one node."""
@@ -33,6 +33,8 @@ class Allocation:
         self.node: NodeFile | None = None
         """Once its runner listens."""
         self.is_over = False
+        self.last_words = ""
+        """The end of the job's output, once it is over."""
         self.is_unwanted = False
         """Cancelled from here, because nothing waited for it."""
         self.trials: dict[str, Block] = {}
@@ -111,7 +113,7 @@ class Allocation:
 
     def judgement(self) -> Judgement:
         """Of a trial that ran when the job ended."""
-        state = self.job.state if self.job is not None else ""
+        state = state_by_words(self.job.state if self.job is not None else "", self.last_words)
         ended_itself = state == "COMPLETED"  # a runner that was killed leaves "FAILED"
         node = self.node.node if self.node is not None else ""
         return judgement(self.file.job, node, state, at_time_limit=ended_itself and self.left_s < _BEFORE_LIMIT_S)

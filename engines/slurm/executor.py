@@ -187,6 +187,7 @@ class SlurmExecutor(Executor):
             changed |= job != allocation.job
             allocation.job = job
             if (job.is_over or not job.state) and not allocation.is_over:
+                allocation.last_words = await asyncio.to_thread(allocation.folder.last_words)
                 allocation.end()
         return changed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from engines.protocol.records import OutcomeName, TrialEnded
@@ -27,6 +28,15 @@ _OTHERWISE: tuple[OutcomeName, str, str, str] = (
     "ended",
     _AGAIN,
 )
+
+
+_MEMORY = re.compile(r"^slurmstepd.*(?:memory limit|oom.kill|out of memory)", re.IGNORECASE | re.MULTILINE)
+
+
+def state_by_words(state: str, said: str) -> str:
+    """The state of a job that ended, corrected by the last lines of its output: where Slurm itself counts the memory of
+    jobs (OverMemoryKill), it says there why it ended one, and calls that "FAILED" or "CANCELLED"."""
+    return "OUT_OF_MEMORY" if state in ("FAILED", "CANCELLED") and _MEMORY.search(said) else state
 
 
 def judgement(job: str, node: str, state: str, *, at_time_limit: bool = False) -> Judgement:

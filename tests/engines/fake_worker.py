@@ -131,7 +131,7 @@ class Worker:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def do_allocate(self, size_bytes: int) -> None:
-        self.held = bytearray(size_bytes)
+        self.held = b"x" * size_bytes  # written, so that the memory is really taken
 
     def do_fail(self, kind: str, text: str) -> int:
         self.say("warning", code=f"failure:{kind}", text=text)
