@@ -26,6 +26,7 @@ from engines.data import held_out, text  # noqa: E402
 from engines.data.begin import NONE  # noqa: E402
 from engines.data.prompts import Prompts, make_prompts  # noqa: E402
 from engines.hf import count, facts, files, shape  # noqa: E402
+from engines.hf.architecture.build import architecture_facts, check_parameters  # noqa: E402
 from engines.hf.artifacts.merging import asks_for_merged, merge, merged_model, with_merged  # noqa: E402
 from engines.hf.generate import Discarded, Generator, Lengths  # noqa: E402
 from engines.hf.load import LoadRequest, local_files, stored_of  # noqa: E402
@@ -46,6 +47,7 @@ from engines.protocol.records import Artifact, Evaluation, FlopCount, MemoryPart
 from engines.protocol.ring import RingWriter  # noqa: E402
 from engines.techniques import Technique, find  # noqa: E402
 from engines.techniques import adapter as adapter_axis  # noqa: E402
+from engines.techniques.architecture.made import architectural  # noqa: E402
 from engines.worker.budget import Budget  # noqa: E402
 from engines.worker.engine import Finished, HeldOut, LentModel, Reader  # noqa: E402
 from engines.worker.failures import WorkerFailure  # noqa: E402
@@ -160,6 +162,8 @@ class HfEngine:
         ]
         counted = count.count(model)
         self._apply_to(model, technique, counted)
+        if architectural(order.techniques):
+            check_parameters(model, counted.parameters)
         return ModelLoaded(
             parameters=counted.parameters,
             tensor_bytes=counted.tensor_bytes,
@@ -257,6 +261,7 @@ class HfEngine:
             "tokenizer.begin": self._begin.told or "none",
             **self._prompts.facts(),
             "generate.settings": _generates(self._decoding),
+            **self._made_facts(),
         }
 
     def prepare_training(self) -> dict[str, str]:
@@ -271,7 +276,10 @@ class HfEngine:
             self._make_tokenizer()
             data = TrainingData(order, self._tokenizer, self._begin, _vocabulary(self._loaded()))
         self._session = Session(order, self._loaded(), data, self._stop)
-        return {**self._session.facts(), "tokenizer.begin": self._begin.told or "none"}
+        return {**self._session.facts(), "tokenizer.begin": self._begin.told or "none", **self._made_facts()}
+
+    def _made_facts(self) -> dict[str, str]:
+        return architecture_facts(self._loaded()) if architectural(self._order.techniques) else {}
 
     def lend_model(self) -> LentModel:
         self._make_tokenizer()

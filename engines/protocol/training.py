@@ -329,6 +329,14 @@ class Pretraining(AnyTraining, frozen=True, kw_only=True, tag="pretraining"):
             sweep=True,
         ),
     ] = 4096
+    match_parameters: Annotated[
+        bool,
+        Setting(
+            title="Match parameters",
+            group="Data",
+            help="architectures get as many parameters as the shape, within 2 %; the plan says by what change",
+        ),
+    ] = True
     sequence_tokens: Annotated[int, _SEQUENCE] = 256
     batch_size: Annotated[int, _BATCH] = 8
     steps: Annotated[int, _STEPS] = 300

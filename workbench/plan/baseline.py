@@ -81,6 +81,7 @@ WORK: dict[str, dict[str, object]] = {
         "test_share": 0.05,
         "split_seed": 7,
         "vocabulary_tokens": 4096,
+        "match_parameters": True,
         "sequence_tokens": 256,
         "batch_size": 8,
         "accumulation": 1,

@@ -170,7 +170,7 @@ def _cell(
 ) -> Configuration:
     if not model.quality_available and isinstance(load, Inference):
         load = msgspec.structs.replace(load, perplexity_tokens=0, text_tokens=0, tasks=())
-    model = as_built(model, load)
+    model = as_built(model, chosen, load)
     used = applied(model.order, chosen)
     what = configuration_hash(model.order, chosen, load, engine)
     memory = estimate_memory(model.facts, used, load, engine, machine)

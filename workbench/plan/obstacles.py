@@ -17,12 +17,13 @@ from engines.protocol.orders import AnyTraining, Inference, TechniqueOrder, Trai
 from engines.protocol.problems import Fix, Problem
 from engines.protocol.settings import settings_of
 from engines.protocol.work import sequences_of, tag_of
-from engines.techniques import MachineFacts, Technique, Use, find, techniques
+from engines.techniques import MachineFacts, ModelFacts, Technique, Use, find, techniques
 from engines.techniques.chosen import precision_of
 from engines.techniques.finetune import FINETUNE, method_of, trained_parameters
 from engines.techniques.gguf import STORED
 from workbench.experiment.experiment import Experiment
 from workbench.machines.machine import THIS
+from workbench.plan.built import notes_of_building
 from workbench.plan.memory import estimate_memory, weight_bytes
 from workbench.plan.memory.changes import Case, Change, fitting_changes, largest
 from workbench.plan.training_rules import training_obstacles
@@ -53,6 +54,7 @@ def problems_of(
         *_memory(cell, model, machine, experiment),
         *_quality(cell, model, experiment),
         *_data(cell, model),
+        *notes_of_building(cell.title, model, machine.device_kind),
     )
 
 
@@ -73,7 +75,8 @@ def _obstacles(
         if refused is not None:
             reason: str | None = refused.message
         else:
-            reason = technique.cannot_apply(model.facts, machine) or technique.conflict(model.facts, _use(cell, order))
+            known = _facts(technique, model)
+            reason = technique.cannot_apply(known, machine) or technique.conflict(known, _use(cell, order))
         if reason:
             fixes = (
                 *_install(cell, technique, model, machine),
@@ -88,6 +91,11 @@ def _obstacles(
             yield Problem(severity="note", place=cell.title, message=note)
 
 
+def _facts(technique: Technique, model: ResolvedModel) -> ModelFacts:
+    """What a technique is judged by: one that changes the config, by the shape it finds."""
+    return model.shape if technique.stage == "config" and model.shape is not None else model.facts
+
+
 def _use(cell: Configuration, order: TechniqueOrder) -> Use:
     technique = find(order.id)
     parameters = {**(technique.defaults() if technique is not None else {}), **order.parameters}
@@ -100,7 +108,8 @@ def _switched_off(reason: str, technique: Technique, model: ResolvedModel, use: 
     for setting in settings_of(type(use.workload)):
         if setting.type == "bool" and getattr(use.workload, setting.name):
             without = replace(use, workload=msgspec.structs.replace(use.workload, **{setting.name: False}))
-            if technique.conflict(model.facts, use) == reason != technique.conflict(model.facts, without):
+            known = _facts(technique, model)
+            if technique.conflict(known, use) == reason != technique.conflict(known, without):
                 yield Fix(f"{setting.title} off", f"workload.{setting.name}", False)
 
 
@@ -180,7 +189,7 @@ def _install(cell: Configuration, technique: Technique, model: ResolvedModel, ma
         not missing
         or not set(missing) <= _installable()
         or cell.engine.id not in engines_for(technique)
-        or technique.against(model.facts, machine)
+        or technique.against(_facts(technique, model), machine)
     ):
         return ()
     what = next((e.title for e in engines() if e.packages[:1] == missing[:1]), missing[0])
@@ -361,9 +370,10 @@ def _other_techniques(
     taken = {choice.id for choice in experiment.techniques} | {blocked.id}
     fixes: list[Fix] = []
     for other in techniques(blocked.axis):
-        if other.id in taken or cell.engine.id not in engines_for(other) or other.cannot_apply(model.facts, machine):
+        known = _facts(other, model)
+        if other.id in taken or cell.engine.id not in engines_for(other) or other.cannot_apply(known, machine):
             continue
-        if other.conflict(model.facts, _use(cell, TechniqueOrder(id=other.id))):
+        if other.conflict(known, _use(cell, TechniqueOrder(id=other.id))):
             continue
         if must_fit and not _fits(cell, model, machine, technique=other):
             continue

@@ -154,7 +154,7 @@ def _of_part(problem: Problem) -> Problem:
 
 def _model(wanted: TrainedModel, base: ResolvedModel, cell: Configuration) -> ResolvedModel:
     """What will be there once the cell's trial has completed."""
-    base = as_built(base, cell.workload)
+    base = as_built(base, cell.techniques, cell.workload)
     facts = base.facts
     if kept_by(cell.workload) == "adapter":
         method = next((t.id.partition(".")[2] for t in cell.techniques if t.id.startswith("finetune.")), "")
@@ -176,7 +176,7 @@ def _model(wanted: TrainedModel, base: ResolvedModel, cell: Configuration) -> Re
         origin=base.order.origin,
         trained=cell.hash,
     )
-    return msgspec.structs.replace(base, order=order, facts=facts, problems=())
+    return msgspec.structs.replace(base, order=order, facts=facts, shape=None, config={}, problems=())
 
 
 def _held_back(cell: Configuration, first: Configuration | None, left_out: set[str]) -> Configuration:

@@ -18,7 +18,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from engines.hf.architecture import positions
 from engines.hf.shape import expert_count, layers_of
 from engines.techniques.architecture.costs import reference_speed
+from engines.techniques.architecture.counts import counts
 from engines.techniques.architecture.edited import KEY, POSITIONS, slot
+from engines.worker.failures import WorkerFailure
 
 
 def build(config: Mapping[str, object], dtype: torch.dtype, attention: str | None = "sdpa") -> PreTrainedModel:
@@ -64,6 +66,24 @@ def _slotted(plain: type[PreTrainedModel]) -> type[PreTrainedModel]:
 
     members = {"__init__": begin, "from_config": classmethod(from_config), "__module__": plain.__module__}
     return type(f"Workbench{plain.__name__}", (plain,), members)
+
+
+def built_as_planned(model: PreTrainedModel, axis: str, parameters: int) -> dict[str, float]:
+    """What a technique of an axis has made, counted from the model. Raises `WorkerFailure` where the model has not as
+    many parameters as the plan counted from its config."""
+    planned = counts(model.config.to_dict()).total
+    if parameters != planned:
+        raise WorkerFailure(
+            "technique",
+            f"The model has {parameters:,} parameters, and its plan counted {planned:,}.",
+            "Its architecture is not the one that was planned. This is a fault of the program: please report it.",
+        )
+    if axis == "feedforward":
+        return {"parameters": parameters, "experts": max(1, expert_count(model.config))}
+    if axis == "positions":
+        turned = sum(type(part).__name__.endswith("RotaryEmbedding") for part in model.modules())
+        return {"parameters": parameters, "rotary": turned}
+    return {"parameters": parameters, "mixers": sum(name.endswith(_MIXERS) for name, _ in model.named_modules())}
 
 
 _MIXERS = (".self_attn", ".mixer", ".attention")

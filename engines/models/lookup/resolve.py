@@ -18,7 +18,7 @@ from engines.models.lookup.facts import FLOATS, inspect_folder, inspect_gguf
 from engines.models.lookup.local_models import hub_file, hub_snapshot
 from engines.models.lookup.resolved import ResolvedModel
 from engines.models.lookup.self_check import SELF_CHECK, resolved_model
-from engines.models.lookup.shapes import SHAPE, SHAPES, resolved_shape
+from engines.models.lookup.shapes import SHAPE, resolved_shape
 from engines.models.lookup.trained import is_adapter, of_adapter, of_model
 from engines.protocol.gguf_parts import model_stem, parts_of
 from engines.protocol.orders import TRAINED, ModelOrder
@@ -26,6 +26,7 @@ from engines.protocol.places import Places
 from engines.protocol.problems import Fix, Problem
 from engines.protocol.settings import did_you_mean
 from engines.techniques import ModelFacts
+from engines.techniques.architecture.shapes import SHAPES
 
 RANDOM = "random:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

@@ -16,6 +16,10 @@ class ResolvedModel(msgspec.Struct, frozen=True, kw_only=True):
     facts: ModelFacts
     quality_available: bool = True
     """False for random weights, and without a tokenizer."""
+    shape: ModelFacts | None = None
+    """Of a model that techniques change before it is built: its facts without them; `facts` are of what is built."""
+    config: dict[str, object] = {}
+    """What it is built from then."""
     problems: tuple[Problem, ...] = ()
     """Notes and warnings; an error comes in place of a `ResolvedModel`."""
     identified: bool = True

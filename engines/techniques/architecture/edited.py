@@ -73,6 +73,7 @@ def _latent(config: Config, given: Parameters) -> Config:
         "qk_rope_head_dim": turned,
         "v_head_dim": head,
         "first_k_dense_replace": layers,
+        "n_routed_experts": 0,
         "num_mtp_layers": 0,
     }
 
