@@ -195,6 +195,7 @@ PARAMETERS: dict[str, dict[str, object]] = {
     "attention.gqa": {"kv_heads": 2},
     "attention.sliding": {"window": 128},
     "attention.mla": {"latent": 0, "rope_dims": 0},
+    "attention.nsa": {"window": 128, "block": 64, "selected": 4},
     "attention.mamba": {"state": 16},
     "attention.mamba2": {"state": 64},
     "positions.rope": {"base": 10000.0},

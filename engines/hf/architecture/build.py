@@ -15,11 +15,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from engines.hf.architecture import positions
+from engines.hf.architecture import positions, sparse
 from engines.hf.shape import expert_count, layers_of
 from engines.techniques.architecture.costs import reference_speed
 from engines.techniques.architecture.counts import counts
-from engines.techniques.architecture.edited import KEY, POSITIONS, slot
+from engines.techniques.architecture.edited import ATTENTION, KEY, POSITIONS, slot
 from engines.worker.failures import WorkerFailure
 
 
@@ -51,14 +51,21 @@ def class_of(config: PretrainedConfig) -> Any:
 
 
 def has_slots(config: PretrainedConfig) -> bool:
-    return bool(slot({KEY: getattr(config, KEY, None)}, POSITIONS))
+    return any(_slot(config, name) for name in (POSITIONS, ATTENTION))
+
+
+def _slot(config: PretrainedConfig, name: str) -> Mapping[str, object]:
+    return slot({KEY: getattr(config, KEY, None)}, name)
 
 
 @cache
 def _slotted(plain: type[PreTrainedModel]) -> type[PreTrainedModel]:
     def begin(self: PreTrainedModel, config: PretrainedConfig) -> None:
         plain.__init__(self, config)
-        positions.put_in(self)
+        if _slot(config, POSITIONS):
+            positions.put_in(self)
+        if _slot(config, ATTENTION):
+            sparse.put_in(self)
 
     def from_config(cls: Any, /, config: PretrainedConfig, **settings: Any) -> Any:
         settings.pop("trust_remote_code", None)
@@ -99,7 +106,7 @@ def architecture_facts(model: PreTrainedModel) -> dict[str, str]:
         found["architecture.mixer"] = ", ".join(sorted(mixers))
     if layers_of(config).attend:
         found["architecture.attention"] = str(config._attn_implementation)
-    if where := slot({KEY: getattr(config, KEY, None)}, POSITIONS).get("kind"):
+    if where := _slot(config, POSITIONS).get("kind"):
         found["architecture.positions"] = str(where)
     if expert_count(config):
         found["architecture.experts"] = str(config._experts_implementation)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from transformers import PreTrainedModel
@@ -71,8 +71,17 @@ def micro_batches(batches: Batches, count: int, step: int, device: torch.device)
 def token_losses(model: PreTrainedModel, batch: MicroBatch, reduction: Literal["sum", "none"] = "none") -> torch.Tensor:
     """-ln p of every target, in float32: shape (rows x width,) by the place that predicts it, 0 where none counts, or
     their sum."""
+    return losses_of(forward(model, batch).logits, batch, reduction)
+
+
+def forward(model: PreTrainedModel, batch: MicroBatch, **settings: bool) -> Any:
+    """The model's outputs; `settings` are its own."""
     packed = {} if batch.positions is None else {"position_ids": batch.positions}
-    logits = model(input_ids=batch.ids, use_cache=False, **packed).logits
+    return model(input_ids=batch.ids, use_cache=False, **packed, **settings)
+
+
+def losses_of(logits: torch.Tensor, batch: MicroBatch, reduction: Literal["sum", "none"]) -> torch.Tensor:
+    """As `token_losses`."""
     # the logits, by far the largest tensor, are not cut without need: a gradient of their size would be made for it
     if logits.shape[1] > batch.ids.shape[1]:
         logits = logits[:, -batch.ids.shape[1] :]  # virtual tokens stand in front and are not scored

@@ -12,8 +12,10 @@ from typing import Protocol, cast
 import torch
 from transformers import PreTrainedModel
 
-from engines.hf.training.micro_batches import MicroBatch, token_losses
-from engines.protocol.work import AnyTraining
+from engines.hf.architecture.experts import balance_loss
+from engines.hf.shape import expert_count
+from engines.hf.training.micro_batches import MicroBatch, forward, losses_of, token_losses
+from engines.protocol.work import AnyTraining, Pretraining
 
 
 class Callback(Protocol):
@@ -43,6 +45,7 @@ class Stepper:
         self._forward = cast("PreTrainedModel", torch.compile(model)) if training.compile else model
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._clip = training.clip_norm or math.inf
+        self._balances = isinstance(training, Pretraining) and expert_count(model.config) > 0
         self._bfloat16 = training.autocast == "bfloat16"
 
     def run(self, index: int, batches: Sequence[MicroBatch]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -62,12 +65,21 @@ class Stepper:
         counted = max(1, sum(batch.loss_tokens for batch in batches))
         total = torch.zeros((), device=self._model.device)
         for batch in batches:
-            loss = self.loss(batch) / counted
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+            loss, balance = self._losses(batch)
+            total += loss.detach() / counted
+            if balance is not None:
+                loss = loss + balance * batch.loss_tokens
+            (loss / counted).backward()  # type: ignore[no-untyped-call]
         return total
 
     def loss(self, batch: MicroBatch) -> torch.Tensor:
         """Summed over the tokens that count."""
+        return self._losses(batch)[0]
+
+    def _losses(self, batch: MicroBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """And what keeps the experts of a mixture equally busy, which no reported loss includes."""
         with torch.autocast(self._model.device.type, torch.bfloat16, enabled=self._bfloat16):
-            return token_losses(self._forward, batch, "sum")
+            if not self._balances:
+                return token_losses(self._forward, batch, "sum"), None
+            outputs = forward(self._forward, batch, output_router_logits=True)
+            return losses_of(outputs.logits, batch, "sum"), balance_loss(outputs, self._model.config)

@@ -13,6 +13,7 @@ from engines.techniques.model import Axis
 AXIS = Axis(id="attention", title="Attention", sentence="What mixes the tokens of a block.", default="")
 
 MHA, GQA, MQA, SLIDING, MLA = (f"attention.{name}" for name in ("mha", "gqa", "mqa", "sliding", "mla"))
+NSA, NSA_PACKAGE = "attention.nsa", "native-sparse-attention-pytorch"
 MAMBA, MAMBA2, RWKV, PYTHIA = (f"attention.{name}" for name in ("mamba", "mamba2", "rwkv", "pythia"))
 
 _full = partial(architecture, group="Attention")
@@ -37,6 +38,27 @@ WINDOW = Setting(
     maximum=131_072,
     unit="tokens",
     help="Tokens that a token attends to at the most, itself among them.",
+)
+BLOCK = Setting(
+    name="block",
+    title="Block",
+    type="int",
+    default=64,
+    minimum=2,
+    maximum=1_024,
+    unit="tokens",
+    help="Tokens that are compressed into one key and value, and selected together.",
+)
+SELECTED = Setting(
+    name="selected",
+    title="Selected blocks",
+    short="Selected",
+    type="int",
+    default=4,
+    minimum=1,
+    maximum=256,
+    unit="blocks",
+    help="Blocks that a token attends to in full, besides its own.",
 )
 LATENT = Setting(
     name="latent",
@@ -105,6 +127,16 @@ TECHNIQUES = (
         source="DeepSeek-V2, https://arxiv.org/abs/2405.04434",
         parameters=(LATENT, ROPE_DIMS),
         conflict=conditions.turned_in_pairs,
+    ),
+    _full(
+        id=NSA,
+        title="Native sparse attention (NSA)",
+        sentence="Learned gates mix a window, compressed blocks, and the blocks that the compressed ones point to.",
+        source="Yuan et al. 2025, https://arxiv.org/abs/2502.11089; native-sparse-attention-pytorch 0.2.3",
+        parameters=(WINDOW, BLOCK, SELECTED),
+        packages=("torch", "transformers", NSA_PACKAGE),
+        install=f"pip install {NSA_PACKAGE}==0.2.3",
+        conflict=conditions.sparse,
     ),
     _free(
         id=MAMBA,

@@ -44,6 +44,13 @@ def heads_divide(model: ModelFacts, use: Use) -> str | None:
     return None
 
 
+def sparse(_model: ModelFacts, use: Use) -> str | None:
+    """The library keeps the cache in a form of its own, which transformers' generation does not carry."""
+    if isinstance(use.workload, Inference):
+        return "Native sparse attention has no cache in transformers' generation: it is for pretraining."
+    return None
+
+
 def turned_in_pairs(model: ModelFacts, use: Use) -> str | None:
     turned = whole(use.parameters, "rope_dims")
     if turned % 2 or (not turned and model.head_dim % 4):

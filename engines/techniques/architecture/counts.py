@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from engines.techniques.architecture.edited import POSITIONS, Config, slot, with_slot
+from engines.techniques.architecture.edited import ATTENTION, POSITIONS, Config, slot, with_slot
 from engines.techniques.architecture.shapes import number
 from engines.techniques.layers_config import whole_number
 from engines.techniques.weights_config import shapes_of_config
@@ -58,12 +58,29 @@ def counts(config: Mapping[str, object]) -> Parts:
 
 
 def _shapes(config: Mapping[str, object]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    yield from shapes_of_config(config)
+    sparse = slot(config, ATTENTION)
+    for name, shape in shapes_of_config(config):
+        if not (sparse and ".self_attn." in name):
+            yield name, shape
+    for block in range(number(config, "num_hidden_layers") if sparse else 0):
+        yield from _sparse(f"layers.{block}.self_attn", config, whole_number(sparse, "block"))
     ours = slot(config, POSITIONS)
     if ours.get("kind") == "learned":
         yield "position_embedding.weight", (number(config, "max_position_embeddings"), number(config, "hidden_size"))
     elif ours.get("kind") == "t5":
         yield "position_bias.weight", (whole_number(ours, "buckets"), number(config, "num_attention_heads"))
+
+
+def _sparse(name: str, config: Mapping[str, object], block: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Of one layer of native sparse attention, as its library makes it."""
+    hidden, heads, head = (number(config, key) for key in ("hidden_size", "num_attention_heads", "head_dim"))
+    kept = number(config, "num_key_value_heads")
+    yield f"{name}.to_qkv", ((heads + 2 * kept) * head, hidden)
+    yield f"{name}.combine_heads", (hidden, heads * head)
+    yield f"{name}.to_strategy_combine", (3 * heads, hidden + 1)
+    yield f"{name}.compress_mem_kv", (2, kept, 1, head)
+    yield f"{name}.intrablock_positions", (2, kept, block, head)
+    yield f"{name}.compress", (2, head * (block * head + 1) + head * (head + 1))
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -18,16 +18,18 @@ _Edit = Callable[[Config, Parameters], Config]
 
 KEY = "workbench"
 """Of the config: what transformers does not know."""
+ATTENTION = "attention"
+"""Of that: {"kind": "nsa"} and the parameters of the technique."""
 POSITIONS = "positions"
-"""Of that: {"kind": "alibi"} and the parameters of the technique."""
+"""{"kind": "alibi"} and the parameters of the technique."""
 _HEAD = 64
 """Size of a head of Mamba-2, as in its paper."""
 
 
 def edited(config: Mapping[str, object], techniques: Sequence[TechniqueOrder]) -> Config:
     """The config after all techniques of stage "config" among an order's; the same where there are none."""
-    chosen = {order.id: order.parameters for order in techniques}
-    made = dict(config)
+    chosen = {order.id: order.parameters for order in techniques if order.id in _EDITS}
+    made = _complete(config) if chosen else dict(config)
     for id, edit in _EDITS.items():
         if id in chosen:
             technique = find(id)
@@ -38,6 +40,18 @@ def edited(config: Mapping[str, object], techniques: Sequence[TechniqueOrder]) -
 def edit(config: Config, order: TechniqueOrder) -> Config:
     """What the transformers engine calls at stage "config" for each of them."""
     return edited(config, (order,))
+
+
+def _complete(config: Mapping[str, object]) -> Config:
+    """With what configs of llamas leave to transformers."""
+    heads = number(config, "num_attention_heads")
+    usual = {
+        "num_key_value_heads": heads,
+        "head_dim": number(config, "hidden_size") // heads,
+        "rms_norm_eps": 1e-6,
+        "max_position_embeddings": 2_048,
+    }
+    return {**usual, **{name: value for name, value in config.items() if value is not None or name not in usual}}
 
 
 def slot(config: Mapping[str, object], name: str) -> Mapping[str, object]:
@@ -179,6 +193,7 @@ _EDITS: dict[str, _Edit] = {
     attention.MQA: _heads(lambda _config, _given: 1),
     attention.SLIDING: _sliding,
     attention.MLA: _latent,
+    attention.NSA: lambda config, given: with_slot({**config, "use_cache": False}, ATTENTION, kind="nsa", **given),
     attention.MAMBA: _mamba,
     attention.MAMBA2: _mamba2,
     attention.RWKV: _rwkv,

@@ -88,7 +88,7 @@ def test_that_one_token_uses_its_experts_only() -> None:
     assert parts.feed_forward == 4 * one + 2 * 4 * 64  # with the router
 
 
-@pytest.mark.parametrize("id", [id for id in SINGLE if id != "attention.nsa"])
+@pytest.mark.parametrize("id", SINGLE)
 def test_that_every_variant_of_a_shape_can_have_as_many_parameters(id: str) -> None:
     shape = SHAPES["tiny"]
     total = counts(shape).total

@@ -10,10 +10,11 @@ from pathlib import Path
 from engines.models.lookup.catalogue import CatalogueEntry, catalogue, find_entry
 from engines.models.lookup.local_model import LocalModel
 from engines.models.lookup.resolved import ResolvedModel
-from engines.models.lookup.shapes import SHAPE, SHAPES, resolved_shape
+from engines.models.lookup.shapes import SHAPE, resolved_shape
 from engines.protocol.problems import Problem
 from engines.protocol.text_file import own_path
 from engines.techniques import MachineFacts, ModelFacts, axes, techniques
+from engines.techniques.architecture.shapes import SHAPES
 from widgets.setup.models.library import Library
 from widgets.setup.models.there import NOWHERE_ELSE, Elsewhere, There, only_there
 from workbench.units import format_bytes, format_count
