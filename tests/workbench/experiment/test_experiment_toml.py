@@ -86,7 +86,7 @@ def test_that_toml_cut_short_is_a_problem_at_its_last_line() -> None:
     ("text", "place", "words"),
     [
         ('[techniques]\nprecison = "int8"', "line 2, techniques.precison", "Did you mean 'precision'?"),
-        ('[techniques]\nprecision = "attention.mla"', "line 2, techniques.precision", "Unknown technique"),
+        ('[techniques]\nprecision = "attention.linear"', "line 2, techniques.precision", "Unknown technique"),
         ("[techniques]\nprecision = 8", "line 2, techniques.precision", "not the number 8"),
         ('[techniques]\nprecision = ["int8", "precision.int8"]', "line 2, techniques.precision[1]", "twice"),
         ('[techniques]\nprecision = [{ id = "int8", group = 4 }]', "techniques.precision[0].group", "no parameter"),
