@@ -47,7 +47,7 @@ from engines.protocol.records import Artifact, Evaluation, FlopCount, MemoryPart
 from engines.protocol.ring import RingWriter  # noqa: E402
 from engines.techniques import Technique, find  # noqa: E402
 from engines.techniques import adapter as adapter_axis  # noqa: E402
-from engines.techniques.architecture.made import architectural  # noqa: E402
+from engines.techniques.architecture.edited import architectural  # noqa: E402
 from engines.worker.budget import Budget  # noqa: E402
 from engines.worker.engine import Finished, HeldOut, LentModel, Reader  # noqa: E402
 from engines.worker.failures import WorkerFailure  # noqa: E402

@@ -32,6 +32,7 @@ from engines.protocol.plugins import imported
 from engines.protocol.records import TookEffect
 from engines.protocol.work import AnyTraining
 from engines.techniques import Technique, find, techniques
+from engines.techniques.architecture.made import in_size
 from engines.techniques.model import Stage
 from engines.worker.failures import WorkerFailure
 
@@ -72,16 +73,18 @@ class ConfigEdits:
         # as they are registered, not as they are named: two spellings of a configuration make one model
         self._chosen = sorted(chosen_at("config", order), key=lambda one: places[one.technique.id])
         self._edited: dict[str, int] = {}
+        self._order = order
 
     def __bool__(self) -> bool:
         return bool(self._chosen)
 
     def __call__(self, config: Config) -> Config:
+        begin = config
         for one in self._chosen:
             edited: Config = one.function(copy.deepcopy(config), one.order)
             self._edited[one.technique.id] = len(_differing(config, edited))
             config = edited
-        return config
+        return in_size(begin, config, self._order.techniques, self._order.workload)
 
     def effects(self, request: LoadRequest, model: PreTrainedModel) -> list[TookEffect]:
         """How many keys each edited. Raises `WorkerFailure` where the loaded model was built from something else."""

@@ -11,11 +11,11 @@ import msgspec
 from engines.models.lookup.resolved import ResolvedModel
 from engines.protocol.orders import Pretraining, TechniqueOrder, Workload
 from engines.protocol.problems import Problem
-from engines.techniques.architecture.conditions import BACKBONES
 from engines.techniques.architecture.costs import facts, reference_speed
 from engines.techniques.architecture.counts import MATCHED
-from engines.techniques.architecture.edited import slot
-from engines.techniques.architecture.made import changing, made
+from engines.techniques.architecture.edited import architectural, slot
+from engines.techniques.architecture.made import made
+from engines.techniques.architecture.shapes import BACKBONES
 
 
 def as_built(model: ResolvedModel, techniques: Sequence[TechniqueOrder], load: Workload) -> ResolvedModel:
@@ -23,7 +23,7 @@ def as_built(model: ResolvedModel, techniques: Sequence[TechniqueOrder], load: W
     pretrains = isinstance(load, Pretraining)
     if model.order.kind != "random" or model.facts.architecture not in BACKBONES:
         return model
-    if not pretrains and not changing(techniques):
+    if not pretrains and not architectural(techniques):
         return model
     begin = {**model.order.config, **({"vocab_size": load.vocabulary_tokens} if isinstance(load, Pretraining) else {})}
     config = made(begin, techniques, load)

@@ -75,9 +75,8 @@ def _slotted(plain: type[PreTrainedModel]) -> type[PreTrainedModel]:
     return type(f"Workbench{plain.__name__}", (plain,), members)
 
 
-def built_as_planned(model: PreTrainedModel, axis: str, parameters: int) -> dict[str, float]:
-    """What a technique of an axis has made, counted from the model. Raises `WorkerFailure` where the model has not as
-    many parameters as the plan counted from its config."""
+def check_parameters(model: PreTrainedModel, parameters: int) -> None:
+    """Raises `WorkerFailure` where the model has not as many as the plan counts from its config."""
     planned = counts(model.config.to_dict()).total
     if parameters != planned:
         raise WorkerFailure(
@@ -85,12 +84,6 @@ def built_as_planned(model: PreTrainedModel, axis: str, parameters: int) -> dict
             f"The model has {parameters:,} parameters, and its plan counted {planned:,}.",
             "Its architecture is not the one that was planned. This is a fault of the program: please report it.",
         )
-    if axis == "feedforward":
-        return {"parameters": parameters, "experts": max(1, expert_count(model.config))}
-    if axis == "positions":
-        turned = sum(type(part).__name__.endswith("RotaryEmbedding") for part in model.modules())
-        return {"parameters": parameters, "rotary": turned}
-    return {"parameters": parameters, "mixers": sum(name.endswith(_MIXERS) for name, _ in model.named_modules())}
 
 
 _MIXERS = (".self_attn", ".mixer", ".attention")

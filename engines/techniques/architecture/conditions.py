@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from engines.protocol.orders import Inference
-from engines.techniques.architecture.shapes import whole
+from engines.techniques.architecture.shapes import BACKBONES, whole
 from engines.techniques.facts import MachineFacts, ModelFacts
 from engines.techniques.model import Use
 
-BACKBONES = frozenset({"llama", "mistral"})
-"""`model_type` of configs that can be edited."""
 WHOLE = {
     "attention.mamba": "Mamba", "attention.mamba2": "Mamba-2", "attention.rwkv": "RWKV", "attention.pythia": "Pythia",
 }  # fmt: skip

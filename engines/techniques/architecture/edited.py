@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from engines.protocol.orders import TechniqueOrder
 from engines.protocol.settings import Scalar
 from engines.techniques.architecture import attention, feedforward, positions
-from engines.techniques.architecture.shapes import COMMON, number, whole
+from engines.techniques.architecture.shapes import BACKBONES, COMMON, number, whole
 from engines.techniques.registry import find
 
 Config = dict[str, object]
@@ -44,6 +44,8 @@ def edit(config: Config, order: TechniqueOrder) -> Config:
 
 def _complete(config: Mapping[str, object]) -> Config:
     """With what configs of llamas leave to transformers."""
+    if config.get("model_type") not in BACKBONES:
+        return dict(config)
     heads = number(config, "num_attention_heads")
     usual = {
         "num_key_value_heads": heads,
@@ -52,6 +54,11 @@ def _complete(config: Mapping[str, object]) -> Config:
         "max_position_embeddings": 2_048,
     }
     return {**usual, **{name: value for name, value in config.items() if value is not None or name not in usual}}
+
+
+def architectural(techniques: Sequence[TechniqueOrder]) -> tuple[TechniqueOrder, ...]:
+    """Those of an order's techniques that are architectures."""
+    return tuple(order for order in techniques if order.id in _EDITS)
 
 
 def slot(config: Mapping[str, object], name: str) -> Mapping[str, object]:

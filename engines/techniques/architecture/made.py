@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from engines.protocol.orders import Pretraining, TechniqueOrder, Workload
 from engines.techniques.architecture.counts import counts, matched
-from engines.techniques.architecture.edited import BACKBONES, Config, architectural, edited
+from engines.techniques.architecture.edited import Config, architectural, edited
+from engines.techniques.architecture.shapes import BACKBONES
 
 
 def made(config: Mapping[str, object], techniques: Sequence[TechniqueOrder], load: Workload) -> Config:
@@ -16,9 +17,7 @@ def made(config: Mapping[str, object], techniques: Sequence[TechniqueOrder], loa
     return in_size(config, edited(config, techniques), techniques, load)
 
 
-def in_size(
-    shape: Mapping[str, object], found: Config, techniques: Sequence[TechniqueOrder], load: Workload
-) -> Config:
+def in_size(shape: Mapping[str, object], found: Config, techniques: Sequence[TechniqueOrder], load: Workload) -> Config:
     """What architectures make of a shape, with as many parameters as it where pretraining asks for that."""
     if not architectural(techniques) or not isinstance(load, Pretraining) or not load.match_parameters:
         return found

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from engines.protocol.settings import Scalar
 
 CONTEXT_TOKENS = 131_072
+BACKBONES = frozenset({"llama", "mistral"})
+"""`model_type` of configs that can be edited."""
 
 
 def _shape(

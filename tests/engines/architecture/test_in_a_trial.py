@@ -34,8 +34,8 @@ def test_a_shape_runs_as_its_techniques_make_it(tmp_path: Path) -> None:
     assert outcome.exit_code == 0, outcome.stderr
     assert outcome.only(ModelLoaded).parameters == counts(edited(SMALL, chosen)).total
     effects = {effect.technique: effect.changed for effect in outcome.all(TookEffect)}
-    assert effects["attention.mla"]["mixers"] == 2
-    assert effects["positions.alibi"]["rotary"] == 0
+    assert effects["attention.mla"]["edited_keys"] > 5
+    assert effects["positions.alibi"]["edited_keys"] == 1
     facts = facts_of(outcome)
     assert facts["architecture.mixer"] == "DeepseekV3Attention"
     assert (facts["architecture.positions"], facts["architecture.attention"]) == ("alibi", "sdpa")
