@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from engines.models.lookup.catalogue import RANDOM_WEIGHTS
 from engines.models.lookup.resolved import ResolvedModel
-from engines.models.lookup.shapes import facts_of_shape
 from engines.protocol.canonical import digest
 from engines.protocol.orders import ModelOrder
+from engines.techniques.architecture.costs import facts
 
 SELF_CHECK = "random:self-check"
 """The self-check's own model: its experiments can be planned again, and it is in no list."""
@@ -36,4 +36,4 @@ def resolved_model() -> ResolvedModel:
         origin=RANDOM_WEIGHTS,
         fingerprint=digest(CONFIG),
     )
-    return ResolvedModel(order=order, facts=facts_of_shape(CONFIG), quality_available=False)
+    return ResolvedModel(order=order, facts=facts(CONFIG), quality_available=False)
