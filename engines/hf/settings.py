@@ -14,7 +14,7 @@ class HfSettings(msgspec.Struct, frozen=True, kw_only=True):
     attention: Annotated[
         Literal["sdpa", "eager"],
         Setting(
-            title="Attention",
+            title="Attention kernel",
             help="How transformers computes attention: sdpa is PyTorch's fused kernel, eager the plain formula",
         ),
     ] = "sdpa"

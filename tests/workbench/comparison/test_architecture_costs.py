@@ -6,8 +6,10 @@ import csv
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from engines.techniques import axes
 from tests.workbench.synthetic_lengths import lengths_detail
 from workbench.charts.lengths import length_chart
 from workbench.comparison.architecture.costs import LengthCost, costs_of, sentences
@@ -15,6 +17,7 @@ from workbench.comparison.comparison import compare
 from workbench.comparison.trials import ConfigurationTrials
 from workbench.export.bundle import export_comparison
 from workbench.export.tables import comparison_json
+from workbench.plan.labels import OF_ENGINE, axis_label
 from workbench.statistics.crossing import Crossing
 from workbench.statistics.power_law import PowerLaw, Refusal
 from workbench.store.operations import ExperimentDetail
@@ -125,6 +128,28 @@ def test_that_a_comparison_says_it_and_an_export_has_table_and_charts(tmp_path: 
     assert (float(first["line"]), first["shape"], first["exponent_low"]) == (pytest.approx(576 * 519), "straight", "")
     image = (tmp_path / "lengths-inter-token-latency-against-length.svg").read_text()
     assert "Mamba 1," in image, "the ring has its figure"
+
+
+def test_that_kinds_of_attention_keep_their_names_beside_the_engines_kernel() -> None:
+    """Both were labelled "attention", and every curve was called sdpa."""
+    assert not OF_ENGINE & {axis_label(axis.id) for axis in axes()}
+    detail = lengths_detail({"one": GROWING, "two": FLAT})
+    of_each = {"one": "attention.mha", "two": "attention.mqa"}
+    changed = tuple(
+        msgspec.structs.replace(
+            row,
+            model="shape",
+            resolved=json.dumps(
+                json.loads(row.resolved)
+                | {"model": {"ref": "shape", "title": "shape", "kind": "random"}}
+                | {"techniques": [{"id": of_each[row.model]}]}
+                | {"engine": {"id": "transformers", "settings": {"attention": "sdpa"}}}
+            ),
+        )
+        for row in detail.configurations
+    )
+    costs = found(msgspec.structs.replace(detail, configurations=changed))
+    assert [c.title for c in costs["cache_bytes"].curves] == ["Multi-head attention", "Multi-query attention"]
 
 
 def test_that_json_has_curves_laws_and_crossings_with_their_intervals() -> None:

@@ -255,8 +255,8 @@ def test_that_configurations_only_the_engine_tells_apart_are_named_by_it() -> No
 
 def test_that_a_setting_only_one_engine_has_is_no_difference_by_itself() -> None:
     comparison = compare(two_engines())
-    assert "attention" not in comparison.varying
-    assert comparison.constant["attention"] == "sdpa (transformers)"
+    assert "attention kernel" not in comparison.varying
+    assert comparison.constant["attention kernel"] == "sdpa (transformers)"
     assert "engine" in comparison.varying
 
 
