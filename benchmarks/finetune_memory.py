@@ -1,6 +1,6 @@
 """The plan's estimate of training's memory beside what a worker really needs, part by part.
 
-    python benchmarks/finetune_memory.py [WORD ...]
+    python -m benchmarks.finetune_memory [WORD ...]
 
 Each configuration trains the starter for a few steps in a worker of its own. Measured is the worker's resident set at
 its highest after loading (VmHWM, reset when the load phase ends), and the parts of one step as torch's tracker gives
