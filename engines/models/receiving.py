@@ -87,6 +87,12 @@ def copied(here: Places, fingerprint: str) -> Path | None:
     return _content(here.copied / digits[1]) if digits else None
 
 
+def copied_folder(here: Places, fingerprint: str) -> Path | None:
+    """The same as a folder, also where one file is in it."""
+    path = copied(here, fingerprint)
+    return path.parent if path is not None and path.is_file() else path
+
+
 def run(_options: argparse.Namespace) -> int:
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, 19)
@@ -223,12 +229,13 @@ def _fingerprints(files: Sequence[FileAnnounced]) -> set[str]:
     """What these files may be known as: one file by itself; parts of a GGUF model, files of data in their order; a
     model's folder by their names."""
     digests = [file.sha256 for file in files]
+    by_name = folder_fingerprint((PurePosixPath(file.name).name, file.sha256) for file in files)
     if len(digests) == 1:
-        return {f"{SCHEME}{digests[0]}"}
+        return {f"{SCHEME}{digests[0]}", by_name}
     return {
         joined(digests),
         joined([f"{file.name} {file.sha256}" for file in files]),
-        folder_fingerprint((PurePosixPath(file.name).name, file.sha256) for file in files),
+        by_name,
     }
 
 

@@ -130,6 +130,8 @@ class LookUp(_Tagged, frozen=True, kw_only=True, tag="look_up"):
     """Workloads whose prompts or data are looked up."""
     own_copies: tuple[str, ...] = ()
     """Fingerprints of prompts or data, as many as `own`: one that was copied there counts, whatever the path."""
+    copies: tuple[str, ...] = ()
+    """Fingerprints of what may have been copied there."""
     checkpoints: tuple[Checkpoint, ...] = ()
     every_model: bool = False
     """Whether all models that are found there are listed."""

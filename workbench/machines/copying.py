@@ -60,6 +60,13 @@ def parcel_of_model(order: ModelOrder) -> Parcel:
     return Parcel(order.title, order.fingerprint, named)
 
 
+def parcel_of_adapter(order: ModelOrder) -> Parcel:
+    """The adapter alone. Raises OSError."""
+    folder = Path(order.adapter)
+    named = tuple((file.relative_to(folder).as_posix(), file) for file in sorted(folder.rglob("*")) if file.is_file())
+    return Parcel(f"The adapter {order.title}", order.adapter_hash, named)
+
+
 def parcel_of_data(path: str, base: Path, digests: Digests) -> Parcel:
     """A file of prompts, a file or a folder of training data or of text files. Raises `FileError`."""
     try:

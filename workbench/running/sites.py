@@ -7,13 +7,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeGuard
 
 import msgspec
 
 from engines.data.own import Found, FoundData, FoundPrompts, find_own
 from engines.models import artifacts
-from engines.models.files import BrokenModel
+from engines.models.files import BrokenModel, model_files
 from engines.models.identity import Digests
 from engines.models.lookup.answer import Answer, Own
 from engines.models.lookup.identified import Looked, files_of, size_of
@@ -27,7 +26,7 @@ from engines.protocol.problems import COPY, Fix, Problem, ProblemsFound
 from engines.protocol.text_file import FileError
 from engines.protocol.work import AnyTraining, Inference, Pretraining, Training
 from workbench.experiment.experiment import Experiment
-from workbench.machines.copying import Parcel, parcel_of_data, parcel_of_model
+from workbench.machines.copying import Parcel, parcel_of_adapter, parcel_of_data, parcel_of_model
 from workbench.machines.facts import visible
 from workbench.machines.machine import THIS, Machine
 from workbench.models.fetching import Report
@@ -58,16 +57,21 @@ class Sites:
         """Files on another machine were changed from here."""
         self._far.forget()
 
-    def parcel_of_model(self, ref: str, base: Path, report: Report) -> Parcel:
-        """A model of this computer to copy. Raises `ProblemsFound` where it is none to copy."""
+    def parcels_of_model(self, link: MachineLink, ref: str, base: Path, report: Report) -> tuple[Parcel, ...]:
+        """A model of this computer to copy: of an adapter the base, where that machine lacks it, and then the adapter.
+        Raises `ProblemsFound` where it is none to copy, `RunnerError`."""
         (model,) = self._models((ref,), base, True, report).values()
         if isinstance(model, Problem):
             raise ProblemsFound((model,))
-        if model.order.kind not in ("folder", "gguf") or not _may_be_copied(model):
-            why = "an adapter stays with its model" if model.order.adapter else "it has no files on this computer"
-            raise _not_copied(ref, f"{model.order.title} cannot be copied: {why}.")
+        if model.order.kind not in ("folder", "gguf"):
+            raise _not_copied(ref, f"{model.order.title} cannot be copied: it has no files on this computer.")
         try:
-            return parcel_of_model(model.order)
+            whole = parcel_of_model(model.order)
+            if not model.order.adapter:
+                return (whole,)
+            wanted = Wanted(whole.fingerprint, sum(size_of(f) for f in model_files(Path(model.order.path)).weights))
+            there = self._far.ask(link, LookUp(wanted=(wanted,)), wait=True, report=report).same
+            return (*(() if whole.fingerprint in there else (whole,)), parcel_of_adapter(model.order))
         except (BrokenModel, OSError) as error:
             raise _not_copied(ref, f"{model.order.title} cannot be read: {error}.") from error
 
@@ -178,19 +182,22 @@ class Sites:
     ) -> dict[str, Looked]:
         """Models of this computer that are not there as they are named: known there by their contents, or to be
         copied."""
-        copyable = [(model, files) for ref, files in files_of(here) if _may_be_copied(model := here[ref])]
+        copyable = [(model, files) for ref, files in files_of(here) if isinstance(model := here[ref], ResolvedModel)]
         wanted = tuple(
             Wanted(model.order.fingerprint, sum(map(size_of, files.weights)))
             for model, files in copyable
             if model.order.fingerprint
         )
-        answer = self._far.ask(link, LookUp(wanted=wanted), wait=wait, report=report) if wanted else Answer()
+        adapters = tuple(model.order.adapter_hash for model, _ in copyable if model.order.adapter)
+        question = LookUp(wanted=wanted, copies=adapters)
+        answer = self._far.ask(link, question, wait=wait, report=report) if wanted else Answer()
         found: dict[str, Looked] = {}
         for model, files in copyable:
             ref = model.order.ref
             there = answer.same.get(model.order.fingerprint)
-            if there is not None:
-                found[ref] = _as_there(model, there, link.machine)
+            adapter = answer.copies.get(model.order.adapter_hash, "")
+            if there is not None and (adapter or not model.order.adapter):
+                found[ref] = _as_there(model, there, link.machine, adapter)
             elif on_its_way := self._copies.how_far(link.machine.id, ref):
                 found[ref] = _waits(model, f"{on_its_way}.", "The plan can run once that has ended.")
             elif not model.identified:
@@ -200,11 +207,6 @@ class Sites:
             else:
                 found[ref] = _copy_offered(lacking[ref], model, sum(map(size_of, files.all)), link.machine)
         return found
-
-
-def _may_be_copied(model: Looked) -> TypeGuard[ResolvedModel]:
-    """An adapter is no whole model: it stays with the model that it was trained on."""
-    return isinstance(model, ResolvedModel) and not model.order.adapter
 
 
 def _copy_offered(problem: Problem, model: ResolvedModel, size_bytes: int, machine: Machine) -> Problem:
@@ -255,9 +257,10 @@ def _waits(model: ResolvedModel, message: str, hint: str) -> ResolvedModel:
     return msgspec.structs.replace(model, identified=False, problems=(*model.problems, note))
 
 
-def _as_there(model: ResolvedModel, there: ResolvedModel, machine: Machine) -> ResolvedModel:
-    """A model of this computer that lies on that machine under another name."""
-    order = msgspec.structs.replace(model.order, path=there.order.path, revision=there.order.revision)
+def _as_there(model: ResolvedModel, there: ResolvedModel, machine: Machine, adapter: str) -> ResolvedModel:
+    """A model of this computer that lies on that machine under another name. `adapter`: where its adapter is."""
+    order = msgspec.structs.replace(model.order, path=there.order.path, revision=there.order.revision, adapter=adapter)
+    facts = msgspec.structs.replace(there.facts, adapter=model.facts.adapter)
     message = f"{order.title} is on {machine.title} as {order.path}: its files are the same."
     note = Problem(severity="note", place=order.ref, message=message)
-    return msgspec.structs.replace(there, order=order, problems=(*there.problems, note))
+    return msgspec.structs.replace(there, order=order, facts=facts, problems=(*there.problems, note))

@@ -429,7 +429,10 @@ class Workbench:
         there. Continues where an earlier copy ended; what `report` raises interrupts it.
 
         Raises `ProblemsFound` where it cannot be copied, `CopyError`, `RunnerError`."""
-        return self._copy(ref, machine, self._sites.parcel_of_model(ref, base or Path.cwd(), report), report)
+        there = ""
+        for parcel in self._sites.parcels_of_model(self.link(machine), ref, base or Path.cwd(), report):
+            there = self._copy(ref, machine, parcel, report)
+        return there
 
     def copy_data(self, path: str, machine: str, base: Path | None = None, *, report: Report = _silent) -> str:
         """The same of a file of prompts, or a file or folder of training data."""

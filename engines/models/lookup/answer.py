@@ -40,6 +40,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     same: dict[str, ResolvedModel] = {}
     """Wanted models that are there, by fingerprint; their title and `ref` are those of the place where they lie."""
     own: tuple[Own, ...] = ()
+    copies: dict[str, str] = {}
+    """Folders of what was copied there, by fingerprint."""
     found: tuple[LocalModel, ...] = ()
     """Every model, where that was asked."""
     checkpoints: dict[str, ResumeOrder] = {}

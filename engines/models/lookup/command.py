@@ -27,7 +27,7 @@ from engines.models.lookup.identified import Looked, each_identified, files_of, 
 from engines.models.lookup.local_models import local_models
 from engines.models.lookup.resolve import resolve
 from engines.models.lookup.resolved import ResolvedModel
-from engines.models.receiving import copied
+from engines.models.receiving import copied, copied_folder
 from engines.protocol.messages import Checkpoint, LookUp, Wanted
 from engines.protocol.orders import ResumeOrder
 from engines.protocol.places import Places, places
@@ -64,6 +64,7 @@ class _Looking:
             self._same.update(_perhaps(wanted, here, home))
         copies = zip_longest(asked.own, asked.own_copies[: len(asked.own)], fillvalue="")
         self._own = tuple(Own.of(find_own(_copied(load, copy, here), home)) for load, copy in copies)  # type: ignore[arg-type]
+        self._copies = {hash: str(folder) for hash in asked.copies if (folder := copied_folder(here, hash)) is not None}
         self._found = local_models(here) if asked.every_model else ()
         self._checkpoints: dict[str, ResumeOrder] = {}
         self._damaged: dict[str, str] = {}
@@ -90,6 +91,7 @@ class _Looking:
             problems={ref: model for ref, model in self._models.items() if isinstance(model, Problem)},
             same=dict(self._proven()),
             own=self._own,
+            copies=self._copies,
             found=self._found,
             checkpoints=self._checkpoints,
             damaged=self._damaged,

@@ -95,6 +95,35 @@ def test_that_a_model_of_this_computer_is_copied_and_runs_there(house: House, la
     assert (trial.outcome, trial.machine) == ("completed", "lab")
 
 
+@pytest.mark.parametrize("base_is_there", [False, True])
+def test_that_an_adapter_of_this_computer_is_copied_with_its_base(house: House, lab: Sshd, base_is_there: bool) -> None:
+    elsewhere = lab.home / ".lmstudio" / "models" / "somebody" / "other"
+    if base_is_there:
+        make_tiny_model(elsewhere)
+    adapter = house.model.parent / "adapter"
+    adapter.mkdir()
+    config = {"peft_type": "LORA", "base_model_name_or_path": str(house.model)}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    session = house.open()
+    experiment, base = on_lab(house, "adapter"), house.model.parent
+    (problem, *_) = errors(session.plan(experiment, base))
+    assert [fix.value for fix in problem.fixes if fix.path == COPY] == [("lab", "model", "adapter")]
+    there = Path(session.copy_model("adapter", "lab", base))
+    assert (there / "adapter_model.safetensors").read_bytes() == b"weights"
+    plan = session.plan(experiment, base)
+    assert not errors(plan)
+    (cell,) = plan.configurations
+    assert cell.model.adapter == str(there)
+    assert Path(cell.model.path).is_relative_to(elsewhere if base_is_there else lab.places.copied)
+    assert len([path for path in lab.places.copied.iterdir() if path.is_dir()]) == (1 if base_is_there else 2)
+    here = msgspec.structs.replace(experiment, run=RunSettings(trials=1))
+    assert session.plan(here, base).configurations[0].hash == cell.hash.partition("@")[0]
+    session.follow()
+    (trial,) = house.finished(session, session.run(plan))
+    assert (trial.outcome, trial.machine) == ("completed", "lab")
+
+
 def test_that_the_same_files_under_another_name_need_no_copy(house: House, lab: Sshd) -> None:
     blob = lab.home / ".lmstudio" / "models" / "somebody" / "other"
     make_tiny_model(blob)
