@@ -42,6 +42,8 @@ COSTS = (
 """In the order they are shown; those that no trial has are left out."""
 IMPLEMENTATION = "architecture.implementation"
 REFERENCE = "reference implementation"
+_FLAT = 1e-6
+"""Exponents of counted figures up to this are 0 to rounding."""
 _WITHHELD = "A reference implementation: its cost is that of the code, not of the architecture."
 
 
@@ -170,6 +172,10 @@ def law_words(law: PowerLaw | Refusal) -> str:
     if isinstance(law, Refusal):
         return f"has no exponent ({law.reason.rstrip('.')})"
     figure = exponent(law.exponent, law.interval)
+    if law.shape != "bent" and law.interval is not None and law.interval.holds(0):
+        return f"shows no growth (exponent {figure})"
+    if law.interval is None and abs(law.exponent) < _FLAT:
+        return "does not grow (counted)"
     if law.shape == "straight":
         return f"grows with exponent {figure}{'' if law.interval else ' (counted)'}"
     if law.shape == "unclear":
