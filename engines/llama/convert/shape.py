@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.techniques.architecture.edited import ATTENTION, POSITIONS, slot
 from engines.worker.failures import WorkerFailure
 
 ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
@@ -94,6 +95,10 @@ def _refuse_what_differs(config: Mapping[str, object]) -> None:
         raise _cannot(f"its activation is {config['hidden_act']}, and llama.cpp computes silu for this architecture")
     if config.get("quantization_config"):
         raise _cannot("its weights are already quantised")
+    if any(slot(config, name) for name in (ATTENTION, POSITIONS)):
+        raise _cannot(
+            "its positions or attention are an architecture's of this application, which llama.cpp does not have"
+        )
     if config.get("use_sliding_window"):
         raise _cannot("a part of its layers sees a sliding window only, which llama.cpp does not do for it")
 

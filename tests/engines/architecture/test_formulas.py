@@ -219,3 +219,13 @@ def test_that_the_load_of_experts_is_counted_and_balance_is_that_of_the_paper() 
         outputs = make(dict(SMALL))(input_ids=tokens(19))
         assert expert_load(outputs, model.config) is None
         assert balance_loss(outputs, model.config) is None
+
+
+@pytest.mark.parametrize("variant", ["positions.alibi", "attention.nsa"])
+def test_that_llama_cpp_refuses_what_it_would_compute_otherwise(variant: str) -> None:
+    from engines.llama.convert.shape import shape_of
+    from engines.worker.failures import WorkerFailure
+
+    shape_of(SMALL)
+    with pytest.raises(WorkerFailure, match="architecture's of this application"):
+        shape_of(config_of(variant))
