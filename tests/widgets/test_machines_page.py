@@ -513,3 +513,25 @@ def test_that_at_double_text_size_the_fields_of_set_up_are_seen_whole(
     for tick in ticks:  # without waiting for the machine to be looked at
         QTest.mouseClick(tick, Qt.MouseButton.LeftButton, pos=QPoint(8, tick.height() // 2))
     assert [tick.isChecked() for tick in ticks] == [not checked for checked in before]
+
+
+def test_that_the_chosen_machines_runner_is_restarted_and_a_refusal_is_shown(
+    qtbot: QtBot, page: MachinesPage, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def restart(machine: Machine, _places: object) -> int:
+        asked.append(machine.id)
+        if machine.id == THIS:
+            raise RunnerError("A trial is running on This computer. The runner was not restarted.", "Wait.")
+        return 1
+
+    monkeypatch.setattr("widgets.machines.known.restart_runner", restart)
+    services.actions.set_page(page.name)
+    page.choose("lab")
+    assert services.actions.invoke("machines.restart-runner")
+    qtbot.waitUntil(lambda: any("was restarted" in toast.message for toast in services.toasts.history))
+    page.choose(THIS)
+    services.actions.invoke("machines.restart-runner")
+    qtbot.waitUntil(lambda: "was not restarted" in services.toasts.history[-1].message)
+    assert asked == ["lab", THIS]
