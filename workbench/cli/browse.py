@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 
 import msgspec
 
@@ -14,6 +15,7 @@ from workbench.cli import OK, WRONG
 from workbench.cli.tables import print_table
 from workbench.comparison.trials import metric_ids, newest
 from workbench.export.tables import absences
+from workbench.machines.machine import THIS
 from workbench.metrics.registry import find
 from workbench.running.cleaning import kept_bytes
 from workbench.running.workbench import Workbench
@@ -145,15 +147,26 @@ def delete(options: argparse.Namespace) -> int:
                 return WRONG
             if input(f"Delete {what} for good? [y/N] ").strip().lower() not in ("y", "yes"):
                 return OK
+        elsewhere = _left_elsewhere(workbench, trials, experiment)
         deleted = workbench.delete(trials, experiment)
         kept = kept_bytes(workbench.places, deleted)
         unheard = workbench.unburied(_PATIENCE_S)
     print(json.dumps({"deleted": deleted}) if options.json else f"Deleted {len(deleted)} trials.")
     if kept and not options.json:
         print(f"What they have trained stays, {format_bytes(kept)}: `llm-workbench clean` removes it.")
+    if elsewhere and not options.json:
+        print(f"What they have trained on {' and '.join(elsewhere)} stays there: folders of their names in artifacts.")
     if unheard and not options.json:
         print(f"{' and '.join(unheard)}: not reached. Their records there are deleted at the next connection.")
     return OK
+
+
+def _left_elsewhere(workbench: Workbench, trials: Sequence[str], experiment: str) -> list[str]:
+    """Titles of other machines where these trials, or all of the experiment, have left something."""
+    rows = [workbench.store.execute(GetTrial(trial=trial)) for trial in trials]
+    rows += workbench.store.execute(GetExperiment(experiment=experiment)).trials if experiment else ()
+    left = {trial for e in {row.experiment for row in rows} for trial in artifacts_of(workbench.store, e)}
+    return sorted({workbench.title_of(row.machine) for row in rows if row.trial in left and row.machine != THIS})
 
 
 def query(options: argparse.Namespace) -> int:

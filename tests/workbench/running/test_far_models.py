@@ -338,6 +338,9 @@ def test_that_a_menu_knows_of_checkpoints_elsewhere_by_what_was_said(house: Hous
     assert session.can_resume("t-0")
     assert not session.can_resume("t-1")
     assert not session.can_resume("unknown")
+    session.close()
+    done = house.command("delete", "t-0", "t-1", "--yes")
+    assert "What they have trained on lab stays there" in done.stdout
 
 
 # --- what the far side says is data ------------------------------------------------------------------
