@@ -133,6 +133,7 @@ AXES: dict[str, dict[str, str]] = {
     "attention": {"": ""},
     "positions": {"": ""},
     "feedforward": {"": ""},
+    "data": {"": ""},
 }
 """By axis and what keeps a precision of its own (`engines.techniques.chosen.keeps_of`); "" for all others."""
 
@@ -192,6 +193,8 @@ PARAMETERS: dict[str, dict[str, object]] = {
     "finetune.bitfit": {"learning_rate": 0.001},
     "finetune.freeze": {"blocks": 2, "learning_rate": 5e-05},
     "finetune.full": {"learning_rate": 2e-05},
+    "data.near": {"similarity": 0.8},
+    "data.quality": {"characters": 200, "compression": 1.3, "repeated_lines": 0.3, "repeated_words": 0.1},
     "attention.gqa": {"kv_heads": 2},
     "attention.sliding": {"window": 128},
     "attention.mla": {"latent": 0, "rope_dims": 0},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from engines.protocol.orders import TechniqueOrder
@@ -38,7 +39,12 @@ SETTINGS: dict[str, dict[str, Scalar]] = {
 }
 """By technique, where the defaults are made for larger shapes."""
 
-SINGLE = tuple(t.id for axis in ("attention", "positions", "feedforward") for t in techniques(axis))
+SINGLE = tuple(
+    t.id
+    for axis in ("attention", "positions", "feedforward")
+    for t in techniques(axis)
+    if t.id != "attention.nsa" or find_spec("native_sparse_attention_pytorch") is not None
+)
 TOGETHER = (
     "attention.sliding positions.alibi",
     "attention.sliding feedforward.moe",
