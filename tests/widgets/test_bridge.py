@@ -144,7 +144,7 @@ def test_that_a_failure_reaches_its_handler_or_becomes_a_notice(qtbot: QtBot, br
     assert noticed.got == []
     bridge.run(fail)
     qtbot.waitUntil(lambda: bool(noticed.got))
-    assert noticed.got == [Notice("error", "The disk is full.", "Make room.")]
+    assert noticed.got == [Notice("error", "The disk is full.", "Make room.", "store")]
 
 
 def test_that_nothing_is_delivered_to_a_destroyed_receiver(qtbot: QtBot, bridge: Bridge) -> None:

@@ -106,6 +106,7 @@ class RepairCard(Card):
         for place, (name, text) in enumerate(rows):
             grid.addWidget(label(name, tone="muted"), place, 0, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(label(text, wrap=True, selectable=True), place, 1)
+        self._rows.show()
 
     def _offer(self, *buttons: QWidget) -> None:
         """The first has the focus."""
