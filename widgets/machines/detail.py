@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QSize
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from widgets.machines.facts import MachineFacts
 from widgets.machines.tables import device_table, engine_table, sensor_table
 from widgets.parts.components import Panel, PanelHeader, label, line
+from widgets.parts.layout import flush_column, flush_row, set_ground
 from widgets.theme.theme import Theme
 
 OUTSIDE = "Readings come from outside the worker: they cost the trial nothing in its own process."
@@ -32,11 +33,8 @@ class Offers:
 def make_detail(theme: Theme, facts: MachineFacts, offers: Offers, *more: QWidget, as_of: str = "") -> QWidget:
     """`more`: panels under the engines. `as_of`: since when nothing newer is known, where the link is lost."""
     detail = QWidget()
-    detail.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-    detail.setProperty("ground", "panel")
-    column = QVBoxLayout(detail)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.setSpacing(0)
+    set_ground(detail, "panel")
+    column = flush_column(detail)
     count = str(len(facts.devices))
     column.addWidget(PanelHeader(theme, "Devices", f"{count}, as of {as_of}" if as_of else count))
     column.addWidget(device_table(theme, facts.devices))
@@ -53,9 +51,7 @@ def make_detail(theme: Theme, facts: MachineFacts, offers: Offers, *more: QWidge
     engines = Panel(theme, "Engines", f"{installed} installed{missing}")
     engines.body.addWidget(engine_table(theme, facts.engines, offers.copy, offers.install))
     more_column = QWidget()
-    right = QVBoxLayout(more_column)
-    right.setContentsMargins(0, 0, 0, 0)
-    right.setSpacing(0)
+    right = flush_column(more_column)
     for panel in (engines, *more):
         right.addWidget(panel)
         right.addWidget(line())
@@ -70,9 +66,7 @@ class _Halves(QWidget):
     def __init__(self, left: QWidget, right: QWidget) -> None:
         super().__init__()
         self._between = line(vertical=True)
-        self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(0, 0, 0, 0)
-        self._row.setSpacing(0)
+        self._row = flush_row(self)
         self._row.addWidget(left, 3)
         self._row.addWidget(self._between)
         self._row.addWidget(right, 2)

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QBoxLayout, QFormLayout, QFrame, QGridLayout, QHBo
 
 from widgets.machines.words import KeyWords, LinkWords, countdown
 from widgets.parts.components import Chip, IconLabel, label, line, push_button, set_look
+from widgets.parts.layout import flush_column, set_ground
 from widgets.theme.theme import Theme
 
 
@@ -33,8 +34,7 @@ class MachineHead(QFrame):
         self._retry_at: float | None = None
         self._columns = 0
         """Buttons in a row."""
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
+        set_ground(self, "panel")
         self.title = label(role="trial_title")
         self.chip = Chip(theme)
         self.about = label(role="dense", tone="muted", wrap=True)
@@ -60,16 +60,13 @@ class MachineHead(QFrame):
         for fingerprint in (self.offered, self.expected):
             fingerprint.setMinimumWidth(1)  # their lines are broken to fit
         self.trust = push_button("Trust this key", self.trust_wanted.emit)
-        self._clock = QTimer(self)
-        self._clock.setInterval(1000)
+        self._clock = QTimer(self, interval=1000)
         self._clock.timeout.connect(self._count)
         self._build()
         theme.follow(self._restyle)
 
     def _build(self) -> None:
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(self)
         self._top = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         self._button_grid = QGridLayout()
         self._arrange(len(self.buttons))
@@ -94,11 +91,8 @@ class MachineHead(QFrame):
         self.asking.hide()
         column.addWidget(self.asking)
         self.card = QFrame()
-        self.card.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.card.setProperty("ground", "base")
-        outer = QVBoxLayout(self.card)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(0)
+        set_ground(self.card, "base")
+        outer = flush_column(self.card)
         outer.addWidget(line())
         self._card_row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         words = QVBoxLayout()

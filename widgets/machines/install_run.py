@@ -44,8 +44,7 @@ class Installs(QObject):
         self._lock = threading.Lock()
         self._waiting: list[str] = []
         self._code: int | None = None
-        self._timer = QTimer(self)
-        self._timer.setInterval(_DRAIN_MS)
+        self._timer = QTimer(self, interval=_DRAIN_MS)
         self._timer.timeout.connect(self._drain)
 
     @property

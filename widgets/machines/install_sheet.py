@@ -12,6 +12,7 @@ from engines.protocol.problems import Problem
 from widgets.machines.install_run import Installs
 from widgets.messages.overlay import Overlay
 from widgets.parts.components import IconLabel, PanelHeader, label, line, push_button, set_look, tool_button
+from widgets.parts.layout import flush_row
 from widgets.theme.theme import Theme
 from workbench.units import format_duration
 
@@ -160,9 +161,7 @@ class InstallSheet(Overlay):
 
     def _note(self, icon: str, color: str, text: str, command: str = "") -> QWidget:
         holder = QWidget()
-        row = QHBoxLayout(holder)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(self.theme.px(6))
+        row = flush_row(holder, self.theme.px(6))
         row.addWidget(IconLabel(self.theme, icon, color, 14), 0, Qt.AlignmentFlag.AlignTop)
         words = QVBoxLayout()
         words.setSpacing(self.theme.px(2))

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QWidget
 
 from engines.catalogue import engines
 from engines.protocol.messages import ProbeResult, QueueState
@@ -32,6 +32,7 @@ from widgets.machines.trying.panel import alone, panels_of
 from widgets.machines.trying.run import MachineTests
 from widgets.machines.words import key_words, link_words, machine_row, reached
 from widgets.parts.components import EmptyState, tool_button
+from widgets.parts.layout import flush_column
 from widgets.shell.entries import Does, fulfilled
 from widgets.shell.page import Page
 from widgets.shell.services import Services
@@ -80,9 +81,7 @@ class MachinesPage(Page):
         self.sheet = InstallSheet(theme, self.installs, self)
         self.add_sheet = AddSheet(theme, self)
         self.setup_sheet = SetUpSheet(theme, self.setups, self)
-        self._choice = QTimer(self)
-        self._choice.setSingleShot(True)
-        self._choice.setInterval(_CHOICE_MS)
+        self._choice = QTimer(self, singleShot=True, interval=_CHOICE_MS)
         self._connect()
         self._show_all()
         self._opened()
@@ -95,9 +94,7 @@ class MachinesPage(Page):
         self._right.setFrameShape(QFrame.Shape.NoFrame)
         self._right.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         inner = QWidget()
-        self._column = QVBoxLayout(inner)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(0)
+        self._column = flush_column(inner)
         over = QHBoxLayout()
         over.addWidget(self.head, 1)
         over.addStretch()

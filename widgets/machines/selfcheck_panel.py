@@ -5,12 +5,12 @@ Main thread. Built anew with the page's right side; the state is `widgets.machin
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
 from widgets.machines.selfcheck import SelfChecks
 from widgets.machines.selfcheck_rows import PanelFacts, PanelRow, panel_facts
 from widgets.parts.components import Chip, ElidedLabel, IconLabel, Panel, label, line, push_button
+from widgets.parts.layout import flush_column, set_ground
 from widgets.theme.theme import Theme
 from workbench.selfcheck.words import WHAT_IT_DOES
 from workbench.units import format_duration
@@ -84,12 +84,9 @@ class SelfCheckPanel(Panel):
     def _make_rows(self, facts: PanelFacts) -> QWidget:
         theme = self._theme
         holder = QFrame()
-        holder.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        holder.setProperty("ground", "base")
+        set_ground(holder, "base")
         holder.setAccessibleName("Results of the self-check")
-        column = QVBoxLayout(holder)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
+        column = flush_column(holder)
         for row in facts.rows:
             column.addWidget(self._make_row(row))
             column.addWidget(line())

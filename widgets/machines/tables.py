@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QWidget
 
 from widgets.machines.facts import DeviceRow, EngineRow, MissingRow, SensorRow
 from widgets.parts.components import ElidedLabel, IconLabel, label, line, push_button, tool_button
+from widgets.parts.layout import flush_row, set_ground
 from widgets.parts.memory_bar import MemoryBar
 from widgets.theme.theme import Theme
 
@@ -22,8 +23,7 @@ class Grid(QFrame):
         self._theme = theme
         self._row = 0
         self._columns = len(header)
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "base")
+        set_ground(self, "base")
         self.setAccessibleName(name)
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -32,8 +32,7 @@ class Grid(QFrame):
         for column in range(self._columns):
             self._grid.setColumnStretch(column, stretch.get(column, 0))
         ground = QFrame()
-        ground.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        ground.setProperty("ground", "header")
+        set_ground(ground, "header")
         self._grid.addWidget(ground, 0, 0, 1, self._columns)
         self.add(tuple(label(text, role="dense", tone="secondary") for text in header), height="table_header")
 
@@ -149,9 +148,7 @@ def _measured(theme: Theme) -> QWidget:
 def _beside(theme: Theme, *parts: QWidget, wide: QWidget | None = None) -> QWidget:
     """Parts in a row; `wide` takes what room there is, otherwise the rest stays empty."""
     holder = QWidget()
-    row = QHBoxLayout(holder)
-    row.setContentsMargins(0, 0, 0, 0)
-    row.setSpacing(theme.spacing("xs"))
+    row = flush_row(holder, theme.spacing("xs"))
     for part in parts:
         row.addWidget(part, 1 if part is wide else 0)
     if wide is None:

@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QWidget
 
 from widgets.parts.components import IconLabel, label, push_button
+from widgets.parts.layout import set_ground
 from widgets.theme.theme import Theme
 
 TEXT = (
@@ -22,8 +23,7 @@ class ReadOnlyBar(QFrame):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setProperty("ground", "panel")
+        set_ground(self, "panel")
         self.setProperty("edge", "bottom")
         self.setAccessibleName("Damaged database")
         self._row = QHBoxLayout(self)

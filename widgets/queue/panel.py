@@ -78,9 +78,7 @@ class QueuePanel(Panel):
         self.body.addWidget(self._pages, 1)
         self._hint = label(_HINT, role="caption", tone="muted", wrap=True)
         self.body.addWidget(self._hint)
-        self._chosen = QTimer(self)
-        self._chosen.setSingleShot(True)
-        self._chosen.setInterval(_CHOICE_MS)
+        self._chosen = QTimer(self, singleShot=True, interval=_CHOICE_MS)
         self._chosen.timeout.connect(self._show_current)
         self._quiet = False
         theme.follow(self._restyle)

@@ -68,8 +68,7 @@ class QueueStrip(QFrame):
         for widget in right:
             self._row.addWidget(widget)
 
-        self._clock = QTimer(self)
-        self._clock.setInterval(1000)
+        self._clock = QTimer(self, interval=1000)
         self._clock.timeout.connect(self._tick)
         theme.follow(self._restyle)
         self._show()

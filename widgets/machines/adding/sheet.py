@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -29,6 +28,7 @@ from widgets.parts.components import (
     set_look,
     tool_button,
 )
+from widgets.parts.layout import flush_column, scroll_area, set_ground
 from widgets.theme.theme import Theme
 from workbench.machines.machine import Machine
 
@@ -99,15 +99,9 @@ class AddSheet(Overlay):
             self._form.addRow(name, row)
         self._upper.addLayout(self._form)
         self._upper.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setWidget(form)
+        scroll = scroll_area(form)
         foot = QFrame()
-        foot.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        foot.setProperty("ground", "panel")
+        set_ground(foot, "panel")
         self._buttons = QHBoxLayout(foot)
         self._buttons.addWidget(self.wrong, 1)
         self._buttons.addWidget(self.cancel)
@@ -122,9 +116,7 @@ class AddSheet(Overlay):
 
     def _row(self, field: Field) -> QWidget:
         holder = QWidget()
-        column = QVBoxLayout(holder)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
+        column = flush_column(holder, 2)
         edit = self.fields[field.key]
         shown = self.hosts if field.key == "host" else edit
         for widget in (shown, edit):

@@ -47,8 +47,7 @@ class SetUps(QObject):
         self._run: SetUpRun | None = None
         self._lock = threading.Lock()
         self._waiting: list[Told] = []
-        self._timer = QTimer(self)
-        self._timer.setInterval(_DRAIN_MS)
+        self._timer = QTimer(self, interval=_DRAIN_MS)
         self._timer.timeout.connect(self._drain)
 
     @property

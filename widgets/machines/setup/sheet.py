@@ -4,16 +4,14 @@ thread.
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QGuiApplication, QTextCursor
 from PySide6.QtWidgets import (
     QCheckBox,
     QFormLayout,
-    QFrame,
     QHBoxLayout,
     QLineEdit,
     QPlainTextEdit,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -21,6 +19,7 @@ from PySide6.QtWidgets import (
 from widgets.machines.setup.run import SetUps
 from widgets.messages.overlay import Overlay
 from widgets.parts.components import PanelHeader, label, line, push_button, set_look, tool_button
+from widgets.parts.layout import flush_column, scroll_area
 from widgets.theme.theme import Theme
 from workbench.machines.machine import Machine
 from workbench.machines.setup.lock import engines_to_tick
@@ -103,19 +102,12 @@ class SetUpSheet(Overlay):
         self._buttons = buttons
         self._upper.addLayout(buttons)
         inner = QWidget()
-        below = QVBoxLayout(inner)
-        below.setContentsMargins(0, 0, 0, 0)
-        below.setSpacing(0)
+        below = flush_column(inner)
         below.addLayout(self._upper)
         below.addWidget(line())
         below.addWidget(self.output)
         below.addWidget(self.log, 1)
-        scroll = QScrollArea()  # large text in a small window
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inner)
+        scroll = scroll_area(inner)  # large text in a small window
         column = QVBoxLayout(self)
         column.setContentsMargins(1, 1, 1, 1)
         column.setSpacing(0)

@@ -6,10 +6,11 @@ Built anew with the page's details, and at every step.
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QWidget
 
 from widgets.machines.trying.run import Tested
 from widgets.parts.components import Chip, IconLabel, Panel, label, line
+from widgets.parts.layout import flush_column, set_ground
 from widgets.theme.theme import Theme
 from workbench.machines.trying import Tried
 from workbench.units import format_bytes
@@ -83,8 +84,7 @@ def sizes_panel(theme: Theme, result: Tested) -> Panel:
 
 def _row(theme: Theme) -> tuple[QGridLayout, QWidget]:
     row = QWidget()
-    row.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-    row.setProperty("ground", "base")
+    set_ground(row, "base")
     grid = QGridLayout(row)
     edge, gap = theme.spacing("m"), theme.spacing("xs")
     grid.setContentsMargins(edge, gap, edge, gap)
@@ -106,9 +106,7 @@ def panels_of(theme: Theme, result: Tested | None) -> tuple[QWidget, ...]:
 def alone(theme: Theme, result: Tested) -> QWidget:
     """The same where nothing else is known of the machine."""
     holder = QWidget()
-    column = QVBoxLayout(holder)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.setSpacing(0)
+    column = flush_column(holder)
     for panel in panels_of(theme, result):
         column.addWidget(panel)
         column.addWidget(line())

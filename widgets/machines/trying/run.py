@@ -44,8 +44,7 @@ class MachineTests(QObject):
         self.results: dict[str, Tested] = {}
         self._lock = threading.Lock()
         self._told: list[tuple[str, Tried]] = []
-        self._timer = QTimer(self)
-        self._timer.setInterval(_DRAIN_MS)
+        self._timer = QTimer(self, interval=_DRAIN_MS)
         self._timer.timeout.connect(self._drain)
 
     def running(self, machine: str) -> bool:
