@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import partial
 from types import MappingProxyType
 
 from PySide6.QtCore import Signal
@@ -14,6 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QWidget
 from engines.protocol.settings import Setting
 from widgets.parts.components import SegmentedControl, ToolButton, label, tool_button
 from widgets.parts.layout import flush_column
+from widgets.setup.fields.group import FieldGroup
 from widgets.setup.fields.value_field import ValueField
 from widgets.setup.fields.values import tip
 from widgets.setup.training.data_field import TEXT_TIP, TEXTS, DataField
@@ -117,40 +117,27 @@ class PretrainingPanel(TrainingPanel):
         self.data.show_data(str(experiment.workload.values("data")[0]))
 
 
-class BatchField(QWidget):
+class BatchField(FieldGroup):
     """Micro-batch x accumulation, with the tokens of a step under it."""
 
-    changed = Signal(str, object)
-    """key, values"""
-    broke = Signal(str, str)
-    """key, what is wrong; "" where it is mended"""
-
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._theme = theme
-        self.fields: dict[str, ValueField] = {}
+        super().__init__(theme, parent)
         row = QHBoxLayout()
         row.setSpacing(theme.px(6))
-        row.addWidget(self._field(_SETTINGS["batch_size"], "micro"))
+        row.addWidget(self._part(_SETTINGS["batch_size"], "micro"))
         row.addWidget(label("×", tone="secondary"))
-        row.addWidget(self._field(_SETTINGS["accumulation"], "accum."))
+        row.addWidget(self._part(_SETTINGS["accumulation"], "accum."))
         column = flush_column(self, theme.px(4))
         column.addLayout(row)
         self.hint = label("", role="dense", tone="muted", wrap=True)
         column.addWidget(self.hint)
         self.setFocusProxy(self.fields["batch_size"])
 
-    def _field(self, setting: Setting, suffix: str) -> ValueField:
-        field = self.fields[setting.name] = ValueField(self._theme, setting)
+    def _part(self, setting: Setting, suffix: str) -> ValueField:
+        field = self._field(setting)
         field.set_suffix(suffix)
         field.line.setToolTip(tip(setting))
-        field.changed.connect(partial(self._changed, setting.name))
-        field.broke.connect(partial(self.broke.emit, setting.name))
         return field
-
-    def _changed(self, name: str, values: object) -> None:
-        self.broke.emit(name, "")
-        self.changed.emit(name, values)
 
     def show_work(self, load: WorkloadChoice, *, force: bool = False) -> None:
         for name, field in self.fields.items():
