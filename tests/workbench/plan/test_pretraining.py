@@ -15,6 +15,7 @@ from engines.protocol.places import places
 from engines.protocol.problems import Problem
 from workbench.experiment.experiment import Experiment
 from workbench.experiment.file import dump, parse
+from workbench.experiment.presets import presets
 from workbench.plan.identity import configuration_hash
 from workbench.plan.plan import Plan, make_plan, orders, with_seed
 
@@ -39,11 +40,13 @@ workload = { kind = "pretraining", steps = 9 }
 """
 
 
-def machine() -> ProbeResult:
-    names = ("torch", "transformers", "accelerate", "torchao", "peft")
+HERE = Device(id="cpu", title="cpu", memory_total_bytes=8 * GIB, memory_free_bytes=8 * GIB)
+
+
+def machine(device: Device) -> ProbeResult:
+    names = ("torch", "transformers", "accelerate", "torchao", "peft", "native-sparse-attention-pytorch")
     packages = tuple(Package(name=name, version="1") for name in names)
-    cpu = Device(id="cpu", title="cpu", memory_total_bytes=8 * GIB, memory_free_bytes=8 * GIB)
-    return ProbeResult(machine="here", devices=(cpu,), sensors=(), packages=packages, facts={})
+    return ProbeResult(machine="here", devices=(device,), sensors=(), packages=packages, facts={})
 
 
 def experiment(text: str) -> Experiment:
@@ -52,12 +55,12 @@ def experiment(text: str) -> Experiment:
     return found
 
 
-def planned(text: str, base: Path = Path()) -> Plan:
+def planned(text: str, base: Path = Path(), device: Device = HERE) -> Plan:
     found = experiment(text)
     refs = (*found.models, *(t.model for t in found.trained))
     looked: dict[str, ResolvedModel | Problem] = {ref: resolve(ref, places(), base) for ref in refs}
     own = {t.name: find_own(t.workload.first, base) for t in found.trained}
-    return make_plan(found, looked, machine(), own=find_own(found.workload.first, base), own_of_trained=own)
+    return make_plan(found, looked, machine(device), own=find_own(found.workload.first, base), own_of_trained=own)
 
 
 def errors(plan: Plan) -> list[str]:
@@ -156,3 +159,17 @@ def test_that_the_plan_says_how_many_tokens_a_trial_trains_on(line: str, said: s
     the warm-up is made in any case."""
     plan = planned(PLAIN.replace("learning_rate = 0.003", line))
     assert [p.message for p in plan.problems if "tokens" in p.message] == [f"Each trial {said}"]
+
+
+@pytest.mark.parametrize("id", ["pretraining-starter", "efficientllm-architectures"])
+def test_that_the_presets_can_run_where_there_is_room_with_equal_tokens_and_matched_sizes(id: str) -> None:
+    preset = next(p for p in presets() if p.id == id)
+    large = Device(id="cpu", title="cpu", memory_total_bytes=80 * GIB, memory_free_bytes=80 * GIB)
+    plan = planned(dump(preset.experiment), device=large)
+    assert not errors(plan)
+    assert len(plan.configurations) >= 4
+    sizes = [cell.memory.parameters for cell in plan.configurations]
+    assert max(sizes) < 1.02 * min(sizes)
+    assert [p.message for p in plan.problems if "trains on" in p.message]
+    if id == "pretraining-starter":
+        assert 240 < plan.expected_s < 1800, "minutes, on one core"
