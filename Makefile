@@ -60,7 +60,7 @@ $(VENV)/application: $(BIN)/python pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 $(VENV)/development: $(VENV)/application
-	$(PIP) install -q -c $(CONSTRAINTS) "$(TORCH)" -e ".[transformers,quanto,tasks,dev]"
+	$(PIP) install -q -c $(CONSTRAINTS) "$(TORCH)" -e ".[transformers,quanto,tasks,data,nsa,dev]"
 	@touch $@
 
 $(VENV)/gguf: $(VENV)/application
