@@ -11,6 +11,7 @@ from PySide6.QtCore import QPoint, Qt
 from pytestqt.qtbot import QtBot
 
 from engines.models.identity import Digests
+from engines.models.lookup.local_model import LocalModel
 from engines.models.lookup.resolve import resolve
 from engines.protocol.messages import Package, ProbeResult
 from engines.protocol.places import Places
@@ -68,6 +69,9 @@ class FakeWorkbench:
 
     def title_of(self, machine: str) -> str:
         return find(self.places, machine).title
+
+    def models_on(self, _machine: str) -> tuple[LocalModel, ...]:
+        return ()
 
     def listen(self, _listener: Callable[[Event], None]) -> Callable[[], None]:
         return lambda: None
