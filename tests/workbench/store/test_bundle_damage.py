@@ -347,6 +347,18 @@ def test_that_an_encoding_that_no_export_writes_is_refused(whole: Files, store: 
     assert "is not written as exports are" in refused(store, sealed(folder))
 
 
+def test_that_a_column_whose_statistics_contradict_it_is_refused(
+    whole: Files, store: LocalStore, tmp_path: Path
+) -> None:
+    """pyarrow ends the process when it is asked for the metadata of such a column."""
+    folder = put(tmp_path / "b", whole)
+    path = folder / "logs.parquet"
+    optional, required = b"%\x02\x18\x06source", b"%\x00\x18\x06source"
+    assert path.read_bytes().count(optional) == 1
+    path.write_bytes(path.read_bytes().replace(optional, required))
+    assert "logs.parquet of the bundle cannot be read" in refused(store, sealed(folder))
+
+
 def test_that_brackets_without_end_in_an_order_are_a_contradiction(
     whole: Files, store: LocalStore, tmp_path: Path
 ) -> None:
