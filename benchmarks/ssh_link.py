@@ -30,17 +30,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.paired_comparison import compare, interval, report_progress
-from benchmarks.runner_cpu import order as watched_order
 from benchmarks.start_methods import processor_rate
 from benchmarks.trials import own_runner, records_of, trial_order
 from engines.protocol import messages
 from engines.protocol.client import RunnerClient, RunnerError
 from engines.protocol.codec import read_record
-from engines.protocol.orders import EngineOrder, ModelOrder
+from engines.protocol.orders import EngineOrder, ModelOrder, TelemetryOrder
 from engines.protocol.places import places
 from engines.protocol.records import Request, TrialEnded
 from engines.protocol.work import Inference
 from engines.runner.settings import WORKER_VARIABLE
+from tests.builders import trial_order as any_order
 from tests.sshd import Network, Sshd, free_port
 from tests.tiny_model import make_tiny_model
 from workbench.machines.ssh import Remote
@@ -111,6 +111,14 @@ def far_computer(folder: Path, worker: str) -> Iterator[tuple[Sshd, Cable]]:
         network.close()
 
 
+def through_the_cable(folder: Path, computer: Sshd, cable: Cable) -> None:
+    """Every new connection to that computer passes the cable."""
+    config = Path(os.environ[CONFIG_VARIABLE])
+    config.write_text(config.read_text().replace(f"Port {computer.port}", f"Port {cable.port}"))
+    known = folder / "known_hosts"
+    known.write_text(known.read_text().replace(f":{computer.port} ", f":{cable.port} "))
+
+
 @dataclass(frozen=True)
 class Side:
     """One way to run trials, and the tokens per second of processor time of each: neighbours hardly change those."""
@@ -154,13 +162,11 @@ def figures(folder: Path, pairs: int) -> None:
 
 def traffic(folder: Path, seconds: float, cut_s: float) -> None:
     with far_computer(folder, STAND_IN) as (computer, cable):
-        config = Path(os.environ[CONFIG_VARIABLE])
-        config.write_text(config.read_text().replace(f"Port {computer.port}", f"Port {cable.port}"))
-        known = folder / "known_hosts"
-        known.write_text(known.read_text().replace(f":{computer.port} ", f":{cable.port} "))
+        through_the_cable(folder, computer, cable)
         got: list[int] = []
+        watched = any_order("followed", telemetry=TelemetryOrder(rate_hz=10.0))
         with _connected(computer) as client:
-            client.call(messages.Submit(orders=(watched_order("followed"),)))
+            client.call(messages.Submit(orders=(watched,)))
             watching = threading.Thread(target=_follow, args=(client, got), daemon=True)
             watching.start()
             time.sleep(SETTLE_S)

@@ -23,9 +23,15 @@ from engines.protocol.places import HOME_VARIABLE, places
 SECONDS = float(os.environ.get("LLM_WORKBENCH_BENCH_SECONDS", "20"))
 ROOT = Path(__file__).parent.parent
 
+BEATS_VARIABLE = "LLM_WORKBENCH_BEATS"
+"""File in which the window says, at its end, when each beat of 5 ms came and how late (ns)."""
+
 WINDOW = """
+import os
 import sys
-from PySide6.QtCore import QTimer
+from pathlib import Path
+from time import monotonic_ns
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication
 from engines.protocol.places import places
 from widgets.app import _AfterPaint, make_window
@@ -44,6 +50,17 @@ def look():
 timer = QTimer()
 timer.timeout.connect(look)
 timer.start(1000)
+if "LLM_WORKBENCH_BEATS" in os.environ:
+    beats = [(monotonic_ns(), 0)]
+    def beat():
+        now = monotonic_ns()
+        beats.append((now, now - beats[-1][0] - 5_000_000))
+    pulse = QTimer()
+    pulse.setTimerType(Qt.TimerType.PreciseTimer)
+    pulse.timeout.connect(beat)
+    pulse.start(5)
+    said = Path(os.environ["LLM_WORKBENCH_BEATS"])
+    app.aboutToQuit.connect(lambda: said.write_text("".join(f"{at} {late}\\n" for at, late in beats)))
 sys.exit(app.exec())
 """
 
@@ -67,7 +84,7 @@ def main() -> int:
             return 1
         time.sleep(5)
         _say("idle, Monitor shown", window.pid)
-        _submit(home)
+        submit_long(home)
         time.sleep(5)
         _say("a trial runs, Monitor shown", window.pid)
         (places().state / "hide").touch()
@@ -82,7 +99,8 @@ def main() -> int:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _submit(home: Path) -> None:
+def submit_long(home: Path, *options: str) -> None:
+    """A trial of some minutes."""
     from tests.tiny_model import make_tiny_model
 
     model = make_tiny_model(home / "tiny")
@@ -91,7 +109,7 @@ def _submit(home: Path) -> None:
         f'schema = 1\nname = "long"\nmodels = ["{model}"]\n[techniques]\nprecision = "float32"\n'
         "[workload]\nprompt_tokens = 16\nnew_tokens = 500\nrequests = 20\nperplexity_tokens = 0\n[run]\ntrials = 1\n"
     )
-    command = [sys.executable, "-m", "workbench", "run", str(file), "--detach"]
+    command = [sys.executable, "-m", "workbench", "run", str(file), "--detach", *options]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
