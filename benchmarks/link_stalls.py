@@ -49,6 +49,7 @@ def main() -> int:
         BEATS_VARIABLE: str(home / "beats"),
     }
     places().state.mkdir(parents=True)
+    (home / "far").mkdir()
     try:
         with far_computer(home / "far", _WORKER) as (computer, cable):
             through_the_cable(home / "far", computer, cable)
