@@ -15,6 +15,8 @@ from widgets.setup.workload.run_group import RunGroup
 from widgets.theme.theme import Theme
 from workbench.experiment.experiment import Experiment
 
+FROM_SHAPES = "pretraining"
+"""The kind of work that begins with a shape and needs no model."""
 REPETITIONS = (("", 3), ("", 5), ("", 10))
 
 
@@ -73,7 +75,7 @@ def make_panels(theme: Theme, kind: str, bridge: Bridge) -> WorkPanels:
     """Those of a kind of work; one of another package has its form and nothing of its own."""
     if kind == "training":
         return TrainingPanels(theme, bridge)
-    if kind == "pretraining":
+    if kind == FROM_SHAPES:
         return WorkPanels(theme, kind, TechniquesPanel(theme, "Techniques"), PretrainingPanel(theme))
     if kind == "inference":
         return WorkPanels(theme, kind, TechniquesPanel(theme, "Techniques"), InferencePanel(theme))

@@ -19,7 +19,7 @@ from widgets.setup.draft import dump_session, load_session
 from widgets.setup.draft_editor import DraftEditor
 from widgets.setup.draft_session import DraftSession
 from widgets.setup.files import Files, read_paths, write_paths
-from widgets.setup.kinds import TrainingPanels, WorkPanels, make_panels
+from widgets.setup.kinds import FROM_SHAPES, TrainingPanels, WorkPanels, make_panels
 from widgets.setup.machine.known import known_machines
 from widgets.setup.machine.panel import MachinePanel
 from widgets.setup.models.far_search import FarSearch
@@ -50,8 +50,20 @@ from workbench.plan.plan import Plan, command_line, hosts
 from workbench.running.events import RunnerLink
 from workbench.units import counted
 
-_FIRST = {"inference": ("demo", "Set up the demo"), "training": ("lora-starter", "Set up LoRA on the starter")}
+_FIRST = {
+    "inference": ("demo", "Set up the demo"),
+    "training": ("lora-starter", "Set up LoRA on the starter"),
+    FROM_SHAPES: ("pretraining-starter", "Set up four attentions"),
+}
 """Of a kind of work the preset that an empty plan offers, and the words of its button."""
+_FROM_MODELS = (
+    "Choose a model and the plan appears here",
+    "Models of the catalogue run with random weights at once: speed and memory are true, quality is not measured.",
+)
+_FROM_SHAPES = (
+    "Choose a shape and the plan appears here",
+    "A shape learns a text from random weights; techniques change one part of it at a time.",
+)
 _KEEP_MS = 1000
 """An edit is kept for the next session after this long without another."""
 
@@ -260,7 +272,7 @@ class SetupPage(Page):
         self.far_models.want([host for host in hosts(self.draft.experiment) if host != THIS])
         search = self.model_search
         elsewhere = Elsewhere(self.far_models.machines, self._plan)
-        shapes_first = self.draft.experiment.workload.kind == "pretraining"
+        shapes_first = self.draft.experiment.workload.kind == FROM_SHAPES
         groups = model_groups(
             search.library, chosen, self.session.resolved, search.fetching, elsewhere, shapes_first=shapes_first
         )
@@ -344,19 +356,20 @@ class SetupPage(Page):
                 empty.set("Making the plan")
             empty.button.hide()
             return
-        empty.set(
-            "Choose a model and the plan appears here",
-            "Models of the catalogue run with random weights at once: speed and memory are true, quality is not "
-            "measured.",
-        )
-        offer, first = self.model_search.lacks_starter(), _FIRST.get(self.draft.experiment.workload.kind)
+        kind = self.draft.experiment.workload.kind
+        empty.set(*(_FROM_SHAPES if kind == FROM_SHAPES else _FROM_MODELS))
+        offer, first = self._offers_starter(), _FIRST.get(kind)
         empty.button.setText("Fetch the starter model, 93 MB" if offer else first[1] if first else "")
         empty.button.setVisible(bool(empty.button.text()))
+
+    def _offers_starter(self) -> bool:
+        """Whether the starter model is what a beginner lacks."""
+        return self.draft.experiment.workload.kind != FROM_SHAPES and self.model_search.lacks_starter()
 
     def _empty_action(self) -> None:
         if self.planned is None and self.draft.experiment.models:
             self._ask(refresh=True, now=True)
-        elif self.model_search.lacks_starter():
+        elif self._offers_starter():
             self.model_search.fetch()
         elif first := _FIRST.get(self.draft.experiment.workload.kind):
             self.openings.preset(next(preset for preset in presets() if preset.id == first[0]))

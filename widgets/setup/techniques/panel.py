@@ -97,11 +97,14 @@ class TechniquesPanel(Panel):
         self.tree.show_groups(groups)
 
     def _choose_first(self) -> None:
-        """The form begins with something that is ticked and has parameters, else with anything ticked."""
+        """The form begins with something ticked, first of all with what has parameters; at the top where nothing of the
+        first axis is ticked."""
         rows = [r for g in self.tree.model_.groups for r in g.rows]
-        ticked = [r for r in rows if r.checked]
-        with_form = [r for r in ticked if (t := find_technique(r.key)) is not None and t.parameters]
-        wanted = next(iter([*with_form, *ticked, *rows]), None)
+        known = [(r, find_technique(r.key)) for r in rows]
+        axis = next((t.axis for _, t in known if t is not None), "")
+        ticked = [(r, t) for r, t in known if r.checked and t is not None]
+        with_form = [r for r, t in ticked if t.parameters]
+        wanted = next(iter([*with_form, *(r for r, t in ticked if t.axis == axis), *rows]), None)
         if wanted is not None and not self.tree.current_key:
             self.tree.choose(wanted.key)
 
