@@ -80,7 +80,7 @@ class Corpus:
 
     def ids(self, split: Split) -> npt.NDArray[np.unsignedinteger[Any]]:
         """Token ids, shape (tokens,), read from the disk as they are used."""
-        found: npt.NDArray[np.unsignedinteger[Any]] = np.load(self.folder / f"{split}.npy", mmap_mode="r")
+        found: npt.NDArray[np.unsignedinteger[Any]] = np.lib.format.open_memmap(self.folder / f"{split}.npy", mode="r")
         return found
 
     def facts(self) -> dict[str, str]:

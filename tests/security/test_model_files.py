@@ -101,12 +101,12 @@ def test_that_every_call_that_could_run_a_models_code_forbids_it() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
-            owner = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
-            if node.func.attr in ("from_pretrained", "from_config") and owner.startswith("Auto"):
+            owner = ast.unparse(node.func.value)
+            if node.func.attr in ("from_pretrained", "from_config") and owner.startswith(("Auto", "class_of(")):
                 found += 1
                 said = {k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
                 assert said.get("trust_remote_code") is False, f"{path}:{node.lineno}"
-    assert found >= 8
+    assert found >= 7
     texts = (path.read_text(encoding="utf-8") for path in (ROOT / "engines").rglob("*.py"))
     assert not any("trust_remote_code=True" in text.replace(" ", "") for text in texts)
 

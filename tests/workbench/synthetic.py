@@ -148,6 +148,7 @@ def _begin(tape: _Tape, fake: FakeTrial) -> None:
     tape.say(Sensors(sensors=_sensors(fake)))
     facts = {"cpu.model": "Example CPU at 2.4 GHz", "cpu.cores": "2", "python": "3.11.2", "torch": "2.13.0"}
     facts |= {"memory.total_bytes": str(8 << 30), "cache.bytes_per_token": "46080"}
+    facts |= {"cache.bytes": "17602560", "cache.sequences": "2", "cache.tokens": "191"}
     if fake.device == "gpu":
         facts["gpu.0.memory_total_bytes"] = str(80 << 30)
     tape.say(Environment(facts=facts))

@@ -75,6 +75,7 @@ def test_that_a_missing_package_comes_with_the_command_that_installs_it(monkeypa
         "lm-eval",
         "datasketch",
         "llama-cpp-python",
+        "native-sparse-attention-pytorch",
     ]
     assert found["peft"].version == ""
     monkeypatch.setattr(module.metadata, "version", lambda name: _missing(name) if name == "hqq" else "1.2.3")

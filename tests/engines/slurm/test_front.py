@@ -181,7 +181,7 @@ def test_running_and_waiting_trials_of_a_job_can_be_stopped(front: Front) -> Non
     front.client.call(messages.Stop(trial="long"))
     ended = front.end_of("long")
     assert (ended.outcome, ended.message) == ("stopped", "Stopped by the user.")
-    assert not in_memory.exists()
+    until(lambda: not in_memory.exists(), what="the ring has left the node's memory")
     for job in front.slurm.jobs():
         front.slurm.say("scancel", job)
     until(lambda: not in_memory.parent.exists(), what="the job leaves nothing in the node's memory")

@@ -289,7 +289,7 @@ def test_that_an_experiment_is_told_by_name_number_date_and_counts(loaded: Loade
 
 def test_that_plain_numbers_carry_their_label() -> None:
     assert same_text({"model": "M", "prompt tokens": "128", "batch": "1"}) == "M, 128 prompt tokens, batch 1"
-    assert same_text({"attention": "sdpa (transformers)"}) == "attention sdpa (transformers)"
+    assert same_text({"attention kernel": "sdpa (transformers)"}) == "attention kernel sdpa (transformers)"
 
 
 def test_that_an_export_writes_tables_and_the_charts_that_are_shown(loaded: Loaded, tmp_path: Path) -> None:

@@ -292,6 +292,7 @@ def model_and_quality(t: Trial) -> dict[str, float]:
         "nominal_bits_per_weight": t.model["nominal_bits"],
         "stored_bits_per_weight": t.model["stored_bits"],
         "kv_cache_bytes_per_token": float(t.facts["cache.bytes_per_token"]),
+        "cache_bytes": float(t.facts["cache.bytes"]) / float(t.facts["cache.sequences"]),
         "model_flops_per_second": rate,
         "model_flops_utilisation_ratio": rate / ASSUMED.peak_flops,
     }
@@ -410,6 +411,9 @@ def trained(t: Trial) -> dict[str, float]:
         "training_tokens_per_parameter_second": tokens / t.model["parameters"] / spent,
         "training_samples_per_parameter_second": samples / t.model["parameters"] / spent,
         "training_latency_s": spent / count,
+        "trained_tokens": t.one(
+            f"SELECT sum((record->>'tokens')::BIGINT) FROM records WHERE trial = '{t.trial}' AND kind = 'step'"
+        ),
         "tensor_bytes": 4000.0,
         "nominal_bits_per_weight": 32.0,
         "trained_parameters": 160.0,
@@ -439,10 +443,12 @@ def _losses(t: Trial) -> dict[str, float]:
         "held_out_loss_before": before,
         "held_out_loss": after,
         "held_out_perplexity": math.exp(after),
+        "held_out_bits_per_byte": after * 64 / math.log(2) / 256,
         "held_out_loss_best": after,
         "held_out_best_step": 5.0,
         "test_loss": 3.0,
         "test_perplexity": math.exp(3.0),
+        "test_bits_per_byte": 99.0 / math.log(2) / 100,
     }
 
 

@@ -104,6 +104,8 @@ def test_that_a_machine_that_was_set_up_runs_trials_with_these_engines(house: Ho
     assert Path(python).is_relative_to(engines_folder(lab))
     pretend_engine(python)
     use_sleeping_worker(lab, python)
+    restarted = house.command("machines", "restart", "lab")  # with the variables of the login as it is now
+    assert restarted.returncode == 0, restarted.stdout + restarted.stderr
 
     tried = house.json("machines", "test", "lab")
     assert tried["works"]
