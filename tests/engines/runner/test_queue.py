@@ -141,7 +141,12 @@ def test_that_gpu_trials_run_side_by_side_and_a_processor_trial_waits(runner: Ru
 def test_that_trials_that_need_several_devices_take_all_or_none_and_never_share_one(runner: RunnerProcess) -> None:
     """Each wants what another holds, in the other order; the runner is killed among them."""
     orders = [
-        make_order(f"t{number}", ["sleep", 0.3], device=first, more_devices=more)
+        make_order(
+            f"t{number}",
+            *([["phase", "measure"], ["sleep", 60]] if number == 1 else [["sleep", 0.3]]),
+            device=first,
+            more_devices=more,
+        )
         for number, (first, *more) in enumerate(
             (
                 *(("cuda:a", "cuda:b"), ("cuda:b", "cuda:a"), ("cuda:a",), ("cuda:c",), ("cuda:b", "cuda:c")),
@@ -150,13 +155,15 @@ def test_that_trials_that_need_several_devices_take_all_or_none_and_never_share_
         )
     ]
     runner.submit(*orders)
-    runner.until_state("t1", "running")
+    until(lambda: runner.entry("t1").phase == "measure", what=runner.log)
+    runner.until_state("t3", "ended")  # it shares no device with t1
     runner.kill()
     runner.start()
     runner.submit(make_order("last", device="cuda:b", more_devices=("cuda:c",)))
     runner.until_state("last", "ended")
     outcomes = {order.trial: runner.until_state(order.trial, "ended").outcome for order in orders}
-    assert set(outcomes.values()) <= {"completed", "lost"}, outcomes
+    assert [trial for trial, outcome in outcomes.items() if outcome != "completed"] == ["t1"]
+    assert outcomes["t1"] == "lost"
     held = {order.trial: set(order.devices) for order in orders}
     ran = sorted(
         (entry.started_wall_ns, entry.ended_wall_ns, entry.trial)
